@@ -1,0 +1,1 @@
+"""What a trained layer does: fixed points, curl, latent codes."""

@@ -1,0 +1,1 @@
+"""From an energy to an update to a layer."""

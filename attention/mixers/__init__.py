@@ -1,0 +1,1 @@
+"""Layers whose update is written by hand."""

@@ -1,0 +1,1 @@
+"""Scalar energies E(xi; X, h)."""

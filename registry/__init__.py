@@ -1,0 +1,1 @@
+"""Registry of energies, mixers, tasks and search spaces: YAML to validated specs."""

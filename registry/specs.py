@@ -1,0 +1,263 @@
+"""What an entry of `registry.yaml` may say: one pydantic model per kind of entry.
+
+The models hold data only. A formula is kept as text here and understood in
+`attenergy.energies.language`, so that reading a registry never imports torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Scalar = float | int | str | bool
+Kind = Literal["energies", "mixers", "tasks", "spaces"]
+Domain = Literal["real", "sphere", "simplex", "spin", "magnetisation"]
+Reading = Literal["weights", "state"]
+
+
+class Place(BaseModel):
+    """Where an entry was written: file, line and column (both from 1)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Entry(BaseModel):
+    """Base of every registry model: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number or an expression, not true or false")
+    return value
+
+
+Number = Annotated[float | int, BeforeValidator(_not_bool)]
+NumberOrExpression = Annotated[float | int | str, BeforeValidator(_not_bool)]
+
+
+class Range(Entry):
+    """The values that a search may give to one quantity.
+
+    Either an interval (`low`, `high`, optionally `log` or an integer/float `step`) or a list of
+    `choices`. An interval whose ends are both written as integers is a range of integers.
+    """
+
+    low: Number | None = None
+    high: Number | None = None
+    log: bool = False
+    step: Number | None = None
+    choices: tuple[Scalar, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Range:
+        if self.choices is not None:
+            if self.low is not None or self.high is not None or self.log or self.step is not None:
+                raise ValueError("give either 'choices' or 'low' and 'high', not both")
+            if not self.choices:
+                raise ValueError("'choices' is empty")
+            if len(set(map(repr, self.choices))) < len(self.choices):
+                raise ValueError("'choices' names a value twice")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("a range needs 'low' and 'high', or 'choices'")
+        if not self.low <= self.high:
+            raise ValueError(f"'low' ({self.low:g}) is above 'high' ({self.high:g})")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic range needs 'low' above 0, got {self.low:g}")
+        if self.log and self.step is not None:
+            raise ValueError("'log' and 'step' exclude each other")
+        if self.step is not None and self.step <= 0:
+            raise ValueError(f"'step' must be above 0, got {self.step:g}")
+        return self
+
+    @property
+    def integer(self) -> bool:
+        """Whether the interval runs over whole numbers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def holds(self, value: Scalar) -> bool:
+        """Whether `value` lies in the range."""
+        if self.choices is not None:
+            return value in self.choices
+        assert self.low is not None and self.high is not None
+        return isinstance(value, (int, float)) and self.low <= value <= self.high
+
+
+class Parameter(Entry):
+    """One parameter of an energy: a scalar, or a tensor over declared axes.
+
+    `init` is a number or a constant expression in `D` (head width), such as `1/sqrt(D)`.
+    A `positive` parameter is stored as its logarithm, a `unit` one (between 0 and 1) as its logit.
+    """
+
+    init: NumberOrExpression
+    constraint: Literal["real", "positive", "unit"] = "real"
+    learnable: Literal["no", "shared", "per_head"] = "per_head"
+    shape: tuple[Literal["D"], ...] = ()
+    search: Range | None = None
+    doc: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Parameter:
+        if isinstance(self.init, (int, float)):
+            if self.constraint == "positive" and self.init <= 0:
+                raise ValueError(f"a positive parameter needs 'init' above 0, got {self.init:g}")
+            if self.constraint == "unit" and not 0 < self.init < 1:
+                raise ValueError(f"a unit parameter needs 0 < init < 1, got {self.init:g}")
+            if self.search is not None and not self.search.holds(self.init):
+                raise ValueError(f"'init' ({self.init:g}) lies outside its search range")
+        low = self.search.low if self.search is not None else None
+        if self.constraint != "real" and low is not None and low <= 0:
+            raise ValueError(f"a {self.constraint} parameter needs a range above 0, got {low:g}")
+        if len(self.shape) > 2:
+            raise ValueError("a parameter has at most two axes")
+        if self.shape and self.search is not None and self.search.choices is not None:
+            raise ValueError("only a scalar parameter can be searched over choices")
+        return self
+
+
+class Tunable(Entry):
+    """A plain setting with a default and, if the search may vary it, a range."""
+
+    default: NumberOrExpression
+    search: Range | None = None
+
+    @model_validator(mode="after")
+    def _default_in_range(self) -> Tunable:
+        if self.search is not None and not self.search.holds(self.default):
+            raise ValueError(f"'default' ({self.default}) lies outside its search range")
+        return self
+
+
+class Choice(Entry):
+    """A place in a formula that is filled by one of several formulas of one argument.
+
+    A formula calls the choice by its name; `argument` is the letter that stands for what it is
+    called with. An RBM's prior over hidden units is such a choice.
+    """
+
+    default: str
+    options: dict[str, str]
+    argument: str = "z"
+    search: bool = True
+    doc: str = ""
+
+    @model_validator(mode="after")
+    def _default_is_an_option(self) -> Choice:
+        if self.default not in self.options:
+            known = ", ".join(self.options)
+            raise ValueError(f"'default' ({self.default}) is not an option (options: {known})")
+        return self
+
+
+class EnergySpec(Entry):
+    """An energy function E(xi; X, h) and everything a layer and a search need to know of it."""
+
+    title: str
+    formula: str | None = None
+    class_: str | None = Field(default=None, alias="class")
+    reference: str = ""
+    doc: str = ""
+    symbols: dict[str, str] = {}
+    domain: Domain = "real"
+    parameters: dict[str, Parameter] = {}
+    choices: dict[str, Choice] = {}
+    options: dict[str, Tunable] = {}
+    quadratic: NumberOrExpression | None = None
+    step_size: Tunable = Tunable(default=1.0)
+    steps: Tunable = Tunable(default=1)
+    read: Reading | None = None
+    capacity: str = ""
+    known_answers: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _formula_or_class(self) -> EnergySpec:
+        if (self.formula is None) == (self.class_ is None):
+            raise ValueError("give exactly one of 'formula' and 'class'")
+        if self.formula is None and self.choices:
+            raise ValueError("'choices' belong to a formula; an entry with a class has 'options'")
+        if self.class_ is None and self.options:
+            raise ValueError("'options' belong to a class; a formula has 'choices'")
+        _whole_steps(self.steps)
+        return self
+
+
+def _whole_steps(steps: Tunable) -> None:
+    values: list[Any] = [steps.default]
+    if steps.search is not None:
+        values += steps.search.choices or (steps.search.low, steps.search.high)
+    if not all(isinstance(v, int) and v >= 1 for v in values):
+        raise ValueError("'steps' are whole numbers from 1")
+
+
+class MixerSpec(Entry):
+    """A layer whose update is written by hand, not derived from an energy."""
+
+    title: str
+    class_: str = Field(alias="class")
+    energy: None = None
+    reference: str = ""
+    doc: str = ""
+    options: dict[str, Tunable] = {}
+
+
+class TaskSpec(Entry):
+    """A task: its generator's class and options, the model and the training that suit it."""
+
+    title: str
+    class_: str = Field(alias="class")
+    reference: str = ""
+    doc: str = ""
+    options: dict[str, Scalar] = {}
+    model: ModelSpec
+    training: TrainingSpec
+    space: str = "default"
+    seconds: float | None = None  # typical time of one run on one core
+
+
+class ModelSpec(Entry):
+    """The transformer into which a layer is plugged for a task."""
+
+    layers: Annotated[int, Field(ge=1)] = 2
+    width: Annotated[int, Field(ge=1)] = 64
+    heads: Annotated[int, Field(ge=1)] = 8
+    head_dim: Annotated[int, Field(ge=1)] | None = None  # width / heads if absent
+    mlp: Annotated[int, Field(ge=0)] = 128  # 0: no feed-forward part
+    positions: Literal["relative", "absolute", "none"] = "relative"
+
+
+class TrainingSpec(Entry):
+    """How a model is trained on a task, and how it is evaluated."""
+
+    steps: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    warmup: Annotated[int, Field(ge=0)] = 100
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # on attention weights
+    evaluate_every: Annotated[int, Field(ge=1)] = 200
+    valid_instances: Annotated[int, Field(ge=1)] = 1024
+    test_instances: Annotated[int, Field(ge=1)] = 4096
+
+
+class RegistryFile(Entry):
+    """A whole registry file."""
+
+    version: Literal[1]
+    energies: dict[str, EnergySpec] = {}
+    mixers: dict[str, MixerSpec] = {}
+    tasks: dict[str, TaskSpec] = {}
+    spaces: dict[str, dict[str, Range]] = {}
+
+
+TaskSpec.model_rebuild()

@@ -1,0 +1,1 @@
+"""Training, search, comparison and the command line."""

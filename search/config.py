@@ -1,0 +1,66 @@
+"""A run: what is trained (`RunConfig`) and what came of it (`RunRecord`).
+
+Both are plain data that survive a trip through JSON. A configuration carries the whole definition
+of its layer and task, so a run can be repeated without the registry files that it came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from attenergy.registry import EnergySpec, MixerSpec, ModelSpec, TaskSpec, TrainingSpec
+
+Status = Literal["complete", "diverged", "failed"]
+
+
+class RunConfig(BaseModel):
+    """Everything that decides the result of one training run, the seed included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: str  # registry name of the energy or mixer
+    layer: EnergySpec | MixerSpec
+    settings: dict[str, float | int | str] = {}  # the layer's own parameters, choices, steps, step_size
+    task: str
+    task_spec: TaskSpec
+    model: ModelSpec
+    training: TrainingSpec
+    seed: int = 0  # weights and training stream
+    split_seed: int = 0  # which combinations are held out
+
+    def config_hash(self) -> str:
+        """Hash of the configuration without its seed: equal for repeats over seeds."""
+        return _digest(self.model_dump(mode="json", by_alias=True, exclude={"seed"}))
+
+    def run_key(self) -> str:
+        """Hash of the configuration with its seed: one run has one key."""
+        return _digest(self.model_dump(mode="json", by_alias=True))
+
+
+class RunRecord(BaseModel):
+    """What one run gave: raw metrics, curve, cost and the circumstances, one line of JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    config_hash: str
+    config: RunConfig
+    status: Status
+    reason: str = ""  # why it diverged or failed
+    metrics: dict[str, dict[str, float]] = {}  # split -> metric -> value
+    curve: list[dict[str, float]] = []  # step, loss, and the validation metrics at that step
+    cost: dict[str, float] = {}  # parameters, forward_flops (one instance), seconds, ms_per_step
+    versions: dict[str, str] = {}
+    machine: dict[str, str] = {}
+    started: str = ""  # ISO 8601, UTC
+    weights: str = ""  # path of the trained weights (safetensors), relative to the study's folder
+    purpose: Literal["trial", "final", "compare"] = Field(default="trial")
+
+
+def _digest(data: dict[str, Any]) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,35 @@
+"""Fixtures shared by all rooms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+Golden = Callable[[str], dict[str, np.ndarray]]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_fixed_seed() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Golden:
+    """Reader of the reference arrays: `golden("sraven_rules")` is a dict of numpy arrays."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "golden"
+    folder = Path(os.environ.get("ATTENERGY_GOLDEN", beside))
+
+    def read(name: str) -> dict[str, np.ndarray]:
+        path = folder / f"{name}.npz"
+        if not path.is_file():
+            pytest.skip(f"reference arrays {path.name} are absent (set ATTENERGY_GOLDEN)")
+        with np.load(path, allow_pickle=False) as data:
+            return {key: data[key] for key in data.files}
+
+    return read
