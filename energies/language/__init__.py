@@ -1,1 +1,61 @@
-"""The formula language."""
+"""The formula language: text -> typed tree -> derivative -> batched tensor code.
+
+A formula is written for one state `xi` of axes `[D]`, stored patterns `X` `[N, D]` and a field `h`
+`[N]`; batches, heads and masks are the compiler's business.
+"""
+
+from attenergy.energies.language.derive import (
+    SCORES,
+    SQUARE,
+    NotDerivable,
+    ScoreForm,
+    differentiate,
+    score_form,
+)
+from attenergy.energies.language.emit import Program, compile_tree
+from attenergy.energies.language.errors import FormulaError
+from attenergy.energies.language.functions import PUBLIC, TABLE, is_smooth
+from attenergy.energies.language.parse import parse
+from attenergy.energies.language.show import to_latex, to_text
+from attenergy.energies.language.simplify import simplify
+from attenergy.energies.language.tree import (
+    FIELD,
+    PATTERNS,
+    XI,
+    Axes,
+    Call,
+    Expr,
+    Number,
+    Symbol,
+    call,
+    substitute,
+)
+
+__all__ = [
+    "FIELD",
+    "PATTERNS",
+    "PUBLIC",
+    "SCORES",
+    "SQUARE",
+    "TABLE",
+    "XI",
+    "Axes",
+    "Call",
+    "Expr",
+    "FormulaError",
+    "NotDerivable",
+    "Number",
+    "Program",
+    "ScoreForm",
+    "Symbol",
+    "call",
+    "compile_tree",
+    "differentiate",
+    "is_smooth",
+    "parse",
+    "score_form",
+    "simplify",
+    "substitute",
+    "to_latex",
+    "to_text",
+]

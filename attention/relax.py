@@ -1,0 +1,106 @@
+"""`relax`: the one place where states take steps down an energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from attenergy.attention.update import Backend, choose, gradient
+from attenergy.energies import Energy
+from attenergy.registry import nearest
+
+Solver = Literal["descent"]
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """Where states came to rest, and how.
+
+    Attributes:
+        state: (..., L, D) after the last step.
+        energies: (steps + 1, ..., L), or (steps + 1, ...) for interacting states, before the first
+            and after every step; None without `trace`.
+        residuals: (steps, ..., L), length of each state's preconditioned gradient before the step;
+            None without `trace`.
+    """
+
+    state: Tensor
+    energies: Tensor | None = None
+    residuals: Tensor | None = None
+
+
+def relax(
+    energy: Energy,
+    xi: Tensor,
+    X: Tensor,
+    *,
+    mask: Tensor | None = None,
+    field: Tensor | None = None,
+    steps: int = 1,
+    step_size: float | Tensor | None = None,
+    solver: Solver = "descent",
+    backend: Backend = "auto",
+    trace: bool = False,
+) -> Relaxation:
+    r"""xi <- project(xi - gamma/A grad_xi E(xi; X, h)), `steps` times.
+
+    A is the energy's quadratic part (1 if it declares none) and gamma the step size. If
+    E = 1/2 xi'A xi - v(xi) with v convex, no step with gamma in (0, 2) raises E, at any beta; on
+    the sphere no step of any size does, if -E is convex. On the sphere the states are projected
+    before the first step too. A state that sees no pattern does not move.
+
+    Args:
+        energy: what is descended.
+        xi: states (..., L, D).
+        X: stored patterns (..., S, D).
+        mask: boolean (..., L, S), True = visible.
+        field: (..., L, S).
+        steps: number of steps, from 0.
+        step_size: gamma; the entry's default if None.
+        solver: `descent`.
+        backend: how the gradient is computed (`attenergy.attention.update`).
+        trace: whether to record energies and residuals.
+
+    Raises:
+        ValueError: a shape, number or name does not fit.
+
+    Source: the concave-convex procedure (Yuille and Rangarajan 2003) gives gamma = 1.
+    """
+    if solver not in get_args(Solver):
+        hint = nearest(solver, get_args(Solver))
+        raise ValueError(f"no solver {solver!r}{f' ({hint})' if hint else ''}; known: {get_args(Solver)}")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        raise ValueError(f"steps must be a whole number from 0, got {steps!r}")
+    gamma = default_step_size(energy) if step_size is None else step_size
+    if not isinstance(gamma, Tensor) and not gamma > 0:
+        raise ValueError(f"step_size must be above 0, got {gamma}")
+    backend = choose(energy, backend)
+    energy.check(xi, X, mask, field)
+    occupied = None if mask is None else mask.any(-1, keepdim=True)
+    xi = _moved(xi, energy.project(xi), occupied)
+    energies = [energy(xi, X, mask=mask, field=field)] if trace else []
+    residuals = []
+    for _ in range(steps):
+        grad = gradient(energy, xi, X, mask=mask, field=field, backend=backend)
+        quadratic = energy.quadratic()
+        direction = grad if quadratic is None else grad / quadratic
+        xi = _moved(xi, energy.project(xi - gamma * direction), occupied)
+        if trace:
+            energies.append(energy(xi, X, mask=mask, field=field))
+            residuals.append(torch.linalg.vector_norm(direction, dim=-1))
+    if not trace:
+        return Relaxation(xi)
+    kept = torch.stack(residuals) if residuals else xi.new_zeros(0, *xi.shape[:-1])
+    return Relaxation(xi, torch.stack(energies), kept)
+
+
+def default_step_size(energy: Energy) -> float:
+    """gamma of the energy's entry."""
+    return float(energy.spec.step_size.default)
+
+
+def _moved(old: Tensor, new: Tensor, occupied: Tensor | None) -> Tensor:
+    return new if occupied is None else torch.where(occupied, new, old)

@@ -1,0 +1,202 @@
+"""The contract of an energy: a scalar for every state, and what a fast update may know of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from attenergy.energies.language import Expr, Number, Program, Symbol, compile_tree, parse
+from attenergy.energies.masks import check_mask, open_rows
+from attenergy.energies.parameters import Parameters, Setting, check_settings
+from attenergy.registry import EnergySpec
+
+Values = dict[str, Tensor | float]
+
+
+class Energy(nn.Module):
+    """E(xi; X, h): one number per state, or one for all states if they interact.
+
+    Shapes:
+        xi (..., L, D) states, X (..., S, D) stored patterns, mask (..., L, S) boolean with
+        True = visible, field h (..., L, S). With `num_heads` H the axis before L and S is H.
+        The energy is (..., L), or (...) if `states_interact`.
+
+    A state that sees no pattern has energy 0. Energies of a batch are independent and never
+    averaged.
+
+    Sub-classes implement `energy`, and may implement `weights`, `radial` and `coupling` to give
+    the gradient in closed form:
+
+        grad_xi E = radial * xi - weights @ X + coupling
+
+    Args:
+        spec: the entry.
+        dim: head width D.
+        num_heads: H, or None for tensors without a head axis.
+        settings: initial values of parameters, choices and options, by name.
+
+    Raises:
+        ValueError: an unknown setting or a value out of its range.
+    """
+
+    #: One joint energy for all states (they are coupled to each other).
+    states_interact: ClassVar[bool] = False
+    #: The stored patterns sit on a structure: their order matters.
+    patterns_interact: ClassVar[bool] = False
+    #: Whether E has derivatives of all orders (no relu, no absolute value).
+    smooth: bool = True
+    #: Whether the energy reads the field h.
+    reads_field: bool = True
+    #: Whether `weights`, `radial` and `coupling` are there.
+    has_weights: bool = False
+
+    def __init__(
+        self,
+        spec: EnergySpec,
+        dim: int,
+        num_heads: int | None = None,
+        settings: Mapping[str, Setting] | None = None,
+    ) -> None:
+        super().__init__()
+        if dim < 1 or (num_heads is not None and num_heads < 1):
+            raise ValueError(f"dim and num_heads must be at least 1, got {dim} and {num_heads}")
+        self.spec, self.dim, self.num_heads = spec, dim, num_heads
+        self.settings = dict(settings or {})
+        check_settings(self.settings, self.known_settings(spec), f"'{spec.title}'")
+        self.parameters_ = Parameters(spec, dim, num_heads, self.settings)
+        self._quadratic = _quadratic_program(spec)
+
+    @staticmethod
+    def known_settings(spec: EnergySpec) -> list[str]:
+        """Names that `settings` may use."""
+        return [*spec.parameters, *spec.choices, *spec.options]
+
+    def values(self) -> Values:
+        """Parameters by name, in their own units."""
+        return self.parameters_.values()
+
+    def quadratic(self) -> Tensor | float | None:
+        """A with E = 1/2 xi'A xi - v(xi), v convex (or A an upper bound); None if not known.
+
+        A step `xi - gamma/A grad E` never raises E for gamma in (0, 2).
+        """
+        if self._quadratic is None:
+            return None
+        if isinstance(self._quadratic, float):
+            return self._quadratic
+        return self._quadratic(self.values())
+
+    def project(self, xi: Tensor) -> Tensor:
+        """The nearest point of the domain: itself, or the sphere of radius sqrt(D)."""
+        if self.spec.domain != "sphere":
+            return xi
+        # The floor under the root keeps the derivative at xi = 0 finite.
+        floor = torch.finfo(xi.dtype).eps
+        return xi * torch.rsqrt((xi * xi).mean(-1, keepdim=True) + floor)
+
+    def forward(
+        self, xi: Tensor, X: Tensor, *, mask: Tensor | None = None, field: Tensor | None = None
+    ) -> Tensor:
+        """The energy, (..., L), or (...) if the states interact.
+
+        Raises:
+            ValueError: a shape or type does not fit.
+        """
+        self.check(xi, X, mask, field)
+        if mask is None:
+            return self.energy(xi, X, None, field)
+        opened, occupied = open_rows(mask)
+        if self.states_interact:
+            return self.energy(xi, X, mask, field)
+        return torch.where(occupied.squeeze(-1), self.energy(xi, X, opened, field), 0.0)
+
+    def energy(
+        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> Tensor:
+        """The energy for checked arguments; no row of the mask is empty unless states interact."""
+        raise NotImplementedError(f"{type(self).__name__} defines no energy")
+
+    def weights(
+        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> Tensor:
+        """Weights over patterns, -dE/ds (..., L, S), for an opened mask."""
+        raise NotImplementedError(f"{type(self).__name__} defines no weights")
+
+    def radial(
+        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> Tensor | float:
+        """The factor of xi in the gradient, a number or (..., L, 1), for an opened mask."""
+        return 1.0
+
+    def coupling(self, xi: Tensor, mask: Tensor | None) -> Tensor | None:
+        """The part of the gradient that comes from other states, or None; `mask` as given."""
+        return None
+
+    def attention(
+        self, X: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> tuple[Tensor | float, Tensor | None] | None:
+        """`(scale, bias)` if the weights are softmax(scale * X xi + bias), else None."""
+        return None
+
+    def check(
+        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> None:
+        """Check shapes and types.
+
+        Raises:
+            ValueError: naming the argument, what was got and what is allowed.
+        """
+        check_mask(mask, field)
+        least = 2 if self.num_heads is None else 3
+        for name, value in (("xi", xi), ("X", X)):
+            if value.ndim < least or value.shape[-1] != self.dim:
+                axes = "(..., length, D)" if least == 2 else "(..., H, length, D)"
+                raise ValueError(f"{name} must be {axes} with D = {self.dim}, got {tuple(value.shape)}")
+            if self.num_heads is not None and value.shape[-3] not in (1, self.num_heads):
+                raise ValueError(
+                    f"{name} has {value.shape[-3]} heads (axis -3), the energy {self.num_heads}"
+                )
+        for name, extra in (("mask", mask), ("field", field)):
+            if extra is not None and not _fits(extra, xi.shape[-2], X.shape[-2]):
+                raise ValueError(
+                    f"{name} must be broadcastable to (..., L, S) = (..., {xi.shape[-2]}, "
+                    f"{X.shape[-2]}), got {tuple(extra.shape)}"
+                )
+
+    def extra_repr(self) -> str:
+        """Title and sizes, for printing."""
+        return f"{self.spec.title!r}, dim={self.dim}, num_heads={self.num_heads}"
+
+
+def _fits(value: Tensor, states: int, patterns: int) -> bool:
+    sizes = (1, 1, *value.shape)[-2:]
+    return sizes[0] in (1, states) and sizes[1] in (1, patterns)
+
+
+def quadratic_tree(spec: EnergySpec) -> Expr:
+    """The quadratic part as a tree in the entry's scalar parameters.
+
+    Raises:
+        FormulaError: it is no scalar expression in them.
+    """
+    scalars = [name for name, parameter in spec.parameters.items() if not parameter.shape]
+    return parse(str(spec.quadratic), {name: Symbol((), name=name) for name in scalars})
+
+
+def _quadratic_program(spec: EnergySpec) -> Program | float | None:
+    if spec.quadratic is None:
+        return None
+    if isinstance(spec.quadratic, (int, float)):
+        value = float(spec.quadratic)
+    else:
+        tree = quadratic_tree(spec)
+        if not isinstance(tree, Number):
+            return compile_tree(tree, masked=False)
+        value = tree.value
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"'quadratic' must be above 0, got {value:g}")
+    return value

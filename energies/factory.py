@@ -1,0 +1,156 @@
+"""From a registry entry to an energy, and what can be said of an entry without training it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attenergy.energies.base import Energy, quadratic_tree
+from attenergy.energies.formula import FormulaEnergy, formula_tree
+from attenergy.energies.graph_hopfield import GraphHopfield, GraphMemory
+from attenergy.energies.language import FormulaError, score_form, to_latex
+from attenergy.energies.parameters import Setting, constant
+from attenergy.registry import EnergySpec, Place, Problem, Registry, load_registry, nearest
+
+#: Energies that a registry entry may name as its `class`.
+CLASSES: dict[str, type[Energy]] = {
+    "GraphHopfield": GraphHopfield,
+    "GraphMemory": GraphMemory,
+}
+
+
+def make_energy(
+    energy: str | EnergySpec,
+    *,
+    dim: int,
+    num_heads: int | None = None,
+    registry: Registry | None = None,
+    **settings: Setting,
+) -> Energy:
+    """Build an energy from its entry.
+
+    Args:
+        energy: a name in the registry, or an entry.
+        dim: head width D of states and patterns.
+        num_heads: H, giving per-head parameters of shape (H, 1, 1) for tensors (..., H, L, D);
+            None gives shared parameters for tensors (..., L, D).
+        registry: where the name is looked up; the built-in one and plug-ins if None.
+        **settings: initial values of parameters, choices and options.
+
+    Raises:
+        ValueError: unknown name, class or setting, or a value out of range.
+        FormulaError: the entry's formula is wrong.
+    """
+    if isinstance(energy, str):
+        registry = load_registry() if registry is None else registry
+        spec = registry.layer(energy)
+        if not isinstance(spec, EnergySpec):
+            raise ValueError(f"'{energy}' is a mixer and has no energy; energies: {', '.join(registry.energies)}")
+    else:
+        spec = energy
+    return _class_of(spec)(spec, dim, num_heads, settings)
+
+
+def _class_of(spec: EnergySpec) -> type[Energy]:
+    if spec.class_ is None:
+        return FormulaEnergy
+    if spec.class_ not in CLASSES:
+        hint = nearest(spec.class_, CLASSES)
+        known = ", ".join(CLASSES)
+        raise ValueError(f"no energy class '{spec.class_}'{f' ({hint})' if hint else ''}; known: {known}")
+    return CLASSES[spec.class_]
+
+
+def describe(spec: EnergySpec) -> dict[str, str | bool]:
+    """What the compiler makes of an entry.
+
+    Returns:
+        `formula`, `latex`, `update` (as text), `score_path` (weights are derived once) and
+        `attention` (one step reaches `scaled_dot_product_attention`).
+    """
+    if spec.formula is None:
+        cls = _class_of(spec)
+        return {
+            "formula": f"class {spec.class_}",
+            "latex": "",
+            "update": "-grad_xi E",
+            "score_path": bool(cls.has_weights),
+            "attention": False,
+        }
+    tree = formula_tree(spec)
+    form = score_form(tree)
+    update = "-grad_xi E, by autograd"
+    if form is not None:
+        radial = str(form.radial)
+        start = {"0": "", "1": "-xi + "}.get(radial, f"-({radial})*xi + ")
+        update = f"{start}X' @ [{form.weights}]   with s = X @ xi, q = |xi|^2"
+    return {
+        "formula": spec.formula,
+        "latex": to_latex(tree),
+        "update": update,
+        "score_path": form is not None,
+        "attention": form is not None and form.attention is not None,
+    }
+
+
+def formula_problems(registry: Registry, names: Iterable[str] | None = None) -> list[Problem]:
+    """Everything wrong with the formulas, expressions and classes of entries, with positions.
+
+    Args:
+        registry: where the entries stand.
+        names: which energies to look at; all if None.
+    """
+    problems: list[Problem] = []
+    for name in registry.energies if names is None else names:
+        spec = registry.energies[name]
+        for path, error in _errors(spec):
+            key = ("energies", name, *path)
+            place = registry.places.get(key, registry.places.get(("energies", name)))
+            text = registry.texts.get(key)
+            message = str(error)
+            if isinstance(error, FormulaError):
+                message = error.message
+                if text is not None and error.offset is not None:
+                    place = text.at(error.offset)
+            place = place or Place(file="<registry>", line=1, column=1)
+            problems.append(Problem(place, ".".join(key), message))
+    return problems
+
+
+def _errors(spec: EnergySpec) -> list[tuple[tuple[str, ...], ValueError]]:
+    found: list[tuple[tuple[str, ...], ValueError]] = []
+    for name, parameter in spec.parameters.items():
+        try:
+            constant(parameter.init, dim=4)
+        except FormulaError as error:
+            found.append((("parameters", name, "init"), error))
+    if isinstance(spec.quadratic, str):
+        try:
+            quadratic_tree(spec)
+        except FormulaError as error:
+            found.append((("quadratic",), error))
+    try:
+        _class_of(spec)
+    except ValueError as error:
+        found.append((("class",), error))
+    if spec.formula is not None:
+        found += _formula_errors(spec)
+    return found
+
+
+def _formula_errors(spec: EnergySpec) -> list[tuple[tuple[str, ...], ValueError]]:
+    """Errors of the formula with its default choices; if it has none, of the other options."""
+    try:
+        formula_tree(spec, 4)
+    except FormulaError as error:
+        return [(error.path or ("formula",), error)]
+    except ValueError as error:
+        return [(("formula",), error)]
+    found: list[tuple[tuple[str, ...], ValueError]] = []
+    for name, choice in spec.choices.items():
+        for option in choice.options:
+            try:
+                formula_tree(spec, 4, {name: option})
+            except FormulaError as error:
+                at = error if error.path else FormulaError(error.message, choice.options[option], 0)
+                found.append((("choices", name, "options", option), at))
+    return found

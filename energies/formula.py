@@ -1,0 +1,292 @@
+"""Energies that a formula defines."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor
+
+from attenergy.energies.base import Energy, Values
+from attenergy.energies.language import (
+    FIELD,
+    PATTERNS,
+    PUBLIC,
+    XI,
+    Axes,
+    Call,
+    Expr,
+    FormulaError,
+    Number,
+    Program,
+    Symbol,
+    call,
+    compile_tree,
+    is_smooth,
+    parse,
+    score_form,
+    simplify,
+)
+from attenergy.energies.parameters import Setting, initial_value
+from attenergy.registry import EnergySpec, nearest
+
+_INPUTS: dict[str, Expr] = {"xi": XI, "X": PATTERNS, "h": FIELD}
+
+
+class FormulaEnergy(Energy):
+    """E(xi; X, h) as the entry's formula says.
+
+    The formula is compiled to batched tensor code. If it reads xi only through |xi|^2 and
+    s = X @ xi, the derivative is taken once, symbolically, and `weights` and `radial` are compiled
+    too. Arguments as for `Energy`.
+
+    Raises:
+        FormulaError: the formula, a choice or a parameter's name is wrong.
+    """
+
+    def __init__(
+        self,
+        spec: EnergySpec,
+        dim: int,
+        num_heads: int | None = None,
+        settings: Mapping[str, Setting] | None = None,
+    ) -> None:
+        super().__init__(spec, dim, num_heads, settings)
+        self.tree = formula_tree(spec, dim, self.settings)
+        self.smooth = is_smooth(self.tree)
+        self.reads_field = "h" in self.tree.names
+        self._plans = {with_field: _plan(self.tree, with_field) for with_field in (False, True)}
+        self.has_weights = self._plans[True].weights is not None
+        if self.has_weights and not _derivative_holds(_Tree(self.tree), dim):
+            warnings.warn(
+                f"the written derivative of '{spec.title}' disagrees with autograd; using autograd",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self.has_weights = False
+
+    def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
+        """The formula's value, (..., L)."""
+        return self._run(self._plans[field is not None].energy, xi, X, mask, field)
+
+    def weights(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
+        """-dR/ds at s = X xi, (..., L, S); hidden patterns have exactly 0."""
+        pair = self._plans[field is not None].weights
+        assert pair is not None
+        scores = xi @ X.mT
+        found = self._run(pair, xi, X, mask, field, scores)
+        found = found if isinstance(found, Tensor) else scores.new_full((), found)
+        found = found.expand(torch.broadcast_shapes(found.shape, scores.shape))
+        return found if mask is None else torch.where(mask, found, 0.0)
+
+    def radial(
+        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> Tensor | float:
+        """2 dR/dq at q = |xi|^2, a number or (..., L, 1)."""
+        pair = self._plans[field is not None].radial
+        assert pair is not None
+        if isinstance(pair, float):
+            return pair
+        return self._run(pair, xi, X, mask, field, xi @ X.mT)
+
+    def attention(
+        self, X: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> tuple[Tensor | float, Tensor | None] | None:
+        """`(scale, bias)` if the weights are softmax(scale * X xi + bias), else None."""
+        plan = self._plans[field is not None]
+        if plan.scale is None:
+            return None
+        bias = None if plan.bias is None else self._run(plan.bias, None, X, mask, field)
+        if isinstance(plan.scale, float):
+            return plan.scale, bias
+        return self._run(plan.scale, None, X, mask, field), bias
+
+    def _run(
+        self,
+        pair: _Pair,
+        xi: Tensor | None,
+        X: Tensor,
+        mask: Tensor | None,
+        field: Tensor | None,
+        scores: Tensor | None = None,
+    ) -> Tensor:
+        inputs: dict[str, object] = {"xi": xi, "X": X, "mask": mask, **self.values()}
+        inputs["h"] = X.new_zeros(X.shape[-2]) if field is None else field
+        program = pair[mask is not None]
+        if "s" in program.names:
+            inputs["s"] = scores
+        if "q" in program.names and xi is not None:
+            inputs["q"] = (xi * xi).sum(-1, keepdim=True)
+        return program(inputs)
+
+
+_Pair = tuple[Program, Program]  # without and with a mask
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Programs of one formula, with or without a field."""
+
+    energy: _Pair
+    weights: _Pair | None = None
+    radial: _Pair | float | None = None
+    scale: _Pair | float | None = None
+    bias: _Pair | None = None
+
+
+class _Tree:
+    """A tree as a cache key: identical structure, not merely equal algebra."""
+
+    def __init__(self, tree: Expr) -> None:
+        self.tree = tree
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Tree) and self.tree.structure == other.tree.structure
+
+    def __hash__(self) -> int:
+        return hash(self.tree.structure)
+
+
+def _plan(tree: Expr, with_field: bool) -> _Plan:
+    return _cached_plan(_Tree(tree), with_field)
+
+
+@lru_cache(maxsize=256)
+def _cached_plan(key: _Tree, with_field: bool) -> _Plan:
+    tree = simplify(key.tree if with_field else _without_field(key.tree))
+    energy = _pair(tree, squeeze=True)
+    form = score_form(tree)
+    if form is None:
+        return _Plan(energy)
+    radial = form.radial.value if isinstance(form.radial, Number) else _pair(form.radial)
+    plan = _Plan(energy, _pair(form.weights), radial)
+    attention = form.attention
+    if attention is None:
+        return plan
+    scale, bias = attention
+    return _Plan(
+        energy,
+        plan.weights,
+        radial,
+        scale.value if isinstance(scale, Number) else _pair(scale),
+        None if isinstance(bias, Number) and bias.value == 0 else _pair(bias),
+    )
+
+
+def _pair(tree: Expr, squeeze: bool = False) -> _Pair:
+    return compile_tree(tree, False, squeeze), compile_tree(tree, True, squeeze)
+
+
+def _without_field(tree: Expr) -> Expr:
+    """The tree with the field left out of sums; where it stands elsewhere it remains (and is 0)."""
+    if not isinstance(tree, Call) or "h" not in tree.names:
+        return tree
+    if tree.function == "add":
+        rest = [a for a in tree.args if a.structure != FIELD.structure]
+        kept = [_without_field(a) for a in rest]
+        if kept and any(a.axes == tree.axes for a in kept):
+            return kept[0] if len(kept) == 1 else call("add", *kept)
+        return tree
+    return call(tree.function, *map(_without_field, tree.args))
+
+
+def formula_tree(
+    spec: EnergySpec, dim: int | None = None, settings: Mapping[str, Setting] | None = None
+) -> Expr:
+    """The typed tree of an entry's formula, checked to be an energy.
+
+    Args:
+        spec: an entry with a formula.
+        dim: head width D; with it, parameters that are not learnable become numbers.
+        settings: choices and initial values by name.
+
+    Raises:
+        FormulaError: the formula is no energy, or a choice or a name does not fit.
+    """
+    assert spec.formula is not None
+    settings = settings or {}
+    symbols = {**_INPUTS, **_parameter_symbols(spec, dim, settings)}
+    macros = {
+        name: partial(_choice, spec, name, _chosen(name, spec, settings), symbols)
+        for name in spec.choices
+    }
+    tree = parse(spec.formula, symbols, macros)
+    if tree.axes:
+        shown = f"[{', '.join(tree.axes)}]"
+        raise FormulaError(f"an energy must be a scalar, this formula gives {shown}", spec.formula, 0)
+    if "xi" not in simplify(tree).names:
+        raise FormulaError("an energy must depend on xi, this formula does not", spec.formula, 0)
+    return tree
+
+
+def _chosen(name: str, spec: EnergySpec, settings: Mapping[str, Setting]) -> str:
+    choice = spec.choices[name]
+    chosen = str(settings.get(name, choice.default))
+    if chosen not in choice.options:
+        hint = nearest(chosen, choice.options)
+        known = ", ".join(choice.options)
+        raise ValueError(f"'{name}' cannot be {chosen!r}{f' ({hint})' if hint else ''}; options: {known}")
+    return chosen
+
+
+def _choice(
+    spec: EnergySpec, name: str, option: str, symbols: Mapping[str, Expr], value: Expr
+) -> Expr:
+    choice = spec.choices[name]
+    text = choice.options[option]
+    try:
+        return parse(text, {**symbols, choice.argument: value})
+    except FormulaError as error:
+        path = ("choices", name, "options", option)
+        raise FormulaError(error.message, text, error.offset, path) from None
+
+
+def _parameter_symbols(
+    spec: EnergySpec, dim: int | None, settings: Mapping[str, Setting]
+) -> dict[str, Expr]:
+    symbols: dict[str, Expr] = {}
+    for name, parameter in spec.parameters.items():
+        if name in _INPUTS or name in PUBLIC or name in spec.choices or name in ("s", "q", "mask"):
+            raise FormulaError(f"'{name}' cannot name a parameter, it means something else")
+        if parameter.learnable == "no" and not parameter.shape and dim is not None:
+            symbols[name] = Number(initial_value(name, parameter, dim, settings.get(name)))
+        else:
+            axes: Axes = tuple(parameter.shape)
+            positive = parameter.constraint in ("positive", "unit") and not axes
+            symbols[name] = Symbol(axes, name=name, positive=positive)
+    return symbols
+
+
+@lru_cache(maxsize=256)
+def _derivative_holds(key: _Tree, dim: int) -> bool:
+    """Whether radial * xi - weights @ X is autograd's gradient, at random points in float64."""
+    plan = _cached_plan(key, True)
+    assert plan.weights is not None and plan.radial is not None
+    generator = torch.Generator().manual_seed(0)
+    draw = partial(torch.randn, generator=generator, dtype=torch.float64)
+    xi, X, field = draw(3, dim), draw(5, dim), draw(3, 5)
+    mask = torch.ones(3, 5, dtype=torch.bool).triu(-1)
+    values: Values = {"X": X, "h": field, "mask": mask}
+    for name in sorted(key.tree.names - set(_INPUTS)):
+        axes = _axes_of(key.tree, name)
+        values[name] = draw((dim,) * len(axes)).abs() + 0.5
+
+    def total(state: Tensor) -> Tensor:
+        return plan.energy[1]({**values, "xi": state}).sum()
+
+    wanted = torch.func.grad(total)(xi)
+    inputs = {**values, "xi": xi, "s": xi @ X.mT, "q": (xi * xi).sum(-1, keepdim=True)}
+    weights = torch.as_tensor(plan.weights[1](inputs), dtype=torch.float64).expand(3, 5)
+    radial = plan.radial if isinstance(plan.radial, float) else plan.radial[1](inputs)
+    got = radial * xi - torch.where(mask, weights, 0.0) @ X
+    return bool(torch.allclose(got, wanted, rtol=1e-9, atol=1e-11, equal_nan=True))
+
+
+def _axes_of(tree: Expr, name: str) -> Axes:
+    if isinstance(tree, Symbol):
+        return tree.axes
+    assert isinstance(tree, Call)
+    return next(_axes_of(a, name) for a in tree.args if name in a.names)

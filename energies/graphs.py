@@ -1,0 +1,99 @@
+"""Graphs on which states or patterns interact: rules, built for whatever size arrives.
+
+A topology is a rule (`ring`, `lattice`, ...) and a seed. Its adjacency matrix is made with networkx
+when a number of nodes is first seen and kept, so a layer takes sequences of any length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from attenergy.registry import nearest
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    Graph = nx.Graph[int]
+
+
+def _ring(n: int, seed: int) -> Graph:
+    import networkx as nx
+
+    return nx.path_graph(n) if n < 3 else nx.cycle_graph(n)
+
+
+def _lattice(n: int, seed: int) -> Graph:
+    """The first n nodes, row by row, of the square lattice that is ceil(sqrt(n)) wide."""
+    import networkx as nx
+
+    width = math.isqrt(n - 1) + 1
+    graph: Graph = nx.empty_graph(n)
+    for node in range(n):
+        if (node + 1) % width and node + 1 < n:
+            graph.add_edge(node, node + 1)
+        if node + width < n:
+            graph.add_edge(node, node + width)
+    return graph
+
+
+def _watts_strogatz(n: int, seed: int) -> Graph:
+    import networkx as nx
+
+    return nx.complete_graph(n) if n < 6 else nx.watts_strogatz_graph(n, 4, 0.2, seed=seed)
+
+
+def _barabasi_albert(n: int, seed: int) -> Graph:
+    import networkx as nx
+
+    return nx.complete_graph(n) if n < 4 else nx.barabasi_albert_graph(n, 2, seed=seed)
+
+
+def _complete(n: int, seed: int) -> Graph:
+    import networkx as nx
+
+    return nx.complete_graph(n)
+
+
+TOPOLOGIES: dict[str, Callable[[int, int], Graph]] = {
+    "lattice": _lattice,
+    "ring": _ring,
+    "watts_strogatz": _watts_strogatz,
+    "barabasi_albert": _barabasi_albert,
+    "complete": _complete,
+}
+
+
+def check_topology(rule: str) -> str:
+    """Return the rule's name.
+
+    Raises:
+        ValueError: unknown rule; names the nearest and all known ones.
+    """
+    if rule not in TOPOLOGIES:
+        hint = nearest(rule, TOPOLOGIES)
+        known = ", ".join(TOPOLOGIES)
+        raise ValueError(f"no graph '{rule}'{f' ({hint})' if hint else ''}; known: {known}")
+    return rule
+
+
+@lru_cache(maxsize=128)
+def adjacency(rule: str, nodes: int, seed: int = 0) -> Tensor:
+    """The symmetric 0/1 adjacency matrix (nodes, nodes) of a rule, float64, zero diagonal.
+
+    Rules: `lattice` (square, row by row), `ring`, `watts_strogatz` (4 neighbours, rewired with
+    probability 0.2), `barabasi_albert` (2 edges a node), `complete`. Sizes too small for a rule
+    give the complete graph.
+
+    Raises:
+        ValueError: unknown rule.
+    """
+    import networkx as nx
+
+    graph = TOPOLOGIES[check_topology(rule)](nodes, seed)
+    return torch.from_numpy(nx.to_numpy_array(graph, nodelist=range(nodes)))

@@ -1,0 +1,171 @@
+"""Derivatives of trees, and the structure that makes a formula fast.
+
+An energy that reads xi only through |xi|^2 and the scores s = X @ xi is a function R(q, s) with
+q = |xi|^2. Its gradient is
+
+    grad_xi E = 2 (dR/dq) xi + X' (dR/ds),
+
+so the update is `weights @ X` with weights = -dR/ds, and a softmax as the weights is attention.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attenergy.energies.language.functions import TABLE
+from attenergy.energies.language.simplify import product, simplify, split_factors, split_terms
+from attenergy.energies.language.tree import (
+    PATTERNS,
+    XI,
+    Axes,
+    Call,
+    Expr,
+    Number,
+    Symbol,
+    call,
+)
+
+SCORES = Symbol(("N",), name="s")
+SQUARE = Symbol((), name="q")
+
+
+class NotDerivable(Exception):
+    """The tree has a derivative that this language does not write; autograd takes over."""
+
+
+@dataclass(frozen=True)
+class ScoreForm:
+    """R(q, s) and its derivatives: `radial` = 2 dR/dq (scalar), `weights` = -dR/ds ([N])."""
+
+    readout: Expr
+    radial: Expr
+    weights: Expr
+
+    @property
+    def attention(self) -> tuple[Expr, Expr] | None:
+        """`(a, b)` with weights = softmax(a s + b), if they have that form."""
+        weights = self.weights
+        if not (isinstance(weights, Call) and weights.function == "softmax"):
+            return None
+        scale: list[Expr] = []
+        bias: list[Expr] = []
+        for term in split_terms(weights.args[0]):
+            number, factors = split_factors(term)
+            scores = [f for f in factors if f.structure == SCORES.structure]
+            rest = [f for f in factors if f.structure != SCORES.structure]
+            if any({"s", "q"} & f.names for f in rest) or len(scores) > 1:
+                return None
+            if scores and any(f.axes for f in rest):
+                return None
+            (scale if scores else bias).append(product([Number(number), *rest]))
+        if not scale:
+            return None
+        return _total(scale), _total(bias)
+
+
+def score_form(energy: Expr) -> ScoreForm | None:
+    """The energy as R(q, s), or None if it reads xi in another way or has no written derivative."""
+    readout = _in_scores(simplify(energy))
+    if "xi" in readout.names:
+        return None
+    try:
+        radial = 2.0 * differentiate(readout, SQUARE)
+        weights = -differentiate(readout, SCORES)
+    except NotDerivable:
+        return None
+    return ScoreForm(readout, simplify(radial), simplify(weights))
+
+
+def _in_scores(expr: Expr) -> Expr:
+    if expr.structure == _SCORE_NODE:
+        return SCORES
+    if expr.structure == _SQUARE_NODE:
+        return SQUARE
+    if isinstance(expr, Call) and "xi" in expr.names:
+        return call(expr.function, *(_in_scores(a) for a in expr.args))
+    return expr
+
+
+_SCORE_NODE = simplify(PATTERNS @ XI).structure
+_SQUARE_NODE = simplify(call("sumsq", XI)).structure
+
+
+def differentiate(expr: Expr, symbol: Symbol) -> Expr:
+    """Gradient of a scalar tree with respect to a symbol, in normal form.
+
+    It has the symbol's axes or, where all entries are the same, is a scalar.
+
+    Raises:
+        NotDerivable: a function on the way has no derivative in the table.
+    """
+    if expr.axes:
+        raise ValueError(f"only a scalar can be differentiated, got axes {expr.axes}")
+    parts: list[Expr] = []
+    _pull_back(simplify(expr), Number(1.0), symbol, parts)
+    return _total(parts)
+
+
+def _total(parts: list[Expr]) -> Expr:
+    if not parts:
+        return Number(0.0)
+    return simplify(parts[0] if len(parts) == 1 else call("add", *parts))
+
+
+def _pull_back(expr: Expr, adjoint: Expr, symbol: Symbol, parts: list[Expr]) -> None:
+    """Reverse mode: add to `parts` what `adjoint` at `expr` contributes at `symbol`.
+
+    A scalar adjoint of a vector stands for equal entries.
+    """
+    if symbol.name not in expr.names:
+        return
+    if isinstance(expr, Symbol):
+        parts.append(adjoint)
+        return
+    assert isinstance(expr, Call)
+    for index, arg in enumerate(expr.args):
+        if symbol.name in arg.names:
+            pulled = _gathered(_local(expr, index, adjoint), expr.axes, arg.axes)
+            _pull_back(arg, simplify(pulled), symbol, parts)
+
+
+def _gathered(adjoint: Expr, axes: Axes, arg_axes: Axes) -> Expr:
+    """Sum the adjoint of a vector over the axis along which a scalar argument was repeated."""
+    if arg_axes or not axes:
+        return adjoint
+    if adjoint.axes:
+        return call({"N": "sum_n", "D": "sum_d"}[axes[0]], adjoint)
+    return adjoint * call({"N": "count_n", "D": "count_d"}[axes[0]])
+
+
+def _local(expr: Call, index: int, adjoint: Expr) -> Expr:
+    """The adjoint of one argument of a call, given the adjoint of the call."""
+    arg, function = expr.args[index], expr.function
+    if function in {"add", "sum_n", "sum_d"}:
+        return adjoint
+    if function == "mul":
+        return product([adjoint, *(a for i, a in enumerate(expr.args) if i != index)])
+    if function == "pow" and index == 0:
+        exponent = expr.args[1]
+        return adjoint * exponent * arg ** simplify(exponent - 1.0)
+    if function == "matmul":
+        return _through_contraction(expr, index, adjoint)
+    if function == "sumsq" and len(arg.axes) == 1:
+        return 2.0 * adjoint * arg
+    if function == "lse":
+        return adjoint * call("softmax", arg)
+    if function == "softmax":
+        mean = call("sum_n", expr * adjoint) if adjoint.axes else adjoint
+        return expr * (adjoint - mean)
+    derivative = TABLE[function].derivative
+    if derivative is None:
+        raise NotDerivable(function)
+    return adjoint * derivative(arg)
+
+
+def _through_contraction(expr: Call, index: int, adjoint: Expr) -> Expr:
+    left, right = expr.args
+    if not expr.axes:  # dot product of two vectors
+        return adjoint * (right if index == 0 else left)
+    if index == 0 or adjoint.axes != expr.axes:
+        raise NotDerivable("a contraction of a matrix that varies, or a constant adjoint")
+    return call("transpose", left) @ adjoint

@@ -1,0 +1,40 @@
+"""What is wrong with a formula, and where."""
+
+from __future__ import annotations
+
+
+class FormulaError(ValueError):
+    """A formula that cannot be understood, with the character at which that showed.
+
+    Attributes:
+        message: what is wrong, in one line.
+        text: the formula, if it came from text.
+        offset: position of the offending character in `text`, from 0.
+        path: keys below the entry that lead to `text`, if it is not the formula itself.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        text: str | None = None,
+        offset: int | None = None,
+        path: tuple[str, ...] = (),
+    ) -> None:
+        self.path = path
+        self.message = message
+        self.text = text
+        self.offset = offset
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        if self.offset is None:
+            return self.message
+        return f"{'.'.join(self.path) or 'formula'}, column {self.offset + 1}: {self.message}"
+
+    def excerpt(self, width: int = 72) -> str:
+        """The part of the formula around the error and, below it, a caret."""
+        if self.text is None or self.offset is None:
+            return ""
+        flat = "".join(" " if c.isspace() else c for c in self.text)
+        start = max(0, min(self.offset - width // 2, len(flat) - width))
+        return f"{flat[start : start + width]}\n{' ' * (self.offset - start)}^"

@@ -1,0 +1,209 @@
+"""Text to typed tree.
+
+The text is data: it is matched against a small grammar and nothing in it is ever evaluated. Its
+length, depth and names are limited, so a hostile formula costs no more than a friendly one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from lark import Lark, Token, Tree
+from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+
+from attenergy.energies.language.errors import FormulaError
+from attenergy.energies.language.functions import PUBLIC, TABLE
+from attenergy.energies.language.tree import Expr, Number, call
+
+MAX_LENGTH = 500
+MAX_DEPTH = 32
+MAX_NAME = 32
+
+#: A choice in a formula: called with one argument, it becomes a tree.
+Macro = Callable[[Expr], Expr]
+
+
+def parse(
+    text: str, symbols: Mapping[str, Expr], macros: Mapping[str, Macro] | None = None
+) -> Expr:
+    """Read a formula.
+
+    Args:
+        text: the formula, at most 500 characters.
+        symbols: what each name stands for.
+        macros: functions of one argument besides the built-in ones (an entry's choices).
+
+    Raises:
+        FormulaError: with the position of the offending character.
+    """
+    _check_size(text)
+    try:
+        tree = _grammar().parse(text)
+    except UnexpectedInput as error:
+        raise _syntax_error(error, text) from None
+    try:
+        return _Reader(symbols, macros or {}).read(tree)
+    except FormulaError as error:
+        if error.path:  # it is about another text, an option that this formula calls
+            raise
+        raise FormulaError(error.message, text, 0 if error.offset is None else error.offset) from None
+
+
+@cache
+def _grammar() -> Lark:
+    source = resources.files(__package__).joinpath("formula.lark").read_text("utf-8")
+    return Lark(source, parser="lalr", lexer="contextual", propagate_positions=True)
+
+
+def _check_size(text: str) -> None:
+    if not text.strip():
+        raise FormulaError("the formula is empty", text, 0)
+    if len(text) > MAX_LENGTH:
+        raise FormulaError(
+            f"the formula has {len(text)} characters, at most {MAX_LENGTH} are allowed", text, MAX_LENGTH
+        )
+    depth = 0
+    for offset, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth > MAX_DEPTH:
+            raise FormulaError(f"parentheses are nested deeper than {MAX_DEPTH}", text, offset)
+    for run in re.finditer(r"(?:[-+|]\s*){%d,}" % MAX_DEPTH, text):
+        raise FormulaError(f"more than {MAX_DEPTH} signs or bars in a row", text, run.start())
+    for name in re.finditer(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        if len(name.group()) > MAX_NAME:
+            raise FormulaError(f"a name is longer than {MAX_NAME} characters", text, name.start())
+
+
+def _syntax_error(error: UnexpectedInput, text: str) -> FormulaError:
+    if isinstance(error, UnexpectedCharacters):
+        offset = error.pos_in_stream
+        found = text[offset]
+        hints = {
+            "_": "names begin with a letter",
+            ".": "there are no attributes",
+            "[": "there is no indexing",
+            "'": "a transpose follows a name or a parenthesis",
+            "=": "there are no assignments",
+        }
+        hint = hints.get(found, "")
+        return FormulaError(f"unexpected character {found!r}" + (f": {hint}" if hint else ""), text, offset)
+    if isinstance(error, UnexpectedEOF) or (
+        isinstance(error, UnexpectedToken) and error.token.type == "$END"
+    ):
+        return FormulaError(f"the formula ends too soon; expected {_expected(error)}", text, len(text))
+    assert isinstance(error, UnexpectedToken)
+    offset = error.token.start_pos or 0
+    if text[max(0, offset - 1) : offset + 1] == "**":
+        return FormulaError("a power is written with ^, not **", text, offset - 1)
+    return FormulaError(f"unexpected '{error.token}'; expected {_expected(error)}", text, offset)
+
+
+_TOKEN_NAMES = {
+    "NUMBER": "a number", "NAME": "a name", "LPAR": "'('", "RPAR": "')'", "VBAR": "'|'", "PLUS": "'+'",
+    "MINUS": "'-'", "STAR": "'*'", "SLASH": "'/'", "AT": "'@'", "CIRCUMFLEX": "'^'", "COMMA": "','",
+    "QUOTE": "\"'\"", "$END": "the end",
+}  # fmt: skip
+
+
+def _expected(error: Any) -> str:
+    wanted = set(getattr(error, "accepts", None) or getattr(error, "expected", None) or ())
+    if {"NUMBER", "NAME", "LPAR"} <= wanted:
+        return "a number, a name or '('"
+    return " or ".join(sorted(_TOKEN_NAMES.get(w, w) for w in wanted)) or "nothing more"
+
+
+class _Reader:
+    """Turns lark's tree into typed nodes."""
+
+    def __init__(self, symbols: Mapping[str, Expr], macros: Mapping[str, Macro]) -> None:
+        self.symbols = symbols
+        self.macros = macros
+
+    def read(self, tree: Tree[Token] | Token, depth: int = 0) -> Expr:
+        assert isinstance(tree, Tree)
+        rule = str(tree.data)
+        first = tree.children[0]
+        offset = first.start_pos if isinstance(first, Token) else tree.meta.start_pos
+        if depth > MAX_LENGTH:
+            raise FormulaError("the formula is nested too deeply", offset=offset)
+        if rule == "number":
+            return Number(_finite(str(first), offset), offset=offset)
+        if rule == "name":
+            return self._symbol(str(first), offset)
+        if rule == "call":
+            args = [self.read(c, depth + 1) for c in tree.children[1:] if c is not None]
+            return self._call(str(first), args, offset)
+        if rule == "pow" and isinstance(first, Tree) and str(first.data) == "length":
+            square = self._square_of_length(tree, depth)
+            if square is not None:
+                return square
+        args = [self.read(c, depth + 1) for c in tree.children if c is not None]
+        if rule == "start":
+            return args[0]
+        return self._operator(rule, args, offset)
+
+    def _operator(self, rule: str, args: list[Expr], offset: int | None) -> Expr:
+        if rule == "neg":
+            return call("mul", Number(-1.0), args[0], offset=offset)
+        if rule == "sub":
+            return call("add", args[0], call("mul", Number(-1.0), args[1]), offset=args[1].offset)
+        if rule == "div":
+            if isinstance(args[1], Number) and args[1].value == 0:
+                raise FormulaError("division by zero", offset=args[1].offset)
+            inverse = call("pow", args[1], Number(-1.0), offset=args[1].offset)
+            return call("mul", args[0], inverse, offset=args[1].offset)
+        if rule == "length":
+            return call("norm" if args[0].axes else "abs", args[0], offset=offset)
+        return call(rule, *args, offset=args[-1].offset)
+
+    def _square_of_length(self, tree: Tree[Token], depth: int) -> Expr | None:
+        """`|v|^2` is the squared length itself: the square of a root has no curvature at 0."""
+        length, exponent = (c for c in tree.children if isinstance(c, Tree))
+        inner = self.read(length.children[0], depth + 1)
+        power = self.read(exponent, depth + 1)
+        if not inner.axes or not (isinstance(power, Number) and power.value == 2):
+            return None
+        return call("sumsq", inner, offset=inner.offset)
+
+    def _symbol(self, name: str, offset: int | None) -> Expr:
+        if name in self.symbols:
+            return _placed(self.symbols[name], offset)
+        if name in self.macros or name in PUBLIC:
+            raise FormulaError(f"'{name}' is a function; write {name}(...)", offset=offset)
+        near = difflib.get_close_matches(name, self.symbols, 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        known = ", ".join(self.symbols)
+        raise FormulaError(f"unknown name '{name}'{hint} (known: {known})", offset=offset)
+
+    def _call(self, name: str, args: list[Expr], offset: int | None) -> Expr:
+        if name in self.macros:
+            if len(args) != 1:
+                raise FormulaError(f"{name} takes 1 argument, got {len(args)}", offset=offset)
+            return self.macros[name](args[0])
+        if name in self.symbols:
+            raise FormulaError(f"'{name}' is not a function; a product is written with *", offset=offset)
+        if name in TABLE and name not in PUBLIC:
+            raise FormulaError(f"unknown function '{name}'", offset=offset)
+        if name not in PUBLIC:
+            known = [*self.macros, *PUBLIC]
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
+            raise FormulaError(f"unknown function '{name}'{hint}", offset=offset)
+        return call(name, *args, offset=offset)
+
+
+def _placed(symbol: Expr, offset: int | None) -> Expr:
+    return symbol if isinstance(symbol, Number) else replace(symbol, offset=offset)
+
+
+def _finite(text: str, offset: int | None) -> float:
+    value = float(text)
+    if value in (float("inf"),):
+        raise FormulaError(f"the number {text[:24]} is too large", offset=offset)
+    return value

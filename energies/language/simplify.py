@@ -1,0 +1,280 @@
+"""A normal form of trees under simple algebra.
+
+Sums and products are flattened, sorted and collected; numbers are merged; scalar factors leave
+contractions and sums; powers of one base are joined. A factor is cancelled only where it cannot be
+zero (positive parameters and numbers), so the normal form equals the tree wherever both are defined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from attenergy.energies.language.functions import TABLE
+from attenergy.energies.language.tree import Call, Expr, Number, Symbol, call
+
+_ONE = Number(1.0)
+
+
+def simplify(expr: Expr) -> Expr:
+    """The normal form of a tree; idempotent."""
+    return _simplify(expr.structure, _Box(expr))
+
+
+class _Box:
+    """Carries a tree through the cache, which compares its structure alone."""
+
+    def __init__(self, expr: Expr) -> None:
+        self.expr = expr
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Box)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=4096)
+def _simplify(_structure: tuple[object, ...], box: _Box) -> Expr:
+    expr = box.expr
+    if not isinstance(expr, Call):
+        return expr
+    args = tuple(simplify(a) for a in expr.args)
+    if TABLE[expr.function].reads_axes:
+        # A vector that is constant (0*s) simplifies to a scalar, which a reduction cannot take.
+        args = tuple(new if new.axes == old.axes else old for new, old in zip(args, expr.args, strict=True))
+    rule = _RULES.get(expr.function)
+    return rule(args) if rule is not None else call(expr.function, *args)
+
+
+def is_positive(expr: Expr) -> bool:
+    """Whether the value is certainly above zero everywhere."""
+    if isinstance(expr, Number):
+        return expr.value > 0
+    if isinstance(expr, Symbol):
+        return expr.positive
+    assert isinstance(expr, Call)
+    if expr.function in {"exp", "softplus", "softmax", "sigmoid", "count_n", "count_d"}:
+        return True
+    if expr.function == "pow":
+        return is_positive(expr.args[0])
+    return expr.function in {"mul", "add"} and all(map(is_positive, expr.args))
+
+
+def split_factors(expr: Expr) -> tuple[float, list[Expr]]:
+    """A simplified node as a number times factors that are not products."""
+    if isinstance(expr, Number):
+        return expr.value, []
+    if isinstance(expr, Call) and expr.function == "mul":
+        numbers = [a.value for a in expr.args if isinstance(a, Number)]
+        return (numbers[0] if numbers else 1.0), [a for a in expr.args if not isinstance(a, Number)]
+    return 1.0, [expr]
+
+
+def split_terms(expr: Expr) -> list[Expr]:
+    """A simplified node as terms that are not sums."""
+    return list(expr.args) if isinstance(expr, Call) and expr.function == "add" else [expr]
+
+
+def product(factors: list[Expr]) -> Expr:
+    """The simplified product of simplified nodes."""
+    return _product(tuple(factors)) if factors else _ONE
+
+
+def _key(expr: Expr) -> tuple[int, int, str]:
+    return (not isinstance(expr, Number), len(expr.axes), repr(expr.structure))
+
+
+def _join(function: str, parts: list[Expr]) -> Expr:
+    parts.sort(key=_key)
+    return parts[0] if len(parts) == 1 else call(function, *parts)
+
+
+def _sum(args: tuple[Expr, ...]) -> Expr:
+    collected: dict[tuple[object, ...], tuple[float, Expr]] = {}
+    constant = 0.0
+    for term in (t for a in args for t in split_terms(a)):
+        coefficient, factors = split_factors(term)
+        if not factors:
+            constant += coefficient
+            continue
+        core = _join("mul", factors)
+        before = collected.get(core.structure, (0.0, core))[0]
+        collected[core.structure] = (before + coefficient, core)
+    parts = [product([Number(c), core]) for c, core in collected.values() if c != 0]
+    if constant != 0 or not parts:
+        parts.append(Number(constant))
+    return _join("add", parts)
+
+
+def _product(args: tuple[Expr, ...]) -> Expr:
+    coefficient = 1.0
+    powers: dict[tuple[object, ...], tuple[Expr, list[Expr]]] = {}
+    pending = list(args)
+    while pending:
+        part = pending.pop()
+        number, factors = split_factors(part)
+        coefficient *= number
+        for factor in factors:
+            base, exponent = _as_power(factor)
+            powers.setdefault(base.structure, (base, []))[1].append(exponent)
+    if coefficient == 0:
+        return Number(0.0)
+    _drop_steps(powers)
+    parts: list[Expr] = []
+    for base, exponents in powers.values():
+        for joined in _join_exponents(base, exponents):
+            number, factors = split_factors(_power((base, joined)))
+            coefficient *= number
+            parts += factors
+    if coefficient != 1 or not parts:
+        parts.append(Number(coefficient))
+    return _join("mul", parts)
+
+
+def _drop_steps(powers: dict[tuple[object, ...], tuple[Expr, list[Expr]]]) -> None:
+    """relu(z)^n step(z) = relu(z)^n: a rectified factor is already 0 where the step is."""
+    rectified = {
+        base.args[0].structure
+        for base, exponents in powers.values()
+        if isinstance(base, Call)
+        and base.function == "relu"
+        and all(isinstance(e, Number) and e.value > 0 for e in exponents)
+    }
+    for key, (base, _) in list(powers.items()):
+        if isinstance(base, Call) and base.function == "step" and base.args[0].structure in rectified:
+            del powers[key]
+
+
+def _as_power(expr: Expr) -> tuple[Expr, Expr]:
+    if isinstance(expr, Call) and expr.function == "pow":
+        return expr.args[0], expr.args[1]
+    return expr, _ONE
+
+
+def _join_exponents(base: Expr, exponents: list[Expr]) -> list[Expr]:
+    """Exponents of one base, added where that cannot change the value at base = 0."""
+    if len(exponents) == 1 or is_positive(base):
+        return [_sum(tuple(exponents))]
+    whole = [e for e in exponents if isinstance(e, Number) and e.value > 0]
+    others = [e for e in exponents if not (isinstance(e, Number) and e.value > 0)]
+    return others + ([_sum(tuple(whole))] if whole else [])
+
+
+def _power(args: tuple[Expr, ...]) -> Expr:
+    base, exponent = args
+    if isinstance(exponent, Number):
+        if exponent.value == 1:
+            return base
+        if exponent.value == 0:
+            return _ONE
+        if isinstance(base, Number):
+            return call("pow", base, exponent)
+    if isinstance(base, Call) and base.function == "pow" and is_positive(base.args[0]):
+        return _power((base.args[0], _product((base.args[1], exponent))))
+    if isinstance(base, Call) and base.function == "mul":
+        return _power_of_product(base, exponent)
+    return call("pow", base, exponent)
+
+
+def _power_of_product(base: Call, exponent: Expr) -> Expr:
+    """Positive factors leave: (2 beta z)^n = 2^n beta^n z^n for scalars 2 and beta."""
+    leaving = [f for f in base.args if is_positive(f) and not f.axes]
+    staying = [f for f in base.args if not (is_positive(f) and not f.axes)]
+    if not leaving:
+        return call("pow", base, exponent)
+    rest = [call("pow", _join("mul", staying), exponent)] if staying else []
+    return _product((*(_power((f, exponent)) for f in leaving), *rest))
+
+
+def _scalars_out(expr: Expr) -> tuple[list[Expr], Expr]:
+    """Scalar factors of a vector or matrix, and what remains."""
+    number, factors = split_factors(expr)
+    scalars: list[Expr] = [f for f in factors if not f.axes]
+    rest = [f for f in factors if f.axes]
+    if number != 1:
+        scalars.append(Number(number))
+    return scalars, _join("mul", rest) if rest else _ONE
+
+
+def _linear(function: str) -> Callable[[tuple[Expr, ...]], Expr]:
+    def rule(args: tuple[Expr, ...]) -> Expr:
+        scalars, rest = _scalars_out(args[0])
+        return product([*scalars, call(function, rest)])
+
+    return rule
+
+
+def _matmul(args: tuple[Expr, ...]) -> Expr:
+    left_scalars, left = _scalars_out(args[0])
+    right_scalars, right = _scalars_out(args[1])
+    if left.structure == right.structure and len(left.axes) == 1:
+        core = call("sumsq", left)
+    elif len(left.axes) == 1 and len(right.axes) == 2:
+        core = _matmul((_transpose((right,)), left))
+    elif len(left.axes) == len(right.axes) == 1:
+        core = call("matmul", *sorted((left, right), key=_key))
+    else:
+        core = call("matmul", left, right)
+    return product([*left_scalars, *right_scalars, core])
+
+
+def _transpose(args: tuple[Expr, ...]) -> Expr:
+    inner = args[0]
+    if isinstance(inner, Call) and inner.function == "transpose":
+        return inner.args[0]
+    scalars, rest = _scalars_out(inner)
+    return product([*scalars, call("transpose", rest)])
+
+
+def _sumsq(args: tuple[Expr, ...]) -> Expr:
+    scalars, rest = _scalars_out(args[0])
+    squares = [_power((s, Number(2.0))) for s in scalars]
+    return product([*squares, call("sumsq", rest)])
+
+
+def _expand(expr: Expr) -> Expr:
+    """Products distributed over the sums in them."""
+    if isinstance(expr, Call) and expr.function == "add":
+        return _sum(tuple(_expand(a) for a in expr.args))
+    number, factors = split_factors(expr)
+    for index, factor in enumerate(factors):
+        if isinstance(factor, Call) and factor.function == "add":
+            rest = [Number(number), *factors[:index], *factors[index + 1 :]]
+            return _sum(tuple(_expand(product([*rest, term])) for term in factor.args))
+    return expr
+
+
+def _shift_out(args: tuple[Expr, ...]) -> tuple[list[Expr], Expr]:
+    """Terms of a vector that are the same for all patterns, and what remains."""
+    terms = split_terms(_expand(args[0]))
+    same = [t for t in terms if not t.axes]
+    rest = [t for t in terms if t.axes]
+    if not rest:
+        return [], args[0]
+    return same, _sum(tuple(rest))
+
+
+def _lse(args: tuple[Expr, ...]) -> Expr:
+    """A shift leaves: lse(v + c) = c + lse(v)."""
+    same, rest = _shift_out(args)
+    return _sum((*same, call("lse", rest)))
+
+
+def _softmax(args: tuple[Expr, ...]) -> Expr:
+    """A shift vanishes: softmax(v + c) = softmax(v)."""
+    return call("softmax", _shift_out(args)[1])
+
+
+_RULES: dict[str, Callable[[tuple[Expr, ...]], Expr]] = {
+    "add": _sum,
+    "mul": _product,
+    "pow": _power,
+    "matmul": _matmul,
+    "transpose": _transpose,
+    "sumsq": _sumsq,
+    "lse": _lse,
+    "softmax": _softmax,
+    "sum_n": _linear("sum_n"),
+    "sum_d": _linear("sum_d"),
+}

@@ -1,0 +1,134 @@
+"""Parameters of an energy: declared in its entry, stored so that constraints always hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from attenergy.energies.language import FormulaError, Number, parse
+from attenergy.registry import EnergySpec, Parameter, nearest
+
+Setting = float | int | str
+
+
+class Parameters(nn.Module):
+    """The parameters of one energy.
+
+    A `positive` parameter p is stored as log p, a `unit` one as its logit, so that no step of an
+    optimiser can leave the domain. Per-head scalars have shape (H, 1, 1) and broadcast against
+    (..., H, L, 1); per-head vectors (H, 1, D). A parameter that is not learnable is a number.
+
+    Args:
+        spec: the energy's entry.
+        dim: head width D, which initial values may mention (`1/sqrt(D)`).
+        num_heads: number of heads H; None for tensors without a head axis.
+        settings: initial values that replace those of the entry.
+
+    Raises:
+        ValueError: a value breaks its parameter's constraint.
+    """
+
+    def __init__(
+        self, spec: EnergySpec, dim: int, num_heads: int | None, settings: Mapping[str, Setting]
+    ) -> None:
+        super().__init__()
+        self.declared = dict(spec.parameters)
+        self.fixed: dict[str, float] = {}
+        self.raw = nn.ParameterDict()
+        for name, parameter in self.declared.items():
+            value = initial_value(name, parameter, dim, settings.get(name))
+            if parameter.learnable == "no" and not parameter.shape:
+                self.fixed[name] = value
+            else:
+                heads = num_heads if parameter.learnable == "per_head" else None
+                start = _filled(_to_raw(parameter, value), parameter, dim, heads)
+                self.raw[name] = nn.Parameter(start, requires_grad=parameter.learnable != "no")
+
+    def values(self) -> dict[str, Tensor | float]:
+        """Every parameter in its own units."""
+        learned = {n: _from_raw(self.declared[n], raw) for n, raw in self.raw.items()}
+        return {**self.fixed, **learned}
+
+    def extra_repr(self) -> str:
+        """Names and fixed values, for printing."""
+        return ", ".join([*self.raw, *(f"{n}={v:g}" for n, v in self.fixed.items())])
+
+
+def initial_value(name: str, parameter: Parameter, dim: int, setting: Setting | None) -> float:
+    """The number a parameter starts from.
+
+    Raises:
+        ValueError: it is not a finite number within the parameter's constraint.
+    """
+    given = parameter.init if setting is None else setting
+    try:
+        value = constant(given, dim)
+    except FormulaError as error:
+        raise ValueError(f"parameter '{name}': {error}") from None
+    if isinstance(setting, bool) or not math.isfinite(value):
+        raise ValueError(f"parameter '{name}' must be a finite number, got {given!r}")
+    if parameter.constraint == "positive" and value <= 0:
+        raise ValueError(f"parameter '{name}' must be above 0, got {value:g}")
+    if parameter.constraint == "unit" and not 0 < value < 1:
+        raise ValueError(f"parameter '{name}' must lie between 0 and 1, got {value:g}")
+    return value
+
+
+def constant(text: float | int | str, dim: int) -> float:
+    """The value of a number or of a constant expression in D.
+
+    Raises:
+        FormulaError: the expression is not a constant.
+    """
+    if isinstance(text, (int, float)):
+        return float(text)
+    tree = parse(text, {"D": Number(float(dim))})
+    if not isinstance(tree, Number):
+        raise FormulaError("this is not a constant", text, 0)
+    return tree.value
+
+
+def check_settings(settings: Mapping[str, object], known: list[str], owner: str) -> None:
+    """Refuse settings that an energy does not have.
+
+    Raises:
+        ValueError: naming the unknown setting, the nearest and all known ones.
+    """
+    for name in settings:
+        if name not in known:
+            hint = nearest(name, known)
+            raise ValueError(
+                f"{owner} has no setting '{name}'{f' ({hint})' if hint else ''}; "
+                f"known: {', '.join(known) or 'none'}"
+            )
+
+
+def _to_raw(parameter: Parameter, value: float) -> float:
+    if parameter.constraint == "positive":
+        return math.log(value)
+    if parameter.constraint == "unit":
+        return math.log(value / (1 - value))
+    return value
+
+
+def _from_raw(parameter: Parameter, raw: Tensor) -> Tensor:
+    if parameter.constraint == "positive":
+        return raw.exp()
+    if parameter.constraint == "unit":
+        return raw.sigmoid()
+    return raw
+
+
+def _filled(raw: float, parameter: Parameter, dim: int, num_heads: int | None) -> Tensor:
+    """A tensor of the parameter's shape: constant, or a multiple of the identity for [D, D]."""
+    heads = () if num_heads is None else (num_heads,)
+    if len(parameter.shape) == 2:
+        square = raw * torch.eye(dim)
+        return square.expand(*heads, dim, dim).clone()
+    inner = (dim,) * len(parameter.shape)
+    if num_heads is None:
+        return torch.full(inner, raw)
+    return torch.full((num_heads, 1, *(inner or (1,))), raw)
