@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from attenergy.attention.projections import Projections, check_shapes, visible
 from attenergy.attention.relax import default_step_size, relax
-from attenergy.attention.update import Backend, association, choose, read_values
+from attenergy.attention.update import Backend, association, check_backend, read_values
 from attenergy.energies import Energy, make_energy
 from attenergy.energies.parameters import Setting
 from attenergy.registry import EnergySpec, Reading, Registry
@@ -85,7 +85,8 @@ class EnergyAttention(nn.Module):
         self.step_size = default_step_size(self.energy) if step_size is None else float(step_size)
         if not self.step_size > 0:
             raise ValueError(f"step_size must be above 0, got {self.step_size:g}")
-        self.backend: Backend = choose(self.energy, backend)  # type: ignore[arg-type]
+        self.backend: Backend = backend  # type: ignore[assignment]
+        check_backend(self.energy, self.backend)
 
     @property
     def reads_field(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from attenergy.attention.update import Backend, choose, gradient
+from attenergy.attention.update import Backend, check_backend, gradient
 from attenergy.energies import Energy
 from attenergy.registry import nearest
 
@@ -77,7 +77,7 @@ def relax(
     gamma = default_step_size(energy) if step_size is None else step_size
     if not isinstance(gamma, Tensor) and not gamma > 0:
         raise ValueError(f"step_size must be above 0, got {gamma}")
-    backend = choose(energy, backend)
+    check_backend(energy, backend)
     energy.check(xi, X, mask, field)
     occupied = None if mask is None else mask.any(-1, keepdim=True)
     xi = _moved(xi, energy.project(xi), occupied)

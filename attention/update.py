@@ -5,7 +5,7 @@ Backends:
     scores  radial * xi - weights @ X + coupling, for energies that have weights
     sdpa    the same through `scaled_dot_product_attention`, for softmax weights; its fused kernels
             have first derivatives only
-    auto    sdpa where it applies, else scores, else eager
+    auto    sdpa where it applies and pays (`attenergy.attention.fused`), else scores, else eager
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from attenergy.attention.fused import fused_pays
 from attenergy.energies import Energy, open_rows
 from attenergy.registry import nearest
 
@@ -29,8 +30,8 @@ def backends(energy: Energy) -> tuple[Backend, ...]:
     return ("eager", "scores", "sdpa") if _is_attention(energy) else ("eager", "scores")
 
 
-def choose(energy: Energy, backend: Backend) -> Backend:
-    """Resolve `auto`, and check that the energy has the backend.
+def check_backend(energy: Energy, backend: Backend) -> None:
+    """Check that the energy has the backend.
 
     Raises:
         ValueError: unknown backend, or one that this energy does not have.
@@ -39,13 +40,19 @@ def choose(energy: Energy, backend: Backend) -> Backend:
         hint = nearest(backend, get_args(Backend))
         raise ValueError(f"no backend {backend!r}{f' ({hint})' if hint else ''}; known: {get_args(Backend)}")
     available = backends(energy)
-    if backend == "auto":
-        return available[-1]
-    if backend not in available:
+    if backend != "auto" and backend not in available:
         raise ValueError(
             f"'{energy.spec.title}' has no backend '{backend}'; it has {', '.join(available)}"
         )
-    return backend
+
+
+def _resolve(energy: Energy, backend: Backend, X: Tensor, field: Tensor | None) -> Backend:
+    """The backend that `auto` stands for."""
+    if backend != "auto":
+        return backend
+    if not energy.has_weights:
+        return "eager"
+    return "sdpa" if fused_pays(X, field) and _is_attention(energy) else "scores"
 
 
 def gradient(
@@ -62,8 +69,10 @@ def gradient(
     Raises:
         ValueError: a shape, type or backend does not fit.
     """
-    backend = choose(energy, backend)
+    check_backend(energy, backend)
+    backend = _resolve(energy, backend, X, field)
     if backend == "eager":
+
         def total(state: Tensor) -> Tensor:
             return energy(state, X, mask=mask, field=field).sum()
 
@@ -102,12 +111,13 @@ def read_values(
     Raises:
         ValueError: the energy has no weights, or a shape or type does not fit.
     """
-    backend = choose(energy, backend)
+    check_backend(energy, backend)
     if not energy.has_weights:
         raise ValueError(f"'{energy.spec.title}' defines no weights over patterns; read the state")
     energy.check(xi, X, mask, field)
     opened, occupied = (None, None) if mask is None else open_rows(mask)
-    kind: Backend = "scores" if backend == "eager" else backend
+    resolved = _resolve(energy, backend, X, field)
+    kind: Backend = "scores" if resolved == "eager" else resolved
     out = _read(energy, xi, X, values, opened, field, kind)
     return out if occupied is None else torch.where(occupied, out, 0.0)
 

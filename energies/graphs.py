@@ -82,7 +82,7 @@ def check_topology(rule: str) -> str:
     return rule
 
 
-@lru_cache(maxsize=128)
+@torch.compiler.assume_constant_result
 def adjacency(rule: str, nodes: int, seed: int = 0) -> Tensor:
     """The symmetric 0/1 adjacency matrix (nodes, nodes) of a rule, float64, zero diagonal.
 
@@ -93,7 +93,12 @@ def adjacency(rule: str, nodes: int, seed: int = 0) -> Tensor:
     Raises:
         ValueError: unknown rule.
     """
+    return _adjacency(check_topology(rule), nodes, seed)
+
+
+@lru_cache(maxsize=128)
+def _adjacency(rule: str, nodes: int, seed: int) -> Tensor:
     import networkx as nx
 
-    graph = TOPOLOGIES[check_topology(rule)](nodes, seed)
+    graph = TOPOLOGIES[rule](nodes, seed)
     return torch.from_numpy(nx.to_numpy_array(graph, nodelist=range(nodes)))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 Scalar = float | int | str | bool
 Kind = Literal["energies", "mixers", "tasks", "spaces"]
-Domain = Literal["real", "sphere", "simplex", "spin", "magnetisation"]
+Domain = Literal["real", "sphere"]
 Reading = Literal["weights", "state"]
 
 
@@ -37,7 +37,7 @@ class Entry(BaseModel):
 
 def _not_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("Input should be a number or an expression, not true or false")
+        raise ValueError("must be a number or an expression, not true or false")
     return value
 
 
@@ -89,8 +89,27 @@ class Range(Entry):
         """Whether `value` lies in the range."""
         if self.choices is not None:
             return value in self.choices
-        assert self.low is not None and self.high is not None
-        return isinstance(value, (int, float)) and self.low <= value <= self.high
+        if self.low is None or self.high is None or not isinstance(value, (int, float)):
+            return False
+        return self.low <= value <= self.high
+
+    def objection(self, value: Scalar) -> str:
+        """Why `value` cannot be the default of what is searched here; empty if it can."""
+        if not self.holds(value):
+            if self.choices is not None:
+                return f"is none of the choices ({', '.join(map(str, self.choices))})"
+            return f"lies outside its search range, {self.low} to {self.high}"
+        if self.integer and isinstance(value, float) and not isinstance(self.step, float):
+            # {low: 0, high: 2} beside a default of 1.0: a search would try 0, 1 and 2 only.
+            ends = f"write 'low: {self.low}.0' and 'high: {self.high}.0' for real numbers"
+            return f"is a real number, but its search range has whole ends; {ends}"
+        return ""
+
+
+def _satisfies(constraint: str, value: Scalar) -> bool:
+    if isinstance(value, (bool, str)):
+        return False
+    return constraint == "real" or (value > 0 and (constraint == "positive" or value < 1))
 
 
 class Parameter(Entry):
@@ -109,16 +128,17 @@ class Parameter(Entry):
 
     @model_validator(mode="after")
     def _consistent(self) -> Parameter:
-        if isinstance(self.init, (int, float)):
-            if self.constraint == "positive" and self.init <= 0:
-                raise ValueError(f"a positive parameter needs 'init' above 0, got {self.init:g}")
-            if self.constraint == "unit" and not 0 < self.init < 1:
-                raise ValueError(f"a unit parameter needs 0 < init < 1, got {self.init:g}")
-            if self.search is not None and not self.search.holds(self.init):
-                raise ValueError(f"'init' ({self.init:g}) lies outside its search range")
-        low = self.search.low if self.search is not None else None
-        if self.constraint != "real" and low is not None and low <= 0:
-            raise ValueError(f"a {self.constraint} parameter needs a range above 0, got {low:g}")
+        kind = {"real": "number", "positive": "number above 0", "unit": "number between 0 and 1"}
+        needed = f"a {self.constraint} parameter needs a {kind[self.constraint]}"
+        number = not isinstance(self.init, str)
+        if number and not _satisfies(self.constraint, self.init):
+            raise ValueError(f"{needed} as 'init', got {self.init}")
+        if self.search is not None:
+            for value in self.search.choices or (self.search.low, self.search.high):
+                if value is None or not _satisfies(self.constraint, value):
+                    raise ValueError(f"{needed} everywhere in its search range, got {value}")
+            if number and (objection := self.search.objection(self.init)):
+                raise ValueError(f"'init' ({self.init}) {objection}")
         if len(self.shape) > 2:
             raise ValueError("a parameter has at most two axes")
         if self.shape and self.search is not None and self.search.choices is not None:
@@ -134,8 +154,8 @@ class Tunable(Entry):
 
     @model_validator(mode="after")
     def _default_in_range(self) -> Tunable:
-        if self.search is not None and not self.search.holds(self.default):
-            raise ValueError(f"'default' ({self.default}) lies outside its search range")
+        if self.search is not None and (objection := self.search.objection(self.default)):
+            raise ValueError(f"'default' ({self.default}) {objection}")
         return self
 
 

@@ -24,7 +24,9 @@ class RunConfig(BaseModel):
 
     variant: str  # registry name of the energy or mixer
     layer: EnergySpec | MixerSpec
-    settings: dict[str, float | int | str] = {}  # the layer's own parameters, choices, steps, step_size
+    settings: dict[
+        str, float | int | str
+    ] = {}  # the layer's own parameters, choices, steps, step_size
     task: str
     task_spec: TaskSpec
     model: ModelSpec

@@ -1,1 +1,69 @@
-"""Layers whose update is written by hand."""
+"""Layers whose update is written by hand, not derived from an energy."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from attenergy.attention.mixers.hypernetwork import HypernetworkAttention
+from attenergy.registry import MixerSpec, Registry, load_registry, nearest
+
+__all__ = ["CLASSES", "HypernetworkAttention", "make_mixer"]
+
+# What `class:` of a mixer in a registry may name.
+CLASSES: dict[str, type[nn.Module]] = {"HypernetworkAttention": HypernetworkAttention}
+
+_OWN_ARGUMENTS = ("embed_dim", "num_heads", "head_dim", "value_dim", "dropout")
+
+
+def make_mixer(
+    name_or_spec: str | MixerSpec,
+    *,
+    embed_dim: int,
+    num_heads: int,
+    registry: Registry | None = None,
+    head_dim: int | None = None,
+    value_dim: int | None = None,
+    dropout: float = 0.0,
+    **options: Any,
+) -> nn.Module:
+    """Build the mixer that a registry describes.
+
+    Args:
+        name_or_spec: name of an entry under `mixers`, or the entry itself.
+        embed_dim: model width E.
+        num_heads: number of heads H.
+        registry: where a name is looked up; the built-in registry and plug-ins if None.
+        head_dim: query/key width of a head; E / H if None.
+        value_dim: value width of a head; `head_dim` if None.
+        dropout: probability of dropping a weight in training.
+        **options: options of the mixer's class, instead of what the entry says.
+
+    Returns:
+        A layer `x (B, L, E) -> (B, L, E)`; see its class.
+
+    Raises:
+        ValueError: unknown name, class or option.
+    """
+    spec = name_or_spec
+    if isinstance(spec, str):
+        name, registry = spec, load_registry() if registry is None else registry
+        if name not in registry.mixers:
+            raise ValueError(_unknown("mixer", name, list(registry.mixers)))
+        spec = registry.mixers[name]
+    if spec.class_ not in CLASSES:
+        raise ValueError(_unknown("class of a mixer", spec.class_, list(CLASSES)))
+    cls = CLASSES[spec.class_]
+    options = {key: tunable.default for key, tunable in spec.options.items()} | options
+    known = [p for p in inspect.signature(cls).parameters if p not in _OWN_ARGUMENTS]
+    for option in options:
+        if option not in known:
+            raise ValueError(_unknown(f"option of {spec.class_}", option, known))
+    sizes = {"head_dim": head_dim, "value_dim": value_dim, "dropout": dropout}
+    return cls(embed_dim, num_heads, **sizes, **options)
+
+
+def _unknown(what: str, got: str, known: list[str]) -> str:
+    return f"unknown {what} {got!r} (known: {', '.join(known)}) {nearest(got, known)}".rstrip()

@@ -1,0 +1,118 @@
+"""Positions: a learned relative bias on the scores, or learned absolute vectors on the inputs."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def distance_buckets(distance: Tensor, num_buckets: int) -> Tensor:
+    """Return the bucket of each distance n: near ones one by one, far ones by their logarithm.
+
+    bucket(n) = n                                                      if n < m = floor(N/2)
+                min(N - 1, m + trunc((N - m) log(n/m) / log(N/m)))     else
+
+    A negative distance (a pattern after the state) counts as 0. The logarithms are taken in
+    float32, with its epsilon added to n/m, so that n = m falls into bucket m.
+
+    Args:
+        distance: integers of any shape.
+        num_buckets: N, also the distance from which on all share the last bucket.
+
+    Returns:
+        Buckets in 0 ... N - 1, int64, of the same shape.
+
+    Source: Raffel et al. 2020, arXiv:1910.10683 (the one-sided form).
+    """
+    distance = distance.clamp(min=0)
+    near = num_buckets // 2
+    if near == 0:
+        return torch.zeros_like(distance)
+    ratio = distance.to(torch.float32) / near + torch.finfo(torch.float32).eps
+    scale = (num_buckets - near) / math.log(num_buckets / near)
+    # Near distances take the other branch; the clamp keeps their logarithm out of the integers.
+    far = near + (ratio.log().clamp(min=0) * scale).to(torch.int64)
+    return torch.where(distance < near, distance, far.clamp(max=num_buckets - 1))
+
+
+def relative_buckets(length: int, num_buckets: int | None = None) -> Tensor:
+    """Return bucket(max(i - j, 0)) for every state i and pattern j, int64 (length, length).
+
+    Args:
+        length: number of positions L.
+        num_buckets: N of `distance_buckets`; `length` if None.
+    """
+    position = torch.arange(length)
+    distance = position[:, None] - position[None, :]
+    return distance_buckets(distance, length if num_buckets is None else num_buckets)
+
+
+class RelativePositionBias(nn.Module):
+    """r[h, i, j] = table[h, bucket(max(i - j, 0))], a field for the scores of a layer.
+
+    All patterns at or after a state share bucket 0, also where attention is not causal. The table
+    (H, N) has one entry per head and bucket and starts as N(0, 1/N).
+
+    Args:
+        num_heads: H.
+        length: number N of buckets. Shorter sequences use the same distances; in longer ones the
+            distances beyond N share the last bucket.
+
+    Source: Raffel et al. 2020, arXiv:1910.10683; Schug et al. 2025, arXiv:2406.05816.
+    """
+
+    buckets: Tensor
+
+    def __init__(self, num_heads: int, length: int) -> None:
+        super().__init__()
+        self.length = length
+        self.table = nn.Parameter(torch.randn(num_heads, length) * length**-0.5)
+        self.register_buffer("buckets", relative_buckets(length), persistent=False)
+
+    def forward(self, length: int) -> Tensor:
+        """Return the bias (1, H, L, L) of sequences of `length` L positions."""
+        if length <= self.length:
+            buckets = self.buckets[:length, :length]
+        else:
+            buckets = relative_buckets(length, self.length).to(self.table.device)
+        bias = self.table.index_select(1, buckets.flatten())
+        return bias.view(1, -1, length, length)
+
+    def extra_repr(self) -> str:
+        """Sizes, for printing."""
+        return f"num_heads={self.table.shape[0]}, length={self.length}"
+
+
+class AbsolutePositions(nn.Module):
+    """y[b, i] = x[b, i] + p[i], with one learned vector p[i] per position.
+
+    The vectors start as N(0, 1/width) per entry, so each has an expected squared length of 1.
+
+    Args:
+        length: number of positions that have a vector.
+        width: width of the vectors.
+    """
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(length, width) * width**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` (B, L, width) with its positions added.
+
+        Raises:
+            ValueError: there are more positions than vectors.
+        """
+        length = x.shape[1]
+        if length > self.table.shape[0]:
+            raise ValueError(
+                f"a sequence of {length} positions is too long for {self.table.shape[0]} learned "
+                "absolute positions; build the model for a greater length"
+            )
+        return x + self.table[:length]
+
+    def extra_repr(self) -> str:
+        """Sizes, for printing."""
+        return f"length={self.table.shape[0]}, width={self.table.shape[1]}"

@@ -1,0 +1,245 @@
+"""Trained models as folders of `config.json`, `model.safetensors` and `README.md`.
+
+The configuration holds the whole definition of the attention layer, so a folder loads without the
+registry file from which the layer came, and still loads after that file has changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from attenergy.attention.factory import make_layer
+from attenergy.attention.transformer import Transformer
+from attenergy.registry import EnergySpec, MixerSpec
+
+FORMAT = 1
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+
+
+class SavedError(ValueError):
+    """A folder that cannot be read as a saved model, or must not be overwritten."""
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LayerArguments(_Arguments):
+    """What `make_layer` needs to build one attention layer.
+
+    `spec` is the whole registry entry and `name` only what it was called; `head_dim` defaults to
+    `embed_dim / num_heads`; `settings` are the layer's own parameters, choices and options.
+    """
+
+    name: str
+    spec: EnergySpec | MixerSpec
+    embed_dim: int = Field(ge=1)
+    num_heads: int = Field(ge=1)
+    head_dim: int | None = Field(default=None, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    settings: dict[str, float | int | str] = {}
+
+    def build(self) -> nn.Module:
+        """Make a new layer with fresh weights."""
+        settings: dict[str, Any] = dict(self.settings)
+        return make_layer(
+            self.spec,
+            embed_dim=self.embed_dim,
+            num_heads=self.num_heads,
+            head_dim=self.head_dim,
+            dropout=self.dropout,
+            **settings,
+        )
+
+
+class ModelArguments(_Arguments):
+    """What a `Transformer` with a given attention layer is made of; sizes count tokens.
+
+    Inputs are `(B, length, size)` floats (`vector`), or ids below `size` of shape `(B, length)` or
+    `(B, length, channels)` (`token`); outputs are `(B, length, outputs)` logits.
+    """
+
+    layer: LayerArguments
+    kind: Literal["vector", "token"]
+    size: int = Field(ge=1)
+    length: int = Field(ge=1)
+    channels: int = Field(default=1, ge=1)
+    outputs: int = Field(ge=1)
+    layers: int = Field(ge=1)
+    mlp: int = Field(ge=0)
+    positions: Literal["relative", "absolute", "none"]
+
+    def build(self) -> Transformer:
+        """Make a new model with fresh weights."""
+        return Transformer(
+            outputs=self.outputs,
+            layers=self.layers,
+            width=self.layer.embed_dim,
+            heads=self.layer.num_heads,
+            mlp=self.mlp,
+            positions=self.positions,
+            make_layer=self.layer.build,
+            kind=self.kind,
+            size=self.size,
+            length=self.length,
+            channels=self.channels,
+        )
+
+
+def save(
+    folder: str | Path,
+    *,
+    model: nn.Module,
+    arguments: ModelArguments,
+    about: dict[str, Any] | None = None,
+    card: str = "",
+    force: bool = False,
+) -> Path:
+    """Write a model to `folder`, all of it or nothing.
+
+    Args:
+        folder: where to write; missing or empty, or an older export if `force` is given.
+        model: a model built by `arguments.build()`, trained.
+        arguments: the description from which `load` rebuilds it.
+        about: anything else worth keeping in `config.json` (task, metrics, versions), plain data.
+        card: text of `README.md`.
+        force: replace an older export. A folder that holds anything else is never replaced.
+
+    Raises:
+        SavedError: if the folder must not be overwritten.
+    """
+    target = Path(folder).absolute()
+    check_target(target, force=force)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    config = {
+        "format": FORMAT,
+        "model": arguments.model_dump(mode="json", by_alias=True),
+        "about": about or {},
+    }
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
+        fresh = Path(temporary) / "fresh"
+        fresh.mkdir()
+        (fresh / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (fresh / CARD).write_text(card, encoding="utf-8")
+        state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        save_file(state, fresh / WEIGHTS)
+        _exchange(fresh, target, Path(temporary) / "old")
+    return target
+
+
+def load(path: str | Path, part: Literal["layer", "model"] = "layer", index: int = 0) -> nn.Module:
+    """Rebuild a saved model, or the attention layer of one of its blocks.
+
+    The result computes exactly what the trained model computed and is an ordinary module in
+    training mode. Nothing but the folder is read; weights are safetensors, so no code in it is run.
+
+    Args:
+        path: a folder written by `save` (`attenergy export` on the command line).
+        part: `"layer"` for one attention layer, `(B, L, E) -> (B, L, E)`; `"model"` for all of it.
+            A relative-position bias belongs to the model, so a layer alone comes without it.
+        index: which block's layer, from 0; negative counts from the end.
+
+    Raises:
+        SavedError: if the folder is missing, damaged, or of a newer format.
+        ValueError: if `part` or `index` names nothing.
+    """
+    if part not in ("layer", "model"):
+        raise ValueError(f"part is {part!r}; allowed are 'layer' and 'model'")
+    folder = Path(path)
+    arguments = read_arguments(folder)
+    # Fresh weights are drawn only to be replaced: keep the caller's random stream as it was.
+    with torch.random.fork_rng(devices=[]):
+        model = arguments.build()
+    load_weights(model, folder / WEIGHTS)
+    return model if part == "model" else _layer(model, index)
+
+
+def read_arguments(folder: str | Path) -> ModelArguments:
+    """Read and check the description in a saved folder, without its weights."""
+    path = Path(folder) / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SavedError(f"{folder}: not a saved model, there is no {CONFIG}") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise SavedError(f"{path}: cannot be read: {error}") from None
+    version = config.get("format") if isinstance(config, dict) else None
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise SavedError(f"{path}: not a saved model, 'format' is {version!r}")
+    if version > FORMAT:
+        raise SavedError(
+            f"{path}: has format {version}, but this attenergy reads up to {FORMAT}; upgrade it"
+        )
+    try:
+        return ModelArguments.model_validate(config.get("model"))
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, ('model', *e['loc'])))}: {e['msg']}" for e in error.errors()
+        )
+        raise SavedError(f"{path}: {wrong}") from None
+
+
+def check_target(target: Path, *, force: bool) -> None:
+    """Refuse a place where `save` would not write.
+
+    Raises:
+        SavedError: if it is a file, a folder of other things, or an export and not `force`.
+    """
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise SavedError(f"{target}: is a file, not a folder")
+    if not any(target.iterdir()):
+        return
+    if not (target / CONFIG).is_file() or not (target / WEIGHTS).is_file():
+        raise SavedError(f"{target}: holds other files; name a folder that is empty or new")
+    if not force:
+        raise SavedError(f"{target}: already holds an export; force (--force) replaces it")
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Give a model the weights in a safetensors file, with the dtypes they have there.
+
+    Raises:
+        SavedError: if the file is missing or damaged, or belongs to another model.
+    """
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise SavedError(f"{path}: cannot be read: {error}") from None
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise SavedError(f"{path}: does not fit its model: {error}") from None
+
+
+def _exchange(fresh: Path, target: Path, old: Path) -> None:
+    if not target.exists():
+        os.replace(fresh, target)
+        return
+    os.replace(target, old)
+    try:
+        os.replace(fresh, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+
+
+def _layer(model: Transformer, index: int) -> nn.Module:
+    count = len(model.blocks)
+    if not -count <= index < count:
+        raise ValueError(f"there is no layer {index}: the model has {count}, from 0 to {count - 1}")
+    block = model.blocks[index]
+    mixer = block.mixer
+    assert isinstance(mixer, nn.Module)  # for the type checker: attributes of a module are a union
+    return mixer

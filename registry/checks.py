@@ -1,0 +1,164 @@
+"""What must hold between entries: names, clashes, and references from one entry to another.
+
+The checks read plain data, so they also run on files with other mistakes, and everything is
+reported at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from attenergy.registry.errors import Problem, UnknownName, clipped, nearest
+from attenergy.registry.explain import message
+from attenergy.registry.marks import Document
+from attenergy.registry.specs import Choice, Kind, ModelSpec, Range, TaskSpec, TrainingSpec
+
+_ENTRY_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_SETTING_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_ONE = {"energies": "energy", "mixers": "mixer", "tasks": "task", "spaces": "space"}
+
+# Names that a formula gives a meaning to, and names of arguments that stand beside settings.
+_SYMBOLS = frozenset({"xi", "X", "h", "D", "N", "steps", "step_size"})
+_LAYER_ARGUMENTS = frozenset({"dim", "embed_dim", "num_heads", "head_dim", "dropout", "registry"})
+_TASK_ARGUMENTS = frozenset({"seed", "split_seed", "registry"})
+_SEARCHED: dict[str, type[BaseModel]] = {
+    **dict.fromkeys(ModelSpec.model_fields, ModelSpec),
+    **dict.fromkeys(TrainingSpec.model_fields, TrainingSpec),
+}
+
+
+def check(documents: Sequence[Document], *, complete: bool) -> Iterator[Problem]:
+    """All problems between entries. If not `complete`, some file could not be read at all."""
+    yield from _clashes(documents)
+    for document in documents:
+        yield from _entry_names(document)
+        yield from _setting_names(document)
+        yield from _space_ranges(document)
+    if complete:
+        yield from _task_spaces(documents)
+
+
+def _entry_names(document: Document) -> Iterator[Problem]:
+    for kind in get_args(Kind):
+        for name in document.section(kind):
+            if not _ENTRY_NAME.fullmatch(name):
+                text = (
+                    f"the name {clipped(repr(name))} must be a lower-case letter, then at most 63"
+                )
+                text += " of a-z, 0-9, _ and -"
+                yield document.problem((kind, name), text, at_key=True)
+
+
+def _clashes(documents: Sequence[Document]) -> Iterator[Problem]:
+    # An energy and a mixer share one namespace: a search picks among both.
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    for document in documents:
+        for kind in get_args(Kind):
+            for name in document.section(kind):
+                space = "layers" if kind in ("energies", "mixers") else kind
+                place = document.keys[kind, name]
+                if (space, name) in seen:
+                    other, where = seen[space, name]
+                    text = f"the name {clipped(repr(name))} is taken by the {other} at {where}"
+                    yield document.problem((kind, name), text, at_key=True)
+                else:
+                    seen[space, name] = _ONE[kind], str(place)
+
+
+def _setting_names(document: Document) -> Iterator[Problem]:
+    for name in document.section("energies"):
+        yield from _names_of(document, ("energies", name), _SYMBOLS | _LAYER_ARGUMENTS)
+        for choice in document.section("energies", name, "choices"):
+            yield from _argument(document, name, choice)
+    for name in document.section("mixers"):
+        yield from _names_of(document, ("mixers", name), _LAYER_ARGUMENTS)
+    for name in document.section("tasks"):
+        yield from _names_of(document, ("tasks", name), _TASK_ARGUMENTS)
+
+
+def _names_of(
+    document: Document, entry: tuple[str, str], reserved: frozenset[str]
+) -> Iterator[Problem]:
+    """Problems with the names of one entry's settings, which share one namespace."""
+    seen: dict[str, str] = {}
+    for kind in ("parameters", "choices", "options"):
+        for name in document.section(*entry, kind):
+            path, text = (*entry, kind, name), ""
+            if not _SETTING_NAME.fullmatch(name):
+                text = "must be a letter, then at most 63 of letters, digits and _"
+            elif name in reserved:
+                text = f"is reserved; reserved names: {', '.join(sorted(reserved))}"
+            elif name in seen:
+                text = f"is taken in the same entry, at {seen[name]}"
+            seen.setdefault(name, str(document.keys[path]))
+            if text:
+                shown = clipped(repr(name))
+                yield document.problem(path, f"the name {shown} {text}", at_key=True)
+
+
+def _argument(document: Document, energy: str, choice: str) -> Iterator[Problem]:
+    path = ("energies", energy, "choices", choice, "argument")
+    argument = (
+        document.get(*path) if path in document.keys else Choice.model_fields["argument"].default
+    )
+    if not isinstance(argument, str):
+        return
+    names = {*document.section(*path[:2], "parameters"), *document.section(*path[:2], "choices")}
+    if not _SETTING_NAME.fullmatch(argument):
+        text = "must be a letter, then at most 63 of letters, digits and _"
+    elif argument in _SYMBOLS | names:
+        text = "already means something else in the formula"
+    else:
+        return
+    where = path if path in document.keys else path[:-1]
+    yield document.problem(where, f"the argument {clipped(repr(argument))} {text}")
+
+
+def _space_ranges(document: Document) -> Iterator[Problem]:
+    for space in document.section("spaces"):
+        for name, written in document.section("spaces", space).items():
+            path = ("spaces", space, name)
+            if name not in _SEARCHED:
+                hint = nearest(name, _SEARCHED) or f"known: {', '.join(_SEARCHED)}"
+                text = f"a space cannot vary {clipped(repr(name))} ({hint})"
+                yield document.problem(path, text, at_key=True)
+            elif _is_range(written):
+                ends = [(*path, end) for end in ("low", "high", "step") if end in written]
+                count = len(written.get("choices", ()))
+                for value in (*ends, *((*path, "choices", index) for index in range(count))):
+                    yield from _allowed(document, value)
+
+
+def _is_range(written: Any) -> bool:
+    try:
+        Range.model_validate(written, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def _allowed(document: Document, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """Whether the model or the training takes one value of a range."""
+    name = str(path[2])
+    model = _SEARCHED[name]
+    required: dict[str, Any] = {"steps": 1} if model is TrainingSpec else {}
+    try:
+        model.model_validate({**required, name: document.get(*path)}, strict=True)
+    except ValidationError as error:
+        yield document.problem(path, message(error.errors(include_url=False)))
+
+
+def _task_spaces(documents: Sequence[Document]) -> Iterator[Problem]:
+    known = [name for document in documents for name in document.section("spaces")]
+    default = TaskSpec.model_fields["space"].default
+    for document in documents:
+        for task, entry in document.section("tasks").items():
+            path = ("tasks", task, "space")
+            space = document.get(*path) if path in document.keys else default
+            if isinstance(entry, dict) and isinstance(space, str) and space not in known:
+                where = path if path in document.keys else path[:-1]
+                yield document.problem(where, str(UnknownName("space", space, known)))

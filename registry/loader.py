@@ -1,0 +1,141 @@
+"""Registry files to one `Registry` of validated entries."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from attenergy.registry.checks import check
+from attenergy.registry.errors import Path, Problem, RegistryError, UnknownName
+from attenergy.registry.explain import explain
+from attenergy.registry.marks import Document, read_yaml
+from attenergy.registry.sources import (
+    Source,
+    builtin_source,
+    plugin_sources,
+    read_text,
+    user_source,
+)
+from attenergy.registry.specs import EnergySpec, MixerSpec, Place, Range, RegistryFile, TaskSpec
+from attenergy.registry.texts import Text
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Every known energy, mixer, task and search space, by name and in the order of the files.
+
+    `places` says where each part of an entry was written: `places["energies", "lse"]` is its key,
+    `places["energies", "lse", "formula"]` the first character of the formula. `files` are the
+    files read.
+    """
+
+    energies: dict[str, EnergySpec] = field(default_factory=dict)
+    mixers: dict[str, MixerSpec] = field(default_factory=dict)
+    tasks: dict[str, TaskSpec] = field(default_factory=dict)
+    spaces: dict[str, dict[str, Range]] = field(default_factory=dict)
+    places: dict[Path, Place] = field(default_factory=dict, repr=False)
+    texts: dict[Path, Text] = field(default_factory=dict, repr=False)
+    files: tuple[str, ...] = ()
+
+    def layer(self, name: str) -> EnergySpec | MixerSpec:
+        """The energy or mixer of this name.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        spec = self.energies.get(name) or self.mixers.get(name)
+        if spec is None:
+            raise UnknownName("energy or mixer", name, [*self.energies, *self.mixers])
+        return spec
+
+    def task(self, name: str) -> TaskSpec:
+        """The task of this name.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        if name not in self.tasks:
+            raise UnknownName("task", name, self.tasks)
+        return self.tasks[name]
+
+    def space(self, name: str) -> dict[str, Range]:
+        """The search space of this name: a range for each quantity that it varies.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        if name not in self.spaces:
+            raise UnknownName("space", name, self.spaces)
+        return self.spaces[name]
+
+    def locate(self, path: Path, offset: int) -> Place | None:
+        """Where character `offset` of the text at `path` was written, None if it was not.
+
+        `path` is as in `places`; the text may be quoted or run over several lines.
+        """
+        text = self.texts.get(path)
+        return text.at(offset) if text is not None else None
+
+
+def load_registry(
+    *paths: str | os.PathLike[str], builtin: bool = True, plugins: bool = True
+) -> Registry:
+    """Read the built-in registry, those of installed plug-ins, and the given files.
+
+    Args:
+        paths: further YAML files. A file named twice is read once.
+        builtin: read the toolkit's own entries.
+        plugins: read the files of the entry point group `attenergy.registries`.
+
+    Raises:
+        RegistryError: anything wrong in any of the files; all of it is reported at once.
+    """
+    sources, problems = _sources(paths, builtin=builtin, plugins=plugins)
+    documents: list[Document] = []
+    for source in sources:
+        try:
+            documents.append(read_yaml(read_text(source), source.file))
+        except RegistryError as error:
+            problems += error.problems
+    complete = not problems
+    files = []
+    for document in documents:
+        problems += document.problems
+        try:
+            files.append(RegistryFile.model_validate(document.data, strict=True, by_name=False))
+        except ValidationError as error:
+            problems += explain(error, document)
+    problems += check(documents, complete=complete)
+    if problems:
+        raise RegistryError(problems)
+    return _merge(files, documents)
+
+
+def _sources(
+    paths: tuple[str | os.PathLike[str], ...], *, builtin: bool, plugins: bool
+) -> tuple[list[Source], list[Problem]]:
+    found: list[Source | Problem] = [builtin_source()] if builtin else []
+    found += plugin_sources() if plugins else ()
+    found += map(user_source, paths)
+    sources: dict[str, Source] = {}
+    for source in found:
+        if isinstance(source, Source):
+            sources.setdefault(source.identity, source)
+    return list(sources.values()), [item for item in found if isinstance(item, Problem)]
+
+
+def _merge(files: list[RegistryFile], documents: list[Document]) -> Registry:
+    registry = Registry(files=tuple(document.file for document in documents))
+    for content, document in zip(files, documents, strict=True):
+        registry.energies.update(content.energies)
+        registry.mixers.update(content.mixers)
+        registry.tasks.update(content.tasks)
+        registry.spaces.update(content.spaces)
+        for path in document.values:
+            if len(path) > 1:  # the sections themselves stand in every file
+                text = document.texts.get(path)
+                registry.places[path] = text.place if text else document.place(path)
+        registry.texts.update(document.texts)
+    return registry

@@ -1,0 +1,117 @@
+"""The files that a registry is read from: built-in, of installed plug-ins, of the user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata, resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from attenergy.registry.errors import Problem, RegistryError
+from attenergy.registry.specs import Place
+
+PLUGIN_GROUP = "attenergy.registries"
+MAX_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """A registry file: the name that errors give it, and where its bytes are."""
+
+    file: str
+    content: Traversable
+
+    @property
+    def identity(self) -> str:
+        """Equal for two names of the same file on disk."""
+        return str(self.content.resolve() if isinstance(self.content, Path) else self.content)
+
+
+def builtin_source() -> Source:
+    """The toolkit's own `registry.yaml`, from the installed package or the repository."""
+    packaged = resources.files("attenergy") / "data" / "registry.yaml"
+    if packaged.is_file():
+        return Source(str(packaged), packaged)
+    beside = Path(__file__).resolve().parents[1] / "registry.yaml"
+    return Source(str(beside), beside)
+
+
+def user_source(path: str | os.PathLike[str]) -> Source:
+    """A file of the user, named in errors as the user wrote it."""
+    return Source(os.fspath(path), Path(path))
+
+
+def plugin_modules() -> tuple[str, ...]:
+    """Modules of the installed plug-ins: where a `class` of their entries is looked for."""
+    return tuple(dict.fromkeys(point.module for point in _entry_points()))
+
+
+def plugin_sources() -> Iterator[Source | Problem]:
+    """The registry file of every installed plug-in, or what is wrong with the plug-in.
+
+    A plug-in is an entry point `name = package.module:attribute` of the group
+    `attenergy.registries`. The attribute is the absolute path of a YAML file, a text or a path
+    object such as `Path(__file__).parent / "energies.yaml"`.
+    """
+    for point in _entry_points():
+        owner = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+        label = f"plug-in {point.name!r} ({point.value}) of the distribution {owner}"
+        place = Place(file=f"<plug-in {point.name}>", line=1, column=1)
+        try:
+            content = point.load()
+        except Exception as error:  # a plug-in runs foreign code, which may fail in any way
+            reason = f"{type(error).__name__}: {error}"
+            yield Problem(place, "", f"{label} cannot be loaded: {reason}")
+            continue
+        if isinstance(content, str):
+            content = Path(content)
+        if not isinstance(content, Traversable):
+            got = f"{type(content).__name__}"
+            yield Problem(place, "", f"{label} must be the path of a YAML file, got {got}")
+        elif isinstance(content, Path) and not content.is_absolute():
+            hint = "write Path(__file__).parent / ..."
+            yield Problem(place, "", f"{label} is a relative path ({content}); {hint}")
+        else:
+            yield Source(str(content), content)
+
+
+def _entry_points() -> list[metadata.EntryPoint]:
+    return sorted(metadata.entry_points(group=PLUGIN_GROUP), key=lambda p: (p.name, p.value))
+
+
+def read_text(source: Source) -> str:
+    """The text of a registry file (UTF-8, at most 1 MB).
+
+    Raises:
+        RegistryError: the file is missing, unreadable, too large or not UTF-8.
+    """
+    try:
+        content = _read_bytes(source.content)
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise _refusal(source, f"cannot be read: {reason or error}") from error
+    if len(content) > MAX_BYTES:
+        raise _refusal(source, f"larger than {MAX_BYTES} bytes, the limit for a registry file")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+        message = f"not UTF-8 text (byte 0x{content[error.start]:02x})"
+        raise _refusal(source, message, line, column) from error
+
+
+def _read_bytes(content: Traversable) -> bytes:
+    if content.is_dir():
+        raise IsADirectoryError(0, "it is a directory")
+    if isinstance(content, Path) and content.exists() and not content.is_file():
+        raise OSError(0, "it is no regular file")  # a pipe or device could block for ever
+    with content.open("rb") as stream:
+        return bytes(stream.read(MAX_BYTES + 1))
+
+
+def _refusal(source: Source, message: str, line: int = 1, column: int = 1) -> RegistryError:
+    return RegistryError([Problem(Place(file=source.file, line=line, column=column), "", message)])

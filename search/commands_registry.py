@@ -1,0 +1,257 @@
+"""Commands that look at the registry: `energies`, `mixers`, `tasks`, `schema`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attenergy.search.options import Format, FormatOption, RegistryOption, emit, load
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from attenergy.registry import EnergySpec, MixerSpec, Range, Registry
+    from attenergy.testing import LawResult
+
+energies = typer.Typer(help="List, show and check energies.", no_args_is_help=True)
+mixers = typer.Typer(help="List the layers that are not made from an energy.", no_args_is_help=True)
+tasks = typer.Typer(help="List, show and sample tasks.", no_args_is_help=True)
+
+
+@energies.command("list")
+def list_energies(registry: RegistryOption = None, form: FormatOption = Format.TABLE) -> None:
+    """List every energy: name, title, formula."""
+    found = load(registry).energies
+    rows = [[name, e.title, e.formula or f"class {e.class_}"] for name, e in found.items()]
+    _list(form, ("name", "title", "energy"), rows)
+
+
+@mixers.command("list")
+def list_mixers(registry: RegistryOption = None, form: FormatOption = Format.TABLE) -> None:
+    """List every mixer: name, title, reference."""
+    rows = [[name, m.title, m.reference] for name, m in load(registry).mixers.items()]
+    _list(form, ("name", "title", "reference"), rows)
+
+
+@tasks.command("list")
+def list_tasks(registry: RegistryOption = None, form: FormatOption = Format.TABLE) -> None:
+    """List every task: name, title, typical seconds of one run."""
+    from attenergy.search import formats
+
+    rows = [[n, t.title, formats.number(t.seconds)] for n, t in load(registry).tasks.items()]
+    _list(form, ("name", "title", "seconds"), rows)
+
+
+@energies.command("show")
+def show_energy(
+    name: Annotated[str, typer.Argument(help="Name of an energy or mixer.")],
+    registry: RegistryOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Show an energy: formula, update, parameters, ranges, known answers."""
+    from attenergy.registry import EnergySpec
+
+    spec = load(registry).layer(name)
+    facts: dict[str, Any] = {"name": name, "title": spec.title}
+    if isinstance(spec, EnergySpec):
+        from attenergy.energies import describe
+
+        facts |= describe(spec)
+    data = {**facts, "entry": spec.model_dump(mode="json", by_alias=True)}
+    emit(form, data, _spec_page(facts, spec))
+
+
+@tasks.command("show")
+def show_task(
+    name: Annotated[str, typer.Argument(help="Name of a task.")],
+    registry: RegistryOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Show a task: inputs, outputs, splits, chance, ceiling, model and training."""
+    from attenergy.search import formats
+    from attenergy.tasks import make_task
+
+    found = load(registry)
+    spec = found.task(name)
+    task = make_task(name, registry=found)
+    ceilings = {split: task.ceiling(split) for split in task.splits if split != "train"}
+    known = {s: {"value": c.value, "error": c.error} for s, c in ceilings.items() if c is not None}
+    lines = {
+        "title": spec.title,
+        "about": spec.doc,
+        "reference": spec.reference,
+        "metric": task.metric,
+        "chance": formats.settings(task.chance),
+        "ceiling": " ".join(f"{s}={formats.estimate(**c)}" for s, c in known.items()) or "unknown",
+        "splits": ", ".join(task.splits),
+        "inputs": f"{task.inputs.length} positions, {task.inputs.kind} of size {task.inputs.size}",
+        "outputs": f"{task.outputs.size} classes per position",
+        "options": formats.settings(spec.options),
+        "model": formats.settings(spec.model.model_dump()),
+        "training": formats.settings(spec.training.model_dump()),
+        "space": "; ".join(f"{n}: {_range(r)}" for n, r in found.space(spec.space).items()),
+    }
+    data = {
+        "name": name,
+        "metric": task.metric,
+        "chance": task.chance,
+        "ceiling": known,
+        "splits": task.splits,
+        "entry": spec.model_dump(mode="json", by_alias=True),
+    }
+    emit(form, data, _facts(lines))
+
+
+@tasks.command("sample")
+def sample_task(
+    name: Annotated[str, typer.Argument(help="Name of a task.")],
+    split: Annotated[str, typer.Option(help="train, valid, test or ood.")] = "train",
+    index: Annotated[int, typer.Option(min=0, help="Which instance.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training stream.")] = 0,
+    registry: RegistryOption = None,
+) -> None:
+    """Print one instance of a task as people write it."""
+    from attenergy.tasks import make_task
+
+    task = make_task(name, registry=load(registry), seed=seed)
+    typer.echo(str(task.sample(split, index)))
+
+
+@energies.command("check")
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE[:NAME]", help="Registry file, one energy.")],
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Check that energies obey the laws of the toolkit; exit code 1 if one does not."""
+    from attenergy.energies import formula_problems
+    from attenergy.registry import RegistryError, load_registry
+
+    path, chosen = _file_and_name(file)
+    registry = load_registry(path)
+    names = _energies_of(registry, path, chosen)
+    problems = formula_problems(registry, names)
+    if problems:
+        raise RegistryError(problems)
+    from attenergy.testing import check_energy
+
+    results = {name: check_energy(name, registry) for name in names}
+    laws = [(name, law) for name, found in results.items() for law in found]
+    data = [
+        {"energy": name, "law": r.law, "passed": r.passed, "figure": r.figure, "note": r.note}
+        for name, r in laws
+    ]
+    emit(form, data, _laws(laws))
+    if any(law.passed is False for _, law in laws):
+        raise typer.Exit(1)
+
+
+def schema() -> None:
+    """Print the JSON schema of registry files, for editors."""
+    from attenergy.registry.schema import schema_text
+
+    typer.echo(schema_text(), nl=False)
+
+
+def _list(form: Format, header: tuple[str, ...], rows: list[list[str]]) -> None:
+    from attenergy.search import formats
+
+    data = [dict(zip(header, row, strict=True)) for row in rows]
+    emit(form, data, formats.rich_table(header, rows, left=len(header)))
+
+
+def _facts(lines: dict[str, str]) -> RenderableType:
+    from attenergy.search import formats
+
+    rows = [[name, text] for name, text in lines.items() if text]
+    table = formats.rich_table(("", ""), rows, left=2)
+    table.show_header = False
+    return table
+
+
+def _spec_page(facts: dict[str, Any], spec: EnergySpec | MixerSpec) -> RenderableType:
+    from rich.console import Group
+
+    from attenergy.search import formats
+
+    lines = {"name": facts["name"], "title": spec.title, "about": spec.doc}
+    lines |= {key: str(facts[key]) for key in ("formula", "update", "latex") if facts.get(key)}
+    if "attention" in facts:
+        lines["score path"] = "yes" if facts["score_path"] else "no"
+        lines["attention"] = "one step is softmax attention" if facts["attention"] else "no"
+    lines["reference"] = spec.reference
+    rows = _parameters(spec)
+    if "formula" in facts:
+        answers = getattr(spec, "known_answers", ())
+        lines |= {"domain": spec.domain, "known answers": ", ".join(answers)}  # type: ignore[union-attr]
+    header = ("parameter", "default", "search range", "meaning")
+    return Group(_facts(lines), "", formats.rich_table(header, rows, left=4))
+
+
+def _parameters(spec: EnergySpec | MixerSpec) -> list[list[str]]:
+    rows: list[list[str]] = []
+    for name, parameter in getattr(spec, "parameters", {}).items():
+        about = f"{parameter.doc or parameter.constraint}; learnable: {parameter.learnable}"
+        rows.append([name, str(parameter.init), _range(parameter.search), about])
+    for name, choice in getattr(spec, "choices", {}).items():
+        rows.append([name, choice.default, ", ".join(choice.options), choice.doc])
+    for name, option in spec.options.items():
+        rows.append([name, str(option.default), _range(option.search), ""])
+    for name in ("steps", "step_size"):
+        tunable = getattr(spec, name, None)
+        if tunable is not None:
+            rows.append([name, str(tunable.default), _range(tunable.search), ""])
+    return rows
+
+
+def _range(span: Range | None) -> str:
+    from attenergy.search import formats
+
+    if span is None:
+        return formats.NOTHING
+    if span.choices is not None:
+        return ", ".join(map(str, span.choices))
+    return f"{span.low} to {span.high}" + (", logarithmic" if span.log else "")
+
+
+def _file_and_name(text: str) -> tuple[Path, str | None]:
+    # A colon may be part of a path (a drive letter), so the whole text is tried as a file first.
+    path, _, name = text.rpartition(":")
+    if path and name and not Path(text).exists():
+        return Path(path), name
+    return Path(text), None
+
+
+def _energies_of(registry: Registry, path: Path, chosen: str | None) -> list[str]:
+    from attenergy.registry import UnknownName
+
+    def here(name: str) -> bool:
+        place = registry.places.get(("energies", name))
+        return place is not None and Path(place.file).resolve() == path.resolve()
+
+    names = [name for name in registry.energies if here(name)]
+    if chosen is not None:
+        if chosen not in names:
+            raise UnknownName(f"energy in {path}", chosen, names)
+        return [chosen]
+    if not names:
+        raise ValueError(f"{path}: holds no energies")
+    return names
+
+
+def _laws(laws: list[tuple[str, LawResult]]) -> RenderableType:
+    from attenergy.search import formats
+
+    words = {True: "ok", False: "FAILS", None: formats.NOTHING}
+    rows = [
+        [
+            name,
+            law.law,
+            words[law.passed],
+            "" if law.figure is None else f"{law.figure:.1e}",
+            law.note,
+        ]
+        for name, law in laws
+    ]
+    return formats.rich_table(("energy", "law", "result", "figure", "note"), rows, left=5)

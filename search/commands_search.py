@@ -1,0 +1,219 @@
+"""Commands that train: `search` and `compare`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attenergy.search.options import (
+    FixOption,
+    FolderOption,
+    Format,
+    FormatOption,
+    RegistryOption,
+    SetOption,
+    assignments,
+    emit,
+    load,
+    names,
+    numbers,
+)
+
+if TYPE_CHECKING:
+    from attenergy.registry import Registry
+    from attenergy.search.progress import SafeListener
+
+
+class Sampler(StrEnum):
+    """Who proposes trials."""
+
+    TPE = "tpe"
+    RANDOM = "random"
+
+
+TaskOption = Annotated[str, typer.Option("--task", "-t", help="Name of the task.")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", "-w", min=0, help="Worker processes; 0 for none but this one.")
+]
+SplitSeedOption = Annotated[int, typer.Option(min=0, help="Which combinations are held out.")]
+PlainOption = Annotated[
+    bool | None, typer.Option("--plain/--live", help="Plain lines or a live display.")
+]
+
+
+def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
+    task: TaskOption,
+    trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="Trials in all.")] = 50,
+    study: Annotated[str | None, typer.Option(help="Name; by default the task's.")] = None,
+    energies: Annotated[
+        str | None,
+        typer.Option("--energies", "-e", help="Energies and mixers, a,b,c; by default all."),
+    ] = None,
+    registry: RegistryOption = None,
+    workers: WorkersOption = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search and of its trials.")] = 0,
+    split_seed: SplitSeedOption = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the study.")] = False,
+    finalists: Annotated[int, typer.Option(min=0, help="Winners run again over seeds.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every finalist.")] = 3,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps of a trial; by default the task's.")
+    ] = None,
+    final_steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps of a finalist; by default the same.")
+    ] = None,
+    sampler: Annotated[Sampler, typer.Option(help="Who proposes trials.")] = Sampler.TPE,
+    baseline: Annotated[str, typer.Option(help="The variant to beat.")] = "softmax",
+    fix: FixOption = None,
+    options: SetOption = None,
+    folder: FolderOption = Path("runs"),
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Optuna storage; by default a file.")
+    ] = None,
+    export: Annotated[bool, typer.Option(help="Export the best model.")] = True,
+    plain: PlainOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Search the registry for the best attention layer on a task.
+
+    Trials are proposed, trained and scored on the valid split; the best configurations and the
+    baseline are then trained again over several seeds. What has finished is kept in FOLDER/STUDY
+    whatever happens; --resume goes on from there.
+    """
+    from attenergy.search.plan import SearchPlan
+
+    found = load(registry)
+    found.task(task)
+    variants = names(energies)
+    for name in (*variants, baseline):
+        found.layer(name)
+    plan = SearchPlan(
+        study=study or task,
+        folder=str(folder / (study or task)),
+        task=task,
+        task_options=assignments(options, "--set"),
+        variants=variants,
+        trials=trials,
+        workers=workers,
+        seed=seed,
+        split_seed=split_seed,
+        sampler=sampler.value,
+        finalists=finalists,
+        seeds=seeds,
+        final_steps=final_steps,
+        train_steps=steps,
+        baseline=baseline,
+        storage=storage,
+        fix=assignments(fix, "--fix"),
+    )
+    from attenergy.search.study import run_search
+
+    with _listener(plain, found, task, plan.task_options, baseline) as listener:
+        run_search(plan, found, listener, resume=resume)
+    _show(Path(plan.folder), form)
+    if export:
+        _export_best(Path(plan.folder))
+
+
+def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
+    task: TaskOption,
+    variants: Annotated[
+        str,
+        typer.Option(
+            "--variants", "-e", help="Energies and mixers, a,b,c; the first is the reference."
+        ),
+    ],
+    seeds: Annotated[int, typer.Option("--seeds", "-n", min=1, help="Seeds of each.")] = 5,
+    learning_rates: Annotated[
+        str | None,
+        typer.Option(
+            help="Rates that every variant tries first, 1e-3,3e-3; by default the task's."
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps; by default the task's.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--study", help="Name; by default made up.")] = None,
+    registry: RegistryOption = None,
+    workers: WorkersOption = 1,
+    split_seed: SplitSeedOption = 0,
+    fix: FixOption = None,
+    options: SetOption = None,
+    folder: FolderOption = Path("runs"),
+    plain: PlainOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Compare variants over the same seeds, with intervals and paired differences.
+
+    The same command again goes on where it was stopped; more seeds or variants add to it.
+    """
+    from attenergy.search.compare import ComparePlan, run_compare
+
+    found = load(registry)
+    found.task(task)
+    chosen = names(variants)
+    if not chosen:
+        raise typer.BadParameter("names no variant", param_hint="--variants")
+    for variant in chosen:
+        found.layer(variant)
+    title = name or f"compare-{task}"
+    plan = ComparePlan(
+        name=title,
+        folder=str(folder / title),
+        task=task,
+        task_options=assignments(options, "--set"),
+        variants=chosen,
+        seeds=seeds,
+        learning_rates=numbers(learning_rates, "--learning-rates"),
+        steps=steps,
+        workers=workers,
+        split_seed=split_seed,
+        fix=assignments(fix, "--fix"),
+    )
+    with _listener(plain, found, task, plan.task_options, chosen[0]) as listener:
+        run_compare(plan, found, listener)
+    _show(Path(plan.folder), form)
+
+
+def _listener(
+    plain: bool | None,
+    registry: Registry,
+    task: str,
+    task_options: dict[str, Any],
+    baseline: str,
+) -> SafeListener:
+    from attenergy.search.progress import make_listener
+    from attenergy.tasks import make_task
+
+    metric = make_task(task, registry=registry, **task_options).metric
+    return make_listener(plain, metric=metric, baseline=baseline)
+
+
+def _show(folder: Path, form: Format) -> None:
+    from attenergy.search.report import read_study, write_leaderboard
+
+    board = write_leaderboard(read_study(folder))
+    emit(form, board.json(), board.table())
+    typer.echo(f"\nkept in {folder}: records.jsonl, leaderboard.md, leaderboard.json", err=True)
+
+
+def _export_best(folder: Path) -> None:
+    from attenergy.search.export import NoSuchRun, choose_run, export_run
+    from attenergy.search.report import read_study
+
+    study = read_study(folder)
+    out = folder / "exported"
+    try:
+        record = choose_run(study.records, "best", study.leaderboard())
+    except NoSuchRun as error:
+        typer.echo(f"nothing to export: {error}", err=True)
+        return
+    export_run(record, folder, out, force=True, say=_say)
+    typer.echo(f'the best model is in {out}: attenergy.load("{out}")', err=True)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)

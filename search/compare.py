@@ -1,0 +1,187 @@
+"""Comparison of named variants: a learning-rate sweep for each, then repeats over seeds."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from attenergy.registry import ModelSpec, Registry, Scalar, TrainingSpec, nearest
+from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.events import Listener
+from attenergy.search.executors import Executor, make_executor, run_all
+from attenergy.search.model import build_model
+from attenergy.search.provenance import Purpose
+from attenergy.search.ranges import layer_defaults
+from attenergy.search.records import RunStore, write_atomically
+from attenergy.search.space import with_steps
+from attenergy.tasks import Task, make_task
+
+PLAN = "compare.json"
+_CHOOSING_SEED = 0  # learning rates are chosen with it; results come from the seeds after it
+
+
+class ComparisonMismatch(ValueError):
+    """The folder holds a comparison whose runs are not comparable with the one asked for."""
+
+
+class ComparePlan(BaseModel):
+    """One comparison: the task, the variants, the budget for each; equal for all of them.
+
+    With two or more `learning_rates`, each variant tries them all with seed 0 and takes the one
+    with the best validation score into its `seeds` runs (seeds 1, 2, ...). With one, that is used;
+    with none, the task's own. `steps` replaces the task's number of training steps. `fix` sets
+    fields of the task's model or training (`heads`), or settings of a layer (`lse.steps`). The
+    first variant is the one that the others are compared with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    folder: str
+    task: str
+    task_options: dict[str, Scalar] = {}
+    variants: Annotated[tuple[str, ...], Field(min_length=1)]
+    seeds: Annotated[int, Field(ge=1)] = 5
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    steps: Annotated[int, Field(ge=1)] | None = None
+    workers: Annotated[int, Field(ge=0)] = 1
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    fix: dict[str, Scalar] = {}
+
+    @field_validator("variants", "learning_rates")
+    @classmethod
+    def _each_once(cls, values: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        return tuple(dict.fromkeys(values))
+
+
+def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> list[RunRecord]:
+    """Run what the plan asks for and is not recorded yet; return all records that belong to it.
+
+    Records go to `records.jsonl` in the plan's folder as they come, so a comparison that was
+    stopped goes on when it is run again, and one with more seeds or variants adds only those.
+
+    Raises:
+        UnknownName: if the registry lacks the task or a variant.
+        ComparisonMismatch: if the folder holds a comparison with another task, length or `fix`.
+        ValueError: for a value in `fix` that nothing takes.
+    """
+    sweep = {variant: _sweep(plan, registry, variant) for variant in plan.variants}
+    tried = [config for configs in sweep.values() for config in configs]
+    task = make_task(tried[0].task_spec, split_seed=plan.split_seed)
+    for configs in sweep.values():  # a mistake must show before anything is trained
+        build_model(configs[0], task)
+    folder = Path(plan.folder)
+    _keep_plan(plan, folder)
+    store = RunStore(folder)
+    with make_executor(plan.workers, folder) as executor:
+        if len(plan.learning_rates) > 1:
+            _run("learning rates", tried, "trial", executor, store, listener)
+        chosen = {v: _best(configs, store, task, listener) for v, configs in sweep.items()}
+        finals = [
+            config.model_copy(update={"seed": _CHOOSING_SEED + 1 + seed})
+            for seed in range(plan.seeds)
+            for config in chosen.values()
+        ]
+        _run("seeds", finals, "compare", executor, store, listener)
+    known = (store.get(config.run_key()) for config in [*tried, *finals])
+    return [record for record in known if record is not None]
+
+
+def configure(
+    plan: ComparePlan, registry: Registry, variant: str, learning_rate: float | None = None
+) -> RunConfig:
+    """The run of a variant with the choosing seed: the task's values, then `fix`, then the rate."""
+    layer = registry.layer(variant)
+    task = registry.task(plan.task)
+    task = task.model_copy(update={"options": {**task.options, **plan.task_options}})
+    model, training, settings = task.model.model_dump(), task.training.model_dump(), {}
+    own = [f"{v}.{name}" for v in plan.variants for name in layer_defaults(registry.layer(v))]
+    for name, value in plan.fix.items():
+        if name in model:
+            model[name] = value
+        elif name in training:
+            training[name] = value
+        elif name not in own:
+            known = [*model, *training, *own]
+            raise ValueError(
+                f"cannot fix {name!r}: nothing takes it {nearest(name, known)}".rstrip()
+            )
+        elif name.startswith(f"{variant}."):
+            settings[name.removeprefix(f"{variant}.")] = value
+    if learning_rate is not None:
+        training["learning_rate"] = learning_rate
+    config = RunConfig(
+        variant=variant,
+        layer=layer,
+        settings=settings,
+        task=plan.task,
+        task_spec=task,
+        model=ModelSpec.model_validate(model),
+        training=TrainingSpec.model_validate(training),
+        seed=_CHOOSING_SEED,
+        split_seed=plan.split_seed,
+    )
+    return with_steps(config, plan.steps)
+
+
+def _sweep(plan: ComparePlan, registry: Registry, variant: str) -> list[RunConfig]:
+    rates = plan.learning_rates or (None,)
+    return [configure(plan, registry, variant, rate) for rate in rates]
+
+
+def _run(
+    phase: str,
+    configs: list[RunConfig],
+    purpose: Purpose,
+    executor: Executor,
+    store: RunStore,
+    listener: Listener,
+) -> None:
+    done = sum(store.get(config.run_key()) is not None for config in configs)
+    listener.phase(phase, done, len(configs))
+    run_all(configs, purpose, executor, store, listener)
+
+
+def _best(configs: list[RunConfig], store: RunStore, task: Task, listener: Listener) -> RunConfig:
+    if len(configs) == 1:
+        return configs[0]
+    scores = []
+    for config in configs:
+        record = store.get(config.run_key())
+        scored = record is not None and record.status == "complete"
+        valid = record.metrics.get("valid", {}) if record is not None and scored else {}
+        scores.append(valid.get(task.metric, -math.inf))
+    best = max(range(len(configs)), key=scores.__getitem__)
+    rate = configs[best].training.learning_rate
+    if math.isinf(scores[best]):
+        listener.message(
+            f"{configs[best].variant}: no learning rate gave a score; going on with {rate:g}"
+        )
+    elif best in (0, len(configs) - 1):
+        listener.message(
+            f"{configs[best].variant}: the best learning rate, {rate:g}, is the first or last of "
+            "the list; a wider list may do better"
+        )
+    return configs[best]
+
+
+def _keep_plan(plan: ComparePlan, folder: Path) -> None:
+    path = folder / PLAN
+    if path.exists():
+        try:
+            old = ComparePlan.model_validate_json(path.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise ComparisonMismatch(f"{path}: not the plan of a comparison") from error
+        for name in ("task", "task_options", "steps", "split_seed", "fix"):
+            before, now = getattr(old, name), getattr(plan, name)
+            if before != now:
+                raise ComparisonMismatch(
+                    f"{folder} holds a comparison with {name}={before!r}, not {now!r}; "
+                    "give this one another name"
+                )
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise ComparisonMismatch(f"{folder}: holds something else; give this one another name")
+    write_atomically(path, plan.model_dump_json(indent=2) + "\n")

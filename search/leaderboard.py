@@ -1,0 +1,226 @@
+"""The result of a search: finalists with intervals, trials, chance and ceiling, and what failed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from attenergy.search import formats
+from attenergy.search.config import RunRecord
+from attenergy.search.ranking import SPLITS, Failure, Row, failures, rank
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from attenergy.tasks import Task
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Rows ordered by validation score, finalists first, between chance and ceiling."""
+
+    task: str
+    metric: str
+    baseline: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    chance: float | None
+    ceiling: dict[str, dict[str, float] | None]
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+
+    def markdown(self, trials: int | None = None) -> str:
+        """The page; `trials` limits how many configurations that are not finalists are shown."""
+        header, rows = self._cells(trials, with_settings=True)
+        parts = [f"# {self.task}: {self.metric}", formats.markdown_table(header, rows)]
+        header, rows = self._difference_cells()
+        if rows:
+            parts += [f"## {self._difference_title()}", formats.markdown_table(header, rows)]
+        if self.failures:
+            parts.append("## Runs without a score")
+            parts.append(formats.markdown_table(_FAILURE_HEADER, self._failure_cells()))
+        parts.append("## How to read this")
+        parts.append("\n".join(f"- {note}" for note in self.notes))
+        return "\n\n".join(parts) + "\n"
+
+    def json(self) -> str:
+        """Everything as JSON: raw numbers, no rounding."""
+        return json.dumps(asdict(self), indent=2)
+
+    def table(self, trials: int | None = 10) -> RenderableType:
+        """The same for a terminal of 80 columns: scores above, settings below."""
+        from rich.console import Group
+        from rich.padding import Padding
+        from rich.text import Text
+
+        header, rows = self._cells(trials, with_settings=False)
+        shown = [
+            (f"{row.rank}", row.variant, formats.settings(row.settings))
+            for row in self._shown(trials)
+        ]
+        parts: list[RenderableType] = [
+            Text(f"{self.task}: {self.metric}", style="bold"),
+            formats.rich_table(header, rows, left=2),
+            Padding(formats.rich_table(("#", "variant", "settings"), shown, left=3), (1, 0, 0, 0)),
+        ]
+        header, rows = self._difference_cells()
+        if rows:
+            parts.append(Padding(Text(self._difference_title(), style="bold"), (1, 0, 0, 0)))
+            parts.append(formats.rich_table(header, rows, left=2))
+        if self.failures:
+            table = formats.rich_table(_FAILURE_HEADER, self._failure_cells(), left=5)
+            parts.append(Padding(table, (1, 0, 0, 0)))
+        notes = formats.rich_table(("", ""), [["-", note] for note in self.notes], left=2)
+        notes.show_header = False
+        parts.append(Padding(notes, (1, 0, 0, 0)))
+        return Group(*parts)
+
+    def _shown(self, trials: int | None) -> list[Row]:
+        others = [row for row in self.rows if not row.final]
+        return [row for row in self.rows if row.final] + others[:trials]
+
+    def _cells(
+        self, trials: int | None, *, with_settings: bool
+    ) -> tuple[list[str], list[list[str]]]:
+        extra = ["settings"] if with_settings else []
+        header = ["#", "variant", *extra, *self.columns, "seeds", *_COST_HEADER]
+        rows = []
+        for row in self._shown(trials):
+            name = row.variant + ("*" if row.baseline else "")
+            about = [formats.settings(row.settings)] if with_settings else []
+            scores = [formats.score(row.scores.get(column)) for column in self.columns]
+            done = len(row.seeds)
+            seeds = f"{done}" if done == row.tried else f"{done}/{row.tried}"
+            rows.append([f"{row.rank}", name, *about, *scores, seeds, *_cost_cells(row.cost)])
+        blank = [""] * (1 + len(_COST_HEADER))
+        ceilings = [
+            formats.estimate(value["value"], value["error"]) if value else formats.NOTHING
+            for value in map(self.ceiling.get, self.columns)
+        ]
+        chance = formats.NOTHING if self.chance is None else f"{self.chance:.3f}"
+        space = [""] * len(extra)
+        rows.append(["", "ceiling", *space, *ceilings, *blank])
+        rows.append(["", "chance", *space, *[chance] * len(self.columns), *blank])
+        return header, rows
+
+    def _difference_title(self) -> str:
+        return f"Difference to {self.baseline}, paired by seed, with 95 % interval"
+
+    def _difference_cells(self) -> tuple[list[str], list[list[str]]]:
+        rows = [
+            [f"{row.rank}", row.variant]
+            + [formats.difference(row.differences.get(column)) for column in self.columns]
+            for row in self.rows
+            if row.differences
+        ]
+        return ["#", "variant", *self.columns], rows
+
+    def _failure_cells(self) -> list[list[str]]:
+        return [
+            [f.variant, formats.settings(f.settings), f"{f.seed}", f.status, f.reason]
+            for f in self.failures
+        ]
+
+
+_COST_HEADER = ["params", "FLOPs", "ms", "s"]
+_FAILURE_HEADER = ["variant", "settings", "seed", "status", "reason"]
+
+
+def leaderboard(
+    records: Sequence[RunRecord], task: Task, *, baseline: str = "softmax"
+) -> Leaderboard:
+    """Finalists, trials, chance and ceilings of one study, ordered by validation score.
+
+    Test and ood scores are shown and never used to order or choose; see `ranking.rank`.
+
+    Args:
+        records: the runs of one study, of any status.
+        task: the task they were trained on, for its metric, chance and ceilings.
+        baseline: the variant to mark.
+
+    Raises:
+        ValueError: if records of different tasks are mixed.
+    """
+    tasks = {record.config.task for record in records}
+    if len(tasks) > 1:
+        raise ValueError(f"records of several tasks cannot be ranked together: {sorted(tasks)}")
+    columns = tuple(column for column, split in SPLITS.items() if split in task.splits)
+    rows = rank(records, task.metric, columns, baseline)
+    return Leaderboard(
+        task=records[0].config.task if records else task.name,
+        metric=task.metric,
+        baseline=baseline,
+        columns=columns,
+        rows=rows,
+        chance=task.chance.get(task.metric),
+        ceiling={column: _ceiling(task, SPLITS[column]) for column in columns},
+        failures=failures(records),
+        notes=_notes(records, rows, baseline),
+    )
+
+
+def _ceiling(task: Task, split: str) -> dict[str, float] | None:
+    ceiling = task.ceiling(split)
+    if ceiling is None:
+        return None
+    return {
+        "value": ceiling.value,
+        "error": ceiling.error,
+        "instances": ceiling.instances,
+    }
+
+
+def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> tuple[str, ...]:
+    finals = [r for r in records if r.purpose != "trial"]
+    trials = [r for r in records if r.purpose == "trial"]
+    notes = ["Order and choice use `valid` only; the other scores were never looked at to choose."]
+    if any(row.final for row in rows):
+        seeds = sorted({r.config.seed for r in finals})
+        notes.append(
+            f"Finalists: mean over seeds {', '.join(map(str, seeds))} and half of the 95 % "
+            "interval (Student's t, each row by itself), without the trials that chose them."
+        )
+    if any(not row.final for row in rows):
+        notes.append("Rows without an interval are trials of one seed: too little to rank closely.")
+    notes.append(_fairness(finals, trials))
+    if not any(row.baseline and row.final for row in rows):
+        notes.append(f"The baseline `{baseline}` has no finished runs over seeds.")
+    else:
+        notes.append(f"* marks the baseline, `{baseline}`.")
+    lost = Counter(r.status for r in records if r.status != "complete")
+    if lost:
+        told = ", ".join(f"{number} {status}" for status, number in sorted(lost.items()))
+        notes.append(f"{told} of {len(records)} runs gave no score.")
+    notes.append("FLOPs: forward pass of one instance; ms: per training step; s: whole run.")
+    notes.append(f"Versions: {_versions(records)}.")
+    return tuple(notes)
+
+
+def _fairness(finals: Sequence[RunRecord], trials: Sequence[RunRecord]) -> str:
+    told = []
+    for name, group in (("finalists", finals), ("trials", trials)):
+        kinds = sorted({(r.config.training.steps, r.config.training.batch_size) for r in group})
+        if len(kinds) > 1:
+            return f"No fairness: {name} were trained for different steps or batches, {kinds}."
+        told += [f"{name} {steps} steps of {batch} instances" for steps, batch in kinds]
+    return f"Unit of fairness: equal training steps ({'; '.join(told) or 'no runs yet'})."
+
+
+def _versions(records: Sequence[RunRecord]) -> str:
+    seen: dict[str, dict[str, None]] = {}
+    for record in records:
+        for name, version in record.versions.items():
+            seen.setdefault(name, {})[version] = None
+    return ", ".join(f"{name} {' and '.join(found)}" for name, found in seen.items()) or "unknown"
+
+
+def _cost_cells(cost: dict[str, float]) -> list[str]:
+    return [
+        formats.count(cost.get("parameters")),
+        formats.count(cost.get("forward_flops")),
+        formats.number(cost.get("ms_per_step")),
+        formats.count(cost.get("seconds")),
+    ]

@@ -1,0 +1,105 @@
+"""Options that several commands share, and how their texts become values."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from attenergy.registry import Registry
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print the result.")]
+RegistryOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--registry", metavar="FILE", help="Registry file to add to the built-in one; repeatable."
+    ),
+]
+FolderOption = Annotated[Path, typer.Option("--folder", help="Where the studies are kept.")]
+FixOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fix", metavar="NAME=VALUE", help="Pin a quantity (heads=4, lse.steps=2); repeatable."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="OPTION=VALUE", help="Set an option of the task (features=3); repeatable."
+    ),
+]
+
+
+def load(files: list[Path] | None) -> Registry:
+    """The built-in registry, plug-ins, and the given files."""
+    from attenergy.registry import load_registry
+
+    return load_registry(*(files or ()))
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """`a,b` as names; empty parts are passed over."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def assignments(texts: list[str] | None, option: str) -> dict[str, float | int | str | bool]:
+    """`name=value` texts as a dictionary.
+
+    Raises:
+        typer.BadParameter: if a text has no `=`, or a name is given twice.
+    """
+    values: dict[str, float | int | str | bool] = {}
+    for text in texts or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip() or not value.strip():
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
+        if name.strip() in values:
+            raise typer.BadParameter(f"{name.strip()!r} is given twice", param_hint=option)
+        values[name.strip()] = scalar(value.strip())
+    return values
+
+
+def numbers(text: str | None, option: str) -> tuple[float, ...]:
+    """`1e-3,3e-3` as numbers.
+
+    Raises:
+        typer.BadParameter: if a part is not a number.
+    """
+    values = [scalar(part) for part in names(text)]
+    for value in values:
+        if isinstance(value, (str, bool)):
+            raise typer.BadParameter(f"{value!r} is not a number", param_hint=option)
+    return tuple(float(value) for value in values)
+
+
+def scalar(text: str) -> float | int | str | bool:
+    """A text as what it would say in a registry file: `1e-3`, `8`, `true`, `ring`."""
+    from attenergy.registry.scalars import read_scalar
+
+    value = read_scalar(text)
+    return text if value is None else value
+
+
+def emit(form: Format, data: Any, table: RenderableType) -> None:
+    """Print a result to the output stream."""
+    if form is Format.JSON:
+        import json
+
+        typer.echo(data if isinstance(data, str) else json.dumps(data, indent=2))
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(table)

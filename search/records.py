@@ -1,0 +1,100 @@
+"""The records of a study on disk: one line of JSON per finished run, never rewritten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from attenergy.search.config import RunRecord
+
+
+class RunStore:
+    """Finished runs of one folder, in `records.jsonl`, each run once.
+
+    A record is on the disk when `append` returns. A last line that a crash cut short counts as
+    never written: readers pass over it, and the next `append` removes it.
+
+    Args:
+        folder: the study's folder; made if absent.
+
+    Raises:
+        ValueError: if a whole line is not a record.
+
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / "records.jsonl"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._records = {record.key: record for record in self._read()}
+
+    def append(self, record: RunRecord) -> None:
+        """Write one record and wait until it is on the disk.
+
+        Raises:
+            ValueError: if the run is already recorded.
+
+        """
+        if record.key in self._records:
+            raise ValueError(f"run {record.key} is already recorded in {self.path.name}")
+        line = record.model_dump_json(by_alias=True) + "\n"
+        with self.path.open("ab") as file:
+            file.truncate(self._whole_bytes())
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self._records[record.key] = record
+
+    def get(self, key: str) -> RunRecord | None:
+        """Return the record of a run, if it has finished."""
+        return self._records.get(key)
+
+    def all(self) -> list[RunRecord]:
+        """Return every record, in the order in which the runs finished."""
+        return list(self._records.values())
+
+    def weights_path(self, key: str) -> Path:
+        """Return where the trained weights of a run are, or would be."""
+        return weights_path(self.folder, key)
+
+    def _read(self) -> list[RunRecord]:
+        if not self.path.exists():
+            return []
+        whole = self.path.read_bytes()[: self._whole_bytes()]
+        records = []
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                records.append(RunRecord.model_validate_json(line))
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                raise ValueError(
+                    f"{self.path}:{number}: not a run record: {where}: {first['msg']}"
+                ) from error
+        return records
+
+    def _whole_bytes(self) -> int:
+        # Bytes up to the end of the last finished line.
+        return self.path.read_bytes().rfind(b"\n") + 1
+
+
+def weights_path(folder: Path, key: str) -> Path:
+    """Return where the weights of run `key` are kept in a study's folder."""
+    return folder / "weights" / f"{key}.safetensors"
+
+
+def write_atomically(path: Path | str, text: str) -> None:
+    """Write a text file so that readers and crashes see the old text or the new, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,189 @@
+"""What a study's folder holds, as one page of Markdown or one JSON document."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from attenergy.registry import nearest
+from attenergy.search import compare, formats
+from attenergy.search.compare import ComparePlan
+from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.leaderboard import Leaderboard, leaderboard
+from attenergy.search.plan import SearchPlan
+from attenergy.search.records import RunStore, write_atomically
+from attenergy.tasks import Task, make_task
+
+RECORDS = "records.jsonl"
+
+
+class StudyMissing(ValueError):
+    """There is no study of this name, or it has no finished run."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study read from its folder: the plan (None if lost), the records, and the task."""
+
+    folder: Path
+    plan: SearchPlan | ComparePlan | None
+    records: list[RunRecord]
+    task: Task
+
+    @property
+    def baseline(self) -> str:
+        """The variant that the others are compared with."""
+        if isinstance(self.plan, ComparePlan):
+            return self.plan.variants[0]
+        return self.plan.baseline if self.plan is not None else "softmax"
+
+    def leaderboard(self) -> Leaderboard:
+        """The study's leaderboard."""
+        return leaderboard(self.records, self.task, baseline=self.baseline)
+
+
+def find_study(study: str, folder: str | Path = "runs") -> Path:
+    """The folder of a study that is named by its path, or by its name inside `folder`.
+
+    Raises:
+        StudyMissing: if there is none; the message names those that exist.
+    """
+    for path in (Path(folder) / study, Path(study)):
+        if (path / RECORDS).is_file():
+            return path
+    known = sorted(path.parent.name for path in Path(folder).glob(f"*/{RECORDS}"))
+    have = f"studies in {folder}: {', '.join(known)}" if known else f"{folder} holds no study"
+    raise StudyMissing(f"no study {study!r} ({have}) {nearest(study, known)}".rstrip())
+
+
+def read_study(folder: Path) -> Study:
+    """Read a study; nothing but its folder is needed.
+
+    Raises:
+        StudyMissing: if no run has finished yet.
+        ValueError: if a file in it is damaged.
+    """
+    records = RunStore(folder).all()
+    if not records:
+        raise StudyMissing(f"{folder}: no run has finished yet")
+    return Study(folder, _plan(folder), records, task_of(records[0].config))
+
+
+def task_of(config: RunConfig) -> Task:
+    """The task of a run, rebuilt from its configuration alone."""
+    return make_task(config.task_spec, seed=config.seed, split_seed=config.split_seed)
+
+
+def write_leaderboard(study: Study) -> Leaderboard:
+    """Write `leaderboard.md` and `leaderboard.json` into the study's folder."""
+    board = study.leaderboard()
+    write_atomically(study.folder / "leaderboard.md", board.markdown())
+    write_atomically(study.folder / "leaderboard.json", board.json() + "\n")
+    return board
+
+
+def as_markdown(study: Study) -> str:
+    """The leaderboard, what each variant was given and reached, the plan and the machines."""
+    header = ["variant", "what it is", "trials", "scored", "best valid", "seconds"]
+    parts = [
+        study.leaderboard().markdown().rstrip(),
+        "## Budget of every variant",
+        formats.markdown_table(header, [_budget_cells(b) for b in budgets(study)]),
+    ]
+    definitions = _definitions(study.records)
+    if definitions:
+        parts.append("## Energies")
+        parts.append("\n".join(f"- `{name}`: `{text}`" for name, text in definitions.items()))
+    if study.plan is not None:
+        plan = json.dumps(_plan_data(study.plan), indent=2)
+        parts += ["## Plan", f"```json\n{plan}\n```"]
+    parts += ["## Machines", "\n".join(f"- {text}" for text in _machines(study.records))]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(study: Study) -> str:
+    """The same as data: leaderboard, budgets, formulas, plan, and every record."""
+    data = {
+        "leaderboard": json.loads(study.leaderboard().json()),
+        "budgets": budgets(study),
+        "energies": _definitions(study.records),
+        "plan": _plan_data(study.plan) if study.plan is not None else None,
+        "machines": _machines(study.records),
+        "records": [r.model_dump(mode="json", by_alias=True) for r in study.records],
+    }
+    return json.dumps(data, indent=2)
+
+
+def budgets(study: Study) -> list[dict[str, Any]]:
+    """How many trials every variant was given and what it reached, in order of appearance."""
+    rows: dict[str, dict[str, Any]] = {}
+    for record in study.records:
+        config = record.config
+        row = rows.setdefault(
+            config.variant,
+            {
+                "variant": config.variant,
+                "title": config.layer.title,
+                "trials": 0,
+                "scored": 0,
+                "best_valid": None,
+                "seconds": 0.0,
+            },
+        )
+        row["seconds"] += record.cost.get("seconds", 0.0)
+        if record.purpose != "trial":
+            continue
+        row["trials"] += 1
+        value = record.metrics.get("valid", {}).get(study.task.metric)
+        if record.status == "complete" and value is not None:
+            row["scored"] += 1
+            best = row["best_valid"]
+            row["best_valid"] = value if best is None else max(best, value)
+    return list(rows.values())
+
+
+def _budget_cells(row: dict[str, Any]) -> list[str]:
+    best = row["best_valid"]
+    return [
+        row["variant"],
+        row["title"],
+        f"{row['trials']}",
+        f"{row['scored']}",
+        formats.NOTHING if best is None else f"{best:.3f}",
+        f"{row['seconds']:.0f}",
+    ]
+
+
+def _definitions(records: list[RunRecord]) -> dict[str, str]:
+    layers = {r.config.variant: r.config.layer for r in records}
+    formulas = {name: getattr(layer, "formula", None) for name, layer in layers.items()}
+    return {name: formula for name, formula in formulas.items() if formula is not None}
+
+
+def _machines(records: list[RunRecord]) -> list[str]:
+    texts = (", ".join(f"{k} {v}" for k, v in r.machine.items()) for r in records)
+    return list(dict.fromkeys(text or "unknown" for text in texts))
+
+
+def _plan(folder: Path) -> SearchPlan | ComparePlan | None:
+    kinds: tuple[tuple[str, type[SearchPlan | ComparePlan]], ...] = (
+        ("plan.json", SearchPlan),
+        (compare.PLAN, ComparePlan),
+    )
+    for name, kind in kinds:
+        path = folder / name
+        if path.is_file():
+            try:
+                return kind.model_validate_json(path.read_text(encoding="utf-8"))
+            except (ValidationError, UnicodeDecodeError) as error:
+                raise ValueError(f"{path}: cannot be read as a plan: {error}") from error
+    return None
+
+
+def _plan_data(plan: SearchPlan | ComparePlan) -> dict[str, Any]:
+    # Where a study lies says nothing about it, and a path may name its owner.
+    return plan.model_dump(mode="json", exclude={"folder", "storage"})

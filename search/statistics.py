@@ -1,0 +1,106 @@
+"""Means over seeds with 95 % intervals: Student's t, and the bootstrap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over `count` values with an interval; the interval is None for a single value."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    count: int
+
+
+def t_probability(t: float, freedom: int) -> float:
+    """P(|T| <= t) for Student's t with a whole number of degrees of freedom.
+
+    The finite series of Abramowitz and Stegun 26.7.3 and 26.7.4, theta = atan(t / sqrt(freedom)).
+    It is exact, so no table and no scipy are needed.
+    """
+    theta = math.atan(t / math.sqrt(freedom))
+    odd = freedom % 2
+    cosine = math.cos(theta)
+    term = cosine if odd else 1.0
+    total = term if freedom > 1 else 0.0
+    for k in range(3 if odd else 2, freedom - 1, 2):
+        term *= cosine**2 * (k - 1) / k
+        total += term
+    if odd:
+        return 2 / math.pi * (theta + math.sin(theta) * total)
+    return math.sin(theta) * total
+
+
+def t_quantile(freedom: int, confidence: float = 0.95) -> float:
+    """The t with P(|T| <= t) = `confidence`, by bisection of `t_probability`."""
+    if freedom < 1:
+        raise ValueError(f"degrees of freedom must be at least 1, got {freedom}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence:g}")
+    # Bisect the angle, not t: it is bounded, so very wide intervals need no special case.
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        if t_probability(math.tan(middle) * math.sqrt(freedom), freedom) < confidence:
+            low = middle
+        else:
+            high = middle
+    return math.tan((low + high) / 2) * math.sqrt(freedom)
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Mean -+ t * s / sqrt(n), with the sample standard deviation s.
+
+    Raises:
+        ValueError: if there are no values.
+    """
+    data = _as_array(values)
+    mean = float(data.mean())
+    if data.size == 1:
+        return Interval(mean, None, None, 1)
+    half = t_quantile(data.size - 1, confidence) * float(data.std(ddof=1)) / math.sqrt(data.size)
+    return Interval(mean, mean - half, mean + half, int(data.size))
+
+
+def bootstrap_interval(
+    values: Sequence[float], confidence: float = 0.95, *, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap of the mean: quantiles of the means of `resamples` draws with return.
+
+    The same values and seed give the same interval.
+
+    Raises:
+        ValueError: if there are no values.
+    """
+    data = _as_array(values)
+    mean = float(data.mean())
+    if data.size == 1:
+        return Interval(mean, None, None, 1)
+    draws = np.random.default_rng(seed).integers(data.size, size=(resamples, data.size))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(data[draws].mean(axis=1), [tail, 1 - tail])
+    return Interval(mean, float(low), float(high), int(data.size))
+
+
+def paired_difference(
+    first: dict[int, float], second: dict[int, float], confidence: float = 0.95
+) -> Interval | None:
+    """Mean and t interval of `second - first` over the seeds that both have; None without any."""
+    seeds = sorted(first.keys() & second.keys())
+    if not seeds:
+        return None
+    return mean_interval([second[seed] - first[seed] for seed in seeds], confidence)
+
+
+def _as_array(values: Sequence[float]) -> np.ndarray:
+    data = np.asarray(values, dtype=np.float64)
+    if data.size == 0:
+        raise ValueError("a mean needs at least one value")
+    return data

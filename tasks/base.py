@@ -1,0 +1,213 @@
+"""What every task is: instances from a seed, a loss, metrics, a chance level and a ceiling."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from attenergy.registry import UnknownName
+from attenergy.tasks.streams import Fields, Stream
+
+IGNORE = -100  # target of a position that is not scored
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model reads.
+
+    `vector`: float tokens of width `size`, tensor (B, L, size). `token`: int64 ids below `size`,
+    tensor (B, L), or (B, L, channels) where a token is several ids.
+    """
+
+    kind: Literal["vector", "token"]
+    size: int
+    length: int
+    channels: int = 1
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model answers: logits over `size` classes at every position, (B, L, size)."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs as `Inputs` says, and targets (B, L), int64, `IGNORE` where not scored."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `instances` with its standard error; both are 0 where the value is proven."""
+
+    value: float
+    error: float
+    instances: int
+
+    @classmethod
+    def of(cls, values: Tensor) -> Estimate:
+        """Mean and standard error of per-instance values (N,), N >= 2."""
+        count = len(values)
+        error = values.double().std().item() / count**0.5
+        return cls(values.double().mean().item(), error, count)
+
+
+class Task(ABC):
+    """A generator of instances with its loss, metrics, chance level and exact ceiling.
+
+    A subclass sets the attributes below, then calls `super().__init__`, and writes `generate`,
+    `encode`, `metrics` and `sample`. Its own options are the keyword arguments of its constructor.
+
+    `seed` decides the training stream only. Every other split depends on `split_seed` and on the
+    options alone, so all variants and seeds are compared on the same evaluation sets.
+    """
+
+    inputs: Inputs
+    outputs: Outputs
+    splits: tuple[str, ...]
+    metric: str  # the reported number, a key of what `metrics` returns
+    chance: dict[str, float]  # metric -> value of random guessing
+
+    def __init__(
+        self, *, name: str, seed: int, split_seed: int, options: Mapping[str, Any]
+    ) -> None:
+        self.name = name
+        self.seed = check_whole("seed", seed)
+        self.split_seed = check_whole("split_seed", split_seed)
+        self.options = dict(options)
+        self._ceilings: dict[str, Estimate | None] = {}
+        self._streams = {split: self._stream(split) for split in self.splits}
+
+    def _stream(self, split: str) -> Stream:
+        seed = self.seed if split == "train" else None
+        key = (type(self).__name__, self.options, self.split_seed, split, seed)
+        return Stream(partial(self.generate, split), "stream", *key)
+
+    @abstractmethod
+    def generate(self, split: str, count: int, generator: Generator) -> Fields:
+        """Draw `count` instances of `split`; the first axis of every tensor counts them."""
+
+    @abstractmethod
+    def encode(self, instances: Fields) -> Batch:
+        """Turn drawn instances into what a model reads and must answer."""
+
+    @abstractmethod
+    def metrics(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Per-instance values (B,) of every metric, from logits (B, L, C) and targets (B, L)."""
+
+    @abstractmethod
+    def sample(self, split: str, index: int) -> object:
+        """One instance, whose `str` a person can read."""
+
+    def instances(self, split: str, start: int, size: int) -> Fields:
+        """Return instances `start .. start + size - 1` of `split` as they were drawn.
+
+        Raises:
+            ValueError: for an unknown split, a negative start or a size below 1.
+
+        """
+        return self._streams[self.check_split(split)].read(start, size)
+
+    def batch(self, split: str, start: int, size: int) -> Batch:
+        """Return instances `start .. start + size - 1` of `split`, on the CPU.
+
+        A function of (options, seed, split_seed, split, index) alone: batches of any size agree.
+
+        Raises:
+            ValueError: for an unknown split, a negative start or a size below 1.
+
+        """
+        return self.encode(self.instances(split, start, size))
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy in nats over scored positions; logits (B, L, C), targets (B, L)."""
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+
+    @torch.no_grad()
+    def evaluate(
+        self,
+        predict: Callable[[Tensor], Tensor],
+        split: str,
+        instances: int,
+        *,
+        batch_size: int = 256,
+    ) -> dict[str, float]:
+        """Average `loss` and every metric over the first `instances` of `split`.
+
+        `predict` maps a batch's inputs, on the CPU, to logits on any device.
+        """
+        total: dict[str, float] = {}
+        for start in range(0, instances, batch_size):
+            size = min(batch_size, instances - start)
+            batch = self.batch(split, start, size)
+            logits = predict(batch.inputs)
+            targets = batch.targets.to(logits.device)
+            values = {name: x.sum().item() for name, x in self.metrics(logits, targets).items()}
+            values["loss"] = self.loss(logits, targets).item() * size
+            total = {name: total.get(name, 0.0) + value for name, value in values.items()}
+        return {name: value / instances for name, value in total.items()}
+
+    def ceiling(self, split: str) -> Estimate | None:
+        """Best mean of `metric` that any model can reach on `split`; None where not computed."""
+        if self.check_split(split) not in self._ceilings:
+            self._ceilings[split] = self._ceiling(split)
+        return self._ceilings[split]
+
+    def _ceiling(self, split: str) -> Estimate | None:
+        return None
+
+    def check_split(self, split: str) -> str:
+        """Return `split` if the task has it, else raise ValueError."""
+        return check_known("split", split, self.splits)
+
+    def describe(self) -> str:
+        """Sizes, splits and chance levels, as text of a few lines."""
+        options = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        chance = ", ".join(f"{key} {value:.3g}" for key, value in self.chance.items())
+        channels = f" x {self.inputs.channels}" if self.inputs.channels > 1 else ""
+        return "\n".join(
+            [
+                f"{self.name}: {type(self).__name__}({options})",
+                f"inputs: {self.inputs.length} tokens ({self.inputs.kind}, size "
+                f"{self.inputs.size}{channels})",
+                f"outputs: {self.outputs.size} classes, scored by {self.metric}",
+                f"chance: {chance}",
+                f"splits: {', '.join(self.splits)}",
+            ]
+        )
+
+
+def scored_hits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the largest logit is the target, and where there is a target: two bool (B, L)."""
+    scored = targets != IGNORE
+    return (logits.argmax(-1) == targets) & scored, scored
+
+
+def check_whole(name: str, value: object, least: int | None = None) -> int:
+    """Return `value` if it is a whole number not below `least`, else raise ValueError."""
+    if (
+        not isinstance(value, int)
+        or isinstance(value, bool)
+        or (least is not None and value < least)
+    ):
+        wanted = "a whole number" + ("" if least is None else f" >= {least}")
+        raise ValueError(f"'{name}' must be {wanted}, got {value!r}")
+    return value
+
+
+def check_known(what: str, name: object, known: tuple[str, ...]) -> str:
+    """Return `name` if it is one of `known`, else raise `UnknownName` with the nearest one."""
+    if isinstance(name, str) and name in known:
+        return name
+    raise UnknownName(what, str(name), known)

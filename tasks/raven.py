@@ -1,0 +1,239 @@
+"""Symbolic Raven matrices: a grid of panels, each feature follows a rule, find the last panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from attenergy.tasks.base import (
+    IGNORE,
+    Batch,
+    Estimate,
+    Inputs,
+    Outputs,
+    Task,
+    check_known,
+    check_whole,
+    scored_hits,
+)
+from attenergy.tasks.draws import permutations
+from attenergy.tasks.raven_ceiling import Posterior, solve
+from attenergy.tasks.raven_combinations import Prior, all_combinations, split_combinations
+from attenergy.tasks.raven_rules import choose_rules
+from attenergy.tasks.streams import Fields, draw_in_part
+
+CEILING_INSTANCES = 8192
+
+
+class Raven(Task):
+    """Symbolic Raven matrices of G x G panels with K features each, values 0..F-1.
+
+    An instance draws a combination of K rules uniformly from those of its split, fills each
+    feature's grid by its rule, and permutes the features of each column: one permutation per
+    column, shared by all rows, new in every instance, shown[r, c, f] = grid[r, c, p_c[f]].
+    Input: panels in row-major order, features innermost, as one-hot tokens of width F, then K zero
+    tokens. Target: the last panel at those K positions.
+
+    Splits `train`, `valid`, `test` share the combinations but no context (the first G*G - 1 panels
+    as shown); `ood` has the held-out combinations, and no context of `train` or `valid` either.
+    Metrics: `accuracy` (all K features right, chance F^-K) and `accuracy_per_feature` (1/F).
+
+    Args:
+        features: K >= 1.
+        values: F >= 2; `distribute_three` needs 3.
+        grid: G >= 2; `addition`, `subtraction` and `distribute_three` need 3.
+        rules: how many of the eight, or their names (a list, or one text with commas).
+        ood_fraction: share of the combinations that is held out, chosen by `split_seed`.
+        permute: False leaves the features of every column in the order of the sorted rules.
+        name: name in reports.
+        seed: decides the training stream.
+        split_seed: decides the held-out combinations and the evaluation sets.
+
+    Raises:
+        ValueError: for options out of range, or that leave a side of the split empty.
+
+    Source: Schug et al. 2025, arXiv:2406.05816. Theirs draws the test set with the training seed;
+    here no test context is ever trained on.
+
+    """
+
+    splits = ("train", "valid", "test", "ood")
+    metric = "accuracy"
+
+    def __init__(
+        self,
+        *,
+        features: int = 4,
+        values: int = 8,
+        grid: int = 3,
+        rules: int | str | Sequence[str] = 8,
+        ood_fraction: float = 0.25,
+        permute: bool = True,
+        name: str = "raven",
+        seed: int = 0,
+        split_seed: int = 0,
+    ) -> None:
+        self.features = check_whole("features", features, 1)
+        self.values = check_whole("values", values, 2)
+        self.grid = check_whole("grid", grid, 2)
+        self.rules = choose_rules(rules, self.values, self.grid)
+        if not isinstance(permute, bool):
+            raise ValueError(f"'permute' must be true or false, got {permute!r}")
+        self.permute = permute
+        self.combinations = all_combinations(len(self.rules), self.features)
+        self.in_distribution, self.held_out = split_combinations(
+            self.combinations, ood_fraction, check_whole("split_seed", split_seed)
+        )
+        self.inputs = Inputs("vector", self.values, self.grid**2 * self.features)
+        self.outputs = Outputs(self.values)
+        per_feature = 1 / self.values
+        self.chance = {
+            "accuracy": per_feature**self.features,
+            "accuracy_per_feature": per_feature,
+        }
+        options: dict[str, Any] = {
+            "features": self.features,
+            "values": self.values,
+            "grid": self.grid,
+            "rules": ",".join(rule.name for rule in self.rules),
+            "ood_fraction": ood_fraction,
+            "permute": self.permute,
+        }
+        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+
+    def split_of_combinations(self, split: str) -> Tensor:
+        """Return the combinations (N, K) of rule ids that `split` draws; `all`: every one."""
+        check_known("split", split, (*self.splits, "all"))
+        if split == "all":
+            return self.combinations
+        return self.held_out if split == "ood" else self.in_distribution
+
+    def generate(self, split: str, count: int, generator: Generator) -> Fields:
+        """Draw `rules` (N, K), `permutations` (N, G, K) and `panels` (N, G, G, K) as shown."""
+        combinations = self.split_of_combinations(split)
+        # Held-out combinations take the test set's part, which training never sees.
+        part = "test" if split == "ood" else split
+        return draw_in_part(
+            lambda size: self._draw(combinations, size, generator), self._context, part, count
+        )
+
+    def _draw(self, combinations: Tensor, count: int, generator: Generator) -> Fields:
+        rules = combinations[torch.randint(len(combinations), (count,), generator=generator)]
+        grids = torch.empty(count * self.features, self.grid, self.grid, dtype=torch.int64)
+        flat = rules.flatten()
+        for number, rule in enumerate(self.rules):
+            rows = (flat == number).nonzero().squeeze(1)
+            grids[rows] = rule.draw(len(rows), self.values, self.grid, generator)
+        panels = grids.view(count, self.features, self.grid, self.grid).movedim(1, -1)
+        order = torch.arange(self.features).expand(count, self.grid, self.features)
+        if self.permute:
+            order = permutations(count * self.grid, self.features, generator).view_as(order)
+        return {"rules": rules, "permutations": order, "panels": permute_columns(panels, order)}
+
+    def _context(self, instances: Fields) -> Tensor:
+        return instances["panels"].flatten(1)[:, : -self.features]
+
+    def encode(self, instances: Fields) -> Batch:
+        """One-hot tokens (B, G*G*K, F), float32, the last K zero; targets on those K alone."""
+        return tokenise(instances["panels"], self.values)
+
+    def metrics(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """`accuracy`: all features right; `accuracy_per_feature`: share of right features."""
+        hits, scored = scored_hits(logits, targets)
+        right = hits.sum(-1).float() / scored.sum(-1)
+        return {"accuracy": (right == 1).float(), "accuracy_per_feature": right}
+
+    def solve(self, split: str, start: int, size: int, *, prior: str | None = None) -> Posterior:
+        """Exact Bayes posterior of the last panel for instances of `split`.
+
+        `prior` names the split whose combinations are held possible, `all` for every one; the
+        default is `split` itself.
+        """
+        known = self.split_of_combinations(prior or split)
+        panels = self.instances(split, start, size)["panels"]
+        weights = Prior(known, len(self.rules), shuffled=self.permute)
+        return solve(panels, self.rules, weights, self.values, permute=self.permute)
+
+    def _ceiling(self, split: str) -> Estimate:
+        return Estimate.of(self.solve(split, 0, CEILING_INSTANCES).confidence)
+
+    def sample(self, split: str, index: int) -> RavenInstance:
+        """Instance `index` of `split`, to look at."""
+        fields = self.instances(split, index, 1)
+        panels, order = fields["panels"], fields["permutations"]
+        return RavenInstance(
+            rules=tuple(self.rules[number].name for number in fields["rules"][0].tolist()),
+            grid=permute_columns(panels, order.argsort(-1))[0],
+            shown=panels[0],
+            permutations=order[0],
+            tokens=self.encode(fields).inputs[0],
+            answer=tuple(panels[0, -1, -1].tolist()),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RavenInstance:
+    """One matrix: rules per feature, the grid (G, G, K) before and after the columns' permutation.
+
+    `permutations` (G, K), one per column; `tokens` (G*G*K, F), what a model reads; `answer`, the
+    last panel as shown.
+    """
+
+    rules: tuple[str, ...]
+    grid: Tensor
+    shown: Tensor
+    permutations: Tensor
+    tokens: Tensor
+    answer: tuple[int, ...]
+
+    def __str__(self) -> str:
+        features = [f"feature {f}: {rule}" for f, rule in enumerate(self.rules)]
+        orders = [f"column {c}: {order}" for c, order in enumerate(self.permutations.tolist())]
+        return "\n".join(
+            [
+                "as shown:",
+                *_drawn(self.shown, hide_last=True),
+                f"answer: {_panel(self.answer, 1)}",
+                "features in the order of their rules:",
+                *_drawn(self.grid, hide_last=False),
+                *features,
+                "feature at each place of a panel:",
+                *orders,
+            ]
+        )
+
+
+def _panel(numbers: Sequence[int], width: int) -> str:
+    return "[" + " ".join(f"{number:{width}}" for number in numbers) + "]"
+
+
+def _drawn(grid: Tensor, *, hide_last: bool) -> list[str]:
+    width = len(str(int(grid.max())))
+    rows = [[_panel(panel, width) for panel in row] for row in grid.tolist()]
+    if hide_last:
+        rows[-1][-1] = "[" + "?".center(len(rows[-1][-1]) - 2) + "]"
+    return ["  " + "  ".join(row) for row in rows]
+
+
+def permute_columns(panels: Tensor, order: Tensor) -> Tensor:
+    """shown[n, r, c, f] = panels[n, r, c, order[n, c, f]]; (N, G, G, K) and (N, G, K)."""
+    return panels.gather(-1, order[:, None].expand_as(panels))
+
+
+def tokenise(panels: Tensor, values: int) -> Batch:
+    """Turn panels (B, G, G, K) into one-hot context tokens and zero query tokens.
+
+    Inputs (B, G*G*K, values), float32; targets (B, G*G*K), the last panel at the last K positions.
+    """
+    features = panels.shape[-1]
+    numbers = panels.flatten(1)
+    inputs = F.one_hot(numbers, values).float()
+    inputs[:, -features:] = 0
+    targets = torch.full_like(numbers, IGNORE)
+    targets[:, -features:] = numbers[:, -features:]
+    return Batch(inputs, targets)

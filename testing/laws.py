@@ -1,0 +1,268 @@
+"""The laws of an energy, each a function from an entry to a figure.
+
+A law raises `LawBroken` or returns `(figure, limit, note)`; it passes if figure <= limit. It returns
+None with a note if it does not apply.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from attenergy.analysis import curl
+from attenergy.attention import gradient, relax
+from attenergy.attention.update import backends
+from attenergy.energies import Energy
+from attenergy.registry import EnergySpec
+from attenergy.testing.cases import (
+    BATCH,
+    PATTERNS,
+    STATES,
+    Case,
+    build,
+    cases,
+    draw,
+    generator,
+    random_case,
+    settings_of,
+)
+from attenergy.testing.known_answers import KNOWN_ANSWERS
+from attenergy.testing.results import LawBroken
+
+Outcome = tuple[float, float, str] | str  # figure, limit, note; or why the law does not apply
+Law = Callable[[EnergySpec], Outcome]
+
+_EXACT = 1e-10
+
+
+def energy_is_the_truth(spec: EnergySpec) -> Outcome:
+    """1: every fast gradient equals autograd's, in value, first and second derivatives."""
+    worst = 0.0
+    names: set[str] = set()
+    for case in cases(spec):
+        names |= set(backends(case.energy)[1:])
+        want = _derivatives(case, "eager")
+        for backend in backends(case.energy)[1:]:
+            got = _derivatives(case, backend, second=backend != "sdpa")
+            for mine, reference in zip(got, want, strict=False):
+                worst = max(worst, _distance(mine, reference))
+    if not names:
+        return "the update is autograd's own"
+    return worst, _EXACT, f"largest difference of {', '.join(sorted(names))} from torch.func.grad"
+
+
+def _derivatives(case: Case, backend: str, second: bool = True) -> list[Tensor]:
+    """The gradient, then its derivatives, then theirs, contracted with fixed random tensors."""
+    xi, X = case.xi.clone().requires_grad_(), case.X.clone().requires_grad_()
+    inputs = [xi, X, *(p for p in case.energy.parameters() if p.requires_grad)]
+    found = gradient(case.energy, xi, X, mask=case.mask, field=case.field, backend=backend)  # type: ignore[arg-type]
+    first = _grads(found, inputs, 11, create_graph=second)
+    values = [found, *first]
+    if second:
+        values += _grads(torch.cat([f.flatten() for f in first]), inputs, 12)
+    return values
+
+
+def _grads(of: Tensor, inputs: list[Tensor], seed: int, create_graph: bool = False) -> list[Tensor]:
+    total = (of * draw(seed, *of.shape)).sum()
+    found = torch.autograd.grad(total, inputs, create_graph=create_graph, materialize_grads=True)
+    return list(found)
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    if not torch.isfinite(a).all():
+        raise LawBroken("a derivative is not finite")
+    scale = 1.0 + float(b.detach().abs().max())
+    return float((a - b).detach().abs().max()) / scale
+
+
+def masking_equals_deleting(spec: EnergySpec) -> Outcome:
+    """2: hidden patterns have no influence at all; a state that sees nothing stays."""
+    worst = 0.0
+    hidden = torch.tensor([False, True, False, False, True])
+    for case in cases(spec):
+        if case.mask is not None:
+            continue
+        masked = case.with_(mask=~hidden.expand(BATCH, 1, STATES, PATTERNS))
+        spoiled = masked.with_(X=torch.where(hidden[:, None], 100.0 * case.X + 7.0, case.X))
+        pairs = [(masked, spoiled)]
+        if not case.energy.patterns_interact:
+            field = None if case.field is None else case.field[..., ~hidden]
+            pairs.append((masked, case.with_(X=case.X[..., ~hidden, :], field=field)))
+        for left, right in pairs:
+            worst = max(worst, _distance(left.value(), right.value()))
+            worst = max(worst, _distance(_step(left), _step(right)))
+        _check_empty_row(masked)
+    return worst, _EXACT, "hidden patterns against deleted or changed ones"
+
+
+def _step(case: Case, backend: str = "auto") -> Tensor:
+    return relax(case.energy, case.xi, case.X, mask=case.mask, field=case.field, steps=2, backend=backend).state  # type: ignore[arg-type]
+
+
+def _check_empty_row(case: Case) -> None:
+    assert case.mask is not None
+    mask = case.mask.clone()
+    mask[:, :, 1] = False
+    xi, X = case.xi.clone().requires_grad_(), case.X.clone().requires_grad_()
+    for backend in backends(case.energy):
+        state = _step(case.with_(mask=mask, xi=xi, X=X), backend)
+        if not torch.equal(state[:, :, 1], xi[:, :, 1]):
+            raise LawBroken(f"a state that sees no pattern moved ({backend})")
+        found = torch.autograd.grad(state.square().sum(), (xi, X), materialize_grads=True)
+        if not all(torch.isfinite(g).all() for g in found):
+            raise LawBroken(f"an empty row of the mask gives gradients that are not finite ({backend})")
+
+
+def known_answers(spec: EnergySpec) -> Outcome:
+    """3: the answers that the entry names."""
+    if not spec.known_answers:
+        return "the entry names no known answers"
+    worst, limit = 0.0, 0.0
+    for name in spec.known_answers:
+        if name not in KNOWN_ANSWERS:
+            raise LawBroken(f"no known answer '{name}'; known: {', '.join(KNOWN_ANSWERS)}")
+        error, tolerance = KNOWN_ANSWERS[name](spec)
+        if error > tolerance:
+            return error, tolerance, f"{name} is off"
+        worst, limit = max(worst, error), max(limit, tolerance)
+    return worst, limit, ", ".join(spec.known_answers)
+
+
+def descent(spec: EnergySpec) -> Outcome:
+    """4: within the range of the step size no step raises the energy, at any beta."""
+    if spec.quadratic is None and spec.domain != "sphere":
+        return "no quadratic part declared, so no step size is guaranteed"
+    gammas = (0.25, 1.0, 1.5, 1.99) if spec.domain != "sphere" else (0.1, 1.0, 10.0)
+    betas: tuple[float | None, ...] = (None,)
+    if "beta" in spec.parameters and not spec.parameters["beta"].shape:
+        betas = (0.1, 1.0, 10.0, 100.0)
+    worst = float("-inf")
+    for beta in betas:
+        for case in cases(spec, **({} if beta is None else {"beta": beta})):
+            for gamma in gammas:
+                path = relax(
+                    case.energy, case.xi, case.X, mask=case.mask, field=case.field,
+                    steps=6, step_size=gamma, trace=True,
+                ).energies  # fmt: skip
+                assert path is not None
+                if not torch.isfinite(path).all():
+                    raise LawBroken(f"the energy is not finite (step size {gamma:g}, beta {beta})")
+                rise = (path[1:] - path[:-1]) / (1.0 + path[:-1].abs())
+                worst = max(worst, float(rise.detach().max()))
+    shown = f"step sizes {gammas[0]:g} to {gammas[-1]:g}"
+    return worst, 1e-9, f"largest relative rise in a step, {shown}" + (", beta 0.1 to 100" if len(betas) > 1 else "")
+
+
+def no_cross_talk(spec: EnergySpec) -> Outcome:
+    """5: samples are independent and the order of patterns does not matter."""
+    worst = 0.0
+    swap, shuffle = torch.tensor([1, 0]), torch.tensor([3, 0, 4, 2, 1])
+    for case in cases(spec):
+        out = _step(case)
+        moved = {n: _take(getattr(case, n), 0, swap) for n in ("xi", "X", "mask", "field")}
+        worst = max(worst, _distance(_step(case.with_(**moved)), out[swap]))
+        changed = case.xi.clone()
+        changed[1] += 1.0
+        worst = max(worst, _distance(_step(case.with_(xi=changed))[0], out[0]))
+        if not case.energy.patterns_interact:
+            moved = {n: _take(getattr(case, n), -1, shuffle) for n in ("mask", "field")}
+            other = case.with_(X=case.X[:, :, shuffle], **moved)
+            worst = max(worst, _distance(_step(other), out))
+        if not case.energy.states_interact:
+            changed = case.xi.clone()
+            changed[:, :, 2] += 1.0
+            worst = max(worst, _distance(_step(case.with_(xi=changed))[:, :, :2], out[:, :, :2]))
+    return worst, _EXACT, "batch, patterns and states exchanged or changed"
+
+
+def _take(value: Tensor | None, axis: int, index: Tensor) -> Tensor | None:
+    return None if value is None else value.index_select(axis, index)
+
+
+def trains(spec: EnergySpec) -> Outcome:
+    """6: right derivatives of first and second order, also at xi = 0; all of torch's modes."""
+    count = 0
+    for settings in settings_of(spec):
+        energy = build(spec, **settings)
+        case = random_case(energy)
+        _check_derivatives(case)
+        _check_modes(energy, case)
+        count += 1
+    return 0.0, 0.0, (
+        f"gradcheck and gradgradcheck, xi = 0, bfloat16, no_grad, inference_mode, vmap, deepcopy, "
+        f"state_dict, compile(fullgraph), in {count} setting{'s' * (count > 1)}"
+    )
+
+
+def _check_derivatives(case: Case) -> None:
+    energy, X = case.energy, case.X[:1, :, :3].clone().requires_grad_()
+    xi = case.xi[:1, :, :2].clone().requires_grad_()
+    backend = backends(energy)[min(1, len(backends(energy)) - 1)]  # sdpa has no second derivative
+
+    def step(state: Tensor, patterns: Tensor) -> Tensor:
+        return relax(energy, state, patterns, backend=backend).state
+
+    # gradcheck raises with the two Jacobians where they differ.
+    torch.autograd.gradcheck(step, (xi, X), fast_mode=True)
+    torch.autograd.gradgradcheck(step, (xi, X), fast_mode=True, atol=1e-4)
+    zero = torch.zeros_like(xi).requires_grad_()
+    if energy.smooth and energy.spec.domain == "real":
+        torch.autograd.gradcheck(step, (zero, X), fast_mode=True)
+        torch.autograd.gradgradcheck(step, (zero, X), fast_mode=True, atol=1e-4)
+    first = torch.autograd.grad(step(zero, X).sum(), (zero, X), create_graph=True)
+    second = torch.autograd.grad(sum((g * g).sum() for g in first), (zero, X), materialize_grads=True)  # type: ignore[arg-type]
+    if not all(torch.isfinite(g).all() for g in (*first, *second)):
+        raise LawBroken("derivatives at xi = 0 are not finite")
+
+
+def _check_modes(energy: Energy, case: Case) -> None:
+    want = _step(case)
+    with torch.no_grad():
+        _same(_step(case), want, "no_grad")
+    with torch.inference_mode():
+        _same(_step(case), want, "inference_mode")
+    twin = copy.deepcopy(energy)
+    twin.load_state_dict(energy.state_dict())
+    _same(_step(Case(twin, case.xi, case.X)), want, "deepcopy and state_dict")
+    mapped = torch.vmap(lambda xi, X: relax(energy, xi, X, steps=2).state)(case.xi, case.X)
+    _same(mapped, want, "vmap")
+    torch.compiler.reset()  # every setting is its own graph; a limit on recompiling must not be met
+    compiled = torch.compile(lambda xi, X: relax(energy, xi, X, steps=2).state, fullgraph=True, backend="aot_eager")
+    _same(compiled(case.xi, case.X), want, "torch.compile")
+    low = copy.deepcopy(energy).to(torch.bfloat16)
+    out = _step(Case(low, case.xi.bfloat16(), case.X.bfloat16()))
+    if not torch.isfinite(out).all():
+        raise LawBroken("not finite in bfloat16")
+
+
+def _same(got: Tensor, want: Tensor, where: str) -> None:
+    if not torch.allclose(got, want, rtol=1e-9, atol=1e-11):
+        raise LawBroken(f"another result under {where}")
+
+
+def is_a_gradient(spec: EnergySpec) -> Outcome:
+    """7: the update has no curl."""
+    worst = 0.0
+    for settings in settings_of(spec):
+        energy = build(spec, **settings)
+        X = draw(21, 1, 2, PATTERNS, energy.dim)
+        for seed in range(3):
+            xi = 0.5 * torch.randn(1, 2, STATES, energy.dim, dtype=torch.float64, generator=generator(seed))
+            backend = backends(energy)[-1] if backends(energy)[-1] != "sdpa" else "scores"
+            worst = max(worst, curl(lambda s, b=backend: gradient(energy, s, X, backend=b), xi))  # type: ignore[misc]
+    return worst, 1e-10, "curl |J - J'|/|J| of the update"
+
+
+LAWS: dict[str, Law] = {
+    "1 the energy is the truth": energy_is_the_truth,
+    "2 masking equals deleting": masking_equals_deleting,
+    "3 known answers": known_answers,
+    "4 descent": descent,
+    "5 no cross-talk": no_cross_talk,
+    "6 it trains": trains,
+    "7 it is a gradient": is_a_gradient,
+}

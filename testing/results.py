@@ -1,0 +1,31 @@
+"""What checking a law gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LawResult:
+    """One law, checked on one entry.
+
+    Attributes:
+        law: number and name of the law.
+        passed: None if the law does not apply.
+        figure: the number that decided, such as the largest error; None if there is none.
+        note: what the figure is, or why the law does not apply or fails.
+    """
+
+    law: str
+    passed: bool | None
+    figure: float | None = None
+    note: str = ""
+
+    def __str__(self) -> str:
+        verdict = {True: "pass", False: "FAIL", None: "n/a "}[self.passed]
+        figure = "" if self.figure is None else f"  {self.figure:.1e}"
+        return f"{verdict}  {self.law}{figure}  {self.note}".rstrip()
+
+
+class LawBroken(AssertionError):
+    """A law does not hold, for a reason that has no figure."""
