@@ -40,7 +40,12 @@ def make_layer(
         layer = (load_registry() if registry is None else registry).layer(layer)
     if isinstance(layer, MixerSpec):
         return make_mixer(
-            layer, embed_dim=embed_dim, num_heads=num_heads, head_dim=head_dim, dropout=dropout, **settings
+            layer,
+            embed_dim=embed_dim,
+            num_heads=num_heads,
+            head_dim=head_dim,
+            dropout=dropout,
+            **settings,
         )
     return EnergyAttention(
         embed_dim, num_heads, layer, head_dim=head_dim, dropout=dropout, **settings

@@ -70,15 +70,25 @@ class EnergyAttention(nn.Module):
         **settings: Setting,
     ) -> None:
         super().__init__()
-        own = {name: settings.pop(name) for name in ("value_dim", "context_dim", "bias") if name in settings}
+        own = {
+            name: settings.pop(name)
+            for name in ("value_dim", "context_dim", "bias")
+            if name in settings
+        }
         backend = settings.pop("backend", "auto")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
         dim = head_dim or _head_dim(embed_dim, num_heads)
-        self.energy = make_energy(energy, dim=dim, num_heads=num_heads, registry=registry, **settings)
+        self.energy = make_energy(
+            energy, dim=dim, num_heads=num_heads, registry=registry, **settings
+        )
         self.read = _reading(self.energy, read)
         self.projections = Projections(
-            embed_dim, num_heads, dim, with_values=self.read == "weights", **own  # type: ignore[arg-type]
+            embed_dim,
+            num_heads,
+            dim,
+            with_values=self.read == "weights",
+            **own,  # type: ignore[arg-type]
         )
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.steps = _steps(self.energy, steps)
@@ -145,7 +155,10 @@ class EnergyAttention(nn.Module):
 
     def extra_repr(self) -> str:
         """Options, for printing."""
-        return f"steps={self.steps}, step_size={self.step_size:g}, read={self.read}, dropout={self.dropout:g}"
+        return (
+            f"steps={self.steps}, step_size={self.step_size:g}, read={self.read}, "
+            f"dropout={self.dropout:g}"
+        )
 
     def _read_weights(
         self, xi: Tensor, X: Tensor, values: Tensor, mask: Tensor | None, field: Tensor | None

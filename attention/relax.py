@@ -45,7 +45,7 @@ def relax(
     backend: Backend = "auto",
     trace: bool = False,
 ) -> Relaxation:
-    r"""xi <- project(xi - gamma/A grad_xi E(xi; X, h)), `steps` times.
+    r"""Take steps xi <- project(xi - gamma/A grad_xi E(xi; X, h)), `steps` times.
 
     A is the energy's quadratic part (1 if it declares none) and gamma the step size. If
     E = 1/2 xi'A xi - v(xi) with v convex, no step with gamma in (0, 2) raises E, at any beta; on
@@ -71,7 +71,9 @@ def relax(
     """
     if solver not in get_args(Solver):
         hint = nearest(solver, get_args(Solver))
-        raise ValueError(f"no solver {solver!r}{f' ({hint})' if hint else ''}; known: {get_args(Solver)}")
+        raise ValueError(
+            f"no solver {solver!r}{f' ({hint})' if hint else ''}; known: {get_args(Solver)}"
+        )
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise ValueError(f"steps must be a whole number from 0, got {steps!r}")
     gamma = default_step_size(energy) if step_size is None else step_size
@@ -98,7 +100,7 @@ def relax(
 
 
 def default_step_size(energy: Energy) -> float:
-    """gamma of the energy's entry."""
+    """Return gamma of the energy's entry."""
     return float(energy.spec.step_size.default)
 
 

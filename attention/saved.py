@@ -159,7 +159,10 @@ def load(path: str | Path, part: Literal["layer", "model"] = "layer", index: int
     arguments = read_arguments(folder)
     # Fresh weights are drawn only to be replaced: keep the caller's random stream as it was.
     with torch.random.fork_rng(devices=[]):
-        model = arguments.build()
+        try:
+            model = arguments.build()
+        except ValueError as error:
+            raise SavedError(f"{folder / CONFIG}: {error}") from error
     load_weights(model, folder / WEIGHTS)
     return model if part == "model" else _layer(model, index)
 

@@ -38,7 +38,9 @@ def check_backend(energy: Energy, backend: Backend) -> None:
     """
     if backend not in get_args(Backend):
         hint = nearest(backend, get_args(Backend))
-        raise ValueError(f"no backend {backend!r}{f' ({hint})' if hint else ''}; known: {get_args(Backend)}")
+        raise ValueError(
+            f"no backend {backend!r}{f' ({hint})' if hint else ''}; known: {get_args(Backend)}"
+        )
     available = backends(energy)
     if backend != "auto" and backend not in available:
         raise ValueError(
@@ -74,7 +76,8 @@ def gradient(
     if backend == "eager":
 
         def total(state: Tensor) -> Tensor:
-            return energy(state, X, mask=mask, field=field).sum()
+            value: Tensor = energy(state, X, mask=mask, field=field).sum()
+            return value
 
         found: Tensor = torch.func.grad(total)(xi)
         return found
@@ -123,7 +126,12 @@ def read_values(
 
 
 def association(
-    energy: Energy, xi: Tensor, X: Tensor, *, mask: Tensor | None = None, field: Tensor | None = None
+    energy: Energy,
+    xi: Tensor,
+    X: Tensor,
+    *,
+    mask: Tensor | None = None,
+    field: Tensor | None = None,
 ) -> Tensor:
     """The weights over patterns themselves, (..., L, S); 0 where a state sees no pattern.
 

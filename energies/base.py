@@ -114,15 +114,11 @@ class Energy(nn.Module):
             return self.energy(xi, X, mask, field)
         return torch.where(occupied.squeeze(-1), self.energy(xi, X, opened, field), 0.0)
 
-    def energy(
-        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None
-    ) -> Tensor:
+    def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The energy for checked arguments; no row of the mask is empty unless states interact."""
         raise NotImplementedError(f"{type(self).__name__} defines no energy")
 
-    def weights(
-        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None
-    ) -> Tensor:
+    def weights(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """Weights over patterns, -dE/ds (..., L, S), for an opened mask."""
         raise NotImplementedError(f"{type(self).__name__} defines no weights")
 
@@ -142,9 +138,7 @@ class Energy(nn.Module):
         """`(scale, bias)` if the weights are softmax(scale * X xi + bias), else None."""
         return None
 
-    def check(
-        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None
-    ) -> None:
+    def check(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> None:
         """Check shapes and types.
 
         Raises:
@@ -155,7 +149,9 @@ class Energy(nn.Module):
         for name, value in (("xi", xi), ("X", X)):
             if value.ndim < least or value.shape[-1] != self.dim:
                 axes = "(..., length, D)" if least == 2 else "(..., H, length, D)"
-                raise ValueError(f"{name} must be {axes} with D = {self.dim}, got {tuple(value.shape)}")
+                raise ValueError(
+                    f"{name} must be {axes} with D = {self.dim}, got {tuple(value.shape)}"
+                )
             if self.num_heads is not None and value.shape[-3] not in (1, self.num_heads):
                 raise ValueError(
                     f"{name} has {value.shape[-3]} heads (axis -3), the energy {self.num_heads}"

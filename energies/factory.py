@@ -44,7 +44,9 @@ def make_energy(
         registry = load_registry() if registry is None else registry
         spec = registry.layer(energy)
         if not isinstance(spec, EnergySpec):
-            raise ValueError(f"'{energy}' is a mixer and has no energy; energies: {', '.join(registry.energies)}")
+            raise ValueError(
+                f"'{energy}' is a mixer and has no energy; energies: {', '.join(registry.energies)}"
+            )
     else:
         spec = energy
     return _class_of(spec)(spec, dim, num_heads, settings)
@@ -56,7 +58,9 @@ def _class_of(spec: EnergySpec) -> type[Energy]:
     if spec.class_ not in CLASSES:
         hint = nearest(spec.class_, CLASSES)
         known = ", ".join(CLASSES)
-        raise ValueError(f"no energy class '{spec.class_}'{f' ({hint})' if hint else ''}; known: {known}")
+        raise ValueError(
+            f"no energy class '{spec.class_}'{f' ({hint})' if hint else ''}; known: {known}"
+        )
     return CLASSES[spec.class_]
 
 
@@ -104,16 +108,21 @@ def formula_problems(registry: Registry, names: Iterable[str] | None = None) -> 
         spec = registry.energies[name]
         for path, error in _errors(spec):
             key = ("energies", name, *path)
-            place = registry.places.get(key, registry.places.get(("energies", name)))
-            text = registry.texts.get(key)
-            message = str(error)
-            if isinstance(error, FormulaError):
-                message = error.message
-                if text is not None and error.offset is not None:
-                    place = text.at(error.offset)
-            place = place or Place(file="<registry>", line=1, column=1)
+            message = error.message if isinstance(error, FormulaError) else str(error)
+            place = _place(registry, key, error)
             problems.append(Problem(place, ".".join(key), message))
     return problems
+
+
+def _place(registry: Registry, key: tuple[str, ...], error: ValueError) -> Place:
+    """The character that is wrong, or else the key or the entry that holds it."""
+    offset = error.offset if isinstance(error, FormulaError) else None
+    return (
+        registry.locate(key, offset or 0)
+        or registry.places.get(key)
+        or registry.places.get(key[:2])
+        or Place(file="<registry>", line=1, column=1)
+    )
 
 
 def _errors(spec: EnergySpec) -> list[tuple[tuple[str, ...], ValueError]]:

@@ -79,7 +79,7 @@ class FormulaEnergy(Energy):
         scores = xi @ X.mT
         found = self._run(pair, xi, X, mask, field, scores)
         found = found if isinstance(found, Tensor) else scores.new_full((), found)
-        found = found.expand(torch.broadcast_shapes(found.shape, scores.shape))
+        found = found + torch.zeros_like(scores) if found.shape != scores.shape else found
         return found if mask is None else torch.where(mask, found, 0.0)
 
     def radial(
@@ -216,7 +216,9 @@ def formula_tree(
     tree = parse(spec.formula, symbols, macros)
     if tree.axes:
         shown = f"[{', '.join(tree.axes)}]"
-        raise FormulaError(f"an energy must be a scalar, this formula gives {shown}", spec.formula, 0)
+        raise FormulaError(
+            f"an energy must be a scalar, this formula gives {shown}", spec.formula, 0
+        )
     if "xi" not in simplify(tree).names:
         raise FormulaError("an energy must depend on xi, this formula does not", spec.formula, 0)
     return tree
@@ -228,7 +230,9 @@ def _chosen(name: str, spec: EnergySpec, settings: Mapping[str, Setting]) -> str
     if chosen not in choice.options:
         hint = nearest(chosen, choice.options)
         known = ", ".join(choice.options)
-        raise ValueError(f"'{name}' cannot be {chosen!r}{f' ({hint})' if hint else ''}; options: {known}")
+        raise ValueError(
+            f"'{name}' cannot be {chosen!r}{f' ({hint})' if hint else ''}; options: {known}"
+        )
     return chosen
 
 
@@ -264,7 +268,8 @@ def _parameter_symbols(
 def _derivative_holds(key: _Tree, dim: int) -> bool:
     """Whether radial * xi - weights @ X is autograd's gradient, at random points in float64."""
     plan = _cached_plan(key, True)
-    assert plan.weights is not None and plan.radial is not None
+    assert plan.weights is not None
+    assert plan.radial is not None
     generator = torch.Generator().manual_seed(0)
     draw = partial(torch.randn, generator=generator, dtype=torch.float64)
     xi, X, field = draw(3, dim), draw(5, dim), draw(3, 5)

@@ -71,7 +71,8 @@ class GraphHopfield(Energy):
             edges = edges * occupied * occupied.mT
         degree = edges.sum(-1, keepdim=True)
         scale = torch.where(degree > 0, degree, 1.0).rsqrt()
-        return (degree > 0) * xi - scale * (edges @ (scale * xi))
+        found: Tensor = (degree > 0) * xi - scale * (edges @ (scale * xi))
+        return found
 
 
 class GraphMemory(Energy):

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def _ring(n: int, seed: int) -> Graph:
     import networkx as nx
 
-    return nx.path_graph(n) if n < 3 else nx.cycle_graph(n)
+    graph: Graph = nx.path_graph(n) if n < 3 else nx.cycle_graph(n)
+    return graph
 
 
 def _lattice(n: int, seed: int) -> Graph:
@@ -45,19 +46,26 @@ def _lattice(n: int, seed: int) -> Graph:
 def _watts_strogatz(n: int, seed: int) -> Graph:
     import networkx as nx
 
-    return nx.complete_graph(n) if n < 6 else nx.watts_strogatz_graph(n, 4, 0.2, seed=seed)
+    if n < 6:
+        return _complete(n, seed)
+    graph: Graph = nx.watts_strogatz_graph(n, 4, 0.2, seed=seed)
+    return graph
 
 
 def _barabasi_albert(n: int, seed: int) -> Graph:
     import networkx as nx
 
-    return nx.complete_graph(n) if n < 4 else nx.barabasi_albert_graph(n, 2, seed=seed)
+    if n < 4:
+        return _complete(n, seed)
+    graph: Graph = nx.barabasi_albert_graph(n, 2, seed=seed)
+    return graph
 
 
 def _complete(n: int, seed: int) -> Graph:
     import networkx as nx
 
-    return nx.complete_graph(n)
+    graph: Graph = nx.complete_graph(n)
+    return graph
 
 
 TOPOLOGIES: dict[str, Callable[[int, int], Graph]] = {
@@ -82,7 +90,7 @@ def check_topology(rule: str) -> str:
     return rule
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def adjacency(rule: str, nodes: int, seed: int = 0) -> Tensor:
     """The symmetric 0/1 adjacency matrix (nodes, nodes) of a rule, float64, zero diagonal.
 

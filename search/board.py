@@ -54,6 +54,10 @@ class Board:
         self._here += 1
         if record.status != "complete":
             self.lost += 1
+        self.remember(record)
+
+    def remember(self, record: RunRecord) -> None:
+        """Let a run, also one of an earlier session, compete for the best so far."""
         value = self.value(record)
         if value is None:
             return

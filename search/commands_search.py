@@ -24,6 +24,8 @@ from attenergy.search.options import (
 
 if TYPE_CHECKING:
     from attenergy.registry import Registry
+    from attenergy.search.compare import ComparePlan
+    from attenergy.search.plan import SearchPlan
     from attenergy.search.progress import SafeListener
 
 
@@ -111,7 +113,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     )
     from attenergy.search.study import run_search
 
-    with _listener(plain, found, task, plan.task_options, baseline) as listener:
+    _check_formulas(found, (*variants, baseline) if variants else (*found.energies,))
+    with _listener(plain, found, plan, baseline) as listener:
         run_search(plan, found, listener, resume=resume)
     _show(Path(plan.folder), form)
     if export:
@@ -173,23 +176,32 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         split_seed=split_seed,
         fix=assignments(fix, "--fix"),
     )
-    with _listener(plain, found, task, plan.task_options, chosen[0]) as listener:
+    _check_formulas(found, chosen)
+    with _listener(plain, found, plan, chosen[0]) as listener:
         run_compare(plan, found, listener)
     _show(Path(plan.folder), form)
 
 
+def _check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:
+    from attenergy.energies import formula_problems
+    from attenergy.registry import RegistryError
+
+    problems = formula_problems(registry, [n for n in chosen if n in registry.energies])
+    if problems:
+        raise RegistryError(problems)
+
+
 def _listener(
-    plain: bool | None,
-    registry: Registry,
-    task: str,
-    task_options: dict[str, Any],
-    baseline: str,
+    plain: bool | None, registry: Registry, plan: SearchPlan | ComparePlan, baseline: str
 ) -> SafeListener:
     from attenergy.search.progress import make_listener
+    from attenergy.search.records import RunStore
     from attenergy.tasks import make_task
 
-    metric = make_task(task, registry=registry, **task_options).metric
-    return make_listener(plain, metric=metric, baseline=baseline)
+    options: dict[str, Any] = dict(plan.task_options)
+    metric = make_task(plan.task, registry=registry, **options).metric
+    known = RunStore(plan.folder).all() if Path(plan.folder).is_dir() else []
+    return make_listener(plain, metric=metric, baseline=baseline, known=known)
 
 
 def _show(folder: Path, form: Format) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from attenergy.registry import ModelSpec, Registry, Scalar, TrainingSpec, nearest
+from attenergy.registry import ModelSpec, Registry, Scalar, TrainingSpec, UnknownName
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Listener
 from attenergy.search.executors import Executor, make_executor, run_all
@@ -64,9 +64,9 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
     stopped goes on when it is run again, and one with more seeds or variants adds only those.
 
     Raises:
-        UnknownName: if the registry lacks the task or a variant.
+        UnknownName: if the registry lacks the task or a variant, or nothing takes a name in `fix`.
         ComparisonMismatch: if the folder holds a comparison with another task, length or `fix`.
-        ValueError: for a value in `fix` that nothing takes.
+        ValueError: for values in `fix` or options that do not fit.
     """
     sweep = {variant: _sweep(plan, registry, variant) for variant in plan.variants}
     tried = [config for configs in sweep.values() for config in configs]
@@ -105,10 +105,7 @@ def configure(
         elif name in training:
             training[name] = value
         elif name not in own:
-            known = [*model, *training, *own]
-            raise ValueError(
-                f"cannot fix {name!r}: nothing takes it {nearest(name, known)}".rstrip()
-            )
+            raise UnknownName("quantity to fix", name, [*model, *training, *own])
         elif name.startswith(f"{variant}."):
             settings[name.removeprefix(f"{variant}.")] = value
     if learning_rate is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TextIO
 
@@ -230,7 +231,11 @@ class SafeListener:
 
 
 def make_listener(
-    plain: bool | None = None, *, metric: str, baseline: str = "softmax"
+    plain: bool | None = None,
+    *,
+    metric: str,
+    baseline: str = "softmax",
+    known: Iterable[RunRecord] = (),
 ) -> SafeListener:
     """Choose the display: live if the error stream is a terminal, else plain lines.
 
@@ -241,8 +246,11 @@ def make_listener(
         plain: force plain lines (True) or the live display (False); None chooses.
         metric: the metric whose validation value is shown.
         baseline: the variant that the best so far is compared with.
+        known: runs of earlier sessions, which may be the best so far.
     """
     if plain is None:
         plain = not sys.stderr.isatty()
     board = Board(metric, baseline)
+    for record in known:
+        board.remember(record)
     return SafeListener(PlainListener(board) if plain else LiveListener(board))

@@ -101,7 +101,7 @@ def distribution(span: Range) -> BaseDistribution:
     low, high, step = span.low, span.high, span.step
     if step is not None:  # end on the grid, as Optuna would do with a warning
         whole = (Decimal(str(high)) - Decimal(str(low))) // Decimal(str(step))
-        high = type(high)(Decimal(str(low)) + whole * Decimal(str(step)))
+        high = float(Decimal(str(low)) + whole * Decimal(str(step)))
     if span.integer and not isinstance(step, float):
         return IntDistribution(int(low), int(high), log=span.log, step=int(step or 1))
     return FloatDistribution(float(low), float(high), log=span.log, step=step)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from attenergy.registry import nearest
+from attenergy.registry import UnknownName
 from attenergy.search import compare, formats
 from attenergy.search.compare import ComparePlan
 from attenergy.search.config import RunConfig, RunRecord
@@ -21,8 +21,8 @@ from attenergy.tasks import Task, make_task
 RECORDS = "records.jsonl"
 
 
-class StudyMissing(ValueError):
-    """There is no study of this name, or it has no finished run."""
+class NoRuns(ValueError):
+    """A study in which no run has finished."""
 
 
 @dataclass(frozen=True)
@@ -47,29 +47,28 @@ class Study:
 
 
 def find_study(study: str, folder: str | Path = "runs") -> Path:
-    """The folder of a study that is named by its path, or by its name inside `folder`.
+    """Return the folder of a study that is named by its path, or by its name inside `folder`.
 
     Raises:
-        StudyMissing: if there is none; the message names those that exist.
+        UnknownName: if there is none; the message names those that exist.
     """
     for path in (Path(folder) / study, Path(study)):
         if (path / RECORDS).is_file():
             return path
     known = sorted(path.parent.name for path in Path(folder).glob(f"*/{RECORDS}"))
-    have = f"studies in {folder}: {', '.join(known)}" if known else f"{folder} holds no study"
-    raise StudyMissing(f"no study {study!r} ({have}) {nearest(study, known)}".rstrip())
+    raise UnknownName(f"study in {folder}/", study, known)
 
 
 def read_study(folder: Path) -> Study:
     """Read a study; nothing but its folder is needed.
 
     Raises:
-        StudyMissing: if no run has finished yet.
+        NoRuns: if no run has finished yet.
         ValueError: if a file in it is damaged.
     """
     records = RunStore(folder).all()
     if not records:
-        raise StudyMissing(f"{folder}: no run has finished yet")
+        raise NoRuns(f"{folder}: no run has finished yet")
     return Study(folder, _plan(folder), records, task_of(records[0].config))
 
 

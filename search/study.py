@@ -234,13 +234,12 @@ class _Driver:
         return config
 
     def _recorded(self) -> list[tuple[FrozenTrial, RunRecord]]:
-        # Trials that count, with their records.
-        pairs = []
-        for trial in self.study.get_trials(deepcopy=False):
-            record = self.store.get(trial.user_attrs.get(_RUN, ""))
-            if record is not None and trial.state.is_finished():
-                pairs.append((trial, record))
-        return pairs
+        # Trials that count, with their records. An interrupted trial and its second try carry
+        # the same key: the later one counts.
+        trials = self.study.get_trials(deepcopy=False)
+        by_run = {trial.user_attrs.get(_RUN, ""): trial for trial in trials}
+        pairs = [(trial, self.store.get(run)) for run, trial in by_run.items()]
+        return [(trial, record) for trial, record in pairs if record is not None]
 
     def _best(self) -> list[RunConfig]:
         groups: dict[str, list[RunRecord]] = {}

@@ -42,6 +42,7 @@ class Raven(Task):
     Splits `train`, `valid`, `test` share the combinations but no context (the first G*G - 1 panels
     as shown); `ood` has the held-out combinations, and no context of `train` or `valid` either.
     Metrics: `accuracy` (all K features right, chance F^-K) and `accuracy_per_feature` (1/F).
+    `ceiling(split)` is the accuracy of the exact Bayes solver that knows the split's combinations.
 
     Args:
         features: K >= 1.

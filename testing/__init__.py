@@ -54,7 +54,12 @@ def check_law(law: str, spec: EnergySpec) -> LawResult:
     except Exception as error:
         # Any failure of torch inside a law (gradcheck, compile, a wrong shape) is its result.
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        return LawResult(law, False, None, lines[0] if isinstance(error, LawBroken) else f"{type(error).__name__}: {lines[0]}")
+        return LawResult(
+            law,
+            False,
+            None,
+            lines[0] if isinstance(error, LawBroken) else f"{type(error).__name__}: {lines[0]}",
+        )
     if isinstance(outcome, str):
         return LawResult(law, None, None, outcome)
     figure, limit, note = outcome

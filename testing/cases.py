@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from attenergy.energies import Energy, make_energy
-from attenergy.energies.parameters import Setting
 from attenergy.registry import EnergySpec
 
 BATCH, HEADS, STATES, PATTERNS, DIM = 2, 2, 3, 5, 4
@@ -39,7 +39,7 @@ class Case:
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
-def settings_of(spec: EnergySpec) -> Iterator[dict[str, Setting]]:
+def settings_of(spec: EnergySpec) -> Iterator[dict[str, Any]]:
     """The default settings, then every other option of a choice or a categorical option."""
     yield {}
     for name, choice in spec.choices.items():
@@ -52,7 +52,7 @@ def settings_of(spec: EnergySpec) -> Iterator[dict[str, Setting]]:
                 yield {name: value}
 
 
-def cases(spec: EnergySpec, seed: int = 0, **settings: Setting) -> Iterator[Case]:
+def cases(spec: EnergySpec, seed: int = 0, **settings: Any) -> Iterator[Case]:
     """Every setting of an entry, each alone, with a field, with a mask, and with both."""
     for chosen in settings_of(spec):
         energy = build(spec, seed, **{**chosen, **settings})
@@ -67,13 +67,13 @@ def cases(spec: EnergySpec, seed: int = 0, **settings: Setting) -> Iterator[Case
             yield plain.with_(mask=mask, field=field)
 
 
-def build(spec: EnergySpec, seed: int = 0, **settings: Setting) -> Energy:
+def build(spec: EnergySpec, seed: int = 0, **settings: Any) -> Energy:
     """An energy in float64 whose per-head parameters differ between the heads."""
     with float64():
         energy = make_energy(spec, dim=DIM, num_heads=HEADS, **settings)
     with torch.no_grad():
         for parameter in energy.parameters():
-            parameter += 0.1 * draw(seed + 3, *parameter.shape)
+            parameter.add_(0.1 * draw(seed + 3, *parameter.shape))
     return energy
 
 

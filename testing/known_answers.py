@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import networkx as nx
 import torch
@@ -17,7 +18,6 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from attenergy.attention import association, relax
 from attenergy.energies import Energy, make_energy
-from attenergy.energies.parameters import Setting
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import DIM, draw, float64
 
@@ -26,7 +26,7 @@ Answer = Callable[[EnergySpec], tuple[float, float]]
 _STATES, _PATTERNS = 3, 6
 
 
-def _single(spec: EnergySpec, dim: int = DIM, **settings: Setting) -> Energy:
+def _single(spec: EnergySpec, dim: int = DIM, **settings: Any) -> Energy:
     with float64():
         return make_energy(spec, dim=dim, **settings)
 
@@ -150,9 +150,14 @@ def mixed_patterns(spec: EnergySpec) -> tuple[float, float]:
     """One step is attention over M X, and its weights are M' softmax(beta M X xi)."""
     xi, X, _ = _problem(53)
     beta, mixing, error = 0.6, 0.3, 0.0
-    for rule, graph in (("ring", nx.cycle_graph(_PATTERNS)), ("complete", nx.complete_graph(_PATTERNS))):
+    for rule, graph in (
+        ("ring", nx.cycle_graph(_PATTERNS)),
+        ("complete", nx.complete_graph(_PATTERNS)),
+    ):
         walk = torch.from_numpy(nx.to_numpy_array(graph))
-        matrix = (1 - mixing) * torch.eye(_PATTERNS).double() + mixing * walk / walk.sum(-1, keepdim=True)
+        matrix = (1 - mixing) * torch.eye(_PATTERNS).double() + mixing * walk / walk.sum(
+            -1, keepdim=True
+        )
         mixed = matrix @ X
         energy = _single(spec, beta=beta, mixing=mixing, graph=rule)
         got = relax(energy, xi, X, step_size=1.0, backend="eager").state

@@ -118,7 +118,9 @@ class _Emitter:
             if special is not None:
                 self.done[expr.structure] = special(*expr.args)
             else:
-                self.done[expr.structure] = self.call(_ELEMENTWISE[expr.function], self.emit(expr.args[0]))
+                self.done[expr.structure] = self.call(
+                    _ELEMENTWISE[expr.function], self.emit(expr.args[0])
+                )
         return self.done[expr.structure]
 
     def visible(self, expr: Expr, fill: float) -> Any:
@@ -268,12 +270,12 @@ def safe_sqrt(square: Tensor) -> Tensor:
 
 
 def softplus(z: Tensor) -> Tensor:
-    """log(1 + exp z); exact to double precision also for large z."""
+    """Return log(1 + exp z); exact to double precision also for large z."""
     return functional.softplus(z, threshold=40.0)
 
 
 def logcosh(z: Tensor) -> Tensor:
-    """log cosh z without overflow, smooth at 0."""
+    """Return log cosh z without overflow, smooth at 0."""
     return z + softplus(-2.0 * z) - math.log(2.0)
 
 

@@ -12,10 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 
+from attenergy.energies.language.axes import (
+    Typing,
+    contraction,
+    distances,
+    elementwise,
+    length,
+    power,
+    reduces,
+    takes,
+    transposed,
+)
 from attenergy.energies.language.errors import FormulaError
-from attenergy.energies.language.tree import ALLOWED, Axes, Call, Expr, Number, call, show_axes
+from attenergy.energies.language.tree import ALLOWED, Call, Expr, Number, call, show_axes
 
-Typing = Callable[[str, tuple[Expr, ...], "int | None"], Axes]
 Derivative = Callable[[Expr], Expr]
 
 
@@ -37,7 +47,7 @@ class Function:
     @property
     def reads_axes(self) -> bool:
         """Whether the meaning depends on the argument's axes (reductions and contractions)."""
-        return self.typing not in (_elementwise, _power)
+        return self.typing not in (elementwise, power)
 
     def apply(self, args: tuple[Expr, ...], offset: int | None) -> Expr:
         """A checked node, or a folded constant.
@@ -46,10 +56,9 @@ class Function:
             FormulaError: wrong number of arguments or axes that do not fit.
         """
         if self.arity is not None and len(args) != self.arity:
-            raise FormulaError(
-                f"{self.name} takes {self.arity} argument{'s' * (self.arity != 1)}, got {len(args)}",
-                offset=offset,
-            )
+            plural = "s" * (self.arity != 1)
+            message = f"{self.name} takes {self.arity} argument{plural}, got {len(args)}"
+            raise FormulaError(message, offset=offset)
         axes = self.typing(self.name, args, offset)
         if axes not in ALLOWED:
             raise FormulaError(f"{self.name} would give {show_axes(axes)}", offset=offset)
@@ -73,108 +82,12 @@ def _folded(function: Function, values: list[float], offset: int | None) -> Numb
         value = function.fold(*values)
     except (ValueError, OverflowError, ZeroDivisionError, TypeError) as error:
         shown = ", ".join(f"{v:g}" for v in values)
-        raise FormulaError(f"{function.name}({shown}) has no finite value", offset=offset) from error
+        raise FormulaError(
+            f"{function.name}({shown}) has no finite value", offset=offset
+        ) from error
     if isinstance(value, complex) or not math.isfinite(value):
         raise FormulaError(f"{function.name} of these constants is not finite", offset=offset)
     return Number(value, offset=offset)
-
-
-def _elementwise(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
-    widest: Axes = ()
-    for arg in args:
-        if not arg.axes:
-            continue
-        if widest and arg.axes != widest:
-            raise FormulaError(
-                f"'{_SIGNS.get(name, name)}' cannot join {show_axes(widest)} with {show_axes(arg.axes)}"
-                + _join_hint({widest, arg.axes}),
-                offset=offset,
-            )
-        widest = arg.axes
-    return widest
-
-
-_SIGNS = {"add": "+", "mul": "*", "pow": "^", "matmul": "@"}
-
-
-def _join_hint(both: set[Axes]) -> str:
-    if both == {("N", "D"), ("D",)}:
-        return "; use X @ xi for scores, or sqdist(X, xi) for squared distances"
-    if both == {("N",), ("D",)}:
-        return "; reduce one of them first (sum_n, lse, sum_d, |.|^2)"
-    return ""
-
-
-def _power(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
-    base, exponent = args
-    if exponent.axes:
-        raise FormulaError(
-            f"an exponent must be a scalar, got {show_axes(exponent.axes)}", offset=offset
-        )
-    if exponent.per_state:
-        raise FormulaError("an exponent may not depend on xi or h", offset=offset)
-    return base.axes
-
-
-def _matmul(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
-    left, right = args[0].axes, args[1].axes
-    if not left or not right:
-        raise FormulaError("'@' needs vectors or matrices; use * for scalars", offset=offset)
-    if left[-1] != right[0]:
-        swapped = right[-1] == left[0]
-        hint = "; did you mean to swap the sides?" if swapped else "; a transpose is written X'"
-        raise FormulaError(
-            f"'@' cannot contract {show_axes(left)} with {show_axes(right)}{hint}", offset=offset
-        )
-    if len(left) == len(right) == 2 and left[-1] == "N":
-        raise FormulaError(
-            "a product of matrices may not sum over N (the mask differs between states)",
-            offset=offset,
-        )
-    return left[:-1] + right[1:]
-
-
-def _reduces(axis: str, *accepted: Axes) -> Typing:
-    def typing(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
-        axes = args[0].axes
-        if axes not in accepted:
-            shown = " or ".join(show_axes(a) for a in accepted)
-            raise FormulaError(f"{name} reduces {shown}, got {show_axes(axes)}", offset=offset)
-        remaining = list(axes)
-        remaining.remove(axis)
-        return tuple(remaining)
-
-    return typing
-
-
-def _takes(*accepted: Axes, gives: Axes | None = None) -> Typing:
-    def typing(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
-        axes = args[0].axes
-        if axes not in accepted:
-            shown = " or ".join(show_axes(a) for a in accepted)
-            raise FormulaError(f"{name} takes {shown}, got {show_axes(axes)}", offset=offset)
-        return axes if gives is None else gives
-
-    return typing
-
-
-def _transposed(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
-    if len(args[0].axes) != 2:
-        raise FormulaError(f"only a matrix has a transpose, got {show_axes(args[0].axes)}", offset=offset)
-    return args[0].axes[::-1]
-
-
-def _norm_axes(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
-    if args[0].axes not in {("D",), ("N",), ("N", "D")}:
-        raise FormulaError(f"{name} takes [D], [N] or [N, D], got {show_axes(args[0].axes)}", offset=offset)
-    return args[0].axes[:-1]
-
-
-def _sqdist_axes(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
-    if (args[0].axes, args[1].axes) != (("N", "D"), ("D",)):
-        got = ", ".join(show_axes(a.axes) for a in args)
-        raise FormulaError(f"sqdist takes ([N, D], [D]), got ({got})", offset=offset)
-    return ("N",)
 
 
 def _sqdist(patterns: Expr, state: Expr) -> Expr:
@@ -205,39 +118,98 @@ def _sign(x: float) -> float:
     return math.copysign(1.0, x) if x else 0.0
 
 
-_RANK1 = (("D",), ("N",))
 _ROWS = [
-    Function("add", None, _elementwise, "sum", fold=lambda *v: math.fsum(v), public=False),
-    Function("mul", None, _elementwise, "product", fold=lambda *v: math.prod(v), public=False),
-    Function("pow", 2, _power, "power", fold=math.pow, public=False),
-    Function("matmul", 2, _matmul, "contraction over the shared axis", public=False),
-    Function("transpose", 1, _transposed, "transpose", public=False),
-    Function("sumsq", 1, _norm_axes, "squared length |v|^2", public=False),
-    Function("norm", 1, _norm_axes, "length |v|", smooth=False, public=False),
-    Function("exp", 1, _elementwise, "exponential", math.exp, _f("exp")),
-    Function("log", 1, _elementwise, "natural logarithm", math.log, lambda x: 1.0 / x),
-    Function("sqrt", 1, _elementwise, "square root", math.sqrt, lambda x: 0.5 * x**-0.5),
-    Function("abs", 1, _elementwise, "absolute value", abs, _f("sign"), smooth=False),
-    Function("sign", 1, _elementwise, "sign", _sign, lambda x: 0.0 * x, smooth=False),
-    Function("step", 1, _elementwise, "1 above 0, else 0", lambda x: float(x > 0), lambda x: 0.0 * x, smooth=False),
-    Function("relu", 1, _elementwise, "max(z, 0)", lambda x: max(x, 0.0), _f("step"), smooth=False),
-    Function("sigmoid", 1, _elementwise, "1/(1 + exp(-z))", _sigmoid, lambda x: call("sigmoid", x) * (1.0 - call("sigmoid", x)), latex=r"\sigma"),
-    Function("tanh", 1, _elementwise, "hyperbolic tangent", math.tanh, lambda x: 1.0 - call("tanh", x) ** 2),
-    Function("softplus", 1, _elementwise, "log(1 + exp z)", _softplus, _f("sigmoid")),
-    Function("logcosh", 1, _elementwise, "log cosh z", lambda x: x + _softplus(-2 * x) - math.log(2), _f("tanh"), latex=r"\log\cosh"),
-    Function("sin", 1, _elementwise, "sine", math.sin, _f("cos")),
-    Function("cos", 1, _elementwise, "cosine", math.cos, lambda x: -1.0 * call("sin", x)),
-    Function("lse", 1, _reduces("N", ("N",)), "log sum exp over the visible patterns", latex=r"\operatorname{lse}"),
-    Function("softmax", 1, _takes(("N",)), "softmax over the visible patterns"),
-    Function("sum_n", 1, _reduces("N", ("N",), ("N", "D")), "sum over the visible patterns", latex=r"\sum_n"),
-    Function("mean_n", 1, _reduces("N", ("N",), ("N", "D")), "mean over the visible patterns", macro=_mean_n),
-    Function("max_n", 1, _reduces("N", ("N",)), "maximum over the visible patterns", smooth=False, latex=r"\max_n"),
-    Function("sum_d", 1, _reduces("D", ("D",), ("N", "D")), "sum over the components", latex=r"\sum_d"),
-    Function("mean_d", 1, _reduces("D", ("D",), ("N", "D")), "mean over the components", macro=_mean_d),
+    Function("add", None, elementwise, "sum", fold=lambda *v: math.fsum(v), public=False),
+    Function("mul", None, elementwise, "product", fold=lambda *v: math.prod(v), public=False),
+    Function("pow", 2, power, "power", fold=math.pow, public=False),
+    Function("matmul", 2, contraction, "contraction over the shared axis", public=False),
+    Function("transpose", 1, transposed, "transpose", public=False),
+    Function("sumsq", 1, length, "squared length |v|^2", public=False),
+    Function("norm", 1, length, "length |v|", smooth=False, public=False),
+    Function("exp", 1, elementwise, "exponential", math.exp, _f("exp")),
+    Function("log", 1, elementwise, "natural logarithm", math.log, lambda x: 1.0 / x),
+    Function("sqrt", 1, elementwise, "square root", math.sqrt, lambda x: 0.5 * x**-0.5),
+    Function("abs", 1, elementwise, "absolute value", abs, _f("sign"), smooth=False),
+    Function("sign", 1, elementwise, "sign", _sign, lambda x: 0.0 * x, smooth=False),
+    Function(
+        "step",
+        1,
+        elementwise,
+        "1 above 0, else 0",
+        lambda x: float(x > 0),
+        lambda x: 0.0 * x,
+        smooth=False,
+    ),
+    Function("relu", 1, elementwise, "max(z, 0)", lambda x: max(x, 0.0), _f("step"), smooth=False),
+    Function(
+        "sigmoid",
+        1,
+        elementwise,
+        "1/(1 + exp(-z))",
+        _sigmoid,
+        lambda x: call("sigmoid", x) * (1.0 - call("sigmoid", x)),
+        latex=r"\sigma",
+    ),
+    Function(
+        "tanh",
+        1,
+        elementwise,
+        "hyperbolic tangent",
+        math.tanh,
+        lambda x: 1.0 - call("tanh", x) ** 2,
+    ),
+    Function("softplus", 1, elementwise, "log(1 + exp z)", _softplus, _f("sigmoid")),
+    Function(
+        "logcosh",
+        1,
+        elementwise,
+        "log cosh z",
+        lambda x: x + _softplus(-2 * x) - math.log(2),
+        _f("tanh"),
+        latex=r"\log\cosh",
+    ),
+    Function("sin", 1, elementwise, "sine", math.sin, _f("cos")),
+    Function("cos", 1, elementwise, "cosine", math.cos, lambda x: -1.0 * call("sin", x)),
+    Function(
+        "lse",
+        1,
+        reduces("N", ("N",)),
+        "log sum exp over the visible patterns",
+        latex=r"\operatorname{lse}",
+    ),
+    Function("softmax", 1, takes(("N",)), "softmax over the visible patterns"),
+    Function(
+        "sum_n",
+        1,
+        reduces("N", ("N",), ("N", "D")),
+        "sum over the visible patterns",
+        latex=r"\sum_n",
+    ),
+    Function(
+        "mean_n",
+        1,
+        reduces("N", ("N",), ("N", "D")),
+        "mean over the visible patterns",
+        macro=_mean_n,
+    ),
+    Function(
+        "max_n",
+        1,
+        reduces("N", ("N",)),
+        "maximum over the visible patterns",
+        smooth=False,
+        latex=r"\max_n",
+    ),
+    Function(
+        "sum_d", 1, reduces("D", ("D",), ("N", "D")), "sum over the components", latex=r"\sum_d"
+    ),
+    Function(
+        "mean_d", 1, reduces("D", ("D",), ("N", "D")), "mean over the components", macro=_mean_d
+    ),
     Function("count_n", 0, lambda *_: (), "number of visible patterns", latex="N"),
     Function("count_d", 0, lambda *_: (), "head width D", latex="D"),
-    Function("sqdist", 2, _sqdist_axes, "squared distances |x_n - xi|^2", macro=_sqdist),
-]  # fmt: skip
+    Function("sqdist", 2, distances, "squared distances |x_n - xi|^2", macro=_sqdist),
+]
 
 TABLE: dict[str, Function] = {row.name: row for row in _ROWS}
 PUBLIC: tuple[str, ...] = tuple(row.name for row in _ROWS if row.public)

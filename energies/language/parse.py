@@ -52,7 +52,9 @@ def parse(
     except FormulaError as error:
         if error.path:  # it is about another text, an option that this formula calls
             raise
-        raise FormulaError(error.message, text, 0 if error.offset is None else error.offset) from None
+        raise FormulaError(
+            error.message, text, 0 if error.offset is None else error.offset
+        ) from None
 
 
 @cache
@@ -66,14 +68,16 @@ def _check_size(text: str) -> None:
         raise FormulaError("the formula is empty", text, 0)
     if len(text) > MAX_LENGTH:
         raise FormulaError(
-            f"the formula has {len(text)} characters, at most {MAX_LENGTH} are allowed", text, MAX_LENGTH
+            f"the formula has {len(text)} characters, at most {MAX_LENGTH} are allowed",
+            text,
+            MAX_LENGTH,
         )
     depth = 0
     for offset, character in enumerate(text):
         depth += (character == "(") - (character == ")")
         if depth > MAX_DEPTH:
             raise FormulaError(f"parentheses are nested deeper than {MAX_DEPTH}", text, offset)
-    for run in re.finditer(r"(?:[-+|]\s*){%d,}" % MAX_DEPTH, text):
+    for run in re.finditer(rf"(?:[-+|]\s*){{{MAX_DEPTH},}}", text):
         raise FormulaError(f"more than {MAX_DEPTH} signs or bars in a row", text, run.start())
     for name in re.finditer(r"[A-Za-z_][A-Za-z0-9_]*", text):
         if len(name.group()) > MAX_NAME:
@@ -82,7 +86,7 @@ def _check_size(text: str) -> None:
 
 def _syntax_error(error: UnexpectedInput, text: str) -> FormulaError:
     if isinstance(error, UnexpectedCharacters):
-        offset = error.pos_in_stream
+        offset = int(error.pos_in_stream or 0)
         found = text[offset]
         hints = {
             "_": "names begin with a letter",
@@ -92,11 +96,15 @@ def _syntax_error(error: UnexpectedInput, text: str) -> FormulaError:
             "=": "there are no assignments",
         }
         hint = hints.get(found, "")
-        return FormulaError(f"unexpected character {found!r}" + (f": {hint}" if hint else ""), text, offset)
+        return FormulaError(
+            f"unexpected character {found!r}" + (f": {hint}" if hint else ""), text, offset
+        )
     if isinstance(error, UnexpectedEOF) or (
         isinstance(error, UnexpectedToken) and error.token.type == "$END"
     ):
-        return FormulaError(f"the formula ends too soon; expected {_expected(error)}", text, len(text))
+        return FormulaError(
+            f"the formula ends too soon; expected {_expected(error)}", text, len(text)
+        )
     assert isinstance(error, UnexpectedToken)
     offset = error.token.start_pos or 0
     if text[max(0, offset - 1) : offset + 1] == "**":
@@ -105,7 +113,8 @@ def _syntax_error(error: UnexpectedInput, text: str) -> FormulaError:
 
 
 _TOKEN_NAMES = {
-    "NUMBER": "a number", "NAME": "a name", "LPAR": "'('", "RPAR": "')'", "VBAR": "'|'", "PLUS": "'+'",
+    "NUMBER": "a number", "NAME": "a name", "LPAR": "'('", "RPAR": "')'", "VBAR": "'|'",
+    "PLUS": "'+'",
     "MINUS": "'-'", "STAR": "'*'", "SLASH": "'/'", "AT": "'@'", "CIRCUMFLEX": "'^'", "COMMA": "','",
     "QUOTE": "\"'\"", "$END": "the end",
 }  # fmt: skip
@@ -187,7 +196,9 @@ class _Reader:
                 raise FormulaError(f"{name} takes 1 argument, got {len(args)}", offset=offset)
             return self.macros[name](args[0])
         if name in self.symbols:
-            raise FormulaError(f"'{name}' is not a function; a product is written with *", offset=offset)
+            raise FormulaError(
+                f"'{name}' is not a function; a product is written with *", offset=offset
+            )
         if name in TABLE and name not in PUBLIC:
             raise FormulaError(f"unknown function '{name}'", offset=offset)
         if name not in PUBLIC:

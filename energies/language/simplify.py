@@ -2,7 +2,7 @@
 
 Sums and products are flattened, sorted and collected; numbers are merged; scalar factors leave
 contractions and sums; powers of one base are joined. A factor is cancelled only where it cannot be
-zero (positive parameters and numbers), so the normal form equals the tree wherever both are defined.
+zero (positive parameters and numbers), so the normal form equals the tree where both are defined.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def _simplify(_structure: tuple[object, ...], box: _Box) -> Expr:
     args = tuple(simplify(a) for a in expr.args)
     if TABLE[expr.function].reads_axes:
         # A vector that is constant (0*s) simplifies to a scalar, which a reduction cannot take.
-        args = tuple(new if new.axes == old.axes else old for new, old in zip(args, expr.args, strict=True))
+        args = tuple(
+            new if new.axes == old.axes else old for new, old in zip(args, expr.args, strict=True)
+        )
     rule = _RULES.get(expr.function)
     return rule(args) if rule is not None else call(expr.function, *args)
 
@@ -142,7 +144,11 @@ def _drop_steps(powers: dict[tuple[object, ...], tuple[Expr, list[Expr]]]) -> No
         and all(isinstance(e, Number) and e.value > 0 for e in exponents)
     }
     for key, (base, _) in list(powers.items()):
-        if isinstance(base, Call) and base.function == "step" and base.args[0].structure in rectified:
+        if (
+            isinstance(base, Call)
+            and base.function == "step"
+            and base.args[0].structure in rectified
+        ):
             del powers[key]
 
 

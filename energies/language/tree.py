@@ -1,6 +1,6 @@
 """The typed tree of a formula: immutable, hashable, built from text or in Python.
 
-Every node has axes: `()` a scalar, `("D",)` a vector over the head width, `("N",)` a vector over the
+Every node has axes: `()` a scalar, `("D",)` a vector over the head width, `("N",)` one over the
 stored patterns, `("N", "D")` and so on a matrix. Axes are checked when a node is made, so a tree
 that exists is well typed. Three kinds of node suffice: numbers, symbols and calls; `+`, `*`, `^`
 and `@` are calls too.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attenergy.attention.mixers import HypernetworkAttention
+from attenergy.attention.mixers import HypernetworkAttention, hypernetwork
 
 VARIANTS = {
     "softmax_attention": ("softmax", "linear"),
@@ -66,7 +66,7 @@ def relative_error(got: Tensor, expected: np.ndarray) -> float:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_outputs_and_weights(golden, variant, case):
+def test_outputs_and_weights(golden, variant, case, monkeypatch):
     data = golden("attention_layers")
     layer = build(data, variant).train(case == "bias_dropout")
     x, options = torch.tensor(data["x"]), arguments(data, case)
@@ -75,13 +75,16 @@ def test_outputs_and_weights(golden, variant, case):
     assert relative_error(out, expected) < 1e-6
     assert relative_error(weights, data[f"{variant}/{case}/attn"]) < 1e-6
     assert relative_error(layer(x, **options), expected) < 1e-6
+    monkeypatch.setattr(hypernetwork, "fused_pays", lambda *_: True)
+    assert relative_error(layer(x, **options), expected) < 1e-6
     if "causal" in case:
         assert relative_error(layer(x, field=options["field"], is_causal=True), expected) < 1e-6
 
 
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_gradients(golden, variant, fused):
+def test_gradients(golden, variant, fused, monkeypatch):
+    monkeypatch.setattr(hypernetwork, "fused_pays", lambda *_: fused)
     data = golden("attention_layers")
     layer = build(data, variant)
     x = torch.tensor(data["x"], requires_grad=True)

@@ -44,7 +44,7 @@ def test_without_a_warm_up_the_first_rate_is_the_peak() -> None:
 
 
 def test_a_warm_up_as_long_as_the_training_is_refused() -> None:
-    with pytest.raises(ValueError, match="a warm-up of 5 updates needs more than 10 .* got 10"):
+    with pytest.raises(ValueError, match=r"a warm-up of 5 updates needs more than 10 .* got 10"):
         learning_rate(0, peak=1.0, warmup=5, total=10)
 
 
