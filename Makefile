@@ -3,55 +3,66 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+LINKED := $(VENV)/.linked
+ROOMS := src registry energies attention tasks search analysis testing
+FILES := $(sort $(shell find $(ROOMS) -name '*.py' -o -name '*.lark'))
 # One thread a process: the suite and the search run several processes.
 export OMP_NUM_THREADS ?= 1
 
-SEARCH_ARGS ?=
+SEARCH ?= --task raven-small --study make-search --trials 14 --finalists 2 --seeds 3 --workers 2 --resume
 
-.PHONY: help install test test-slow lint typecheck search bench schema wheel clean
+.PHONY: help install test test-slow lint typecheck search bench schema wheel clean FORCE
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(STAMP)  ## set up the virtual environment
+install: $(LINKED)  ## set up the virtual environment
 
 # Torch comes first and by its exact version: a loose requirement would take a CUDA build.
-# Strict editable mode makes mypy, pyright and editors resolve every name of the package.
-$(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
-		"$$(grep '^torch==' constraints.txt)" numpy
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
-		--config-settings editable_mode=strict --editable .
-	touch $@
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned versions into $(VENV) (minutes, once)"
+	@$(PIP) install --quiet --constraint constraints.txt --upgrade pip setuptools
+	@$(PIP) install --quiet --constraint constraints.txt "$$(grep '^torch==' constraints.txt)" numpy
+	@$(PIP) install --quiet --constraint constraints.txt --group dev
+	@touch $@
 
-test: $(STAMP) link  ## run the test suite (minutes)
+# Strict editable mode makes mypy, pyright and editors resolve every name; it links files one by
+# one, so the link is renewed when a file comes or goes.
+$(LINKED): $(INSTALLED) $(VENV)/.files
+	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation \
+		--config-settings editable_mode=strict --editable .
+	@touch $@
+
+$(VENV)/.files: $(INSTALLED) FORCE
+	@echo "$(FILES)" | cmp --silent - $@ || echo "$(FILES)" > $@
+
+test: $(LINKED)  ## run the test suite (minutes)
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
 
-test-slow: $(STAMP) link  ## run the long tests
+test-slow: $(LINKED)  ## run the long tests
 	$(BIN)/python -m pytest -m slow
 
-lint: $(STAMP)  ## check style
+lint: $(INSTALLED)  ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-typecheck: $(STAMP) link  ## check types
+typecheck: $(LINKED)  ## check types
 	$(BIN)/mypy
 
-search: $(STAMP) link  ## search attention energies on small Raven matrices (about 6 minutes)
-	$(BIN)/attenergy search --preset demo $(SEARCH_ARGS)
+search: $(LINKED)  ## search attention energies on small Raven matrices (about 6 minutes)
+	@$(BIN)/attenergy search $(SEARCH)
 
-bench: $(STAMP) link  ## measure speed against hand-written layers
+bench: $(LINKED)  ## measure speed against hand-written layers
 	$(BIN)/python benchmarks/formula_speed.py
 	$(BIN)/python benchmarks/fused_attention.py
 
-schema: $(STAMP) link  ## write registry.schema.json anew
+schema: $(LINKED)  ## write registry.schema.json anew
 	$(BIN)/python -m attenergy.registry.schema > registry.schema.json
 
-wheel: $(STAMP)  ## build the wheel into dist/
+wheel: $(INSTALLED)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --quiet
 
 clean:  ## remove what the targets made

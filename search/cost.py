@@ -24,7 +24,6 @@ def forward_flops(model: nn.Module, inputs: Tensor) -> float:
     Args:
         model: called as `model(inputs)`.
         inputs: a batch (B, ...).
-
     """
     training = model.training
     model.eval()

@@ -44,7 +44,6 @@ def make_executor(workers: int, folder: Path) -> Executor:
     Args:
         workers: number of processes; their runs go on at the same time.
         folder: the study's folder, where weights are saved.
-
     """
     return ProcessPool(workers, folder) if workers else InProcess(folder)
 
@@ -127,7 +126,6 @@ class ProcessPool:
 
     Raises:
         RuntimeError: if a worker cannot even start.
-
     """
 
     def __init__(self, workers: int, folder: Path) -> None:

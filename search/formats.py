@@ -29,7 +29,10 @@ def estimate(value: float, error: float) -> str:
 
 def difference(value: Interval | None) -> str:
     """`+0.021±.017`: a signed mean and half of its interval."""
-    return NOTHING if value is None else ("+" if value.mean >= 0 else "") + score(value)
+    if value is None:
+        return NOTHING
+    text = score(value)
+    return text if text.startswith("-") else f"+{text}"
 
 
 def count(value: float | None) -> str:

@@ -18,7 +18,6 @@ def exclusive(folder: Path, study: str) -> Iterator[None]:
 
     Raises:
         StudyBusy: if another process holds it.
-
     """
     folder.mkdir(parents=True, exist_ok=True)
     if sys.platform == "win32":

@@ -66,7 +66,6 @@ def migrate(study: optuna.Study, name: str, storage: RDBStorage, space: Space) -
     Raises:
         StudyMismatch: if a variant is gone or was redefined, or a value that was tried is no
             longer among the choices.
-
     """
     refuse_lost_variants(study, space)
     forms = space.distributions()

@@ -25,7 +25,6 @@ def build_model(config: RunConfig, task: Task) -> nn.Module:
 
     Returns:
         A module from a batch of inputs to logits (B, L, classes).
-
     """
     sizes = config.model
     settings: dict[str, Any] = dict(config.settings)

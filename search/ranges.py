@@ -41,7 +41,6 @@ def layer_defaults(layer: Layer, width: int | None = None) -> dict[str, Any]:
         layer: an energy or a mixer.
         width: of a head, D in the initial values of an energy's parameters; if None, those that
             are expressions stay texts.
-
     """
     values: dict[str, Any] = {name: option.default for name, option in layer.options.items()}
     if isinstance(layer, EnergySpec):

@@ -21,7 +21,6 @@ class RunStore:
 
     Raises:
         ValueError: if a whole line is not a record.
-
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -35,7 +34,6 @@ class RunStore:
 
         Raises:
             ValueError: if the run is already recorded.
-
         """
         if record.key in self._records:
             raise ValueError(f"run {record.key} is already recorded in {self.path.name}")

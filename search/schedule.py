@@ -31,7 +31,6 @@ def learning_rate(step: int, *, peak: float, warmup: int, total: int) -> float:
         ValueError: if the two ends of w updates leave no room for the cosine (N <= 2w).
 
     Source: Schug et al. 2025, arXiv:2406.05816, and its published code.
-
     """
     if total <= 2 * warmup:
         raise ValueError(

@@ -43,7 +43,6 @@ class Space:
     Raises:
         ValueError: for an unknown name, a fixed value that is not allowed, heads that do not
             divide the width, or a warm-up longer than the training.
-
     """
 
     def __init__(self, registry: Registry, plan: SearchPlan) -> None:

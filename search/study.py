@@ -64,7 +64,6 @@ def run_search(
         StudyMismatch: it exists but fits another plan or registry.
         StudyBusy: another process is running it.
         ValueError: the plan names something unknown or impossible.
-
     """
     space = Space(registry, plan)
     metric = make_task(task_spec(registry, plan)).metric

@@ -40,7 +40,6 @@ def train(
         purpose: kept in the record.
         report: called now and then with (step, steps, loss).
         weights: where to save the trained weights (safetensors) of a complete run.
-
     """
     progress = _Progress()
     started, begin = provenance.now(), time.perf_counter()
@@ -132,7 +131,6 @@ def evaluate(
 
     Raises:
         Diverged: if one of them is not finite; `where` completes the message.
-
     """
     model.eval()
     try:

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attenergy.registry import EnergySpec, MixerSpec, ModelSpec, TaskSpec, TrainingSpec
+from attenergy.registry import load_registry
 from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.events import Silent
+from attenergy.search.plan import SearchPlan
 
 RecordMaker = Callable[..., RunRecord]
 
@@ -87,3 +91,31 @@ def make_record() -> RecordMaker:
         )
 
     return make
+
+
+# Small enough that a run takes a tenth of a second.
+TINY_FIX = {"valid_instances": 64, "test_instances": 64, "heads": 1}
+TINY_TASK = {"vocabulary": 16, "pairs": 4}
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a real search of three trials; read it only."""
+    from attenergy.search.study import run_search
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    plan = SearchPlan(
+        study="tiny",
+        folder=str(folder),
+        task="stacked-recall",
+        task_options=TINY_TASK,
+        variants=("lse", "rbm", "softmax"),
+        trials=3,
+        workers=0,
+        finalists=1,
+        seeds=2,
+        train_steps=4,
+        fix=TINY_FIX,
+    )
+    run_search(plan, load_registry(), Silent())
+    return folder

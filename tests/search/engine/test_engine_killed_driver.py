@@ -1,0 +1,109 @@
+"""What is left when the driver's process itself is killed or interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attenergy.registry import Registry
+from attenergy.search.plan import SearchPlan
+from attenergy.search.study import run_search
+
+PlanMaker = Callable[..., SearchPlan]
+
+# Prints a word for every event, so that the test knows when to strike.
+DRIVER = """
+import sys
+from attenergy.registry import load_registry
+from attenergy.search.events import Silent
+from attenergy.search.plan import SearchPlan
+from attenergy.search.study import run_search
+
+class Loud(Silent):
+    def progress(self, key, step, steps, loss):
+        print("progress", key, flush=True)
+    def finished(self, record):
+        print("finished", record.key, flush=True)
+
+plan = SearchPlan.model_validate_json(sys.argv[1])
+run_search(plan, load_registry(sys.argv[2], plugins=False), Loud())
+"""
+
+
+@contextmanager
+def driver(plan: SearchPlan, registry_file: Path) -> Iterator[subprocess.Popen[str]]:
+    arguments = [sys.executable, "-c", DRIVER, plan.model_dump_json(), str(registry_file)]
+    with subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def run_until(process: subprocess.Popen[str], word: str, times: int) -> None:
+    """Read the driver's events until a run that has begun after `times` ended runs reports."""
+    assert process.stdout is not None
+    ended = 0
+    for line in process.stdout:
+        ended += line.startswith("finished")
+        if ended >= times and line.startswith(word):
+            return
+    assert process.stderr is not None
+    raise AssertionError(f"the driver ended early: {process.stderr.read()}")
+
+
+def check_that_all_end(process: subprocess.Popen[str]) -> None:
+    # The pipe ends when the last process that holds it, driver or worker, is gone.
+    process.communicate(timeout=20)
+
+
+@pytest.fixture
+def plan(make_plan: PlanMaker) -> SearchPlan:
+    return make_plan(trials=4, workers=1, finalists=1, seeds=2, train_steps=300)
+
+
+def test_a_killed_driver_leaves_no_worker_and_can_be_resumed(
+    plan: SearchPlan, registry: Registry, tiny_file: Path, watcher: Any
+) -> None:
+    with driver(plan, tiny_file) as process:
+        run_until(process, "progress", times=2)
+        process.kill()
+        check_that_all_end(process)
+    path = Path(plan.folder) / "records.jsonl"
+    before = path.read_bytes()
+    assert before.count(b"\n") == 2
+
+    records = run_search(plan.model_copy(update={"workers": 0}), registry, watcher, resume=True)
+    assert path.read_bytes().startswith(before)
+    keys = [json.loads(line)["key"] for line in path.read_text().splitlines()]
+    assert len(keys) == len(set(keys)) == len(records)
+    assert [r.purpose for r in records].count("trial") == 4
+    assert all(r.status == "complete" for r in records)
+    assert watcher.messages == ["trial 2 was interrupted; it is run again"]
+
+
+def test_ctrl_c_ends_everything_at_once(plan: SearchPlan, tiny_file: Path) -> None:
+    with driver(plan, tiny_file) as process:
+        run_until(process, "progress", times=0)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and the workers
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert errors.count("Traceback") == 1, "only the driver speaks"
+    assert errors.rstrip().endswith("KeyboardInterrupt")

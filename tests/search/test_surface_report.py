@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from attenergy.registry import UnknownName
+from attenergy.search.plan import SearchPlan
+from attenergy.search.report import (
+    NoRuns,
+    as_json,
+    as_markdown,
+    budgets,
+    find_study,
+    read_study,
+    write_leaderboard,
+)
+
+
+def test_a_study_is_found_by_name_and_by_path(finished_study: Path, monkeypatch) -> None:
+    assert find_study("tiny", finished_study.parent) == finished_study
+    monkeypatch.chdir(finished_study.parent)
+    assert find_study(str(finished_study)).resolve() == finished_study.resolve()
+    assert find_study("tiny").resolve() == finished_study.resolve()
+
+
+def test_an_unknown_study_is_refused_with_the_nearest(finished_study: Path) -> None:
+    with pytest.raises(UnknownName, match=r"'tny' \(did you mean 'tiny'\?\); known: tiny"):
+        find_study("tny", finished_study.parent)
+
+
+def test_looking_for_a_study_makes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="known: none"):
+        find_study("x", tmp_path / "runs")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_without_a_finished_run_is_said(tmp_path: Path) -> None:
+    (tmp_path / "records.jsonl").write_text('{"torn')
+    with pytest.raises(NoRuns, match="no run has finished yet"):
+        read_study(tmp_path)
+
+
+def test_a_damaged_plan_is_said(finished_study: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished_study, tmp_path / "copy")
+    (folder / "plan.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"plan\.json: cannot be read as a plan"):
+        read_study(folder)
+    (folder / "plan.json").unlink()
+    assert read_study(folder).plan is None
+
+
+def test_the_plan_and_the_task_come_back(finished_study: Path) -> None:
+    study = read_study(finished_study)
+    assert isinstance(study.plan, SearchPlan)
+    assert study.baseline == "softmax"
+    assert study.task.metric == "accuracy"
+    assert study.task.options["pairs"] == 4
+
+
+def test_budgets_count_trials_and_keep_the_best_score(finished_study: Path) -> None:
+    study = read_study(finished_study)
+    rows = {row["variant"]: row for row in budgets(study)}
+    assert sum(row["trials"] for row in rows.values()) == 3
+    trials = [r for r in study.records if r.purpose == "trial" and r.config.variant == "softmax"]
+    best = max(r.metrics["valid"]["accuracy"] for r in trials)
+    assert rows["softmax"]["best_valid"] == best
+
+
+def test_markdown_has_every_part_and_no_path(finished_study: Path) -> None:
+    text = as_markdown(read_study(finished_study))
+    for part in ("# stacked-recall: accuracy", "## Budget of every variant", "## Plan"):
+        assert part in text
+    assert '"trials": 3' in text
+    assert str(finished_study) not in text
+
+
+def test_json_has_every_record(finished_study: Path) -> None:
+    study = read_study(finished_study)
+    data = json.loads(as_json(study))
+    assert [r["key"] for r in data["records"]] == [r.key for r in study.records]
+    assert data["leaderboard"]["task"] == "stacked-recall"
+    assert data["plan"]["trials"] == 3
+    assert str(finished_study) not in json.dumps(data["plan"])
+
+
+def test_the_leaderboard_is_written_beside_the_records(
+    finished_study: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished_study, tmp_path / "copy")
+    board = write_leaderboard(read_study(folder))
+    assert (folder / "leaderboard.md").read_text() == board.markdown()
+    assert json.loads((folder / "leaderboard.json").read_text()) == json.loads(board.json())
+    assert board.rows[0].final
