@@ -78,11 +78,16 @@ class EnergyAttention(nn.Module):
         backend = settings.pop("backend", "auto")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
-        dim = head_dim or _head_dim(embed_dim, num_heads)
+        dim = _head_dim(embed_dim, num_heads) if head_dim is None else head_dim
         self.energy = make_energy(
             energy, dim=dim, num_heads=num_heads, registry=registry, **settings
         )
         self.read = _reading(self.energy, read)
+        if self.read == "state" and own.get("value_dim", dim) != dim:
+            raise ValueError(
+                f"value_dim ({own['value_dim']}) is for reading by weights; the state that "
+                f"'{self.energy.spec.title}' is read by has head_dim ({dim})"
+            )
         self.projections = Projections(
             embed_dim,
             num_heads,
@@ -188,6 +193,7 @@ class EnergyAttention(nn.Module):
             )
         if seen is not None and within:
             # A padded position, hidden from every state, must not pull on its neighbours either.
+            seen = seen | seen.new_zeros(1, 1)  # two axes at least
             seen = seen & seen.any(-2, keepdim=True).mT
         return seen
 

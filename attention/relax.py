@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from attenergy.attention.update import Backend, check_backend, gradient
+from attenergy.attention.update import Backend, all_states, check_backend, gradient
 from attenergy.energies import Energy
 from attenergy.registry import nearest
 
@@ -80,7 +80,8 @@ def relax(
     if not isinstance(gamma, Tensor) and not gamma > 0:
         raise ValueError(f"step_size must be above 0, got {gamma}")
     check_backend(energy, backend)
-    energy.check(xi, X, mask, field)
+    mask, field = energy.check(xi, X, mask, field)
+    xi = all_states(energy, xi, X, mask, field)
     occupied = None if mask is None else mask.any(-1, keepdim=True)
     xi = _moved(xi, energy.project(xi), occupied)
     energies = [energy(xi, X, mask=mask, field=field)] if trace else []

@@ -27,7 +27,7 @@ def backends(energy: Energy) -> tuple[Backend, ...]:
     """The backends that an energy has, the slow reference first."""
     if not energy.has_weights:
         return ("eager",)
-    return ("eager", "scores", "sdpa") if _is_attention(energy) else ("eager", "scores")
+    return ("eager", "scores", "sdpa") if energy.is_attention else ("eager", "scores")
 
 
 def check_backend(energy: Energy, backend: Backend) -> None:
@@ -54,7 +54,7 @@ def _resolve(energy: Energy, backend: Backend, X: Tensor, field: Tensor | None) 
         return backend
     if not energy.has_weights:
         return "eager"
-    return "sdpa" if fused_pays(X, field) and _is_attention(energy) else "scores"
+    return "sdpa" if energy.is_attention and fused_pays(X, field) else "scores"
 
 
 def gradient(
@@ -72,6 +72,8 @@ def gradient(
         ValueError: a shape, type or backend does not fit.
     """
     check_backend(energy, backend)
+    mask, field = energy.check(xi, X, mask, field)
+    xi = all_states(energy, xi, X, mask, field)
     backend = _resolve(energy, backend, X, field)
     if backend == "eager":
 
@@ -81,7 +83,6 @@ def gradient(
 
         found: Tensor = torch.func.grad(total)(xi)
         return found
-    energy.check(xi, X, mask, field)
     opened, occupied = (None, None) if mask is None else open_rows(mask)
     pulled = _read(energy, xi, X, X, opened, field, backend)
     grad = energy.radial(xi, X, opened, field) * xi - pulled
@@ -117,7 +118,8 @@ def read_values(
     check_backend(energy, backend)
     if not energy.has_weights:
         raise ValueError(f"'{energy.spec.title}' defines no weights over patterns; read the state")
-    energy.check(xi, X, mask, field)
+    mask, field = energy.check(xi, X, mask, field)
+    xi = all_states(energy, xi, X, mask, field)
     opened, occupied = (None, None) if mask is None else open_rows(mask)
     resolved = _resolve(energy, backend, X, field)
     kind: Backend = "scores" if resolved == "eager" else resolved
@@ -140,16 +142,19 @@ def association(
     """
     if not energy.has_weights:
         raise ValueError(f"'{energy.spec.title}' defines no weights over patterns")
-    energy.check(xi, X, mask, field)
+    mask, field = energy.check(xi, X, mask, field)
     if mask is None:
         return energy.weights(xi, X, None, field)
     opened, occupied = open_rows(mask)
     return torch.where(occupied, energy.weights(xi, X, opened, field), 0.0)
 
 
-def _is_attention(energy: Energy) -> bool:
-    probe = torch.zeros(1, 1, energy.dim)
-    return energy.attention(probe, None, None) is not None
+def all_states(energy: Energy, xi: Tensor, X: Tensor, *extra: Tensor | None) -> Tensor:
+    """The states with every batch axis that patterns, mask, field or heads have and they lack."""
+    heads = () if energy.num_heads is None else (energy.num_heads,)
+    others = [X.shape[:-2], heads, *(e.shape[:-2] for e in extra if e is not None)]
+    batch = torch.broadcast_shapes(xi.shape[:-2], *others)  # type: ignore[no-untyped-call]
+    return xi.expand(*batch, *xi.shape[-2:])
 
 
 def _read(

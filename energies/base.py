@@ -53,6 +53,8 @@ class Energy(nn.Module):
     reads_field: bool = True
     #: Whether `weights`, `radial` and `coupling` are there.
     has_weights: bool = False
+    #: Whether `attention` gives the weights as a softmax of the scores.
+    is_attention: bool = False
 
     def __init__(
         self,
@@ -106,7 +108,7 @@ class Energy(nn.Module):
         Raises:
             ValueError: a shape or type does not fit.
         """
-        self.check(xi, X, mask, field)
+        mask, field = self.check(xi, X, mask, field)
         if mask is None:
             return self.energy(xi, X, None, field)
         opened, occupied = open_rows(mask)
@@ -138,8 +140,10 @@ class Energy(nn.Module):
         """`(scale, bias)` if the weights are softmax(scale * X xi + bias), else None."""
         return None
 
-    def check(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> None:
-        """Check shapes and types.
+    def check(
+        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Check shapes and types; return mask and field with S numbers on their last axis.
 
         Raises:
             ValueError: naming the argument, what was got and what is allowed.
@@ -162,6 +166,7 @@ class Energy(nn.Module):
                     f"{name} must be broadcastable to (..., L, S) = (..., {xi.shape[-2]}, "
                     f"{X.shape[-2]}), got {tuple(extra.shape)}"
                 )
+        return _spread(mask, X.shape[-2]), _spread(field, X.shape[-2])
 
     def extra_repr(self) -> str:
         """Title and sizes, for printing."""
@@ -171,6 +176,14 @@ class Energy(nn.Module):
 def _fits(value: Tensor, states: int, patterns: int) -> bool:
     sizes = (1, 1, *value.shape)[-2:]
     return sizes[0] in (1, states) and sizes[1] in (1, patterns)
+
+
+def _spread(value: Tensor | None, patterns: int) -> Tensor | None:
+    """(..., L|1, S): sums over patterns need each of them, whatever was left to broadcasting."""
+    if value is None or (value.ndim >= 2 and value.shape[-1] == patterns):
+        return value
+    value = value.expand(*(1,) * (2 - value.ndim), *value.shape)
+    return value.expand(*value.shape[:-1], patterns)
 
 
 def quadratic_tree(spec: EnergySpec) -> Expr:

@@ -60,13 +60,14 @@ class FormulaEnergy(Energy):
         self.reads_field = "h" in self.tree.names
         self._plans = {with_field: _plan(self.tree, with_field) for with_field in (False, True)}
         self.has_weights = self._plans[True].weights is not None
+        self.is_attention = all(plan.scale is not None for plan in self._plans.values())
         if self.has_weights and not _derivative_holds(_Tree(self.tree), dim):
             warnings.warn(
                 f"the written derivative of '{spec.title}' disagrees with autograd; using autograd",
                 RuntimeWarning,
                 stacklevel=2,
             )
-            self.has_weights = False
+            self.has_weights = self.is_attention = False
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The formula's value, (..., L)."""

@@ -139,7 +139,7 @@ def graph_options(spec: EnergySpec, settings: Mapping[str, Setting]) -> tuple[st
     """
     chosen = {name: settings.get(name, option.default) for name, option in spec.options.items()}
     rule, seed = str(chosen.get("graph", "lattice")), chosen.get("graph_seed", 0)
-    if not isinstance(seed, int) or seed < 0:
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"'graph_seed' must be a whole number from 0, got {seed!r}")
     return check_topology(rule), seed
 

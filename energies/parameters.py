@@ -64,11 +64,15 @@ def initial_value(name: str, parameter: Parameter, dim: int, setting: Setting | 
         ValueError: it is not a finite number within the parameter's constraint.
     """
     given = parameter.init if setting is None else setting
+    if not isinstance(given, (int, float, str)) or isinstance(given, bool):
+        raise ValueError(
+            f"parameter '{name}' must be a number or an expression in D, got {given!r}"
+        )
     try:
         value = constant(given, dim)
     except FormulaError as error:
         raise ValueError(f"parameter '{name}': {error}") from None
-    if isinstance(setting, bool) or not math.isfinite(value):
+    if not math.isfinite(value):
         raise ValueError(f"parameter '{name}' must be a finite number, got {given!r}")
     if parameter.constraint == "positive" and value <= 0:
         raise ValueError(f"parameter '{name}' must be above 0, got {value:g}")

@@ -208,16 +208,19 @@ class EnergySpec(Entry):
             raise ValueError("'choices' belong to a formula; an entry with a class has 'options'")
         if self.class_ is None and self.options:
             raise ValueError("'options' belong to a class; a formula has 'choices'")
-        _whole_steps(self.steps)
+        if not all(isinstance(v, int) and v >= 1 for v in _named(self.steps)):
+            raise ValueError("'steps' are whole numbers from 1")
+        if not all(isinstance(v, (int, float)) and v > 0 for v in _named(self.step_size)):
+            raise ValueError("'step_size' is a number above 0")
         return self
 
 
-def _whole_steps(steps: Tunable) -> None:
-    values: list[Any] = [steps.default]
-    if steps.search is not None:
-        values += steps.search.choices or (steps.search.low, steps.search.high)
-    if not all(isinstance(v, int) and v >= 1 for v in values):
-        raise ValueError("'steps' are whole numbers from 1")
+def _named(tunable: Tunable) -> list[Any]:
+    """The default and the ends or choices of the range."""
+    if tunable.search is None:
+        return [tunable.default]
+    ends = tunable.search.choices or (tunable.search.low, tunable.search.high)
+    return [tunable.default, *ends]
 
 
 class MixerSpec(Entry):

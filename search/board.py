@@ -103,8 +103,8 @@ class Board:
         if self.best is None or best is None:
             return "best so far: none yet"
         text = f"best so far: {self.best.config.variant} {best:.3f}"
-        if base is None:
-            return f"{text}  ({self.baseline}, the baseline: not yet)"
         if self.best.config.variant == self.baseline:
-            return f"{text}  (the baseline)"
-        return f"{text}  ({self.baseline}, the baseline: {base:.3f}, difference {best - base:+.3f})"
+            return f"{text} (the baseline)"
+        if base is None:
+            return f"{text} (baseline {self.baseline}: not yet)"
+        return f"{text} (baseline {self.baseline} {base:.3f}, {best - base:+.3f})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,8 +27,10 @@ from attenergy.search.options import (
 if TYPE_CHECKING:
     from attenergy.registry import Registry
     from attenergy.search.compare import ComparePlan
+    from attenergy.search.leaderboard import Leaderboard
     from attenergy.search.plan import SearchPlan
     from attenergy.search.progress import SafeListener
+    from attenergy.search.report import Study
 
 
 class Sampler(StrEnum):
@@ -41,6 +45,20 @@ WorkersOption = Annotated[
     int, typer.Option("--workers", "-w", min=0, help="Worker processes; 0 for none but this one.")
 ]
 SplitSeedOption = Annotated[int, typer.Option(min=0, help="Which combinations are held out.")]
+EnergiesOption = Annotated[
+    str | None,
+    typer.Option("--energies", "-e", help="Energies and mixers, a,b,c; by default all."),
+]
+StepsOption = Annotated[
+    int | None, typer.Option(min=1, help="Training steps of a run; by default the task's.")
+]
+FinalStepsOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Training steps of a finalist; by default those of a trial."),
+]
+StorageOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="Optuna storage; by default a file.")
+]
 PlainOption = Annotated[
     bool | None, typer.Option("--plain/--live", help="Plain lines or a live display.")
 ]
@@ -50,10 +68,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     task: TaskOption,
     trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="Trials in all.")] = 50,
     study: Annotated[str | None, typer.Option(help="Name; by default the task's.")] = None,
-    energies: Annotated[
-        str | None,
-        typer.Option("--energies", "-e", help="Energies and mixers, a,b,c; by default all."),
-    ] = None,
+    energies: EnergiesOption = None,
     registry: RegistryOption = None,
     workers: WorkersOption = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search and of its trials.")] = 0,
@@ -61,20 +76,14 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study.")] = False,
     finalists: Annotated[int, typer.Option(min=0, help="Winners run again over seeds.")] = 3,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of every finalist.")] = 3,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps of a trial; by default the task's.")
-    ] = None,
-    final_steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps of a finalist; by default the same.")
-    ] = None,
+    steps: StepsOption = None,
+    final_steps: FinalStepsOption = None,
     sampler: Annotated[Sampler, typer.Option(help="Who proposes trials.")] = Sampler.TPE,
     baseline: Annotated[str, typer.Option(help="The variant to beat.")] = "softmax",
     fix: FixOption = None,
     options: SetOption = None,
     folder: FolderOption = Path("runs"),
-    storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="Optuna storage; by default a file.")
-    ] = None,
+    storage: StorageOption = None,
     export: Annotated[bool, typer.Option(help="Export the best model.")] = True,
     plain: PlainOption = None,
     form: FormatOption = Format.TABLE,
@@ -116,9 +125,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     _check_formulas(found, (*variants, baseline) if variants else (*found.energies,))
     with _listener(plain, found, plan, baseline) as listener:
         run_search(plan, found, listener, resume=resume)
-    _show(Path(plan.folder), form)
-    if export:
-        _export_best(Path(plan.folder))
+    _show(Path(plan.folder), form, export=export)
 
 
 def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
@@ -136,9 +143,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
             help="Rates that every variant tries first, 1e-3,3e-3; by default the task's."
         ),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps; by default the task's.")
-    ] = None,
+    steps: StepsOption = None,
     name: Annotated[str | None, typer.Option("--study", help="Name; by default made up.")] = None,
     registry: RegistryOption = None,
     workers: WorkersOption = 1,
@@ -179,7 +184,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     _check_formulas(found, chosen)
     with _listener(plain, found, plan, chosen[0]) as listener:
         run_compare(plan, found, listener)
-    _show(Path(plan.folder), form)
+    _show(Path(plan.folder), form, export=False)
 
 
 def _check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:
@@ -204,28 +209,26 @@ def _listener(
     return make_listener(plain, metric=metric, baseline=baseline, known=known)
 
 
-def _show(folder: Path, form: Format) -> None:
+def _show(folder: Path, form: Format, *, export: bool) -> None:
     from attenergy.search.report import read_study, write_leaderboard
 
-    board = write_leaderboard(read_study(folder))
-    emit(form, board.json(), board.table())
-    typer.echo(f"\nkept in {folder}: records.jsonl, leaderboard.md, leaderboard.json", err=True)
-
-
-def _export_best(folder: Path) -> None:
-    from attenergy.search.export import NoSuchRun, choose_run, export_run
-    from attenergy.search.report import read_study
-
     study = read_study(folder)
-    out = folder / "exported"
-    try:
-        record = choose_run(study.records, "best", study.leaderboard())
-    except NoSuchRun as error:
-        typer.echo(f"nothing to export: {error}", err=True)
+    board = write_leaderboard(study)
+    emit(form, board.json(), board.table())
+    # JSON stands alone on the output stream.
+    say = partial(typer.echo, err=form is Format.JSON)
+    say(f"\nkept in {folder}: records.jsonl, leaderboard.md, leaderboard.json")
+    if export:
+        _export_best(study, board, say)
+
+
+def _export_best(study: Study, board: Leaderboard, say: Callable[[str], None]) -> None:
+    from attenergy.search.export import choose_run, export_run
+
+    if not board.rows:
+        say("nothing to export: no run has a score")
         return
-    export_run(record, folder, out, force=True, say=_say)
-    typer.echo(f'the best model is in {out}: attenergy.load("{out}")', err=True)
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
+    record = choose_run(study.records, "best", board)
+    out = study.folder / "exported"
+    export_run(record, study.folder, out, force=True, say=say)
+    say(f'the best model: attenergy.load("{out}")')

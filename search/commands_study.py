@@ -56,8 +56,8 @@ def export(
 
     found = read_study(find_study(study, folder))
     record = choose_run(found.records, trial, found.leaderboard())
-    path = export_run(record, found.folder, out, force=force, say=_say)
-    typer.echo(str(path))
+    export_run(record, found.folder, out, force=force, say=_say)
+    typer.echo(str(out))
 
 
 def _say(text: str) -> None:

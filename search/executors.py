@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -125,7 +126,7 @@ class ProcessPool:
     ends in a death too, the run is recorded as failed.
 
     Raises:
-        RuntimeError: if a worker cannot even start.
+        RuntimeError: in `wait`, if a worker cannot even start.
     """
 
     def __init__(self, workers: int, folder: Path) -> None:
@@ -198,10 +199,7 @@ class ProcessPool:
         death = _cause(dead)
         dead.pipe.close()
         if not dead.ready and (dead.process.exitcode or 0) > 0:
-            raise RuntimeError(
-                f"a worker process cannot start ({death}); a script that searches with workers "
-                "must do so under `if __name__ == '__main__':`"
-            )
+            raise RuntimeError(f"a worker process cannot start: {death}; see its message above")
         fresh = self._start()
         self._workers[self._workers.index(dead)] = fresh
         if dead.job is None:
@@ -225,7 +223,7 @@ class ProcessPool:
         ours, theirs = context.Pipe()
         arguments = (theirs, str(self._folder.absolute()))
         process = context.Process(target=worker.main, args=arguments, daemon=True)
-        with _worker_environment():
+        with _worker_environment(), _without_main():
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -274,6 +272,19 @@ def _worker_environment() -> Iterator[None]:
                 os.environ[name] = value
         if mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    # A spawned process would run the program's main script again, for the sake of objects defined
+    # there. A worker is sent none, so scripts need no `if __name__ == "__main__":`.
+    main = vars(sys.modules["__main__"])
+    kept = {name: main.pop(name) for name in ("__spec__", "__file__") if name in main}
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(kept)
 
 
 _POSIX = hasattr(signal, "pthread_sigmask")

@@ -20,7 +20,7 @@ def in_one_line(error: BaseException) -> str:
 
 def _place(error: BaseException) -> str:
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
+        path = Path(frame.filename).resolve()
         if path.is_relative_to(_ROOT):
             inside = path.relative_to(_ROOT)
             if "site-packages" not in inside.parts:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from attenergy.search.statistics import Interval
-
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from attenergy.search.statistics import Interval
 
 NOTHING = "-"
 

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from attenergy.search.errors import StudyMismatch
 from attenergy.search.ranges import offers
 from attenergy.search.space import Space
+from attenergy.search.storage import create
 
 DEFINITIONS = "definitions"
 SPACE = "space"
@@ -71,11 +72,13 @@ def migrate(study: optuna.Study, name: str, storage: RDBStorage, space: Space) -
     forms = space.distributions()
     trials = study.get_trials(deepcopy=False)
     finished = [_carry(trial, study, forms) for trial in trials if trial.state.is_finished()]
-    successor = optuna.create_study(study_name=name, storage=storage, direction=study.direction)
+    successor = create(storage, name)
     successor.add_trials(finished)
     for trial in trials:
         if trial.state == TrialState.WAITING:
-            successor.enqueue_trial(trial.user_attrs[ENQUEUED], user_attrs=trial.user_attrs)
+            wished = trial.user_attrs[ENQUEUED].items()
+            params = {n: value for n, value in wished if n in forms and offers(forms[n], value)}
+            successor.enqueue_trial(params, user_attrs={**trial.user_attrs, ENQUEUED: params})
     return successor
 
 

@@ -46,9 +46,12 @@ class Policy(TyperGroup):
 def resume_command(arguments: list[str]) -> str:
     """The command line that goes on with an interrupted search or comparison; else empty."""
     words = ["attenergy", *arguments[1:]]
-    if "search" in words[1:3]:
-        return shlex.join(words if "--resume" in words else [*words, "--resume"])
-    return shlex.join(words) if "compare" in words[1:3] else ""
+    verb = next((word for word in words[1:] if not word.startswith("-")), "")
+    if verb not in ("search", "compare"):
+        return ""
+    return shlex.join(
+        [*words, "--resume"] if verb == "search" and "--resume" not in words else words
+    )
 
 
 def _text(error: Exception) -> str:

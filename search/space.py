@@ -6,6 +6,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from pydantic import ValidationError
 
 from attenergy.registry import (
     EnergySpec,
@@ -36,6 +37,8 @@ class Space:
     `learning_rate`, ...: fields of the task's `model` or `training`). The task's own values are
     always in the space, and so is the baseline.
 
+    `task` is the plan's task with the plan's options.
+
     Args:
         registry: where the variants, the task and its space are found.
         plan: the search; its `fix` takes names out of the space and gives them a value.
@@ -47,14 +50,14 @@ class Space:
 
     def __init__(self, registry: Registry, plan: SearchPlan) -> None:
         self._plan = plan
-        self._task = task_spec(registry, plan)
+        self.task = _task(registry, plan)
         self._layers = _chosen_layers(registry, plan)
         self._fix = {name: value for name, value in plan.fix.items() if name != "variant"}
         self.choices: dict[str, Range] = {"variant": Range(choices=tuple(self._layers))}
         for variant, layer in self._layers.items():
             spans = ranges.layer_ranges(layer)
             self.choices |= {f"{variant}.{name}": span for name, span in spans.items()}
-        self.choices |= _task_ranges(registry, self._task)
+        self.choices |= _task_ranges(registry, self.task)
         self._check()
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> RunConfig:
@@ -74,11 +77,11 @@ class Space:
 
         A default that lies outside its range is left to the sampler.
         """
-        name, model = self._plan.baseline, self._task.model
+        name, model = self._plan.baseline, self.task.model
         width = model.head_dim or model.width // model.heads
         defaults = ranges.layer_defaults(self._layers[name], width)
         values = {f"{name}.{setting}": value for setting, value in defaults.items()}
-        values |= {"variant": name, **_task_defaults(self._task)}
+        values |= {"variant": name, **_task_defaults(self.task)}
         forms = self.distributions()
         return {n: values[n] for n in forms if n in values and ranges.offers(forms[n], values[n])}
 
@@ -102,7 +105,7 @@ class Space:
         return ranges.suggest(trial, name, self.choices[name])
 
     def _config(self, variant: str, settings: dict[str, Any], shared: dict[str, Any]) -> RunConfig:
-        plan, task = self._plan, self._task
+        plan, task = self._plan, self.task
         model = {n: value for n, value in shared.items() if n in _MODEL}
         training = {n: value for n, value in shared.items() if n in _TRAINING}
         config = RunConfig(
@@ -129,7 +132,12 @@ class Space:
                 known = ", ".join(map(str, span.choices or ()))
                 raise ValueError(f"cannot fix {name} to {value!r}; known: {known}")
         shared = {n: value for n, value in self._fix.items() if "." not in n}
-        config = self._config(self._plan.baseline, {}, shared)
+        try:
+            config = self._config(self._plan.baseline, {}, shared)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise ValueError(f"cannot fix {name} to {first['input']!r}: {first['msg']}") from None
         if config.model.head_dim is None:
             self._check_heads(config.model)
         learning_rate(0, peak=1.0, warmup=config.training.warmup, total=config.training.steps)
@@ -149,7 +157,7 @@ class Space:
                 if width % heads:
                     raise ValueError(
                         f"{heads} heads do not divide width {width} (task {self._plan.task!r}, "
-                        f"space {self._task.space!r}); choose other values or fix one of them"
+                        f"space {self.task.space!r}); choose other values or fix one of them"
                     )
 
     def _whole_numbers(self, name: str, value: int) -> list[int]:
@@ -161,12 +169,6 @@ class Space:
         assert span.low is not None
         assert span.high is not None
         return list(range(int(span.low), int(span.high) + 1, int(span.step or 1)))
-
-
-def task_spec(registry: Registry, plan: SearchPlan) -> TaskSpec:
-    """Return the plan's task with the plan's options."""
-    task = registry.task(plan.task)
-    return task.model_copy(update={"options": {**task.options, **plan.task_options}})
 
 
 def with_steps(config: RunConfig, steps: int | None) -> RunConfig:
@@ -186,6 +188,11 @@ def with_steps(config: RunConfig, steps: int | None) -> RunConfig:
         }
     )
     return config.model_copy(update={"training": training})
+
+
+def _task(registry: Registry, plan: SearchPlan) -> TaskSpec:
+    task = registry.task(plan.task)
+    return task.model_copy(update={"options": {**task.options, **plan.task_options}})
 
 
 def _chosen_layers(registry: Registry, plan: SearchPlan) -> dict[str, Layer]:

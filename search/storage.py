@@ -12,9 +12,10 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 
+from attenergy.search.errors import StudyMismatch
 from attenergy.search.plan import SearchPlan
 
-READY = "ready"  # user attribute of a study that was set up to the end
+READY = "ready"  # user attribute of a study: whether it was set up to the end
 
 
 @contextmanager
@@ -45,6 +46,9 @@ def latest(storage: RDBStorage, plan: SearchPlan) -> tuple[optuna.Study | None, 
     """Find the newest generation that was set up to the end, and its number; None, 0 if none.
 
     A generation whose making was cut short is deleted: its predecessor still holds everything.
+
+    Raises:
+        StudyMismatch: if somebody else's study has the name.
     """
     names = set(optuna.study.get_all_study_names(storage))
     newest: tuple[optuna.Study | None, int] = (None, 0)
@@ -52,12 +56,22 @@ def latest(storage: RDBStorage, plan: SearchPlan) -> tuple[optuna.Study | None, 
     while generation(plan.study, number) in names:
         name = generation(plan.study, number)
         study = optuna.load_study(study_name=name, storage=storage)
-        if not study.user_attrs.get(READY):
+        ready = study.user_attrs.get(READY)
+        if ready is None and study.get_trials(deepcopy=False):
+            raise StudyMismatch(name, ["it was not made by a search of this toolkit"])
+        if not ready:
             optuna.delete_study(study_name=name, storage=storage)
             break
         newest = (study, number)
         number += 1
     return newest
+
+
+def create(storage: RDBStorage, name: str) -> optuna.Study:
+    """Make a study that is to be maximised and is not ready yet."""
+    study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+    study.set_user_attr(READY, False)
+    return study
 
 
 def make_sampler(plan: SearchPlan, existing: int) -> BaseSampler:

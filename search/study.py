@@ -24,8 +24,15 @@ from attenergy.search.locks import exclusive
 from attenergy.search.migration import ENQUEUED, changes, fingerprint, migrate
 from attenergy.search.plan import SearchPlan
 from attenergy.search.records import RunStore, write_atomically
-from attenergy.search.space import Space, task_spec, with_steps
-from attenergy.search.storage import READY, generation, latest, make_sampler, open_storage
+from attenergy.search.space import Space, with_steps
+from attenergy.search.storage import (
+    READY,
+    create,
+    generation,
+    latest,
+    make_sampler,
+    open_storage,
+)
 from attenergy.tasks import make_task
 
 __all__ = ["StudyBusy", "StudyExists", "StudyMismatch", "run_search"]
@@ -66,11 +73,11 @@ def run_search(
         ValueError: the plan names something unknown or impossible.
     """
     space = Space(registry, plan)
-    metric = make_task(task_spec(registry, plan)).metric
+    metric = make_task(space.task).metric
     folder = Path(plan.folder)
     with exclusive(folder, plan.study), open_storage(plan) as storage:
         store = RunStore(folder)
-        study = _open(_Setup(plan, registry, space, storage, store, listener, metric), resume)
+        study = _open(_Setup(plan, space, storage, store, listener, metric), resume)
         write_atomically(folder / "plan.json", plan.model_dump_json(indent=2) + "\n")
         with make_executor(plan.workers, folder) as executor:
             driver = _Driver(plan, space, metric, study, store, executor, listener)
@@ -82,7 +89,6 @@ def run_search(
 @dataclass(frozen=True)
 class _Setup:
     plan: SearchPlan
-    registry: Registry
     space: Space
     storage: RDBStorage
     store: RunStore
@@ -97,9 +103,7 @@ def _open(setup: _Setup, resume: bool) -> optuna.Study:
     if not resume and (study is not None or trials):
         raise StudyExists(plan.study, trials)
     if study is None:
-        study = optuna.create_study(
-            study_name=plan.study, storage=setup.storage, direction="maximize"
-        )
+        study = create(setup.storage, plan.study)
         params = setup.space.baseline()
         study.enqueue_trial(params, user_attrs={ENQUEUED: params, _BASELINE: True})
         _mark_ready(study, setup)
@@ -126,10 +130,11 @@ def _mark_ready(study: optuna.Study, setup: _Setup) -> None:
 def _identity(setup: _Setup) -> dict[str, Any]:
     # What must not change between the parts of a search, or its trials cannot be compared.
     names = {"task", "seed", "split_seed", "train_steps", "baseline", "fix"}
-    plan = setup.plan.model_dump(mode="json", include=names)
-    task = task_spec(setup.registry, setup.plan)
-    definition = task.model_dump(mode="json", include={"class_", "options", "model", "training"})
-    return {**plan, "definition of the task": definition}
+    identity = setup.plan.model_dump(mode="json", include=names)
+    task = setup.space.task.model_dump(mode="json", include={"options", "model", "training"})
+    for part, fields in task.items():
+        identity |= {f"task {part} {name}": value for name, value in fields.items()}
+    return {**identity, "task class": setup.space.task.class_}
 
 
 def _refuse_other_plan(study: optuna.Study, setup: _Setup) -> None:

@@ -18,7 +18,7 @@ from attenergy.search.model import build_model, save_weights
 from attenergy.search.schedule import learning_rate, make_optimizer, set_learning_rate
 from attenergy.tasks import Task, make_task
 
-Report = Callable[[int, int, float], None]
+Report = Callable[[int, int, float], None]  # step, steps, loss
 
 
 def train(
@@ -31,7 +31,7 @@ def train(
     """Run `config` to its end and return the record, whatever happens on the way.
 
     The same configuration gives the same metrics, bit for bit, on one machine with one thread.
-    A loss or a logit that is not finite ends the run as `diverged`, an exception as `failed`, both
+    A loss or a score that is not finite ends the run as `diverged`, an exception as `failed`, both
     with a reason of one line; only an interrupt from the keyboard passes through. The global
     random generator is left as it was found.
 

@@ -142,9 +142,7 @@ def descent(spec: EnergySpec) -> Outcome:
     if spec.quadratic is None and spec.domain != "sphere":
         return "no quadratic part declared, so no step size is guaranteed"
     gammas = (0.25, 1.0, 1.5, 1.99) if spec.domain != "sphere" else (0.1, 1.0, 10.0)
-    betas: list[dict[str, Any]] = [{}]
-    if "beta" in spec.parameters and not spec.parameters["beta"].shape:
-        betas = [{"beta": beta} for beta in (0.1, 1.0, 10.0, 100.0)]
+    betas = _betas(spec)
     worst = float("-inf")
     for beta in betas:
         for case in cases(spec, **beta):
@@ -155,11 +153,26 @@ def descent(spec: EnergySpec) -> Outcome:
                 ).energies  # fmt: skip
                 assert path is not None
                 if not torch.isfinite(path).all():
-                    raise LawBroken(f"the energy is not finite (step size {gamma:g}, {beta})")
+                    shown = ", ".join(f"{n} {v:g}" for n, v in {"step size": gamma, **beta}.items())
+                    raise LawBroken(f"the energy overflows or falls without bound ({shown})")
                 rise = (path[1:] - path[:-1]) / (1.0 + path[:-1].abs())
                 worst = max(worst, float(rise.detach().max()))
-    shown = f"step sizes {gammas[0]:g} to {gammas[-1]:g}" + ", beta 0.1 to 100" * (len(betas) > 1)
+    shown = f"step sizes {gammas[0]:g} to {gammas[-1]:g}" + ", any beta" * (len(betas) > 1)
     return worst, 1e-9, f"largest relative rise in a step, {shown}"
+
+
+def _betas(spec: EnergySpec) -> list[dict[str, Any]]:
+    """Inverse temperatures from 0.1 to 100, as far as the entry says that they make sense."""
+    beta = spec.parameters.get("beta")
+    if beta is None or beta.shape:
+        return [{}]
+    values = [0.1, 1.0, 10.0, 100.0]
+    span = beta.search
+    if span is not None and span.low is not None and span.high is not None:
+        low, high = float(span.low), float(span.high)
+        # A range up to 10 says nothing against 100; one up to 0.5 does.
+        values = sorted({v for v in values if 0.1 * low <= v <= 10 * high} | {low, high})
+    return [{"beta": value} for value in values]
 
 
 def no_cross_talk(spec: EnergySpec) -> Outcome:

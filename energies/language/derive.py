@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from attenergy.energies.language.errors import TooLarge
 from attenergy.energies.language.functions import TABLE
 from attenergy.energies.language.simplify import product, simplify, split_factors, split_terms
 from attenergy.energies.language.tree import (
@@ -71,9 +72,9 @@ def score_form(energy: Expr) -> ScoreForm | None:
     try:
         radial = 2.0 * differentiate(readout, SQUARE)
         weights = -differentiate(readout, SCORES)
-    except NotDerivable:
+        return ScoreForm(readout, simplify(radial), simplify(weights))
+    except (NotDerivable, TooLarge):
         return None
-    return ScoreForm(readout, simplify(radial), simplify(weights))
 
 
 def _in_scores(expr: Expr) -> Expr:

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.nn import functional
 
+from attenergy.energies.language.numerics import length, logcosh, safe_sqrt, softplus, step
 from attenergy.energies.language.tree import Call, Expr, Number, Symbol
 
 #: Order of a program's arguments before its parameters.
@@ -88,12 +88,9 @@ class _Emitter:
 
     def program(self, expr: Expr, squeeze: bool) -> fx.Graph:
         wanted = set(expr.names) | ({"mask"} if self.masked else set())
-        # A constant tree still needs a tensor to take its shape from.
+        if _counts(expr):  # a count takes its size, type and device from the patterns
+            wanted.add("X")
         ordered = [n for n in INPUTS if n in wanted] + sorted(wanted - set(INPUTS))
-        if "count_n()" in _calls(expr) and not self.masked and "X" not in wanted:
-            ordered.insert(0, "X")
-        if "count_d()" in _calls(expr) and "X" not in ordered:
-            ordered.insert(0, "X")
         for name in ordered:
             self.inputs[name] = self.graph.placeholder(name)
         value = self.emit(expr)
@@ -232,17 +229,18 @@ class _Emitter:
 
     def _count_n(self) -> Any:
         if not self.masked:
-            return self.call(operator.getitem, self.call(getattr, self.inputs["X"], "shape"), -2)
-        return self.call(torch.sum, self.inputs["mask"], -1, keepdim=True)
+            return self.call(length, self.inputs["X"], -2)
+        seen = self.call(torch.sum, self.inputs["mask"], -1, keepdim=True)
+        return self.call(torch.Tensor.to, seen, self.inputs["X"])
 
     def _count_d(self) -> Any:
-        return self.call(operator.getitem, self.call(getattr, self.inputs["X"], "shape"), -1)
+        return self.call(length, self.inputs["X"], -1)
 
 
-def _calls(expr: Expr) -> set[str]:
-    if not isinstance(expr, Call):
-        return set()
-    return {f"{expr.function}()"}.union(*map(_calls, expr.args))
+def _counts(expr: Expr) -> bool:
+    return isinstance(expr, Call) and (
+        expr.function in {"count_n", "count_d"} or any(map(_counts, expr.args))
+    )
 
 
 def _is_inverse(expr: Expr) -> bool:
@@ -261,27 +259,6 @@ def _negated(expr: Expr) -> Expr | None:
         if isinstance(first, Number) and first.value == -1:
             return second
     return None
-
-
-def safe_sqrt(square: Tensor) -> Tensor:
-    """sqrt(v) whose derivatives of every order are 0, not infinite, at v = 0."""
-    positive = square > 0
-    return torch.where(positive, torch.sqrt(torch.where(positive, square, 1.0)), 0.0)
-
-
-def softplus(z: Tensor) -> Tensor:
-    """Return log(1 + exp z); exact to double precision also for large z."""
-    return functional.softplus(z, threshold=40.0)
-
-
-def logcosh(z: Tensor) -> Tensor:
-    """Return log cosh z without overflow, smooth at 0."""
-    return z + softplus(-2.0 * z) - math.log(2.0)
-
-
-def step(z: Tensor) -> Tensor:
-    """1 where z > 0, else 0, in the dtype of z."""
-    return (z > 0).to(z.dtype)
 
 
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {

@@ -38,3 +38,7 @@ class FormulaError(ValueError):
         flat = "".join(" " if c.isspace() else c for c in self.text)
         start = max(0, min(self.offset - width // 2, len(flat) - width))
         return f"{flat[start : start + width]}\n{' ' * (self.offset - start)}^"
+
+
+class TooLarge(FormulaError):
+    """A tree with more nodes or levels than any honest formula has."""

@@ -23,10 +23,14 @@ from attenergy.energies.language.axes import (
     takes,
     transposed,
 )
-from attenergy.energies.language.errors import FormulaError
+from attenergy.energies.language.errors import FormulaError, TooLarge
 from attenergy.energies.language.tree import ALLOWED, Call, Expr, Number, call, show_axes
 
 Derivative = Callable[[Expr], Expr]
+
+#: Most nodes and levels of a tree; each level costs a few frames of Python's stack.
+MAX_SIZE = 20_000
+MAX_LEVELS = 100
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Function:
         Raises:
             FormulaError: wrong number of arguments or axes that do not fit.
         """
+        if self.associative:
+            args = tuple(part for arg in args for part in self._parts(arg))
         if self.arity is not None and len(args) != self.arity:
             plural = "s" * (self.arity != 1)
             message = f"{self.name} takes {self.arity} argument{plural}, got {len(args)}"
@@ -69,11 +75,25 @@ class Function:
         node = Call(axes, function=self.name, args=args, offset=offset)
         if len(axes) == 2 and node.per_state:
             raise FormulaError(
-                f"a matrix {show_axes(axes)} may not depend on xi or h; "
+                f"a matrix {show_axes(axes)} may not depend on xi, h or a sum over patterns; "
                 "contract it first (X @ xi), or use sqdist(X, xi) for squared distances",
                 offset=offset,
             )
+        if node.size > MAX_SIZE or node.depth > MAX_LEVELS:
+            raise TooLarge(
+                f"the formula is too large: {node.size} parts in {node.depth} levels, at most "
+                f"{MAX_SIZE} in {MAX_LEVELS} are allowed",
+                offset=offset,
+            )
         return node
+
+    @property
+    def associative(self) -> bool:
+        """Whether nested calls are one call of more arguments."""
+        return self.name in {"add", "mul"}
+
+    def _parts(self, arg: Expr) -> tuple[Expr, ...]:
+        return arg.args if isinstance(arg, Call) and arg.function == self.name else (arg,)
 
 
 def _folded(function: Function, values: list[float], offset: int | None) -> Number:

@@ -18,7 +18,7 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 
 from attenergy.energies.language.errors import FormulaError
-from attenergy.energies.language.functions import PUBLIC, TABLE
+from attenergy.energies.language.functions import MAX_LEVELS, PUBLIC, TABLE
 from attenergy.energies.language.tree import Expr, Number, call
 
 MAX_LENGTH = 500
@@ -127,6 +127,9 @@ def _expected(error: Any) -> str:
     return " or ".join(sorted(_TOKEN_NAMES.get(w, w) for w in wanted)) or "nothing more"
 
 
+_CHAINED = frozenset({"add", "sub", "mul", "div", "matmul"})
+
+
 class _Reader:
     """Turns lark's tree into typed nodes."""
 
@@ -139,8 +142,8 @@ class _Reader:
         rule = str(tree.data)
         first = tree.children[0]
         offset = first.start_pos if isinstance(first, Token) else tree.meta.start_pos
-        if depth > MAX_LENGTH:
-            raise FormulaError("the formula is nested too deeply", offset=offset)
+        if depth > MAX_LEVELS:
+            raise FormulaError(f"the formula is nested deeper than {MAX_LEVELS}", offset=offset)
         if rule == "number":
             return Number(_finite(str(first), offset), offset=offset)
         if rule == "name":
@@ -148,14 +151,27 @@ class _Reader:
         if rule == "call":
             args = [self.read(c, depth + 1) for c in tree.children[1:] if c is not None]
             return self._call(str(first), args, offset)
+        if rule in _CHAINED:
+            return self._chain(tree, depth, offset)
         if rule == "pow" and isinstance(first, Tree) and str(first.data) == "length":
-            square = self._square_of_length(tree, depth)
-            if square is not None:
-                return square
+            return self._power_of_length(tree, depth)
         args = [self.read(c, depth + 1) for c in tree.children if c is not None]
         if rule == "start":
             return args[0]
         return self._operator(rule, args, offset)
+
+    def _chain(self, tree: Tree[Token], depth: int, offset: int | None) -> Expr:
+        """`a + b - c ...`, which the grammar nests to the left, read without nesting."""
+        links: list[tuple[str, Tree[Token] | Token]] = []
+        left: Tree[Token] | Token = tree
+        while isinstance(left, Tree) and str(left.data) in _CHAINED:
+            rule = str(left.data)
+            left, right = left.children
+            links.append((rule, right))
+        value = self.read(left, depth + 1)
+        for rule, right in reversed(links):
+            value = self._operator(rule, [value, self.read(right, depth + 1)], offset)
+        return value
 
     def _operator(self, rule: str, args: list[Expr], offset: int | None) -> Expr:
         if rule == "neg":
@@ -171,14 +187,15 @@ class _Reader:
             return call("norm" if args[0].axes else "abs", args[0], offset=offset)
         return call(rule, *args, offset=args[-1].offset)
 
-    def _square_of_length(self, tree: Tree[Token], depth: int) -> Expr | None:
+    def _power_of_length(self, tree: Tree[Token], depth: int) -> Expr:
         """`|v|^2` is the squared length itself: the square of a root has no curvature at 0."""
         length, exponent = (c for c in tree.children if isinstance(c, Tree))
         inner = self.read(length.children[0], depth + 1)
         power = self.read(exponent, depth + 1)
-        if not inner.axes or not (isinstance(power, Number) and power.value == 2):
-            return None
-        return call("sumsq", inner, offset=inner.offset)
+        if inner.axes and isinstance(power, Number) and power.value == 2:
+            return call("sumsq", inner, offset=inner.offset)
+        base = self._operator("length", [inner], inner.offset)
+        return call("pow", base, power, offset=power.offset)
 
     def _symbol(self, name: str, offset: int | None) -> Expr:
         if name in self.symbols:

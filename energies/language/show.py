@@ -97,8 +97,7 @@ def _text(expr: Expr) -> tuple[str, int]:
         above, below = _fraction(expr)
         if below:
             top = "*".join(_wrap(_text(p), _POWER) for p in above) or "1"
-            bottom = "*".join(_wrap(_text(p), _POWER) for p in below)
-            return f"{top}/{bottom if len(below) == 1 else f'({bottom})'}", _PRODUCT
+            return "/".join([top, *(_wrap(_text(p), _POWER) for p in below)]), _PRODUCT
         if expr.function == "mul":
             return "*".join(_wrap(_text(p), _POWER) for p in above), _PRODUCT
         base, exponent = expr.args

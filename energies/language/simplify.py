@@ -7,6 +7,7 @@ zero (positive parameters and numbers), so the normal form equals the tree where
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ from attenergy.energies.language.functions import TABLE
 from attenergy.energies.language.tree import Call, Expr, Number, Symbol, call
 
 _ONE = Number(1.0)
+_MOST_TERMS = 64
 
 
 def simplify(expr: Expr) -> Expr:
@@ -176,11 +178,21 @@ def _power(args: tuple[Expr, ...]) -> Expr:
             return _ONE
         if isinstance(base, Number):
             return call("pow", base, exponent)
-    if isinstance(base, Call) and base.function == "pow" and is_positive(base.args[0]):
+    if isinstance(base, Call) and base.function == "pow" and _powers_join(base, exponent):
         return _power((base.args[0], _product((base.args[1], exponent))))
     if isinstance(base, Call) and base.function == "mul":
         return _power_of_product(base, exponent)
     return call("pow", base, exponent)
+
+
+def _powers_join(base: Call, outer: Expr) -> bool:
+    """Whether (z^a)^b = z^(ab): not for roots of even powers, nor where z^(ab) has more values."""
+    inner = base.args[1]
+    if is_positive(base.args[0]):
+        return True
+    if not (isinstance(inner, Number) and isinstance(outer, Number) and outer.value.is_integer()):
+        return False
+    return inner.value.is_integer() or not (inner.value * outer.value).is_integer()
 
 
 def _power_of_product(base: Call, exponent: Expr) -> Expr:
@@ -240,10 +252,12 @@ def _sumsq(args: tuple[Expr, ...]) -> Expr:
 
 
 def _expand(expr: Expr) -> Expr:
-    """Products distributed over the sums in them."""
+    """Products distributed over the sums in them, unless that gives too many terms."""
     if isinstance(expr, Call) and expr.function == "add":
         return _sum(tuple(_expand(a) for a in expr.args))
     number, factors = split_factors(expr)
+    if math.prod(len(split_terms(f)) for f in factors) > _MOST_TERMS:
+        return expr
     for index, factor in enumerate(factors):
         if isinstance(factor, Call) and factor.function == "add":
             rest = [Number(number), *factors[:index], *factors[index + 1 :]]

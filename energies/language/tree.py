@@ -52,8 +52,18 @@ class Expr:
 
     @cached_property
     def per_state(self) -> bool:
-        """Whether the value differs between states (it reads xi, h or scores of xi)."""
+        """Whether the value may differ between states: it reads xi or h, or sums under the mask."""
         return not self.names.isdisjoint({"xi", "h", "s", "q"})
+
+    @cached_property
+    def size(self) -> int:
+        """Number of nodes, shared ones counted each time."""
+        return 1
+
+    @cached_property
+    def depth(self) -> int:
+        """Nodes on the longest way from here to a number or symbol, both included."""
+        return 1
 
     @cached_property
     def _canonical(self) -> tuple[object, ...]:
@@ -134,8 +144,8 @@ class Symbol(Expr):
 
     @cached_property
     def structure(self) -> tuple[object, ...]:
-        """Name and axes."""
-        return ("symbol", self.name, self.axes)
+        """Name, axes and whether it may be cancelled."""
+        return ("symbol", self.name, self.axes, self.positive)
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -159,6 +169,27 @@ class Call(Expr):
     def names(self) -> frozenset[str]:
         """Names in all arguments."""
         return frozenset().union(*(a.names for a in self.args))
+
+    @cached_property
+    def per_state(self) -> bool:
+        """As for all nodes; what the mask hides differs between states too."""
+        return self._reduces_patterns or any(a.per_state for a in self.args)
+
+    @property
+    def _reduces_patterns(self) -> bool:
+        if self.function in {"lse", "softmax", "sum_n", "max_n", "count_n"}:
+            return True
+        return self.function in {"sumsq", "norm", "matmul"} and self.args[0].axes[-1:] == ("N",)
+
+    @cached_property
+    def size(self) -> int:
+        """Number of nodes, shared ones counted each time."""
+        return 1 + sum(a.size for a in self.args)
+
+    @cached_property
+    def depth(self) -> int:
+        """One more than the deepest argument."""
+        return 1 + max((a.depth for a in self.args), default=0)
 
 
 def as_expr(value: Operand) -> Expr:

@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from attenergy.registry import EnergySpec, MixerSpec, ModelSpec, TaskSpec, TrainingSpec
-from attenergy.registry import load_registry
+from attenergy.registry import (
+    EnergySpec,
+    MixerSpec,
+    ModelSpec,
+    TaskSpec,
+    TrainingSpec,
+    load_registry,
+)
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Silent
 from attenergy.search.plan import SearchPlan

@@ -13,7 +13,6 @@ from attenergy.attention.saved import SavedError
 from attenergy.search.export import NoSuchRun, choose_run, export_run, model_arguments
 from attenergy.search.model import build_model
 from attenergy.search.report import Study, read_study, task_of
-from attenergy.search.train import evaluate
 
 
 @pytest.fixture
@@ -34,13 +33,14 @@ def test_training_and_loading_build_the_same_network(study: Study) -> None:
 def test_an_exported_model_reaches_the_recorded_score(study: Study, tmp_path: Path) -> None:
     record = choose_run(study.records, "best", study.leaderboard())
     out = export_run(record, study.folder, tmp_path / "out")
-    model = attenergy.load(out, part="model")
+    model = attenergy.load(out, part="model").eval()
     task = task_of(record.config)
-    count, size = record.config.training.test_instances, record.config.training.batch_size
-    batches = [
-        task.batch("test", start, min(size, count - start)) for start in range(0, count, size)
-    ]
-    assert evaluate(model, task, batches) == record.metrics["test"]
+    batch = task.batch("test", 0, record.config.training.test_instances)
+    with torch.inference_mode():
+        values = task.metrics(model(batch.inputs), batch.targets)
+    for name, recorded in record.metrics["test"].items():
+        if name in values:
+            assert values[name].double().mean().item() == pytest.approx(recorded, abs=1e-12)
 
 
 def test_an_exported_layer_has_the_trained_weights(study: Study, tmp_path: Path) -> None:

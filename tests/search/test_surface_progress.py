@@ -49,14 +49,12 @@ def test_nothing_is_promised_before_anything_is_known(board) -> None:
 
 def test_the_best_stands_beside_the_baseline(board, make_record) -> None:
     board.finished(make_record("lse", (0.5, 0.9)))
-    assert board.standing() == "best so far: lse 0.500  (softmax, the baseline: not yet)"
+    assert board.standing() == "best so far: lse 0.500 (baseline softmax: not yet)"
     board.finished(make_record("softmax", (0.4, 0.99)))
     board.finished(make_record("rbm", (0.3,)))
-    assert board.standing() == (
-        "best so far: lse 0.500  (softmax, the baseline: 0.400, difference +0.100)"
-    )
+    assert board.standing() == ("best so far: lse 0.500 (baseline softmax 0.400, +0.100)")
     board.finished(make_record("softmax", (0.6,), seed=1))
-    assert board.standing() == "best so far: softmax 0.600  (the baseline)"
+    assert board.standing() == "best so far: softmax 0.600 (the baseline)"
 
 
 def test_lost_runs_are_counted_and_never_the_best(board, make_record) -> None:
@@ -85,7 +83,7 @@ def test_plain_lines(board, make_record, clock) -> None:
     assert stream.getvalue().splitlines() == [
         "trials: 9 of 12 done",
         "[10/12] lse beta=0.25 heads=8 lr=0.003 seed=0: valid 0.500 (12.0 s, 0:20 left); "
-        "best so far: lse 0.500  (softmax, the baseline: not yet)",
+        "best so far: lse 0.500 (baseline softmax: not yet)",
         "hello",
     ]
 
@@ -122,7 +120,7 @@ def test_the_live_display_fits_80_columns(board, clock, make_record) -> None:
     assert "graph_hopfield" in lines[1]
     assert "700/1600" in lines[1]
     assert "loss 1.234" in lines[1]
-    assert "best so far: softmax 0.400  (the baseline)" in text
+    assert "best so far: softmax 0.400 (the baseline)" in text
     assert "rbm" in text
     assert "diverged" in text
 
@@ -174,4 +172,4 @@ def test_the_display_is_plain_away_from_a_terminal(capsys, make_record) -> None:
         listener.finished(make_record("softmax", (0.6,)))
     out, err = capsys.readouterr()
     assert out == ""
-    assert "best so far: lse 0.700  (softmax, the baseline: 0.600, difference +0.100)" in err
+    assert "best so far: lse 0.700 (baseline softmax 0.600, +0.100)" in err

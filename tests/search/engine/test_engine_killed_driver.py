@@ -40,10 +40,9 @@ run_search(plan, load_registry(sys.argv[2], plugins=False), Loud())
 
 
 @contextmanager
-def driver(plan: SearchPlan, registry_file: Path) -> Iterator[subprocess.Popen[str]]:
-    arguments = [sys.executable, "-c", DRIVER, plan.model_dump_json(), str(registry_file)]
+def driver(plan: SearchPlan, registry_file: Path, *program: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        arguments,
+        [sys.executable, *program, plan.model_dump_json(), str(registry_file)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -82,7 +81,7 @@ def plan(make_plan: PlanMaker) -> SearchPlan:
 def test_a_killed_driver_leaves_no_worker_and_can_be_resumed(
     plan: SearchPlan, registry: Registry, tiny_file: Path, watcher: Any
 ) -> None:
-    with driver(plan, tiny_file) as process:
+    with driver(plan, tiny_file, "-c", DRIVER) as process:
         run_until(process, "progress", times=2)
         process.kill()
         check_that_all_end(process)
@@ -99,8 +98,10 @@ def test_a_killed_driver_leaves_no_worker_and_can_be_resumed(
     assert watcher.messages == ["trial 2 was interrupted; it is run again"]
 
 
-def test_ctrl_c_ends_everything_at_once(plan: SearchPlan, tiny_file: Path) -> None:
-    with driver(plan, tiny_file) as process:
+def test_ctrl_c_ends_everything_at_once(plan: SearchPlan, tiny_file: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"  # without `if __name__ == "__main__":`
+    script.write_text(DRIVER)
+    with driver(plan, tiny_file, str(script)) as process:
         run_until(process, "progress", times=0)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and the workers
         _, errors = process.communicate(timeout=20)

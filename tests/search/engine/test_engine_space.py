@@ -132,7 +132,7 @@ def test_a_fixed_variant_leaves_the_baseline_beside_it(
         ({"fix": {"rbm.prior": "spins"}}, "cannot fix rbm.prior to 'spins'; known: binary, spin"),
         ({"fix": {"heads": 3}}, "3 heads do not divide width 16"),
         ({"fix": {"width": 6}}, "4 heads do not divide width 6"),
-        ({"fix": {"positions": "round"}}, "positions"),
+        ({"fix": {"positions": "round"}}, "cannot fix positions to 'round': Input should be"),
         ({"fix": {"warmup": 6}}, "a warm-up of 6 updates"),
         ({"variants": ("lsee",)}, r"no energy or mixer 'lsee' \(did you mean 'lse'\?\)"),
         ({"baseline": "softmx"}, "did you mean 'softmax'"),

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from attenergy.energies import make_energy
+from attenergy.energies.language import FIELD, PATTERNS, XI, Symbol
+from attenergy.registry import EnergySpec
+from attenergy.testing.cases import float64
+
+
+@pytest.fixture(scope="session")
+def symbols():
+    """xi, X, h, a positive scalar, a real scalar, a vector and a matrix."""
+    return {
+        "xi": XI,
+        "X": PATTERNS,
+        "h": FIELD,
+        "beta": Symbol((), name="beta", positive=True),
+        "c": Symbol((), name="c"),
+        "w": Symbol(("D",), name="w"),
+        "M": Symbol(("D", "D"), name="M"),
+    }
+
+
+@pytest.fixture(scope="session")
+def entry():
+    """Maker of an entry from a formula; parameters as `name=dict(...)`."""
+
+    def make(formula, *, choices=None, **parameters):
+        data = {"title": "test", "formula": formula, "parameters": parameters}
+        return EnergySpec.model_validate({**data, "choices": choices or {}})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def energy_of(entry):
+    """Maker of a float64 energy from a formula."""
+
+    def make(formula, dim=4, num_heads=None, *, choices=None, settings=None, **parameters):
+        spec = entry(formula, choices=choices, **parameters)
+        with float64():
+            return make_energy(spec, dim=dim, num_heads=num_heads, **(settings or {}))
+
+    return make
