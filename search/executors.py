@@ -279,7 +279,8 @@ def _without_main() -> Iterator[None]:
     # A spawned process would run the program's main script again, for the sake of objects defined
     # there. A worker is sent none, so scripts need no `if __name__ == "__main__":`.
     main = vars(sys.modules["__main__"])
-    kept = {name: main.pop(name) for name in ("__spec__", "__file__") if name in main}
+    names = ("__spec__", "__file__")
+    kept: dict[str, Any] = {name: main.pop(name) for name in names if name in main}
     main["__spec__"] = None
     try:
         yield

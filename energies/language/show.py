@@ -160,7 +160,10 @@ def _paren(shown: tuple[str, int], level: int) -> str:
 def _latex_call(expr: Call) -> tuple[str, int]:
     args = [_latex(a) for a in expr.args]
     if expr.function == "matmul":
-        return rf"{_paren(args[0], _PRODUCT)}\,{_paren(args[1], _PRODUCT)}", _PRODUCT
+        left = _paren(args[0], _PRODUCT)
+        if len(expr.args[0].axes) == 1:
+            left = rf"{_paren(args[0], _ATOM)}^{{\top}}"
+        return rf"{left}\,{_paren(args[1], _PRODUCT)}", _PRODUCT
     if expr.function == "transpose":
         return rf"{_paren(args[0], _ATOM)}^{{\top}}", _ATOM
     if expr.function in {"sumsq", "norm"}:

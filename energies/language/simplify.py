@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 
+from attenergy.energies.language.constants import reduced
 from attenergy.energies.language.functions import TABLE
 from attenergy.energies.language.tree import Call, Expr, Number, Symbol, call
 
@@ -42,8 +43,13 @@ def _simplify(_structure: tuple[object, ...], box: _Box) -> Expr:
     if not isinstance(expr, Call):
         return expr
     args = tuple(simplify(a) for a in expr.args)
-    if TABLE[expr.function].reads_axes:
-        # A vector that is constant (0*s) simplifies to a scalar, which a reduction cannot take.
+    if TABLE[expr.function].reads_axes and any(
+        new.axes != old.axes for new, old in zip(args, expr.args, strict=True)
+    ):
+        # A vector that is constant (0*s) simplified to a scalar, which a reduction cannot take.
+        shorter = reduced(expr.function, args, tuple(a.axes for a in expr.args))
+        if shorter is not None:
+            return simplify(shorter)
         args = tuple(
             new if new.axes == old.axes else old for new, old in zip(args, expr.args, strict=True)
         )
@@ -164,9 +170,10 @@ def _join_exponents(base: Expr, exponents: list[Expr]) -> list[Expr]:
     """Exponents of one base, added where that cannot change the value at base = 0."""
     if len(exponents) == 1 or is_positive(base):
         return [_sum(tuple(exponents))]
-    whole = [e for e in exponents if isinstance(e, Number) and e.value > 0]
-    others = [e for e in exponents if not (isinstance(e, Number) and e.value > 0)]
-    return others + ([_sum(tuple(whole))] if whole else [])
+    above = tuple(e for e in exponents if isinstance(e, Number) and e.value > 0)
+    below = tuple(e for e in exponents if isinstance(e, Number) and e.value <= 0)
+    others = [e for e in exponents if not isinstance(e, Number)]
+    return others + [_sum(numbers) for numbers in (above, below) if numbers]
 
 
 def _power(args: tuple[Expr, ...]) -> Expr:

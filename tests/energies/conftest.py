@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from attenergy.energies import make_energy
 from attenergy.energies.language import FIELD, PATTERNS, XI, Symbol
@@ -43,3 +44,27 @@ def energy_of(entry):
             return make_energy(spec, dim=dim, num_heads=num_heads, **(settings or {}))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def point():
+    """Values of all symbols at one point: 3 states, 5 patterns, D = 4; two patterns hidden."""
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(*shape):
+        return 0.7 * torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    xi, X = draw(3, 4), draw(5, 4)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [0, 0, 0, 1, 0]], dtype=torch.bool)
+    return {
+        "xi": xi,
+        "X": X,
+        "h": draw(3, 5),
+        "s": xi @ X.mT,
+        "q": (xi * xi).sum(-1, keepdim=True),
+        "mask": mask,
+        "beta": torch.tensor(0.8, dtype=torch.float64),
+        "c": torch.tensor(-0.6, dtype=torch.float64),
+        "w": draw(4),
+        "M": draw(4, 4),
+    }

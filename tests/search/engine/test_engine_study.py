@@ -179,6 +179,21 @@ def test_a_redefined_energy_is_refused(
         run_search(plan, registry, watcher, resume=True)
 
 
+def test_somebody_elses_study_is_left_alone(
+    registry: Registry, make_plan: PlanMaker, watcher: Any
+) -> None:
+    plan = make_plan(trials=1)
+    with open_storage(plan) as storage:
+        foreign = optuna.create_study(study_name=plan.study, storage=storage)
+        foreign.tell(foreign.ask(), 1.0)
+    for resume in (False, True):
+        with pytest.raises(StudyMismatch, match="'tiny' cannot be resumed: it was not made by"):
+            run_search(plan, registry, watcher, resume=resume)
+    with open_storage(plan) as storage:
+        loaded = optuna.load_study(study_name=plan.study, storage=storage)
+        assert loaded.best_value == 1.0
+
+
 def test_one_driver_at_a_time(registry: Registry, make_plan: PlanMaker, watcher: Any) -> None:
     plan = make_plan(trials=1)
     with (
