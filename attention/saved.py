@@ -47,7 +47,7 @@ class LayerArguments(_Arguments):
     num_heads: int = Field(ge=1)
     head_dim: int | None = Field(default=None, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    settings: dict[str, float | int | str] = {}
+    settings: dict[str, bool | float | int | str] = {}
 
     def build(self) -> nn.Module:
         """Make a new layer with fresh weights."""

@@ -99,9 +99,11 @@ def adjacency(rule: str, nodes: int, seed: int = 0) -> Tensor:
     give the complete graph.
 
     Raises:
-        ValueError: unknown rule.
+        ValueError: unknown rule, or no nodes.
     """
-    return _adjacency(check_topology(rule), nodes, seed)
+    if nodes < 1:
+        raise ValueError(f"a graph has at least 1 node, got {nodes}")
+    return _adjacency(check_topology(rule), nodes, seed).clone()
 
 
 @lru_cache(maxsize=128)

@@ -24,9 +24,8 @@ class RunConfig(BaseModel):
 
     variant: str  # registry name of the energy or mixer
     layer: EnergySpec | MixerSpec
-    settings: dict[
-        str, float | int | str
-    ] = {}  # the layer's own parameters, choices, steps, step_size
+    #: The layer's own parameters, choices, options, steps and step_size.
+    settings: dict[str, bool | float | int | str] = {}
     task: str
     task_spec: TaskSpec
     model: ModelSpec

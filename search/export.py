@@ -9,15 +9,14 @@ from pathlib import Path
 import torch
 
 from attenergy.attention.saved import (
-    LayerArguments,
-    ModelArguments,
     check_target,
     load_weights,
     save,
 )
 from attenergy.search import formats
-from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.config import RunRecord
 from attenergy.search.leaderboard import Leaderboard
+from attenergy.search.model import model_arguments
 from attenergy.search.report import task_of
 from attenergy.search.train import train
 from attenergy.tasks import Task
@@ -87,31 +86,6 @@ def export_run(
         if again.status != "complete":
             raise NoSuchRun(f"run {record.key}: {again.status}: {again.reason}")
         return _write(again, task, weights, Path(out), force)
-
-
-def model_arguments(config: RunConfig, task: Task) -> ModelArguments:
-    """The description of the network that a run trains."""
-    model = config.model
-    layer = LayerArguments(
-        name=config.variant,
-        spec=config.layer,
-        embed_dim=model.width,
-        num_heads=model.heads,
-        head_dim=model.head_dim,
-        dropout=config.training.dropout,
-        settings=config.settings,
-    )
-    return ModelArguments(
-        layer=layer,
-        kind=task.inputs.kind,
-        size=task.inputs.size,
-        length=task.inputs.length,
-        channels=task.inputs.channels,
-        outputs=task.outputs.size,
-        layers=model.layers,
-        mlp=model.mlp,
-        positions=model.positions,
-    )
 
 
 def _write(record: RunRecord, task: Task, weights: Path, out: Path, force: bool) -> Path:

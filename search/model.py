@@ -2,51 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from attenergy.attention import Transformer, make_layer
+from attenergy.attention.saved import LayerArguments, ModelArguments
 from attenergy.search.config import RunConfig
 from attenergy.tasks import Task
 
 
-def build_model(config: RunConfig, task: Task) -> nn.Module:
-    """Build a transformer for `task` with the layer, the settings and the sizes of `config`.
-
-    Args:
-        config: the run; its seed is not used here, seed the global generator first.
-        task: gives the form of the inputs and the number of classes.
-
-    Returns:
-        A module from a batch of inputs to logits (B, L, classes).
-    """
-    sizes = config.model
-    settings: dict[str, Any] = dict(config.settings)
-    layer = partial(
-        make_layer,
-        config.layer,
-        embed_dim=sizes.width,
-        num_heads=sizes.heads,
-        head_dim=sizes.head_dim,
+def model_arguments(config: RunConfig, task: Task) -> ModelArguments:
+    """The description of the network that a run trains."""
+    model = config.model
+    layer = LayerArguments(
+        name=config.variant,
+        spec=config.layer,
+        embed_dim=model.width,
+        num_heads=model.heads,
+        head_dim=model.head_dim,
         dropout=config.training.dropout,
-        **settings,
+        settings=config.settings,
     )
-    return Transformer(
-        **asdict(task.inputs),
+    return ModelArguments(
+        layer=layer,
+        kind=task.inputs.kind,
+        size=task.inputs.size,
+        length=task.inputs.length,
+        channels=task.inputs.channels,
         outputs=task.outputs.size,
-        layers=sizes.layers,
-        width=sizes.width,
-        heads=sizes.heads,
-        mlp=sizes.mlp,
-        positions=sizes.positions,
-        make_layer=layer,
+        layers=model.layers,
+        mlp=model.mlp,
+        positions=model.positions,
     )
+
+
+def build_model(config: RunConfig, task: Task) -> nn.Module:
+    """Build the transformer of a run; seed the global generator first."""
+    return model_arguments(config, task).build()
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

@@ -14,7 +14,8 @@ class SearchPlan(BaseModel):
 
     `variants` empty means every energy and mixer of the registry. `trials` is a total: a resumed
     search counts what it has. `train_steps` and `final_steps` replace the task's own number of
-    steps in the trials and for the finalists. `fix` pins quantities of the space, such as
+    steps in the trials and for the finalists; with no finalists the baseline is not repeated
+    either. `fix` pins quantities of the space, such as
     `{"heads": 8, "lse.steps": 2}`.
     """
 

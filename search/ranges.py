@@ -16,8 +16,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from attenergy.energies import describe
 from attenergy.energies.parameters import constant
-from attenergy.registry import EnergySpec, MixerSpec, Range, Scalar
+from attenergy.registry import EnergySpec, MixerSpec, Parameter, Range, Scalar
 
 Layer = EnergySpec | MixerSpec
 
@@ -26,12 +27,22 @@ def layer_ranges(layer: Layer) -> dict[str, Range]:
     """Return the range of every setting that a search may vary; steps before the step size."""
     spans: dict[str, Range | None] = {}
     if isinstance(layer, EnergySpec):
-        spans |= {name: p.search for name, p in layer.parameters.items()}
+        spans |= {name: _of_parameter(p) for name, p in layer.parameters.items()}
         spans |= {name: words(c.options) for name, c in layer.choices.items() if c.search}
     spans |= {name: option.search for name, option in layer.options.items()}
     if isinstance(layer, EnergySpec):
         spans |= {"steps": layer.steps.search, "step_size": layer.step_size.search}
     return {name: span for name, span in spans.items() if span is not None}
+
+
+def _of_parameter(parameter: Parameter) -> Range | None:
+    """A parameter's range; {low: 1, high: 10} is real unless the parameter starts whole."""
+    span = parameter.search
+    if span is None or not span.integer or isinstance(parameter.init, int):
+        return span
+    assert span.low is not None
+    assert span.high is not None
+    return span.model_copy(update={"low": float(span.low), "high": float(span.high)})
 
 
 def layer_defaults(layer: Layer, width: int | None = None) -> dict[str, Any]:
@@ -60,7 +71,8 @@ def step_size_matters(layer: Layer, settings: dict[str, Any]) -> bool:
     """
     if not isinstance(layer, EnergySpec):
         return True
-    return settings.get("steps", layer.steps.default) > 1 or layer.read == "state"
+    reads_state = layer.read == "state" or not describe(layer)["score_path"]
+    return reads_state or settings.get("steps", layer.steps.default) > 1
 
 
 def definition(layer: Layer) -> str:

@@ -73,11 +73,20 @@ class Space:
         return self._config(variant, settings, shared)
 
     def baseline(self) -> dict[str, Any]:
-        """Return the parameters of the first trial: the baseline, on the task's own terms.
+        """Return the parameters of the first trial: the baseline, on the task's own terms."""
+        return self.defaults(self._plan.baseline)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants, the baseline first, then in the order of the registry."""
+        return tuple(dict.fromkeys((self._plan.baseline, *self._layers)))
+
+    def defaults(self, name: str) -> dict[str, Any]:
+        """Return the parameters of a trial of a variant as its entry and the task describe it.
 
         A default that lies outside its range is left to the sampler.
         """
-        name, model = self._plan.baseline, self.task.model
+        model = self.task.model
         width = model.head_dim or model.width // model.heads
         defaults = ranges.layer_defaults(self._layers[name], width)
         values = {f"{name}.{setting}": value for setting, value in defaults.items()}

@@ -37,11 +37,15 @@ from attenergy.tasks import make_task
 
 __all__ = ["StudyBusy", "StudyExists", "StudyMismatch", "run_search"]
 
+#: Seeds of finalists begin here, far above those of trials.
+FRESH_SEEDS = 1000
+
 # User attributes of trials and of the study.
 _RUN = "run"  # key of the trial's run
 _HASH = "config_hash"
 _REASON = "reason"
-_BASELINE = "baseline"
+_DEFAULT = "default_of"  # the variant whose defaults a trial was given
+_RETRIED = "retry_of"  # number of the interrupted trial that a trial repeats
 _IDENTITY = "identity"
 
 
@@ -50,10 +54,12 @@ def run_search(
 ) -> list[RunRecord]:
     """Run the trials of a plan, then the winners and the baseline over several seeds.
 
-    The objective is the task's metric on the valid split at the end of training. The first trial
-    is the baseline. A configuration that the sampler repeats is run with another seed. Diverged
-    and failed runs count as trials without a value. The winners are the configurations with the
-    best mean; their trial counts as one of their seeds if it was trained as long.
+    The objective is the task's metric on the valid split at the end of training. The first trials
+    are the baseline and then every other variant on its own terms; the sampler proposes the rest.
+    A configuration that it repeats is run with another seed. Diverged and failed runs count as
+    trials without a value. The winners are the configurations with the best mean; they and the
+    best configuration of the baseline are trained again with fresh seeds, so that no score of a
+    finalist has taken part in its choice.
 
     Args:
         plan: what to do, and the folder that receives `study.db`, `records.jsonl`, `plan.json`
@@ -104,8 +110,7 @@ def _open(setup: _Setup, resume: bool) -> optuna.Study:
         raise StudyExists(plan.study, trials)
     if study is None:
         study = create(setup.storage, plan.study)
-        params = setup.space.baseline()
-        study.enqueue_trial(params, user_attrs={ENQUEUED: params, _BASELINE: True})
+        _enqueue_defaults(study, setup)
         _mark_ready(study, setup)
     else:
         _refuse_other_plan(study, setup)
@@ -116,8 +121,20 @@ def _open(setup: _Setup, resume: bool) -> optuna.Study:
             study = migrate(study, name, setup.storage, setup.space)
             _mark_ready(study, setup)
             setup.listener.message(f"the space has changed ({'; '.join(news)}): going on as {name}")
+        _enqueue_defaults(study, setup)
     study.sampler = make_sampler(plan, len(study.get_trials(deepcopy=False)))
     return study
+
+
+def _enqueue_defaults(study: optuna.Study, setup: _Setup) -> None:
+    """Let every variant take part once on its own terms, the baseline first, while trials allow."""
+    trials = study.get_trials(deepcopy=False)
+    enqueued = {trial.user_attrs.get(_DEFAULT) for trial in trials}
+    left = setup.plan.trials - sum(_RETRIED not in trial.user_attrs for trial in trials)
+    missing = [name for name in setup.space.variants if name not in enqueued]
+    for name in missing[: max(left, 0)]:
+        params = setup.space.defaults(name)
+        study.enqueue_trial(params, user_attrs={ENQUEUED: params, _DEFAULT: name})
 
 
 def _mark_ready(study: optuna.Study, setup: _Setup) -> None:
@@ -151,7 +168,7 @@ def _refuse_other_plan(study: optuna.Study, setup: _Setup) -> None:
 def _recover(study: optuna.Study, setup: _Setup) -> None:
     """End the trials that a dead driver left running: by their record, or by another try."""
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    retried = {trial.user_attrs.get("retry_of") for trial in waiting}
+    retried = {trial.user_attrs.get(_RETRIED) for trial in waiting}
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         record = setup.store.get(trial.user_attrs.get(_RUN, ""))
         if record is not None:
@@ -160,7 +177,7 @@ def _recover(study: optuna.Study, setup: _Setup) -> None:
         params = {**trial.user_attrs.get(ENQUEUED, {}), **trial.params}
         if params and trial.number not in retried:  # else the last recovery was cut short here
             kept = {n: v for n, v in trial.user_attrs.items() if n not in {_RUN, _HASH}}
-            attributes = {**kept, ENQUEUED: params, "retry_of": trial.number}
+            attributes = {**kept, ENQUEUED: params, _RETRIED: trial.number}
             study.enqueue_trial(params, user_attrs=attributes)
             setup.listener.message(f"trial {trial.number} was interrupted; it is run again")
         study.tell(trial.number, state=TrialState.FAIL)
@@ -210,9 +227,17 @@ class _Driver:
             done += 1
 
     def run_finalists(self) -> None:
-        """Run the best configurations and the baseline over the plan's seeds."""
-        chosen = {c.config_hash(): c for c in (*self._best(), *self._baseline())}
-        seeds = range(self.plan.seed, self.plan.seed + self.plan.seeds)
+        """Run the best configurations, and the best of the baseline, over fresh seeds.
+
+        The seeds of the trials are not used again: a winner won partly by its seed.
+        """
+        if self.plan.finalists == 0:
+            return
+        best = self._ranked()
+        baseline = [c for c in best if c.variant == self.plan.baseline] or self._baseline()
+        chosen = {c.config_hash(): c for c in (*best[: self.plan.finalists], *baseline[:1])}
+        first = self.plan.seed + FRESH_SEEDS
+        seeds = range(first, first + self.plan.seeds)
         configs = [
             with_steps(config, self.plan.final_steps).model_copy(update={"seed": seed})
             for config in chosen.values()
@@ -245,7 +270,7 @@ class _Driver:
         pairs = [(trial, self.store.get(run)) for run, trial in by_run.items()]
         return [(trial, record) for trial, record in pairs if record is not None]
 
-    def _best(self) -> list[RunConfig]:
+    def _ranked(self) -> list[RunConfig]:
         groups: dict[str, list[RunRecord]] = {}
         for _, record in self._recorded():
             groups.setdefault(record.config_hash, []).append(record)
@@ -254,9 +279,9 @@ class _Driver:
             values = [_value(r, self.metric) for r in records if r.status == "complete"]
             if values and all(r.status != "diverged" for r in records):
                 scores[name] = fmean(values)
-        best = sorted(scores, key=lambda name: -scores[name])[: self.plan.finalists]
+        best = sorted(scores, key=lambda name: -scores[name])
         return [groups[name][0].config for name in best]
 
     def _baseline(self) -> list[RunConfig]:
-        pairs = self._recorded()
-        return [record.config for trial, record in pairs if trial.user_attrs.get(_BASELINE)]
+        configs = [record.config for _, record in self._recorded()]
+        return [config for config in configs if config.variant == self.plan.baseline]

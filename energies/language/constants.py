@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attenergy.energies.language.tree import Axes, Expr, call
+from attenergy.energies.language.tree import Axes, Expr, Number, call
 
 
 def reduced(function: str, args: tuple[Expr, ...], axes: tuple[Axes, ...]) -> Expr | None:
@@ -37,6 +37,8 @@ def reduced(function: str, args: tuple[Expr, ...], axes: tuple[Axes, ...]) -> Ex
 
 
 def _contracted(args: tuple[Expr, ...], axes: tuple[Axes, ...]) -> Expr | None:
+    if any(isinstance(a, Number) and a.value == 0 for a in args):
+        return Number(0.0)
     if axes[0] != axes[1] or len(axes[0]) != 1:
         return None
     name = axes[0][0].lower()

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from attenergy.energies.language.errors import TooLarge
 from attenergy.energies.language.functions import TABLE
-from attenergy.energies.language.simplify import product, simplify, split_factors, split_terms
+from attenergy.energies.language.parts import split_factors, split_terms
+from attenergy.energies.language.simplify import product, simplify
 from attenergy.energies.language.tree import (
     PATTERNS,
     XI,

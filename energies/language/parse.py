@@ -127,6 +127,10 @@ def _expected(error: Any) -> str:
     return " or ".join(sorted(_TOKEN_NAMES.get(w, w) for w in wanted)) or "nothing more"
 
 
+_MEANT = {
+    "D": "; the head width is written count_d()",
+    "N": "; the number of visible patterns is written count_n()",
+}
 _CHAINED = frozenset({"add", "sub", "mul", "div", "matmul"})
 
 
@@ -203,7 +207,8 @@ class _Reader:
         if name in self.macros or name in PUBLIC:
             raise FormulaError(f"'{name}' is a function; write {name}(...)", offset=offset)
         near = difflib.get_close_matches(name, self.symbols, 1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
+        near += [known for known in self.symbols if known.lower() == name.lower()]
+        hint = f"; did you mean '{near[0]}'?" if near else _MEANT.get(name, "")
         known = ", ".join(self.symbols)
         raise FormulaError(f"unknown name '{name}'{hint} (known: {known})", offset=offset)
 

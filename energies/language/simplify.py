@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeGuard
 
 from attenergy.energies.language.constants import reduced
 from attenergy.energies.language.functions import TABLE
-from attenergy.energies.language.tree import Call, Expr, Number, Symbol, call
+from attenergy.energies.language.parts import is_positive, split_factors, split_terms
+from attenergy.energies.language.tree import Call, Expr, Number, call
 
 _ONE = Number(1.0)
 _MOST_TERMS = 64
@@ -50,40 +52,10 @@ def _simplify(_structure: tuple[object, ...], box: _Box) -> Expr:
         shorter = reduced(expr.function, args, tuple(a.axes for a in expr.args))
         if shorter is not None:
             return simplify(shorter)
-        args = tuple(
-            new if new.axes == old.axes else old for new, old in zip(args, expr.args, strict=True)
-        )
+        kept = zip(args, expr.args, strict=True)
+        return call(expr.function, *(new if new.axes == old.axes else old for new, old in kept))
     rule = _RULES.get(expr.function)
     return rule(args) if rule is not None else call(expr.function, *args)
-
-
-def is_positive(expr: Expr) -> bool:
-    """Whether the value is certainly above zero everywhere."""
-    if isinstance(expr, Number):
-        return expr.value > 0
-    if isinstance(expr, Symbol):
-        return expr.positive
-    assert isinstance(expr, Call)
-    if expr.function in {"exp", "softplus", "softmax", "sigmoid", "count_n", "count_d"}:
-        return True
-    if expr.function == "pow":
-        return is_positive(expr.args[0])
-    return expr.function in {"mul", "add"} and all(map(is_positive, expr.args))
-
-
-def split_factors(expr: Expr) -> tuple[float, list[Expr]]:
-    """A simplified node as a number times factors that are not products."""
-    if isinstance(expr, Number):
-        return expr.value, []
-    if isinstance(expr, Call) and expr.function == "mul":
-        numbers = [a.value for a in expr.args if isinstance(a, Number)]
-        return (numbers[0] if numbers else 1.0), [a for a in expr.args if not isinstance(a, Number)]
-    return 1.0, [expr]
-
-
-def split_terms(expr: Expr) -> list[Expr]:
-    """A simplified node as terms that are not sums."""
-    return list(expr.args) if isinstance(expr, Call) and expr.function == "add" else [expr]
 
 
 def product(factors: list[Expr]) -> Expr:
@@ -189,7 +161,13 @@ def _power(args: tuple[Expr, ...]) -> Expr:
         return _power((base.args[0], _product((base.args[1], exponent))))
     if isinstance(base, Call) and base.function == "mul":
         return _power_of_product(base, exponent)
+    if isinstance(base, Call) and base.function == "norm" and _is_even(exponent):
+        return _power((_sumsq(base.args), Number(exponent.value / 2)))
     return call("pow", base, exponent)
+
+
+def _is_even(exponent: Expr) -> TypeGuard[Number]:
+    return isinstance(exponent, Number) and exponent.value > 0 and exponent.value % 2 == 0
 
 
 def _powers_join(base: Call, outer: Expr) -> bool:

@@ -57,18 +57,21 @@ def test_a_search_from_end_to_end(registry: Registry, make_plan: PlanMaker, watc
     records = run_search(plan, registry, watcher)
     check_everything_is_there(plan, 6)
     assert [r.purpose for r in records[:6]] == ["trial"] * 6
-    assert all(r.purpose == "final" and r.config.seed == 1 for r in records[6:])
+    assert all(r.purpose == "final" and r.config.seed in (1000, 1001) for r in records[6:])
+    assert [r.config.variant for r in records[:3]] == ["softmax", "linear", "hyla"]
 
     first = records[0].config
     assert (first.variant, first.model.heads, first.training.learning_rate) == ("softmax", 2, 3e-3)
 
     means = sorted(r.metrics["valid"]["accuracy"] for r in records[:6])
     finalists = {r.config_hash for r in records[6:]}
-    assert records[0].config_hash in finalists, "the baseline is repeated too"
-    winners = [r for r in records[:6] if r.config_hash in finalists - {records[0].config_hash}]
-    assert all(r.metrics["valid"]["accuracy"] >= means[-2] for r in winners)
+    chosen = [r for r in records[:6] if r.config_hash in finalists]
+    baselines = [r for r in records[:6] if r.config.variant == "softmax"]
+    best = max(r.metrics["valid"]["accuracy"] for r in baselines)
+    assert best in {r.metrics["valid"]["accuracy"] for r in chosen if r in baselines}
+    assert all(r.metrics["valid"]["accuracy"] >= means[-2] for r in chosen if r not in baselines)
 
-    assert watcher.phases == [("trials", 0, 6), ("finalists", len(finalists), 2 * len(finalists))]
+    assert watcher.phases == [("trials", 0, 6), ("finalists", 0, 2 * len(finalists))]
     assert watcher.records == records
     assert [c.run_key() for c in watcher.configs] == [r.key for r in records]
     for record in records:
@@ -82,7 +85,9 @@ def test_finalists_may_train_longer(registry: Registry, make_plan: PlanMaker, wa
     records = run_search(plan, registry, watcher)
     assert [r.config.training.steps for r in records[:2]] == [4, 4]
     assert {r.config.training.steps for r in records[2:]} == {8}
-    assert Counter(r.config.seed for r in records[2:])[0] == len(records[2:]) / 2
+    seeds = Counter(r.config.seed for r in records[2:])
+    assert set(seeds) == {1000, 1001}
+    assert seeds[1000] == seeds[1001] == len({r.config_hash for r in records[2:]})
 
 
 def test_a_repeated_configuration_becomes_another_seed(
@@ -93,7 +98,7 @@ def test_a_repeated_configuration_becomes_another_seed(
     records = run_search(plan, registry, watcher)
     check_everything_is_there(plan, 7)
     seeds: dict[str, list[int]] = {}
-    for record in records:
+    for record in records[:7]:
         seeds.setdefault(record.config.variant, []).append(record.config.seed)
     assert set(seeds) <= {"linear", "softmax"}
     for used in seeds.values():
@@ -114,15 +119,16 @@ def test_a_search_is_repeatable(
 def test_going_on_does_not_repeat_the_first_draws(
     registry: Registry, make_plan: PlanMaker, watcher: Any, sampler: str
 ) -> None:
-    plan = make_plan(trials=3, sampler=sampler, train_steps=2)
+    plan = make_plan(trials=6, sampler=sampler, train_steps=2)  # three defaults, three draws
     before = run_search(plan, registry, watcher)
-    more = plan.model_copy(update={"trials": 6})
+    more = plan.model_copy(update={"trials": 9})
     records = run_search(more, registry, watcher, resume=True)
-    check_everything_is_there(more, 6)
-    assert records[:3] == before
+    check_everything_is_there(more, 9)
+    assert records[:6] == before
     rates = [r.config.training.learning_rate for r in records]
-    assert len(set(rates)) == 6
-    assert watcher.phases[-2] == ("trials", 3, 6)
+    assert set(rates[:3]) == {3e-3}
+    assert len(set(rates[3:])) == 6
+    assert watcher.phases[-1] == ("trials", 6, 9)
     assert run_search(more, registry, watcher, resume=True) == records, "nothing left to do"
 
 
@@ -329,9 +335,10 @@ def test_a_driver_killed_anywhere_goes_on(
     records: list[RunRecord] = run_search(plan, registry, watcher, resume=True)
     check_everything_is_there(plan, 3)
     assert path.read_bytes().startswith(before)
-    baseline = records[0].config
-    assert (baseline.variant, baseline.training.learning_rate) == ("softmax", 3e-3)
-    assert {r.config.seed for r in records if r.config_hash == records[0].config_hash} >= {0, 1}
+    baseline = next(r for r in records if r.config.variant == "softmax")
+    assert baseline.config.training.learning_rate == 3e-3
+    again = {r.config.seed for r in records if r.config_hash == baseline.config_hash}
+    assert again == {0, 1000, 1001}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,184 @@
+"""What every energy promises: shapes, broadcasting, empty rows, independence, errors."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from attenergy.energies import GraphHopfield, GraphMemory, describe, make_energy, open_rows
+from attenergy.registry import load_registry
+from attenergy.testing.cases import float64
+
+REGISTRY = load_registry(plugins=False)
+NAMES = list(REGISTRY.energies)
+every = pytest.mark.parametrize("name", NAMES)
+
+
+def make(name, dim=4, num_heads=None, **settings):
+    with float64():
+        return make_energy(name, dim=dim, num_heads=num_heads, registry=REGISTRY, **settings)
+
+
+def draw(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+@every
+@pytest.mark.parametrize("heads", [None, 3])
+@pytest.mark.parametrize("batch", [(), (2,), (2, 5)])
+def test_shapes(name, heads, batch):
+    axes = batch if heads is None else (*batch, heads)
+    energy = make(name, num_heads=heads)
+    out = energy(draw(*axes, 4, 4), draw(*axes, 6, 4), field=draw(*axes, 4, 6))
+    assert out.shape == (axes if energy.states_interact else (*axes, 4))
+
+
+@every
+def test_heads_are_independent_and_a_single_one_is_shared(name):
+    energy, xi, X = make(name, num_heads=3), draw(2, 3, 4, 4), draw(2, 3, 6, 4)
+    with torch.no_grad():
+        for parameter in energy.parameters():
+            parameter.add_(draw(3, 1, 1))
+    out = energy(xi, X)
+    changed = xi.clone()
+    changed[:, 1] += 1
+    assert torch.equal(energy(changed, X)[:, [0, 2]], out[:, [0, 2]])
+    assert not torch.equal(energy(changed, X)[:, 1], out[:, 1])
+    torch.testing.assert_close(energy(xi[:, :1], X), energy(xi[:, :1].expand_as(xi), X))
+    torch.testing.assert_close(energy(xi, X[:, :1]), energy(xi, X[:, :1].expand_as(X)))
+
+
+@every
+@pytest.mark.parametrize(
+    "shape",
+    [(), (1,), (6,), (4, 1), (1, 6), (4, 6), (3, 1, 1), (3, 4, 6), (2, 1, 1, 6), (2, 1, 4, 1)],
+)
+def test_masks_of_every_broadcast_shape(name, shape):
+    energy, xi, X = make(name, num_heads=3), draw(2, 3, 4, 4), draw(2, 3, 6, 4)
+    mask = torch.rand(shape) < 0.6
+    torch.testing.assert_close(
+        energy(xi, X, mask=mask), energy(xi, X, mask=mask.expand(2, 3, 4, 6))
+    )
+
+
+@every
+def test_a_mask_that_hides_nothing_changes_nothing(name):
+    energy, xi, X = make(name), draw(2, 4, 4), draw(2, 6, 4)
+    full = torch.ones(2, 4, 6, dtype=torch.bool)
+    torch.testing.assert_close(energy(xi, X, mask=full), energy(xi, X))
+
+
+@every
+def test_empty_rows_have_no_energy_and_no_gradient(name):
+    energy, xi, X = make(name), draw(2, 4, 4).requires_grad_(), draw(2, 6, 4).requires_grad_()
+    mask = torch.ones(2, 4, 6, dtype=torch.bool)
+    mask[0, 1] = False
+    mask[1] = False
+    out = energy(xi, X, mask=mask)
+    assert (out[1] == 0).all()
+    assert energy.states_interact or out[0, 1] == 0
+    grad_xi, grad_X = torch.autograd.grad(out.sum(), (xi, X))
+    assert grad_xi.isfinite().all()
+    assert grad_X.isfinite().all()
+    assert (grad_xi[0, 1] == 0).all()
+    assert (grad_xi[1] == 0).all()
+    assert (grad_X[1] == 0).all()
+    assert (grad_xi[0, 0] != 0).all()
+
+
+def test_a_state_that_sees_nothing_takes_no_part_in_a_joint_energy():
+    """With state 2 blind, the ring of four is a path of the other three."""
+    energy, xi, X = make("graph_hopfield", graph="ring"), draw(4, 4), draw(6, 4)
+    mask = torch.ones(4, 6, dtype=torch.bool)
+    mask[2] = False
+    beta, coupling = (energy.values()[n].item() for n in ("beta", "coupling"))
+    kept = xi[[3, 0, 1]]
+    edges = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]]).double()
+    half = edges.sum(-1).rsqrt()
+    laplacian = torch.eye(3).double() - half[:, None] * edges * half
+    own = 0.5 * (kept**2).sum() - torch.logsumexp(beta * kept @ X.mT, -1).sum() / beta
+    wanted = own + coupling * torch.trace(kept.mT @ laplacian @ kept)
+    torch.testing.assert_close(energy(xi, X, mask=mask), wanted.detach(), check_dtype=True)
+
+
+def test_open_rows():
+    mask = torch.tensor([[True, False], [False, False]])
+    opened, occupied = open_rows(mask)
+    assert opened.tolist() == [[True, False], [True, True]]
+    assert occupied.tolist() == [[True], [False]]
+
+
+ERRORS = {
+    "width of xi": (
+        {"xi": draw(2, 3, 4, 5)},
+        r"xi must be \(\.\.\., H, length, D\) with D = 4, got",
+    ),
+    "axes of xi": ({"xi": draw(4, 4)}, r"xi must be \(\.\.\., H, length, D\)"),
+    "width of X": ({"X": draw(2, 3, 6, 5)}, r"X must be \(\.\.\., H, length, D\) with D = 4, got"),
+    "heads of xi": ({"xi": draw(2, 2, 4, 4)}, r"xi has 2 heads \(axis -3\), the energy 3"),
+    "heads of X": ({"X": draw(2, 4, 6, 4)}, r"X has 4 heads \(axis -3\), the energy 3"),
+    "patterns of the mask": (
+        {"mask": torch.ones(4, 5).bool()},
+        r"mask must be broadcastable to \(\.\.\., L, S\) = \(\.\.\., 4, 6\), got \(4, 5\)",
+    ),
+    "states of the mask": ({"mask": torch.ones(3, 6).bool()}, "mask must be broadcastable to"),
+    "states of the field": ({"field": draw(3, 6)}, "field must be broadcastable to"),
+    "type of the mask": (
+        {"mask": torch.ones(4, 6)},
+        "mask must be boolean.*numbers .* go to `field`",
+    ),
+    "type of the field": ({"field": torch.ones(4, 6).bool()}, "field must be floating point"),
+}
+
+
+@every
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors(name, case):
+    changes, message = ERRORS[case]
+    given = {"xi": draw(2, 3, 4, 4), "X": draw(2, 3, 6, 4), "mask": None, "field": None, **changes}
+    with pytest.raises(ValueError, match=message):
+        make(name, num_heads=3)(given.pop("xi"), given.pop("X"), **given)
+
+
+def test_no_head_axis_is_asked_for_without_heads():
+    with pytest.raises(
+        ValueError, match=r"xi must be \(\.\.\., length, D\) with D = 4, got \(4,\)"
+    ):
+        make("lse")(draw(4), draw(6, 4))
+
+
+def test_the_sphere_has_radius_root_d():
+    energy = make("polynomial", 9)
+    projected = energy.project(draw(5, 9))
+    torch.testing.assert_close(projected.norm(dim=-1), torch.full((5,), 3.0).double())
+    zero = torch.zeros(1, 9, dtype=torch.float64, requires_grad=True)
+    energy.project(zero).sum().backward()
+    assert zero.grad.isfinite().all()
+    assert make("lse").project(zero) is zero
+
+
+def test_what_is_said_of_entries():
+    said = {name: describe(spec) for name, spec in REGISTRY.energies.items()}
+    assert [n for n in said if said[n]["attention"]] == ["lse"]
+    assert all(said[n]["score_path"] for n in said)
+    assert said["lse"]["update"].startswith("-xi + X' @ [softmax(beta*s + h)]")
+    assert said["polynomial"]["update"].startswith("X' @ [")
+    assert said["graph_hopfield"]["formula"] == "class GraphHopfield"
+
+
+def test_states_and_patterns_interact_where_they_say_so():
+    flags = {n: (make(n).states_interact, make(n).patterns_interact) for n in NAMES}
+    assert [n for n in flags if flags[n][0]] == ["graph_hopfield"]
+    assert [n for n in flags if flags[n][1]] == ["graph_memory"]
+    assert isinstance(make("graph_hopfield"), GraphHopfield)
+    assert isinstance(make("graph_memory"), GraphMemory)
+
+
+def test_an_energy_without_a_formula_says_what_is_missing():
+    from attenergy.energies import Energy
+
+    energy = Energy(REGISTRY.energies["lse"], 4)
+    with pytest.raises(NotImplementedError, match="Energy defines no energy"):
+        energy(draw(3, 4), draw(5, 4))
+    with pytest.raises(NotImplementedError, match="Energy defines no weights"):
+        energy.weights(draw(3, 4), draw(5, 4), None, None)

@@ -1,0 +1,186 @@
+"""Parameters: initial values, constraints, shapes and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attenergy.energies import FormulaError, make_energy
+from attenergy.energies.parameters import constant, initial_value
+from attenergy.registry import Parameter
+
+
+def parameter(**changes) -> Parameter:
+    return Parameter.model_validate({"init": 1.0, **changes})
+
+
+@pytest.mark.parametrize(
+    ("learnable", "shape", "heads", "stored"),
+    [
+        ("per_head", [], 3, (3, 1, 1)),
+        ("per_head", ["D"], 3, (3, 1, 4)),
+        ("per_head", ["D", "D"], 3, (3, 4, 4)),
+        ("per_head", [], None, ()),
+        ("per_head", ["D"], None, (4,)),
+        ("per_head", ["D", "D"], None, (4, 4)),
+        ("shared", [], 3, ()),
+        ("shared", ["D"], 3, (4,)),
+        ("shared", ["D", "D"], 3, (4, 4)),
+        ("no", ["D"], 3, (4,)),
+    ],
+)
+def test_shapes(learnable, shape, heads, stored, energy_of):
+    declared = {"init": 0.7, "learnable": learnable, "shape": shape}
+    reads = {0: "p*xi @ xi", 1: "p @ xi", 2: "xi @ (p @ xi)"}[len(shape)]
+    energy = energy_of(reads, 4, heads, p=declared)
+    value = energy.values()["p"]
+    assert value.shape == stored
+    assert [p.requires_grad for p in energy.parameters()] == [learnable != "no"]
+    diagonal = value.diagonal(dim1=-2, dim2=-1) if len(shape) == 2 else value
+    torch.testing.assert_close(diagonal, torch.full_like(diagonal, 0.7))
+    assert len(shape) < 2 or value.count_nonzero() == diagonal.numel()
+
+
+def test_a_scalar_that_is_not_learned_is_a_number(energy_of):
+    energy = energy_of("p*xi @ xi", 4, 3, p={"init": 0.7, "learnable": "no"})
+    assert energy.values() == {"p": 0.7}
+    assert not list(energy.parameters())
+    assert "p=0.7" in repr(energy)
+
+
+@given(st.floats(1e-6, 1e6))
+def test_positive_parameters_start_where_told_and_stay_positive(value):
+    energy = make_energy("lse", dim=4, num_heads=2, beta=value)
+    with torch.no_grad():
+        start = energy.values()["beta"]
+        torch.testing.assert_close(start, torch.full((2, 1, 1), value), rtol=1e-5, atol=0.0)
+        energy.parameters_.raw["beta"].sub_(30.0)
+        assert (energy.values()["beta"] > 0).all()
+
+
+@given(st.floats(1e-4, 1 - 1e-4))
+def test_unit_parameters_start_where_told_and_stay_between_0_and_1(value):
+    energy = make_energy("graph_memory", dim=4, mixing=value)
+    with torch.no_grad():
+        assert float(energy.values()["mixing"]) == pytest.approx(value, rel=1e-4)
+        energy.parameters_.raw["mixing"].add_(5.0)
+        assert value < energy.values()["mixing"] < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1/sqrt(D)", 0.25), ("D", 16.0), ("2*D^0.5 - 1", 7.0), (3, 3.0), ("-1e-3", -1e-3)],
+)
+def test_constants_in_the_head_width(text, value):
+    assert constant(text, 16) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1/sqrt(d)", "unknown name 'd'; did you mean 'D'"),
+        ("count_d()", "this is not a constant"),
+        ("sum_n(D)", "sum_n reduces"),
+        ("1/(D - 16)", "division by zero"),
+        ("", "empty"),
+    ],
+)
+def test_texts_that_are_no_constants(text, message):
+    with pytest.raises(FormulaError, match=message):
+        constant(text, 16)
+
+
+@pytest.mark.parametrize(
+    ("declared", "setting", "message"),
+    [
+        ({"constraint": "positive"}, 0, "'p' must be above 0, got 0"),
+        ({"constraint": "positive"}, -1.5, "'p' must be above 0, got -1.5"),
+        ({"constraint": "unit", "init": 0.5}, 1, "'p' must lie between 0 and 1, got 1"),
+        ({"constraint": "unit", "init": 0.5}, 0.0, "'p' must lie between 0 and 1, got 0"),
+        ({}, float("nan"), "'p' must be a finite number, got nan"),
+        ({}, float("inf"), "'p' must be a finite number, got inf"),
+        ({}, True, "'p' must be a number or an expression in D, got True"),
+        ({}, [1.0], "'p' must be a number or an expression in D, got"),
+        ({}, "sqrt(E)", "'p': .*unknown name 'E'"),
+    ],
+)
+def test_settings_that_are_refused(declared, setting, message):
+    with pytest.raises(ValueError, match=message):
+        initial_value("p", parameter(**declared), 4, setting)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("lse", {"beat": 1.0}, r"no setting 'beat' \(did you mean 'beta'\?\); known: beta"),
+        ("rbm", {"prior": "spinn"}, r"'prior' cannot be 'spinn' \(did you mean 'spin'\?\)"),
+        ("graph_hopfield", {"graph": "rign"}, r"no graph 'rign' \(did you mean 'ring'\?\)"),
+        (
+            "graph_hopfield",
+            {"graph_seed": -1},
+            "'graph_seed' must be a whole number from 0, got -1",
+        ),
+        (
+            "graph_memory",
+            {"graph_seed": 0.5},
+            "'graph_seed' must be a whole number from 0, got 0.5",
+        ),
+        ("graph_memory", {"graph_seed": True}, "must be a whole number from 0, got True"),
+        ("lsee", {}, "did you mean 'lse'"),
+        ("hyla", {}, "'hyla' is a mixer and has no energy; energies: lse, "),
+    ],
+)
+def test_wrong_settings_of_built_in_energies(name, settings, message):
+    with pytest.raises(ValueError, match=message):
+        make_energy(name, dim=4, **settings)
+
+
+@pytest.mark.parametrize("sizes", [{"dim": 0}, {"dim": 4, "num_heads": 0}])
+def test_sizes_that_are_refused(sizes):
+    with pytest.raises(ValueError, match="dim and num_heads must be at least 1"):
+        make_energy("lse", **sizes)
+
+
+def test_every_parameter_gets_a_gradient():
+    for name in ("lse", "rbm", "polynomial", "graph_hopfield", "graph_memory"):
+        energy = make_energy(name, dim=4, num_heads=2)
+        out = energy(torch.randn(2, 2, 3, 4), torch.randn(2, 2, 5, 4))
+        out.sum().backward()
+        for raw in energy.parameters():
+            assert raw.grad.abs().min() > 0, name
+
+
+def test_quadratic_parts_follow_their_parameters():
+    energy = make_energy("graph_hopfield", dim=4, num_heads=2, coupling=0.5)
+    torch.testing.assert_close(energy.quadratic(), torch.full((2, 1, 1), 3.0))
+    assert make_energy("lse", dim=4).quadratic() == 1.0
+    assert make_energy("polynomial", dim=4).quadratic() is None
+
+
+@pytest.mark.parametrize(
+    ("quadratic", "message"),
+    [
+        ("betta", "did you mean 'beta'"),
+        (0, "must be above 0"),
+        ("1 - 2", "must be above 0, got -1"),
+    ],
+)
+def test_quadratic_parts_that_are_refused(quadratic, message, entry):
+    spec = entry("beta*|xi|^2", beta={"init": 1.0}).model_copy(update={"quadratic": quadratic})
+    with pytest.raises(ValueError, match=message):
+        make_energy(spec, dim=4)
+
+
+def test_copies_have_parameters_of_their_own():
+    energy = make_energy("lse", dim=4, num_heads=2)
+    twin = copy.deepcopy(energy)
+    with torch.no_grad():
+        twin.parameters_.raw["beta"].add_(math.log(2))
+    torch.testing.assert_close(twin.values()["beta"], 2 * energy.values()["beta"])
+    energy.load_state_dict(twin.state_dict())
+    assert torch.equal(twin.values()["beta"], energy.values()["beta"])
