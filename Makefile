@@ -11,7 +11,8 @@ FILES := $(sort $(shell find $(ROOMS) -name '*.py' -o -name '*.lark'))
 # One thread a process: the suite and the search run several processes.
 export OMP_NUM_THREADS ?= 1
 
-SEARCH ?= --task raven-small --study make-search --trials 14 --finalists 2 --seeds 3 --workers 2 --resume
+SEARCH ?= --task raven-small --study make-search --trials 12 --steps 600 --finalists 2 --seeds 3 \
+	--final-steps 800 --workers 2 --resume
 
 .PHONY: help install test test-slow lint typecheck search bench schema wheel clean FORCE
 

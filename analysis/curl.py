@@ -23,7 +23,7 @@ def curl(update: Callable[[Tensor], Tensor], xi: Tensor) -> float:
         The quotient, or 0 if the Jacobian is 0.
 
     Raises:
-        ValueError: the field has another shape than the states.
+        ValueError: the field has another shape than the states, or a Jacobian that is not finite.
     """
     field = update(xi)
     if field.shape != xi.shape:
@@ -31,6 +31,8 @@ def curl(update: Callable[[Tensor], Tensor], xi: Tensor) -> float:
             f"update must keep the shape {tuple(xi.shape)} of its states, got {tuple(field.shape)}"
         )
     rows = torch.func.jacrev(update)(xi).detach().reshape(xi.numel(), xi.numel())
+    if not torch.isfinite(rows).all():
+        raise ValueError("the Jacobian of the update is not finite at these states")
     size = torch.linalg.matrix_norm(rows)
     if size == 0:
         return 0.0

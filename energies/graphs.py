@@ -96,14 +96,14 @@ def adjacency(rule: str, nodes: int, seed: int = 0) -> Tensor:
 
     Rules: `lattice` (square, row by row), `ring`, `watts_strogatz` (4 neighbours, rewired with
     probability 0.2), `barabasi_albert` (2 edges a node), `complete`. Sizes too small for a rule
-    give the complete graph.
+    give the complete graph. The matrix is shared by all who ask for it: copy it before changing it.
 
     Raises:
         ValueError: unknown rule, or no nodes.
     """
     if nodes < 1:
         raise ValueError(f"a graph has at least 1 node, got {nodes}")
-    return _adjacency(check_topology(rule), nodes, seed).clone()
+    return _adjacency(check_topology(rule), nodes, seed)
 
 
 @lru_cache(maxsize=128)

@@ -57,10 +57,20 @@ class Board:
         self.remember(record)
 
     def remember(self, record: RunRecord) -> None:
-        """Let a run, also one of an earlier session, compete for the best so far."""
+        """Let a run, also one of an earlier session, compete for the best so far.
+
+        Only runs trained for equally long are compared: the first that is trained longer, a
+        finalist, begins the contest anew.
+        """
         value = self.value(record)
         if value is None:
             return
+        longest = self.best.config.training.steps if self.best is not None else 0
+        steps = record.config.training.steps
+        if steps < longest:
+            return
+        if steps > longest:
+            self.best = self.best_baseline = None
         if value > (self.value(self.best) or float("-inf")):
             self.best = record
         is_baseline = record.config.variant == self.baseline

@@ -57,6 +57,15 @@ def test_the_best_stands_beside_the_baseline(board, make_record) -> None:
     assert board.standing() == "best so far: softmax 0.600 (the baseline)"
 
 
+def test_longer_training_begins_the_contest_anew(board, make_record) -> None:
+    board.finished(make_record("softmax", (0.6,), steps=100))
+    board.finished(make_record("lse", (0.5,), steps=200))
+    assert board.standing() == "best so far: lse 0.500 (baseline softmax: not yet)"
+    board.finished(make_record("rbm", (0.9,), steps=100))
+    board.finished(make_record("softmax", (0.4,), steps=200))
+    assert board.standing() == "best so far: lse 0.500 (baseline softmax 0.400, +0.100)"
+
+
 def test_lost_runs_are_counted_and_never_the_best(board, make_record) -> None:
     lost = make_record("lse", (0.9,), status="diverged", reason="training loss nan")
     board.finished(lost)

@@ -1,0 +1,59 @@
+"""Every law holds for every entry."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from attenergy.analysis import curl
+from attenergy.attention import make_layer
+from attenergy.registry import UnknownName, load_registry
+from attenergy.testing import KNOWN_ANSWERS, LAWS, LawResult, check_energy, check_law
+
+REGISTRY = load_registry(plugins=False)
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:There is a performance drop"),  # fused softmax under vmap
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # inside torch's compiler
+]
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("name", REGISTRY.energies)
+def test_every_entry_keeps_every_law(name, law):
+    result = check_law(law, REGISTRY.energies[name])
+    assert result.passed, str(result)
+    assert result.figure is not None
+    assert str(result).startswith("pass  ")
+
+
+def test_every_entry_names_a_known_answer_and_every_answer_is_named():
+    named = [answer for spec in REGISTRY.energies.values() for answer in spec.known_answers]
+    assert all(spec.known_answers for spec in REGISTRY.energies.values())
+    assert set(named) == set(KNOWN_ANSWERS)
+
+
+# Law 7 for mixers: they have no energy, and those that claim nothing have curl.
+
+
+@pytest.mark.parametrize("name", REGISTRY.mixers)
+def test_mixers_have_no_energy(name):
+    assert REGISTRY.mixers[name].energy is None
+
+
+@pytest.mark.parametrize("name", REGISTRY.mixers)
+def test_mixers_have_curl(name):
+    """Their keys are not their values, so their updates are no gradients."""
+    torch.manual_seed(3)
+    layer = make_layer(name, embed_dim=6, num_heads=2, registry=REGISTRY).double()
+    context, states = torch.randn(1, 5, 6).double(), torch.randn(1, 3, 6).double()
+    assert curl(lambda x: layer(x, context, need_weights=True)[0], states) > 0.1
+    assert curl(lambda x: layer(x, need_weights=True)[0], states) > 0.1
+
+
+def test_check_energy_runs_all_laws_in_order():
+    results = check_energy("lse", REGISTRY)
+    assert [r.law for r in results] == list(LAWS)
+    assert all(isinstance(r, LawResult) and r.passed for r in results)
+    with pytest.raises(UnknownName, match="did you mean 'lse'"):
+        check_energy("lsee", REGISTRY)

@@ -1,0 +1,301 @@
+"""Every law refuses what breaks it: energies that are wrong in one way alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from attenergy.energies import CLASSES, Energy, FormulaError, open_rows
+from attenergy.registry import EnergySpec
+from attenergy.testing import LAWS, check_law
+
+TRUTH, MASKS, KNOWN, DESCENT, CROSS_TALK, TRAINS, GRADIENT = LAWS
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:There is a performance drop"),  # fused softmax under vmap
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # inside torch's compiler
+]
+
+
+class Plain(Energy):
+    """Log-sum-exp with beta = 1, right in every way."""
+
+    has_weights = True
+
+    def scores(self, xi, X, mask, field):
+        scores = xi @ X.mT if field is None else xi @ X.mT + field
+        return scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+
+    def energy(self, xi, X, mask, field):
+        return 0.5 * (xi * xi).sum(-1) - torch.logsumexp(self.scores(xi, X, mask, field), -1)
+
+    def weights(self, xi, X, mask, field):
+        return torch.softmax(self.scores(xi, X, mask, field), -1)
+
+
+class WeightsTooLarge(Plain):
+    def weights(self, xi, X, mask, field):
+        return 1.001 * super().weights(xi, X, mask, field)
+
+
+class WeightsWithoutFirstDerivative(Plain):
+    def weights(self, xi, X, mask, field):
+        return super().weights(xi, X, mask, field).detach()
+
+
+class _NoSecondDerivative(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weights):
+        return weights.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad.detach()
+
+
+class WeightsWithoutSecondDerivative(Plain):
+    def weights(self, xi, X, mask, field):
+        return _NoSecondDerivative.apply(super().weights(xi, X, mask, field))
+
+
+class RadialWrong(Plain):
+    def radial(self, xi, X, mask, field):
+        return 1.0 + 1e-6
+
+
+class MaskIgnored(Plain):
+    has_weights = False
+
+    def scores(self, xi, X, mask, field):
+        return super().scores(xi, X, None, field)
+
+
+class MaskMultiplied(Plain):
+    """Hidden patterns count as exp(0)."""
+
+    def scores(self, xi, X, mask, field):
+        scores = super().scores(xi, X, None, field)
+        return scores if mask is None else scores * mask
+
+
+class HiddenPatternsLeak(Plain):
+    """The scale is taken from all patterns, hidden or not."""
+
+    has_weights = False
+
+    def energy(self, xi, X, mask, field):
+        return super().energy(xi, X / (1 + X.abs().amax((-2, -1), keepdim=True)), mask, field)
+
+
+class EnergyOnEmptyRows(Plain):
+    has_weights = False
+
+    def forward(self, xi, X, *, mask=None, field=None):
+        mask, field = self.check(xi, X, mask, field)
+        return self.energy(xi, X, None if mask is None else open_rows(mask)[0], field)
+
+
+class NotFiniteOnEmptyRows(Plain):
+    has_weights = False
+
+    def forward(self, xi, X, *, mask=None, field=None):
+        mask, field = self.check(xi, X, mask, field)
+        return self.energy(xi, X, mask, field)
+
+
+class BatchMean(Plain):
+    has_weights = False
+
+    def energy(self, xi, X, mask, field):
+        return super().energy(xi, X, mask, field) / xi.shape[0]
+
+
+class BatchNormalised(Plain):
+    has_weights = False
+
+    def energy(self, xi, X, mask, field):
+        return super().energy(xi - xi.mean(0, keepdim=True), X, mask, field)
+
+
+class OrderMatters(Plain):
+    def scores(self, xi, X, mask, field):
+        position = torch.arange(X.shape[-2], dtype=X.dtype)
+        scores = super().scores(xi, X, mask, field)
+        return scores + 0.01 * position
+
+
+class StatesCoupledInSecret(Plain):
+    has_weights = False
+
+    def energy(self, xi, X, mask, field):
+        return super().energy(xi, X, mask, field) + 0.1 * (xi * xi.mean(-2, keepdim=True)).sum(-1)
+
+
+class StateMean(Plain):
+    has_weights = False
+
+    def energy(self, xi, X, mask, field):
+        return super().energy(xi, X, mask, field) / xi.shape[-2]
+
+
+class ReadsData(Plain):
+    """`.item()` cannot be compiled or vectorised."""
+
+    has_weights = False
+
+    def energy(self, xi, X, mask, field):
+        return super().energy(xi, X, mask, field) * (1.0 if xi.sum().item() > -1e9 else 2.0)
+
+
+class AutogradInside(Plain):
+    """`torch.autograd.grad`: no transform of torch sees through it."""
+
+    def weights(self, xi, X, mask, field):
+        with torch.enable_grad():
+            scores = super().scores(xi, X, mask, field).detach().requires_grad_()
+            return torch.autograd.grad(torch.logsumexp(scores, -1).sum(), scores)[0]
+
+
+class OverflowsInLowPrecision(Plain):
+    has_weights = False
+
+    def energy(self, xi, X, mask, field):
+        steep = torch.log(1 + torch.exp(100 * xi)).sum(-1) / 100
+        return super().energy(xi, X, mask, field) + steep
+
+
+class RandomAtEachCall(Plain):
+    has_weights = False
+
+    def energy(self, xi, X, mask, field):
+        return super().energy(xi, X, mask, field) * (1 + 0.1 * torch.rand(()))
+
+
+class LostByCopying(Plain):
+    """A parameter that is in no state dict."""
+
+    has_weights = False
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.scale = [1.0]
+
+    def __deepcopy__(self, memo):
+        twin = type(self)(self.spec, self.dim, self.num_heads, self.settings)
+        twin.scale = [2.0]
+        return twin
+
+    def energy(self, xi, X, mask, field):
+        return super().energy(xi, X, mask, field) * self.scale[0]
+
+
+class HandWritten(Plain):
+    """The update of attention whose values are not its keys: no energy has it."""
+
+    def weights(self, xi, X, mask, field):
+        return super().weights(xi, X, mask, field) * (1 + X[..., 0]).unsqueeze(-2)
+
+
+BROKEN_CLASSES = {
+    WeightsTooLarge: (TRUTH, ""),
+    WeightsWithoutFirstDerivative: (TRUTH, ""),
+    WeightsWithoutSecondDerivative: (TRUTH, ""),
+    RadialWrong: (TRUTH, ""),
+    MaskIgnored: (MASKS, ""),
+    MaskMultiplied: (MASKS, ""),
+    HiddenPatternsLeak: (MASKS, ""),
+    EnergyOnEmptyRows: (MASKS, "energy other than 0"),
+    NotFiniteOnEmptyRows: (MASKS, "energy other than 0"),
+    BatchMean: (CROSS_TALK, ""),
+    BatchNormalised: (CROSS_TALK, ""),
+    OrderMatters: (CROSS_TALK, ""),
+    StatesCoupledInSecret: (CROSS_TALK, ""),
+    StateMean: (CROSS_TALK, ""),
+    ReadsData: (TRAINS, ""),
+    AutogradInside: (TRAINS, ""),
+    OverflowsInLowPrecision: (TRAINS, "bfloat16"),
+    RandomAtEachCall: (TRAINS, ""),
+    LostByCopying: (TRAINS, "deepcopy"),
+    HandWritten: (GRADIENT, ""),
+}
+
+
+def entry(formula=None, cls=None, **changes):
+    data = {"title": "test", "quadratic": 1.0, **changes}
+    data |= {"formula": formula} if cls is None else {"class": cls}
+    return EnergySpec.model_validate(data)
+
+
+@pytest.mark.parametrize("law", [TRUTH, MASKS, DESCENT, CROSS_TALK, TRAINS, GRADIENT])
+def test_the_class_that_all_broken_ones_derive_from_is_right(law, monkeypatch):
+    monkeypatch.setitem(CLASSES, "Plain", Plain)
+    result = check_law(law, entry(cls="Plain"))
+    assert result.passed, str(result)
+
+
+@pytest.mark.parametrize("broken", BROKEN_CLASSES)
+def test_a_broken_class_is_refused(broken, monkeypatch):
+    monkeypatch.setitem(CLASSES, "Broken", broken)
+    law, note = BROKEN_CLASSES[broken]
+    result = check_law(law, entry(cls="Broken"))
+    assert result.passed is False, str(result)
+    assert note in result.note
+
+
+LSE = "0.5*|xi|^2 - lse(X @ xi + h)"
+BROKEN_FORMULAS = {
+    "attention that is not quite softmax": (
+        KNOWN,
+        {
+            "formula": "0.501*|xi|^2 - lse(beta * X @ xi + h)/beta",
+            "parameters": {"beta": {"init": 1.0, "constraint": "positive"}},
+            "known_answers": ["softmax_attention"],
+        },
+    ),
+    "an answer that is not finite": (
+        KNOWN,
+        {
+            "formula": "0.5*|xi|^2 - lse(beta * X @ xi + h)/beta + 1e-30*log(beta - 100)*(xi @ xi)",
+            "parameters": {"beta": {"init": 1.0, "constraint": "positive"}},
+            "known_answers": ["softmax_attention"],
+            "quadratic": None,
+        },
+    ),
+    "an unknown answer": (KNOWN, {"formula": LSE, "known_answers": ["softmax_atention"]}),
+    "an answer about another energy": (
+        KNOWN,
+        {"formula": LSE, "known_answers": ["mixed_patterns"]},
+    ),
+    "a quadratic part that is too small": (DESCENT, {"formula": LSE, "quadratic": 0.3}),
+    "a repulsive part": (DESCENT, {"formula": "0.5*|xi|^2 + 5*lse(2 * X @ xi + h)"}),
+    "unbounded below": (DESCENT, {"formula": "0.5*|xi|^2 - sum_n(exp(X @ xi + h))"}),
+    "convex on the sphere": (
+        DESCENT,
+        {"formula": "sum_n(relu(X @ xi + h)^3)", "quadratic": None, "domain": "sphere"},
+    ),
+    "a root at zero": (TRAINS, {"formula": LSE + " + sqrt(|xi|^2)"}),
+    "a logarithm at zero": (TRAINS, {"formula": LSE + " + log(|xi|^2)"}),
+    "a root of a negative number": (TRUTH, {"formula": LSE + " + sqrt(-|xi|^2)"}),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_FORMULAS)
+def test_a_broken_formula_is_refused(name):
+    law, changes = BROKEN_FORMULAS[name]
+    result = check_law(law, entry(**changes))
+    assert result.passed is False, str(result)
+
+
+def test_a_law_that_does_not_apply_says_why():
+    silent = entry("|xi|^2 - lse(X @ xi)", quadratic=None)
+    assert check_law(DESCENT, silent).passed is None
+    assert "no quadratic part" in check_law(DESCENT, silent).note
+    assert "names no known answers" in str(check_law(KNOWN, silent))
+    eager = entry("|xi - w|^2", quadratic=None, parameters={"w": {"init": 0.0, "shape": ["D"]}})
+    assert "autograd's own" in check_law(TRUTH, eager).note
+    assert str(check_law(TRUTH, eager)).startswith("n/a   ")
+
+
+def test_a_wrong_formula_is_an_error_not_a_result():
+    with pytest.raises(FormulaError, match="column 1"):
+        check_law(TRUTH, entry("lsee(X @ xi)"))
