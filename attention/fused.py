@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 #: Patterns from which the fused CPU kernel beats two matrix products and a softmax in training;
 #: measured by `benchmarks/fused_attention.py`.
-CPU_PATTERNS = 256
+CPU_PATTERNS = 128
+#: The same with a field: an additive mask that needs a gradient slows the kernel down.
+CPU_PATTERNS_WITH_FIELD = 512
 
 
 def fused_pays(patterns: Tensor, field: Tensor | None) -> bool:
     """Whether `scaled_dot_product_attention` is likely to be faster than explicit weights.
 
-    On a GPU always. On a CPU only for long sequences, and not with a field: an additive mask that
-    needs a gradient takes the kernel's slow path.
+    On a GPU always. On a CPU only for long sequences, and with a field for longer ones.
 
     Args:
         patterns: (..., S, D).
@@ -21,4 +23,7 @@ def fused_pays(patterns: Tensor, field: Tensor | None) -> bool:
     """
     if patterns.device.type != "cpu":
         return True
-    return field is None and patterns.shape[-2] >= CPU_PATTERNS
+    if torch.compiler.is_exporting():  # the number of patterns may be a symbol, to stay open
+        return field is None
+    enough = CPU_PATTERNS if field is None else CPU_PATTERNS_WITH_FIELD
+    return patterns.shape[-2] >= enough

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from attenergy.registry import nearest
@@ -96,19 +97,30 @@ def adjacency(rule: str, nodes: int, seed: int = 0) -> Tensor:
 
     Rules: `lattice` (square, row by row), `ring`, `watts_strogatz` (4 neighbours, rewired with
     probability 0.2), `barabasi_albert` (2 edges a node), `complete`. Sizes too small for a rule
-    give the complete graph. The matrix is shared by all who ask for it: copy it before changing it.
+    give the complete graph. The matrix is shared: copy it before changing it.
 
     Raises:
         ValueError: unknown rule, or no nodes.
     """
     if nodes < 1:
         raise ValueError(f"a graph has at least 1 node, got {nodes}")
-    return _adjacency(check_topology(rule), nodes, seed)
+    key = (check_topology(rule), nodes, seed)
+    if key not in _KEPT:
+        made = torch.from_numpy(_adjacency(*key))
+        if type(made) is not Tensor:  # no real tensor is made while a graph is traced
+            return made
+        if len(_KEPT) >= 128:
+            del _KEPT[next(iter(_KEPT))]  # the oldest
+        _KEPT[key] = made
+    return _KEPT[key]
 
 
-@lru_cache(maxsize=128)
-def _adjacency(rule: str, nodes: int, seed: int) -> Tensor:
+#: The compiler wants one tensor, not equal ones.
+_KEPT: dict[tuple[str, int, int], Tensor] = {}
+
+
+def _adjacency(rule: str, nodes: int, seed: int) -> NDArray[np.float64]:
     import networkx as nx
 
     graph = TOPOLOGIES[rule](nodes, seed)
-    return torch.from_numpy(nx.to_numpy_array(graph, nodelist=range(nodes)))
+    return nx.to_numpy_array(graph, nodelist=range(nodes))

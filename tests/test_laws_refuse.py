@@ -79,8 +79,6 @@ class MaskMultiplied(Plain):
 
 
 class HiddenPatternsLeak(Plain):
-    """The scale is taken from all patterns, hidden or not."""
-
     has_weights = False
 
     def energy(self, xi, X, mask, field):
@@ -190,7 +188,7 @@ class LostByCopying(Plain):
 
 
 class HandWritten(Plain):
-    """The update of attention whose values are not its keys: no energy has it."""
+    """Attention whose values are not its keys: no energy has this update."""
 
     def weights(self, xi, X, mask, field):
         return super().weights(xi, X, mask, field) * (1 + X[..., 0]).unsqueeze(-2)

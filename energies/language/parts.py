@@ -14,7 +14,7 @@ def is_positive(expr: Expr) -> bool:
     assert isinstance(expr, Call)
     if expr.function in {"exp", "softplus", "softmax", "sigmoid", "count_n", "count_d"}:
         return True
-    if expr.function == "pow":
+    if expr.function in {"pow", "sqrt"}:
         return is_positive(expr.args[0])
     return expr.function in {"mul", "add"} and all(map(is_positive, expr.args))
 

@@ -1,4 +1,4 @@
-"""Trees: printing, algebra and derivatives, on random well-typed trees."""
+"""Printing, algebra and derivatives of random well-typed trees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from attenergy.attention import gradient
-from attenergy.energies import FormulaError, formula_tree
+from attenergy.energies import FormulaError
 from attenergy.energies.language import (
     FIELD,
     PATTERNS,
@@ -26,9 +26,7 @@ from attenergy.energies.language import (
     score_form,
     simplify,
     substitute,
-    to_latex,
 )
-from attenergy.registry import load_registry
 
 BETA, C = Symbol((), name="beta", positive=True), Symbol((), name="c")
 W, M = Symbol(("D",), name="w"), Symbol(("D", "D"), name="M")
@@ -74,8 +72,7 @@ def trees(draw, axes=(), depth=4, leaves=None, functions=SMOOTH + KINKED):
 def own(draw, axes, sub):
     """What leads to these axes from others."""
     if axes == ("N",):
-        options = ["softmax"] if XI not in LEAVES[("D",)] else ["softmax", "scores", "distance"]
-        kind = draw(st.sampled_from(options))
+        kind = draw(st.sampled_from(["softmax", "scores", "distance"]))
         if kind == "softmax":
             return call("softmax", sub())
         return PATTERNS @ sub(("D",)) if kind == "scores" else call("sqdist", PATTERNS, sub(("D",)))
@@ -191,8 +188,7 @@ def test_score_paths_equal_torch_func_grad(tree, energy_of):
         close(fast, gradient(energy, xi, X, mask=seen, field=field, backend="eager"))
 
 
-def test_most_score_trees_take_the_score_path():
-    """The test above would say nothing of energies without weights."""
+def test_score_trees_take_the_score_path():
     for text in (
         "lse(X @ xi)",
         "|xi|^2",
@@ -203,7 +199,6 @@ def test_most_score_trees_take_the_score_path():
 
 
 EQUAL = [
-    ("c + beta", "beta + c"),
     ("c - c", "0"),
     ("2*c + c", "3*c"),
     ("0.5*|xi|^2", "|xi|^2/2"),
@@ -221,7 +216,6 @@ EQUAL = [
     ("relu(h)*step(h)", "relu(h)"),
     ("(2*beta*h)^2", "4*beta^2*h^2"),
     ("1/c/c", "c^-2"),
-    ("-(-c)", "c"),
     ("sqdist(X, xi)", "|X|^2 - 2*X @ xi + |xi|^2"),
     ("|2*xi|^2", "4*|xi|^2"),
     ("(beta*c)^0.5", "beta^0.5*c^0.5"),
@@ -242,10 +236,8 @@ DIFFERENT = [
     ("M @ xi", "xi @ M"),
     ("|xi|", "|xi|^2"),
     ("sum_n(h)", "mean_n(h)"),
-    ("max_n(h)", "lse(h)"),
     ("softmax(2*h)", "softmax(h)"),
     ("relu(h)*step(-h)", "relu(h)"),
-    ("step(h)", "1"),
 ]
 
 
@@ -306,37 +298,3 @@ def test_programs_and_trees_are_copied_and_pickled(point):
         assert torch.equal(twin(point), program(point))
     assert pickle.loads(pickle.dumps(tree)) == tree == copy.deepcopy(tree)  # noqa: S301
     assert compile_tree(parse(str(tree), ALL), masked=True, squeeze=True) is program
-
-
-SPECS = load_registry(plugins=False).energies
-FORMULAS = [name for name, spec in SPECS.items() if spec.formula is not None]
-
-
-@pytest.mark.parametrize("name", FORMULAS)
-def test_latex_of_built_in_entries_is_balanced(name):
-    shown = to_latex(formula_tree(SPECS[name]))
-    assert shown.count("{") == shown.count("}") > 0
-    assert shown.count(r"\left") == shown.count(r"\right")
-    assert r"\beta" in shown
-    assert "*" not in shown
-    assert "@" not in shown
-
-
-@pytest.mark.parametrize(
-    ("text", "latex"),
-    [
-        ("0.5*|xi|^2", r"0.5\,\left\lVert \xi \right\rVert^{2}"),
-        (
-            "-lse(beta * X @ xi + h)/beta",
-            r"-\frac{\operatorname{lse}\left(\beta\,X\,\xi + h\right)}{\beta}",
-        ),
-        ("c^-2", r"\frac{1}{c^{2}}"),
-        ("xi @ (M @ xi)", r"\xi^{\top}\,M\,\xi"),
-        ("X' @ softmax(h)", r"X^{\top}\,\operatorname{softmax}\left(h\right)"),
-        ("(beta + c)*w", r"\left(\beta + c\right)\,w"),
-        ("sigmoid(c)", r"\sigma\left(c\right)"),
-        ("count_n()", "N"),
-    ],
-)
-def test_latex(text, latex):
-    assert to_latex(parse(text, ALL)) == latex

@@ -5,6 +5,7 @@ from __future__ import annotations
 import networkx as nx
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from attenergy.energies import TOPOLOGIES, adjacency
 
@@ -69,6 +70,12 @@ def test_known_graphs_of_a_seed():
     assert torch.equal(adjacency("watts_strogatz", 20, 7), torch.from_numpy(wanted))
     wanted = nx.to_numpy_array(nx.barabasi_albert_graph(20, 2, seed=7), nodelist=range(20))
     assert torch.equal(adjacency("barabasi_albert", 20, 7), torch.from_numpy(wanted))
+
+
+def test_a_graph_first_seen_while_tracing_is_real_afterwards():
+    with FakeTensorMode():
+        adjacency("ring", 777)
+    assert adjacency("ring", 777).sum().item() == 2 * 777
 
 
 def test_unknown_rules_are_refused():

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from attenergy.energies import FormulaError, make_energy
 from attenergy.energies.parameters import constant, initial_value
-from attenergy.registry import Parameter
+from attenergy.registry import Parameter, load_registry
+
+REGISTRY = load_registry(plugins=False)
 
 
 def parameter(**changes) -> Parameter:
@@ -55,7 +57,7 @@ def test_a_scalar_that_is_not_learned_is_a_number(energy_of):
 
 @given(st.floats(1e-6, 1e6))
 def test_positive_parameters_start_where_told_and_stay_positive(value):
-    energy = make_energy("lse", dim=4, num_heads=2, beta=value)
+    energy = make_energy("lse", dim=4, num_heads=2, beta=value, registry=REGISTRY)
     with torch.no_grad():
         start = energy.values()["beta"]
         torch.testing.assert_close(start, torch.full((2, 1, 1), value), rtol=1e-5, atol=0.0)
@@ -65,7 +67,7 @@ def test_positive_parameters_start_where_told_and_stay_positive(value):
 
 @given(st.floats(1e-4, 1 - 1e-4))
 def test_unit_parameters_start_where_told_and_stay_between_0_and_1(value):
-    energy = make_energy("graph_memory", dim=4, mixing=value)
+    energy = make_energy("graph_memory", dim=4, mixing=value, registry=REGISTRY)
     with torch.no_grad():
         assert float(energy.values()["mixing"]) == pytest.approx(value, rel=1e-4)
         energy.parameters_.raw["mixing"].add_(5.0)

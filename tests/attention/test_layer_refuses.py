@@ -1,0 +1,90 @@
+"""What EnergyAttention refuses, and how it says so."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from attenergy.attention import EnergyAttention, make_layer
+from attenergy.registry import EnergySpec
+
+E, H = 8, 2
+SPEC = EnergySpec.model_validate(
+    {"title": "a parabola", "formula": "|xi|", "parameters": {}, "quadratic": None}
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"embed_dim": 7}, r"embed_dim \(7\) is not a multiple of num_heads \(2\)"),
+        ({"num_heads": 0}, r"not a multiple of num_heads \(0\)"),
+        ({"head_dim": 0}, "must be at least 1, got 0"),
+        ({"head_dim": -1}, "must be at least 1, got -1"),
+        ({"value_dim": 0}, "value_dim must be at least 1, got 0"),
+        ({"context_dim": 0}, "context_dim must be at least 1, got 0"),
+        ({"steps": 0}, "steps must be a whole number from 1, got 0"),
+        ({"steps": 2.0}, "steps must be a whole number from 1, got 2.0"),
+        ({"steps": True}, "steps must be a whole number from 1, got True"),
+        ({"step_size": 0}, "step_size must be above 0, got 0"),
+        ({"step_size": float("nan")}, "step_size must be above 0, got nan"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+        ({"dropout": -0.1}, "dropout must be at least 0 and below 1"),
+        ({"read": "values"}, "read must be one of auto, weights, state, got 'values'"),
+        ({"energy": SPEC, "read": "weights"}, "'a parabola' defines no weights over patterns"),
+        ({"energy": "polynomial", "value_dim": 3}, r"value_dim \(3\) is for reading by weights"),
+        ({"backend": "sdp"}, r"no backend 'sdp' \(did you mean 'sdpa'\?\)"),
+        ({"energy": "rbm", "backend": "sdpa"}, "has no backend 'sdpa'; it has eager, scores"),
+        ({"energy": "lsee"}, r"no energy or mixer 'lsee' \(did you mean 'lse'\?\)"),
+        ({"energy": "hyla"}, "'hyla' is a mixer and has no energy"),
+        ({"betta": 1.0}, r"no setting 'betta' \(did you mean 'beta'\?\); known: beta"),
+        ({"beta": -1.0}, "'beta' must be above 0, got -1"),
+    ],
+)
+def test_at_making(options, message):
+    options = {"embed_dim": E, "num_heads": H, **options}
+    with pytest.raises(ValueError, match=message):
+        EnergyAttention(**options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": (2, 5, 7)}, r"x must be \(B, L, E\) with last axis 8, got shape \(2, 5, 7\)"),
+        ({"x": (5, 8)}, r"x must be \(B, L, E\) with last axis 8, got shape \(5, 8\)"),
+        ({"context": (2, 4, 7)}, r"context must be \(B, S, C\) with last axis 8"),
+        ({"context": (3, 4, 8)}, "x and context must have the same batch size, got 2 and 3"),
+        ({"mask": (2, 5)}, r"\(B, S\) padding mask becomes one by mask\[:, None, None, :\]"),
+        ({"mask": (3, 5, 5)}, r"a \(B, L, S\) one by mask\[:, None\]"),
+        ({"field": (3, 5, 5)}, r"field of shape \(3, 5, 5\) cannot be broadcast to"),
+    ],
+)
+def test_at_calling(arguments, message):
+    layer = EnergyAttention(E, H)
+    given = {n: torch.randn(s) > 0 if n == "mask" else torch.randn(s) for n, s in arguments.items()}
+    with pytest.raises(ValueError, match=message):
+        layer(given.pop("x", torch.randn(2, 5, E)), **given)
+
+
+def test_types():
+    layer, x = EnergyAttention(E, H), torch.randn(2, 5, E)
+    with pytest.raises(ValueError, match=r"mask must be boolean.*got torch.float32.*`field`"):
+        layer(x, mask=torch.ones(5, 5))
+    with pytest.raises(ValueError, match=r"field must be floating point, got torch.int64"):
+        layer(x, field=torch.ones(5, 5).long())
+
+
+def test_joint_energies_cannot_be_causal():
+    layer = make_layer("graph_hopfield", embed_dim=E, num_heads=H)
+    with pytest.raises(ValueError, match=r"couples states to each other.*it cannot be causal"):
+        layer(torch.randn(2, 5, E), is_causal=True)
+
+
+def test_a_field_that_would_be_ignored_is_refused():
+    layer = make_layer(SPEC, embed_dim=E, num_heads=H)
+    assert not layer.reads_field
+    assert layer.read == "state"
+    with pytest.raises(ValueError, match="'a parabola' reads no field h"):
+        layer(torch.randn(2, 5, E), field=torch.zeros(5, 5))
+    with pytest.raises(ValueError, match="'a parabola' defines no weights over patterns"):
+        layer(torch.randn(2, 5, E), need_weights=True)

@@ -1,0 +1,42 @@
+"""Trees as LaTeX."""
+
+from __future__ import annotations
+
+import pytest
+
+from attenergy.energies import formula_tree
+from attenergy.energies.language import parse, to_latex
+from attenergy.registry import load_registry
+
+SPECS = load_registry(plugins=False).energies
+FORMULAS = [name for name, spec in SPECS.items() if spec.formula is not None]
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_latex_of_built_in_entries_is_balanced(name):
+    shown = to_latex(formula_tree(SPECS[name]))
+    assert shown.count("{") == shown.count("}") > 0
+    assert shown.count(r"\left") == shown.count(r"\right")
+    assert r"\beta" in shown
+    assert "*" not in shown
+    assert "@" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("0.5*|xi|^2", r"0.5\,\left\lVert \xi \right\rVert^{2}"),
+        (
+            "-lse(beta * X @ xi + h)/beta",
+            r"-\frac{\operatorname{lse}\left(\beta\,X\,\xi + h\right)}{\beta}",
+        ),
+        ("c^-2", r"\frac{1}{c^{2}}"),
+        ("xi @ (M @ xi)", r"\xi^{\top}\,M\,\xi"),
+        ("X' @ softmax(h)", r"X^{\top}\,\operatorname{softmax}\left(h\right)"),
+        ("(beta + c)*w", r"\left(\beta + c\right)\,w"),
+        ("sigmoid(c)", r"\sigma\left(c\right)"),
+        ("count_n()", "N"),
+    ],
+)
+def test_latex(text, latex, symbols):
+    assert to_latex(parse(text, symbols)) == latex
