@@ -93,6 +93,7 @@ class EnergyAttention(nn.Module):
             num_heads,
             dim,
             with_values=self.read == "weights",
+            with_keys=self.energy.reads_patterns,
             **own,  # type: ignore[arg-type]
         )
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
@@ -137,6 +138,8 @@ class EnergyAttention(nn.Module):
         """
         check_shapes(x, context, mask, field, self.projections)
         xi, X = self.projections.states(x, context)
+        xi = self.energy.enter(xi)
+        X = X if self.energy.reads_patterns else xi
         seen = visible(mask, is_causal, xi.shape[-2], X.shape[-2], x.device)
         seen = self._check(seen, field, is_causal, context is None)
         field = None if field is None else field.to(xi.dtype)
@@ -183,6 +186,10 @@ class EnergyAttention(nn.Module):
         if field is not None and not self.reads_field:
             raise ValueError(
                 f"'{self.energy.spec.title}' reads no field h; give positions with the inputs"
+            )
+        if not within and not self.energy.reads_patterns:
+            raise ValueError(
+                f"'{self.energy.spec.title}' is an energy of the states alone; it takes no context"
             )
         if not self.energy.states_interact:
             return seen

@@ -28,6 +28,7 @@ class Projections(nn.Module):
         bias: whether the maps have biases.
         with_values: whether there is a `value` map; without it the heads' states, of width
             `head_dim`, are what `merge` takes.
+        with_keys: whether there is a `key` map; without it the states are their own patterns.
 
     Raises:
         ValueError: a size is below 1, or `head_dim` is None and H does not divide E.
@@ -42,6 +43,7 @@ class Projections(nn.Module):
         context_dim: int | None = None,
         bias: bool = True,
         with_values: bool = True,
+        with_keys: bool = True,
     ) -> None:
         super().__init__()
         for name, size in (("embed_dim", embed_dim), ("num_heads", num_heads)):
@@ -59,7 +61,8 @@ class Projections(nn.Module):
         for name in ("head_dim", "value_dim", "context_dim"):
             _check_size(name, getattr(self, name))
         self.query = dense(embed_dim, num_heads * head_dim, bias)
-        self.key = dense(self.context_dim, num_heads * head_dim, bias)
+        if with_keys:
+            self.key = dense(self.context_dim, num_heads * head_dim, bias)
         if with_values:
             self.value = dense(self.context_dim, num_heads * self.value_dim, bias)
         self.out = dense(num_heads * self.value_dim, embed_dim, bias)
@@ -75,8 +78,11 @@ class Projections(nn.Module):
         return q, k, self.values(x if context is None else context)
 
     def states(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return q (B, H, L, d) and k (B, H, S, d) alone."""
-        return self._split(self.query(x)), self._split(self.key(x if context is None else context))
+        """Return q (B, H, L, d) and k (B, H, S, d) alone; k is q if there is no `key` map."""
+        q = self._split(self.query(x))
+        if not hasattr(self, "key"):
+            return q, q
+        return q, self._split(self.key(x if context is None else context))
 
     def values(self, context: Tensor) -> Tensor:
         """Return v (B, H, S, e) alone."""

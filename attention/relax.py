@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -12,7 +13,7 @@ from attenergy.attention.update import Backend, all_states, check_backend, gradi
 from attenergy.energies import Energy
 from attenergy.registry import nearest
 
-Solver = Literal["descent"]
+Solver = Literal["descent", "sequential"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,17 @@ def relax(
     backend: Backend = "auto",
     trace: bool = False,
 ) -> Relaxation:
-    r"""Take steps xi <- project(xi - gamma/A grad_xi E(xi; X, h)), `steps` times.
+    r"""Take steps xi <- move(xi, gamma/A grad_xi E(xi; X, h)), `steps` times.
 
-    A is the energy's quadratic part (1 if it declares none) and gamma the step size. If
+    A is the energy's quadratic part (1 if it declares none), gamma the step size, and
+    move(xi, d) = xi - d in free space (`attenergy.energies.domains` for the others). If
     E = 1/2 xi'A xi - v(xi) with v convex, no step with gamma in (0, 2) raises E, at any beta; on
-    the sphere no step of any size does, if -E is convex. On the sphere the states are projected
-    before the first step too. A state that sees no pattern does not move.
+    the sphere no step of any size does, if -E is convex. States are projected to the domain before
+    the first step. A state that sees no pattern does not move.
+
+    `sequential` moves one site after the other, each seeing what the ones before it did: the states
+    in turn if they interact, else the components of every state. One step is one sweep. It descends
+    where moving all at once need not: spins coupled in pairs, whatever the sign of the couplings.
 
     Args:
         energy: what is descended.
@@ -60,7 +66,7 @@ def relax(
         field: (..., L, S).
         steps: number of steps, from 0.
         step_size: gamma; the entry's default if None.
-        solver: `descent`.
+        solver: `descent` (all at once) or `sequential` (site by site).
         backend: how the gradient is computed (`attenergy.attention.update`).
         trace: whether to record energies and residuals.
 
@@ -86,14 +92,23 @@ def relax(
     xi = _moved(xi, energy.project(xi), occupied)
     energies = [energy(xi, X, mask=mask, field=field)] if trace else []
     residuals = []
-    for _ in range(steps):
-        grad = gradient(energy, xi, X, mask=mask, field=field, backend=backend)
+
+    def direction(state: Tensor) -> Tensor:
+        grad = gradient(energy, state, X, mask=mask, field=field, backend=backend)
         quadratic = energy.quadratic()
-        direction = grad if quadratic is None else grad / quadratic
-        xi = _moved(xi, energy.project(xi - gamma * direction), occupied)
+        return grad if quadratic is None else grad / quadratic
+
+    for _ in range(steps):
+        first = direction(xi)
+        if solver == "descent":
+            xi = _moved(xi, energy.domain.move(xi, gamma * first), occupied)
+        else:
+            for site in _sites(energy, xi):
+                moved = energy.domain.move(xi, gamma * direction(xi))
+                xi = torch.where(site, _moved(xi, moved, occupied), xi)
         if trace:
             energies.append(energy(xi, X, mask=mask, field=field))
-            residuals.append(torch.linalg.vector_norm(direction, dim=-1))
+            residuals.append(torch.linalg.vector_norm(first, dim=-1))
     if not trace:
         return Relaxation(xi)
     kept = torch.stack(residuals) if residuals else xi.new_zeros(0, *xi.shape[:-1])
@@ -103,6 +118,13 @@ def relax(
 def default_step_size(energy: Energy) -> float:
     """Return gamma of the energy's entry."""
     return float(energy.spec.step_size.default)
+
+
+def _sites(energy: Energy, xi: Tensor) -> Iterator[Tensor]:
+    """One mask after the other, (L, 1) over states or (D,) over components."""
+    axis = -2 if energy.states_interact else -1
+    for site in torch.eye(xi.shape[axis], dtype=torch.bool, device=xi.device):
+        yield site.unsqueeze(-1) if energy.states_interact else site
 
 
 def _moved(old: Tensor, new: Tensor, occupied: Tensor | None) -> Tensor:

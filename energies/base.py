@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from attenergy.energies.domains import DOMAINS, Domain
 from attenergy.energies.language import Expr, Number, Program, Symbol, compile_tree, parse
 from attenergy.energies.masks import check_mask, open_rows
 from attenergy.energies.parameters import Parameters, Setting, check_settings
@@ -47,6 +48,9 @@ class Energy(nn.Module):
     states_interact: ClassVar[bool] = False
     #: The stored patterns sit on a structure: their order matters.
     patterns_interact: ClassVar[bool] = False
+    #: Whether the stored patterns count; if not, E is a function of the states alone, X only has
+    #: their shape, and the mask (..., L, L) says which states see each other.
+    reads_patterns: ClassVar[bool] = True
     #: Whether E has derivatives of all orders (no relu, no absolute value).
     smooth: bool = True
     #: Whether the energy reads the field h.
@@ -84,7 +88,8 @@ class Energy(nn.Module):
     def quadratic(self) -> Tensor | float | None:
         """A with E = 1/2 xi'A xi - v(xi), v convex (or A an upper bound); None if not known.
 
-        A step `xi - gamma/A grad E` never raises E for gamma in (0, 2).
+        A step `xi - gamma/A grad E` never raises E for gamma in (0, 2). In a domain with entropy
+        (`attenergy.energies.domains`) A is the entropy's weight, and gamma lies in (0, 1].
         """
         if self._quadratic is None:
             return None
@@ -92,13 +97,22 @@ class Energy(nn.Module):
             return self._quadratic
         return self._quadratic(self.values())
 
+    @property
+    def domain(self) -> Domain:
+        """Where states live, and what a step is there."""
+        return DOMAINS[self.spec.domain]
+
     def project(self, xi: Tensor) -> Tensor:
-        """The nearest point of the domain: itself, or the sphere of radius sqrt(D)."""
-        if self.spec.domain != "sphere":
-            return xi
-        # The floor under the root keeps the derivative at xi = 0 finite.
-        floor = torch.finfo(xi.dtype).eps
-        return xi * torch.rsqrt((xi * xi).mean(-1, keepdim=True) + floor)
+        """A point of the domain near `xi`; points of the domain stay."""
+        return self.domain.project(xi)
+
+    def enter(self, xi: Tensor) -> Tensor:
+        """Any real vectors (..., L, D) as points of the domain."""
+        return self.domain.enter(xi)
+
+    def largest_step_size(self) -> float | None:
+        """The gamma below which no step raises the energy; None if there is no such promise."""
+        return None if self.spec.guarantee == "none" else self.domain.largest_step
 
     def forward(
         self, xi: Tensor, X: Tensor, *, mask: Tensor | None = None, field: Tensor | None = None

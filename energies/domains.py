@@ -1,6 +1,6 @@
 """Where states live, and what a step is there.
 
-A step of descent is taken in the coordinates that belong to a domain, so that it can never leave it:
+A step of descent is taken in the coordinates that belong to a domain, and cannot leave it:
 
     real           xi - d                             all of R^D
     sphere         sqrt(D) (xi - d)/|xi - d|          |xi| = sqrt(D)

@@ -5,6 +5,7 @@ from attenergy.registry.loader import Registry, load_registry
 from attenergy.registry.sources import plugin_modules
 from attenergy.registry.specs import (
     Choice,
+    Descends,
     Domain,
     EnergySpec,
     Entry,
@@ -26,6 +27,7 @@ from attenergy.registry.specs import (
 
 __all__ = [
     "Choice",
+    "Descends",
     "Domain",
     "EnergySpec",
     "Entry",

@@ -12,7 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 Scalar = float | int | str | bool
 Kind = Literal["energies", "mixers", "tasks", "spaces"]
-Domain = Literal["real", "sphere"]
+Domain = Literal["real", "sphere", "magnetisation", "simplex", "spin"]
+Descends = Literal["parallel", "sequential", "none"]
 Reading = Literal["weights", "state"]
 
 
@@ -194,11 +195,23 @@ class EnergySpec(Entry):
     choices: dict[str, Choice] = {}
     options: dict[str, Tunable] = {}
     quadratic: NumberOrExpression | None = None
+    descends: Descends | None = None
     step_size: Tunable = Tunable(default=1.0)
     steps: Tunable = Tunable(default=1)
     read: Reading | None = None
     capacity: str = ""
     known_answers: tuple[str, ...] = ()
+
+    @property
+    def guarantee(self) -> Descends:
+        """Which updates never raise the energy: of all states at once, one by one, or none.
+
+        What the entry says (`descends`); else all at once if it declares its quadratic part or
+        lives on the sphere.
+        """
+        if self.descends is not None:
+            return self.descends
+        return "none" if self.quadratic is None and self.domain != "sphere" else "parallel"
 
     @model_validator(mode="after")
     def _formula_or_class(self) -> EnergySpec:

@@ -91,7 +91,7 @@ def float64() -> Iterator[None]:
 def random_case(energy: Energy, seed: int = 0) -> Case:
     """Gaussian states and patterns, in the energy's domain."""
     xi = draw(seed + 4, BATCH, HEADS, STATES, DIM)
-    return Case(energy, energy.project(xi), draw(seed + 5, BATCH, HEADS, PATTERNS, DIM))
+    return Case(energy, energy.enter(xi), draw(seed + 5, BATCH, HEADS, PATTERNS, DIM))
 
 
 def generator(seed: int) -> torch.Generator:

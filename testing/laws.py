@@ -16,8 +16,9 @@ from torch import Tensor
 
 from attenergy.analysis import curl
 from attenergy.attention import gradient, relax
+from attenergy.attention.relax import Solver
 from attenergy.attention.update import Backend, backends
-from attenergy.energies import Energy
+from attenergy.energies import DOMAINS, Energy
 from attenergy.registry import EnergySpec, UnknownName
 from attenergy.testing.cases import (
     BATCH,
@@ -144,9 +145,11 @@ def known_answers(spec: EnergySpec) -> Outcome:
 
 def descent(spec: EnergySpec) -> Outcome:
     """4: within the range of the step size no step raises the energy, at any beta."""
-    if spec.quadratic is None and spec.domain != "sphere":
-        return "no quadratic part declared, so no step size is guaranteed"
-    gammas = (0.25, 1.0, 1.5, 1.99) if spec.domain != "sphere" else (0.1, 1.0, 10.0)
+    if spec.guarantee == "none":
+        return "the entry declares neither a quadratic part nor 'descends': nothing is guaranteed"
+    largest = DOMAINS[spec.domain].largest_step
+    gammas = {2.0: (0.25, 1.0, 1.5, 1.99), 1.0: (0.25, 0.5, 1.0)}.get(largest, (0.1, 1.0, 10.0))
+    solver: Solver = "descent" if spec.guarantee == "parallel" else "sequential"
     betas = _betas(spec)
     worst = float("-inf")
     for beta in betas:
@@ -154,7 +157,7 @@ def descent(spec: EnergySpec) -> Outcome:
             for gamma in gammas:
                 path = relax(
                     case.energy, case.xi, case.X, mask=case.mask, field=case.field,
-                    steps=6, step_size=gamma, trace=True,
+                    steps=6, step_size=gamma, solver=solver, trace=True,
                 ).energies  # fmt: skip
                 assert path is not None
                 if not torch.isfinite(path).all():
@@ -162,7 +165,8 @@ def descent(spec: EnergySpec) -> Outcome:
                     raise LawBroken(f"the energy overflows or falls without bound ({shown})")
                 rise = (path[1:] - path[:-1]) / (1.0 + path[:-1].abs())
                 worst = max(worst, float(rise.detach().max()))
-    shown = f"step sizes {gammas[0]:g} to {gammas[-1]:g}" + ", any beta" * (len(betas) > 1)
+    shown = f"{solver}, step sizes {gammas[0]:g} to {gammas[-1]:g}"
+    shown += ", any beta" * (len(betas) > 1)
     return worst, 1e-9, f"largest relative rise in a step, {shown}"
 
 

@@ -172,9 +172,7 @@ def test_rows_that_see_nothing(name):
     mask[1] = False
     out, weights = layer(x, mask=mask, need_weights=True)
     p = layer.projections
-    still = p.out(layer.energy.project(p.query(x).unflatten(-1, (H, D))).flatten(-2))
-    if layer.energy.spec.domain == "sphere":
-        still = p.out(p.query(x))  # a state that sees nothing does not even move to the sphere
+    still = p.out(layer.energy.enter(p.query(x).unflatten(-1, (H, D))).flatten(-2))
     want = p.out.bias.expand(L, E) if layer.read == "weights" else still[1]
     torch.testing.assert_close(out[1], want)
     torch.testing.assert_close(out[0, 1], want[1] if layer.read == "weights" else still[0, 1])

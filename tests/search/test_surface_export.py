@@ -11,8 +11,7 @@ from safetensors.torch import load_file
 import attenergy
 from attenergy.attention.saved import SavedError
 from attenergy.search.export import NoSuchRun, choose_run, export_run
-from attenergy.search.model import model_arguments
-from attenergy.search.model import build_model
+from attenergy.search.model import build_model, model_arguments
 from attenergy.search.report import Study, read_study, task_of
 
 
