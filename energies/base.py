@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.energies.domains import DOMAINS, Domain
-from attenergy.energies.language import Expr, Number, Program, Symbol, compile_tree, parse
+from attenergy.energies.language import (
+    Expr,
+    FormulaError,
+    Number,
+    Program,
+    Symbol,
+    compile_tree,
+    parse,
+)
 from attenergy.energies.masks import check_mask, open_rows
 from attenergy.energies.parameters import Parameters, Setting, check_settings
 from attenergy.registry import EnergySpec
@@ -48,8 +56,10 @@ class Energy(nn.Module):
     states_interact: ClassVar[bool] = False
     #: The stored patterns sit on a structure: their order matters.
     patterns_interact: ClassVar[bool] = False
-    #: Whether the stored patterns count; if not, E is a function of the states alone, X only has
-    #: their shape, and the mask (..., L, L) says which states see each other.
+    #: Whether the stored patterns count. If not, E is a function of the states alone, the mask
+    #: (..., L, L) says which states see each other, and X is a copy of the states, held fixed while
+    #: the gradient is taken: a joint energy ignores it, a game (every state has an energy of its
+    #: own, so not `states_interact`) reads the other states from it.
     reads_patterns: ClassVar[bool] = True
     #: Whether E has derivatives of all orders (no relu, no absolute value).
     smooth: bool = True
@@ -74,7 +84,7 @@ class Energy(nn.Module):
         self.settings = dict(settings or {})
         check_settings(self.settings, self.known_settings(spec), f"'{spec.title}'")
         self.parameters_ = Parameters(spec, dim, num_heads, self.settings)
-        self._quadratic = _quadratic_program(spec)
+        self._quadratic = _quadratic_program(spec, dim)
 
     @staticmethod
     def known_settings(spec: EnergySpec) -> list[str]:
@@ -174,13 +184,14 @@ class Energy(nn.Module):
                 raise ValueError(
                     f"{name} has {value.shape[-3]} heads (axis -3), the energy {self.num_heads}"
                 )
+        stored = (X if self.reads_patterns else xi).shape[-2]
         for name, extra in (("mask", mask), ("field", field)):
-            if extra is not None and not _fits(extra, xi.shape[-2], X.shape[-2]):
+            if extra is not None and not _fits(extra, xi.shape[-2], stored):
                 raise ValueError(
                     f"{name} must be broadcastable to (..., L, S) = (..., {xi.shape[-2]}, "
-                    f"{X.shape[-2]}), got {tuple(extra.shape)}"
+                    f"{stored}), got {tuple(extra.shape)}"
                 )
-        return _spread(mask, X.shape[-2]), _spread(field, X.shape[-2])
+        return _spread(mask, stored), _spread(field, stored)
 
     def extra_repr(self) -> str:
         """Title and sizes, for printing."""
@@ -200,23 +211,28 @@ def _spread(value: Tensor | None, patterns: int) -> Tensor | None:
     return value.expand(*value.shape[:-1], patterns)
 
 
-def quadratic_tree(spec: EnergySpec) -> Expr:
-    """The quadratic part as a tree in the entry's scalar parameters.
+def quadratic_tree(spec: EnergySpec, dim: int) -> Expr:
+    """The quadratic part as a tree in the entry's scalar parameters and the head width D.
 
     Raises:
         FormulaError: it is no scalar expression in them.
     """
     scalars = [name for name, parameter in spec.parameters.items() if not parameter.shape]
-    return parse(str(spec.quadratic), {name: Symbol((), name=name) for name in scalars})
+    symbols = {name: Symbol((), name=name) for name in scalars}
+    tree = parse(str(spec.quadratic), {**symbols, "D": Number(float(dim))})
+    if tree.per_state or not set(compile_tree(tree, masked=False).names) <= set(scalars):
+        message = "'quadratic' may only use the entry's parameters and D"
+        raise FormulaError(message, str(spec.quadratic), 0)
+    return tree
 
 
-def _quadratic_program(spec: EnergySpec) -> Program | float | None:
+def _quadratic_program(spec: EnergySpec, dim: int) -> Program | float | None:
     if spec.quadratic is None:
         return None
     if isinstance(spec.quadratic, (int, float)):
         value = float(spec.quadratic)
     else:
-        tree = quadratic_tree(spec)
+        tree = quadratic_tree(spec, dim)
         if not isinstance(tree, Number):
             return compile_tree(tree, masked=False)
         value = tree.value

@@ -8,6 +8,7 @@ from attenergy.energies.base import Energy, quadratic_tree
 from attenergy.energies.formula import FormulaEnergy, formula_tree
 from attenergy.energies.graph_hopfield import GraphHopfield, GraphMemory
 from attenergy.energies.language import FormulaError, score_form, to_latex
+from attenergy.energies.names import name_errors
 from attenergy.energies.parameters import Setting, constant
 from attenergy.registry import EnergySpec, Place, Problem, Registry, load_registry, nearest
 
@@ -134,7 +135,7 @@ def _errors(spec: EnergySpec) -> list[tuple[tuple[str, ...], ValueError]]:
             found.append((("parameters", name, "init"), error))
     if isinstance(spec.quadratic, str):
         try:
-            quadratic_tree(spec)
+            quadratic_tree(spec, dim=4)
         except FormulaError as error:
             found.append((("quadratic",), error))
     try:
@@ -142,7 +143,7 @@ def _errors(spec: EnergySpec) -> list[tuple[tuple[str, ...], ValueError]]:
     except ValueError as error:
         found.append((("class",), error))
     if spec.formula is not None:
-        found += _formula_errors(spec)
+        found += [(error.path, error) for error in name_errors(spec)] or _formula_errors(spec)
     return found
 
 

@@ -14,7 +14,6 @@ from attenergy.energies.base import Energy, Values
 from attenergy.energies.language import (
     FIELD,
     PATTERNS,
-    PUBLIC,
     XI,
     Axes,
     Call,
@@ -30,6 +29,7 @@ from attenergy.energies.language import (
     score_form,
     simplify,
 )
+from attenergy.energies.names import name_errors
 from attenergy.energies.parameters import Setting, initial_value
 from attenergy.registry import EnergySpec, nearest
 
@@ -208,6 +208,8 @@ def formula_tree(
         FormulaError: the formula is no energy, or a choice or a name does not fit.
     """
     assert spec.formula is not None
+    for error in name_errors(spec):
+        raise error
     settings = settings or {}
     symbols = {**_INPUTS, **_parameter_symbols(spec, dim, settings)}
     macros = {
@@ -254,8 +256,6 @@ def _parameter_symbols(
 ) -> dict[str, Expr]:
     symbols: dict[str, Expr] = {}
     for name, parameter in spec.parameters.items():
-        if name in _INPUTS or name in PUBLIC or name in spec.choices or name in ("s", "q", "mask"):
-            raise FormulaError(f"'{name}' cannot name a parameter, it means something else")
         if parameter.learnable == "no" and not parameter.shape and dim is not None:
             symbols[name] = Number(initial_value(name, parameter, dim, settings.get(name)))
         else:

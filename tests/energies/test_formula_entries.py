@@ -63,7 +63,7 @@ def test_formula_problems_lists_all_errors_of_all_entries(entry):
 
 @pytest.mark.parametrize("name", ["xi", "X", "h", "s", "q", "mask", "lse"])
 def test_parameters_cannot_take_a_name_that_means_something_else(name, entry):
-    with pytest.raises(FormulaError, match=f"'{name}' cannot name a parameter"):
+    with pytest.raises(FormulaError, match=f"'{name}' cannot be a name here"):
         formula_tree(entry("|xi|^2", **{name: {"init": 1.0}}))
 
 

@@ -1,0 +1,44 @@
+"""Names in an entry: what they may not be, and which of them say nothing."""
+
+from __future__ import annotations
+
+import re
+
+from attenergy.energies.language import PUBLIC, FormulaError
+from attenergy.registry import EnergySpec
+
+#: Symbols that every formula has, and those that the compiler uses.
+SYMBOLS = ("xi", "X", "h", "s", "q", "mask")
+
+
+def name_errors(spec: EnergySpec) -> list[FormulaError]:
+    """Errors in the names of an entry with a formula, each with its path below the entry.
+
+    A parameter or a choice may not have the name of a symbol or a function, nor a choice's argument
+    that of a parameter; and a parameter or a choice that the formula never mentions is a slip.
+    """
+    taken = {*SYMBOLS, *PUBLIC}
+    named = [(("parameters", name), name) for name in spec.parameters]
+    named += [(("choices", name), name) for name in spec.choices]
+    errors = [
+        FormulaError(f"'{name}' cannot be a name here, it means something else", path=path)
+        for path, name in named
+        if name in taken
+    ]
+    for choice, options in spec.choices.items():
+        if options.argument in {*taken, *spec.parameters}:
+            message = f"the argument '{options.argument}' means something else"
+            errors.append(FormulaError(message, path=("choices", choice, "argument")))
+    used = _words(spec)
+    errors += [
+        FormulaError(f"the formula never uses '{name}'", path=path)
+        for path, name in named
+        if name not in used and name not in taken
+    ]
+    return errors
+
+
+def _words(spec: EnergySpec) -> set[str]:
+    texts = [spec.formula or ""]
+    texts += [text for choice in spec.choices.values() for text in choice.options.values()]
+    return {word for text in texts for word in re.findall(r"[A-Za-z]\w*", text)}
