@@ -11,8 +11,9 @@ FILES := $(sort $(shell find $(ROOMS) -name '*.py' -o -name '*.lark'))
 # One thread a process: the suite and the search run several processes.
 export OMP_NUM_THREADS ?= 1
 
-SEARCH ?= --task raven-small --study make-search --trials 12 --steps 600 --finalists 2 --seeds 3 \
-	--final-steps 800 --workers 2 --resume
+ENERGIES ?= lse,polynomial,rbm,graph_hopfield,graph_memory,softmax,linear,hyla
+SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 12 --steps 600 \
+	--finalists 2 --seeds 3 --final-steps 800 --workers 2 --resume
 
 .PHONY: help install test test-slow lint typecheck search bench schema wheel clean FORCE
 

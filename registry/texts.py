@@ -22,7 +22,7 @@ class Text:
         """
         wanted = sum(not c.isspace() for c in self.value[:offset])
         line, column = self.place.line, self.place.column
-        for character in self.source:
+        for character in self.source.rstrip():
             if not character.isspace():
                 if wanted == 0:
                     break
