@@ -15,7 +15,7 @@ ENERGIES ?= lse,polynomial,rbm,graph_hopfield,graph_memory,softmax,linear,hyla
 SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 12 --steps 600 \
 	--finalists 2 --seeds 3 --final-steps 800 --workers 2 --resume
 
-.PHONY: help install test test-slow lint typecheck search bench schema wheel clean FORCE
+.PHONY: help install test test-slow lint typecheck search bench docs schema wheel clean FORCE
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ search: $(LINKED)  ## search attention energies on small Raven matrices (about 6
 bench: $(LINKED)  ## measure speed against hand-written layers
 	$(BIN)/python benchmarks/formula_speed.py
 	$(BIN)/python benchmarks/fused_attention.py
+
+docs: $(LINKED)  ## write docs/energies.md anew from the registry
+	$(BIN)/python -m attenergy.testing.tables > docs/energies.md
 
 schema: $(LINKED)  ## write registry.schema.json anew
 	$(BIN)/python -m attenergy.registry.schema > registry.schema.json

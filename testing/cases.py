@@ -23,7 +23,7 @@ class Case:
 
     energy: Energy
     xi: Tensor  # (B, H, L, D)
-    X: Tensor  # (B, H, S, D)
+    X: Tensor  # (B, H, S, D); the states themselves for an energy that reads no patterns
     mask: Tensor | None = None
     field: Tensor | None = None
 
@@ -57,8 +57,9 @@ def cases(spec: EnergySpec, seed: int = 0, **settings: Any) -> Iterator[Case]:
     for chosen in settings_of(spec):
         energy = build(spec, seed, **{**chosen, **settings})
         plain = random_case(energy, seed)
-        field = draw(seed + 1, BATCH, 1, STATES, PATTERNS)
-        mask = torch.rand(BATCH, 1, STATES, PATTERNS, generator=generator(seed + 2)) < 0.7
+        stored = plain.X.shape[-2]
+        field = draw(seed + 1, BATCH, 1, STATES, stored)
+        mask = torch.rand(BATCH, 1, STATES, stored, generator=generator(seed + 2)) < 0.7
         mask[..., 0] = True
         yield plain
         yield plain.with_(mask=mask)
@@ -90,8 +91,9 @@ def float64() -> Iterator[None]:
 
 def random_case(energy: Energy, seed: int = 0) -> Case:
     """Gaussian states and patterns, in the energy's domain."""
-    xi = draw(seed + 4, BATCH, HEADS, STATES, DIM)
-    return Case(energy, energy.enter(xi), draw(seed + 5, BATCH, HEADS, PATTERNS, DIM))
+    xi = energy.enter(draw(seed + 4, BATCH, HEADS, STATES, DIM))
+    X = draw(seed + 5, BATCH, HEADS, PATTERNS, DIM)
+    return Case(energy, xi, X if energy.reads_patterns else xi)
 
 
 def generator(seed: int) -> torch.Generator:

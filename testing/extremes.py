@@ -1,0 +1,109 @@
+"""What an energy does at the edges: huge and tiny beta, saturation, nothing to see, few digits.
+
+The value, two steps and the gradients of both must be finite there, or the energy must refuse the
+case with a clear `ValueError`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attenergy.attention import relax
+from attenergy.energies import make_energy
+from attenergy.registry import EnergySpec
+from attenergy.testing.cases import DIM, HEADS, Case, random_case
+
+Verdict = str  # "finite", "not finite", "refused: ..." or "-"
+Variation = Callable[[EnergySpec], "Case | None"]
+
+
+def _case(spec: EnergySpec, dtype: torch.dtype = torch.float32, **settings: Any) -> Case:
+    energy = make_energy(spec, dim=DIM, num_heads=HEADS, **settings).to(dtype)
+    drawn = random_case(energy)
+    return replace(drawn, xi=drawn.xi.to(dtype), X=drawn.X.to(dtype))
+
+
+def _beta(value: float) -> Variation:
+    def vary(spec: EnergySpec) -> Case | None:
+        beta = spec.parameters.get("beta")
+        return None if beta is None or beta.shape else _case(spec, beta=value)
+
+    return vary
+
+
+def _large(spec: EnergySpec) -> Case:
+    case = _case(spec)
+    return replace(case, xi=case.energy.enter(100.0 * case.xi), X=100.0 * case.X)
+
+
+def _zero(spec: EnergySpec) -> Case:
+    case = _case(spec)
+    return replace(case, xi=case.energy.enter(torch.zeros_like(case.xi)))
+
+
+def _one_pattern(spec: EnergySpec) -> Case:
+    case = _case(spec)
+    if not case.energy.reads_patterns:
+        return replace(case, xi=case.xi[:, :, :1], X=case.xi[:, :, :1])
+    return replace(case, X=case.X[:, :, :1])
+
+
+def _equal_patterns(spec: EnergySpec) -> Case:
+    case = _case(spec)
+    return replace(case, X=case.X[:, :, :1].expand_as(case.X).contiguous())
+
+
+def _nothing_to_see(spec: EnergySpec) -> Case:
+    case = _case(spec)
+    stored = (case.X if case.energy.reads_patterns else case.xi).shape[-2]
+    mask = torch.ones(*case.xi.shape[:-1], stored, dtype=torch.bool)
+    mask[:, :, 1] = False
+    return replace(case, mask=mask)
+
+
+#: What is tried, in the order of the documentation's columns.
+EXTREMES: dict[str, Variation] = {
+    "beta 1e-3": _beta(1e-3),
+    "beta 1e3": _beta(1e3),
+    "numbers x 100": _large,
+    "zero state": _zero,
+    "one pattern": _one_pattern,
+    "equal patterns": _equal_patterns,
+    "empty row": _nothing_to_see,
+    "bfloat16": lambda spec: _case(spec, torch.bfloat16),
+}
+
+
+def at_the_edges(spec: EnergySpec) -> dict[str, Verdict]:
+    """The verdict of every case: `finite`, `not finite`, `refused: why` or `-`."""
+    return {name: _verdict(spec, vary) for name, vary in EXTREMES.items()}
+
+
+def _verdict(spec: EnergySpec, vary: Variation) -> Verdict:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            case = vary(spec)
+            if case is None:
+                return "-"
+            return "finite" if _all_finite(case) else "not finite"
+    except ValueError as error:
+        return f"refused: {str(error).splitlines()[0]}"
+
+
+def _all_finite(case: Case) -> bool:
+    xi, X = case.xi.clone().requires_grad_(), case.X.clone().requires_grad_()
+    own = [p for p in case.energy.parameters() if p.requires_grad]
+    value = case.value(xi, X)
+    state = relax(case.energy, xi, X, mask=case.mask, field=case.field, steps=2).state
+    found: list[Tensor] = [value, state]
+    for total in (value.sum(), state.square().sum()):
+        grads = torch.autograd.grad(total, [xi, X, *own], allow_unused=True, materialize_grads=True)
+        found += grads
+    return all(bool(torch.isfinite(f).all()) for f in found)
