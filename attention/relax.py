@@ -90,13 +90,17 @@ def relax(
     xi = all_states(energy, xi, X, mask, field)
     occupied = None if mask is None else mask.any(-1, keepdim=True)
     xi = _moved(xi, energy.project(xi), occupied)
-    energies = [energy(xi, X, mask=mask, field=field)] if trace else []
     residuals = []
 
+    def stored(state: Tensor) -> Tensor:
+        return X if energy.reads_patterns else state
+
+    energies = [energy(xi, stored(xi), mask=mask, field=field)] if trace else []
+
     def direction(state: Tensor) -> Tensor:
-        grad = gradient(energy, state, X, mask=mask, field=field, backend=backend)
-        quadratic = energy.quadratic()
-        return grad if quadratic is None else grad / quadratic
+        grad = gradient(energy, state, stored(state), mask=mask, field=field, backend=backend)
+        curvature = energy.curvature(state, stored(state), mask, field)
+        return grad if curvature is None else grad / curvature
 
     for _ in range(steps):
         first = direction(xi)
@@ -107,7 +111,7 @@ def relax(
                 moved = energy.domain.move(xi, gamma * direction(xi))
                 xi = torch.where(site, _moved(xi, moved, occupied), xi)
         if trace:
-            energies.append(energy(xi, X, mask=mask, field=field))
+            energies.append(energy(xi, stored(xi), mask=mask, field=field))
             residuals.append(torch.linalg.vector_norm(first, dim=-1))
     if not trace:
         return Relaxation(xi)

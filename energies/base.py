@@ -25,6 +25,9 @@ from attenergy.registry import EnergySpec
 
 Values = dict[str, Tensor | float]
 
+#: What an entry writes as its quadratic part if that is the radial factor of the gradient.
+RADIAL = "radial"
+
 
 class Energy(nn.Module):
     """E(xi; X, h): one number per state, or one for all states if they interact.
@@ -52,6 +55,8 @@ class Energy(nn.Module):
         ValueError: an unknown setting or a value out of its range.
     """
 
+    #: The energy as LaTeX, for classes; a formula is printed from its tree.
+    latex: ClassVar[str] = ""
     #: One joint energy for all states (they are coupled to each other).
     states_interact: ClassVar[bool] = False
     #: The stored patterns sit on a structure: their order matters.
@@ -106,6 +111,33 @@ class Energy(nn.Module):
         if isinstance(self._quadratic, float):
             return self._quadratic
         return self._quadratic(self.values())
+
+    def curvature(
+        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> Tensor | float | None:
+        r"""A by which a step from xi divides the gradient: `quadratic()`, or the radial factor.
+
+        An entry says `quadratic: radial` if E = -log(c + sum_n k(|xi - x_n|^2))/beta with k convex
+        and non-increasing. A step with gamma = 1 then lands on the mean m of the patterns under
+        `weights`. As k lies above its tangents, E lies below a function of |z - m| that grows with
+        it and meets E at z = xi; so no step with gamma in (0, 2) raises E. Where no pattern is in
+        reach, the gradient and the factor are 0, and 1 is returned.
+
+        Raises:
+            ValueError: the entry says so, but the gradient has no radial factor.
+
+        Source: Cheng 1995, doi:10.1109/34.400568 (mean shift).
+        """
+        if self.spec.quadratic != RADIAL:
+            return self.quadratic()
+        if not self.has_weights:
+            raise ValueError(
+                f"'{self.spec.title}' says 'quadratic: {RADIAL}', but its gradient is not "
+                "radial * xi - weights @ X"
+            )
+        opened = None if mask is None else open_rows(mask)[0]
+        factor = torch.as_tensor(self.radial(xi, X, opened, field))
+        return torch.where(factor > 0, factor, 1.0)
 
     @property
     def domain(self) -> Domain:
@@ -227,7 +259,7 @@ def quadratic_tree(spec: EnergySpec, dim: int) -> Expr:
 
 
 def _quadratic_program(spec: EnergySpec, dim: int) -> Program | float | None:
-    if spec.quadratic is None:
+    if spec.quadratic is None or spec.quadratic == RADIAL:
         return None
     if isinstance(spec.quadratic, (int, float)):
         value = float(spec.quadratic)

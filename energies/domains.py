@@ -4,12 +4,16 @@ A step of descent is taken in the coordinates that belong to a domain, and canno
 
     real           xi - d                             all of R^D
     sphere         sqrt(D) (xi - d)/|xi - d|          |xi| = sqrt(D)
+    layer_norm     LN(xi - d), without gain           mean 0 and variance 1
     magnetisation  tanh(atanh(xi) - d)                -1 < xi_i < 1, means of spins
     simplex        softmax(log(xi) - d)               xi_i > 0, sum_i xi_i = 1
     spin           sign(-d)                           xi_i = -1 or 1
 
 with d = gamma/A grad E. For E = -v(xi) - S(xi)/beta, v convex and S the entropy of the
 magnetisations or of the simplex, A = 1/beta and gamma = 1 give the mean-field equation.
+
+On the sphere and in `layer_norm` no step of any size raises E if -E is convex: the new state is
+the point of the domain that is nearest to xi - d, so it lies at least as low along grad E as xi.
 """
 
 from __future__ import annotations
@@ -50,6 +54,11 @@ def _to_sphere(xi: Tensor) -> Tensor:
     return xi * torch.rsqrt((xi * xi).mean(-1, keepdim=True) + floor)
 
 
+def _layer_norm(xi: Tensor) -> Tensor:
+    """Mean 0 and variance 1: the sphere, cut by the plane sum_i xi_i = 0."""
+    return _to_sphere(xi - xi.mean(-1, keepdim=True))
+
+
 def _inside(xi: Tensor) -> Tensor:
     """Magnetisations at distance sqrt(eps) from +-1, where atanh is still finite and exact."""
     edge = 1.0 - torch.finfo(xi.dtype).eps ** 0.5
@@ -73,6 +82,7 @@ def _spin_move(xi: Tensor, d: Tensor) -> Tensor:
 DOMAINS: dict[str, Domain] = {
     "real": Domain(_keep, _keep, lambda xi, d: xi - d, 2.0),
     "sphere": Domain(_to_sphere, _to_sphere, lambda xi, d: _to_sphere(xi - d), float("inf")),
+    "layer_norm": Domain(_layer_norm, _layer_norm, lambda xi, d: _layer_norm(xi - d), float("inf")),
     "magnetisation": Domain(
         _inside,
         lambda xi: _inside(torch.tanh(xi)),

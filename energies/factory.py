@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 
-from attenergy.energies.base import Energy, quadratic_tree
+from attenergy.energies.base import RADIAL, Energy, quadratic_tree
+from attenergy.energies.domains import DOMAINS
+from attenergy.energies.feature_memory import ContinuousTime, RandomFeatures
 from attenergy.energies.formula import FormulaEnergy, formula_tree
 from attenergy.energies.graph_hopfield import GraphHopfield, GraphMemory
+from attenergy.energies.hidden_graph import Boltzmann
 from attenergy.energies.language import FormulaError, score_form, to_latex
-from attenergy.energies.names import name_errors
+from attenergy.energies.learned import Learned
+from attenergy.energies.metric_memory import EllipticalMemory, KernelMemory
+from attenergy.energies.names import name_errors, unused_errors
 from attenergy.energies.parameters import Setting, constant
+from attenergy.energies.spin_systems import GaussianSpins, Potts, VectorSpins
+from attenergy.energies.spins import IsingMeanField, Tap
+from attenergy.energies.token_attention import (
+    CausalTokens,
+    EnergyTransformer,
+    EnergyTransformerBlock,
+    HyperSet,
+)
+from attenergy.energies.two_layer import TwoLayer
 from attenergy.registry import EnergySpec, Place, Problem, Registry, load_registry, nearest
 
 #: Energies that a registry entry may name as its `class`.
 CLASSES: dict[str, type[Energy]] = {
+    "CausalTokens": CausalTokens,
+    "ContinuousTime": ContinuousTime,
+    "EllipticalMemory": EllipticalMemory,
+    "EnergyTransformer": EnergyTransformer,
+    "EnergyTransformerBlock": EnergyTransformerBlock,
+    "HyperSet": HyperSet,
+    "KernelMemory": KernelMemory,
+    "Learned": Learned,
+    "RandomFeatures": RandomFeatures,
+    "TwoLayer": TwoLayer,
+    "Boltzmann": Boltzmann,
+    "GaussianSpins": GaussianSpins,
     "GraphHopfield": GraphHopfield,
     "GraphMemory": GraphMemory,
+    "IsingMeanField": IsingMeanField,
+    "Potts": Potts,
+    "Tap": Tap,
+    "VectorSpins": VectorSpins,
 }
 
 
@@ -69,15 +100,18 @@ def describe(spec: EnergySpec) -> dict[str, str | bool]:
     """What the compiler makes of an entry.
 
     Returns:
-        `formula`, `latex`, `update` (as text), `score_path` (weights are derived once) and
+        `formula` (of a class: the first paragraph of its description), `latex`, `update` (as text),
+        `safe_steps` (step sizes that never raise E), `score_path` (weights are derived once) and
         `attention` (one step reaches `scaled_dot_product_attention`).
     """
     if spec.formula is None:
         cls = _class_of(spec)
+        paragraph = inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0]
         return {
-            "formula": f"class {spec.class_}",
-            "latex": "",
+            "formula": " ".join(paragraph.split()),
+            "latex": cls.latex,
             "update": "-grad_xi E",
+            "safe_steps": _safe_steps(spec),
             "score_path": bool(cls.has_weights),
             "attention": False,
         }
@@ -92,9 +126,18 @@ def describe(spec: EnergySpec) -> dict[str, str | bool]:
         "formula": spec.formula,
         "latex": to_latex(tree),
         "update": update,
+        "safe_steps": _safe_steps(spec),
         "score_path": form is not None,
         "attention": form is not None and form.attention is not None,
     }
+
+
+def _safe_steps(spec: EnergySpec) -> str:
+    if spec.guarantee == "none":
+        return "no promise"
+    largest = DOMAINS[spec.domain].largest_step
+    span = {2.0: "0 to 2", 1.0: "0 to 1"}.get(largest, "any")
+    return span if spec.guarantee == "parallel" else f"{span}, one site at a time"
 
 
 def formula_problems(registry: Registry, names: Iterable[str] | None = None) -> list[Problem]:
@@ -133,7 +176,7 @@ def _errors(spec: EnergySpec) -> list[tuple[tuple[str, ...], ValueError]]:
             constant(parameter.init, dim=4)
         except FormulaError as error:
             found.append((("parameters", name, "init"), error))
-    if isinstance(spec.quadratic, str):
+    if isinstance(spec.quadratic, str) and spec.quadratic != RADIAL:
         try:
             quadratic_tree(spec, dim=4)
         except FormulaError as error:
@@ -143,7 +186,8 @@ def _errors(spec: EnergySpec) -> list[tuple[tuple[str, ...], ValueError]]:
     except ValueError as error:
         found.append((("class",), error))
     if spec.formula is not None:
-        found += [(error.path, error) for error in name_errors(spec)] or _formula_errors(spec)
+        named = [*name_errors(spec), *unused_errors(spec)]
+        found += [(error.path, error) for error in named] or _formula_errors(spec)
     return found
 
 

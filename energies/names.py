@@ -15,27 +15,34 @@ def name_errors(spec: EnergySpec) -> list[FormulaError]:
     """Errors in the names of an entry with a formula, each with its path below the entry.
 
     A parameter or a choice may not have the name of a symbol or a function, nor a choice's argument
-    that of a parameter; and a parameter or a choice that the formula never mentions is a slip.
+    that of a parameter.
     """
     taken = {*SYMBOLS, *PUBLIC}
-    named = [(("parameters", name), name) for name in spec.parameters]
-    named += [(("choices", name), name) for name in spec.choices]
     errors = [
         FormulaError(f"'{name}' cannot be a name here, it means something else", path=path)
-        for path, name in named
+        for path, name in _named(spec)
         if name in taken
     ]
     for choice, options in spec.choices.items():
         if options.argument in {*taken, *spec.parameters}:
             message = f"the argument '{options.argument}' means something else"
             errors.append(FormulaError(message, path=("choices", choice, "argument")))
-    used = _words(spec)
-    errors += [
-        FormulaError(f"the formula never uses '{name}'", path=path)
-        for path, name in named
-        if name not in used and name not in taken
-    ]
     return errors
+
+
+def unused_errors(spec: EnergySpec) -> list[FormulaError]:
+    """Parameters and choices that the formula never mentions; in a registry, these are slips."""
+    used = _words(spec)
+    return [
+        FormulaError(f"the formula never uses '{name}'", path=path)
+        for path, name in _named(spec)
+        if name not in used
+    ]
+
+
+def _named(spec: EnergySpec) -> list[tuple[tuple[str, str], str]]:
+    named = [(("parameters", name), name) for name in spec.parameters]
+    return named + [(("choices", name), name) for name in spec.choices]
 
 
 def _words(spec: EnergySpec) -> set[str]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 Scalar = float | int | str | bool
 Kind = Literal["energies", "mixers", "tasks", "spaces"]
-Domain = Literal["real", "sphere", "magnetisation", "simplex", "spin"]
+Domain = Literal["real", "sphere", "layer_norm", "magnetisation", "simplex", "spin"]
 Descends = Literal["parallel", "sequential", "none"]
 Reading = Literal["weights", "state"]
 

@@ -173,6 +173,7 @@ def _facts(lines: dict[str, str]) -> RenderableType:
 def _spec_page(facts: dict[str, Any], spec: EnergySpec | MixerSpec) -> RenderableType:
     from rich.console import Group
 
+    from attenergy.registry import EnergySpec
     from attenergy.search import formats
 
     lines = {"name": facts["name"], "title": spec.title, "about": spec.doc}
@@ -182,9 +183,11 @@ def _spec_page(facts: dict[str, Any], spec: EnergySpec | MixerSpec) -> Renderabl
         lines["attention"] = "one step is softmax attention" if facts["attention"] else "no"
     lines["reference"] = spec.reference
     rows = _parameters(spec)
-    if "formula" in facts:
-        answers = getattr(spec, "known_answers", ())
-        lines |= {"domain": spec.domain, "known answers": ", ".join(answers)}  # type: ignore[union-attr]
+    if isinstance(spec, EnergySpec):
+        lines["symbols"] = "; ".join(f"{name}: {text}" for name, text in spec.symbols.items())
+        lines |= {"domain": spec.domain, "quadratic part": str(spec.quadratic or "")}
+        lines |= {"safe steps": str(facts["safe_steps"]), "capacity": spec.capacity}
+        lines["known answers"] = ", ".join(spec.known_answers)
     header = ("parameter", "default", "search range", "meaning")
     return Group(_facts(lines), "", formats.rich_table(header, rows, left=4))
 

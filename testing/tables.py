@@ -1,13 +1,10 @@
-"""The pages of `docs/` that are made from the registry.
-
-python -m attenergy.testing.tables > docs/energies.md
-"""
+"""The pages of `docs/` that are made from the registry; run as a module, it prints one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attenergy.energies import DOMAINS, describe
+from attenergy.energies import describe
 from attenergy.registry import EnergySpec, Registry, load_registry
 from attenergy.testing.extremes import EXTREMES, at_the_edges
 
@@ -42,7 +39,7 @@ def energies_page(registry: Registry) -> str:
             f"`{name}`",
             spec.title,
             spec.domain,
-            _steps(spec),
+            str(describe(spec)["safe_steps"]),
             _path(spec),
             ", ".join(spec.known_answers).replace("_", " "),
         )
@@ -53,14 +50,6 @@ def energies_page(registry: Registry) -> str:
     header = ("name", "title", "domain", "steps that never raise E", "fast path", "known answers")
     parts = [_HEAD, _CATALOGUE, _table(header, catalogue), _EDGES]
     return "\n".join([*parts, _table(("name", *EXTREMES), edges)])
-
-
-def _steps(spec: EnergySpec) -> str:
-    if spec.guarantee == "none":
-        return "no promise"
-    largest = DOMAINS[spec.domain].largest_step
-    span = {2.0: "0 to 2", 1.0: "0 to 1"}.get(largest, "any")
-    return span if spec.guarantee == "parallel" else f"{span}, one site at a time"
 
 
 def _path(spec: EnergySpec) -> str:

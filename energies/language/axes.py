@@ -6,10 +6,11 @@ A rule is called with the function's name, its arguments and their position in t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from attenergy.energies.language.errors import FormulaError
-from attenergy.energies.language.tree import Axes, Expr, show_axes
+from attenergy.energies.language.tree import Axes, Expr, Number, show_axes
 
 Typing = Callable[[str, tuple[Expr, ...], "int | None"], Axes]
 
@@ -98,6 +99,27 @@ def takes(*accepted: Axes, gives: Axes | None = None) -> Typing:
         return axes if gives is None else gives
 
     return typing
+
+
+def parametrised(typing: Typing, low: float, high: float = math.inf) -> Typing:
+    """A first argument as `typing` says, and a scalar in (low, high], the same for all states."""
+
+    def both(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
+        value = args[1]
+        if value.axes or value.per_state:
+            got = f"got {show_axes(value.axes)}" if value.axes else "it may not depend on xi or h"
+            raise FormulaError(
+                f"{name} takes a scalar as its second argument; {got}", offset=offset
+            )
+        if isinstance(value, Number) and not low < value.value <= high:
+            limits = f"above {low:g}" + (f" and at most {high:g}" if high < math.inf else "")
+            raise FormulaError(
+                f"the second argument of {name} must be {limits}, got {value.value:g}",
+                offset=offset,
+            )
+        return typing(name, args[:1], offset)
+
+    return both
 
 
 def transposed(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:

@@ -158,6 +158,8 @@ def _local(expr: Call, index: int, adjoint: Expr) -> Expr:
     if function == "softmax":
         mean = call("sum_n", expr * adjoint) if adjoint.axes else adjoint
         return expr * (adjoint - mean)
+    if TABLE[function].gradient and index == 0:
+        return adjoint * call(TABLE[function].gradient, *expr.args)
     derivative = TABLE[function].derivative
     if derivative is None:
         raise NotDerivable(function)

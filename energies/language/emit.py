@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from attenergy.energies.language.conjugates import CONJUGATES
 from attenergy.energies.language.numerics import length, logcosh, safe_sqrt, softplus, step
 from attenergy.energies.language.tree import Call, Expr, Number, Symbol
 
@@ -114,11 +115,17 @@ class _Emitter:
             special = getattr(self, f"_{expr.function}", None)
             if special is not None:
                 self.done[expr.structure] = special(*expr.args)
+            elif expr.function in CONJUGATES:
+                self.done[expr.structure] = self.conjugate(expr.function, *expr.args)
             else:
                 self.done[expr.structure] = self.call(
                     _ELEMENTWISE[expr.function], self.emit(expr.args[0])
                 )
         return self.done[expr.structure]
+
+    def conjugate(self, function: str, scores: Expr, *parameters: Expr) -> Any:
+        given = map(self.emit, parameters)
+        return self.call(CONJUGATES[function], self.visible(scores, -math.inf), *given)
 
     def visible(self, expr: Expr, fill: float) -> Any:
         """A vector over patterns with `fill` where the mask hides them."""

@@ -18,6 +18,7 @@ from attenergy.energies.language.axes import (
     distances,
     elementwise,
     length,
+    parametrised,
     power,
     reduces,
     takes,
@@ -47,6 +48,7 @@ class Function:
     public: bool = True
     latex: str = ""
     macro: Callable[..., Expr] | None = None  # written as other functions instead
+    gradient: str = ""  # of a reduction over patterns: the function that is its gradient
 
     @property
     def reads_axes(self) -> bool:
@@ -229,6 +231,29 @@ _ROWS = [
     Function("count_n", 0, lambda *_: (), "number of visible patterns", latex="N"),
     Function("count_d", 0, lambda *_: (), "head width D", latex="D"),
     Function("sqdist", 2, distances, "squared distances |x_n - xi|^2", macro=_sqdist),
+]
+
+
+def _conjugate_rows(
+    name: str, doc: str, limits: tuple[float, float] | None = None
+) -> list[Function]:
+    """Sparse weights and the convex conjugate whose gradient they are (`conjugates`)."""
+    weights, value = takes(("N",)), reduces("N", ("N",))
+    arity = 1 if limits is None else 2
+    if limits is not None:
+        weights, value = parametrised(weights, *limits), parametrised(value, *limits)
+    about = f"the scalar whose gradient is {name}"
+    return [
+        Function(name, arity, weights, f"{doc}, over the visible patterns", smooth=False),
+        Function(f"{name}_conj", arity, value, about, smooth=False, gradient=name),
+    ]
+
+
+_ROWS += [
+    *_conjugate_rows("sparsemax", "projection on the simplex"),
+    *_conjugate_rows("entmax", "between softmax (alpha = 1) and sparsemax (2)", (1.0, 2.0)),
+    *_conjugate_rows("normmax", "near-uniform weights on a sparse support", (1.0, math.inf)),
+    *_conjugate_rows("ksubsets", "weights up to 1 that sum to k", (0.0, math.inf)),
 ]
 
 TABLE: dict[str, Function] = {row.name: row for row in _ROWS}

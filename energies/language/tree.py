@@ -179,6 +179,8 @@ class Call(Expr):
     def _reduces_patterns(self) -> bool:
         if self.function in {"lse", "softmax", "sum_n", "max_n", "count_n"}:
             return True
+        if self.function.removesuffix("_conj") in {"sparsemax", "entmax", "normmax", "ksubsets"}:
+            return True
         return self.function in {"sumsq", "norm", "matmul"} and self.args[0].axes[-1:] == ("N",)
 
     @cached_property

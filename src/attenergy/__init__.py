@@ -9,14 +9,25 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attenergy.attention import EnergyAttention, Relaxation, load, make_layer, make_mixer, relax
+    from attenergy.attention import (
+        AssociativeMemory,
+        EnergyAttention,
+        Recall,
+        Relaxation,
+        load,
+        make_layer,
+        make_mixer,
+        relax,
+    )
     from attenergy.energies import Energy, make_energy
     from attenergy.registry import Registry, load_registry
     from attenergy.tasks import Task, make_task
 
 _HOMES = {
+    "AssociativeMemory": "attention",
     "Energy": "energies",
     "EnergyAttention": "attention",
+    "Recall": "attention",
     "Registry": "registry",
     "Relaxation": "attention",
     "Task": "tasks",
@@ -30,8 +41,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "AssociativeMemory",
     "Energy",
     "EnergyAttention",
+    "Recall",
     "Registry",
     "Relaxation",
     "Task",

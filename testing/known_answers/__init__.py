@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attenergy.registry import EnergySpec
-from attenergy.testing.known_answers import attention, graphs, hidden_units
+from attenergy.testing.known_answers import (
+    attention,
+    feature_memories,
+    graphs,
+    hidden_graph,
+    hidden_units,
+    memories,
+    sparse_memories,
+    spins,
+    tokens,
+)
 
 Answer = Callable[[EnergySpec], tuple[float, float]]
 
@@ -18,6 +28,12 @@ _FAMILIES: tuple[tuple[Answer, ...], ...] = (
     attention.ANSWERS,
     hidden_units.ANSWERS,
     graphs.ANSWERS,
+    spins.ANSWERS,
+    hidden_graph.ANSWERS,
+    memories.ANSWERS,
+    sparse_memories.ANSWERS,
+    tokens.ANSWERS,
+    feature_memories.ANSWERS,
 )
 
 KNOWN_ANSWERS: dict[str, Answer] = {

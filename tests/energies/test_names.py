@@ -44,6 +44,9 @@ def test_names_are_checked(changes: dict[str, object], path: str, message: str) 
     problems = formula_problems(Registry(energies={"test": spec}))
     assert [p.path for p in problems] == [f"energies.test.{path}"]
     assert message in problems[0].message
+    if "never uses" in message:
+        make_energy(spec, dim=4)  # harmless outside a registry
+        return
     with pytest.raises(FormulaError, match=message):
         make_energy(spec, dim=4)
 

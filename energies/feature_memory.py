@@ -1,0 +1,164 @@
+"""Memories that keep features of their patterns instead of the patterns themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attenergy.energies.base import Energy
+from attenergy.energies.parameters import Setting
+from attenergy.energies.token_attention import whole_number
+from attenergy.registry import EnergySpec
+
+
+class RandomFeatures(Energy):
+    r"""E = -1/beta log max(floor, phi(xi)'T),  T = sum_n exp(h_n) phi(x_n).
+
+    phi(z) = sqrt(2/Y) cos(sqrt(beta) S z + u) with S (Y, D) standard normal and u uniform on
+    [0, 2 pi). phi(z)'phi(x) is exp(-beta/2 |z - x|^2) on average, so E approaches log-sum-exp over
+    squared distances; its error falls as 1/sqrt(Y). T has Y numbers, however many patterns went in.
+    Where noise makes phi'T fall below `floor` E is flat; it need not descend.
+
+    Options:
+        features: Y.
+        seed: of S and u, which are buffers saved with the parameters.
+
+    Shapes: as `Energy`.
+
+    Source: Hoover et al. 2024, arXiv:2410.24153; features of Rahimi and Recht 2007.
+    """
+
+    smooth = False
+    directions: Tensor
+    phases: Tensor
+
+    def __init__(
+        self,
+        spec: EnergySpec,
+        dim: int,
+        num_heads: int | None = None,
+        settings: Mapping[str, Setting] | None = None,
+    ) -> None:
+        super().__init__(spec, dim, num_heads, settings)
+        self.features = whole_number(self, "features", 1)
+        generator = torch.Generator().manual_seed(whole_number(self, "seed", 0))
+        self.register_buffer("directions", torch.randn(self.features, dim, generator=generator))
+        phases = 2 * math.pi * torch.rand(self.features, generator=generator)
+        self.register_buffer("phases", phases)
+
+    def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
+        """The energy, (..., L)."""
+        values = self.values()
+        stored, shift = _weighted_sum(self._features(X, values["beta"]), mask, field)
+        kernel = (self._features(xi, values["beta"]) * stored).sum(-1, keepdim=True)
+        log = torch.log(kernel.clamp_min(values["floor"]))
+        return -((log + shift) / values["beta"]).squeeze(-1)
+
+    def _features(self, points: Tensor, beta: Tensor | float) -> Tensor:
+        """The features phi of (..., D), (..., Y)."""
+        scale = beta**0.5
+        angles = (scale * points) @ self.directions.to(points).mT + self.phases.to(points)
+        found: Tensor = math.sqrt(2 / self.features) * torch.cos(angles)
+        return found
+
+
+def _weighted_sum(
+    features: Tensor, mask: Tensor | None, field: Tensor | None
+) -> tuple[Tensor, Tensor | float]:
+    """The sum over visible patterns of exp(h - shift) features, (..., L|1, Y), and the shift."""
+    if field is None:
+        if mask is None:
+            return features.sum(-2, keepdim=True), 0.0
+        return mask.to(features.dtype) @ features, 0.0
+    field = field if mask is None else field.masked_fill(~mask, -torch.inf)
+    shift = field.amax(-1, keepdim=True)
+    return torch.exp(field - shift) @ features, shift
+
+
+class ContinuousTime(Energy):
+    r"""E = 1/2 |xi|^2 - 1/beta log int_0^1 exp(beta xi'x(t)) dt,  x(t) = B'psi(t).
+
+    The S patterns are samples of a signal at the times t_n = (n + 1/2)/S. B (M, D) is its ridge
+    regression on the cosines psi_m(t) = cos(pi m t), from the visible samples alone, and the
+    integral runs over Gauss-Legendre nodes. So N patterns become M numbers per component, and the
+    weights over patterns, A'p with A the map from patterns to nodes, may be negative.
+
+    Options:
+        basis: M.
+        nodes: number of quadrature nodes.
+
+    Shapes: as `Energy`. The mask costs one M x M system for every state.
+
+    Source: Santos et al. 2025, modern Hopfield networks with continuous-time memories.
+    """
+
+    patterns_interact: ClassVar[bool] = True
+    reads_field = False
+    has_weights = True
+    times: Tensor
+    logs: Tensor
+
+    def __init__(
+        self,
+        spec: EnergySpec,
+        dim: int,
+        num_heads: int | None = None,
+        settings: Mapping[str, Setting] | None = None,
+    ) -> None:
+        super().__init__(spec, dim, num_heads, settings)
+        self.basis = whole_number(self, "basis", 1)
+        nodes, weights = np.polynomial.legendre.leggauss(whole_number(self, "nodes", 1))
+        dtype = torch.get_default_dtype()
+        self.register_buffer("times", torch.from_numpy(0.5 * (nodes + 1)).to(dtype))
+        self.register_buffer("logs", torch.from_numpy(np.log(0.5 * weights)).to(dtype))
+
+    def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
+        """The energy, (..., L)."""
+        exponent, _ = self._exponent(xi, X, mask)
+        lse = torch.logsumexp(exponent, -1, keepdim=True) / self.values()["beta"]
+        return 0.5 * (xi * xi).sum(-1) - lse.squeeze(-1)
+
+    def weights(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
+        """A'p, (..., L, S): exactly 0 for hidden samples; their sum need not be 1."""
+        exponent, signal = self._exponent(xi, X, mask)
+        return _rows_times(torch.softmax(exponent, -1), signal)
+
+    def _exponent(self, xi: Tensor, X: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The logarithms of the integrand at the nodes (..., L, Q), and A as `_signal` gives it."""
+        signal = self._signal(X, mask)
+        scores = xi @ X.mT
+        if mask is not None:
+            scores = torch.where(mask, scores, 0.0)
+        inner = _rows_times(scores, signal.mT)
+        return self.values()["beta"] * inner + self.logs.to(xi), signal
+
+    def _signal(self, X: Tensor, mask: Tensor | None) -> Tensor:
+        """A, the map from samples to x at the nodes: (Q, S), or (..., L, Q, S) under a mask."""
+        # The regression is solved in at least single precision; no solver takes less.
+        wide = torch.promote_types(X.dtype, torch.float32)
+        count = X.shape[-2]
+        steps = torch.arange(count, device=X.device, dtype=wide)
+        samples = _cosines((steps + 0.5) / count, self.basis)
+        seen = samples.mT if mask is None else samples.mT * mask.unsqueeze(-2).to(wide)
+        ridge = self.values()["ridge"] * torch.eye(self.basis, device=X.device, dtype=wide)
+        fit = torch.linalg.solve(seen @ samples + ridge, seen)
+        found: Tensor = (_cosines(self.times.to(X.device, wide), self.basis) @ fit).to(X.dtype)
+        return found
+
+
+def _cosines(times: Tensor, basis: int) -> Tensor:
+    """The values cos(pi m t), (T, M)."""
+    orders = torch.arange(basis, device=times.device, dtype=times.dtype)
+    return torch.cos(math.pi * times.unsqueeze(-1) * orders)
+
+
+def _rows_times(rows: Tensor, matrices: Tensor) -> Tensor:
+    """Each row (..., L, a) times its own matrix (..., L, a, b), or all times one (a, b)."""
+    if matrices.ndim == 2:
+        return rows @ matrices
+    return (rows.unsqueeze(-2) @ matrices).squeeze(-2)

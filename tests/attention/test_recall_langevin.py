@@ -1,0 +1,126 @@
+"""Langevin chains against distributions that are known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from attenergy.attention import langevin
+from attenergy.energies import log_likelihood, make_energy
+from attenergy.registry import EnergySpec, load_registry
+from attenergy.testing.cases import float64
+
+REGISTRY = load_registry(plugins=False)
+
+
+def lse(dim=2, num_heads=None, beta=2.0):
+    with float64():
+        return make_energy("lse", dim=dim, num_heads=num_heads, beta=beta, registry=REGISTRY)
+
+
+def source(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_uncorrected_steps_have_their_known_variance():
+    """One pattern: xi - x shrinks by 1 - eta and gains noise of variance 2 eta T."""
+    X, eta, count = torch.tensor([[1.0, -2.0]], dtype=torch.float64), 0.5, 40_000
+    start = torch.zeros(count, 2, dtype=torch.float64)
+    found = langevin(lse(), start, X, steps=60, step_size=eta, generator=source()).state
+    variance = 0.5 / (1 - eta / 2)
+    assert ((found.mean(0) - X[0]).abs() < 4 * math.sqrt(variance / count)).all()
+    assert ((found.var(0) - variance).abs() < 4 * variance * math.sqrt(2 / count)).all()
+
+
+def test_corrected_steps_draw_from_the_mixture():
+    X = torch.tensor([[1.0, 0.0], [-0.5, 0.8], [0.2, -1.0]], dtype=torch.float64)
+    energy, count = lse(), 40_000
+    axis = torch.linspace(-6, 6, 401, dtype=torch.float64)
+    points = torch.cartesian_prod(axis, axis)
+    mass = log_likelihood(energy, points, X).exp() * (axis[1] - axis[0]) ** 2
+    start = torch.zeros(count, 2, dtype=torch.float64)
+    found = langevin(energy, start, X, steps=40, step_size=0.6, metropolis=True, generator=source())
+    assert 0.5 < found.acceptance.mean() < 0.99
+    for power in (1, 2):
+        want = (points**power * mass[:, None]).sum(0)
+        error = (points ** (2 * power) * mass[:, None]).sum(0).sqrt() / math.sqrt(count)
+        assert ((found.state**power).mean(0) - want).abs().le(4 * error).all()
+
+
+def test_states_that_interact_are_one_chain():
+    """Two states on one edge, one pattern at 0: a Gaussian of precision (I + 2 coupling Lap)/T."""
+    with float64():
+        energy = make_energy(
+            "graph_hopfield", dim=1, beta=1e-3, coupling=0.7, graph="complete", registry=REGISTRY
+        )
+    X = torch.zeros(1, 1, dtype=torch.float64)
+    start = torch.zeros(20_000, 2, 1, dtype=torch.float64)
+    laplacian = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
+    want = 0.3 * torch.linalg.inv(torch.eye(2) + 2 * 0.7 * laplacian)
+    found = langevin(
+        energy,
+        start,
+        X,
+        steps=40,
+        step_size=0.3,
+        temperature=0.3,
+        metropolis=True,
+        generator=source(),
+    )
+    assert found.acceptance.shape == (20_000,)
+    torch.testing.assert_close(torch.cov(found.state[..., 0].mT), want, rtol=0, atol=0.012)
+
+
+def test_heads_masks_and_trajectory():
+    energy = lse(num_heads=2)
+    xi, X = torch.randn(3, 2, 4, 2).double(), torch.randn(3, 2, 5, 2).double()
+    mask = torch.ones(4, 5, dtype=torch.bool)
+    mask[1] = False
+    found = langevin(
+        energy,
+        xi,
+        X,
+        steps=3,
+        step_size=0.1,
+        mask=mask,
+        metropolis=True,
+        generator=source(),
+        trajectory=True,
+    )
+    assert found.trajectory.shape == (3, 3, 2, 4, 2)
+    assert found.acceptance.shape == (3, 2, 4)
+    assert torch.equal(found.trajectory[-1], found.state)
+    assert torch.equal(found.state[:, :, 1], xi[:, :, 1])
+    again = langevin(energy, xi, X, steps=0, step_size=0.1, trajectory=True)
+    assert torch.equal(again.state, xi)
+    assert again.trajectory.shape == (0, 3, 2, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("polynomial", {}, "are for real states, .* has sphere"),
+        ("lse", {"steps": -1}, "steps must be a whole number from 0, got -1"),
+        ("lse", {"step_size": 0.0}, "step_size must be above 0, got 0.0"),
+        ("lse", {"temperature": 0.0}, "temperature must be above 0, got 0.0"),
+    ],
+)
+def test_errors(name, options, message):
+    energy = make_energy(name, dim=2, registry=REGISTRY)
+    with pytest.raises(ValueError, match=message):
+        langevin(
+            energy,
+            torch.randn(3, 2),
+            torch.randn(4, 2),
+            **{"steps": 1, "step_size": 0.1, **options},
+        )
+
+
+def test_a_temperature_is_needed_where_there_is_no_beta():
+    spec = EnergySpec(title="plain", formula="0.5*|xi|^2 - lse(X @ xi)")
+    with pytest.raises(ValueError, match="'plain' has no parameter beta"):
+        langevin(
+            make_energy(spec, dim=2), torch.randn(3, 2), torch.randn(4, 2), steps=1, step_size=0.1
+        )
