@@ -90,6 +90,28 @@ class Energy(nn.Module):
         check_settings(self.settings, self.known_settings(spec), f"'{spec.title}'")
         self.parameters_ = Parameters(spec, dim, num_heads, self.settings)
         self._quadratic = _quadratic_program(spec, dim)
+        self.setup()
+
+    def setup(self) -> None:
+        """Prepare what a class needs besides its parameters; called when the rest is in place."""
+
+    def option(self, name: str, default: Setting) -> Setting:
+        """An option of a class: as set, else as the entry says, else `default`."""
+        declared = self.spec.options.get(name)
+        return self.settings.get(name, default if declared is None else declared.default)
+
+    def whole_option(self, name: str, least: int, most: int | None = None) -> int:
+        """An option that is a whole number; `least` if neither settings nor entry name it.
+
+        Raises:
+            ValueError: it is none, or out of its range.
+        """
+        value = self.option(name, least)
+        wrong = isinstance(value, bool) or not isinstance(value, int) or value < least
+        if wrong or (most is not None and int(value) > most):
+            allowed = f"from {least}" if most is None else f"from {least} to {most}"
+            raise ValueError(f"'{name}' must be a whole number {allowed}, got {value!r}")
+        return int(value)
 
     @staticmethod
     def known_settings(spec: EnergySpec) -> list[str]:

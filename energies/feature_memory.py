@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -11,9 +10,6 @@ import torch
 from torch import Tensor
 
 from attenergy.energies.base import Energy
-from attenergy.energies.parameters import Setting
-from attenergy.energies.token_attention import whole_number
-from attenergy.registry import EnergySpec
 
 
 class RandomFeatures(Energy):
@@ -37,17 +33,13 @@ class RandomFeatures(Energy):
     directions: Tensor
     phases: Tensor
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
-        self.features = whole_number(self, "features", 1)
-        generator = torch.Generator().manual_seed(whole_number(self, "seed", 0))
-        self.register_buffer("directions", torch.randn(self.features, dim, generator=generator))
+    def setup(self) -> None:
+        """Draw the directions and phases of the features."""
+        self.features = self.whole_option("features", 1)
+        generator = torch.Generator().manual_seed(self.whole_option("seed", 0))
+        self.register_buffer(
+            "directions", torch.randn(self.features, self.dim, generator=generator)
+        )
         phases = 2 * math.pi * torch.rand(self.features, generator=generator)
         self.register_buffer("phases", phases)
 
@@ -103,16 +95,10 @@ class ContinuousTime(Energy):
     times: Tensor
     logs: Tensor
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
-        self.basis = whole_number(self, "basis", 1)
-        nodes, weights = np.polynomial.legendre.leggauss(whole_number(self, "nodes", 1))
+    def setup(self) -> None:
+        """Place the basis and the quadrature nodes."""
+        self.basis = self.whole_option("basis", 1)
+        nodes, weights = np.polynomial.legendre.leggauss(self.whole_option("nodes", 1))
         dtype = torch.get_default_dtype()
         self.register_buffer("times", torch.from_numpy(0.5 * (nodes + 1)).to(dtype))
         self.register_buffer("logs", torch.from_numpy(np.log(0.5 * weights)).to(dtype))

@@ -47,23 +47,17 @@ class FormulaEnergy(Energy):
         FormulaError: the formula, a choice or a parameter's name is wrong.
     """
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
-        self.tree = formula_tree(spec, dim, self.settings)
+    def setup(self) -> None:
+        """Compile the formula with and without a field, and check its derivative."""
+        self.tree = formula_tree(self.spec, self.dim, self.settings)
         self.smooth = is_smooth(self.tree)
         self.reads_field = "h" in self.tree.names
         self._plans = {with_field: _plan(self.tree, with_field) for with_field in (False, True)}
         self.has_weights = self._plans[True].weights is not None
         self.is_attention = all(plan.scale is not None for plan in self._plans.values())
-        if self.has_weights and not _derivative_holds(_Tree(self.tree), dim):
+        if self.has_weights and not _derivative_holds(_Tree(self.tree), self.dim):
             warnings.warn(
-                f"the written derivative of '{spec.title}' disagrees with autograd; using autograd",
+                f"the derivative of '{self.spec.title}' is not autograd's; autograd is used",
                 RuntimeWarning,
                 stacklevel=2,
             )

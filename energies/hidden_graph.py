@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Self
 
 import torch
@@ -17,9 +16,8 @@ from attenergy.energies.couplings import (
     squared,
 )
 from attenergy.energies.hidden_chain import chain_log_sum, chain_means
-from attenergy.energies.on_graph import OnGraph, whole_number
-from attenergy.energies.parameters import Setting
-from attenergy.registry import EnergySpec, nearest
+from attenergy.energies.on_graph import OnGraph
+from attenergy.registry import nearest
 
 INFERENCE = ("exact", "mean_field", "tap", "chain")
 
@@ -71,14 +69,9 @@ class Boltzmann(OnGraph):
     patterns_interact: ClassVar[bool] = True
     has_weights = True
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
+    def setup(self) -> None:
+        """Read the options of the graph and of the inference."""
+        super().setup()
         self.inference = str(self.chosen.get("inference", "mean_field"))
         if self.inference not in INFERENCE:
             hint = nearest(self.inference, INFERENCE)
@@ -88,7 +81,7 @@ class Boltzmann(OnGraph):
             )
         if self.inference == "chain":
             self.graph = "chain"
-        self.iterations = whole_number("iterations", self.chosen.get("iterations", 20), 1)
+        self.iterations = self.whole_option("iterations", 1)
 
     def use_graph(
         self,

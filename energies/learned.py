@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from attenergy.energies.base import Energy
-from attenergy.energies.parameters import Setting
-from attenergy.energies.token_attention import whole_number
-from attenergy.registry import EnergySpec
 
 
 class Learned(Energy):
@@ -35,25 +30,19 @@ class Learned(Energy):
 
     reads_field = False
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
-        width = whole_number(self, "hidden", 1)
-        self.input_convex = bool(whole_number(self, "input_convex", 0, 1))
-        generator = torch.Generator().manual_seed(whole_number(self, "seed", 0))
-        heads = () if num_heads is None else (num_heads,)
+    def setup(self) -> None:
+        """Draw the weights of the network."""
+        width = self.whole_option("hidden", 1)
+        self.input_convex = bool(self.whole_option("input_convex", 0, 1))
+        generator = torch.Generator().manual_seed(self.whole_option("seed", 0))
+        heads = () if self.num_heads is None else (self.num_heads,)
 
         def rows(inputs: int, outputs: int) -> nn.Parameter:
             drawn = torch.randn(*heads, inputs, outputs, generator=generator)
             return nn.Parameter(drawn / inputs**0.5)
 
-        self.pattern_in, self.pattern_out = rows(dim, width), rows(width, width)
-        self.state_in, self.state_skip = rows(dim, width), rows(dim, width)
+        self.pattern_in, self.pattern_out = rows(self.dim, width), rows(width, width)
+        self.state_in, self.state_skip = rows(self.dim, width), rows(self.dim, width)
         self.between, self.out = rows(width, width), rows(width, 1)
         bias_shape = (*heads, 1, width)
         self.bias_in = nn.Parameter(torch.zeros(bias_shape))

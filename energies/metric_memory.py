@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from attenergy.energies.base import Energy
-from attenergy.energies.parameters import Setting
-from attenergy.registry import EnergySpec
 
 
 class _MetricMemory(Energy):
@@ -23,19 +20,13 @@ class _MetricMemory(Energy):
     #: Name of the parameter [D, D] that is the map.
     map_name: ClassVar[str]
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
+    def setup(self) -> None:
+        """Check that the entry has the parameters of the class."""
         for name, shape in (("beta", ()), (self.map_name, ("D", "D"))):
-            given = spec.parameters.get(name)
+            given = self.spec.parameters.get(name)
             if given is None or given.shape != shape:
                 raise ValueError(
-                    f"class '{spec.class_}' needs a parameter '{name}' of shape {list(shape)}"
+                    f"class '{self.spec.class_}' needs a parameter '{name}' of shape {list(shape)}"
                 )
 
     def mapped(self, vectors: Tensor) -> Tensor:

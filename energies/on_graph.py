@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Self
 
 import torch
@@ -18,8 +17,6 @@ from attenergy.energies.couplings import (
     rule_couplings,
 )
 from attenergy.energies.graphs import KNN, Shape, check_shape, check_topology, nearest_neighbours
-from attenergy.energies.parameters import Setting
-from attenergy.registry import EnergySpec
 
 
 class OnGraph(Energy):
@@ -40,19 +37,15 @@ class OnGraph(Energy):
     #: Kinds of couplings besides those of `attenergy.energies.couplings`.
     own_kinds: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
-        chosen = {n: self.settings.get(n, option.default) for n, option in spec.options.items()}
+    def setup(self) -> None:
+        """Read the options of the graph."""
+        chosen = {
+            n: self.settings.get(n, option.default) for n, option in self.spec.options.items()
+        }
         self.chosen = chosen
         self.graph = check_topology(str(chosen.get("graph", "lattice")))
         self.kind = check_kind(str(chosen.get("couplings", "ferromagnetic")), self.own_kinds)
-        self.graph_seed = whole_number("graph_seed", chosen.get("graph_seed", 0), 0)
+        self.graph_seed = self.whole_option("graph_seed", 0)
         given = {n: chosen[f"graph_{n}"] for n in Shape._fields if f"graph_{n}" in chosen}
         self.shape = Shape(**given)  # type: ignore[arg-type]
         check_shape(self.shape)
@@ -133,17 +126,6 @@ class OnGraph(Energy):
             return own
         extra_axes += self.num_heads is not None
         return own.reshape(-1, *(1,) * extra_axes, nodes, nodes)
-
-
-def whole_number(name: str, value: object, least: int) -> int:
-    """Return a setting that counts.
-
-    Raises:
-        ValueError: it is not a whole number from `least`.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"'{name}' must be a whole number from {least}, got {value!r}")
-    return value
 
 
 def _own_matrix(graph: Tensor) -> Tensor:

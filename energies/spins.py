@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -10,8 +9,6 @@ from torch import Tensor, nn
 
 from attenergy.energies.couplings import Couplings, EdgeList, as_matrix, normalised
 from attenergy.energies.on_graph import OnGraph
-from attenergy.energies.parameters import Setting
-from attenergy.registry import EnergySpec
 
 
 class IsingMeanField(OnGraph):
@@ -39,17 +36,12 @@ class IsingMeanField(OnGraph):
     )
     own_kinds: ClassVar[tuple[str, ...]] = ("patterns", "learned")
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
+    def setup(self) -> None:
+        """Make the couplings, if they are learned."""
+        super().setup()
         if self.kind == "learned":
-            heads = () if num_heads is None else (num_heads,)
-            self.raw_couplings = nn.Parameter(torch.zeros(*heads, dim, dim))
+            heads = () if self.num_heads is None else (self.num_heads,)
+            self.raw_couplings = nn.Parameter(torch.zeros(*heads, self.dim, self.dim))
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The free energy, (..., L)."""

@@ -7,7 +7,6 @@ another (column). A token whose row is empty takes no part: it has no energy and
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -15,8 +14,6 @@ from torch import Tensor, nn
 
 from attenergy.energies.base import Energy
 from attenergy.energies.masks import open_rows
-from attenergy.energies.parameters import Setting
-from attenergy.registry import EnergySpec
 
 
 class EnergyTransformer(Energy):
@@ -43,15 +40,9 @@ class EnergyTransformer(Energy):
     states_interact: ClassVar[bool] = True
     reads_patterns: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
-        self.self_excluded = bool(whole_number(self, "self_excluded", 0, 1))
+    def setup(self) -> None:
+        """Read whether tokens see themselves."""
+        self.self_excluded = bool(self.whole_option("self_excluded", 0, 1))
 
     def largest_step_size(self) -> float | None:
         """As the domain says; None if tokens see themselves."""
@@ -78,14 +69,9 @@ class EnergyTransformerBlock(EnergyTransformer):
 
     smooth = False
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
+    def setup(self) -> None:
+        """Draw the memories."""
+        super().setup()
         self.memories = nn.Parameter(_learned_rows(self))
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
@@ -110,14 +96,8 @@ class HyperSet(Energy):
     reads_patterns: ClassVar[bool] = False
     smooth = False
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
+    def setup(self) -> None:
+        """Draw the memories."""
         self.memories = nn.Parameter(_learned_rows(self))
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
@@ -167,22 +147,6 @@ class CausalTokens(Energy):
         return -_lse_rows(scores, pairs, field, beta)
 
 
-def whole_number(energy: Energy, name: str, low: int, high: int | None = None) -> int:
-    """An option that is a whole number, from settings or the entry.
-
-    Raises:
-        ValueError: it is none, or out of its range.
-    """
-    value = energy.settings.get(name)
-    if value is None:
-        value = energy.spec.options[name].default if name in energy.spec.options else low
-    wrong = isinstance(value, bool) or not isinstance(value, int) or value < low
-    if wrong or (high is not None and int(value) > high):
-        allowed = f"from {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"'{name}' must be a whole number {allowed}, got {value!r}")
-    return int(value)
-
-
 def visible_pairs(xi: Tensor, mask: Tensor | None, *, self_excluded: bool) -> Tensor | None:
     """Which token (row) sees which (column), (..., L, L); None if all see all."""
     length = xi.shape[-2]
@@ -225,7 +189,7 @@ def _matrix(value: Tensor | float) -> Tensor:
 
 def _learned_rows(energy: Energy) -> Tensor:
     """First values of the memories: normal with variance 1/D, ([H,] memories, D)."""
-    count, seed = whole_number(energy, "memories", 1), whole_number(energy, "seed", 0)
+    count, seed = energy.whole_option("memories", 1), energy.whole_option("seed", 0)
     heads = () if energy.num_heads is None else (energy.num_heads,)
     generator = torch.Generator().manual_seed(seed)
     drawn: Tensor = torch.randn(*heads, count, energy.dim, generator=generator)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
 from attenergy.energies.base import Energy
 from attenergy.energies.lagrangians import LAGRANGIANS, Lagrangian, lagrangian
-from attenergy.energies.parameters import Setting
-from attenergy.registry import EnergySpec
 
 #: Lagrangians that add up over neurons, so that a hidden neuron can be left out.
 _SEPARATE = ("quadratic", "relu", "softplus", "logcosh")
@@ -37,15 +33,9 @@ class TwoLayer(Energy):
 
     has_weights = True
 
-    def __init__(
-        self,
-        spec: EnergySpec,
-        dim: int,
-        num_heads: int | None = None,
-        settings: Mapping[str, Setting] | None = None,
-    ) -> None:
-        super().__init__(spec, dim, num_heads, settings)
-        names = {n: str(self.settings.get(n, o.default)) for n, o in spec.options.items()}
+    def setup(self) -> None:
+        """Read which Lagrangians the layers have."""
+        names = {n: str(self.settings.get(n, o.default)) for n, o in self.spec.options.items()}
         self.visible, self.hidden = names.get("visible", "quadratic"), names.get("hidden", "lse")
         lagrangian(self.visible)
         if self.hidden not in (*_SEPARATE, "lse"):

@@ -52,20 +52,24 @@ def settings_of(spec: EnergySpec) -> Iterator[dict[str, Any]]:
                 yield {name: value}
 
 
-def cases(spec: EnergySpec, seed: int = 0, **settings: Any) -> Iterator[Case]:
+def cases(spec: EnergySpec, seed: int = 0) -> Iterator[Case]:
     """Every setting of an entry, each alone, with a field, with a mask, and with both."""
     for chosen in settings_of(spec):
-        energy = build(spec, seed, **{**chosen, **settings})
-        plain = random_case(energy, seed)
-        stored = plain.X.shape[-2]
-        field = draw(seed + 1, BATCH, 1, STATES, stored)
-        mask = torch.rand(BATCH, 1, STATES, stored, generator=generator(seed + 2)) < 0.7
-        mask[..., 0] = True
-        yield plain
-        yield plain.with_(mask=mask)
-        if energy.reads_field:
-            yield plain.with_(field=field)
-            yield plain.with_(mask=mask, field=field)
+        yield from variations(build(spec, seed, **chosen), seed)
+
+
+def variations(energy: Energy, seed: int = 0) -> Iterator[Case]:
+    """An energy's case alone, with a field, with a mask, and with both."""
+    plain = random_case(energy, seed)
+    stored = plain.X.shape[-2]
+    field = draw(seed + 1, BATCH, 1, STATES, stored)
+    mask = torch.rand(BATCH, 1, STATES, stored, generator=generator(seed + 2)) < 0.7
+    mask[..., 0] = True
+    yield plain
+    yield plain.with_(mask=mask)
+    if energy.reads_field:
+        yield plain.with_(field=field)
+        yield plain.with_(mask=mask, field=field)
 
 
 def build(spec: EnergySpec, seed: int = 0, **settings: Any) -> Energy:

@@ -9,16 +9,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from attenergy.analysis import curl
 from attenergy.attention import gradient, relax
-from attenergy.attention.relax import Solver
 from attenergy.attention.update import Backend, backends
-from attenergy.energies import DOMAINS, Energy
+from attenergy.energies import Energy
 from attenergy.registry import EnergySpec, UnknownName
 from attenergy.testing.cases import (
     BATCH,
@@ -31,6 +29,7 @@ from attenergy.testing.cases import (
     random_case,
     settings_of,
 )
+from attenergy.testing.descent import descent
 from attenergy.testing.known_answers import KNOWN_ANSWERS
 from attenergy.testing.results import LawBroken
 from attenergy.testing.token_laws import hidden_states, moved_states, take
@@ -146,47 +145,6 @@ def known_answers(spec: EnergySpec) -> Outcome:
             return error, tolerance, f"{name} is off"
         worst, limit = max(worst, error), max(limit, tolerance)
     return worst, limit, ", ".join(spec.known_answers)
-
-
-def descent(spec: EnergySpec) -> Outcome:
-    """4: within the range of the step size no step raises the energy, at any beta."""
-    if spec.guarantee == "none":
-        return "the entry declares neither a quadratic part nor 'descends': nothing is guaranteed"
-    largest = DOMAINS[spec.domain].largest_step
-    gammas = {2.0: (0.25, 1.0, 1.5, 1.99), 1.0: (0.25, 0.5, 1.0)}.get(largest, (0.1, 1.0, 10.0))
-    solver: Solver = "descent" if spec.guarantee == "parallel" else "sequential"
-    betas = _betas(spec)
-    worst = float("-inf")
-    for beta in betas:
-        for case in cases(spec, **beta):
-            for gamma in gammas:
-                path = relax(
-                    case.energy, case.xi, case.X, mask=case.mask, field=case.field,
-                    steps=6, step_size=gamma, solver=solver, trace=True,
-                ).energies  # fmt: skip
-                assert path is not None
-                if not torch.isfinite(path).all():
-                    shown = ", ".join(f"{n} {v:g}" for n, v in {"step size": gamma, **beta}.items())
-                    raise LawBroken(f"the energy overflows or falls without bound ({shown})")
-                rise = (path[1:] - path[:-1]) / (1.0 + path[:-1].abs())
-                worst = max(worst, float(rise.detach().max()))
-    shown = f"{solver}, step sizes {gammas[0]:g} to {gammas[-1]:g}"
-    shown += ", any beta" * (len(betas) > 1)
-    return worst, 1e-9, f"largest relative rise in a step, {shown}"
-
-
-def _betas(spec: EnergySpec) -> list[dict[str, Any]]:
-    """Inverse temperatures from 0.1 to 100, as far as the entry says that they make sense."""
-    beta = spec.parameters.get("beta")
-    if beta is None or beta.shape:
-        return [{}]
-    values = [0.1, 1.0, 10.0, 100.0]
-    span = beta.search
-    if span is not None and span.low is not None and span.high is not None:
-        low, high = float(span.low), float(span.high)
-        # A range up to 10 says nothing against 100; one up to 0.5 does.
-        values = sorted({v for v in values if 0.1 * low <= v <= 10 * high} | {low, high})
-    return [{"beta": value} for value in values]
 
 
 def no_cross_talk(spec: EnergySpec) -> Outcome:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch.nn import functional
@@ -14,8 +12,7 @@ from attenergy.energies import DOMAINS, make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
 
-_OWN = Path(__file__).resolve().parents[2] / "catalogue_tokens.yaml"
-REGISTRY = load_registry(*([_OWN] if _OWN.is_file() else []), plugins=False)
+REGISTRY = load_registry(plugins=False)
 JOINT = ["energy_transformer", "energy_transformer_block", "hyper_set"]
 TOKENS = [*JOINT, "causal_tokens"]
 

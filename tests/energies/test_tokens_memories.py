@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch.nn import functional
@@ -13,8 +11,7 @@ from attenergy.energies import make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
 
-_OWN = Path(__file__).resolve().parents[2] / "catalogue_tokens.yaml"
-REGISTRY = load_registry(*([_OWN] if _OWN.is_file() else []), plugins=False)
+REGISTRY = load_registry(plugins=False)
 MEMORIES = [
     "classical_hopfield", "simplicial", "et_memory", "random_features", "continuous_time", "ham",
     "learned",
