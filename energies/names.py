@@ -32,11 +32,11 @@ def name_errors(spec: EnergySpec) -> list[FormulaError]:
 
 def unused_errors(spec: EnergySpec) -> list[FormulaError]:
     """Parameters and choices that the formula never mentions; in a registry, these are slips."""
-    used = _words(spec)
+    known = {*_words(spec), *SYMBOLS, *PUBLIC}  # a shadowing name is an error of its own
     return [
         FormulaError(f"the formula never uses '{name}'", path=path)
         for path, name in _named(spec)
-        if name not in used
+        if name not in known
     ]
 
 
