@@ -61,8 +61,8 @@ bench: $(LINKED)  ## measure speed against hand-written layers
 	$(BIN)/python benchmarks/formula_speed.py
 	$(BIN)/python benchmarks/fused_attention.py
 
-docs: $(LINKED)  ## write docs/energies.md anew from the registry
-	$(BIN)/python -m attenergy.testing.tables > docs/energies.md
+docs: $(LINKED)  ## write the pages of docs/ that are made from the registry
+	$(BIN)/python -m attenergy.testing.tables docs
 
 schema: $(LINKED)  ## write registry.schema.json anew
 	$(BIN)/python -m attenergy.registry.schema > registry.schema.json

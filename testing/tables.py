@@ -1,17 +1,23 @@
-"""The pages of `docs/` that are made from the registry; run as a module, it prints one."""
+"""The pages of `docs/` that are made from the registry and the language.
+
+`python -m attenergy.testing.tables docs` writes them into a folder.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from attenergy.energies import describe
+from attenergy.energies.language import PUBLIC, TABLE
 from attenergy.registry import EnergySpec, Registry, load_registry
 from attenergy.testing.extremes import EXTREMES, at_the_edges
 
 _HEAD = """\
 # The energies
 
-Made from the registry by `python -m attenergy.testing.tables > docs/energies.md`; a test compares.
+Made from the registry by `make docs`; a test compares.
 `attenergy energies show NAME` says more about one of them.
 """
 
@@ -30,6 +36,43 @@ Energy, two steps and the gradients of both, in float32 unless said otherwise: f
 with a `ValueError`. *numbers x 100* scales states and patterns; in an *empty row* one state sees no
 pattern. `-`: the energy has no such parameter.
 """
+
+
+_FORMULAS = """\
+# The language of formulas
+
+Made from the language itself by `make docs`; a test compares.
+
+A formula is an energy E for one state; batches, heads, states and masks are the compiler's business.
+
+| name | axes | meaning |
+| --- | --- | --- |
+| `xi` | [D] | the state |
+| `X` | [N, D] | the stored patterns, one in a row |
+| `h` | [N] | an external field on the patterns; 0 where none is given |
+| a parameter | scalar, [D] or [D, D] | as the entry declares it |
+| a choice | a function of one argument | filled by one of the entry's options |
+
+Every part of a formula is a scalar, a vector [D] or [N], or a matrix [N, D], [D, N], [N, N] or
+[D, D]; the whole is a scalar and depends on `xi`. Numbers are written `0.5`, `1e-3`; there are `+`,
+`-`, `*`, `/`, powers `^`, contractions `@`, transposes `X'`, lengths `|v|` and `|v|^2`, and the
+functions below. Scalars are repeated over vectors; a vector over D never joins one over N. A matrix
+may not depend on `xi`. A formula has at most 500 characters. Nothing in it is ever executed as code.
+
+A formula that reads `xi` only through `|xi|^2`, `X @ xi` and `sqdist(X, xi)` is derived once and
+takes the fast path (`attenergy energies show NAME` tells).
+
+## Functions
+
+Those over the patterns leave out what the mask hides.
+
+"""
+
+
+def formulas_page() -> str:
+    """The page on the language of formulas."""
+    rows = [(f"`{name}`", str(TABLE[name].arity), TABLE[name].doc) for name in PUBLIC]
+    return _FORMULAS + _table(("name", "arguments", "meaning"), rows)
 
 
 def energies_page(registry: Registry) -> str:
@@ -66,5 +109,12 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
+def write(folder: Path) -> None:
+    """Write all pages."""
+    registry = load_registry(plugins=False)
+    (folder / "energies.md").write_text(energies_page(registry), encoding="utf-8")
+    (folder / "formulas.md").write_text(formulas_page(), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    print(energies_page(load_registry(plugins=False)), end="")
+    write(Path(sys.argv[1]))
