@@ -17,50 +17,51 @@ from torch import Tensor
 from attenergy.attention import relax
 from attenergy.energies import make_energy
 from attenergy.registry import EnergySpec
-from attenergy.testing.cases import DIM, HEADS, Case, random_case
+from attenergy.testing.cases import DIM, HEADS, Case, random_case, settings_of
 
 Verdict = str  # "finite", "not finite", "refused: ..." or "-"
-Variation = Callable[[EnergySpec], "Case | None"]
+Settings = dict[str, Any]
+Variation = Callable[[EnergySpec, Settings], "Case | None"]
 
 
-def _case(spec: EnergySpec, dtype: torch.dtype = torch.float32, **settings: Any) -> Case:
+def _case(spec: EnergySpec, settings: Settings, dtype: torch.dtype = torch.float32) -> Case:
     energy = make_energy(spec, dim=DIM, num_heads=HEADS, **settings).to(dtype)
     drawn = random_case(energy)
     return replace(drawn, xi=drawn.xi.to(dtype), X=drawn.X.to(dtype))
 
 
 def _beta(value: float) -> Variation:
-    def vary(spec: EnergySpec) -> Case | None:
+    def vary(spec: EnergySpec, settings: Settings) -> Case | None:
         beta = spec.parameters.get("beta")
-        return None if beta is None or beta.shape else _case(spec, beta=value)
+        return None if beta is None or beta.shape else _case(spec, {**settings, "beta": value})
 
     return vary
 
 
-def _large(spec: EnergySpec) -> Case:
-    case = _case(spec)
+def _large(spec: EnergySpec, settings: Settings) -> Case:
+    case = _case(spec, settings)
     return replace(case, xi=case.energy.enter(100.0 * case.xi), X=100.0 * case.X)
 
 
-def _zero(spec: EnergySpec) -> Case:
-    case = _case(spec)
+def _zero(spec: EnergySpec, settings: Settings) -> Case:
+    case = _case(spec, settings)
     return replace(case, xi=case.energy.enter(torch.zeros_like(case.xi)))
 
 
-def _one_pattern(spec: EnergySpec) -> Case:
-    case = _case(spec)
+def _one_pattern(spec: EnergySpec, settings: Settings) -> Case:
+    case = _case(spec, settings)
     if not case.energy.reads_patterns:
         return replace(case, xi=case.xi[:, :, :1], X=case.xi[:, :, :1])
     return replace(case, X=case.X[:, :, :1])
 
 
-def _equal_patterns(spec: EnergySpec) -> Case:
-    case = _case(spec)
+def _equal_patterns(spec: EnergySpec, settings: Settings) -> Case:
+    case = _case(spec, settings)
     return replace(case, X=case.X[:, :, :1].expand_as(case.X).contiguous())
 
 
-def _nothing_to_see(spec: EnergySpec) -> Case:
-    case = _case(spec)
+def _nothing_to_see(spec: EnergySpec, settings: Settings) -> Case:
+    case = _case(spec, settings)
     stored = (case.X if case.energy.reads_patterns else case.xi).shape[-2]
     mask = torch.ones(*case.xi.shape[:-1], stored, dtype=torch.bool)
     mask[:, :, 1] = False
@@ -76,12 +77,12 @@ EXTREMES: dict[str, Variation] = {
     "one pattern": _one_pattern,
     "equal patterns": _equal_patterns,
     "empty row": _nothing_to_see,
-    "bfloat16": lambda spec: _case(spec, torch.bfloat16),
+    "bfloat16": lambda spec, settings: _case(spec, settings, torch.bfloat16),
 }
 
 
 def at_the_edges(spec: EnergySpec) -> dict[str, Verdict]:
-    """The verdict of every case: `finite`, `not finite`, `refused: why` or `-`."""
+    """The verdict of every case over all settings: `finite`, `not finite`, `refused: why` or `-`."""
     return {name: _verdict(spec, vary) for name, vary in EXTREMES.items()}
 
 
@@ -89,10 +90,14 @@ def _verdict(spec: EnergySpec, vary: Variation) -> Verdict:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            case = vary(spec)
-            if case is None:
-                return "-"
-            return "finite" if _all_finite(case) else "not finite"
+            for settings in settings_of(spec):
+                case = vary(spec, settings)
+                if case is None:
+                    return "-"
+                if not _all_finite(case):
+                    shown = ", ".join(f"{name} {value}" for name, value in settings.items())
+                    return f"not finite ({shown})" if shown else "not finite"
+            return "finite"
     except ValueError as error:
         return f"refused: {str(error).splitlines()[0]}"
 

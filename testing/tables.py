@@ -32,8 +32,8 @@ patterns in closed form, `autograd` differentiates the energy in every step.
 _EDGES = """\
 ## At the edges
 
-Energy, two steps and the gradients of both, in float32 unless said otherwise: finite, or refused
-with a `ValueError`. *numbers x 100* scales states and patterns; in an *empty row* one state sees no
+Energy, two steps and the gradients of both, for every choice and option, in float32 unless said
+otherwise: finite, or refused with a `ValueError`. *numbers x 100* scales states and patterns; in an *empty row* one state sees no
 pattern. `-`: the energy has no such parameter.
 """
 
@@ -43,7 +43,7 @@ _FORMULAS = """\
 
 Made from the language itself by `make docs`; a test compares.
 
-A formula is an energy E for one state; batches, heads, states and masks are the compiler's business.
+A formula is an energy E for one state; batches, heads and masks are the compiler's business.
 
 | name | axes | meaning |
 | --- | --- | --- |
@@ -57,7 +57,7 @@ Every part of a formula is a scalar, a vector [D] or [N], or a matrix [N, D], [D
 [D, D]; the whole is a scalar and depends on `xi`. Numbers are written `0.5`, `1e-3`; there are `+`,
 `-`, `*`, `/`, powers `^`, contractions `@`, transposes `X'`, lengths `|v|` and `|v|^2`, and the
 functions below. Scalars are repeated over vectors; a vector over D never joins one over N. A matrix
-may not depend on `xi`. A formula has at most 500 characters. Nothing in it is ever executed as code.
+may not depend on `xi`. A formula has at most 500 characters; nothing in it is executed as code.
 
 A formula that reads `xi` only through `|xi|^2`, `X @ xi` and `sqdist(X, xi)` is derived once and
 takes the fast path (`attenergy energies show NAME` tells).
