@@ -82,7 +82,7 @@ EXTREMES: dict[str, Variation] = {
 
 
 def at_the_edges(spec: EnergySpec) -> dict[str, Verdict]:
-    """The verdict of every case over all settings: `finite`, `not finite`, `refused: why` or `-`."""
+    """The verdict of every case over all settings (`Verdict`)."""
     return {name: _verdict(spec, vary) for name, vary in EXTREMES.items()}
 
 

@@ -33,8 +33,8 @@ _EDGES = """\
 ## At the edges
 
 Energy, two steps and the gradients of both, for every choice and option, in float32 unless said
-otherwise: finite, or refused with a `ValueError`. *numbers x 100* scales states and patterns; in an *empty row* one state sees no
-pattern. `-`: the energy has no such parameter.
+otherwise: finite, or refused with a `ValueError`. *numbers x 100* scales states and patterns; in an
+*empty row* one state sees no pattern. `-`: the energy has no such parameter.
 """
 
 
