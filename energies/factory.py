@@ -16,6 +16,7 @@ from attenergy.energies.learned import Learned
 from attenergy.energies.metric_memory import EllipticalMemory, KernelMemory
 from attenergy.energies.names import name_errors, unused_errors
 from attenergy.energies.parameters import Setting, constant
+from attenergy.energies.spherical_spins import SphericalSpins
 from attenergy.energies.spin_systems import GaussianSpins, Potts, VectorSpins
 from attenergy.energies.spins import IsingMeanField, Tap
 from attenergy.energies.token_attention import (
@@ -45,6 +46,7 @@ CLASSES: dict[str, type[Energy]] = {
     "GraphMemory": GraphMemory,
     "IsingMeanField": IsingMeanField,
     "Potts": Potts,
+    "SphericalSpins": SphericalSpins,
     "Tap": Tap,
     "VectorSpins": VectorSpins,
 }

@@ -41,7 +41,7 @@ def main() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        print(f"{energy:15} loss {loss.item():.3f}")
+        print(f"{energy:26} loss {loss.item():.3f}")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,42 @@ pytestmark = [
 ]
 
 
+TRUTH, DESCENT, GRADIENT = (next(law for law in LAWS if law[0] == n) for n in "147")
+OWN = "the update is autograd's own"
+NO_PROMISE = "declares neither a quadratic part nor 'descends'"
+#: Where a law does not apply, and what the reason must say; everywhere else it must hold.
+NOT_APPLICABLE = {
+    ("elliptical", TRUTH): OWN,
+    ("uhop", TRUTH): OWN,
+    ("classical_hopfield", TRUTH): OWN,
+    ("simplicial", TRUTH): OWN,
+    ("energy_transformer", TRUTH): OWN,
+    ("energy_transformer_block", TRUTH): OWN,
+    ("hyper_set", TRUTH): OWN,
+    ("causal_tokens", TRUTH): OWN,
+    ("random_features", TRUTH): OWN,
+    ("learned", TRUTH): OWN,
+    ("ising_mean_field", TRUTH): OWN,
+    ("tap", TRUTH): OWN,
+    ("hyper_set", DESCENT): NO_PROMISE,
+    ("causal_tokens", DESCENT): NO_PROMISE,
+    ("random_features", DESCENT): NO_PROMISE,
+    ("learned", DESCENT): NO_PROMISE,
+    ("tap", DESCENT): NO_PROMISE,
+    ("causal_tokens", GRADIENT): "a game",
+}
+
+
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("name", REGISTRY.energies)
 def test_every_entry_keeps_every_law(name, law):
     result = check_law(law, REGISTRY.energies[name])
+    assert result.passed is not False, str(result)
+    reason = NOT_APPLICABLE.get((name, law))
+    if reason is not None:
+        assert result.passed is None, f"the law applies now: {result}"
+        assert reason in result.note
+        return
     assert result.passed, str(result)
     assert result.figure is not None
     assert str(result).startswith("pass  ")

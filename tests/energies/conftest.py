@@ -68,3 +68,9 @@ def point():
         "w": draw(4),
         "M": draw(4, 4),
     }
+
+
+@pytest.fixture(scope="session")
+def stored():
+    """The patterns that suit an energy: those given, or the states if it reads the states alone."""
+    return lambda energy, xi, X: X if energy.reads_patterns else xi

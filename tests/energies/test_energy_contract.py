@@ -26,25 +26,30 @@ def draw(*shape):
 @every
 @pytest.mark.parametrize("heads", [None, 3])
 @pytest.mark.parametrize("batch", [(), (2,), (2, 5)])
-def test_shapes(name, heads, batch):
+def test_shapes(name, heads, batch, stored):
     axes = batch if heads is None else (*batch, heads)
-    energy = make(name, num_heads=heads)
-    out = energy(draw(*axes, 4, 4), draw(*axes, 6, 4), field=draw(*axes, 4, 6))
+    energy, xi = make(name, num_heads=heads), draw(*axes, 4, 4)
+    X = stored(energy, xi, draw(*axes, 6, 4))
+    out = energy(xi, X, field=draw(*axes, 4, X.shape[-2]))
     assert out.shape == (axes if energy.states_interact else (*axes, 4))
 
 
 @every
-def test_heads_are_independent_and_a_single_one_is_shared(name):
-    energy, xi, X = make(name, num_heads=3), draw(2, 3, 4, 4), draw(2, 3, 6, 4)
+def test_heads_are_independent_and_a_single_one_is_shared(name, stored):
+    energy, xi, given = make(name, num_heads=3), draw(2, 3, 4, 4), draw(2, 3, 6, 4)
+    X = stored(energy, xi, given)
     with torch.no_grad():
         for parameter in energy.parameters():
             parameter.add_(draw(3, 1, 1))
     out = energy(xi, X)
     changed = xi.clone()
     changed[:, 1] += 1
-    assert torch.equal(energy(changed, X)[:, [0, 2]], out[:, [0, 2]])
-    assert not torch.equal(energy(changed, X)[:, 1], out[:, 1])
-    torch.testing.assert_close(energy(xi[:, :1], X), energy(xi[:, :1].expand_as(xi), X))
+    other = energy(changed, stored(energy, changed, X))
+    assert torch.equal(other[:, [0, 2]], out[:, [0, 2]])
+    assert not torch.equal(other[:, 1], out[:, 1])
+    first = xi[:, :1]
+    one, three = stored(energy, first, X), stored(energy, first.expand_as(xi), X)
+    torch.testing.assert_close(energy(first, one), energy(first.expand_as(xi), three))
     torch.testing.assert_close(energy(xi, X[:, :1]), energy(xi, X[:, :1].expand_as(X)))
 
 
@@ -53,31 +58,35 @@ def test_heads_are_independent_and_a_single_one_is_shared(name):
     "shape",
     [(), (1,), (6,), (4, 1), (1, 6), (4, 6), (3, 1, 1), (3, 4, 6), (2, 1, 1, 6), (2, 1, 4, 1)],
 )
-def test_masks_of_every_broadcast_shape(name, shape):
-    energy, xi, X = make(name, num_heads=3), draw(2, 3, 4, 4), draw(2, 3, 6, 4)
-    mask = torch.rand(shape) < 0.6
+def test_masks_of_every_broadcast_shape(name, shape, stored):
+    energy, xi = make(name, num_heads=3), draw(2, 3, 4, 4)
+    X = stored(energy, xi, draw(2, 3, 6, 4))
+    count = X.shape[-2]
+    mask = torch.rand([count if size == 6 else size for size in shape]) < 0.6
     torch.testing.assert_close(
-        energy(xi, X, mask=mask), energy(xi, X, mask=mask.expand(2, 3, 4, 6))
+        energy(xi, X, mask=mask), energy(xi, X, mask=mask.expand(2, 3, 4, count))
     )
 
 
 @every
-def test_a_mask_that_hides_nothing_changes_nothing(name):
-    energy, xi, X = make(name), draw(2, 4, 4), draw(2, 6, 4)
-    full = torch.ones(2, 4, 6, dtype=torch.bool)
+def test_a_mask_that_hides_nothing_changes_nothing(name, stored):
+    energy, xi = make(name), draw(2, 4, 4)
+    X = stored(energy, xi, draw(2, 6, 4))
+    full = torch.ones(2, 4, X.shape[-2], dtype=torch.bool)
     torch.testing.assert_close(energy(xi, X, mask=full), energy(xi, X))
 
 
 @every
-def test_empty_rows_have_no_energy_and_no_gradient(name):
-    energy, xi, X = make(name), draw(2, 4, 4).requires_grad_(), draw(2, 6, 4).requires_grad_()
-    mask = torch.ones(2, 4, 6, dtype=torch.bool)
+def test_empty_rows_have_no_energy_and_no_gradient(name, stored):
+    energy, xi = make(name), draw(2, 4, 4).requires_grad_()
+    X = stored(energy, xi.detach(), draw(2, 6, 4)).requires_grad_()
+    mask = torch.ones(2, 4, X.shape[-2], dtype=torch.bool)
     mask[0, 1] = False
     mask[1] = False
     out = energy(xi, X, mask=mask)
     assert (out[1] == 0).all()
     assert energy.states_interact or out[0, 1] == 0
-    grad_xi, grad_X = torch.autograd.grad(out.sum(), (xi, X))
+    grad_xi, grad_X = torch.autograd.grad(out.sum(), (xi, X), materialize_grads=True)
     assert grad_xi.isfinite().all()
     assert grad_X.isfinite().all()
     assert (grad_xi[0, 1] == 0).all()
@@ -119,7 +128,7 @@ ERRORS = {
     "heads of X": ({"X": draw(2, 4, 6, 4)}, r"X has 4 heads \(axis -3\), the energy 3"),
     "patterns of the mask": (
         {"mask": torch.ones(4, 5).bool()},
-        r"mask must be broadcastable to \(\.\.\., L, S\) = \(\.\.\., 4, 6\), got \(4, 5\)",
+        r"mask must be broadcastable to \(\.\.\., L, S\) = \(\.\.\., 4, [46]\), got \(4, 5\)",
     ),
     "states of the mask": ({"mask": torch.ones(3, 6).bool()}, "mask must be broadcastable to"),
     "states of the field": ({"field": draw(3, 6)}, "field must be broadcastable to"),
@@ -133,11 +142,14 @@ ERRORS = {
 
 @every
 @pytest.mark.parametrize("case", ERRORS)
-def test_errors(name, case):
+def test_errors(name, case, stored):
     changes, message = ERRORS[case]
-    given = {"xi": draw(2, 3, 4, 4), "X": draw(2, 3, 6, 4), "mask": None, "field": None, **changes}
+    energy, xi = make(name, num_heads=3), draw(2, 3, 4, 4)
+    given = {"xi": xi, "X": stored(energy, xi, draw(2, 3, 6, 4)), "mask": None, "field": None}
+    given |= changes
+    message = message.replace("[46]", "6" if energy.reads_patterns else "4")
     with pytest.raises(ValueError, match=message):
-        make(name, num_heads=3)(given.pop("xi"), given.pop("X"), **given)
+        energy(given.pop("xi"), given.pop("X"), **given)
 
 
 def test_no_head_axis_is_asked_for_without_heads():
@@ -157,19 +169,59 @@ def test_the_sphere_has_radius_root_d():
     assert make("lse").project(zero) is zero
 
 
+#: Entries whose update is autograd's own.
+WITHOUT_WEIGHTS = {
+    "elliptical",
+    "uhop",
+    "classical_hopfield",
+    "simplicial",
+    "energy_transformer",
+    "energy_transformer_block",
+    "hyper_set",
+    "causal_tokens",
+    "random_features",
+    "learned",
+    "ising_mean_field",
+    "tap",
+}
+#: Whether states interact, patterns interact and patterns are read, where it is not (no, no, yes).
+COUPLED = {
+    "graph_hopfield": (True, False, True),
+    "graph_memory": (False, True, True),
+    "energy_transformer": (True, False, False),
+    "energy_transformer_block": (True, False, False),
+    "hyper_set": (True, False, False),
+    "causal_tokens": (False, True, False),
+    "continuous_time": (False, True, True),
+    "vector_spins": (True, False, True),
+    "gaussian_spins": (True, False, True),
+    "potts": (True, False, True),
+    "boltzmann": (False, True, True),
+}
+
+
 def test_what_is_said_of_entries():
     said = {name: describe(spec) for name, spec in REGISTRY.energies.items()}
-    assert [n for n in said if said[n]["attention"]] == ["lse"]
-    assert all(said[n]["score_path"] for n in said)
+    assert [n for n in said if said[n]["attention"]] == ["lse", "l2_lse"]
+    assert {n for n in said if not said[n]["score_path"]} == WITHOUT_WEIGHTS
+    for name, spec in REGISTRY.energies.items():
+        assert said[name]["score_path"] == make(name).has_weights
+        assert said[name]["attention"] == make(name).is_attention
+        assert said[name]["formula"] == spec.formula or spec.formula is None
+        assert said[name]["formula"].startswith("E") or spec.formula is not None
+        assert said[name]["latex"] or spec.formula is None
     assert said["lse"]["update"].startswith("-xi + X' @ [softmax(beta*s + h)]")
     assert said["polynomial"]["update"].startswith("X' @ [")
-    assert said["graph_hopfield"]["formula"] == "class GraphHopfield"
+    assert said["classical_hopfield"]["update"] == "-grad_xi E, by autograd"
+    assert said["graph_hopfield"]["formula"].startswith("E = sum_v [1/2 |xi_v|^2 - lse(beta X xi_v")
+    assert said["graph_hopfield"]["latex"] == GraphHopfield.latex != ""
 
 
 def test_states_and_patterns_interact_where_they_say_so():
-    flags = {n: (make(n).states_interact, make(n).patterns_interact) for n in NAMES}
-    assert [n for n in flags if flags[n][0]] == ["graph_hopfield"]
-    assert [n for n in flags if flags[n][1]] == ["graph_memory"]
+    for name in NAMES:
+        energy, wanted = make(name), COUPLED.get(name, (False, False, True))
+        got = (energy.states_interact, energy.patterns_interact, energy.reads_patterns)
+        assert got == wanted, name
     assert isinstance(make("graph_hopfield"), GraphHopfield)
     assert isinstance(make("graph_memory"), GraphMemory)
 
