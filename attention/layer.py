@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.projections import Projections, check_shapes, visible
-from attenergy.attention.relax import default_step_size, relax
+from attenergy.attention.relax import Solver, check_solver, default_step_size, relax
 from attenergy.attention.update import Backend, association, check_backend, read_values
 from attenergy.energies import Energy, make_energy
 from attenergy.energies.parameters import Setting
@@ -47,7 +47,9 @@ class EnergyAttention(nn.Module):
             samples at once; only when weights are read.
         **settings: initial values of the energy's parameters, choices and options;
             `value_dim` (e, D if absent), `context_dim` (width of the context, E if absent),
-            `bias` (of the projections, True) and `backend` (`auto`) are understood too.
+            `bias` (of the projections, True), `backend` (`auto`) and `solver` are understood too.
+            `solver` is `descent` (all sites at once) or `sequential` (one after the other, which
+            costs a gradient for each; what descends where an entry says `descends: sequential`).
 
     Raises:
         ValueError: unknown name or setting, or numbers that do not fit.
@@ -75,7 +77,7 @@ class EnergyAttention(nn.Module):
             for name in ("value_dim", "context_dim", "bias")
             if name in settings
         }
-        backend = settings.pop("backend", "auto")
+        backend, solver = settings.pop("backend", "auto"), settings.pop("solver", "descent")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
         dim = _head_dim(embed_dim, num_heads) if head_dim is None else head_dim
@@ -103,6 +105,7 @@ class EnergyAttention(nn.Module):
             raise ValueError(f"step_size must be above 0, got {self.step_size:g}")
         self.backend: Backend = backend  # type: ignore[assignment]
         check_backend(self.energy, self.backend)
+        self.solver = _solver(solver)
 
     @property
     def reads_field(self) -> bool:
@@ -146,7 +149,8 @@ class EnergyAttention(nn.Module):
         moving = self.steps - 1 if self.read == "weights" else self.steps
         state = relax(
             self.energy, xi, X, mask=seen, field=field,
-            steps=moving, step_size=self.step_size, backend=self.backend,
+            steps=moving, step_size=self.step_size, solver=self.solver,
+            backend=self.backend,
         ).state  # fmt: skip
         heads = state
         if self.read == "weights":
@@ -165,7 +169,7 @@ class EnergyAttention(nn.Module):
         """Options, for printing."""
         return (
             f"steps={self.steps}, step_size={self.step_size:g}, read={self.read}, "
-            f"dropout={self.dropout:g}"
+            f"dropout={self.dropout:g}, solver={self.solver}"
         )
 
     def _read_weights(
@@ -219,6 +223,16 @@ def _steps(energy: Energy, steps: int | None) -> int:
     if isinstance(chosen, bool) or not isinstance(chosen, int) or chosen < 1:
         raise ValueError(f"steps must be a whole number from 1, got {chosen!r}")
     return chosen
+
+
+def _solver(solver: Setting) -> Solver:
+    check_solver(str(solver))
+    if solver == "langevin":
+        raise ValueError(
+            "solver 'langevin' draws states and has no derivatives, so no layer is trained through "
+            "it; take 'descent' or 'sequential'"
+        )
+    return solver  # type: ignore[return-value]
 
 
 def _reading(energy: Energy, read: Read) -> Reading:

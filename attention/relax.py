@@ -9,11 +9,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from attenergy.attention.langevin import langevin
 from attenergy.attention.update import Backend, all_states, check_backend, gradient
 from attenergy.energies import Energy
 from attenergy.registry import nearest
 
-Solver = Literal["descent", "sequential"]
+Solver = Literal["descent", "sequential", "langevin"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Relaxation:
     residuals: Tensor | None = None
 
 
-def relax(
+def relax(  # noqa: PLR0913 - every choice of a relaxation, each with a default
     energy: Energy,
     xi: Tensor,
     X: Tensor,
@@ -45,6 +46,8 @@ def relax(
     solver: Solver = "descent",
     backend: Backend = "auto",
     trace: bool = False,
+    temperature: float | None = None,
+    generator: torch.Generator | None = None,
 ) -> Relaxation:
     r"""Take steps xi <- move(xi, gamma/A grad_xi E(xi; X, h)), `steps` times.
 
@@ -58,6 +61,9 @@ def relax(
     in turn if they interact, else the components of every state. One step is one sweep. It descends
     where moving all at once need not: spins coupled in pairs, whatever the sign of the couplings.
 
+    `langevin` draws instead of descending: xi <- xi - gamma grad E + sqrt(2 gamma T) noise, without
+    A and without derivatives (`attenergy.attention.langevin`).
+
     Args:
         energy: what is descended.
         xi: states (..., L, D).
@@ -66,26 +72,35 @@ def relax(
         field: (..., L, S).
         steps: number of steps, from 0.
         step_size: gamma; the entry's default if None.
-        solver: `descent` (all at once) or `sequential` (site by site).
+        solver: `descent` (all at once), `sequential` (site by site) or `langevin` (with noise).
         backend: how the gradient is computed (`attenergy.attention.update`).
         trace: whether to record energies and residuals.
+        temperature: T of `langevin`; 1/beta if None, for an energy with a parameter beta.
+        generator: source of the randomness of `langevin`.
 
     Raises:
-        ValueError: a shape, number or name does not fit.
+        ValueError: a shape, number or name does not fit, or an argument does not go with the
+            solver.
 
     Source: the concave-convex procedure (Yuille and Rangarajan 2003) gives gamma = 1.
     """
-    if solver not in get_args(Solver):
-        hint = nearest(solver, get_args(Solver))
-        raise ValueError(
-            f"no solver {solver!r}{f' ({hint})' if hint else ''}; known: {get_args(Solver)}"
-        )
+    check_solver(solver)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise ValueError(f"steps must be a whole number from 0, got {steps!r}")
     gamma = default_step_size(energy) if step_size is None else step_size
     if not isinstance(gamma, Tensor) and not gamma > 0:
         raise ValueError(f"step_size must be above 0, got {gamma}")
     check_backend(energy, backend)
+    if solver == "langevin":
+        eta = _noisy_step_size(gamma, field, trace, backend)
+        return Relaxation(
+            langevin(
+                energy, xi, X, steps=steps, step_size=eta, temperature=temperature, mask=mask,
+                generator=generator,
+            ).state
+        )  # fmt: skip
+    if temperature is not None or generator is not None:
+        raise ValueError(f"temperature and generator are for 'langevin', the solver is '{solver}'")
     mask, field = energy.check(xi, X, mask, field)
     xi = all_states(energy, xi, X, mask, field)
     occupied = None if mask is None else mask.any(-1, keepdim=True)
@@ -119,9 +134,36 @@ def relax(
     return Relaxation(xi, torch.stack(energies), kept)
 
 
+def check_solver(solver: str) -> None:
+    """Check the name of a solver.
+
+    Raises:
+        ValueError: it is unknown; names the nearest and all known ones.
+    """
+    if solver not in get_args(Solver):
+        hint = nearest(solver, get_args(Solver))
+        raise ValueError(
+            f"no solver {solver!r}{f' ({hint})' if hint else ''}; known: {get_args(Solver)}"
+        )
+
+
 def default_step_size(energy: Energy) -> float:
     """Return gamma of the energy's entry."""
     return float(energy.spec.step_size.default)
+
+
+def _noisy_step_size(
+    gamma: float | Tensor, field: Tensor | None, trace: bool, backend: Backend
+) -> float:
+    """The step size of `langevin`; refuses what that solver does not take."""
+    for name, given in (("field", field is not None), ("trace", trace)):
+        if given:
+            raise ValueError(f"solver 'langevin' takes no {name}")
+    if backend != "auto":
+        raise ValueError(f"solver 'langevin' takes no backend but 'auto', got '{backend}'")
+    if isinstance(gamma, Tensor):
+        raise ValueError("solver 'langevin' takes one number as step_size, got a tensor")
+    return gamma
 
 
 def _sites(energy: Energy, xi: Tensor) -> Iterator[Tensor]:

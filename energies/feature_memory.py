@@ -29,6 +29,11 @@ class RandomFeatures(Energy):
     Source: Hoover et al. 2024, arXiv:2410.24153; features of Rahimi and Recht 2007.
     """
 
+    latex = (
+        r"-\tfrac1\beta\log\max\left("
+        r"\epsilon,\, \sum_n e^{h_n} \varphi(\xi)^\top\varphi(x_n)\right),"
+        r"\quad \varphi(z) = \sqrt{\tfrac2Y}\,\cos(\sqrt\beta\, S z + u)"
+    )
     smooth = False
     directions: Tensor
     phases: Tensor
@@ -89,6 +94,10 @@ class ContinuousTime(Energy):
     Source: Santos et al. 2025, modern Hopfield networks with continuous-time memories.
     """
 
+    latex = (
+        r"\tfrac12\lVert\xi\rVert^2"
+        r" - \tfrac1\beta\log\int_0^1 e^{\beta\,\xi^\top x(t)}\,dt,\quad x(t) = B^\top\psi(t)"
+    )
     patterns_interact: ClassVar[bool] = True
     reads_field = False
     has_weights = True

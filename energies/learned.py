@@ -28,6 +28,10 @@ class Learned(Energy):
     convex networks of Amos et al. 2017, arXiv:1609.07152.
     """
 
+    latex = (
+        r"w^\top\operatorname{softplus}(V a + U\xi + c),\quad"
+        r" a = \operatorname{softplus}\left(A\xi + \tfrac1N\sum_n P\tanh(B x_n) + b\right)"
+    )
     reads_field = False
 
     def setup(self) -> None:

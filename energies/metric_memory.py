@@ -59,6 +59,10 @@ class EllipticalMemory(_MetricMemory):
     Source: Nielsen et al. 2024, arXiv:2406.13770, with a full metric.
     """
 
+    latex = (
+        r"-\tfrac1\beta\operatorname{lse}_n\left("
+        r"-\tfrac\beta2 \lVert A(\xi - x_n)\rVert^2 + h_n\right)"
+    )
     map_name = "A"
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
@@ -79,6 +83,10 @@ class KernelMemory(_MetricMemory):
     Source: Wu et al. 2024, arXiv:2404.03827.
     """
 
+    latex = (
+        r"\tfrac12\,\xi^\top K\,\xi - \tfrac1\beta\operatorname{lse}(\beta X K\,\xi + h),"
+        r"\quad K = \Phi^\top\Phi"
+    )
     map_name = "Phi"
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:

@@ -37,6 +37,10 @@ class EnergyTransformer(Energy):
     Source: Hoover et al. 2023, arXiv:2302.07253.
     """
 
+    latex = (
+        r"-\tfrac1\beta\sum_C\log\sum_{B\neq C}\exp\left(\beta\, K_B\cdot Q_C + h_{CB}\right),"
+        r"\quad K = W_K\,\xi,\; Q = W_Q\,\xi"
+    )
     states_interact: ClassVar[bool] = True
     reads_patterns: ClassVar[bool] = False
 
@@ -67,6 +71,10 @@ class EnergyTransformerBlock(EnergyTransformer):
     Source: Hoover et al. 2023, arXiv:2302.07253.
     """
 
+    latex = (
+        r"-\tfrac1\beta\sum_C\log\sum_{B\neq C}\exp\left(\beta\, K_B\cdot Q_C + h_{CB}\right)"
+        r" - \tfrac12\sum_C\lVert\operatorname{relu}(\Xi\,\xi_C)\rVert^2"
+    )
     smooth = False
 
     def setup(self) -> None:
@@ -92,6 +100,11 @@ class HyperSet(Energy):
     Source: after Hu et al. 2025, hyperspherical energy transformer with recurrent depth.
     """
 
+    latex = (
+        r"\tfrac1\beta\sum_C\log\sum_B\exp\left(\beta\, w_C\cdot w_B + h_{CB}\right)"
+        r" - \tfrac12\sum_C\lVert\operatorname{relu}(\Xi\,\xi_C)\rVert^2,"
+        r"\quad w = \tfrac{W\xi}{\lVert W\xi\rVert}"
+    )
     states_interact: ClassVar[bool] = True
     reads_patterns: ClassVar[bool] = False
     smooth = False
@@ -125,6 +138,10 @@ class CausalTokens(Energy):
     Source: after NRGPT, an energy-based alternative for GPT (2025).
     """
 
+    latex = (
+        r"-\tfrac1\beta\log\sum_{B\le A}\exp\left(\beta\, K_B\cdot Q_A + h_{AB}\right),"
+        r"\quad K = W_K X,\; Q = W_Q\,\xi"
+    )
     reads_patterns: ClassVar[bool] = False
     patterns_interact: ClassVar[bool] = True
 

@@ -31,6 +31,7 @@ class TwoLayer(Energy):
     Source: Krotov and Hopfield 2021, arXiv:2008.06996.
     """
 
+    latex = r"g^\top\xi - L_v(\xi) - \tfrac1\beta L_h(\beta X g + h),\quad g = \nabla L_v(\xi)"
     has_weights = True
 
     def setup(self) -> None:

@@ -35,6 +35,8 @@ NOT_APPLICABLE = {
     ("learned", TRUTH): OWN,
     ("ising_mean_field", TRUTH): OWN,
     ("tap", TRUTH): OWN,
+    ("binary_rbm", TRUTH): OWN,
+    ("spherical_spins", TRUTH): OWN,
     ("hyper_set", DESCENT): NO_PROMISE,
     ("causal_tokens", DESCENT): NO_PROMISE,
     ("random_features", DESCENT): NO_PROMISE,

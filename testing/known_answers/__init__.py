@@ -18,6 +18,7 @@ from attenergy.testing.known_answers import (
     hidden_units,
     memories,
     sparse_memories,
+    spherical_spins,
     spins,
     tokens,
 )
@@ -29,6 +30,7 @@ _FAMILIES: tuple[tuple[Answer, ...], ...] = (
     hidden_units.ANSWERS,
     graphs.ANSWERS,
     spins.ANSWERS,
+    spherical_spins.ANSWERS,
     hidden_graph.ANSWERS,
     memories.ANSWERS,
     sparse_memories.ANSWERS,

@@ -6,9 +6,12 @@ import itertools
 import math
 
 import torch
+from torch import Tensor
 
 from attenergy.attention import relax
+from attenergy.energies import Energy
 from attenergy.registry import EnergySpec
+from attenergy.testing.cases import DIM, draw
 from attenergy.testing.known_answers.common import PATTERNS, error_of, problem, single
 
 
@@ -48,7 +51,49 @@ def activation_table(spec: EnergySpec) -> tuple[float, float]:
     return error, 1e-12
 
 
+def binary_rbm_enumeration(spec: EnergySpec) -> tuple[float, float]:
+    """E is -log of the sum over all 2^N hidden configurations, over beta, with a visible bias."""
+    xi, X, field = problem(48)
+    beta, c = 0.7, -0.4
+    energy, bias = _with_bias(spec, 49, beta=beta, c=c)
+    v = torch.where(xi < 0, -1.0, 1.0).double()
+    hidden = torch.tensor(list(itertools.product((0.0, 1.0), repeat=PATTERNS))).double()
+    joint = (v @ X.mT + c) @ hidden.mT + (v @ bias).unsqueeze(-1)
+    want = -torch.logsumexp(beta * joint + field @ hidden.mT, -1) / beta
+    return error_of(energy(v, X, field=field), want), 1e-12
+
+
+def lowest_state_stays(spec: EnergySpec) -> tuple[float, float]:
+    """The lowest of all 2^D states is a fixed point, and the steps from every state come to rest.
+
+    The figure is the number of states that break this.
+    """
+    broken, dim = 0, 6
+    states = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=dim))).double()
+    for seed in range(5):
+        X = draw(60 + seed, PATTERNS, dim)
+        energy, _ = _with_bias(spec, 70 + seed, dim=dim, beta=1.5)
+        lowest = states[energy(states, X).argmin()].unsqueeze(0)
+        broken += int((relax(energy, lowest, X).state != lowest).any())
+        rest = relax(energy, states, X, steps=2**dim).state
+        broken += int((relax(energy, rest, X).state != rest).any(-1).sum())
+    return float(broken), 0.0
+
+
+def _with_bias(
+    spec: EnergySpec, seed: int, dim: int = DIM, **settings: float
+) -> tuple[Energy, Tensor]:
+    """An energy whose parameter b is random, and b."""
+    energy = single(spec, dim, **settings)
+    bias = 0.5 * draw(seed, dim)
+    with torch.no_grad():
+        energy.parameters_.raw["b"].copy_(bias)
+    return energy, bias
+
+
 ANSWERS = (
     hidden_unit_enumeration,
     activation_table,
+    binary_rbm_enumeration,
+    lowest_state_stays,
 )

@@ -18,7 +18,7 @@ from attenergy.registry import load_registry
 REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
 ENERGIES = {n: make_energy(n, dim=4, registry=REGISTRY) for n in NAMES}
-#: States see states alone, or all states share one energy, or the order of patterns counts.
+#: Energies of the states alone; those that give every state a number of its own; those of spins.
 STATES_ONLY = [n for n in NAMES if not ENERGIES[n].reads_patterns]
 APART = [n for n in NAMES if not ENERGIES[n].states_interact]
 SPINS = [n for n in NAMES if REGISTRY.energies[n].domain == "spin"]
@@ -138,12 +138,6 @@ def test_reading_the_state(name):
     torch.testing.assert_close(out, layer(x, context))
 
 
-@pytest.mark.parametrize("name", STATES_ONLY)
-def test_energies_of_the_states_alone_take_no_context(name):
-    with pytest.raises(ValueError, match="an energy of the states alone; it takes no context"):
-        make(name)(draw(B, L, E), draw(B, S, E))
-
-
 def test_sizes_of_heads_values_and_context():
     layer = make(head_dim=3, value_dim=7, context_dim=6, bias=False)
     shapes = {n: tuple(m.weight.shape) for n, m in layer.projections.named_children()}
@@ -212,12 +206,6 @@ def test_causal_layers_do_not_see_the_future(name):
         torch.testing.assert_close(layer(later, is_causal=True)[:, : i + 1], out[:, : i + 1])
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in APART])
-def test_joint_energies_are_not_causal(name):
-    with pytest.raises(ValueError, match=r"couples states to each other.*it cannot be causal"):
-        make(name)(draw(B, L, E), is_causal=True)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_are_independent(name):
     layer, x = make(name, steps=2), draw(3, L, E)
@@ -278,39 +266,17 @@ def test_copies_pickles_and_state_dicts_compute_the_same(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_low_precision_and_autocast(name):
-    layer, x = make(name, steps=2), draw(B, L, E)
-    if name == "tap":  # means of spins end at 1 - sqrt(eps), 0.91 in bfloat16, and steps are damped
-        x = 0.3 * x
-    exact = layer(x)
-    low = copy.deepcopy(layer).bfloat16()(x.bfloat16())
-    assert low.dtype == torch.bfloat16
-    torch.testing.assert_close(low.double(), exact, rtol=0.1, atol=0.1)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        field = torch.zeros(L, L) if layer.reads_field else None
-        mixed = layer.float()(x.float(), field=field, is_causal=name in APART)
-    assert mixed.isfinite().all()
-
-
-#: What moves nothing: a constant added to all scores of a softmax; a width that only decides which
-#: patterns are in reach, as all of these count the same.
-FLAT = {
-    *((n, "projections.key.bias") for n in NAMES),
-    ("lsr", "energy.parameters_.raw.beta"),
-}
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_is_trained(name):
-    layer = make(name, steps=2)
+    # With step size 1 a state of `lsr` lands on the plain mean of the patterns in reach, wherever
+    # it came from; how far it reaches only decides which these are, so beta has no derivative.
+    layer = make(name, steps=2, step_size=0.5 if name == "lsr" else None)
     layer(draw(B, L, E)).square().sum().backward()
     for key, parameter in layer.named_parameters():
         trained = parameter.grad is not None and parameter.grad.abs().max() > 1e-9
-        if name in SPINS:  # a sign stands between the output and everything before it
-            assert trained == key.startswith("projections.out"), key
-        else:
-            assert trained or (name, key) in FLAT, key
-            assert trained or parameter.grad is not None, key
+        # A sign stands between the output of a layer of spins and everything before it.
+        flat = name in SPINS and not key.startswith("projections.out")
+        flat = flat or (name, key) == ("lsr", "energy.parameters_.raw.beta")
+        assert trained != flat, key
 
 
 def test_make_layer_passes_everything_on():

@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from attenergy.attention import EnergyAttention, make_layer
-from attenergy.registry import EnergySpec
+from attenergy.energies import make_energy
+from attenergy.registry import EnergySpec, load_registry
 
 E, H = 8, 2
+REGISTRY = load_registry(plugins=False)
+ENERGIES = {n: make_energy(n, dim=4, registry=REGISTRY) for n in REGISTRY.energies}
 SPEC = EnergySpec.model_validate(
     {"title": "a parabola", "formula": "|xi|", "parameters": {}, "quadratic": None}
 )
@@ -74,12 +77,6 @@ def test_types():
         layer(x, field=torch.ones(5, 5).long())
 
 
-def test_joint_energies_cannot_be_causal():
-    layer = make_layer("graph_hopfield", embed_dim=E, num_heads=H)
-    with pytest.raises(ValueError, match=r"couples states to each other.*it cannot be causal"):
-        layer(torch.randn(2, 5, E), is_causal=True)
-
-
 def test_a_field_that_would_be_ignored_is_refused():
     layer = make_layer(SPEC, embed_dim=E, num_heads=H)
     assert not layer.reads_field
@@ -88,3 +85,19 @@ def test_a_field_that_would_be_ignored_is_refused():
         layer(torch.randn(2, 5, E), field=torch.zeros(5, 5))
     with pytest.raises(ValueError, match="'a parabola' defines no weights over patterns"):
         layer(torch.randn(2, 5, E), need_weights=True)
+
+
+@pytest.mark.parametrize("name", [n for n in ENERGIES if ENERGIES[n].states_interact])
+def test_joint_energies_are_not_causal(name):
+    with pytest.raises(ValueError, match=r"couples states to each other.*it cannot be causal"):
+        make_layer(name, embed_dim=E, num_heads=H, registry=REGISTRY)(
+            torch.randn(2, 5, E), is_causal=True
+        )
+
+
+@pytest.mark.parametrize("name", [n for n in ENERGIES if not ENERGIES[n].reads_patterns])
+def test_energies_of_the_states_alone_take_no_context(name):
+    with pytest.raises(ValueError, match="an energy of the states alone; it takes no context"):
+        make_layer(name, embed_dim=E, num_heads=H, registry=REGISTRY)(
+            torch.randn(2, 5, E), torch.randn(2, 4, E)
+        )

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from attenergy.attention import langevin
+from attenergy.attention import langevin, relax
 from attenergy.energies import log_likelihood, make_energy
 from attenergy.registry import EnergySpec, load_registry
 from attenergy.testing.cases import float64
@@ -124,3 +124,67 @@ def test_a_temperature_is_needed_where_there_is_no_beta():
         langevin(
             make_energy(spec, dim=2), torch.randn(3, 2), torch.randn(4, 2), steps=1, step_size=0.1
         )
+
+
+# The same as a solver of `relax`.
+
+
+def chains(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    xi = torch.randn(3, 4, 2, dtype=torch.float64, generator=generator)
+    return xi, torch.randn(3, 5, 2, dtype=torch.float64, generator=generator), generator
+
+
+@pytest.mark.parametrize("temperature", [None, 0.3])
+def test_relax_with_noise_takes_the_same_steps(temperature):
+    energy, (xi, X, _) = lse(), chains()
+    mask = torch.ones(3, 4, 5, dtype=torch.bool)
+    mask[:, 1] = False
+    options = {"steps": 7, "step_size": 0.05, "temperature": temperature, "mask": mask}
+    want = langevin(energy, xi, X, generator=torch.Generator().manual_seed(5), **options).state
+    found = relax(
+        energy, xi, X, solver="langevin", generator=torch.Generator().manual_seed(5), **options
+    )
+    assert torch.equal(found.state, want)
+    assert torch.equal(found.state[:, 1], xi[:, 1])
+    assert found.energies is None
+
+
+def test_relax_with_noise_draws_from_the_density():
+    """One pattern at 0: E = |xi|^2/2, so the variance is T/(1 - eta/2)."""
+    energy = lse(dim=1)
+    zero = torch.zeros(20_000, 1, dtype=torch.float64)
+    found = relax(
+        energy, zero, zero[:1], solver="langevin", steps=60, step_size=0.2, temperature=0.7,
+        generator=torch.Generator().manual_seed(1),
+    ).state  # fmt: skip
+    # The standard error of a variance from 20 000 draws is 1 %.
+    assert float(found.var()) == pytest.approx(0.7 / 0.9, rel=0.04)
+    assert float(found.mean()) == pytest.approx(0.0, abs=0.03)
+
+
+def test_without_warmth_the_noise_vanishes():
+    energy, (xi, X, generator) = lse(), chains(1)
+    options = {"steps": 5, "step_size": 0.3}
+    cold = relax(
+        energy, xi, X, solver="langevin", temperature=1e-24, generator=generator, **options
+    )
+    torch.testing.assert_close(cold.state, relax(energy, xi, X, **options).state)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trace": True}, "solver 'langevin' takes no trace"),
+        ({"field": torch.zeros(4, 5)}, "solver 'langevin' takes no field"),
+        ({"step_size": torch.tensor(0.1)}, "takes one number as step_size, got a tensor"),
+        ({"backend": "eager"}, "takes no backend but 'auto', got 'eager'"),
+        ({"temperature": 0.0}, "temperature must be above 0, got 0"),
+        ({"solver": "descent", "temperature": 1.0}, "are for 'langevin', the solver is 'descent'"),
+        ({"solver": "sequential", "generator": torch.Generator()}, "the solver is 'sequential'"),
+    ],
+)
+def test_relax_refuses_what_does_not_go_with_the_solver(options, message):
+    xi, X, _ = chains()
+    with pytest.raises(ValueError, match=message):
+        relax(lse(), xi, X, **{"solver": "langevin", **options})

@@ -183,6 +183,8 @@ WITHOUT_WEIGHTS = {
     "learned",
     "ising_mean_field",
     "tap",
+    "binary_rbm",
+    "spherical_spins",
 }
 #: Whether states interact, patterns interact and patterns are read, where it is not (no, no, yes).
 COUPLED = {
@@ -195,6 +197,7 @@ COUPLED = {
     "continuous_time": (False, True, True),
     "vector_spins": (True, False, True),
     "gaussian_spins": (True, False, True),
+    "spherical_spins": (True, False, True),
     "potts": (True, False, True),
     "boltzmann": (False, True, True),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from attenergy.energies import formula_tree
+from attenergy.energies import CLASSES, describe, formula_tree
 from attenergy.energies.language import parse, to_latex
 from attenergy.registry import load_registry
 
@@ -20,6 +22,25 @@ def test_latex_of_built_in_entries_is_balanced(name):
     assert (r"\beta" in shown) == ("beta" in SPECS[name].parameters)
     assert "*" not in shown
     assert "@" not in shown
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_every_entry_has_latex(name):
+    shown = describe(SPECS[name])["latex"]
+    assert shown.strip()
+    depth = 0
+    for sign in shown.replace(r"\{", "").replace(r"\}", ""):
+        depth += (sign == "{") - (sign == "}")
+        assert depth >= 0
+    assert depth == 0
+    assert len(re.findall(r"\\left\b", shown)) == len(re.findall(r"\\right\b", shown))
+    assert "\n" not in shown
+
+
+def test_every_class_has_latex_of_its_own():
+    own = [cls.latex for cls in CLASSES.values()]
+    assert all(own)
+    assert len(set(own)) == len(own)
 
 
 @pytest.mark.parametrize(
