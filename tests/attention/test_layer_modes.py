@@ -43,7 +43,15 @@ def mask_for(name):
     return {"mask": padding, "is_causal": not ENERGIES[name].states_interact}
 
 
-@pytest.mark.parametrize(("name", "backend"), BY_BACKEND)
+# Law 6 compiles every entry's steps; here, layers of one entry of each kind, the others when asked.
+QUICK = {"lse", "rbm", "entmax", "graph_hopfield", "boltzmann", "energy_transformer", "potts"}
+COMPILED = [
+    pytest.param(name, backend, marks=[] if name in QUICK else pytest.mark.slow)
+    for name, backend in BY_BACKEND
+]
+
+
+@pytest.mark.parametrize(("name", "backend"), COMPILED)
 def test_compiled_as_one_graph(name, backend):
     layer, x = make(name, backend=backend), draw(B, L, E)
     field = draw(H, L, L) if layer.reads_field else None
