@@ -13,9 +13,9 @@ import pytest
 REGISTRY = """\
 version: 1
 energies:
-  zero_sink:
-    title: Attention with a zero sink, which no built-in entry has
-    formula: 0.5*|xi|^2 - softplus(lse(beta * X @ xi + h))/beta
+  lifted_sink:
+    title: Attention with a sink of its own height, which no built-in entry has
+    formula: 0.5*|xi|^2 - softplus(1 + lse(beta * X @ xi + h))/beta
     parameters:
       beta: {init: 0.2, constraint: positive, search: {low: 0.05, high: 2.0, log: true}}
     quadratic: 1.0
@@ -81,10 +81,10 @@ def test_a_new_energy_is_checked_searched_ranked_exported_and_imported(folder: P
 
     searched = attenergy(
         folder, "search", "--task", "tiny-recall", "--registry", "my.yaml", "--study", "mine",
-        "--energies", "zero_sink,lse", "--trials", "5", "--finalists", "3", "--seeds", "2",
+        "--energies", "lifted_sink,lse", "--trials", "5", "--finalists", "3", "--seeds", "2",
     )  # fmt: skip
     assert searched.returncode == 0, searched.stdout + searched.stderr
-    for name in ("zero_sink", "lse", "softmax"):
+    for name in ("lifted_sink", "lse", "softmax"):
         assert name in searched.stdout
     assert "attenergy.load(" in searched.stdout
 
@@ -92,7 +92,7 @@ def test_a_new_energy_is_checked_searched_ranked_exported_and_imported(folder: P
         json.loads(line) for line in (folder / "runs/mine/records.jsonl").read_text().splitlines()
     ]
     assert records[0]["config"]["variant"] == "softmax"
-    mine = [r for r in records if r["config"]["variant"] == "zero_sink"]
+    mine = [r for r in records if r["config"]["variant"] == "lifted_sink"]
     assert mine
     assert all(r["status"] == "complete" for r in mine)
 
@@ -102,5 +102,5 @@ def test_a_new_energy_is_checked_searched_ranked_exported_and_imported(folder: P
     imported = run(folder, sys.executable, "-c", IMPORT)
     assert imported.returncode == 0, imported.stderr
     assert imported.stdout.split()[0] == "EnergyAttention"
-    assert "softplus(lse(beta * X @ xi + h))" in imported.stdout
+    assert "softplus(1 + lse(beta * X @ xi + h))" in imported.stdout
     assert imported.stdout.split()[-1] == "True"

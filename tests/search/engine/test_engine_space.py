@@ -9,6 +9,7 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from attenergy.attention import make_layer
+from attenergy.energies import describe
 from attenergy.registry import EnergySpec, Range, Registry, UnknownName, load_registry
 from attenergy.search import ranges
 from attenergy.search.config import RunConfig
@@ -54,7 +55,7 @@ def test_names_come_from_the_registry(full: Space, registry: Registry) -> None:
 
 def test_every_suggestion_is_a_layer(full: Space, registry: Registry) -> None:
     seen = set()
-    for params, config in suggestions(full, 60):
+    for params, config in suggestions(full, 400):
         seen.add(config.variant)
         assert config.layer == registry.layer(config.variant)
         assert config.model.heads == params["heads"]
@@ -73,8 +74,10 @@ def test_the_step_size_is_asked_for_where_it_matters(full: Space) -> None:
     for _, config in suggestions(full, 60):
         if isinstance(config.layer, EnergySpec):
             several = config.settings["steps"] > 1  # type: ignore[operator]
-            matters = several or config.layer.read == "state"
-            assert ("step_size" in config.settings) == matters
+            without_weights = not describe(config.layer)["score_path"]
+            matters = several or config.layer.read == "state" or without_weights
+            searched = config.layer.step_size.search is not None
+            assert ("step_size" in config.settings) == (searched and matters)
 
 
 def test_the_baseline_is_always_in(registry: Registry, make_plan: PlanMaker) -> None:
