@@ -68,6 +68,7 @@ def test_compiled_as_one_graph(name, backend):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*_prims_common.check:FutureWarning")  # inside torch's compiler
 @pytest.mark.parametrize("name", NAMES)
 def test_compiled_by_inductor(name):
     layer, x = make(name), draw(B, L, E)
