@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from attenergy.attention.dropout import PairDropout, check_dropout
 from attenergy.attention.projections import Projections, check_shapes, visible
 from attenergy.attention.relax import Solver, check_solver, default_step_size, relax
 from attenergy.attention.update import Backend, association, check_backend, read_values
@@ -21,7 +21,7 @@ from attenergy.registry import EnergySpec, Reading, Registry
 Read = Literal["auto", "weights", "state"]
 
 
-class EnergyAttention(nn.Module):
+class EnergyAttention(PairDropout):
     """out_i = sum_h Wout_h r[h,i] + bout, where r[h,i] is read after a relaxation of xi[h,i].
 
     Every head projects x to states xi and the context to stored patterns X, and takes `steps` steps
@@ -78,8 +78,7 @@ class EnergyAttention(nn.Module):
             if name in settings
         }
         backend, solver = settings.pop("backend", "auto"), settings.pop("solver", "descent")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
+        self.dropout = check_dropout(dropout)
         dim = _head_dim(embed_dim, num_heads) if head_dim is None else head_dim
         self.energy = make_energy(
             energy, dim=dim, num_heads=num_heads, registry=registry, **settings
@@ -98,7 +97,7 @@ class EnergyAttention(nn.Module):
             with_keys=self.energy.reads_patterns,
             **own,  # type: ignore[arg-type]
         )
-        self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
+        self.embed_dim, self.num_heads = embed_dim, num_heads
         self.steps = _steps(self.energy, steps)
         self.step_size = default_step_size(self.energy) if step_size is None else float(step_size)
         if not self.step_size > 0:
@@ -161,10 +160,6 @@ class EnergyAttention(nn.Module):
             return out
         return out, association(self.energy, state, X, mask=seen, field=field)
 
-    def keep_mask(self, length: int, stored: int, device: torch.device) -> Tensor:
-        """Draw the pairs that dropout keeps: boolean (1, 1, L, S), True with 1 - `dropout`."""
-        return torch.rand(1, 1, length, stored, device=device) >= self.dropout
-
     def extra_repr(self) -> str:
         """Options, for printing."""
         return (
@@ -175,13 +170,12 @@ class EnergyAttention(nn.Module):
     def _read_weights(
         self, xi: Tensor, X: Tensor, values: Tensor, mask: Tensor | None, field: Tensor | None
     ) -> Tensor:
-        if not self.training or self.dropout == 0:
+        if not self.drops:
             return read_values(
                 self.energy, xi, X, values, mask=mask, field=field, backend=self.backend
             )
         weights = association(self.energy, xi, X, mask=mask, field=field)
-        keep = self.keep_mask(weights.shape[-2], weights.shape[-1], weights.device)
-        return (weights * (keep.to(weights.dtype) / (1 - self.dropout))) @ values
+        return self.dropped(weights) @ values
 
     def _check(
         self, seen: Tensor | None, field: Tensor | None, is_causal: bool, within: bool

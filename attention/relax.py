@@ -12,7 +12,7 @@ from torch import Tensor
 from attenergy.attention.langevin import langevin
 from attenergy.attention.update import Backend, all_states, check_backend, gradient
 from attenergy.energies import Energy
-from attenergy.registry import nearest
+from attenergy.registry import UnknownName
 
 Solver = Literal["descent", "sequential", "langevin"]
 
@@ -141,10 +141,7 @@ def check_solver(solver: str) -> None:
         ValueError: it is unknown; names the nearest and all known ones.
     """
     if solver not in get_args(Solver):
-        hint = nearest(solver, get_args(Solver))
-        raise ValueError(
-            f"no solver {solver!r}{f' ({hint})' if hint else ''}; known: {get_args(Solver)}"
-        )
+        raise UnknownName("solver", str(solver), get_args(Solver))
 
 
 def default_step_size(energy: Energy) -> float:

@@ -18,7 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from attenergy.attention.fused import fused_pays
 from attenergy.energies import Energy, open_rows
-from attenergy.registry import nearest
+from attenergy.registry import UnknownName
 
 Backend = Literal["auto", "eager", "scores", "sdpa"]
 
@@ -37,10 +37,7 @@ def check_backend(energy: Energy, backend: Backend) -> None:
         ValueError: unknown backend, or one that this energy does not have.
     """
     if backend not in get_args(Backend):
-        hint = nearest(backend, get_args(Backend))
-        raise ValueError(
-            f"no backend {backend!r}{f' ({hint})' if hint else ''}; known: {get_args(Backend)}"
-        )
+        raise UnknownName("backend", str(backend), get_args(Backend))
     available = backends(energy)
     if backend != "auto" and backend not in available:
         raise ValueError(

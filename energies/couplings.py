@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from attenergy.energies.graphs import adjacency, edge_index, kept
-from attenergy.registry import nearest
+from attenergy.registry import UnknownName
 
 KINDS = ("ferromagnetic", "antiferromagnetic", "plus_minus", "spin_glass")
 
@@ -49,10 +49,7 @@ def check_kind(kind: str, also: tuple[str, ...] = ()) -> str:
     """
     names = [*also, *KINDS]
     if kind not in names:
-        hint = nearest(kind, names)
-        raise ValueError(
-            f"no couplings '{kind}'{f' ({hint})' if hint else ''}; known: {', '.join(names)}"
-        )
+        raise UnknownName("couplings", kind, names)
     return kind
 
 

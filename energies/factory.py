@@ -26,7 +26,7 @@ from attenergy.energies.token_attention import (
     HyperSet,
 )
 from attenergy.energies.two_layer import TwoLayer
-from attenergy.registry import EnergySpec, Place, Problem, Registry, load_registry, nearest
+from attenergy.registry import EnergySpec, Place, Problem, Registry, UnknownName, load_registry
 
 #: Energies that a registry entry may name as its `class`.
 CLASSES: dict[str, type[Energy]] = {
@@ -90,11 +90,7 @@ def _class_of(spec: EnergySpec) -> type[Energy]:
     if spec.class_ is None:
         return FormulaEnergy
     if spec.class_ not in CLASSES:
-        hint = nearest(spec.class_, CLASSES)
-        known = ", ".join(CLASSES)
-        raise ValueError(
-            f"no energy class '{spec.class_}'{f' ({hint})' if hint else ''}; known: {known}"
-        )
+        raise UnknownName("energy class", spec.class_, CLASSES)
     return CLASSES[spec.class_]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attenergy.registry import nearest
+from attenergy.registry import UnknownName
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -148,10 +148,7 @@ def check_topology(rule: str) -> str:
     """
     names = [*TOPOLOGIES, KNN]
     if rule not in names:
-        hint = nearest(rule, names)
-        raise ValueError(
-            f"no graph '{rule}'{f' ({hint})' if hint else ''}; known: {', '.join(names)}"
-        )
+        raise UnknownName("graph", rule, names)
     return rule
 
 

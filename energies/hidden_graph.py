@@ -17,7 +17,6 @@ from attenergy.energies.couplings import (
 )
 from attenergy.energies.hidden_chain import chain_log_sum, chain_means
 from attenergy.energies.on_graph import OnGraph
-from attenergy.registry import nearest
 
 INFERENCE = ("exact", "mean_field", "tap", "chain")
 
@@ -74,11 +73,7 @@ class Boltzmann(OnGraph):
         super().setup()
         self.inference = str(self.chosen.get("inference", "mean_field"))
         if self.inference not in INFERENCE:
-            hint = nearest(self.inference, INFERENCE)
-            raise ValueError(
-                f"no inference '{self.inference}'{f' ({hint})' if hint else ''}; "
-                f"known: {', '.join(INFERENCE)}"
-            )
+            raise UnknownName("inference", self.inference, INFERENCE)
         if self.inference == "chain":
             self.graph = "chain"
         self.iterations = self.whole_option("iterations", 1)

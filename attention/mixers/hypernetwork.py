@@ -10,9 +10,10 @@ import math
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from attenergy.attention.dropout import PairDropout, check_dropout
 from attenergy.attention.fused import fused_pays
 from attenergy.attention.projections import Projections, check_shapes, visible
 from attenergy.registry import nearest
@@ -23,7 +24,7 @@ ValueNetwork = Literal["linear", "relu", "hyper_linear"]
 _EPS = 1e-6  # under the root of rms_head
 
 
-class HypernetworkAttention(nn.Module):
+class HypernetworkAttention(PairDropout):
     """out_i = sum_j sum_h a[h,i,j] Wout_h g[h,i,j] + bout,  a = sigma(s).
 
     s[h,i,j] = q[h,i] . k[h,j] / sqrt(d) + field[h,i,j], and g is what the value network of the
@@ -89,9 +90,8 @@ class HypernetworkAttention(nn.Module):
         super().__init__()
         _check_option("normalize", normalize, get_args(Normalize))
         _check_option("value_network", value_network, get_args(ValueNetwork))
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
-        self.normalize, self.value_network, self.dropout = normalize, value_network, dropout
+        self.normalize, self.value_network = normalize, value_network
+        self.dropout = check_dropout(dropout)
         self.projections = Projections(embed_dim, num_heads, head_dim, value_dim, context_dim, bias)
         self.embed_dim, self.num_heads = embed_dim, num_heads
 
@@ -128,13 +128,9 @@ class HypernetworkAttention(nn.Module):
         if not need_weights and self._may_fuse() and fused_pays(k, field):
             return self.projections.merge(_fused_softmax(q, k, v, mask, field, is_causal))
         seen = visible(mask, is_causal, q.shape[2], k.shape[2], q.device)
-        weights = self._dropped(_normalised(_scores(q, k, field), seen, self.normalize))
+        weights = self.dropped(_normalised(_scores(q, k, field), seen, self.normalize))
         out = self.projections.merge(self._read(weights, v))
         return (out, weights) if need_weights else out
-
-    def keep_mask(self, length: int, stored: int, device: torch.device) -> Tensor:
-        """Draw the pairs that dropout keeps: boolean (1, 1, L, S), True with 1 - `dropout`."""
-        return torch.rand(1, 1, length, stored, device=device) >= self.dropout
 
     def extra_repr(self) -> str:
         """Options, for printing."""
@@ -145,13 +141,7 @@ class HypernetworkAttention(nn.Module):
 
     def _may_fuse(self) -> bool:
         plain = self.normalize == "softmax" and self.value_network == "linear"
-        return plain and not (self.training and self.dropout > 0)
-
-    def _dropped(self, weights: Tensor) -> Tensor:
-        if not self.training or self.dropout == 0:
-            return weights
-        keep = self.keep_mask(weights.shape[2], weights.shape[3], weights.device)
-        return weights * (keep.to(weights.dtype) / (1 - self.dropout))
+        return plain and not self.drops
 
     def _read(self, weights: Tensor, v: Tensor) -> Tensor:
         """Return z[h,i] = sum_j a[h,i,j] g[h,i,j], (B, H, L, e)."""

@@ -1,0 +1,44 @@
+"""Dropout of whole (state, pattern) pairs, shared by layers with and without an energy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class PairDropout(nn.Module):
+    """w <- w keep / (1 - dropout) in training, keep ~ Bernoulli(1 - dropout) for each (i, j).
+
+    One draw serves all heads and samples. A base of layers, which set `dropout` by `check_dropout`.
+
+    Source: the training of Schug et al. 2025, arXiv:2406.05816.
+    """
+
+    dropout: float
+
+    @property
+    def drops(self) -> bool:
+        """Whether weights are dropped now."""
+        return self.training and self.dropout > 0
+
+    def keep_mask(self, length: int, stored: int, device: torch.device) -> Tensor:
+        """Draw the pairs that dropout keeps: boolean (1, 1, L, S), True with 1 - `dropout`."""
+        return torch.rand(1, 1, length, stored, device=device) >= self.dropout
+
+    def dropped(self, weights: Tensor) -> Tensor:
+        """The weights (B, H, L, S) after dropout; the same ones outside training."""
+        if not self.drops:
+            return weights
+        keep = self.keep_mask(weights.shape[-2], weights.shape[-1], weights.device)
+        return weights * (keep.to(weights.dtype) / (1 - self.dropout))
+
+
+def check_dropout(dropout: float) -> float:
+    """Return the probability of dropping a pair.
+
+    Raises:
+        ValueError: it is not in [0, 1).
+    """
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
+    return dropout
