@@ -17,6 +17,7 @@ from attenergy.energies.couplings import (
 )
 from attenergy.energies.hidden_chain import chain_log_sum, chain_means
 from attenergy.energies.on_graph import OnGraph
+from attenergy.registry import UnknownName
 
 INFERENCE = ("exact", "mean_field", "tap", "chain")
 
