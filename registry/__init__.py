@@ -1,9 +1,10 @@
-"""Registry of energies, mixers, tasks and search spaces: YAML to validated specs."""
+"""Registry of energies, mixers, tasks, search spaces and bundles: YAML to validated specs."""
 
 from attenergy.registry.errors import Problem, RegistryError, UnknownName, nearest
 from attenergy.registry.loader import Registry, load_registry
 from attenergy.registry.sources import plugin_modules
 from attenergy.registry.specs import (
+    BundleSpec,
     Choice,
     Descends,
     Domain,
@@ -26,6 +27,7 @@ from attenergy.registry.specs import (
 )
 
 __all__ = [
+    "BundleSpec",
     "Choice",
     "Descends",
     "Domain",

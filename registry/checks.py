@@ -19,7 +19,13 @@ from attenergy.registry.specs import Choice, Kind, ModelSpec, Range, TaskSpec, T
 
 _ENTRY_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _SETTING_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_ONE = {"energies": "energy", "mixers": "mixer", "tasks": "task", "spaces": "space"}
+_ONE = {
+    "energies": "energy",
+    "mixers": "mixer",
+    "tasks": "task",
+    "spaces": "space",
+    "bundles": "bundle",
+}
 
 # Names that a formula gives a meaning to, and names of arguments that stand beside settings.
 _SYMBOLS = frozenset({"xi", "X", "h", "D", "N", "steps", "step_size"})
@@ -40,6 +46,7 @@ def check(documents: Sequence[Document], *, complete: bool) -> Iterator[Problem]
         yield from _space_ranges(document)
     if complete:
         yield from _task_spaces(documents)
+        yield from _bundled_tasks(documents)
 
 
 def _entry_names(document: Document) -> Iterator[Problem]:
@@ -162,3 +169,14 @@ def _task_spaces(documents: Sequence[Document]) -> Iterator[Problem]:
             if isinstance(entry, dict) and isinstance(space, str) and space not in known:
                 where = path if path in document.keys else path[:-1]
                 yield document.problem(where, str(UnknownName("space", space, known)))
+
+
+def _bundled_tasks(documents: Sequence[Document]) -> Iterator[Problem]:
+    known = [name for document in documents for name in document.section("tasks")]
+    for document in documents:
+        for bundle, entry in document.section("bundles").items():
+            listed = entry.get("tasks") if isinstance(entry, dict) else None
+            for index, task in enumerate(listed if isinstance(listed, list) else ()):
+                if isinstance(task, str) and task not in known:
+                    path = ("bundles", bundle, "tasks", index)
+                    yield document.problem(path, str(UnknownName("task", task, known)))

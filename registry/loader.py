@@ -18,13 +18,21 @@ from attenergy.registry.sources import (
     read_text,
     user_source,
 )
-from attenergy.registry.specs import EnergySpec, MixerSpec, Place, Range, RegistryFile, TaskSpec
+from attenergy.registry.specs import (
+    BundleSpec,
+    EnergySpec,
+    MixerSpec,
+    Place,
+    Range,
+    RegistryFile,
+    TaskSpec,
+)
 from attenergy.registry.texts import Text
 
 
 @dataclass(frozen=True)
 class Registry:
-    """Every known energy, mixer, task and search space, by name and in the order of the files.
+    """Every energy, mixer, task, search space and bundle, by name and in the order of the files.
 
     `places` says where each part of an entry was written: `places["energies", "lse"]` is its key,
     `places["energies", "lse", "formula"]` the first character of the formula. `files` are the
@@ -35,6 +43,7 @@ class Registry:
     mixers: dict[str, MixerSpec] = field(default_factory=dict)
     tasks: dict[str, TaskSpec] = field(default_factory=dict)
     spaces: dict[str, dict[str, Range]] = field(default_factory=dict)
+    bundles: dict[str, BundleSpec] = field(default_factory=dict)
     places: dict[Path, Place] = field(default_factory=dict, repr=False)
     texts: dict[Path, Text] = field(default_factory=dict, repr=False)
     files: tuple[str, ...] = ()
@@ -69,6 +78,16 @@ class Registry:
         if name not in self.spaces:
             raise UnknownName("space", name, self.spaces)
         return self.spaces[name]
+
+    def bundle(self, name: str) -> BundleSpec:
+        """The bundle of tasks of this name.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        if name not in self.bundles:
+            raise UnknownName("bundle", name, self.bundles)
+        return self.bundles[name]
 
     def locate(self, path: Path, offset: int) -> Place | None:
         """Where character `offset` of the text at `path` was written, None if it was not.
@@ -133,6 +152,7 @@ def _merge(files: list[RegistryFile], documents: list[Document]) -> Registry:
         registry.mixers.update(content.mixers)
         registry.tasks.update(content.tasks)
         registry.spaces.update(content.spaces)
+        registry.bundles.update(content.bundles)
         for path in document.values:
             if len(path) > 1:  # the sections themselves stand in every file
                 text = document.texts.get(path)

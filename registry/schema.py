@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
-from attenergy.registry.specs import ModelSpec, RegistryFile, TrainingSpec
+from attenergy.registry.specs import Kind, ModelSpec, RegistryFile, TrainingSpec
 
 
 def json_schema() -> dict[str, Any]:
@@ -19,7 +19,7 @@ def json_schema() -> dict[str, Any]:
     """
     schema: dict[str, Any] = _without_titles(RegistryFile.model_json_schema(by_alias=True))
     entry_name = {"pattern": "^[a-z][a-z0-9_-]{0,63}$"}
-    for section in ("energies", "mixers", "tasks", "spaces"):
+    for section in get_args(Kind):
         schema["properties"][section]["propertyNames"] = entry_name
     searched = [*ModelSpec.model_fields, *TrainingSpec.model_fields]
     space = schema["properties"]["spaces"]["additionalProperties"]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Scalar = float | int | str | bool
-Kind = Literal["energies", "mixers", "tasks", "spaces"]
+Kind = Literal["energies", "mixers", "tasks", "spaces", "bundles"]
 Domain = Literal["real", "sphere", "layer_norm", "magnetisation", "simplex", "spin"]
 Descends = Literal["parallel", "sequential", "none"]
 Reading = Literal["weights", "state"]
@@ -259,6 +259,8 @@ class TaskSpec(Entry):
     training: TrainingSpec
     space: str = "default"
     seconds: float | None = None  # typical time of one run on one core
+    #: Values of an option, from easy to hard: difficulty and length sweeps.
+    sweeps: dict[str, Annotated[list[Scalar], Field(min_length=2)]] = {}
 
 
 class ModelSpec(Entry):
@@ -269,13 +271,16 @@ class ModelSpec(Entry):
     heads: Annotated[int, Field(ge=1)] = 8
     head_dim: Annotated[int, Field(ge=1)] | None = None  # width / heads if absent
     mlp: Annotated[int, Field(ge=0)] = 128  # 0: no feed-forward part
-    positions: Literal["relative", "absolute", "none"] = "relative"
+    positions: Literal["relative", "rotary", "absolute", "none"] = "relative"
+    causal: bool = False
+    conv: Annotated[int, Field(ge=0)] = 0  # kernel of a short convolution before the layer; 0: none
+    readout: Literal["position", "bottleneck"] = "position"
 
 
 class TrainingSpec(Entry):
     """How a model is trained on a task, and how it is evaluated."""
 
-    steps: Annotated[int, Field(ge=1)]
+    steps: Annotated[int, Field(ge=0)]  # 0: the model is used as it is built
     batch_size: Annotated[int, Field(ge=1)] = 128
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     warmup: Annotated[int, Field(ge=0)] = 100
@@ -286,6 +291,14 @@ class TrainingSpec(Entry):
     test_instances: Annotated[int, Field(ge=1)] = 4096
 
 
+class BundleSpec(Entry):
+    """Tasks that are run together."""
+
+    title: str
+    doc: str = ""
+    tasks: Annotated[list[str], Field(min_length=1)]
+
+
 class RegistryFile(Entry):
     """A whole registry file."""
 
@@ -294,6 +307,7 @@ class RegistryFile(Entry):
     mixers: dict[str, MixerSpec] = {}
     tasks: dict[str, TaskSpec] = {}
     spaces: dict[str, dict[str, Range]] = {}
+    bundles: dict[str, BundleSpec] = {}
 
 
 TaskSpec.model_rebuild()

@@ -14,7 +14,7 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def forward_flops(model: nn.Module, inputs: Tensor) -> float:
+def forward_flops(model: nn.Module, inputs: Tensor, mask: Tensor | None = None) -> float:
     """Count the floating-point operations of a forward pass, per instance of `inputs`.
 
     Matrix products count 2 m k n, as is usual; elementwise work (softmax, norms, activations) is
@@ -22,8 +22,9 @@ def forward_flops(model: nn.Module, inputs: Tensor) -> float:
     the layer does.
 
     Args:
-        model: called as `model(inputs)`.
+        model: called as `model(inputs)`, with `mask=mask` if there is one.
         inputs: a batch (B, ...).
+        mask: what may be seen; see `attenergy.tasks.Batch`.
     """
     training = model.training
     model.eval()
@@ -31,7 +32,7 @@ def forward_flops(model: nn.Module, inputs: Tensor) -> float:
     counter.mod_tracker = _OneModule()  # type: ignore[assignment]
     try:
         with torch.no_grad(), counter:
-            model(inputs)
+            _ = model(inputs) if mask is None else model(inputs, mask=mask)
     finally:
         model.train(training)
     total: int = counter.get_total_flops()

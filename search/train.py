@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from attenergy.registry import TrainingSpec
 from attenergy.search import cost, provenance
 from attenergy.search.config import RunConfig, RunRecord, Status
 from attenergy.search.failures import Diverged, in_one_line
@@ -84,10 +85,32 @@ def _run(config: RunConfig, progress: _Progress, report: Report | None) -> nn.Mo
     torch.manual_seed(config.seed)
     task = make_task(config.task_spec, seed=config.seed, split_seed=config.split_seed)
     model = build_model(config, task)
-    optimizer = make_optimizer(model, training)
     progress.cost["parameters"] = cost.count_parameters(model)
-    progress.cost["forward_flops"] = cost.forward_flops(model, task.batch("valid", 0, 2).inputs)
+    batch = task.batch("valid", 0, 2)
+    flops = cost.forward_flops(model, batch.inputs, batch.mask)
+    progress.cost["forward_flops"] = flops
 
+    if training.steps:
+        _descend(model, task, training, progress, report)
+    else:  # nothing to train; one evaluation stands for the curve
+        scores = evaluate(model, task, "valid", training.valid_instances)
+        progress.curve.append({"step": 0, **scores})
+        progress.metrics["valid"] = scores
+    for split in task.splits:
+        if split not in {"train", "valid"}:
+            progress.metrics[split] = evaluate(model, task, split, training.test_instances)
+    return model
+
+
+def _descend(
+    model: nn.Module,
+    task: Task,
+    training: TrainingSpec,
+    progress: _Progress,
+    report: Report | None,
+) -> None:
+    """The training loop; fills in the curve and the last validation scores."""
+    optimizer = make_optimizer(model, training)
     busy, losses = 0.0, []
     for step in range(training.steps):
         begin = time.perf_counter()
@@ -96,7 +119,7 @@ def _run(config: RunConfig, progress: _Progress, report: Report | None) -> nn.Mo
         )
         set_learning_rate(optimizer, rate)
         batch = task.batch("train", step * training.batch_size, training.batch_size)
-        loss = task.loss(model(batch.inputs), batch.targets)
+        loss = task.loss(model(batch.inputs, mask=batch.mask), batch.targets)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
             raise Diverged(f"training loss {losses[-1]} at step {step} of {training.steps}")
@@ -116,12 +139,7 @@ def _run(config: RunConfig, progress: _Progress, report: Report | None) -> nn.Mo
             named = {"valid_loss" if n == "loss" else n: value for n, value in scores.items()}
             progress.curve.append({"step": done, "loss": mean_loss, **named})
             losses.clear()
-
-    progress.metrics["valid"] = scores
-    for split in task.splits:
-        if split not in {"train", "valid"}:
-            progress.metrics[split] = evaluate(model, task, split, training.test_instances)
-    return model
+            progress.metrics["valid"] = scores
 
 
 def evaluate(
@@ -135,7 +153,9 @@ def evaluate(
     model.eval()
     try:
         with torch.inference_mode():
-            scores = task.evaluate(model, split, instances)
+            scores = task.evaluate(
+                lambda batch: model(batch.inputs, mask=batch.mask), split, instances
+            )
     finally:
         model.train()
     for name, value in scores.items():

@@ -23,10 +23,13 @@ class Inputs:
     """What a model reads.
 
     `vector`: float tokens of width `size`, tensor (B, L, size). `token`: int64 ids below `size`,
-    tensor (B, L), or (B, L, channels) where a token is several ids.
+    tensor (B, L), or (B, L, channels) where a token is several ids. `memory`: patterns of +-1 and
+    a corrupted one, tensor (B, L, size), the last of the L to be restored without any training.
+
+    `length` is the largest L of any split: a model must be made for it.
     """
 
-    kind: Literal["vector", "token"]
+    kind: Literal["vector", "token", "memory"]
     size: int
     length: int
     channels: int = 1
@@ -34,17 +37,27 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model answers: logits over `size` classes at every position, (B, L, size)."""
+    """What a model answers at every position, (B, L, size).
+
+    `class`: logits over `size` classes. `number`: `size` numbers.
+    """
 
     size: int
+    kind: Literal["class", "number"] = "class"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs as `Inputs` says, and targets (B, L), int64, `IGNORE` where not scored."""
+    """Inputs as `Inputs` says, what may be seen, and what is to be answered.
+
+    targets: int64 (B, L), `IGNORE` where not scored; for numbers float (B, L, size), NaN there.
+    mask: bool, None where all is visible. (B, L): False at padding. (B, L, L): True where a
+        position may see another (the edges of a graph).
+    """
 
     inputs: Tensor
     targets: Tensor
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,14 @@ class Task(ABC):
     def metrics(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Per-instance values (B,) of every metric, from logits (B, L, C) and targets (B, L)."""
 
+    def tally(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Counts that are summed over a whole split, for metrics that are no mean of instances."""
+        return {}
+
+    def summary(self, tally: Mapping[str, Tensor]) -> dict[str, float]:
+        """Metrics made from the summed counts of `tally`."""
+        return {}
+
     @abstractmethod
     def sample(self, split: str, index: int) -> object:
         """One instance, whose `str` a person can read."""
@@ -131,13 +152,16 @@ class Task(ABC):
         return self.encode(self.instances(split, start, size))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean cross-entropy in nats over scored positions; logits (B, L, C), targets (B, L)."""
+        """Mean cross-entropy in nats over scored positions, or mean squared error of numbers."""
+        if self.outputs.kind == "number":
+            scored = ~targets.isnan()
+            return F.mse_loss(logits[scored], targets[scored].to(logits.dtype))
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
 
     @torch.no_grad()
     def evaluate(
         self,
-        predict: Callable[[Tensor], Tensor],
+        predict: Callable[[Batch], Tensor],
         split: str,
         instances: int,
         *,
@@ -145,18 +169,21 @@ class Task(ABC):
     ) -> dict[str, float]:
         """Average `loss` and every metric over the first `instances` of `split`.
 
-        `predict` maps a batch's inputs, on the CPU, to logits on any device.
+        `predict` maps a batch, on the CPU, to logits on any device.
         """
         total: dict[str, float] = {}
+        counts: dict[str, Tensor] = {}
         for start in range(0, instances, batch_size):
             size = min(batch_size, instances - start)
             batch = self.batch(split, start, size)
-            logits = predict(batch.inputs)
+            logits = predict(batch)
             targets = batch.targets.to(logits.device)
             values = {name: x.sum().item() for name, x in self.metrics(logits, targets).items()}
             values["loss"] = self.loss(logits, targets).item() * size
             total = {name: total.get(name, 0.0) + value for name, value in values.items()}
-        return {name: value / instances for name, value in total.items()}
+            found = self.tally(logits, targets)
+            counts = {name: counts.get(name, 0) + value for name, value in found.items()}
+        return {name: value / instances for name, value in total.items()} | self.summary(counts)
 
     def ceiling(self, split: str) -> Estimate | None:
         """Best mean of `metric` that any model can reach on `split`; None where not computed."""
@@ -175,13 +202,14 @@ class Task(ABC):
         """Sizes, splits and chance levels, as text of a few lines."""
         options = ", ".join(f"{key}={value}" for key, value in self.options.items())
         chance = ", ".join(f"{key} {value:.3g}" for key, value in self.chance.items())
+        noun = "classes" if self.outputs.kind == "class" else "numbers"
         channels = f" x {self.inputs.channels}" if self.inputs.channels > 1 else ""
         return "\n".join(
             [
                 f"{self.name}: {type(self).__name__}({options})",
                 f"inputs: {self.inputs.length} tokens ({self.inputs.kind}, size "
                 f"{self.inputs.size}{channels})",
-                f"outputs: {self.outputs.size} classes, scored by {self.metric}",
+                f"outputs: {self.outputs.size} {noun}, scored by {self.metric}",
                 f"chance: {chance}",
                 f"splits: {', '.join(self.splits)}",
             ]

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attenergy.tasks import IGNORE, Raven
+from attenergy.tasks import IGNORE, Batch, Raven
 from attenergy.tasks.raven import permute_columns, tokenise
 from attenergy.tasks.raven_combinations import all_combinations
 
@@ -214,7 +214,7 @@ def test_metrics_and_loss_by_hand() -> None:
 
 def test_random_logits_score_at_chance() -> None:
     task = Raven(**SMALL)
-    scores = task.evaluate(lambda x: torch.randn(*x.shape[:2], 4), "test", 4096)
+    scores = task.evaluate(lambda batch: torch.randn(*batch.inputs.shape[:2], 4), "test", 4096)
     for metric, chance in task.chance.items():
         assert scores[metric] == pytest.approx(chance, abs=5 * (chance / 4096) ** 0.5)
     assert task.chance == {"accuracy": 1 / 16, "accuracy_per_feature": 1 / 4}
@@ -225,8 +225,8 @@ def test_evaluation_does_not_depend_on_the_batch_size() -> None:
     task = Raven(**SMALL)
     mix = torch.randn(task.inputs.length, task.inputs.length).double()
 
-    def predict(x: torch.Tensor) -> torch.Tensor:
-        return mix @ x.double()
+    def predict(batch: Batch) -> torch.Tensor:
+        return mix @ batch.inputs.double()
 
     one, other = (task.evaluate(predict, "ood", 1500, batch_size=size) for size in (64, 1500))
     assert one == pytest.approx(other)

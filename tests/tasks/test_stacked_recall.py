@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attenergy.tasks import IGNORE, Estimate, StackedRecall
+from attenergy.tasks import IGNORE, Batch, Estimate, StackedRecall
 
 
 @settings(deadline=None, max_examples=30)
@@ -78,8 +78,8 @@ def test_chance_and_ceiling() -> None:
     assert task.chance == {"accuracy": 1 / 16}
     assert task.ceiling("test") == Estimate(1.0, 0.0, 0)
 
-    def guess(x: torch.Tensor) -> torch.Tensor:
-        logits = torch.randn(*x.shape[:2], 32)
+    def guess(batch: Batch) -> torch.Tensor:
+        logits = torch.randn(*batch.inputs.shape[:2], 32)
         logits[..., :16] = -10
         return logits
 
@@ -90,8 +90,8 @@ def test_chance_and_ceiling() -> None:
 def test_reading_the_memory_reaches_the_ceiling() -> None:
     task = StackedRecall(vocabulary=64, pairs=10)
 
-    def recall(x: torch.Tensor) -> torch.Tensor:
-        key, value = x.unbind(-1)
+    def recall(batch: Batch) -> torch.Tensor:
+        key, value = batch.inputs.unbind(-1)
         same = (key[:, :, None] == key[:, None, :]).double()
         stored = torch.nn.functional.one_hot(value, 64).double() * (value > 0)[..., None]
         return same @ stored
@@ -99,7 +99,7 @@ def test_reading_the_memory_reaches_the_ceiling() -> None:
     scores = task.evaluate(recall, "valid", 300, batch_size=77)
     assert scores["accuracy"] == 1.0
     half_right = task.batch("valid", 0, 2)
-    logits = recall(half_right.inputs)
+    logits = recall(half_right)
     logits[1, -5:] = 0
     assert task.metrics(logits, half_right.targets)["accuracy"].tolist() == [1.0, 0.5]
 
