@@ -176,7 +176,7 @@ def _bundled_tasks(documents: Sequence[Document]) -> Iterator[Problem]:
     for document in documents:
         for bundle, entry in document.section("bundles").items():
             listed = entry.get("tasks") if isinstance(entry, dict) else None
-            for index, task in enumerate(listed if isinstance(listed, list) else ()):
+            for index, task in enumerate(listed if isinstance(listed, tuple) else ()):
                 if isinstance(task, str) and task not in known:
                     path = ("bundles", bundle, "tasks", index)
                     yield document.problem(path, str(UnknownName("task", task, known)))

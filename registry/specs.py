@@ -260,7 +260,7 @@ class TaskSpec(Entry):
     space: str = "default"
     seconds: float | None = None  # typical time of one run on one core
     #: Values of an option, from easy to hard: difficulty and length sweeps.
-    sweeps: dict[str, Annotated[list[Scalar], Field(min_length=2)]] = {}
+    sweeps: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=2)]] = {}
 
 
 class ModelSpec(Entry):
@@ -292,11 +292,12 @@ class TrainingSpec(Entry):
 
 
 class BundleSpec(Entry):
-    """Tasks that are run together."""
+    """Tasks that are run together, and over how many seeds if nobody says otherwise."""
 
     title: str
     doc: str = ""
-    tasks: Annotated[list[str], Field(min_length=1)]
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    seeds: Annotated[int, Field(ge=1)] = 5
 
 
 class RegistryFile(Entry):

@@ -110,13 +110,23 @@ def sample_task(
     split: Annotated[str, typer.Option(help="train, valid, test or ood.")] = "train",
     index: Annotated[int, typer.Option(min=0, help="Which instance.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training stream.")] = 0,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw a Raven matrix (.png, .svg, .pdf).")
+    ] = None,
     registry: RegistryOption = None,
 ) -> None:
-    """Print one instance of a task as people write it."""
-    from attenergy.tasks import make_task
+    """Print one instance of a task as people write it, and draw it if it is a Raven matrix."""
+    from attenergy.tasks import RavenInstance, make_task
 
     task = make_task(name, registry=load(registry), seed=seed)
-    typer.echo(str(task.sample(split, index)))
+    instance = task.sample(split, index)
+    if picture is not None:
+        if not isinstance(instance, RavenInstance):
+            raise ValueError(f"only Raven matrices can be drawn, and task '{name}' has none")
+        from attenergy.tasks.raven_picture import draw
+
+        draw(instance, picture)
+    typer.echo(str(instance))
 
 
 @energies.command("check")

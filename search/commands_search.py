@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from attenergy.registry import Registry
     from attenergy.search.compare import ComparePlan
     from attenergy.search.leaderboard import Leaderboard
+    from attenergy.search.matrix import Matrix
     from attenergy.search.plan import SearchPlan
     from attenergy.search.progress import SafeListener
     from attenergy.search.report import Study
+    from attenergy.search.several import Part
 
 
 class Sampler(StrEnum):
@@ -129,14 +131,26 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
 
 
 def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
-    task: TaskOption,
     variants: Annotated[
         str,
         typer.Option(
             "--variants", "-e", help="Energies and mixers, a,b,c; the first is the reference."
         ),
     ],
-    seeds: Annotated[int, typer.Option("--seeds", "-n", min=1, help="Seeds of each.")] = 5,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="Name of the task, or several: a,b.")
+    ] = None,
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", "-b", help="The tasks of a bundle (smoke).")
+    ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(help="An option of the task whose values are gone through (pairs)."),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", "-n", min=1, help="Seeds of each; by default 5, or the bundle's."),
+    ] = None,
     learning_rates: Annotated[
         str | None,
         typer.Option(
@@ -156,25 +170,30 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
 ) -> None:
     """Compare variants over the same seeds, with intervals and paired differences.
 
-    The same command again goes on where it was stopped; more seeds or variants add to it.
+    With several tasks, a bundle or a sweep there is a table of variants and tasks as well. The same
+    command again goes on where it was stopped; more seeds or variants add to it.
     """
     from attenergy.search.compare import ComparePlan, run_compare
+    from attenergy.search.several import run_several
 
     found = load(registry)
-    found.task(task)
     chosen = names(variants)
     if not chosen:
         raise typer.BadParameter("names no variant", param_hint="--variants")
     for variant in chosen:
         found.layer(variant)
-    title = name or f"compare-{task}"
+    parts = _parts(found, task, bundle, sweep)
+    title = name or f"compare-{bundle or '-'.join(dict.fromkeys(part.task for part in parts))}"
+    default_seeds = (
+        found.bundle(bundle).seeds if bundle else ComparePlan.model_fields["seeds"].default
+    )
     plan = ComparePlan(
         name=title,
         folder=str(folder / title),
-        task=task,
+        task=parts[0].task,
         task_options=assignments(options, "--set"),
         variants=chosen,
-        seeds=seeds,
+        seeds=seeds or default_seeds,
         learning_rates=numbers(learning_rates, "--learning-rates"),
         steps=steps,
         workers=workers,
@@ -182,9 +201,46 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         fix=assignments(fix, "--fix"),
     )
     _check_formulas(found, chosen)
-    with _listener(plain, found, plan, chosen[0]) as listener:
-        run_compare(plan, found, listener)
-    _show(Path(plan.folder), form, export=False)
+    if len(parts) == 1 and not bundle and not sweep:
+        with _listener(plain, found, plan, chosen[0]) as listener:
+            run_compare(plan, found, listener)
+        _show(Path(plan.folder), form, export=False)
+        return
+    listen = partial(_listener, plain, found, baseline=chosen[0])
+    _show_matrix(run_several(plan, parts, found, listen), Path(plan.folder), form)
+
+
+def _parts(
+    registry: Registry, task: str | None, bundle: str | None, sweep: str | None
+) -> list[Part]:
+    """What `--task`, `--bundle` and `--sweep` ask for."""
+    from attenergy.search.several import parts_of_sweep, parts_of_tasks
+
+    if (task is None) == (bundle is None):
+        raise typer.BadParameter("give either a task or a bundle", param_hint="--task / --bundle")
+    if bundle is not None and sweep is not None:
+        raise typer.BadParameter("a sweep is over one task, not a bundle", param_hint="--sweep")
+    tasks = tuple(registry.bundle(bundle).tasks) if bundle is not None else names(task)
+    if not tasks:
+        raise typer.BadParameter("names no task", param_hint="--task")
+    parts = parts_of_tasks(registry, tasks)
+    if sweep is None:
+        return parts
+    if len(parts) > 1:
+        raise typer.BadParameter("a sweep is over one task", param_hint="--sweep")
+    return parts_of_sweep(registry, parts[0].task, sweep)
+
+
+def _show_matrix(matrix: Matrix, folder: Path, form: Format) -> None:
+    from attenergy.search.several import write_matrix
+
+    write_matrix(matrix, folder)
+    emit(form, matrix.json(), matrix.table())
+    parts = ", ".join(column.name for column in matrix.columns)
+    typer.echo(
+        f"\nkept in {folder}: matrix.md, matrix.json, and one comparison each: {parts}",
+        err=form is Format.JSON,
+    )
 
 
 def _check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:

@@ -35,6 +35,13 @@ def difference(value: Interval | None) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
+def p_value(value: float | None) -> str:
+    """`.031`, or `<.001`."""
+    if value is None:
+        return NOTHING
+    return "<.001" if value < 0.001 else _without_zero(value)
+
+
 def count(value: float | None) -> str:
     """`945`, `12.3k`, `590k`, `1.2M`: a count in at most five characters."""
     if value is None:

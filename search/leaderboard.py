@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from attenergy.search import formats
 from attenergy.search.config import RunRecord
-from attenergy.search.ranking import SPLITS, Failure, Row, failures, rank
+from attenergy.search.ranking import Failure, Row, columns_of, failures, rank
+from attenergy.search.significance import least_pairs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -112,11 +113,19 @@ class Leaderboard:
     def _difference_cells(self) -> tuple[list[str], list[list[str]]]:
         rows = [
             [f"{row.rank}", row.variant]
-            + [formats.difference(row.differences.get(column)) for column in self.columns]
+            + [
+                cell
+                for column in self.columns
+                for cell in (
+                    formats.difference(row.differences.get(column)),
+                    formats.p_value(row.p_values.get(column)),
+                )
+            ]
             for row in self.rows
             if row.differences
         ]
-        return ["#", "variant", *self.columns], rows
+        header = [cell for column in self.columns for cell in (column, "p")]
+        return ["#", "variant", *header], rows
 
     def _failure_cells(self) -> list[list[str]]:
         return [
@@ -147,16 +156,16 @@ def leaderboard(
     tasks = {record.config.task for record in records}
     if len(tasks) > 1:
         raise ValueError(f"records of several tasks cannot be ranked together: {sorted(tasks)}")
-    columns = tuple(column for column, split in SPLITS.items() if split in task.splits)
+    columns = columns_of(task)
     rows = rank(records, task.metric, columns, baseline)
     return Leaderboard(
         task=records[0].config.task if records else task.name,
         metric=task.metric,
         baseline=baseline,
-        columns=columns,
+        columns=tuple(columns),
         rows=rows,
         chance=task.chance.get(task.metric),
-        ceiling={column: _ceiling(task, SPLITS[column]) for column in columns},
+        ceiling={column: _ceiling(task, split) for column, split in columns.items()},
         failures=failures(records),
         notes=_notes(records, rows, baseline),
     )
@@ -186,6 +195,13 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
     if any(not row.final for row in rows):
         notes.append("Rows without an interval are trials of one seed: too little to rank closely.")
     notes.append(_fairness(finals, trials))
+    pairs = [len(row.seeds) for row in rows if row.differences]
+    if pairs:
+        notes.append(
+            "p: permutation of the paired differences, two-sided, corrected (Holm) for the number "
+            f"of variants. {min(pairs)} seeds cannot give p below {2 / 2 ** min(pairs):.3g}; "
+            f"p <= .05 needs {least_pairs(0.05)} or more."
+        )
     if not any(row.baseline and row.final for row in rows):
         notes.append(f"The baseline `{baseline}` has no finished runs over seeds.")
     else:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attenergy.search.config import RunConfig, RunRecord
-from attenergy.search.statistics import Interval, mean_interval, paired_difference
+from attenergy.search.significance import holm, paired_permutation
+from attenergy.search.statistics import (
+    Interval,
+    bootstrap_interval,
+    mean_interval,
+    paired_difference,
+)
 
-SPLITS = {"valid": "valid", "iid": "test", "ood": "ood"}  # column -> split of the task
+if TYPE_CHECKING:
+    from attenergy.tasks import Task
+
 _SHORT = {"learning_rate": "lr", "steps": "train_steps"}
 
 
@@ -25,6 +33,9 @@ class Row:
     scores: dict[str, Interval]  # column -> mean and interval over seeds
     values: dict[str, dict[int, float]]  # column -> seed -> score
     differences: dict[str, Interval]  # column -> score minus the baseline's, paired by seed
+    #: column -> chance of so large a difference by luck, corrected for the number of rows
+    p_values: dict[str, float]
+    middles: dict[str, Interval]  # column -> interquartile mean and its bootstrap interval
     seeds: tuple[int, ...]
     tried: int  # seeds started, the diverged and failed ones included
     cost: dict[str, float]
@@ -44,23 +55,37 @@ class Failure:
     key: str
 
 
+def columns_of(task: Task) -> dict[str, str]:
+    """The columns of a leaderboard and the split of the task that each shows."""
+    shown = [split for split in task.splits if split != "train"]
+    return {"iid" if split == "test" else split: split for split in shown}
+
+
 def rank(
-    records: Sequence[RunRecord], metric: str, columns: tuple[str, ...], baseline: str
+    records: Sequence[RunRecord], metric: str, columns: dict[str, str], baseline: str
 ) -> tuple[Row, ...]:
     """Rows of finalists, then rows of trials, each by mean validation score, best first.
 
     A configuration repeated over seeds (`purpose` `final` or `compare`) is a finalist: its row is
     made of those runs only, because the trial by which it was chosen is biased upwards. Finalists
-    carry their differences to the best finalist of the baseline.
+    carry their differences to the best finalist of the baseline. `columns` are those of
+    `columns_of`.
     """
     varying = varying_in(records)
     rows = [_row(group, metric, columns, varying, baseline) for group in _groups(records)]
     known = [row for row in rows if row is not None]
     ordered = sorted(known, key=lambda row: (not row.final, -_validation(row)))
     reference = next((row for row in ordered if row.final and row.baseline), None)
-    return tuple(
+    compared = [
         replace(row, rank=place, differences=_differences(row, reference))
         for place, row in enumerate(ordered, start=1)
+    ]
+    p_values = {column: _p_values(compared, reference, column) for column in columns}
+    return tuple(
+        replace(
+            row, p_values={c: p[f"{row.rank}"] for c, p in p_values.items() if f"{row.rank}" in p}
+        )
+        for row in compared
     )
 
 
@@ -107,7 +132,7 @@ def _groups(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
 def _row(
     group: list[RunRecord],
     metric: str,
-    columns: tuple[str, ...],
+    columns: dict[str, str],
     varying: tuple[str, ...],
     baseline: str,
 ) -> Row | None:
@@ -115,7 +140,7 @@ def _row(
     if not done:
         return None
     config = done[0].config
-    values = {column: _values(done, SPLITS[column], metric) for column in columns}
+    values = {column: _values(done, split, metric) for column, split in columns.items()}
     names = dict.fromkeys(name for record in done for name in record.cost)
     cost = {
         name: mean_interval([r.cost[name] for r in done if name in r.cost]).mean for name in names
@@ -129,6 +154,10 @@ def _row(
         scores={c: mean_interval(list(v.values())) for c, v in values.items() if v},
         values=values,
         differences={},
+        p_values={},
+        middles={
+            c: bootstrap_interval(list(v.values()), middle=True) for c, v in values.items() if v
+        },
         seeds=tuple(r.config.seed for r in done),
         tried=len(group),
         cost=cost,
@@ -147,6 +176,18 @@ def _differences(row: Row, reference: Row | None) -> dict[str, Interval]:
         return {}
     paired = {c: paired_difference(reference.values[c], v) for c, v in row.values.items()}
     return {column: interval for column, interval in paired.items() if interval is not None}
+
+
+def _p_values(rows: Sequence[Row], reference: Row | None, column: str) -> dict[str, float]:
+    """Rank -> corrected p value of every row that has a difference in the column."""
+    if reference is None:
+        return {}
+    found = {
+        f"{row.rank}": paired_permutation(reference.values[column], row.values[column])
+        for row in rows
+        if column in row.differences
+    }
+    return holm({rank: p for rank, p in found.items() if p is not None})
 
 
 def _validation(row: Row) -> float:

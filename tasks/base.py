@@ -89,7 +89,8 @@ class Task(ABC):
     inputs: Inputs
     outputs: Outputs
     splits: tuple[str, ...]
-    metric: str  # the reported number, a key of what `metrics` returns
+    metric: str  # the reported number, a key of what `metrics` returns; higher is better
+    headline: str = "test"  # the split whose metric stands for the task in a comparison of tasks
     chance: dict[str, float]  # metric -> value of random guessing
 
     def __init__(

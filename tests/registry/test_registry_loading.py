@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from attenergy.registry import (
     EnergySpec,
+    Kind,
     Range,
     Registry,
     RegistryError,
@@ -83,7 +85,7 @@ def test_a_copy_of_the_builtin_file_clashes_with_it(tmp_path: Path, builtin: Reg
     shutil.copy(ROOT / "registry.yaml", copy)
     with pytest.raises(RegistryError) as caught:
         load_registry(copy, plugins=False)
-    count = sum(map(len, (builtin.energies, builtin.mixers, builtin.tasks, builtin.spaces)))
+    count = sum(len(getattr(builtin, kind)) for kind in get_args(Kind))
     assert len(caught.value.problems) == count
     assert load_registry(copy, builtin=False, plugins=False).energies == builtin.energies
 
