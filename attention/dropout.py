@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from attenergy.attention.hub import Pretrained
 
-class PairDropout(nn.Module):
+
+class PairDropout(Pretrained, nn.Module):
     """w <- w keep / (1 - dropout) in training, keep ~ Bernoulli(1 - dropout) for each (i, j).
 
     One draw serves all heads and samples. A base of layers, which set `dropout` by `check_dropout`.

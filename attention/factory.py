@@ -30,8 +30,8 @@ def make_layer(
         registry: where the name is looked up; the built-in one and plug-ins if None.
         head_dim: width of a head; E / H if None.
         dropout: probability of dropping a weight in training.
-        **settings: for an energy its parameters, choices and options, `steps`, `step_size`,
-            `read`, `solver` and `backend`; for a mixer its options.
+        **settings: for an energy its parameters, choices and options, and everything else that
+            `EnergyAttention` understands; for a mixer its options.
 
     Raises:
         ValueError: unknown name or setting, or numbers that do not fit.

@@ -1,13 +1,18 @@
-"""When PyTorch's fused attention kernel is worth calling."""
+"""PyTorch's fused attention kernel: when it is worth calling, and its second derivatives."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 #: Patterns from which the fused CPU kernel beats two matrix products and a softmax in training;
 #: measured by `benchmarks/fused_attention.py`.
-CPU_PATTERNS = 128
+CPU_PATTERNS = 64
+#: The same for wide heads, per component of a pattern.
+CPU_PATTERNS_PER_COMPONENT = 2
 #: The same with a field: an additive mask that needs a gradient slows the kernel down.
 CPU_PATTERNS_WITH_FIELD = 512
 
@@ -26,4 +31,85 @@ def fused_pays(patterns: Tensor, field: Tensor | None) -> bool:
     if torch.compiler.is_exporting():  # the number of patterns may be a symbol, to stay open
         return field is None
     enough = CPU_PATTERNS if field is None else CPU_PATTERNS_WITH_FIELD
-    return patterns.shape[-2] >= enough
+    return patterns.shape[-2] >= max(enough, CPU_PATTERNS_PER_COMPONENT * patterns.shape[-1])
+
+
+def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """softmax(q k' + mask) v, (..., L, e), by the fused kernel, with derivatives of any order.
+
+    The kernel's own derivative is used for first derivatives. It cannot be differentiated itself,
+    so where a graph of it is wanted (`create_graph`) it is written out. Under the transforms of
+    `torch.func` everything is written out; compiled or exported, there are first derivatives only.
+
+    Args:
+        q: queries (..., L, D), scaled already.
+        k: keys (..., S, D).
+        v: values (..., S, e).
+        mask: (..., L, S), boolean with True = visible, or numbers to add; no row hides everything.
+    """
+    if torch.compiler.is_compiling():
+        return scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+    if torch._C._are_functorch_transforms_active():
+        return _weights(q, k, mask) @ v
+    given = [t for t in (q, k, v, mask) if t is not None]
+    if not (torch.is_grad_enabled() and any(t.requires_grad for t in given)):
+        return scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+    written: list[tuple[Tensor | None, ...]] = []
+    q, k, v, mask = _Inputs.apply(written, q, k, v, mask)  # type: ignore[no-untyped-call]
+    out = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+    found: Tensor = _Output.apply(written, out, q, k, v, mask)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Output(torch.autograd.Function):
+    """Lets the kernel's derivative run; leaves the written one for `_Inputs` if it is needed."""
+
+    @staticmethod
+    def forward(ctx: Any, written: list[Any], out: Tensor, *inputs: Tensor | None) -> Tensor:
+        ctx.written = written
+        ctx.save_for_backward(*inputs)
+        return out.view_as(out)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        ctx.written.clear()
+        if torch.is_grad_enabled():
+            ctx.written.append(_derivative(grad, *ctx.saved_tensors))
+        return None, grad.detach(), None, None, None, None
+
+
+class _Inputs(torch.autograd.Function):
+    """Hands on what the kernel's derivative gave, or in its place what `_Output` has written."""
+
+    @staticmethod
+    def forward(ctx: Any, written: list[Any], *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        ctx.written = written
+        ctx.set_materialize_grads(False)
+        return tuple(None if t is None else t.view_as(t) for t in inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        return None, *(ctx.written.pop() if ctx.written else grads)
+
+
+def _weights(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+    scores = q @ k.mT
+    if mask is not None:
+        hides = mask.dtype == torch.bool
+        scores = scores.masked_fill(~mask, -torch.inf) if hides else scores + mask
+    return torch.softmax(scores, -1)
+
+
+def _derivative(
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    """What `grad` at the output is at q, k, v and the mask, in operations with derivatives."""
+    weights = _weights(q, k, mask)
+    pulled = grad @ v.mT
+    at_scores = weights * (pulled - (weights * pulled).sum(-1, keepdim=True))
+    at_mask = None
+    if mask is not None and mask.requires_grad:
+        at_mask = at_scores.sum_to_size(mask.shape)
+    found = (at_scores @ k, at_scores.mT @ q, weights.mT @ grad)
+    inputs = (q, k, v)
+    return *(f.sum_to_size(t.shape) for f, t in zip(found, inputs, strict=True)), at_mask

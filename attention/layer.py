@@ -6,22 +6,28 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from attenergy.attention.dropout import PairDropout, check_dropout
-from attenergy.attention.projections import Projections, check_shapes, visible
-from attenergy.attention.relax import Solver, check_solver, default_step_size, relax
-from attenergy.attention.update import Backend, association, check_backend, read_values
-from attenergy.energies import Energy, make_energy
-from attenergy.energies.parameters import Setting
-from attenergy.registry import EnergySpec, Reading, Registry
+from attenergy.attention.answer import Answer
+from attenergy.attention.core import EnergyLayer, Read
+from attenergy.attention.projections import (
+    Projections,
+    check_sequence,
+    check_shapes,
+    head_width,
+    visible,
+)
+from attenergy.registry import EnergySpec, Registry
 
-Read = Literal["auto", "weights", "state"]
+__all__ = ["EnergyAttention", "Read"]
+
+#: Domains that a rotation maps to themselves.
+_ROUND = ("real", "sphere")
 
 
-class EnergyAttention(PairDropout):
+class EnergyAttention(EnergyLayer):
     """out_i = sum_h Wout_h r[h,i] + bout, where r[h,i] is read after a relaxation of xi[h,i].
 
     Every head projects x to states xi and the context to stored patterns X, and takes `steps` steps
@@ -45,17 +51,45 @@ class EnergyAttention(PairDropout):
         registry: where the name is looked up; the built-in one and plug-ins if None.
         dropout: probability of dropping a (state, pattern) pair in training, for all heads and
             samples at once; only when weights are read.
-        **settings: initial values of the energy's parameters, choices and options;
-            `value_dim` (e, D if absent), `context_dim` (width of the context, E if absent),
-            `bias` (of the projections, True), `backend` (`auto`) and `solver` are understood too.
-            `solver` is `descent` (all sites at once) or `sequential` (one after the other, which
-            costs a gradient for each; what descends where an entry says `descends: sequential`).
+        **settings: initial values of the energy's parameters, choices and options, and
+
+            value_dim           e; D if absent
+            context_dim         width of the context; E if absent
+            value_context_dim   width of what values are made from; `context_dim` if absent
+            num_kv_heads        heads of keys and values, a divisor of H; H if absent. Parameters
+                                of the energy stay one per head
+            bias                of the projections; True
+            rotary              whether states and patterns are rotated by their positions; False.
+                                `rotary_base` is 10000
+            normalize_states    `none`, `l2`, `rms_norm` or `layer_norm`, per head, before the
+                                first step; `none`. The same for `normalize_patterns`
+            learn_step_size     None, `shared`, `per_head`, `per_step` or `per_head_and_step`: gamma
+                                becomes a parameter that starts at `step_size`. If the energy has a
+                                range (0, b) in which no step raises it, gamma = b sigmoid(.) and
+                                starts at 0.99 b at most; else gamma = exp(.)
+            energy_per_step     whether every step has an energy with parameters of its own (a beta
+                                per step, say); False. No single energy then goes down all the way
+            backend             how gradients are computed (`attenergy.attention.update`); `auto`
+            solver              `descent` (all sites at once), `sequential` (one after the other,
+                                which costs a gradient for each; what descends where an entry says
+                                `descends: sequential`), or another that `relax` has and gradients
+                                flow through
+
+    A score that reads states and patterns through their inner product depends under `rotary` on
+    their distance alone. A state that is read is turned back to its own position, if the energy
+    lives in free space or on the sphere; so moving all positions changes nothing there either.
 
     Raises:
         ValueError: unknown name or setting, or numbers that do not fit.
 
-    Source: Ramsauer et al. 2020, arXiv:2008.02217, for any energy.
+    Source: Ramsauer et al. 2020, arXiv:2008.02217, for any energy; grouped heads: Ainslie et al.
+    2023, arXiv:2305.13245.
     """
+
+    PROJECTION_SETTINGS: ClassVar[tuple[str, ...]] = (
+        "value_dim", "context_dim", "value_context_dim", "num_kv_heads", "bias", "rotary",
+        "rotary_base", "normalize_states", "normalize_patterns",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -69,47 +103,24 @@ class EnergyAttention(PairDropout):
         head_dim: int | None = None,
         registry: Registry | None = None,
         dropout: float = 0.0,
-        **settings: Setting,
+        **settings: Any,
     ) -> None:
-        super().__init__()
-        own = {
-            name: settings.pop(name)
-            for name in ("value_dim", "context_dim", "bias")
-            if name in settings
-        }
-        backend, solver = settings.pop("backend", "auto"), settings.pop("solver", "descent")
-        self.dropout = check_dropout(dropout)
-        dim = _head_dim(embed_dim, num_heads) if head_dim is None else head_dim
-        self.energy = make_energy(
-            energy, dim=dim, num_heads=num_heads, registry=registry, **settings
-        )
-        self.read = _reading(self.energy, read)
-        if self.read == "state" and own.get("value_dim", dim) != dim:
-            raise ValueError(
-                f"value_dim ({own['value_dim']}) is for reading by weights; the state that "
-                f"'{self.energy.spec.title}' is read by has head_dim ({dim})"
-            )
+        dim = head_width(embed_dim, num_heads) if head_dim is None else head_dim
+        super().__init__(
+            num_heads, dim, energy, steps=steps, step_size=step_size, read=read,
+            registry=registry, dropout=dropout, settings=settings,
+        )  # fmt: skip
+        self.embed_dim = embed_dim
+        own = self.chosen(settings)
+        self._check_own(own)
         self.projections = Projections(
             embed_dim,
             num_heads,
             dim,
             with_values=self.read == "weights",
             with_keys=self.energy.reads_patterns,
-            **own,  # type: ignore[arg-type]
+            **own,
         )
-        self.embed_dim, self.num_heads = embed_dim, num_heads
-        self.steps = _steps(self.energy, steps)
-        self.step_size = default_step_size(self.energy) if step_size is None else float(step_size)
-        if not self.step_size > 0:
-            raise ValueError(f"step_size must be above 0, got {self.step_size:g}")
-        self.backend: Backend = backend  # type: ignore[assignment]
-        check_backend(self.energy, self.backend)
-        self.solver = _solver(solver)
-
-    @property
-    def reads_field(self) -> bool:
-        """Whether the energy reads a field, and so a relative-position bias."""
-        return self.energy.reads_field
 
     def forward(
         self,
@@ -120,7 +131,10 @@ class EnergyAttention(PairDropout):
         field: Tensor | None = None,
         is_causal: bool = False,
         need_weights: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+        trace: bool = False,
+        value_context: Tensor | None = None,
+        offset: int | Tensor = 0,
+    ) -> Answer:
         """Relax the states on the stored patterns and read.
 
         Args:
@@ -130,61 +144,70 @@ class EnergyAttention(PairDropout):
             field: h, broadcastable to (B, H, L, S).
             is_causal: whether state i sees only patterns j <= i.
             need_weights: whether to return the weights at the last state read from as well.
+            trace: whether to return the weights and the steps that were taken as well.
+            value_context: what values are made from, (B, S, value_context_dim); the same as the
+                patterns if None.
+            offset: position of the first state, for rotary positions; those of a `context` start
+                at 0.
 
         Returns:
-            (B, L, E), or a pair of it and the weights (B, H, L, S).
+            (B, L, E); with `need_weights` a pair of it and the weights (B, H, L, S); with `trace` a
+            `Traced`.
 
         Raises:
             ValueError: a shape or type does not fit, a field for an energy that reads none, or
                 causality for an energy whose states interact.
         """
         check_shapes(x, context, mask, field, self.projections)
-        xi, X = self.projections.states(x, context)
-        xi = self.energy.enter(xi)
-        X = X if self.energy.reads_patterns else xi
-        seen = visible(mask, is_causal, xi.shape[-2], X.shape[-2], x.device)
+        stored = x if context is None else context
+        source = stored if value_context is None else value_context
+        self._check_values(source, stored, value_context is not None)
+        seen = visible(mask, is_causal, x.shape[1], stored.shape[1], x.device)
         seen = self._check(seen, field, is_causal, context is None)
-        field = None if field is None else field.to(xi.dtype)
-        moving = self.steps - 1 if self.read == "weights" else self.steps
-        state = relax(
-            self.energy, xi, X, mask=seen, field=field,
-            steps=moving, step_size=self.step_size, solver=self.solver,
-            backend=self.backend,
-        ).state  # fmt: skip
-        heads = state
+        p = self.projections
+        xi, X, values = p.queries(x, offset), None, None
+        if self.energy.reads_patterns:
+            X = p.expanded(p.keys(stored, offset if context is None else 0))
         if self.read == "weights":
-            values = self.projections.values(x if context is None else context)
-            heads = self._read_weights(state, X, values, seen, field)
-        out = self.projections.merge(heads)
-        if not need_weights:
-            return out
-        return out, association(self.energy, state, X, mask=seen, field=field)
-
-    def extra_repr(self) -> str:
-        """Options, for printing."""
-        return (
-            f"steps={self.steps}, step_size={self.step_size:g}, read={self.read}, "
-            f"dropout={self.dropout:g}, solver={self.solver}"
+            values = p.expanded(p.values(source))
+        found = self.attend(
+            xi, X, values, mask=seen, field=field, need_weights=need_weights, trace=trace
         )
+        read = found.read
+        if self.read == "state" and self.energy.spec.domain in _ROUND:
+            read = p.turned_back(read, offset)
+        return found.answer(p.merge(read), need_weights, trace)
 
-    def _read_weights(
-        self, xi: Tensor, X: Tensor, values: Tensor, mask: Tensor | None, field: Tensor | None
-    ) -> Tensor:
-        if not self.drops:
-            return read_values(
-                self.energy, xi, X, values, mask=mask, field=field, backend=self.backend
+    def _check_own(self, own: dict[str, Any]) -> None:
+        """Refuse settings of maps that this layer does not have."""
+        lacking = ["value_context_dim"] if self.read == "state" else []
+        if not self.energy.reads_patterns:
+            lacking += ["normalize_patterns"] + ["num_kv_heads"] * (self.read == "state")
+        for name in lacking:
+            if own.get(name, "none") not in (None, "none"):
+                raise ValueError(
+                    f"{name} has no use in a layer of '{self.energy.spec.title}' that is read by "
+                    f"{self.read}"
+                )
+
+    def _check_values(self, source: Tensor, stored: Tensor, given: bool) -> None:
+        if given and self.read == "state":
+            raise ValueError("value_context is for reading by weights; this layer reads the state")
+        if self.read == "state":
+            return
+        name = "value_context" if given else "x or context, from which values are made,"
+        check_sequence(name, source, "(B, S, C)", self.projections.value_context_dim)
+        if source.shape[:2] != stored.shape[:2]:
+            raise ValueError(
+                f"value_context must have one row for each pattern, (B, S) = "
+                f"{tuple(stored.shape[:2])}, got {tuple(source.shape[:2])}"
             )
-        weights = association(self.energy, xi, X, mask=mask, field=field)
-        return self.dropped(weights) @ values
 
     def _check(
         self, seen: Tensor | None, field: Tensor | None, is_causal: bool, within: bool
     ) -> Tensor | None:
         """The mask that the energy gets; refuses what it cannot honour."""
-        if field is not None and not self.reads_field:
-            raise ValueError(
-                f"'{self.energy.spec.title}' reads no field h; give positions with the inputs"
-            )
+        self.check_field(field)
         if not within and not self.energy.reads_patterns:
             raise ValueError(
                 f"'{self.energy.spec.title}' is an energy of the states alone; it takes no context"
@@ -201,40 +224,3 @@ class EnergyAttention(PairDropout):
             seen = seen | seen.new_zeros(1, 1)  # two axes at least
             seen = seen & seen.any(-2, keepdim=True).mT
         return seen
-
-
-def _head_dim(embed_dim: int, num_heads: int) -> int:
-    if num_heads < 1 or embed_dim % num_heads:
-        raise ValueError(
-            f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads}); "
-            "choose another number of heads or give head_dim"
-        )
-    return embed_dim // num_heads
-
-
-def _steps(energy: Energy, steps: int | None) -> int:
-    chosen = energy.spec.steps.default if steps is None else steps
-    if isinstance(chosen, bool) or not isinstance(chosen, int) or chosen < 1:
-        raise ValueError(f"steps must be a whole number from 1, got {chosen!r}")
-    return chosen
-
-
-def _solver(solver: Setting) -> Solver:
-    check_solver(str(solver))
-    if solver == "langevin":
-        raise ValueError(
-            "solver 'langevin' draws states and has no derivatives, so no layer is trained through "
-            "it; take 'descent' or 'sequential'"
-        )
-    return solver  # type: ignore[return-value]
-
-
-def _reading(energy: Energy, read: Read) -> Reading:
-    if read not in get_args(Read):
-        raise ValueError(f"read must be one of {', '.join(get_args(Read))}, got {read!r}")
-    if read == "weights" and not energy.has_weights:
-        raise ValueError(f"'{energy.spec.title}' defines no weights over patterns; read the state")
-    if read != "auto":
-        return read
-    wanted = energy.spec.read or "weights"
-    return wanted if energy.has_weights else "state"

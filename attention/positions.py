@@ -1,4 +1,4 @@
-"""Positions: a learned relative bias on the scores, or learned absolute vectors on the inputs."""
+"""Positions: a learned bias on the scores, learned vectors on the inputs, or fixed waves."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ def distance_buckets(distance: Tensor, num_buckets: int) -> Tensor:
     return torch.where(distance < near, distance, far.clamp(max=num_buckets - 1))
 
 
-def relative_buckets(length: int, num_buckets: int | None = None) -> Tensor:
-    """Return bucket(max(i - j, 0)) for every state i and pattern j, int64 (length, length).
+def relative_buckets(length: int, num_buckets: int | None = None, start: int = 0) -> Tensor:
+    """Return bucket(max(i - j, 0)) for states i from `start` and every pattern j, int64.
 
     Args:
         length: number of positions L.
         num_buckets: N of `distance_buckets`; `length` if None.
+        start: the first state; the result is (length - start, length).
     """
     position = torch.arange(length)
-    distance = position[:, None] - position[None, :]
+    distance = position[start:, None] - position[None, :]
     return distance_buckets(distance, length if num_buckets is None else num_buckets)
 
 
@@ -71,14 +72,19 @@ class RelativePositionBias(nn.Module):
         self.table = nn.Parameter(torch.randn(num_heads, length) * length**-0.5)
         self.register_buffer("buckets", relative_buckets(length), persistent=False)
 
-    def forward(self, length: int) -> Tensor:
-        """Return the bias (1, H, L, L) of sequences of `length` L positions."""
+    def forward(self, length: int, start: int = 0) -> Tensor:
+        """Return the bias (1, H, L - start, L) of sequences of `length` L positions.
+
+        Args:
+            length: L.
+            start: the first position whose row is wanted; the rows of all if 0.
+        """
         if length <= self.length:
-            buckets = self.buckets[:length, :length]
+            buckets = self.buckets[start:length, :length]
         else:
-            buckets = relative_buckets(length, self.length).to(self.table.device)
+            buckets = relative_buckets(length, self.length, start).to(self.table.device)
         bias = self.table.index_select(1, buckets.flatten())
-        return bias.view(1, -1, length, length)
+        return bias.view(1, -1, *buckets.shape)
 
     def extra_repr(self) -> str:
         """Sizes, for printing."""
@@ -99,20 +105,40 @@ class AbsolutePositions(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.randn(length, width) * width**-0.5)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `x` (B, L, width) with its positions added.
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """Return `x` (B, L, width) with its positions added, counted from `start`.
 
         Raises:
             ValueError: there are more positions than vectors.
         """
-        length = x.shape[1]
+        length = start + x.shape[1]
         if length > self.table.shape[0]:
             raise ValueError(
                 f"a sequence of {length} positions is too long for {self.table.shape[0]} learned "
                 "absolute positions; build the model for a greater length"
             )
-        return x + self.table[:length]
+        return x + self.table[start:length]
 
     def extra_repr(self) -> str:
         """Sizes, for printing."""
         return f"length={self.table.shape[0]}, width={self.table.shape[1]}"
+
+
+def sinusoids(length: int, width: int) -> Tensor:
+    """w[t, 2k] = sin(t / 10000^(2k/W)),  w[t, 2k+1] = cos(the same angle), float64 (length, W).
+
+    Args:
+        length: number of positions.
+        width: W; of an odd one the last cosine is left out.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762 (section 3.5).
+    """
+    speed = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angle = torch.arange(length, dtype=torch.float64)[:, None] * speed
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)[:, :width]
+
+
+def rotates(layer: nn.Module) -> bool:
+    """Whether a layer has rotary positions of its own: its `rotary`, or that of its projections."""
+    preparation = getattr(getattr(layer, "projections", None), "preparation", None)
+    return bool(getattr(layer, "rotary", getattr(preparation, "rotary", False)))

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor, nn
 
 from attenergy.attention.initialisation import dense
+from attenergy.attention.preparation import Preparation, PreparationOptions
 
 
 class Projections(nn.Module):
@@ -17,7 +20,8 @@ class Projections(nn.Module):
 
     Weights are LeCun normal, biases zero. The four maps are plain `nn.Linear` modules named
     `query`, `key`, `value` and `out`; head `h` owns the rows `h*d ... (h+1)*d - 1` of the first
-    three and the columns `h*e ... (h+1)*e - 1` of the last.
+    three and the columns `h*e ... (h+1)*e - 1` of the last. With `num_kv_heads` G, keys and values
+    have G heads, and head h reads those of number floor(h G / H).
 
     Args:
         embed_dim: width E of the states and of the result.
@@ -26,12 +30,16 @@ class Projections(nn.Module):
         value_dim: width e of values; `head_dim` if None.
         context_dim: width of the stored patterns; E if None.
         bias: whether the maps have biases.
-        with_values: whether there is a `value` map; without it the heads' states, of width
-            `head_dim`, are what `merge` takes.
+        with_values: whether there is a `value` map; without it `merge` takes whatever else the
+            heads hold, `value_dim` wide.
         with_keys: whether there is a `key` map; without it the states are their own patterns.
+        num_kv_heads: G, a divisor of H; H if None.
+        value_context_dim: width of what values are made from; `context_dim` if None.
+        **preparation: `rotary`, `rotary_base`, `normalize_states` and `normalize_patterns`; see
+            `Preparation`.
 
     Raises:
-        ValueError: a size is below 1, or `head_dim` is None and H does not divide E.
+        ValueError: a size is below 1 or does not divide the other, or an option is not allowed.
     """
 
     def __init__(
@@ -44,28 +52,32 @@ class Projections(nn.Module):
         bias: bool = True,
         with_values: bool = True,
         with_keys: bool = True,
+        num_kv_heads: int | None = None,
+        value_context_dim: int | None = None,
+        **preparation: Unpack[PreparationOptions],
     ) -> None:
         super().__init__()
         for name, size in (("embed_dim", embed_dim), ("num_heads", num_heads)):
             _check_size(name, size)
-        if head_dim is None:
-            if embed_dim % num_heads:
-                raise ValueError(
-                    f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads}); "
-                    "choose another number of heads or give head_dim"
-                )
-            head_dim = embed_dim // num_heads
-        self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, head_dim
-        self.value_dim = head_dim if value_dim is None else value_dim
+        self.embed_dim, self.num_heads = embed_dim, num_heads
+        self.head_dim = head_width(embed_dim, num_heads) if head_dim is None else head_dim
+        self.value_dim = self.head_dim if value_dim is None else value_dim
         self.context_dim = embed_dim if context_dim is None else context_dim
-        for name in ("head_dim", "value_dim", "context_dim"):
+        own = value_context_dim
+        self.value_context_dim = self.context_dim if own is None else own
+        self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        for name in ("head_dim", "value_dim", "context_dim", "value_context_dim", "num_kv_heads"):
             _check_size(name, getattr(self, name))
-        self.query = dense(embed_dim, num_heads * head_dim, bias)
+        if num_heads % self.num_kv_heads:
+            raise ValueError(f"num_kv_heads ({num_kv_heads}) must divide num_heads ({num_heads})")
+        self.query = dense(embed_dim, num_heads * self.head_dim, bias)
         if with_keys:
-            self.key = dense(self.context_dim, num_heads * head_dim, bias)
+            self.key = dense(self.context_dim, self.num_kv_heads * self.head_dim, bias)
         if with_values:
-            self.value = dense(self.context_dim, num_heads * self.value_dim, bias)
+            self.value = dense(self.value_context_dim, self.num_kv_heads * self.value_dim, bias)
         self.out = dense(num_heads * self.value_dim, embed_dim, bias)
+        prepared = Preparation(self.head_dim, num_heads, self.num_kv_heads, **preparation)
+        self.preparation = prepared if prepared.changes else None
 
     def heads(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Return q (B, H, L, d), k (B, H, S, d) and v (B, H, S, e).
@@ -75,26 +87,65 @@ class Projections(nn.Module):
             context: stored patterns (B, S, context_dim); the states themselves if None.
         """
         q, k = self.states(x, context)
-        return q, k, self.values(x if context is None else context)
+        return q, k, self.expanded(self.values(x if context is None else context))
 
     def states(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return q (B, H, L, d) and k (B, H, S, d) alone; k is q if there is no `key` map."""
-        q = self._split(self.query(x))
+        q = self.queries(x)
         if not hasattr(self, "key"):
             return q, q
-        return q, self._split(self.key(x if context is None else context))
+        return q, self.expanded(self.keys(x if context is None else context))
+
+    def queries(self, x: Tensor, offset: int | Tensor = 0) -> Tensor:
+        """Return q (B, H, L, d) of x (B, L, E).
+
+        Args:
+            x: states.
+            offset: position of the first one, for rotary positions; see `rotate`.
+        """
+        q = self._split(self.query(x))
+        return q if self.preparation is None else self.preparation.states(q, offset)
+
+    def keys(self, context: Tensor, offset: int | Tensor = 0) -> Tensor:
+        """Return k (B, G, S, d), one for each key-value head; arguments as of `queries`."""
+        k = self._split(self.key(context), self.num_kv_heads)
+        return k if self.preparation is None else self.preparation.patterns(k, offset)
 
     def values(self, context: Tensor) -> Tensor:
-        """Return v (B, H, S, e) alone."""
-        return self._split(self.value(context))
+        """Return v (B, G, S, e), one for each key-value head."""
+        return self._split(self.value(context), self.num_kv_heads)
+
+    def expanded(self, shared: Tensor) -> Tensor:
+        """Return keys or values (B, G, S, ...) for each head, (B, H, S, ...)."""
+        if self.num_kv_heads == self.num_heads:
+            return shared
+        return shared.repeat_interleave(self.num_heads // self.num_kv_heads, dim=1)
+
+    def turned_back(self, z: Tensor, offset: int | Tensor = 0) -> Tensor:
+        """Return states (B, H, L, d) as they were before they were rotated."""
+        return z if self.preparation is None else self.preparation.turned_back(z, offset)
 
     def merge(self, z: Tensor) -> Tensor:
         """Return sum_h z_h Wout_h + bout, (B, L, E), of what the heads read, z (B, H, L, e)."""
         out: Tensor = self.out(z.transpose(1, 2).flatten(2))
         return out
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], self.num_heads, -1).transpose(1, 2)
+    def _split(self, x: Tensor, heads: int | None = None) -> Tensor:
+        return x.view(*x.shape[:2], heads or self.num_heads, -1).transpose(1, 2)
+
+
+def head_width(embed_dim: int, num_heads: int) -> int:
+    """E / H.
+
+    Raises:
+        ValueError: H is below 1 or does not divide E.
+    """
+    if num_heads < 1 or embed_dim % num_heads:
+        raise ValueError(
+            f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads}); "
+            "choose another number of heads or give head_dim"
+        )
+    return embed_dim // num_heads
 
 
 def visible(
@@ -134,9 +185,9 @@ def check_shapes(
     Raises:
         ValueError: naming the argument, what was got and what is allowed.
     """
-    _check_sequence("x", x, "(B, L, E)", projections.embed_dim)
+    check_sequence("x", x, "(B, L, E)", projections.embed_dim)
     if context is not None:
-        _check_sequence("context", context, "(B, S, C)", projections.context_dim)
+        check_sequence("context", context, "(B, S, C)", projections.context_dim)
         if context.shape[0] != x.shape[0]:
             raise ValueError(
                 f"x and context must have the same batch size, "
@@ -148,7 +199,29 @@ def check_shapes(
             f"{projections.embed_dim}: give `context`"
         )
     stored = (x if context is None else context).shape[1]
-    full = (x.shape[0], projections.num_heads, x.shape[1], stored)
+    check_extras(mask, field, (x.shape[0], projections.num_heads, x.shape[1], stored))
+
+
+def check_sequence(name: str, value: Tensor, axes: str, width: int) -> None:
+    """Check that a tensor has three axes, the last one of the given width.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if value.ndim != 3 or value.shape[-1] != width:
+        raise ValueError(
+            f"{name} must be {axes} with last axis {width}, got shape {tuple(value.shape)}"
+        )
+
+
+def check_extras(
+    mask: Tensor | None, field: Tensor | None, full: tuple[int, int, int, int]
+) -> None:
+    """Check type and shape of mask and field against (B, H, L, S).
+
+    Raises:
+        ValueError: naming the argument, what was got and what is allowed.
+    """
     if mask is not None:
         if mask.dtype != torch.bool:
             raise ValueError(
@@ -165,13 +238,6 @@ def check_shapes(
 def _check_size(name: str, size: int) -> None:
     if size < 1:
         raise ValueError(f"{name} must be at least 1, got {size}")
-
-
-def _check_sequence(name: str, value: Tensor, axes: str, width: int) -> None:
-    if value.ndim != 3 or value.shape[-1] != width:
-        raise ValueError(
-            f"{name} must be {axes} with last axis {width}, got shape {tuple(value.shape)}"
-        )
 
 
 def _check_broadcast(name: str, value: Tensor, full: tuple[int, int, int, int]) -> None:

@@ -2,19 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from inspect import signature
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import torch
 from torch import Tensor
 
 from attenergy.attention.langevin import langevin
-from attenergy.attention.update import Backend, all_states, check_backend, gradient
+from attenergy.attention.solvers.descent import descent
+from attenergy.attention.solvers.fixed_point import ImplicitGradient, Rest, check_rest, fixed_point
+from attenergy.attention.solvers.implicit import check_quadratic_form, implicit
+from attenergy.attention.solvers.problem import pose
+from attenergy.attention.solvers.promise import Promise
+from attenergy.attention.solvers.record import Record
+from attenergy.attention.solvers.sequential import check_sites, sequential
+from attenergy.attention.solvers.step_sizes import StepSize, default_step_size, step_sizes
+from attenergy.attention.update import Backend, check_backend
 from attenergy.energies import Energy
 from attenergy.registry import UnknownName
 
-Solver = Literal["descent", "sequential", "langevin"]
+__all__ = [
+    "TRAINABLE",
+    "Relaxation",
+    "Solver",
+    "SolverOptions",
+    "check_solver",
+    "default_step_size",
+    "relax",
+]
+
+Solver = Literal["descent", "sequential", "implicit", "langevin", "fixed_point"]
+
+#: The solvers that gradients flow through.
+TRAINABLE: tuple[Solver, ...] = ("descent", "sequential", "implicit", "fixed_point")
+
+
+class SolverOptions(TypedDict, total=False):
+    """What some solvers know besides the arguments of all; None is the default of each.
+
+    Attributes:
+        damping: share of the old state kept in every step, in [0, 1).
+        momentum: share of the last step taken again, in [0, 1).
+        tolerance: when a sample has come to rest; 1e-6 if None.
+        temperature: T of the noise; 1/beta if None, for an energy with a parameter beta.
+        generator: source of the noise.
+    """
+
+    damping: float | None
+    momentum: float | None
+    tolerance: float | None
+    temperature: float | None
+    generator: torch.Generator | None
+
+
+_SHARES, _NOISE = ("damping", "momentum"), ("temperature", "generator")
+_MOST_STEPS = 100
+_OPTIONS: dict[Solver, tuple[str, ...]] = {
+    "descent": _SHARES,
+    "sequential": (),
+    "implicit": _SHARES,
+    "langevin": _NOISE,
+    "fixed_point": ("tolerance",),
+}
 
 
 @dataclass(frozen=True)
@@ -24,45 +76,76 @@ class Relaxation:
     Attributes:
         state: (..., L, D) after the last step.
         energies: (steps + 1, ..., L), or (steps + 1, ...) for interacting states, before the first
-            and after every step; None without `trace`.
-        residuals: (steps, ..., L), length of each state's preconditioned gradient before the step;
-            None without `trace`.
+            and after every step; None without `trace`, as all of the next three.
+        residuals: (steps, ..., L), length of each state's preconditioned gradient before the step.
+        states: (steps + 1, ..., L, D) before the first and after every step.
+        entropies: (steps + 1, ..., L), in nats, of each state's weights over patterns (of their
+            shares of the sum of sizes, where they are no distribution); None also if the energy
+            has no weights.
+        converged: of `fixed_point`: whether each sample came to rest, shaped like the energy.
+        steps_taken: of `fixed_point`: whole numbers, the step that found the sample at rest
+            included. The traces end with the slowest sample; those that rest stay where they are.
+        gradient: of `fixed_point`: how the backward pass went, filled by it; None without one.
+        promise: the terms under which steps were taken.
     """
 
     state: Tensor
     energies: Tensor | None = None
     residuals: Tensor | None = None
+    states: Tensor | None = None
+    entropies: Tensor | None = None
+    converged: Tensor | None = None
+    steps_taken: Tensor | None = None
+    gradient: ImplicitGradient | None = None
+    promise: Promise | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    @property
+    def guarantee(self) -> bool:
+        """Whether theory promises that no step raised the energy (law of descent)."""
+        return not self.objection
+
+    @property
+    def objection(self) -> str:
+        """Why theory promises nothing; empty if it does."""
+        return "nothing is known of the steps" if self.promise is None else self.promise.objection()
 
 
-def relax(  # noqa: PLR0913 - every choice of a relaxation, each with a default
+def relax(
     energy: Energy,
     xi: Tensor,
     X: Tensor,
     *,
     mask: Tensor | None = None,
     field: Tensor | None = None,
-    steps: int = 1,
-    step_size: float | Tensor | None = None,
+    steps: int | None = None,
+    step_size: StepSize | Sequence[StepSize] | None = None,
     solver: Solver = "descent",
     backend: Backend = "auto",
     trace: bool = False,
-    temperature: float | None = None,
-    generator: torch.Generator | None = None,
+    **options: Unpack[SolverOptions],
 ) -> Relaxation:
     r"""Take steps xi <- move(xi, gamma/A grad_xi E(xi; X, h)), `steps` times.
 
     A is the energy's quadratic part (1 if it declares none), gamma the step size, and
     move(xi, d) = xi - d in free space (`attenergy.energies.domains` for the others). If
     E = 1/2 xi'A xi - v(xi) with v convex, no step with gamma in (0, 2) raises E, at any beta; on
-    the sphere no step of any size does, if -E is convex. States are projected to the domain before
+    the sphere no step of any size does, if -E is convex. Other step sizes are taken as they are;
+    `Relaxation.guarantee` and `objection` say what holds. States are projected to the domain before
     the first step. A state that sees no pattern does not move.
 
-    `sequential` moves one site after the other, each seeing what the ones before it did: the states
-    in turn if they interact, else the components of every state. One step is one sweep. It descends
-    where moving all at once need not: spins coupled in pairs, whatever the sign of the couplings.
-
-    `langevin` draws instead of descending: xi <- xi - gamma grad E + sqrt(2 gamma T) noise, without
-    A and without derivatives (`attenergy.attention.langevin`).
+    Solvers:
+        descent      all sites at once. `damping` mixes the old state into every new one, which
+                     voids no promise; `momentum` (heavy ball) voids it.
+        sequential   one site after the other, each seeing what the ones before it did: the states
+                     in turn if they interact, else the components of every state. One step is one
+                     sweep. It descends where moving all at once need not: spins coupled in pairs,
+                     whatever the sign of the couplings.
+        implicit     a quadratic term that couples states is solved for: xi - gamma M^-1 grad E with
+                     E = 1/2 tr xi'M xi - v(xi). `damping` and `momentum` as above.
+        fixed_point  steps until each sample rests, to `tolerance`; derivatives at the fixed point,
+                     by the implicit function theorem.
+        langevin     draws instead of descending: xi - gamma grad E + sqrt(2 gamma T) noise, without
+                     A and without derivatives.
 
     Args:
         energy: what is descended.
@@ -70,88 +153,113 @@ def relax(  # noqa: PLR0913 - every choice of a relaxation, each with a default
         X: stored patterns (..., S, D).
         mask: boolean (..., L, S), True = visible.
         field: (..., L, S).
-        steps: number of steps, from 0.
-        step_size: gamma; the entry's default if None.
-        solver: `descent` (all at once), `sequential` (site by site) or `langevin` (with noise).
+        steps: number of steps, from 0, and for `fixed_point` the most; 1 if None, or 100 for
+            `fixed_point`.
+        step_size: gamma, a number or a tensor broadcastable to (..., L, 1), or a sequence of
+            `steps` of those, one for each step; the entry's default if None.
+        solver: as above; each has a page in `attenergy.attention.solvers`.
         backend: how the gradient is computed (`attenergy.attention.update`).
-        trace: whether to record energies and residuals.
-        temperature: T of `langevin`; 1/beta if None, for an energy with a parameter beta.
-        generator: source of the randomness of `langevin`.
+        trace: whether to record states, energies, residuals and entropies.
+        **options: as `SolverOptions`, where they go with the solver.
 
     Raises:
-        ValueError: a shape, number or name does not fit, or an argument does not go with the
-            solver.
+        ValueError: a shape, number or name does not fit, or an argument or the energy does not go
+            with the solver.
 
     Source: the concave-convex procedure (Yuille and Rangarajan 2003) gives gamma = 1.
     """
-    check_solver(solver)
+    check_solver(solver, energy)
+    given = _checked_options(solver, options)
+    if steps is None:
+        steps = _MOST_STEPS if solver == "fixed_point" else 1
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise ValueError(f"steps must be a whole number from 0, got {steps!r}")
-    gamma = default_step_size(energy) if step_size is None else step_size
-    if not isinstance(gamma, Tensor) and not gamma > 0:
-        raise ValueError(f"step_size must be above 0, got {gamma}")
+    gammas = _gammas(energy, step_size, steps, solver)
     check_backend(energy, backend)
+    promise = Promise(energy, solver, gammas, momentum=bool(given.get("momentum")))
     if solver == "langevin":
-        eta = _noisy_step_size(gamma, field, trace, backend)
-        return Relaxation(
-            langevin(
-                energy, xi, X, steps=steps, step_size=eta, temperature=temperature, mask=mask,
-                generator=generator,
-            ).state
-        )  # fmt: skip
-    if temperature is not None or generator is not None:
-        raise ValueError(f"temperature and generator are for 'langevin', the solver is '{solver}'")
-    mask, field = energy.check(xi, X, mask, field)
-    xi = all_states(energy, xi, X, mask, field)
-    occupied = None if mask is None else mask.any(-1, keepdim=True)
-    xi = _moved(xi, energy.project(xi), occupied)
-    residuals = []
-
-    def stored(state: Tensor) -> Tensor:
-        return X if energy.reads_patterns else state
-
-    energies = [energy(xi, stored(xi), mask=mask, field=field)] if trace else []
-
-    def direction(state: Tensor) -> Tensor:
-        grad = gradient(energy, state, stored(state), mask=mask, field=field, backend=backend)
-        curvature = energy.curvature(state, stored(state), mask, field)
-        return grad if curvature is None else grad / curvature
-
-    for _ in range(steps):
-        first = direction(xi)
-        if solver == "descent":
-            xi = _moved(xi, energy.domain.move(xi, gamma * first), occupied)
-        else:
-            for site in _sites(energy, xi):
-                moved = energy.domain.move(xi, gamma * direction(xi))
-                xi = torch.where(site, _moved(xi, moved, occupied), xi)
-        if trace:
-            energies.append(energy(xi, stored(xi), mask=mask, field=field))
-            residuals.append(torch.linalg.vector_norm(first, dim=-1))
-    if not trace:
-        return Relaxation(xi)
-    kept = torch.stack(residuals) if residuals else xi.new_zeros(0, *xi.shape[:-1])
-    return Relaxation(xi, torch.stack(energies), kept)
+        size = _noisy_step_size(gammas[0], field, trace, backend)
+        chain = langevin(energy, xi, X, steps=steps, step_size=size, mask=mask, **given)
+        return Relaxation(chain.state, promise=promise)
+    problem, xi = pose(energy, xi, X, mask, field, backend)
+    record = Record(problem, xi) if trace else None
+    if solver == "fixed_point":
+        rest = fixed_point(problem, xi, gammas[0], record, steps=steps, **given)
+    else:
+        rest = Rest(_STEPPING[solver](problem, xi, gammas, record, **given))
+    return Relaxation(
+        rest.state,
+        energies=None if record is None else record.energies(),
+        residuals=None if record is None else record.residuals(),
+        states=None if record is None else record.states(),
+        entropies=None if record is None else record.entropies(),
+        converged=rest.converged,
+        steps_taken=rest.steps_taken,
+        gradient=rest.gradient,
+        promise=promise,
+    )
 
 
-def check_solver(solver: str) -> None:
-    """Check the name of a solver.
+_STEPPING: dict[Solver, Callable[..., Tensor]] = {
+    "descent": descent,
+    "sequential": sequential,
+    "implicit": implicit,
+}
+
+
+def check_solver(solver: str, energy: Energy | None = None) -> None:
+    """Check the name of a solver, and that it goes with an energy if one is given.
 
     Raises:
-        ValueError: it is unknown; names the nearest and all known ones.
+        ValueError: it is unknown (names the nearest and all known ones), or the energy has not
+            what it needs.
     """
     if solver not in get_args(Solver):
         raise UnknownName("solver", str(solver), get_args(Solver))
+    check = _NEEDS.get(solver)
+    if energy is not None and check is not None:
+        check(energy)
 
 
-def default_step_size(energy: Energy) -> float:
-    """Return gamma of the energy's entry."""
-    return float(energy.spec.step_size.default)
+_NEEDS: dict[str, Callable[[Energy], None]] = {
+    "sequential": check_sites,
+    "implicit": check_quadratic_form,
+    "fixed_point": check_rest,
+}
 
 
-def _noisy_step_size(
-    gamma: float | Tensor, field: Tensor | None, trace: bool, backend: Backend
-) -> float:
+def _checked_options(solver: Solver, options: SolverOptions) -> dict[str, Any]:
+    """The options that are given, all of them the solver's."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in options:
+        owners = [f"'{owner}'" for owner, names in _OPTIONS.items() if name in names]
+        if not owners:
+            known = [*signature(relax).parameters, *SolverOptions.__annotations__]
+            raise UnknownName("argument", name, [n for n in known if n != "options"])
+        if name in given and name not in _OPTIONS[solver]:
+            group = next(names for names in _OPTIONS.values() if name in names)
+            verb = "is" if len(group) == 1 else "are"
+            raise ValueError(
+                f"{' and '.join(group)} {verb} for {' and '.join(owners)}, the solver is '{solver}'"
+            )
+    return given
+
+
+def _gammas(
+    energy: Energy,
+    step_size: StepSize | Sequence[StepSize] | None,
+    steps: int,
+    solver: Solver,
+) -> tuple[StepSize, ...]:
+    """The step size of every step, or the one that a solver takes."""
+    if solver not in ("langevin", "fixed_point"):
+        return step_sizes(energy, step_size, steps)
+    if step_size is not None and not isinstance(step_size, (int, float, Tensor)):
+        raise ValueError(f"solver '{solver}' takes one step_size for all steps, got a sequence")
+    return step_sizes(energy, step_size, 1)
+
+
+def _noisy_step_size(gamma: StepSize, field: Tensor | None, trace: bool, backend: Backend) -> float:
     """The step size of `langevin`; refuses what that solver does not take."""
     for name, given in (("field", field is not None), ("trace", trace)):
         if given:
@@ -161,14 +269,3 @@ def _noisy_step_size(
     if isinstance(gamma, Tensor):
         raise ValueError("solver 'langevin' takes one number as step_size, got a tensor")
     return gamma
-
-
-def _sites(energy: Energy, xi: Tensor) -> Iterator[Tensor]:
-    """One mask after the other, (L, 1) over states or (D,) over components."""
-    axis = -2 if energy.states_interact else -1
-    for site in torch.eye(xi.shape[axis], dtype=torch.bool, device=xi.device):
-        yield site.unsqueeze(-1) if energy.states_interact else site
-
-
-def _moved(old: Tensor, new: Tensor, occupied: Tensor | None) -> Tensor:
-    return new if occupied is None else torch.where(occupied, new, old)

@@ -1,4 +1,4 @@
-"""Trained models as folders of `config.json`, `model.safetensors` and `README.md`.
+"""Trained models and layers as folders of `config.json`, `model.safetensors` and `README.md`.
 
 The configuration holds the whole definition of the attention layer, so a folder loads without the
 registry file from which the layer came, and still loads after that file has changed.
@@ -19,6 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from attenergy.attention.factory import make_layer
+from attenergy.attention.language_model import LanguageModel
+from attenergy.attention.mixers import CLASSES
+from attenergy.attention.retrieval import Retrieval
 from attenergy.attention.transformer import Transformer
 from attenergy.registry import EnergySpec, MixerSpec
 
@@ -63,44 +66,66 @@ class LayerArguments(_Arguments):
 
 
 class ModelArguments(_Arguments):
-    """What a `Transformer` with a given attention layer is made of; sizes count tokens.
+    """What a model with a given attention layer is made of; sizes count tokens.
 
     Inputs are `(B, length, size)` floats (`vector`), or ids below `size` of shape `(B, length)` or
-    `(B, length, channels)` (`token`); outputs are `(B, length, outputs)` logits.
+    `(B, length, channels)` (`token`); outputs are `(B, length, outputs)` logits. A `language` model
+    is a `LanguageModel`, whose outputs are its `size` tokens. A `memory` is no transformer but an
+    untrained `Retrieval` of patterns of that size, with as many updates as `layers`.
     """
 
     layer: LayerArguments
-    kind: Literal["vector", "token"]
+    kind: Literal["vector", "token", "memory"]
     size: int = Field(ge=1)
     length: int = Field(ge=1)
     channels: int = Field(default=1, ge=1)
     outputs: int = Field(ge=1)
     layers: int = Field(ge=1)
     mlp: int = Field(ge=0)
-    positions: Literal["relative", "absolute", "none"]
+    positions: Literal["relative", "absolute", "rotary", "none"]
+    causal: bool = False
+    conv: int = Field(default=0, ge=0)
+    readout: Literal["position", "bottleneck", "tied"] = "position"
+    checkpoint: bool = False
+    language: bool = False
 
-    def build(self) -> Transformer:
-        """Make a new model with fresh weights."""
+    def build(self) -> Transformer | Retrieval:
+        """Make a new model with fresh weights.
+
+        Raises:
+            ValueError: the sizes do not fit each other.
+        """
+        width, heads = self.layer.embed_dim, self.layer.num_heads
+        if self.kind == "memory":
+            return Retrieval(self._make_layer(), self.layers)
+        if self.language:
+            return LanguageModel(
+                vocabulary=self.size, length=self.length, width=width, heads=heads,
+                layers=self.layers, mlp=self.mlp, make_layer=self._make_layer,
+                positions=self.positions, tied=self.readout == "tied", conv=self.conv,
+                checkpoint=self.checkpoint,
+            )  # fmt: skip
         return Transformer(
-            outputs=self.outputs,
-            layers=self.layers,
-            width=self.layer.embed_dim,
-            heads=self.layer.num_heads,
-            mlp=self.mlp,
-            positions=self.positions,
-            make_layer=self.layer.build,
-            kind=self.kind,
-            size=self.size,
-            length=self.length,
-            channels=self.channels,
-        )
+            outputs=self.outputs, layers=self.layers, width=width, heads=heads, mlp=self.mlp,
+            positions=self.positions, make_layer=self._make_layer, causal=self.causal,
+            conv=self.conv, readout=self.readout, checkpoint=self.checkpoint, kind=self.kind,
+            size=self.size, length=self.length, channels=self.channels,
+        )  # fmt: skip
+
+    def _make_layer(self, **extra: bool) -> nn.Module:
+        settings = {**self.layer.settings, **extra}
+        if isinstance(self.layer.spec, MixerSpec):
+            settings.setdefault("length", self.length)  # some have parameters for every position
+            if not getattr(CLASSES.get(self.layer.spec.class_), "takes_rotary", False):
+                settings.pop("rotary", None)  # the model then falls back to absolute positions
+        return self.layer.model_copy(update={"settings": settings}).build()
 
 
 def save(
     folder: str | Path,
     *,
     model: nn.Module,
-    arguments: ModelArguments,
+    arguments: ModelArguments | LayerArguments,
     about: dict[str, Any] | None = None,
     card: str = "",
     force: bool = False,
@@ -109,7 +134,7 @@ def save(
 
     Args:
         folder: where to write; missing or empty, or an older export if `force` is given.
-        model: a model built by `arguments.build()`, trained.
+        model: a model, or a layer alone, built by `arguments.build()`, trained.
         arguments: the description from which `load` rebuilds it.
         about: anything else worth keeping in `config.json` (task, metrics, versions), plain data.
         card: text of `README.md`.
@@ -123,7 +148,7 @@ def save(
     target.parent.mkdir(parents=True, exist_ok=True)
     config = {
         "format": FORMAT,
-        "model": arguments.model_dump(mode="json", by_alias=True),
+        _part(arguments): arguments.model_dump(mode="json", by_alias=True),
         "about": about or {},
     }
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
@@ -156,7 +181,12 @@ def load(path: str | Path, part: Literal["layer", "model"] = "layer", index: int
     if part not in ("layer", "model"):
         raise ValueError(f"part is {part!r}; allowed are 'layer' and 'model'")
     folder = Path(path)
-    arguments = read_arguments(folder)
+    arguments = _read_description(folder)
+    alone = isinstance(arguments, LayerArguments)
+    if alone and part == "model":
+        raise SavedError(f"{folder}: holds a layer alone, not a model")
+    if alone and index not in (0, -1):
+        raise ValueError(f"there is no layer {index}: the folder holds one layer alone")
     # Fresh weights are drawn only to be replaced: keep the caller's random stream as it was.
     with torch.random.fork_rng(devices=[]):
         try:
@@ -164,11 +194,26 @@ def load(path: str | Path, part: Literal["layer", "model"] = "layer", index: int
         except ValueError as error:
             raise SavedError(f"{folder / CONFIG}: {error}") from error
     load_weights(model, folder / WEIGHTS)
-    return model if part == "model" else _layer(model, index)
+    return _layer(model, index) if isinstance(model, Transformer) and part == "layer" else model
 
 
 def read_arguments(folder: str | Path) -> ModelArguments:
-    """Read and check the description in a saved folder, without its weights."""
+    """Read and check the description in a saved model's folder, without its weights.
+
+    Raises:
+        SavedError: if the folder is missing or damaged, or holds a layer alone.
+    """
+    found = _read_description(folder)
+    if isinstance(found, LayerArguments):
+        raise SavedError(f"{folder}: holds a layer alone, not a model")
+    return found
+
+
+def _part(arguments: ModelArguments | LayerArguments) -> str:
+    return "layer" if isinstance(arguments, LayerArguments) else "model"
+
+
+def _read_description(folder: str | Path) -> ModelArguments | LayerArguments:
     path = Path(folder) / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -183,11 +228,13 @@ def read_arguments(folder: str | Path) -> ModelArguments:
         raise SavedError(
             f"{path}: has format {version}, but this attenergy reads up to {FORMAT}; upgrade it"
         )
+    part = "layer" if "layer" in config else "model"
     try:
-        return ModelArguments.model_validate(config.get("model"))
+        kind = LayerArguments if part == "layer" else ModelArguments
+        return kind.model_validate(config.get(part))
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, ('model', *e['loc'])))}: {e['msg']}" for e in error.errors()
+            f"{'.'.join(map(str, (part, *e['loc'])))}: {e['msg']}" for e in error.errors()
         )
         raise SavedError(f"{path}: {wrong}") from None
 

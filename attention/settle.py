@@ -83,7 +83,7 @@ def settle(
         trace: whether to record energies and moves.
     """
     before = samples.state
-    count = len(before)
+    count, axes = len(before), tuple(range(1, before.ndim))
     taken = torch.zeros(count, dtype=torch.int64, device=before.device)
     converged, cycling = taken > 0, taken > 0
     energies = samples.energy.expand(steps + 1, count).clone() if trace else None
@@ -95,7 +95,7 @@ def settle(
         old = samples.take(rows)
         new = step(old, index)
         moved = torch.linalg.vector_norm((new.state - old.state).flatten(1), dim=-1)
-        rests = moved <= tolerance * _scale(new.state)
+        rests = at_rest(old.state, new.state, tolerance, axes).flatten()
         returns = (new.state == before[rows]).flatten(1).all(-1) & ~rests
         before = before.index_copy(0, rows, old.state)
         samples = samples.put(rows, new)
@@ -107,10 +107,20 @@ def settle(
     return Recall(samples.state, taken, converged, cycling, energies, residuals)
 
 
-def _scale(state: Tensor) -> Tensor:
-    flat = state.flatten(1)
-    length: Tensor = torch.linalg.vector_norm(flat, dim=-1)
-    return length.clamp_min(math.sqrt(flat.shape[1]))
+def at_rest(old: Tensor, new: Tensor, tolerance: float, axes: tuple[int, ...]) -> Tensor:
+    """Whether a step moved a sample by at most tolerance * max(|new|, sqrt(n)), n its size.
+
+    Args:
+        old: samples before the step.
+        new: samples after it.
+        tolerance: from 0.
+        axes: those that a sample takes up; they have length 1 in what is returned.
+    """
+    moved = torch.linalg.vector_norm(new - old, dim=axes, keepdim=True)
+    length = torch.linalg.vector_norm(new, dim=axes, keepdim=True)
+    least = math.sqrt(math.prod(new.shape[axis] for axis in axes))
+    resting: Tensor = moved <= tolerance * length.clamp_min(least)
+    return resting
 
 
 def joined(parts: Sequence[Recall], state: torch.Size, samples: torch.Size) -> Recall:

@@ -6,136 +6,88 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NotRequired, TypedDict, Unpack, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch.utils.checkpoint import checkpoint as recomputed
 
+from attenergy.attention.conv import ShortConvolution
+from attenergy.attention.embedding import InputEmbedding, InputShape
+from attenergy.attention.hub import Pretrained
 from attenergy.attention.initialisation import dense
-from attenergy.attention.positions import AbsolutePositions, RelativePositionBias
+from attenergy.attention.positions import AbsolutePositions, RelativePositionBias, rotates
+from attenergy.attention.readout import NORM_EPS, Bottleneck
+from attenergy.registry import UnknownName
 
-Positions = Literal["relative", "absolute", "none"]
-
-_NORM_EPS = 1e-6  # of every layer norm; all-zero tokens make the first one sensitive to it
-
-
-class InputShape(TypedDict):
-    """What a sequence is made of.
-
-    kind: "vector" for float tokens of width `size`, "token" for whole numbers below `size`.
-    size: width of a vector, or number of different tokens.
-    length: number of positions L that the model is made for.
-    channels: tokens per position (1 if absent).
-    """
-
-    kind: Literal["vector", "token"]
-    size: int
-    length: int
-    channels: NotRequired[int]
-
-
-class InputEmbedding(nn.Module):
-    """Vectors: x Win + bin. Tokens: the table's row of each channel, side by side.
-
-    Tables start as N(0, 1/W) per entry, so that an embedded position has an expected squared
-    length of 1; Win is LeCun normal.
-
-    Args:
-        width: W.
-        kind: see `InputShape`, as the other three.
-        size: see `InputShape`.
-        length: see `InputShape`.
-        channels: see `InputShape`; the channels share the width equally.
-
-    Raises:
-        ValueError: unknown kind, or channels that do not fit.
-    """
-
-    def __init__(self, width: int, *, kind: str, size: int, length: int, channels: int = 1) -> None:
-        super().__init__()
-        self.kind, self.size, self.length, self.channels = kind, size, length, channels
-        if kind == "vector":
-            if channels != 1:
-                raise ValueError(f"only tokens have channels, got {channels} of kind 'vector'")
-            self.dense = dense(size, width)
-        elif kind == "token":
-            if channels < 1 or width % channels:
-                raise ValueError(f"channels must divide the width {width}, got {channels}")
-            self.tables = nn.ModuleList(
-                nn.Embedding(size, width // channels) for _ in range(channels)
-            )
-            for table in self.tables.parameters():
-                nn.init.normal_(table, std=width**-0.5)
-        else:
-            raise ValueError(f"kind must be 'vector' or 'token', got {kind!r}")
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return (B, L, W) of vectors (B, L, size) or tokens (B, L) or (B, L, channels).
-
-        Raises:
-            ValueError: shape or type of the inputs does not fit.
-        """
-        if self.kind == "vector":
-            if inputs.ndim != 3 or inputs.shape[-1] != self.size:
-                raise ValueError(
-                    f"inputs must be (B, L, {self.size}) vectors, got shape {tuple(inputs.shape)}"
-                )
-            out: Tensor = self.dense(inputs)
-            return out
-        if inputs.is_floating_point() or inputs.dtype == torch.bool:
-            raise ValueError(f"inputs must be whole numbers below {self.size}, got {inputs.dtype}")
-        tokens = inputs.unsqueeze(-1) if inputs.ndim == 2 else inputs
-        if tokens.ndim != 3 or tokens.shape[-1] != self.channels:
-            raise ValueError(
-                f"inputs must be (B, L, {self.channels}) tokens"
-                f"{' or (B, L)' if self.channels == 1 else ''}, got shape {tuple(inputs.shape)}"
-            )
-        channels = zip(self.tables, tokens.unbind(-1), strict=True)
-        return torch.cat([table(ids) for table, ids in channels], dim=-1)
+Positions = Literal["relative", "absolute", "rotary", "none"]
+Readout = Literal["position", "bottleneck", "tied"]
 
 
 class Block(nn.Module):
-    """h = x + Mixer(LN1 x),  y = h + FFN(LN2 h),  FFN z = W2 gelu(W1 z + b1) + b2.
+    """h = x + Mixer(C(LN1 x)),  y = h + FFN(LN2 h),  FFN z = W2 gelu(W1 z + b1) + b2.
 
-    GELU is its tanh approximation. Without a feed-forward part y = h.
+    GELU is its tanh approximation, C a causal short convolution. Without a convolution C z = z,
+    without a feed-forward part y = h.
 
     Args:
         width: W.
         mixer: the layer, `(B, L, W) -> (B, L, W)`.
         mlp: hidden width of the feed-forward part; 0 for none.
         bias: relative positions, handed to the mixer as its field; None for none.
+        conv: kernel of the convolution (`ShortConvolution`); 0 for none.
     """
 
     def __init__(
-        self, width: int, mixer: nn.Module, mlp: int, bias: RelativePositionBias | None = None
+        self,
+        width: int,
+        mixer: nn.Module,
+        mlp: int,
+        bias: RelativePositionBias | None = None,
+        conv: int = 0,
     ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=_NORM_EPS)
+        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
         self.bias = bias
+        self.conv = ShortConvolution(width, conv) if conv else None
         self.mixer = mixer
         self.feed_forward = None
         if mlp:
             self.feed_forward = nn.Sequential(
-                nn.LayerNorm(width, eps=_NORM_EPS),
+                nn.LayerNorm(width, eps=NORM_EPS),
                 dense(width, mlp),
                 nn.GELU(approximate="tanh"),
                 dense(mlp, width),
             )
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
-        """Return y (B, L, W) of x (B, L, W)."""
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        is_causal: bool = False,
+        padding: Tensor | None = None,
+    ) -> Tensor:
+        """Return y (B, L, W) of x (B, L, W); `padding` (B, L) is False where x does not count."""
+        z = self.norm1(x)
+        if self.conv is not None:
+            z = self.conv(z, padding)
         field = None if self.bias is None else self.bias(x.shape[1])
-        x = x + self.mixer(self.norm1(x), mask=mask, field=field, is_causal=is_causal)
-        return x if self.feed_forward is None else x + self.feed_forward(x)
+        return self.after(x + self.mixer(z, mask=mask, field=field, is_causal=is_causal))
+
+    def after(self, h: Tensor) -> Tensor:
+        """Return y of h, what comes after the mixer."""
+        return h if self.feed_forward is None else h + self.feed_forward(h)
 
 
-class Transformer(nn.Module):
+class Transformer(Pretrained, nn.Module):
     """y = Wout LN(Block_n(... Block_1(embed(inputs)))) + bout.
 
     Pre-norm blocks, none of them shared. Relative positions are a bias per block that the layer
     adds to its scores. A layer that reads no field (`reads_field` False or absent) cannot use
     them; then the whole model has learned absolute positions on its inputs instead, and
-    `positions_used` says so.
+    `positions_used` says so. Rotary positions are the layer's own: it is made with `rotary=True`;
+    if it then has none (`attenergy.attention.positions.rotates`), the same is done about it.
 
     Args:
         outputs: numbers per position.
@@ -143,22 +95,31 @@ class Transformer(nn.Module):
         width: W.
         heads: H of the relative bias; the same as the layer's.
         mlp: hidden width of the feed-forward parts; 0 for none.
-        positions: how a layer gets to know the order.
+        positions: how a layer gets to know the order: "relative", "absolute", "rotary" or "none".
         make_layer: called once per block, returns a new layer
-            `layer(x, *, mask, field, is_causal)`, `(B, L, W) -> (B, L, W)`.
+            `layer(x, *, mask, field, is_causal)`, `(B, L, W) -> (B, L, W)`. Called with
+            `rotary=True` if positions are rotary, else without arguments.
+        causal: whether positions see only themselves and earlier ones, unless `forward` says else.
+        conv: kernel of a causal short convolution before every layer; 0 for none.
+        readout: "position", as above; "tied", y = LN(...) T' with the table T of the embedding;
+            "bottleneck", all outputs from the last position's vector (`Bottleneck`).
+        checkpoint: whether training keeps only the blocks' inputs and computes the rest again on
+            the way back: less memory, more time, equal values and gradients. Energies without
+            weights over patterns need backend "traced", as `torch.func.grad` allows no such hooks.
         **inputs: `kind`, `size`, `length` and `channels`; see `InputShape`.
 
     Attributes:
         blocks: the blocks; `blocks[i].mixer` is the layer of block i.
-        positions_used: "relative", "absolute" or "none".
+        positions_used: "relative", "absolute", "rotary" or "none".
+        options: what it was made with besides its layer, plain values.
 
     Raises:
-        ValueError: unknown `kind` or `positions`, or sizes that do not fit.
+        ValueError: unknown `kind`, `positions` or `readout`, or sizes that do not fit.
 
     Source: Schug et al. 2025, arXiv:2406.05816 (section 4).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - every choice of a model, each by keyword
         self,
         *,
         outputs: int,
@@ -167,40 +128,60 @@ class Transformer(nn.Module):
         heads: int,
         mlp: int,
         positions: Positions,
-        make_layer: Callable[[], nn.Module],
+        make_layer: Callable[..., nn.Module],
+        causal: bool = False,
+        conv: int = 0,
+        readout: Readout = "position",
+        checkpoint: bool = False,
         **inputs: Unpack[InputShape],
     ) -> None:
         super().__init__()
-        if positions not in get_args(Positions):
-            allowed = ", ".join(get_args(Positions))
-            raise ValueError(f"positions must be one of {allowed}, got {positions!r}")
+        _check_choice("positions", positions, get_args(Positions))
+        _check_choice("readout", readout, get_args(Readout))
         if layers < 1:
             raise ValueError(f"layers must be at least 1, got {layers}")
+        if conv < 0:
+            raise ValueError(f"conv must be a kernel from 1, or 0 for none, got {conv}")
+        self.causal, self.checkpoint = causal, checkpoint
+        self.options: dict[str, Any] = {
+            "outputs": outputs, "layers": layers, "mlp": mlp, "positions": positions,
+            "causal": causal, "conv": conv, "readout": readout, "checkpoint": checkpoint, **inputs,
+        }  # fmt: skip
         self.embedding = InputEmbedding(width, **inputs)
         length = self.embedding.length
-        mixers = [make_layer() for _ in range(layers)]
-        reads_field = all(getattr(mixer, "reads_field", False) for mixer in mixers)
-        if positions == "relative" and not reads_field:
+        extra = {"rotary": True} if positions == "rotary" else {}
+        mixers = [make_layer(**extra) for _ in range(layers)]
+        if not all(_able(mixer, positions) for mixer in mixers):
             positions = "absolute"
+            mixers = [make_layer() for _ in range(layers)] if extra else mixers
         self.positions_used: Positions = positions
         self.positions = AbsolutePositions(length, width) if positions == "absolute" else None
         relative = positions == "relative"
         self.blocks = nn.ModuleList(
-            Block(width, mixer, mlp, RelativePositionBias(heads, length) if relative else None)
+            Block(
+                width, mixer, mlp, RelativePositionBias(heads, length) if relative else None, conv
+            )
             for mixer in mixers
         )
-        self.norm = nn.LayerNorm(width, eps=_NORM_EPS)
-        self.out = dense(width, outputs)
+        self.norm = None if readout == "bottleneck" else nn.LayerNorm(width, eps=NORM_EPS)
+        self.out: nn.Module | None = None
+        if readout == "tied":
+            _check_tied(self.embedding, outputs)
+        else:
+            self.out = Bottleneck(width, outputs) if self.norm is None else dense(width, outputs)
 
     def forward(
-        self, inputs: Tensor, *, mask: Tensor | None = None, is_causal: bool = False
+        self, inputs: Tensor, *, mask: Tensor | None = None, is_causal: bool | None = None
     ) -> Tensor:
         """Return (B, L, outputs).
 
         Args:
             inputs: (B, L, size) vectors, or (B, L) or (B, L, channels) tokens.
-            mask: boolean, broadcastable to (B, H, L, L), True where a position may see another.
-            is_causal: whether positions see only themselves and earlier ones.
+            mask: boolean. (L) or (B, L): False at padding, which no position sees. (B, L, L): True
+                where a position may see another. Or anything with four axes that can be broadcast
+                to (B, H, L, L).
+            is_causal: whether positions see only themselves and earlier ones; as the model was
+                made (`causal`) if None.
 
         Raises:
             ValueError: a shape or type does not fit.
@@ -208,7 +189,66 @@ class Transformer(nn.Module):
         x = self.embedding(inputs)
         if self.positions is not None:
             x = self.positions(x)
+        seen, padding = _visible(mask, x.shape[0], x.shape[1])
+        causal = self.causal if is_causal is None else is_causal
         for block in self.blocks:
-            x = block(x, mask=mask, is_causal=is_causal)
-        logits: Tensor = self.out(self.norm(x))
+            if self.checkpoint and torch.is_grad_enabled():
+                x = recomputed(block, x, seen, causal, padding, use_reentrant=False)
+            else:
+                x = block(x, seen, causal, padding)
+        return self.read(x, padding)
+
+    def read(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+        """Return the outputs (B, L, outputs) of what the last block gave, x (B, L, W)."""
+        if self.norm is None:
+            assert self.out is not None  # a bottleneck has norms of its own
+            found: Tensor = self.out(x, padding)
+            return found
+        x = self.norm(x)
+        logits: Tensor = linear(x, self._table()) if self.out is None else self.out(x)
         return logits
+
+    def _table(self) -> Tensor:
+        table = self.embedding.tables[0].weight
+        assert isinstance(table, Tensor)  # for the type checker: attributes are a union
+        return table
+
+
+def _visible(mask: Tensor | None, batch: int, length: int) -> tuple[Tensor | None, Tensor | None]:
+    """The mask with four axes, and the padding (B, L) if that is what the mask says."""
+    if mask is None:
+        return None, None
+    if mask.dtype != torch.bool:
+        raise ValueError(f"mask must be boolean, True where there is something, got {mask.dtype}")
+    if mask.ndim > 3:
+        return mask, None
+    if mask.ndim == 3:
+        return mask.unsqueeze(1), None
+    padding = mask if mask.ndim == 2 else mask.expand(1, -1)
+    if padding.shape[0] not in (1, batch) or padding.shape[1] != length:
+        raise ValueError(
+            f"a mask with two axes says what is padding, (B, L) = ({batch}, {length}), got shape "
+            f"{tuple(mask.shape)}; a (L, L) mask of pairs becomes (1, L, L) by mask[None]"
+        )
+    return padding[:, None, None, :], padding
+
+
+def _able(mixer: nn.Module, positions: Positions) -> bool:
+    """Whether a layer does its part in such positions."""
+    if positions == "relative":
+        return bool(getattr(mixer, "reads_field", False))
+    return positions != "rotary" or rotates(mixer)
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UnknownName(name, str(value), allowed)
+
+
+def _check_tied(embedding: InputEmbedding, outputs: int) -> None:
+    if embedding.kind != "token" or embedding.channels != 1 or outputs != embedding.size:
+        raise ValueError(
+            "a tied readout needs tokens of one channel and as many outputs as tokens, got "
+            f"kind {embedding.kind!r}, {embedding.channels} channels, {embedding.size} tokens and "
+            f"{outputs} outputs"
+        )

@@ -1,33 +1,51 @@
 """From an energy to its gradient: by autograd, or in closed form, which must agree.
 
 Backends:
-    eager   `torch.func.grad` of the energy; works for every energy
-    scores  radial * xi - weights @ X + coupling, for energies that have weights
-    sdpa    the same through `scaled_dot_product_attention`, for softmax weights; its fused kernels
-            have first derivatives only
-    auto    sdpa where it applies and pays (`attenergy.attention.fused`), else scores, else eager
+    eager    `torch.func.grad` of the energy; works for every energy
+    traced   the same as a graph of plain operations, for `torch.export`, ONNX and checkpointing
+             (`attenergy.attention.traced`)
+    scores   radial * xi - weights @ X + coupling, for energies that have weights
+    sdpa     the same through `scaled_dot_product_attention`, for softmax weights
+    chunked  scores or eager, some states at a time, in memory that does not grow with their number;
+             for states that do not interact (`attenergy.attention.chunked`)
+    flex     softmax weights through FlexAttention; derivatives on CUDA only
+             (`attenergy.attention.flex`)
+    auto     sdpa where it applies and pays (`attenergy.attention.fused`), else scores; without
+             weights eager, or traced where `torch.func.grad` is refused. Above a limit of memory
+             (`attenergy.attention.chunked.THRESHOLD`) chunked in place of scores and eager
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
-from attenergy.attention.fused import fused_pays
+from attenergy.attention.chunked import can_chunk, chunks_pay, in_chunks
+from attenergy.attention.flex import flex_read
+from attenergy.attention.fused import fused_attention, fused_pays
+from attenergy.attention.traced import trace_needed, traced_gradient
 from attenergy.energies import Energy, open_rows
 from attenergy.registry import UnknownName
 
-Backend = Literal["auto", "eager", "scores", "sdpa"]
+Backend = Literal["auto", "eager", "traced", "scores", "sdpa", "chunked", "flex"]
 
 
 def backends(energy: Energy) -> tuple[Backend, ...]:
-    """The backends that an energy has, the slow reference first."""
-    if not energy.has_weights:
-        return ("eager",)
-    return ("eager", "scores", "sdpa") if energy.is_attention else ("eager", "scores")
+    """The backends that an energy has on any device, the slow reference first.
+
+    Energies with softmax weights have `flex` besides, with derivatives on CUDA only.
+    """
+    found: list[Backend] = ["eager", "traced"]
+    if energy.has_weights:
+        found.append("scores")
+    if energy.is_attention:
+        found.append("sdpa")
+    if can_chunk(energy):
+        found.append("chunked")
+    return tuple(found)
 
 
 def check_backend(energy: Energy, backend: Backend) -> None:
@@ -39,19 +57,32 @@ def check_backend(energy: Energy, backend: Backend) -> None:
     if backend not in get_args(Backend):
         raise UnknownName("backend", str(backend), get_args(Backend))
     available = backends(energy)
-    if backend != "auto" and backend not in available:
-        raise ValueError(
-            f"'{energy.spec.title}' has no backend '{backend}'; it has {', '.join(available)}"
-        )
+    if backend == "auto" or backend in available or (backend == "flex" and energy.is_attention):
+        return
+    raise ValueError(
+        f"'{energy.spec.title}' has no backend '{backend}'; it has {', '.join(available)}"
+    )
 
 
-def _resolve(energy: Energy, backend: Backend, X: Tensor, field: Tensor | None) -> Backend:
+def _by_autograd() -> Backend:
+    """The form of autograd's gradient that is possible here."""
+    return "traced" if trace_needed() else "eager"
+
+
+def _resolve(
+    energy: Energy, backend: Backend, xi: Tensor, X: Tensor, field: Tensor | None
+) -> Backend:
     """The backend that `auto` stands for."""
     if backend != "auto":
         return backend
-    if not energy.has_weights:
-        return "eager"
-    return "sdpa" if energy.is_attention and fused_pays(X, field) else "scores"
+    large = can_chunk(energy) and chunks_pay(xi, X)
+    # With a field that learns, PyTorch's kernel writes the weights out.
+    flat = not large or field is None or not field.requires_grad
+    if energy.is_attention and flat and fused_pays(X, field):
+        return "sdpa"
+    if large:
+        return "chunked"
+    return "scores" if energy.has_weights else _by_autograd()
 
 
 def gradient(
@@ -71,7 +102,24 @@ def gradient(
     check_backend(energy, backend)
     mask, field = energy.check(xi, X, mask, field)
     xi = all_states(energy, xi, X, mask, field)
-    backend = _resolve(energy, backend, X, field)
+    kind = _resolve(energy, backend, xi, X, field)
+    if kind == "chunked":
+        inner: Backend = "scores" if energy.has_weights else _by_autograd()
+        return in_chunks(partial(_gradient, backend=inner), energy, xi, (X,), mask, field)
+    return _gradient(energy, xi, mask, field, X, backend=kind)
+
+
+def _gradient(
+    energy: Energy,
+    xi: Tensor,
+    mask: Tensor | None,
+    field: Tensor | None,
+    X: Tensor,
+    *,
+    backend: Backend,
+) -> Tensor:
+    if backend == "traced":
+        return traced_gradient(energy, xi, X, mask, field)
     if backend == "eager":
 
         def total(state: Tensor) -> Tensor:
@@ -107,7 +155,8 @@ def read_values(
         values: what is read instead of the patterns, (..., S, e).
         mask: (..., L, S), True = visible.
         field: (..., L, S).
-        backend: `scores`, `sdpa` or `auto`; the weights have no eager form.
+        backend: as for `gradient`; the weights have no other form than `scores` in place of `eager`
+            and `traced`.
 
     Raises:
         ValueError: the energy has no weights, or a shape or type does not fit.
@@ -117,10 +166,25 @@ def read_values(
         raise ValueError(f"'{energy.spec.title}' defines no weights over patterns; read the state")
     mask, field = energy.check(xi, X, mask, field)
     xi = all_states(energy, xi, X, mask, field)
+    kind = _resolve(energy, backend, xi, X, field)
+    if kind == "chunked":
+        rows = partial(_read_rows, backend="scores")
+        return in_chunks(rows, energy, xi, (X, values), mask, field)
+    return _read_rows(energy, xi, mask, field, X, values, backend=kind)
+
+
+def _read_rows(
+    energy: Energy,
+    xi: Tensor,
+    mask: Tensor | None,
+    field: Tensor | None,
+    X: Tensor,
+    values: Tensor,
+    *,
+    backend: Backend,
+) -> Tensor:
     opened, occupied = (None, None) if mask is None else open_rows(mask)
-    resolved = _resolve(energy, backend, X, field)
-    kind: Backend = "scores" if resolved == "eager" else resolved
-    out = _read(energy, xi, X, values, opened, field, kind)
+    out = _read(energy, xi, X, values, opened, field, backend)
     return out if occupied is None else torch.where(occupied, out, 0.0)
 
 
@@ -163,6 +227,8 @@ def _read(
     field: Tensor | None,
     backend: Backend,
 ) -> Tensor:
+    if backend == "flex":
+        return flex_read(energy, xi, X, values, opened, field)
     if backend != "sdpa":
         return energy.weights(xi, X, opened, field) @ values
     found = energy.attention(X, opened, field)
@@ -173,4 +239,4 @@ def _read(
     mask = opened if bias is None else bias
     if mask is not None:
         mask = mask.expand(*xi.shape[:-1], X.shape[-2])
-    return scaled_dot_product_attention(scale * xi, X, values, attn_mask=mask, scale=1.0)
+    return fused_attention(scale * xi, X, values, mask)

@@ -161,6 +161,13 @@ class Energy(nn.Module):
         factor = torch.as_tensor(self.radial(xi, X, opened, field))
         return torch.where(factor > 0, factor, 1.0)
 
+    def constants(self) -> tuple[object, ...]:
+        """What else but parameters and buffers the energy computes with, if that can change.
+
+        Compared by identity, to see whether what was derived from the energy is out of date.
+        """
+        return ()
+
     @property
     def domain(self) -> Domain:
         """Where states live, and what a step is there."""

@@ -54,6 +54,11 @@ class GraphHopfield(OnGraph):
         """2 coupling Lap xi, (..., L, D)."""
         return 2.0 * self.values()["coupling"] * self._laplacian_times(xi, mask)
 
+    def quadratic_form(self, xi: Tensor, mask: Tensor | None) -> Tensor:
+        """M = I + 2 coupling Lap, (..., L, L): E = 1/2 tr xi'M xi - v(xi) with v convex."""
+        unit = torch.eye(xi.shape[-2], dtype=xi.dtype, device=xi.device)
+        return unit + self.coupling(unit, mask)
+
     def _laplacian_times(self, xi: Tensor, mask: Tensor | None) -> Tensor:
         """Lap xi on the graph of the states that see something."""
         edges = self.couplings_of_states(xi)

@@ -87,6 +87,10 @@ class OnGraph(Energy):
             self._own = _own_edges(graph, nodes, weights, batch)
         return self
 
+    def constants(self) -> tuple[object, ...]:
+        """The graph of the user's own, or None."""
+        return (self._own,)
+
     def couplings_of_states(self, xi: Tensor) -> Couplings:
         """J between states, a list or (..., L, L).
 

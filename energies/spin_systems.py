@@ -111,6 +111,11 @@ class GaussianSpins(SpinsOnGraph):
             logits = logits.masked_fill(~mask, -torch.inf)
         return torch.softmax(logits, -1).expand(*xi.shape[:-1], X.shape[-2])
 
+    def quadratic_form(self, xi: Tensor, mask: Tensor | None) -> Tensor:
+        """M = I - coupling K, (..., L, L): E = 1/2 tr xi'M xi - v(xi) with v linear."""
+        unit = torch.eye(xi.shape[-2], dtype=xi.dtype, device=xi.device)
+        return unit + self.coupling(unit, mask)
+
 
 class Potts(SpinsOnGraph):
     r"""E = -coupling/2 sum_ij K_ij p_i.p_j - sum_i [lse(beta X p_i + h_i) + H(p_i)]/beta.

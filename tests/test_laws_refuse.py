@@ -9,7 +9,7 @@ from attenergy.energies import CLASSES, Energy, FormulaError, open_rows
 from attenergy.registry import EnergySpec
 from attenergy.testing import LAWS, check_law
 
-TRUTH, MASKS, KNOWN, DESCENT, CROSS_TALK, TRAINS, GRADIENT = LAWS
+TRUTH, MASKS, KNOWN, DESCENT, CROSS_TALK, TRAINS, GRADIENT, _ = LAWS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:There is a performance drop"),  # fused softmax under vmap

@@ -7,15 +7,60 @@ from typing import Any
 
 from torch import nn
 
+from attenergy.attention.mixers.aaren import Aaren
+from attenergy.attention.mixers.base import Mixer, Sizes
+from attenergy.attention.mixers.batch_norm import BatchNormAttention
+from attenergy.attention.mixers.controls import MeanPooling, NoMixing
 from attenergy.attention.mixers.hypernetwork import HypernetworkAttention
+from attenergy.attention.mixers.kernel import EluAttention, SquaredAttention
+from attenergy.attention.mixers.low_rank import LowRankAttention
+from attenergy.attention.mixers.performer import Performer
+from attenergy.attention.mixers.scaled_heads import ScaledHeadAttention
+from attenergy.attention.mixers.token_mixing import TokenMixing
+from attenergy.attention.mixers.top_k import TopKAttention
+from attenergy.attention.mixers.window import WindowAttention
 from attenergy.registry import MixerSpec, Registry, load_registry, nearest
 
-__all__ = ["CLASSES", "HypernetworkAttention", "make_mixer"]
+__all__ = [
+    "CLASSES",
+    "Aaren",
+    "BatchNormAttention",
+    "EluAttention",
+    "HypernetworkAttention",
+    "LowRankAttention",
+    "MeanPooling",
+    "Mixer",
+    "NoMixing",
+    "Performer",
+    "ScaledHeadAttention",
+    "SquaredAttention",
+    "TokenMixing",
+    "TopKAttention",
+    "WindowAttention",
+    "make_mixer",
+]
 
 # What `class:` of a mixer in a registry may name.
-CLASSES: dict[str, type[nn.Module]] = {"HypernetworkAttention": HypernetworkAttention}
+CLASSES: dict[str, type[Mixer]] = {
+    cls.__name__: cls
+    for cls in (
+        HypernetworkAttention,
+        Aaren,
+        BatchNormAttention,
+        ScaledHeadAttention,
+        WindowAttention,
+        TopKAttention,
+        LowRankAttention,
+        EluAttention,
+        SquaredAttention,
+        Performer,
+        TokenMixing,
+        MeanPooling,
+        NoMixing,
+    )
+}
 
-_OWN_ARGUMENTS = ("embed_dim", "num_heads", "head_dim", "value_dim", "dropout")
+_OWN_ARGUMENTS = ("embed_dim", "num_heads", "length", "head_dim", "value_dim", "dropout")
 
 
 def make_mixer(
@@ -27,6 +72,7 @@ def make_mixer(
     head_dim: int | None = None,
     value_dim: int | None = None,
     dropout: float = 0.0,
+    length: int | None = None,
     **options: Any,
 ) -> nn.Module:
     """Build the mixer that a registry describes.
@@ -39,13 +85,15 @@ def make_mixer(
         head_dim: query/key width of a head; E / H if None.
         value_dim: value width of a head; `head_dim` if None.
         dropout: probability of dropping a weight in training.
+        length: greatest length of a sequence, for the mixers that have parameters for every place
+            (`needs_length`); the others pay no heed to it.
         **options: options of the mixer's class, instead of what the entry says.
 
     Returns:
         A layer `x (B, L, E) -> (B, L, E)`; see its class.
 
     Raises:
-        ValueError: unknown name, class or option.
+        ValueError: unknown name, class or option, or no length for a mixer that needs one.
     """
     spec = name_or_spec
     if isinstance(spec, str):
@@ -57,12 +105,25 @@ def make_mixer(
         raise ValueError(_unknown("class of a mixer", spec.class_, list(CLASSES)))
     cls = CLASSES[spec.class_]
     options = {key: tunable.default for key, tunable in spec.options.items()} | options
-    known = [p for p in inspect.signature(cls).parameters if p not in _OWN_ARGUMENTS]
+    known = _options(cls)
     for option in options:
         if option not in known:
             raise ValueError(_unknown(f"option of {spec.class_}", option, known))
-    sizes = {"head_dim": head_dim, "value_dim": value_dim, "dropout": dropout}
+    if cls.needs_length:
+        if length is None:
+            raise ValueError(
+                f"'{spec.title}' has parameters for every place of a sequence: give `length`, the "
+                "greatest number of places"
+            )
+        options["length"] = length
+    sizes: Sizes = {"head_dim": head_dim, "value_dim": value_dim, "dropout": dropout}
     return cls(embed_dim, num_heads, **sizes, **options)
+
+
+def _options(cls: type[Mixer]) -> list[str]:
+    parameters = inspect.signature(cls).parameters
+    named = [p for p in (*parameters, *Sizes.__annotations__) if p not in _OWN_ARGUMENTS]
+    return [p for p in named if p != "sizes"]
 
 
 def _unknown(what: str, got: str, known: list[str]) -> str:

@@ -37,7 +37,7 @@ SPEC = EnergySpec.model_validate(
         ({"energy": SPEC, "read": "weights"}, "'a parabola' defines no weights over patterns"),
         ({"energy": "polynomial", "value_dim": 3}, r"value_dim \(3\) is for reading by weights"),
         ({"backend": "sdp"}, r"no backend 'sdp' \(did you mean 'sdpa'\?\)"),
-        ({"energy": "rbm", "backend": "sdpa"}, "has no backend 'sdpa'; it has eager, scores"),
+        ({"energy": "rbm", "backend": "sdpa"}, "has no backend 'sdpa'; it has eager"),
         ({"energy": "lsee"}, r"no energy or mixer 'lsee' \(did you mean 'lse'\?\)"),
         ({"energy": "hyla"}, "'hyla' is a mixer and has no energy"),
         ({"betta": 1.0}, r"no setting 'betta' \(did you mean 'beta'\?\); known: beta"),

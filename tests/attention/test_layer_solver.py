@@ -97,7 +97,7 @@ def test_make_layer_knows_the_solver():
     ("solver", "message"),
     [
         ("sequentail", r"no solver 'sequentail' \(did you mean 'sequential'\?\)"),
-        ("langevin", "no layer is trained through it; take 'descent' or 'sequential'"),
+        ("langevin", "no layer is trained through it; take one of descent, sequential"),
         (1, "no solver '1'"),
     ],
 )

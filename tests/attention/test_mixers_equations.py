@@ -12,7 +12,7 @@ from attenergy.attention.mixers import HypernetworkAttention, hypernetwork
 
 B, H, L, S, E, D, V = 2, 3, 4, 5, 6, 2, 3
 NORMALIZE = ["softmax", "none", "rms_head"]
-VALUE = ["linear", "relu", "hyper_linear"]
+VALUE = ["linear", "relu_values", "relu", "hyper_linear", "deep"]
 
 
 def make(normalize: str, value_network: str, **options) -> HypernetworkAttention:
@@ -68,8 +68,12 @@ def test_equals_the_equations_as_loops(normalize, value_network):
         for b, i, j in torch.cartesian_prod(*map(torch.arange, (B, L, S))).tolist():
             v = [per_head(p.value, context[b, j], h, V) for h in range(H)]
             hidden = sum(a[b, h, i, j] * v[h] for h in range(H))
+            g = {"relu": hidden.clamp(min=0), "hyper_linear": hidden}
+            if value_network == "deep":
+                maps = sum(a[b, h, i, j] * layer.middle[h] for h in range(H))
+                g["deep"] = (maps @ g["relu"]).clamp(min=0)
             for h in range(H):
-                g = {"linear": v[h], "relu": hidden.clamp(min=0), "hyper_linear": hidden}
+                g |= {"linear": v[h], "relu_values": v[h].clamp(min=0)}
                 out_h = p.out.weight[:, h * V : (h + 1) * V]
                 expected[b, i] += a[b, h, i, j] * out_h @ g[value_network]
         out, weights = layer(x, context, mask=mask, field=field, need_weights=True)

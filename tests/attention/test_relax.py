@@ -144,7 +144,7 @@ def test_states_that_see_nothing_stay_exactly(name, stored):
     X = stored(energy, xi, draw(B, S, D))
     mask = torch.ones(B, L, X.shape[-2], dtype=torch.bool)
     mask[0, 1] = mask[1] = False
-    for backend in backends(energy):
+    for backend in (b for b in backends(energy) if b != "traced"):
         found = relax(energy, xi, X, mask=mask, steps=3, trace=True, backend=backend)
         assert torch.equal(found.state[0, 1], xi[0, 1])
         assert torch.equal(found.state[1], xi[1])

@@ -176,8 +176,8 @@ def test_embedded_tokens_have_unit_length_on_average():
         ({"channels": 2}, "only tokens have channels, got 2"),
         ({"kind": "token", "channels": 3}, "channels must divide the width 8, got 3"),
         (
-            {"positions": "rotary"},
-            "positions must be one of relative, absolute, none, got 'rotary'",
+            {"positions": "rotatory"},
+            "no positions 'rotatory'.*mean 'rotary'.*: relative, absolute, rotary, none",
         ),
         ({"layers": 0}, "layers must be at least 1, got 0"),
     ],

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from attenergy.attention import association, backends, gradient, read_values, update
+from attenergy.attention import association, fused, gradient, read_values, update
+from attenergy.attention import backends as all_backends
 from attenergy.attention.fused import CPU_PATTERNS, CPU_PATTERNS_WITH_FIELD, fused_pays
 from attenergy.energies import make_energy
 from attenergy.registry import EnergySpec, load_registry
@@ -29,6 +30,11 @@ def draw(*shape):
     return torch.randn(*shape, dtype=torch.float64)
 
 
+def backends(energy):
+    """All but `traced`, which takes its time and has tests of its own."""
+    return [backend for backend in all_backends(energy) if backend != "traced"]
+
+
 def entry(formula, **parameters):
     return EnergySpec.model_validate(
         {"title": "test", "formula": formula, "parameters": parameters}
@@ -46,18 +52,22 @@ SOFTMAX = [
 
 
 def test_backends_of_built_in_energies():
-    assert backends(make("lse")) == ("eager", "scores", "sdpa")
-    assert backends(make("rbm", prior="onehot")) == ("eager", "scores", "sdpa")
-    for name in ("rbm", "polynomial", "graph_hopfield", "graph_memory"):
-        assert backends(make(name)) == ("eager", "scores")
-    assert backends(make(entry("|xi - w|^2", w={"init": 1.0, "shape": ["D"]}))) == ("eager",)
+    own, weights = ("eager", "traced"), ("eager", "traced", "scores")
+    assert all_backends(make("lse")) == (*weights, "sdpa", "chunked")
+    assert all_backends(make("rbm", prior="onehot")) == (*weights, "sdpa", "chunked")
+    for name in ("rbm", "polynomial", "graph_memory"):
+        assert all_backends(make(name)) == (*weights, "chunked")
+    assert all_backends(make("graph_hopfield")) == weights  # its states interact
+    assert all_backends(make("causal_tokens")) == own  # its patterns are its states
+    plain = entry("|xi - w|^2", w={"init": 1.0, "shape": ["D"]})
+    assert all_backends(make(plain)) == (*own, "chunked")
 
 
 @pytest.mark.parametrize("index", range(len(SOFTMAX)))
 @pytest.mark.parametrize("heads", [None, 2])
 def test_every_softmax_is_found_and_fused(index, heads):
     energy = make(SOFTMAX[index], num_heads=heads)
-    assert backends(energy) == ("eager", "scores", "sdpa")
+    assert "sdpa" in backends(energy)
     xi, X, field = draw(3, 2, 4, 4), draw(3, 2, 6, 4), draw(1, 2, 4, 6)
     mask = torch.rand(3, 1, 4, 6) < 0.6
     mask[0, 0, 2] = False
@@ -154,7 +164,7 @@ def test_auto_is_the_fused_kernel_where_it_pays(seen, with_field, monkeypatch):
         calls.append(args)
         return scaled_dot_product_attention(*args, **kwargs)
 
-    monkeypatch.setattr(update, "scaled_dot_product_attention", spy)
+    monkeypatch.setattr(fused, "scaled_dot_product_attention", spy)
     X, field = draw(1, seen, 4), draw(2, seen) if with_field else None
     gradient(make("lse"), draw(1, 2, 4), X, field=field)
     enough = CPU_PATTERNS_WITH_FIELD if with_field else CPU_PATTERNS
@@ -173,9 +183,13 @@ def test_errors():
     xi, X = draw(3, 4), draw(5, 4)
     with pytest.raises(ValueError, match=r"no backend 'sdpaa' \(did you mean 'sdpa'\?\); known: "):
         gradient(lse, xi, X, backend="sdpaa")
-    with pytest.raises(ValueError, match=r"Polynomial.*'sdpa'; it has eager, scores"):
+    with pytest.raises(
+        ValueError, match=r"Polynomial.*'sdpa'; it has eager, traced, scores, chunked"
+    ):
         gradient(polynomial, xi, X, backend="sdpa")
-    with pytest.raises(ValueError, match="'test' has no backend 'scores'; it has eager"):
+    with pytest.raises(
+        ValueError, match="'test' has no backend 'scores'; it has eager, traced, chunked"
+    ):
         read_values(plain, xi, X, X, backend="scores")
     for function in (lambda: read_values(plain, xi, X, X), lambda: association(plain, xi, X)):
         with pytest.raises(ValueError, match="'test' defines no weights over patterns"):

@@ -1,0 +1,256 @@
+"""The core of every layer with an energy: heads that relax states and read what they see.
+
+`B` batch, `H` heads, `L` states (queries), `S` stored patterns (keys), `D` query/key width of a
+head, `e` value width of a head.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar, Literal, get_args
+
+from torch import Tensor, nn
+
+from attenergy.attention.answer import Heads, joined
+from attenergy.attention.dropout import PairDropout, check_dropout
+from attenergy.attention.learned_step_size import LearnedStepSize
+from attenergy.attention.relax import (
+    TRAINABLE,
+    Relaxation,
+    Solver,
+    check_solver,
+    default_step_size,
+    relax,
+)
+from attenergy.attention.update import Backend, association, check_backend, read_values
+from attenergy.energies import Energy, make_energy
+from attenergy.energies.parameters import check_settings
+from attenergy.registry import EnergySpec, Reading, Registry, load_registry
+
+Read = Literal["auto", "weights", "state"]
+
+
+class EnergyLayer(PairDropout):
+    """r[h,i], read after a relaxation of xi[h,i] on the patterns X[h]; `attend` does it.
+
+    The base of `EnergyAttention`, `EnergyPooling` and `EnergyLookup`, which differ in where states,
+    patterns and values come from.
+
+    Args:
+        num_heads: H.
+        dim: D.
+        energy: name in the registry, or an entry.
+        steps: number of steps, from 1; the entry's default if None.
+        step_size: gamma; the entry's default if None.
+        read: `weights`, `state` or `auto`; see `EnergyAttention`.
+        registry: where the name is looked up; the built-in one and plug-ins if None.
+        dropout: of (state, pattern) pairs.
+        settings: everything else, by name: parameters, choices and options of the energy, and
+            `SETTINGS` and `PROJECTION_SETTINGS` of the layer.
+
+    Raises:
+        ValueError: unknown name or setting, or numbers that do not fit.
+    """
+
+    #: What the core understands besides its arguments.
+    SETTINGS: ClassVar = ("backend", "solver", "learn_step_size", "energy_per_step")
+    #: What a sub-class hands to its `Projections`.
+    PROJECTION_SETTINGS: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        num_heads: int,
+        dim: int,
+        energy: str | EnergySpec,
+        *,
+        steps: int | None,
+        step_size: float | None,
+        read: Read,
+        registry: Registry | None,
+        dropout: float,
+        settings: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.dropout = check_dropout(dropout)
+        own = (*self.SETTINGS, *self.PROJECTION_SETTINGS)
+        spec = _entry(energy, registry)
+        if isinstance(spec, EnergySpec):
+            known = [*Energy.known_settings(spec), *own]
+            check_settings(settings, known, f"a layer of '{spec.title}'")
+        theirs = {name: value for name, value in settings.items() if name not in own}
+        self.energy = make_energy(spec, dim=dim, num_heads=num_heads, registry=registry, **theirs)
+        self.read = _reading(self.energy, read)
+        if self.read == "state" and settings.get("value_dim", dim) != dim:
+            raise ValueError(
+                f"value_dim ({settings['value_dim']}) is for reading by weights; the state that "
+                f"'{self.energy.spec.title}' is read by has head_dim ({dim})"
+            )
+        self.num_heads, self.steps = num_heads, _steps(self.energy, steps)
+        self.step_size = default_step_size(self.energy) if step_size is None else float(step_size)
+        if not self.step_size > 0:
+            raise ValueError(f"step_size must be above 0, got {self.step_size:g}")
+        self.backend: Backend = settings.get("backend", "auto")
+        check_backend(self.energy, self.backend)
+        self.solver = _solver(settings.get("solver", "descent"), self.energy)
+        self._learn(settings.get("learn_step_size"), bool(settings.get("energy_per_step", False)))
+
+    def _learn(self, vary: Any, energy_per_step: bool) -> None:
+        """Make what is learned besides one energy and the projections."""
+        for name, wanted in (
+            ("learn_step_size", vary is not None),
+            ("energy_per_step", energy_per_step),
+        ):
+            if wanted and self.solver == "fixed_point":
+                raise ValueError(
+                    f"{name} means nothing to solver 'fixed_point', which forgets how "
+                    "it came to rest"
+                )
+        self.learned_step_size: LearnedStepSize | None = None
+        if vary is not None:
+            self.learned_step_size = LearnedStepSize(
+                self.step_size, self.energy.largest_step_size(), vary=vary, steps=self.moves,
+                num_heads=self.num_heads,
+            )  # fmt: skip
+        self.earlier: nn.ModuleList | None = None
+        if energy_per_step:
+            copies = [copy.deepcopy(self.energy) for _ in range(self.steps - 1)]
+            self.earlier = nn.ModuleList(copies)
+
+    @property
+    def moves(self) -> int:
+        """How often the state moves: once per step, but reading by weights is the last step."""
+        return self.steps - 1 if self.read == "weights" else self.steps
+
+    @property
+    def reads_field(self) -> bool:
+        """Whether the energy reads a field, and so a relative-position bias."""
+        return self.energy.reads_field
+
+    def attend(
+        self,
+        xi: Tensor,
+        X: Tensor | None,
+        values: Tensor | None,
+        *,
+        mask: Tensor | None = None,
+        field: Tensor | None = None,
+        need_weights: bool = False,
+        trace: bool = False,
+    ) -> Heads:
+        """Relax states on stored patterns and read, without projections.
+
+        Args:
+            xi: (..., H, L, D), any real numbers.
+            X: (..., H, S, D); None if the states are their own patterns.
+            values: (..., H, S, e), for reading by weights; else None.
+            mask: boolean, broadcastable to (..., H, L, S), True where a state may see a pattern.
+            field: h, broadcastable to (..., H, L, S).
+            need_weights: whether weights are wanted.
+            trace: whether to record energies and residuals; weights are then given where the energy
+                has them.
+
+        Raises:
+            ValueError: a shape or type does not fit, or weights are wanted where there are none.
+        """
+        xi = self.energy.enter(xi)
+        X = xi if X is None else X
+        field = None if field is None else field.to(xi.dtype)
+        relaxation = self._relax(xi, X, mask, field, trace)
+        state = relaxation.state
+        read = state
+        if self.read == "weights":
+            if values is None:
+                raise ValueError("this layer reads by weights: give values")
+            read = self._read_weights(state, X, values, mask, field)
+        weights = None
+        if need_weights or (trace and self.energy.has_weights):
+            weights = association(self.energy, state, X, mask=mask, field=field)
+        return Heads(read, weights, relaxation)
+
+    def check_field(self, field: Tensor | None) -> None:
+        """Refuse a field that would be ignored.
+
+        Raises:
+            ValueError: there is one, and the energy reads none.
+        """
+        if field is not None and not self.reads_field:
+            raise ValueError(
+                f"'{self.energy.spec.title}' reads no field h; give positions with the inputs"
+            )
+
+    def chosen(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The settings that are meant for the projections."""
+        return {name: settings[name] for name in self.PROJECTION_SETTINGS if name in settings}
+
+    def extra_repr(self) -> str:
+        """Options, for printing."""
+        return (
+            f"steps={self.steps}, step_size={self.step_size:g}, read={self.read}, "
+            f"dropout={self.dropout:g}, solver={self.solver}"
+        )
+
+    def _relax(
+        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None, trace: bool
+    ) -> Relaxation:
+        gamma = self.step_size if self.learned_step_size is None else self.learned_step_size()
+        if self.earlier is None or self.moves == 0:
+            return relax(
+                self.energy, xi, X, mask=mask, field=field, steps=self.moves, step_size=gamma,
+                solver=self.solver, backend=self.backend, trace=trace,
+            )  # fmt: skip
+        taken = []
+        for index, energy in enumerate([*self.earlier, self.energy][: self.moves]):
+            one = relax(
+                energy, xi, X, mask=mask, field=field, steps=1,
+                step_size=gamma[index] if isinstance(gamma, list) else gamma,
+                solver=self.solver, backend=self.backend, trace=trace,
+            )  # fmt: skip
+            taken.append(one)
+            xi = one.state
+        return joined(taken)
+
+    def _read_weights(
+        self, xi: Tensor, X: Tensor, values: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> Tensor:
+        if not self.drops:
+            return read_values(
+                self.energy, xi, X, values, mask=mask, field=field, backend=self.backend
+            )
+        weights = association(self.energy, xi, X, mask=mask, field=field)
+        return self.dropped(weights) @ values
+
+
+def _entry(energy: str | EnergySpec, registry: Registry | None) -> Any:
+    """The entry of that name, an energy's or, for `make_energy` to refuse, a mixer's name."""
+    if not isinstance(energy, str):
+        return energy
+    found = (load_registry() if registry is None else registry).layer(energy)
+    return found if isinstance(found, EnergySpec) else energy
+
+
+def _steps(energy: Energy, steps: int | None) -> int:
+    chosen = energy.spec.steps.default if steps is None else steps
+    if isinstance(chosen, bool) or not isinstance(chosen, int) or chosen < 1:
+        raise ValueError(f"steps must be a whole number from 1, got {chosen!r}")
+    return chosen
+
+
+def _solver(solver: Any, energy: Energy) -> Solver:
+    check_solver(str(solver), energy)
+    if solver not in TRAINABLE:
+        raise ValueError(
+            f"solver '{solver}' draws states and has no derivatives, so no layer is trained "
+            f"through it; take one of {', '.join(TRAINABLE)}"
+        )
+    return solver  # type: ignore[no-any-return]
+
+
+def _reading(energy: Energy, read: Read) -> Reading:
+    if read not in get_args(Read):
+        raise ValueError(f"read must be one of {', '.join(get_args(Read))}, got {read!r}")
+    if read == "weights" and not energy.has_weights:
+        raise ValueError(f"'{energy.spec.title}' defines no weights over patterns; read the state")
+    if read != "auto":
+        return read
+    wanted = energy.spec.read or "weights"
+    return wanted if energy.has_weights else "state"

@@ -1,0 +1,77 @@
+"""Deep models of energy layers: a graph network, and graph transformers of PyTorch Geometric."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from torch import nn
+from torch_geometric.nn import GPSConv, MessagePassing
+from torch_geometric.nn.models.basic_gnn import BasicGNN
+
+from attenergy.attention.graphs.conv import EnergyConv
+from attenergy.attention.multihead import EnergyMultiheadAttention
+from attenergy.registry import EnergySpec
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class EnergyGNN(BasicGNN):
+    """x <- dropout(act(norm(EnergyConv(x, edges)))), layer by layer.
+
+    Depth, normalisation, activation, dropout and jumping knowledge are those of
+    `torch_geometric.nn.models.BasicGNN`; every keyword that it does not know goes to `EnergyConv`
+    (`energy`, `heads`, `steps`, ...). Self-loops are added unless `add_self_loops=False`, so that a
+    node keeps what it knows. A head is hidden_channels / heads wide in all layers, so
+    `out_channels` may be any number.
+
+    Raises:
+        ValueError: as `EnergyConv`.
+    """
+
+    # PyTorch Geometric asks its models for these two, though the base class calls them final.
+    supports_edge_weight = True  # type: ignore[misc]
+    supports_edge_attr = True  # type: ignore[misc]
+
+    def init_conv(
+        self, in_channels: int | tuple[int, int], out_channels: int, **kwargs: Any
+    ) -> MessagePassing:
+        """One layer."""
+        kwargs = {"add_self_loops": True} | kwargs
+        heads = kwargs.get("heads", 1)
+        if "head_dim" not in kwargs and heads > 0 and self.hidden_channels % heads == 0:
+            kwargs["head_dim"] = self.hidden_channels // heads
+        return EnergyConv(  # type: ignore[abstract]
+            in_channels, out_channels, dropout=self.dropout.p, **kwargs
+        )
+
+
+def energize_gps(model: Model, energy: str | EnergySpec = "lse", **options: Any) -> Model:
+    """Put energy attention in the place of the global attention of every `GPSConv`.
+
+    The weights are kept, so with log-sum-exp, one step and the default beta the model computes
+    what it did before. `GPSConv` itself takes no attention of another kind by name.
+
+    Args:
+        model: a `GPSConv`, or a model that has some; changed in place.
+        energy: name in the registry, or an entry.
+        **options: `steps`, `step_size`, `registry` and settings of the energy.
+
+    Returns:
+        The model itself.
+
+    Raises:
+        ValueError: there is no `GPSConv` with `attn_type="multihead"` in it; unknown name or
+            setting.
+    """
+    found = [
+        module
+        for module in model.modules()
+        if isinstance(module, GPSConv) and isinstance(module.attn, nn.MultiheadAttention)
+    ]
+    if not found:
+        raise ValueError(
+            f"{type(model).__name__} has no torch_geometric.nn.GPSConv(attn_type='multihead')"
+        )
+    for conv in found:
+        conv.attn = EnergyMultiheadAttention.from_multihead(conv.attn, energy, **options)
+    return model

@@ -1,0 +1,180 @@
+"""`save_pretrained` and `from_pretrained`, as users of model hubs know them, for local folders.
+
+A folder holds `config.json` (the whole definition, registry entry included), `model.safetensors`
+and a short `README.md`; nothing is sent anywhere. See `attenergy.attention.saved`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+from torch import nn
+
+from attenergy.registry import EnergySpec, MixerSpec
+
+if TYPE_CHECKING:
+    from attenergy.attention.saved import LayerArguments, ModelArguments
+    from attenergy.attention.transformer import Transformer
+
+_PLAIN = (bool, int, float, str, EnergySpec)
+
+
+class Pretrained:
+    """A base of modules that are saved with what they were made of.
+
+    Goes before `nn.Module` in the bases of a class. Plain arguments of the constructor are kept as
+    they were given; a registry entry is kept whole.
+    """
+
+    given: dict[str, Any]
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Keep the constructor's signature, which `__new__` would hide from `inspect` and help."""
+        super().__init_subclass__(**kwargs)
+        own = inspect.signature(cls.__init__)
+        cls.__signature__ = own.replace(parameters=list(own.parameters.values())[1:])
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make an instance that remembers the plain arguments among those given."""
+        self = super().__new__(cls)
+        self.__dict__["given"] = _plain_arguments(cls, args, kwargs)
+        return self
+
+    def save_pretrained(
+        self, folder: str | Path, *, card: str | None = None, force: bool = False
+    ) -> Path:
+        """Write the module to a folder, all of it or nothing.
+
+        Args:
+            folder: where to write; missing or empty, or an older export if `force` is given.
+            card: text of `README.md`; a short one if None.
+            force: replace an older export.
+
+        Raises:
+            SavedError: the folder must not be overwritten.
+            ValueError: the module cannot be described: it holds a layer that does not keep its
+                arguments, or layers that differ.
+        """
+        from attenergy.attention.saved import save
+
+        module = cast(nn.Module, self)
+        arguments = describe(module)
+        text = _card(arguments, Path(folder).name) if card is None else card
+        return save(folder, model=module, arguments=arguments, card=text, force=force)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Read what `save_pretrained`, `save` or `attenergy export` wrote.
+
+        The module computes exactly what was saved and is in training mode, like a new one. A layer
+        may also come from the folder of a model; then it is the first block's.
+
+        Raises:
+            SavedError: the folder is missing or damaged, or holds something else.
+        """
+        from attenergy.attention.saved import SavedError, load
+        from attenergy.attention.transformer import Transformer
+
+        found: Any = load(folder, part="model" if issubclass(cls, Transformer) else "layer")
+        if not isinstance(found, cls):  # a layer of a model may be of any class
+            raise SavedError(f"{folder}: holds a {type(found).__name__}, not a {cls.__name__}")
+        return found
+
+
+def describe(module: nn.Module) -> LayerArguments | ModelArguments:
+    """What `build()` makes a module like this one from, with fresh weights.
+
+    Raises:
+        ValueError: see `Pretrained.save_pretrained`.
+    """
+    from attenergy.attention.transformer import Transformer
+
+    return _model(module) if isinstance(module, Transformer) else _layer(module)
+
+
+def _model(model: Transformer) -> ModelArguments:
+    from attenergy.attention.language_model import LanguageModel
+    from attenergy.attention.saved import ModelArguments
+
+    layers = [_layer(cast(nn.Module, block.mixer)) for block in model.blocks]
+    if any(layer != layers[0] for layer in layers):
+        raise ValueError("only a model whose blocks have equal layers can be described")
+    language = isinstance(model, LanguageModel)
+    return ModelArguments(layer=layers[0], language=language, **model.options)
+
+
+def _layer(layer: nn.Module) -> LayerArguments:
+    from attenergy.attention.saved import LayerArguments
+
+    if not isinstance(layer, Pretrained):
+        raise ValueError(
+            f"a layer of class {type(layer).__name__} does not keep its arguments, so it cannot be "
+            "described; derive its class from attenergy.attention.hub.Pretrained"
+        )
+    settings = dict(layer.given)
+    named, spec = settings.pop("energy", None), _spec(layer)
+    sizes = {
+        key: settings.pop(key)
+        for key in ("embed_dim", "num_heads", "head_dim", "dropout")
+        if key in settings
+    }
+    name = named if isinstance(named, str) else spec.title
+    return LayerArguments(name=name, spec=spec, settings=settings, **sizes)
+
+
+def _spec(layer: nn.Module) -> EnergySpec | MixerSpec:
+    from attenergy.attention.layer import EnergyAttention
+    from attenergy.attention.mixers import CLASSES
+
+    if isinstance(layer, EnergyAttention):
+        return layer.energy.spec
+    for cls in type(layer).__mro__:
+        if CLASSES.get(cls.__name__) is cls:
+            return MixerSpec.model_validate({"title": cls.__name__, "class": cls.__name__})
+    raise ValueError(
+        f"a layer of class {type(layer).__name__} cannot be described: it is neither an "
+        f"EnergyAttention nor a mixer ({', '.join(CLASSES)})"
+    )
+
+
+def _plain_arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    try:
+        bound = inspect.signature(cls.__init__).bind_partial(None, *args, **kwargs)  # type: ignore[misc]
+    except TypeError:  # the constructor will say so itself
+        return {}
+    given: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        several = bound.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+        given |= value if several else {name: value}
+    return {name: value for name, value in given.items() if isinstance(value, _PLAIN)}
+
+
+def _card(arguments: LayerArguments | ModelArguments, name: str) -> str:
+    """A short text that says what is in the folder and how to read it."""
+    from attenergy.attention.saved import LayerArguments
+
+    alone = isinstance(arguments, LayerArguments)
+    layer = arguments if isinstance(arguments, LayerArguments) else arguments.layer
+    width = f"(B, L, {layer.embed_dim})"
+    facts = [f"layer: {layer.spec.title}"]
+    facts += [f"reference: {layer.spec.reference}"] if layer.spec.reference else []
+    formula = getattr(layer.spec, "formula", None)
+    facts += [f"energy: `{formula}`"] if formula else []
+    facts += [f"settings: `{layer.settings}`"] if layer.settings else []
+    facts += [f"heads: {layer.num_heads}"]
+    loading = [f'layer = attenergy.load("{name}")  # {width} -> {width}']
+    if not isinstance(arguments, LayerArguments):
+        facts += [f"blocks: {arguments.layers}", f"positions: {arguments.positions}"]
+        loading += [f'model = attenergy.load("{name}", part="model")']
+    return "\n".join(
+        [
+            *["---", "library_name: attenergy", "tags: [energy-based-attention]", "---", ""],
+            f"# {layer.name}, {'an attention layer' if alone else 'a transformer'}",
+            *["", "```python", "import attenergy", "", *loading, "```", ""],
+            *[f"- {fact}" for fact in facts],
+            "",
+        ]
+    )

@@ -1,0 +1,295 @@
+"""What all mixers share: how they are called, what they refuse, and reading one state at a time.
+
+`B` batch, `H` heads, `L` states (queries), `S` stored patterns (keys), `E` model width,
+`d` query/key width of a head, `e` value width of a head.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, TypedDict, Unpack
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from attenergy.attention.dropout import PairDropout, check_dropout
+from attenergy.attention.positions import rotates
+from attenergy.attention.projections import Projections, check_shapes, visible
+
+#: What `step` carries from one state to the next; the batch is the first axis of each tensor.
+State = tuple[Tensor, ...]
+
+
+class Maps(TypedDict, total=False):
+    """Arguments that every mixer passes on to its `Projections`: see `Mixer`."""
+
+    head_dim: int | None
+    value_dim: int | None
+    context_dim: int | None
+    bias: bool
+    rotary: bool
+
+
+class Sizes(Maps, total=False):
+    """Arguments that every mixer takes: see `Mixer`."""
+
+    dropout: float
+
+
+class Mixer(PairDropout):
+    """out_i = sum_h Wout_h sum_j a[h,i,j] v[h,j] + bout.
+
+    The base of layers whose update is written by hand. A subclass says what the weights a are
+    (`weights`; here the softmax of q.k / sqrt(d) + field) and, where the same result has a cheaper
+    form, that form (`shortcut`).
+
+    Hidden pairs weigh exactly 0, a state that sees nothing reads 0, so that its output is bout.
+    Dropout removes pairs (i, j) in training; it needs the weights, so it rules out shortcuts.
+
+    Args:
+        embed_dim: E.
+        num_heads: H.
+        **sizes: `head_dim` (d; E / H if None), `value_dim` (e; d if None), `context_dim` (width of
+            the stored patterns; E if None), `dropout` (probability of removing a pair in training,
+            0), `bias` (whether the projections have biases, True) and `rotary` (whether queries and
+            keys are turned by their positions, False).
+
+    Raises:
+        ValueError: sizes that do not fit.
+    """
+
+    reads_field: ClassVar[bool] = True  # whether a field, and so a relative position, is read
+    has_weights: ClassVar[bool] = True  # whether `need_weights` can be honoured
+    takes_context: ClassVar[bool] = True  # whether the patterns may be others than the states
+    always_causal: ClassVar[bool] = False  # whether `is_causal` is on in any case
+    needs_length: ClassVar[bool] = False  # whether the greatest S is an argument, `length`
+    takes_rotary: ClassVar[bool] = True  # whether queries and keys may be turned by positions
+
+    def __init__(self, embed_dim: int, num_heads: int, **sizes: Unpack[Sizes]) -> None:
+        super().__init__()
+        self.embed_dim, self.num_heads = embed_dim, num_heads
+        dropout = sizes.pop("dropout", 0.0)
+        maps: Maps = sizes
+        self.dropout = check_dropout(dropout)
+        if maps.get("context_dim") is not None and not self.takes_context:
+            raise ValueError(f"{type(self).__name__} takes no context, and so no context_dim")
+        if maps.get("rotary") and not self.takes_rotary:
+            raise ValueError(
+                f"{type(self).__name__} takes no `rotary`: its scores are no inner products, so "
+                "they would not depend on distances alone"
+            )
+        self.projections = self._projections(maps)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        field: Tensor | None = None,
+        is_causal: bool = False,
+        need_weights: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Mix the stored patterns into each state.
+
+        Args:
+            x: states (B, L, E).
+            context: stored patterns (B, S, context_dim); the states themselves if None.
+            mask: boolean, broadcastable to (B, H, L, S), True where a state may see a pattern.
+            field: finite numbers added to the scores, broadcastable to (B, H, L, S).
+            is_causal: whether state i sees only patterns j <= i (`projections.visible`).
+            need_weights: whether to return the weights a as well.
+
+        Returns:
+            (B, L, E), or a pair of it and the weights (B, H, L, S), as dropped out in training.
+
+        Raises:
+            ValueError: a shape or type does not fit, or the mixer has no field, context or weights.
+        """
+        self._check(x, context, mask, field, need_weights)
+        q, k, v = self.heads(x, context)
+        if field is not None:
+            field = field.to(q.dtype)  # under autocast a field may come in a wider type
+        causal = is_causal or self.always_causal
+        if not need_weights and not (self.drops and self.has_weights):
+            read = self.shortcut(q, k, v, mask, field, causal)
+            if read is not None:
+                return self.projections.merge(read)
+        seen = visible(mask, causal, q.shape[2], k.shape[2], q.device)
+        weights = self.dropped(self.weights(q, k, seen, field))
+        out = self.projections.merge(self.read(weights, v))
+        return (out, weights) if need_weights else out
+
+    def heads(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q (B, H, L, d), k (B, H, S, d) and v (B, H, S, e)."""
+        return self.projections.heads(x, context)
+
+    def weights(self, q: Tensor, k: Tensor, seen: Tensor | None, field: Tensor | None) -> Tensor:
+        """Return a (B, H, L, S), exactly 0 where `seen` is False."""
+        return masked_softmax(scores(q, k, field), seen)
+
+    def read(self, weights: Tensor, v: Tensor) -> Tensor:
+        """Return what each head reads, (B, H, L, e)."""
+        return weights @ v
+
+    def shortcut(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        field: Tensor | None,
+        is_causal: bool,
+    ) -> Tensor | None:
+        """Return what each head reads without its weights, or None if there is no cheaper way."""
+        return None
+
+    def init_state(self, batch: int) -> State:
+        """Return what `step` starts from: here no keys and no values.
+
+        Raises:
+            ValueError: the layer turns queries and keys by positions, which a step does not know.
+        """
+        self._check_streams()
+        p = self.projections
+        return (
+            p.out.weight.new_zeros(batch, self.num_heads, 0, p.head_dim),
+            p.out.weight.new_zeros(batch, self.num_heads, 0, p.value_dim),
+        )
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Add one state and read it: row t of `forward(..., is_causal=True)`, without dropout.
+
+        Args:
+            x: state number t, (B, E).
+            state: what the step before returned, or `init_state(B)`.
+
+        Returns:
+            (B, E) and the next state.
+        """
+        q, k, v = self.heads(x[:, None], None)
+        keys, values = torch.cat([state[0], k], 2), torch.cat([state[1], v], 2)
+        weights = self.weights(q, keys, None, None)
+        return self.projections.merge(self.read(weights, values))[:, 0], (keys, values)
+
+    def _check_streams(self) -> None:
+        if rotates(self):
+            raise ValueError(
+                f"{type(self).__name__} with rotary positions cannot take single steps; "
+                "decode with a LanguageModel, which keeps keys and values"
+            )
+
+    def state_bytes(self, length: int) -> int:
+        """Return the size of one sequence's state after `length` steps, in bytes."""
+        return self._state_numbers(length) * self.projections.out.weight.element_size()
+
+    def _state_numbers(self, length: int) -> int:
+        p = self.projections
+        return length * p.num_heads * (p.head_dim + p.value_dim)
+
+    def _projections(self, maps: Maps) -> Projections:
+        return Projections(self.embed_dim, self.num_heads, **maps)
+
+    def _check(
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        mask: Tensor | None,
+        field: Tensor | None,
+        need_weights: bool,
+    ) -> None:
+        name = type(self).__name__
+        check_shapes(x, context, mask, field, self.projections)
+        if field is not None and not self.reads_field:
+            raise ValueError(f"{name} reads no field; give positions with the inputs")
+        if context is not None and not self.takes_context:
+            raise ValueError(f"{name} mixes the states with each other; it takes no context")
+        if need_weights and not self.has_weights:
+            raise ValueError(f"{name} has no weights over patterns; call it without need_weights")
+
+    def extra_repr(self) -> str:
+        """Options, for printing."""
+        return f"dropout={self.dropout:g}"
+
+
+class PatternProjections(Projections):
+    """Projections without a query map, for mixers whose states are not asked what they seek."""
+
+    def __init__(
+        self, embed_dim: int, num_heads: int, *, with_keys: bool = False, **maps: Unpack[Maps]
+    ) -> None:
+        super().__init__(embed_dim, num_heads, with_keys=with_keys, **maps)
+        del self.query  # or an optimizer would hold weights that never get a gradient
+
+    def states(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return queries of width 0, whose scores are 0, and k or again a tensor of width 0."""
+        patterns = x if context is None else context
+        q = x.new_zeros(x.shape[0], self.num_heads, x.shape[1], 0)
+        if hasattr(self, "key"):
+            return q, self._split(self.key(patterns))
+        return q, x.new_zeros(x.shape[0], self.num_heads, patterns.shape[1], 0)
+
+
+class PatternMixer(Mixer):
+    """A mixer whose weights depend on places and patterns alone, not on the states."""
+
+    reads_field = False
+    takes_rotary = False
+
+    def _projections(self, maps: Maps) -> Projections:
+        return PatternProjections(self.embed_dim, self.num_heads, **maps)
+
+
+def scores(q: Tensor, k: Tensor, field: Tensor | None = None) -> Tensor:
+    """Return s = q.k / sqrt(d) + field, (B, H, L, S)."""
+    product = (q / math.sqrt(max(q.shape[-1], 1))) @ k.transpose(-1, -2)
+    return product if field is None else product + field
+
+
+def masked_softmax(values: Tensor, seen: Tensor | None) -> Tensor:
+    """Return the softmax over the visible last axis; hidden entries, and whole hidden rows, are 0.
+
+    Args:
+        values: (..., L, S).
+        seen: boolean, broadcastable to it, True where visible; None if all is.
+    """
+    if seen is None:
+        return values.softmax(-1)
+    # The lowest finite number, not minus infinity: a state that sees nothing then gets equal
+    # weights instead of NaN, here and in the derivative, and the second fill removes them.
+    lowest = torch.finfo(values.dtype).min
+    return values.masked_fill(~seen, lowest).softmax(-1).masked_fill(~seen, 0)
+
+
+def same_for_all_states(mask: Tensor | None) -> bool:
+    """Whether the mask hides patterns from all states alike, as padding does."""
+    return mask is None or mask.ndim < 2 or mask.shape[-2] == 1
+
+
+def hide(patterns: Tensor, mask: Tensor | None) -> Tensor:
+    """Set hidden patterns to 0.
+
+    Args:
+        patterns: (B, H, S, width).
+        mask: the same for all states, broadcastable to (B, H, 1, S).
+    """
+    if mask is None:
+        return patterns
+    return patterns.masked_fill(~columns(mask, patterns.shape[2]), 0)
+
+
+def columns(mask: Tensor, stored: int) -> Tensor:
+    """Return a mask that is the same for all states as (B or 1, H or 1, S, 1)."""
+    rows = mask.expand(*(1,) * (4 - mask.ndim), *mask.shape)
+    return rows.expand(*rows.shape[:3], stored).transpose(-1, -2)
+
+
+def with_ones(v: Tensor) -> Tensor:
+    """Append a column of ones to values, so that their weighted sum carries the sum of weights."""
+    return pad(v, (0, 1), value=1.0)
+
+
+def divided(sums: Tensor, total: Tensor) -> Tensor:
+    """Divide sums by the total weight, and leave the zeros of a state that has none."""
+    return sums / torch.where(total == 0, 1, total)

@@ -1,0 +1,131 @@
+"""Softmax attention whose heads see the patterns at different resolutions.
+
+`B` batch, `H` heads, `L` states (queries), `S` stored patterns (keys).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Unpack
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from attenergy.attention.mixers.base import (
+    Mixer,
+    Sizes,
+    columns,
+    masked_softmax,
+    same_for_all_states,
+    scores,
+)
+
+
+class ScaledHeadAttention(Mixer):
+    """a[h,i,j] = w[h,i,b] / n_b,  w[h,i,b] = softmax_b( mean_(j in b) s[h,i,j] ),  j in block b.
+
+    Head h averages the keys and values of every c_h patterns in a row and attends to the averages:
+    s = q.k / sqrt(d) + field is linear in the keys, so that its mean is the score of the mean key.
+    A block holds the n_b of its patterns that state i sees, so that causal attention is safe. The
+    blocks start at the first pattern; a hidden pattern keeps its place in its block. Without field
+    or weights, and with all states seeing the same, it costs L S / c_h.
+
+    Args:
+        embed_dim: E.
+        num_heads: H.
+        scales: block sizes from 1, as numbers or as text such as "1,2"; the heads are shared out
+            among them evenly and in order.
+        **sizes: see `Mixer`.
+
+    Raises:
+        ValueError: a scale that is no whole number from 1, more scales than heads, or sizes that
+            do not fit.
+
+    Source: Nguyen et al. 2023, arXiv:2406.13781 (Attention-SH).
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        *,
+        scales: str | int | Sequence[int] = "1,2",
+        **sizes: Unpack[Sizes],
+    ) -> None:
+        super().__init__(embed_dim, num_heads, **sizes)
+        self.scales = _scales(scales, num_heads)
+        owner = [h * len(self.scales) // num_heads for h in range(num_heads)]
+        self._counts = [owner.count(i) for i in range(len(self.scales))]
+
+    def weights(self, q: Tensor, k: Tensor, seen: Tensor | None, field: Tensor | None) -> Tensor:
+        """Return a (B, H, L, S), exactly 0 where a pattern is hidden."""
+        values = scores(q, k, field)
+        full = torch.ones(1, self.num_heads, 1, k.shape[2], dtype=torch.bool, device=q.device)
+        full = full if seen is None else full & seen
+        parts = zip(self.scales, self._split(values), self._split(full), strict=True)
+        return torch.cat([_block_weights(*part) for part in parts], 1)
+
+    def shortcut(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        field: Tensor | None,
+        is_causal: bool,
+    ) -> Tensor | None:
+        """Average keys and values before the scores are taken."""
+        if is_causal or field is not None or not same_for_all_states(mask):
+            return None
+        stored = k.shape[2]
+        if mask is None:
+            mask = torch.ones(1, dtype=torch.bool, device=q.device)
+        present = columns(mask, stored).expand(-1, self.num_heads, -1, -1)
+        reads = []
+        parts = (self._split(t) for t in (q, k, v, present))
+        for scale, states, keys, values, here in zip(self.scales, *parts, strict=True):
+            count = _blocks(here, scale, -2).sum(-2)  # (B or 1, heads, blocks, 1)
+            size = count.clamp(min=1)
+            means = [
+                _blocks(t.masked_fill(~here, 0), scale, -2).sum(-2) / size for t in (keys, values)
+            ]
+            reads.append(masked_softmax(scores(states, means[0]), count.mT > 0) @ means[1])
+        return torch.cat(reads, 1)
+
+    def extra_repr(self) -> str:
+        """Options, for printing."""
+        return f"scales={','.join(map(str, self.scales))}, {super().extra_repr()}"
+
+    def _split(self, heads: Tensor) -> tuple[Tensor, ...]:
+        return torch.split(heads, self._counts, 1)
+
+
+def _block_weights(scale: int, values: Tensor, seen: Tensor) -> Tensor:
+    """Weights of heads of one scale from their scores (B, heads, L, S)."""
+    sums = _blocks(values.masked_fill(~seen, 0), scale, -1).sum(-1)
+    inside = _blocks(seen, scale, -1)
+    count = inside.sum(-1)
+    size = count.clamp(min=1)
+    shares = masked_softmax(sums / size, count > 0) / size
+    return (shares[..., None] * inside).flatten(-2)[..., : values.shape[-1]]
+
+
+def _blocks(patterns: Tensor, scale: int, axis: int) -> Tensor:
+    """Split the axis of patterns into blocks of `scale`, the last filled up with 0."""
+    rest = -patterns.shape[axis] % scale
+    filled = pad(patterns, (*(0, 0) * (-axis - 1), 0, rest))
+    return torch.unflatten(filled, axis, (-1, scale))
+
+
+def _scales(scales: str | int | Sequence[int], num_heads: int) -> tuple[int, ...]:
+    wanted = scales.split(",") if isinstance(scales, str) else scales
+    try:
+        found = tuple(map(int, [wanted] if isinstance(wanted, int) else wanted))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 1:
+        raise ValueError(f"scales must be whole numbers from 1, such as '1,2', got {scales!r}")
+    if len(found) > num_heads:
+        raise ValueError(f"{len(found)} scales ({scales!r}) are too many for {num_heads} heads")
+    return found

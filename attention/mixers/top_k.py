@@ -1,0 +1,50 @@
+"""Softmax attention to the patterns that fit best, and to no others."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import torch
+from torch import Tensor
+
+from attenergy.attention.mixers.base import Mixer, Sizes, masked_softmax, scores
+
+
+class TopKAttention(Mixer):
+    """a[i,j] = softmax_j(s[i,j]) over the k largest visible scores s = q.k / sqrt(d) + field.
+
+    Scores that are not kept get no gradient. Among equal scores it is open which are kept.
+
+    Args:
+        embed_dim: E.
+        num_heads: H.
+        kept: k, from 1; a state that sees fewer patterns attends to all of them.
+        **sizes: see `Mixer`.
+
+    Raises:
+        ValueError: `kept` below 1, or sizes that do not fit.
+
+    Source: Gupta et al. 2021, arXiv:2106.06899.
+    """
+
+    def __init__(
+        self, embed_dim: int, num_heads: int, *, kept: int = 8, **sizes: Unpack[Sizes]
+    ) -> None:
+        super().__init__(embed_dim, num_heads, **sizes)
+        if kept < 1:
+            raise ValueError(f"kept must be at least 1, got {kept}")
+        self.kept = kept
+
+    def weights(self, q: Tensor, k: Tensor, seen: Tensor | None, field: Tensor | None) -> Tensor:
+        """Return a (B, H, L, S), exactly 0 for all but the kept patterns."""
+        values = scores(q, k, field)
+        ranked = values.detach()
+        if seen is not None:
+            ranked = ranked.masked_fill(~seen, torch.finfo(values.dtype).min)
+        best = ranked.topk(min(self.kept, k.shape[2]), -1, sorted=False).indices
+        keep = torch.zeros_like(ranked).scatter(-1, best, 1) > 0
+        return masked_softmax(values, keep if seen is None else keep & seen)
+
+    def extra_repr(self) -> str:
+        """Options, for printing."""
+        return f"kept={self.kept}, {super().extra_repr()}"

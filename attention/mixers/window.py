@@ -1,0 +1,101 @@
+"""Softmax attention within a window of positions.
+
+`B` batch, `H` heads, `L` states (queries), `S` stored patterns (keys).
+"""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from attenergy.attention.mixers.base import (
+    Mixer,
+    Sizes,
+    State,
+    columns,
+    masked_softmax,
+    same_for_all_states,
+    scores,
+)
+
+
+class WindowAttention(Mixer):
+    """a[i,j] = softmax_j(q_i.k_j / sqrt(d) + field[i,j]) over the j with |i - j| < w.
+
+    Causal attention sees the state itself and the w - 1 before it. Sequences longer than twice the
+    window are read in blocks, at a cost of L w instead of L S, where there is no field, the mask is
+    the same for all states, and no weights are needed.
+
+    Args:
+        embed_dim: E.
+        num_heads: H.
+        window: w, from 1.
+        **sizes: see `Mixer`.
+
+    Raises:
+        ValueError: a window below 1, or sizes that do not fit.
+
+    Source: Beltagy et al. 2020, arXiv:2004.05150.
+    """
+
+    def __init__(
+        self, embed_dim: int, num_heads: int, *, window: int = 8, **sizes: Unpack[Sizes]
+    ) -> None:
+        super().__init__(embed_dim, num_heads, **sizes)
+        if window < 1:
+            raise ValueError(f"window must be at least 1, got {window}")
+        self.window = window
+
+    def weights(self, q: Tensor, k: Tensor, seen: Tensor | None, field: Tensor | None) -> Tensor:
+        """Return a (B, H, L, S), exactly 0 outside the window."""
+        ones = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device)
+        near = ones.triu(1 - self.window).tril(self.window - 1)
+        return super().weights(q, k, near if seen is None else near & seen, field)
+
+    def shortcut(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None,
+        field: Tensor | None,
+        is_causal: bool,
+    ) -> Tensor | None:
+        """Read in blocks of w states, each with the block before and, if not causal, after it."""
+        length, w = q.shape[2], self.window
+        plain = field is None and same_for_all_states(mask) and length == k.shape[2]
+        if not plain or length <= 2 * w:
+            return None
+        rest = -length % w
+        after = 0 if is_causal else w
+        size = 2 * w + after
+
+        def around(patterns: Tensor) -> Tensor:  # (..., S, width) -> (..., blocks, width, size)
+            return pad(patterns, (0, 0, w, rest + after)).unfold(2, size, w)
+
+        blocks = torch.unflatten(pad(q, (0, 0, 0, rest)), 2, (-1, w))
+        ones = torch.ones(w, size, dtype=torch.bool, device=q.device)
+        near = ones.triu(1).tril(w if is_causal else 2 * w - 1)  # column w is the block's first
+        present = ones.new_ones(1, 1, length, 1) if mask is None else columns(mask, length)
+        weights = masked_softmax(scores(blocks, around(k).mT), near & around(present))
+        return (weights @ around(v).mT).flatten(2, 3)[:, :, :length]
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Add one state (B, E) and read it; keeps the last w patterns. See `Mixer.step`."""
+        q, k, v = self.heads(x[:, None], None)
+        keys, values = (
+            torch.cat([old, new], 2)[:, :, -self.window :]
+            for old, new in zip(state, (k, v), strict=True)
+        )
+        weights = super().weights(q, keys, None, None)
+        return self.projections.merge(weights @ values)[:, 0], (keys, values)
+
+    def extra_repr(self) -> str:
+        """Options, for printing."""
+        return f"window={self.window}, {super().extra_repr()}"
+
+    def _state_numbers(self, length: int) -> int:
+        return super()._state_numbers(min(length, self.window))

@@ -1,0 +1,69 @@
+"""Steps of all states at once, with damping or momentum if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from attenergy.attention.solvers.problem import Problem
+from attenergy.attention.solvers.record import Record
+from attenergy.attention.solvers.step_sizes import StepSize
+
+
+def descent(
+    problem: Problem,
+    xi: Tensor,
+    gammas: Sequence[StepSize],
+    record: Record | None = None,
+    *,
+    direction: Callable[[Tensor], Tensor] | None = None,
+    damping: float = 0.0,
+    momentum: float = 0.0,
+) -> Tensor:
+    r"""Take steps xi <- (1 - damping) move(xi, d) + damping xi, d <- gamma g(xi) + momentum d.
+
+    g is the preconditioned gradient, and d = 0 before the first step. In free space momentum is the
+    heavy ball, d = gamma g - momentum (xi - xi of one step ago).
+
+    A damped step lands between xi and where the step alone leads. Every promise of descent comes
+    from a bound on E that is convex (on the sphere: from the distance to one point along an arc),
+    so what holds at both ends holds between them: damping voids no promise. Momentum voids all.
+
+    Args:
+        problem: what is descended.
+        xi: states (..., L, D) in the energy's domain.
+        gammas: a step size for every step.
+        record: where steps are written down.
+        direction: g; grad E / A if None.
+        damping: share of the old state that is kept, in [0, 1).
+        momentum: share of the last step that is taken again, in [0, 1).
+
+    Raises:
+        ValueError: damping or momentum out of range, or damping of spins, which have no between.
+
+    Source: Polyak 1964, doi:10.1016/0041-5553(64)90137-5 (heavy ball).
+    """
+    for name, share in (("damping", damping), ("momentum", momentum)):
+        if not 0 <= share < 1:
+            raise ValueError(f"{name} must lie in [0, 1), got {share}")
+    if damping and problem.energy.spec.domain == "spin":
+        raise ValueError(f"'{problem.energy.spec.title}' has spins, which cannot be damped")
+    direction = problem.direction if direction is None else direction
+    d = None
+    for gamma in gammas:
+        slope = direction(xi)
+        d = gamma * slope if d is None or not momentum else gamma * slope + momentum * d
+        new = problem.moved(xi, d)
+        if damping:
+            new = problem.kept(xi, problem.energy.project((1.0 - damping) * new + damping * xi))
+        xi = new
+        if record is not None:
+            record.step(slope, xi)
+    return xi
+
+
+def at_once(problem: Problem, xi: Tensor, gamma: StepSize) -> tuple[Tensor, Tensor]:
+    """One plain step; returns its direction and the states after it."""
+    direction = problem.direction(xi)
+    return direction, problem.moved(xi, gamma * direction)

@@ -1,0 +1,58 @@
+"""Step sizes: one for all steps, or one for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from attenergy.energies import Energy
+
+#: One number, or one for every head, sample or state: broadcastable to (..., L, 1).
+StepSize = float | Tensor
+
+
+def step_sizes(
+    energy: Energy, given: StepSize | Sequence[StepSize] | None, steps: int
+) -> tuple[StepSize, ...]:
+    """The step size of every step, `steps` of them.
+
+    Args:
+        energy: its entry's default is taken for None.
+        given: one for all steps, or a sequence with one for each.
+        steps: how many.
+
+    Raises:
+        ValueError: a number is not above 0, a tensor has not the axes (..., L, 1), or a sequence
+            has another length.
+    """
+    if given is None:
+        return (default_step_size(energy),) * steps
+    if isinstance(given, (int, float, Tensor)):
+        return (check_step_size(given),) * steps
+    found = tuple(check_step_size(gamma) for gamma in given)
+    if len(found) != steps:
+        raise ValueError(f"step_size lists {len(found)} numbers, there are {steps} steps")
+    return found
+
+
+def check_step_size(gamma: StepSize) -> StepSize:
+    """Return the step size itself.
+
+    Raises:
+        ValueError: a number that is not above 0, or a tensor without the axes (..., L, 1).
+    """
+    if not isinstance(gamma, Tensor):
+        if not gamma > 0:
+            raise ValueError(f"step_size must be above 0, got {gamma}")
+    elif gamma.ndim and gamma.shape[-1] != 1:
+        raise ValueError(
+            f"step_size must be broadcastable to (..., L, 1), got {tuple(gamma.shape)}; step sizes "
+            "for one step after the other are a list, as gamma.unbind() gives it"
+        )
+    return gamma
+
+
+def default_step_size(energy: Energy) -> float:
+    """Return gamma of the energy's entry."""
+    return float(energy.spec.step_size.default)
