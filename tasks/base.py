@@ -92,6 +92,7 @@ class Task(ABC):
     metric: str  # the reported number, a key of what `metrics` returns; higher is better
     headline: str = "test"  # the split whose metric stands for the task in a comparison of tasks
     chance: dict[str, float]  # metric -> value of random guessing
+    train_instances: int = 0  # so many, then the same ones again; 0: the training stream is endless
 
     def __init__(
         self, *, name: str, seed: int, split_seed: int, options: Mapping[str, Any]
@@ -104,9 +105,12 @@ class Task(ABC):
         self._streams = {split: self._stream(split) for split in self.splits}
 
     def _stream(self, split: str) -> Stream:
-        seed = self.seed if split == "train" else None
-        key = (type(self).__name__, self.options, self.split_seed, split, seed)
-        return Stream(partial(self.generate, split), "stream", *key)
+        seed, period = (self.seed, self.train_instances) if split == "train" else (None, 0)
+        # The number of training instances names no stream: a smaller set is the start of a larger
+        # one, and all of them are judged on the same evaluation sets.
+        options = {key: value for key, value in self.options.items() if key != "train_instances"}
+        key = (type(self).__name__, options, self.split_seed, split, seed)
+        return Stream(partial(self.generate, split), "stream", *key, period=period)
 
     @abstractmethod
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
@@ -203,6 +207,11 @@ class Task(ABC):
         """Sizes, splits and chance levels, as text of a few lines."""
         options = ", ".join(f"{key}={value}" for key, value in self.options.items())
         chance = ", ".join(f"{key} {value:.3g}" for key, value in self.chance.items())
+        ceilings = [
+            f"{split} {found.value:.3f} +- {found.error:.3f}"
+            for split in self.splits
+            if split != "train" and (found := self.ceiling(split)) is not None
+        ]
         noun = "classes" if self.outputs.kind == "class" else "numbers"
         channels = f" x {self.inputs.channels}" if self.inputs.channels > 1 else ""
         return "\n".join(
@@ -212,6 +221,7 @@ class Task(ABC):
                 f"{self.inputs.size}{channels})",
                 f"outputs: {self.outputs.size} {noun}, scored by {self.metric}",
                 f"chance: {chance}",
+                f"ceiling of {self.metric}: {', '.join(ceilings) or 'unknown'}",
                 f"splits: {', '.join(self.splits)}",
             ]
         )

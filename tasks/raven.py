@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from torch import Generator, Tensor
@@ -22,8 +22,10 @@ from attenergy.tasks.base import (
     scored_hits,
 )
 from attenergy.tasks.draws import permutations
-from attenergy.tasks.raven_ceiling import Posterior, solve
+from attenergy.tasks.raven_ceiling import Solutions, solve
 from attenergy.tasks.raven_combinations import Prior, all_combinations, split_combinations
+from attenergy.tasks.raven_instance import RavenInstance
+from attenergy.tasks.raven_posterior import Posterior, posterior
 from attenergy.tasks.raven_rules import choose_rules
 from attenergy.tasks.streams import Fields, draw_in_part
 
@@ -41,16 +43,19 @@ class Raven(Task):
 
     Splits `train`, `valid`, `test` share the combinations but no context (the first G*G - 1 panels
     as shown); `ood` has the held-out combinations, and no context of `train` or `valid` either.
-    Metrics: `accuracy` (all K features right, chance F^-K) and `accuracy_per_feature` (1/F).
+    Metrics: `accuracy` (all K features right, chance F^-K), `accuracy_per_feature` (1/F), and from
+    `evaluate` also `accuracy_<rule>` (1/F).
     `ceiling(split)` is the accuracy of the exact Bayes solver that knows the split's combinations.
 
     Args:
         features: K >= 1.
         values: F >= 2; `distribute_three` needs 3.
-        grid: G >= 2; `addition`, `subtraction` and `distribute_three` need 3.
-        rules: how many of the eight, or their names (a list, or one text with commas).
+        grid: G >= 2; progressions fit any, the other rules need 3.
+        rules: how many of the ten, or their names (a list, or one text with commas). The first
+            eight are the paper's; `maximum` and `minimum` come last.
         ood_fraction: share of the combinations that is held out, chosen by `split_seed`.
-        permute: False leaves the features of every column in the order of the sorted rules.
+        permute: False leaves the features of every column in the order of the sorted rules. The
+            held-out combinations are the same, and so are the parts that keep contexts apart.
         name: name in reports.
         seed: decides the training stream.
         split_seed: decides the held-out combinations and the evaluation sets.
@@ -65,6 +70,7 @@ class Raven(Task):
 
     splits = ("train", "valid", "test", "ood")
     metric = "accuracy"
+    headline = "ood"
 
     def __init__(
         self,
@@ -139,9 +145,11 @@ class Raven(Task):
     def _context(self, instances: Fields) -> Tensor:
         return instances["panels"].flatten(1)[:, : -self.features]
 
-    def encode(self, instances: Fields) -> Batch:
+    def encode(self, instances: Fields) -> RavenBatch:
         """One-hot tokens (B, G*G*K, F), float32, the last K zero; targets on those K alone."""
-        return tokenise(instances["panels"], self.values)
+        tokens = tokenise(instances["panels"], self.values)
+        rules = instances["rules"].gather(1, instances["permutations"][:, -1])
+        return RavenBatch(tokens.inputs, tokens.targets, rules=rules)
 
     def metrics(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """`accuracy`: all features right; `accuracy_per_feature`: share of right features."""
@@ -149,19 +157,68 @@ class Raven(Task):
         right = hits.sum(-1).float() / scored.sum(-1)
         return {"accuracy": (right == 1).float(), "accuracy_per_feature": right}
 
-    def solve(self, split: str, start: int, size: int, *, prior: str | None = None) -> Posterior:
-        """Exact Bayes posterior of the last panel for instances of `split`.
+    @torch.no_grad()
+    def evaluate(
+        self,
+        predict: Callable[[Batch], Tensor],
+        split: str,
+        instances: int,
+        *,
+        batch_size: int = 256,
+    ) -> dict[str, float]:
+        """Average `loss` and every metric, and `accuracy_<rule>` of each rule that occurred.
 
-        `prior` names the split whose combinations are held possible, `all` for every one; the
-        default is `split` itself.
+        `accuracy_<rule>` is the share of the features with that rule that were answered right; a
+        matrix in which several features follow it counts several times.
         """
-        known = self.split_of_combinations(prior or split)
+        asked = torch.zeros(len(self.rules), dtype=torch.int64)
+        right = torch.zeros_like(asked)
+
+        def watched(batch: Batch) -> Tensor:
+            logits = predict(batch)
+            hits, _ = scored_hits(logits.cpu(), batch.targets)
+            rules = cast(RavenBatch, batch).rules
+            known = rules[hits[:, -self.features :]]
+            asked.add_(torch.bincount(rules.flatten(), minlength=len(asked)))
+            right.add_(torch.bincount(known, minlength=len(asked)))
+            return logits
+
+        scores = super().evaluate(watched, split, instances, batch_size=batch_size)
+        for rule, hit, total in zip(self.rules, right.tolist(), asked.tolist(), strict=True):
+            if total:
+                scores[f"accuracy_{rule.name}"] = hit / total
+        return scores
+
+    def solve(self, instance: RavenInstance, *, prior: str = "all") -> Posterior:
+        """Exact posterior of answers, rules and columns' orders, given the context of `instance`.
+
+        `prior` names the split whose combinations are held possible, `all` for every one.
+
+        Raises:
+            ValueError: for an unknown prior, or one whose combinations cannot explain the matrix.
+
+        """
+        return posterior(
+            instance.shown, self.rules, self._prior(prior), self.values, permute=self.permute
+        )
+
+    def solve_many(
+        self, split: str, start: int, size: int, *, prior: str | None = None
+    ) -> Solutions:
+        """Exact Bayes solutions of instances `start .. start + size - 1` of `split`.
+
+        `prior` is as for `solve`; the default is `split` itself, the best that can be known.
+        """
         panels = self.instances(split, start, size)["panels"]
-        weights = Prior(known, len(self.rules), shuffled=self.permute)
-        return solve(panels, self.rules, weights, self.values, permute=self.permute)
+        known = self._prior(prior or split)
+        return solve(panels, self.rules, known, self.values, permute=self.permute)
+
+    def _prior(self, split: str) -> Prior:
+        known = self.split_of_combinations(split)
+        return Prior(known, len(self.rules), shuffled=self.permute)
 
     def _ceiling(self, split: str) -> Estimate:
-        return Estimate.of(self.solve(split, 0, CEILING_INSTANCES).confidence)
+        return Estimate.of(self.solve_many(split, 0, CEILING_INSTANCES).confidence)
 
     def sample(self, split: str, index: int) -> RavenInstance:
         """Instance `index` of `split`, to look at."""
@@ -177,48 +234,11 @@ class Raven(Task):
         )
 
 
-@dataclass(frozen=True, eq=False)
-class RavenInstance:
-    """One matrix: rules per feature, the grid (G, G, K) before and after the columns' permutation.
+@dataclass(frozen=True)
+class RavenBatch(Batch):
+    """A batch that also tells `rules` (B, K), the id of the rule behind each target."""
 
-    `permutations` (G, K), one per column; `tokens` (G*G*K, F), what a model reads; `answer`, the
-    last panel as shown.
-    """
-
-    rules: tuple[str, ...]
-    grid: Tensor
-    shown: Tensor
-    permutations: Tensor
-    tokens: Tensor
-    answer: tuple[int, ...]
-
-    def __str__(self) -> str:
-        features = [f"feature {f}: {rule}" for f, rule in enumerate(self.rules)]
-        orders = [f"column {c}: {order}" for c, order in enumerate(self.permutations.tolist())]
-        return "\n".join(
-            [
-                "as shown:",
-                *_drawn(self.shown, hide_last=True),
-                f"answer: {_panel(self.answer, 1)}",
-                "features in the order of their rules:",
-                *_drawn(self.grid, hide_last=False),
-                *features,
-                "feature at each place of a panel:",
-                *orders,
-            ]
-        )
-
-
-def _panel(numbers: Sequence[int], width: int) -> str:
-    return "[" + " ".join(f"{number:{width}}" for number in numbers) + "]"
-
-
-def _drawn(grid: Tensor, *, hide_last: bool) -> list[str]:
-    width = len(str(int(grid.max())))
-    rows = [[_panel(panel, width) for panel in row] for row in grid.tolist()]
-    if hide_last:
-        rows[-1][-1] = "[" + "?".center(len(rows[-1][-1]) - 2) + "]"
-    return ["  " + "  ".join(row) for row in rows]
+    rules: Tensor = field(kw_only=True)
 
 
 def permute_columns(panels: Tensor, order: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 A rule determines the last entry of a grid from all the others. That makes an exact solver
 possible: `complete` gives the last entry and the probability of what was seen.
-Source: Schug et al. 2025, arXiv:2406.05816, section 4.
+Source: Schug et al. 2025, arXiv:2406.05816, section 4, for the first eight. `maximum` and
+`minimum` are not in the paper; a later generator by its first author has them.
 """
 
 from __future__ import annotations
@@ -101,6 +102,20 @@ class Arithmetic(RowRule):
 
 
 @dataclass(frozen=True)
+class Extreme(RowRule):
+    """(a, b, max(a, b)) or (a, b, min(a, b)), a and b ~ U{0..F-1} for each row."""
+
+    grid: int | None = 3
+    largest: bool = True
+    free: ClassVar[int] = 2
+
+    def fill(self, start: Tensor, grid: int) -> Tensor:
+        """Append the larger or the smaller number."""
+        last = start.amax(-1, keepdim=True) if self.largest else start.amin(-1, keepdim=True)
+        return torch.cat([start, last], -1)
+
+
+@dataclass(frozen=True)
 class DistributeThree(Rule):
     """Three distinct values, drawn once; every row is an independent uniform order of them."""
 
@@ -134,6 +149,8 @@ _BUILT_IN: tuple[Rule, ...] = (
     Arithmetic("addition", sign=1),
     Arithmetic("subtraction", sign=-1),
     DistributeThree("distribute_three"),
+    Extreme("maximum", largest=True),
+    Extreme("minimum", largest=False),
 )
 RULES: dict[str, Rule] = {rule.name: rule for rule in _BUILT_IN}  # the order is the rules' id
 

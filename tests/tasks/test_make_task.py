@@ -37,10 +37,15 @@ def test_every_registered_task_keeps_its_promises(name: str) -> None:
             assert batch.inputs.shape == (6, inputs.length, *channels)
             assert 0 <= batch.inputs.min() <= batch.inputs.max() < inputs.size
         assert batch.inputs.dtype in (torch.float32, torch.int64)
-        assert batch.targets.shape == (6, inputs.length)
-        assert batch.targets.dtype == torch.int64
-        scored = batch.targets[batch.targets != IGNORE]
-        assert 0 <= scored.min() <= scored.max() < task.outputs.size
+        if task.outputs.kind == "number":
+            assert batch.targets.shape == (6, inputs.length, task.outputs.size)
+            assert batch.targets.dtype == torch.float32
+            assert not batch.targets.isnan().all()
+        else:
+            assert batch.targets.shape == (6, inputs.length)
+            assert batch.targets.dtype == torch.int64
+            scored = batch.targets[batch.targets != IGNORE]
+            assert 0 <= scored.min() <= scored.max() < task.outputs.size
         assert str(task.sample(split, 0))
         metrics = task.metrics(torch.zeros(6, inputs.length, task.outputs.size), batch.targets)
         assert set(metrics) == set(task.chance)

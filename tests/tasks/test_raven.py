@@ -15,39 +15,10 @@ from hypothesis import strategies as st
 
 from attenergy.tasks import IGNORE, Batch, Raven
 from attenergy.tasks.raven import permute_columns, tokenise
-from attenergy.tasks.raven_combinations import all_combinations
+from attenergy.tasks.raven_rules import RULES
 
 SPLITS = ("train", "valid", "test", "ood")
-REFERENCE = ("train_0", "train_1", "ood_0", "ood_1")
 SMALL = {"features": 2, "values": 4}
-
-
-@pytest.mark.parametrize(
-    "batch", [*REFERENCE, "test_unpermuted_0", "test_unpermuted_1", "ood_unpermuted_1"]
-)
-def test_tokens_and_targets_are_those_of_the_reference(golden, batch: str) -> None:
-    arrays = golden("sraven_batches")
-    ours = tokenise(torch.tensor(arrays[f"{batch}_instances"]).long(), 8)
-    np.testing.assert_array_equal(ours.inputs.numpy(), arrays[f"{batch}_x"])
-    np.testing.assert_array_equal(ours.targets[:, -4:].numpy(), arrays[f"{batch}_y"])
-    assert (ours.targets[:, :-4] == IGNORE).all()
-
-
-@pytest.mark.parametrize("batch", REFERENCE)
-def test_columns_are_permuted_as_in_the_reference(golden, batch: str) -> None:
-    arrays = golden("sraven_batches")
-    before, order = (
-        torch.tensor(arrays[f"{batch}_{name}"]).long() for name in ("instances_unpermuted", "perms")
-    )
-    np.testing.assert_array_equal(
-        permute_columns(before, order).numpy(), arrays[f"{batch}_instances"]
-    )
-
-
-def test_combinations_are_those_of_the_reference(golden) -> None:
-    np.testing.assert_array_equal(
-        all_combinations(8, 4).numpy(), golden("sraven_splits")["latents_all"]
-    )
 
 
 def test_a_matrix_worked_by_hand() -> None:
@@ -98,7 +69,7 @@ def test_every_instance_is_what_the_task_says(
     obeys, features: int, values: int, split: str, permute: bool, index: int
 ) -> None:
     task = Raven(features=features, values=values, permute=permute, rules="constant,addition,"
-                 "progression_plus_2,subtraction,distribute_three")  # fmt: skip
+                 "progression_plus_2,subtraction,distribute_three,maximum,minimum")  # fmt: skip
     instance = task.sample(split, index)
     numbers = {rule.name: number for number, rule in enumerate(task.rules)}
     combination = tuple(numbers[rule] for rule in instance.rules)
@@ -240,6 +211,44 @@ def test_without_permutation_the_features_keep_the_order_of_the_rules() -> None:
     for number, rule in enumerate(task.rules):
         grids = drawn["panels"].movedim(-1, 1)[drawn["rules"] == number]
         assert rule.holds(grids, 8).all()
+
+
+def test_unpermuted_matrices_have_the_same_held_out_rules_and_no_context_that_is_trained_on() -> (
+    None
+):
+    shown, plain = (Raven(**SMALL, rules="constant,addition", ood_fraction=0.4, permute=p)
+                    for p in (True, False))  # fmt: skip
+    assert torch.equal(shown.held_out, plain.held_out)
+    trained, tested = (
+        set(map(tuple, x["panels"].flatten(1)[:, :-2].tolist()))
+        for x in (shown.instances("train", 0, 8192), plain.instances("test", 0, 8192))
+    )
+    assert not trained & tested
+
+
+def test_accuracy_of_each_rule_counts_every_feature() -> None:
+    task = Raven(**SMALL, rules="constant,addition,minimum", ood_fraction=0.4)
+    table = torch.randn(4096, 4)
+
+    def predict(batch: Batch) -> torch.Tensor:
+        code = (batch.inputs.argmax(-1) * torch.arange(18)).sum(-1)
+        return table[(code[:, None] + torch.arange(18)) % 4096]
+
+    scores = task.evaluate(predict, "ood", 700, batch_size=97)
+    asked, right = dict.fromkeys("cam", 0), dict.fromkeys("cam", 0)
+    for index in range(700):
+        matrix = task.sample("ood", index)
+        guess = predict(task.batch("ood", index, 1))[0, -2:].argmax(-1).tolist()
+        for place, feature in enumerate(matrix.permutations[2].tolist()):
+            letter = matrix.rules[feature][0]
+            asked[letter] += 1
+            right[letter] += guess[place] == matrix.answer[place]
+    names = {name[9]: name for name in scores if name.split("_")[-1] in RULES}
+    assert set(names) == {letter for letter, count in asked.items() if count}
+    for letter, name in names.items():
+        assert scores[name] == pytest.approx(right[letter] / asked[letter])
+    every = sum(right.values()) / sum(asked.values())
+    assert scores["accuracy_per_feature"] == pytest.approx(every)
 
 
 def test_a_larger_grid() -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from attenergy.tasks import Estimate, Raven
-from attenergy.tasks.raven_ceiling import solve
+from attenergy.tasks.raven_ceiling import solve, wholly_ambiguous
 from attenergy.tasks.raven_combinations import Prior, split_combinations
+from attenergy.tasks.raven_posterior import posterior
 from attenergy.tasks.raven_rules import RULES, choose_rules
 
 Joint = dict[tuple[int, ...], dict[tuple[int, ...], int]]
@@ -46,6 +47,7 @@ def posterior_of(panels: torch.Tensor, names: list[str], values: int, permute: b
     ("names", "features", "values", "permute"),
     [
         (list(RULES), 1, 4, True),
+        (["addition", "maximum", "minimum"], 1, 3, True),
         (["constant", "progression_plus_1", "progression_minus_1"], 2, 3, True),
         (["constant", "progression_plus_2", "progression_minus_2"], 2, 4, False),
     ],
@@ -86,11 +88,11 @@ def lines_of(grids: list) -> dict[tuple[int, ...], tuple[int, Fraction]]:
 @pytest.mark.parametrize("split", ["test", "ood"])
 def test_posterior_equals_a_plain_sum_over_tasks_and_column_orders(obeying, split):
     task = Raven(features=2, values=4)
-    lines = {name: lines_of(obeying(name, 4)) for name in RULES}
-    names = list(RULES)
+    names = [rule.name for rule in task.rules]
+    lines = {name: lines_of(obeying(name, 4)) for name in names}
     orders = list(permutations(range(2)))
     drawn = task.instances(split, 0, 60)["panels"]
-    found = task.solve(split, 0, 60)
+    found = task.solve_many(split, 0, 60)
     for n, shown in enumerate(drawn.tolist()):
         mass: dict[tuple[int, ...], Fraction] = defaultdict(Fraction)
         for rules in task.split_of_combinations(split).tolist():
@@ -114,7 +116,7 @@ def test_posterior_equals_a_plain_sum_over_tasks_and_column_orders(obeying, spli
 @pytest.mark.parametrize("features", [1, 2, 3])
 def test_solver_is_right_as_often_as_it_is_confident(features: int, split: str) -> None:
     task = Raven(features=features)
-    found = task.solve(split, 0, 4096)
+    found = task.solve_many(split, 0, 4096)
     truth = task.instances(split, 0, 4096)["panels"][:, -1, -1]
     right = (found.answer == truth).all(-1).double()
     gap = Estimate.of(right - found.confidence)
@@ -137,8 +139,8 @@ def test_ceiling_at_the_paper_size_with_the_reference_split(golden, split: str) 
     latents = torch.tensor(arrays["latents_all"]).long()
     task.in_distribution = latents[torch.tensor(arrays["idx_in_seed0"]).long()]
     task.held_out = latents[torch.tensor(arrays["idx_ood_seed0"]).long()]
-    own = task.solve(split, 0, 10_240)
-    every = task.solve(split, 0, 10_240, prior="all")
+    own = task.solve_many(split, 0, 10_240)
+    every = task.solve_many(split, 0, 10_240, prior="all")
     expected_own, expected_all, ambiguous = PUBLISHED[split]
     assert own.confidence.mean().item() == pytest.approx(expected_own, abs=0.009)
     truth = task.instances(split, 0, 10_240)["panels"][:, -1, -1]
@@ -174,8 +176,14 @@ def test_what_does_not_fit_in_64_bits_is_refused() -> None:
     with pytest.raises(ValueError, match="8 rules on 21 features are too many"):
         Prior(torch.zeros(1, 21, dtype=torch.int64), 8, shuffled=True)
     prior = Prior(torch.zeros(1, 32, dtype=torch.int64), 2, shuffled=True)
-    with pytest.raises(ValueError, match="32 features on a grid of 3 are too many"):
-        solve(torch.zeros(1, 3, 3, 32, dtype=torch.int64), (), prior, 4, permute=True)
+    panels = torch.zeros(1, 3, 3, 32, dtype=torch.int64)
+    for ask in (
+        lambda: solve(panels, (), prior, 4, permute=True),
+        lambda: wholly_ambiguous(panels, (), 4, permute=True),
+        lambda: posterior(panels[0], (), prior, 4, permute=True),
+    ):
+        with pytest.raises(ValueError, match="32 features on a grid of 3 are too many"):
+            ask()
 
 
 def test_both_sides_of_a_split_are_disjoint_and_seeded() -> None:
