@@ -25,3 +25,20 @@ def distinct(count: int, size: int, population: int, generator: Generator) -> Te
         taken = (chosen[:, :k] == number[:, None]).any(-1)
         chosen[:, k] = torch.where(taken, top, number)
     return chosen.gather(1, permutations(count, size, generator))
+
+
+def weighted_order(count: int, size: int, weights: Tensor, generator: Generator) -> Tensor:
+    """Draw `size` of M things one after another without putting back: (count, size), int64.
+
+    Each draw takes one of those left with probability in proportion to `weights` (M,), all > 0.
+    It is a race: thing m arrives at a time exponential with rate w_m, the first `size` are drawn.
+    """
+    if not 0 < size <= len(weights):
+        raise ValueError(f"cannot draw {size} distinct numbers out of {len(weights)}")
+    times = torch.empty(count, len(weights), dtype=torch.float64).exponential_(generator=generator)
+    return (times / weights).topk(size, largest=False, sorted=True).indices
+
+
+def one_of(allowed: Tensor, generator: Generator) -> Tensor:
+    """Draw one true entry of every row of `allowed` (N, M), all alike: (N,), int64."""
+    return torch.multinomial(allowed.double(), 1, generator=generator).squeeze(-1)

@@ -42,12 +42,16 @@ class Stream:
     """The endless sequence of instances of one split.
 
     `draw(count, generator)` draws `count` instances; `key` is plain data that names the stream.
+    With a `period` n the stream holds n different instances: instance i is instance i mod n.
     The last few blocks are kept, so reading in order or again costs little.
     """
 
-    def __init__(self, draw: Callable[[int, Generator], Fields], *key: Any) -> None:
+    def __init__(
+        self, draw: Callable[[int, Generator], Fields], *key: Any, period: int = 0
+    ) -> None:
         self._draw = draw
         self._first_seed = seed_of(*key)
+        self._period = period
         self._blocks: OrderedDict[int, Fields] = OrderedDict()
 
     def read(self, start: int, size: int) -> Fields:
@@ -55,10 +59,15 @@ class Stream:
         if start < 0 or size < 1:
             raise ValueError(f"a batch needs start >= 0 and size >= 1, got {start} and {size}")
         pieces = []
-        for number in range(start // BLOCK, (start + size - 1) // BLOCK + 1):
-            low = max(start - number * BLOCK, 0)
-            high = min(start + size - number * BLOCK, BLOCK)
-            pieces.append({name: x[low:high] for name, x in self._block(number).items()})
+        end = start + size
+        while start < end:
+            first = start % self._period if self._period else start
+            low = first % BLOCK
+            high = min(low + end - start, BLOCK)
+            if self._period:
+                high = min(high, low + self._period - first)
+            pieces.append({name: x[low:high] for name, x in self._block(first // BLOCK).items()})
+            start += high - low
         return concatenate(pieces)
 
     def _block(self, number: int) -> Fields:
@@ -108,7 +117,11 @@ def belongs(codes: Tensor, split: str) -> Tensor:
 
 
 def draw_in_part(
-    draw: Callable[[int], Fields], context: Callable[[Fields], Tensor], split: str, count: int
+    draw: Callable[[int], Fields],
+    context: Callable[[Fields], Tensor],
+    split: str,
+    count: int,
+    at_once: int | None = None,
 ) -> Fields:
     """Draw `count` instances whose context falls to `split`, by rejection.
 
@@ -117,6 +130,7 @@ def draw_in_part(
         context: the (N, M) whole numbers that decide the part, from drawn instances.
         split: `train`, `valid` or `test`.
         count: how many to return; should not be tiny, the first round tells an empty part.
+        at_once: most that may be drawn in one round, where instances are large.
 
     Raises:
         ValueError: if (almost) no instance falls to the part: the task has too few contexts.
@@ -127,6 +141,7 @@ def draw_in_part(
     rate = _SHARE[split]
     while accepted < count:
         size = math.ceil(1.1 * (count - accepted) / rate) + 32
+        size = size if at_once is None else min(size, at_once)
         fields = draw(size)
         chosen = belongs(context(fields), split)
         kept.append({name: x[chosen] for name, x in fields.items()})

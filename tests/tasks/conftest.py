@@ -29,6 +29,9 @@ def _obeys(rule: str, grid: Grid, values: int) -> bool:
             for row in grid
             for left, right in pairwise(row)
         )
+    if rule in {"maximum", "minimum"}:
+        pick = {"maximum": max, "minimum": min}[rule]
+        return all(pick(a, b) == c for a, b, c in grid)
     sign = {"addition": 1, "subtraction": -1}[rule]
     return all((a + sign * b - c) % values == 0 for a, b, c in grid)
 

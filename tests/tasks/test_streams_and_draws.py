@@ -33,6 +33,28 @@ def test_forgotten_blocks_come_back_the_same_and_no_two_are_alike() -> None:
     assert len({tuple(x[0].tolist()) for x in first}) == 20
 
 
+@pytest.mark.parametrize("period", [1, 7, BLOCK, BLOCK + 300])
+def test_a_finite_stream_comes_again(period: int) -> None:
+    endless = Stream(numbers, "key").read(0, period)["x"]
+    read = Stream(numbers, "key", period=period).read(period - 1, 2 * period + 5)["x"]
+    places = [place % period for place in range(period - 1, 3 * period + 4)]
+    assert torch.equal(read, endless[places])
+
+
+def test_large_instances_are_drawn_a_few_at_once() -> None:
+    sizes = []
+
+    def draw(size: int) -> dict[str, torch.Tensor]:
+        sizes.append(size)
+        return numbers(size, generator)
+
+    generator = Generator().manual_seed(0)
+    drawn = draw_in_part(draw, lambda fields: fields["x"], "test", 60, at_once=200)["x"]
+    assert len(drawn) == 60
+    assert belongs(drawn, "test").all()
+    assert max(sizes) == 200
+
+
 def test_what_was_read_may_be_changed() -> None:
     stream = Stream(numbers, "key")
     before = stream.read(3, 5)["x"]
