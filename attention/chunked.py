@@ -134,17 +134,24 @@ class _Chunks(torch.autograd.Function):
         wanted = [i for i, needed in enumerate(ctx.needs_input_grad[1:]) if needed]
         found: dict[int, list[Tensor]] = {i: [] for i in wanted}
         for rows, part in plan.parts(tensors):
-
-            def run(*chosen: Tensor, part: list[Any] = part) -> Tensor:
-                changed = dict(zip(wanted, chosen, strict=True))
-                return plan.run([changed.get(i, t) for i, t in enumerate(part)])
-
-            pull: Callable[[Tensor], tuple[Tensor, ...]]
-            pull = torch.func.vjp(run, *(part[i] for i in wanted))[1]
-            for i, piece in zip(wanted, pull(grad[..., rows, :]), strict=True):
+            for i, piece in zip(
+                wanted, _pulled(plan, part, wanted, grad[..., rows, :]), strict=True
+            ):
                 if _split(i, tensors[i]) or not found[i]:
                     found[i].append(piece)
                 else:
                     found[i][0] = found[i][0] + piece
         joined = {i: torch.cat(f, -2) if _split(i, tensors[i]) else f[0] for i, f in found.items()}
         return None, *(joined.get(i) for i in range(len(tensors)))
+
+
+def _pulled(plan: _Plan, part: list[Any], wanted: list[int], grad: Tensor) -> tuple[Tensor, ...]:
+    """What `grad` at a chunk is at the wanted inputs; nothing of the chunk is kept."""
+
+    def run(*chosen: Tensor) -> Tensor:
+        changed = dict(zip(wanted, chosen, strict=True))
+        return plan.run([changed.get(i, t) for i, t in enumerate(part)])
+
+    pull = torch.func.vjp(run, *(part[i] for i in wanted))[1]
+    found: tuple[Tensor, ...] = pull(grad)
+    return found

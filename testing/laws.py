@@ -79,6 +79,8 @@ def _derivatives(case: Case, backend: Backend) -> list[Tensor]:
 
 def _grads(of: Tensor, inputs: list[Tensor], seed: int, create_graph: bool = False) -> list[Tensor]:
     total = (of * draw(seed, *of.shape)).sum()
+    if not total.requires_grad:  # the derivatives of a quadratic energy are constant
+        return [torch.zeros_like(i) for i in inputs]
     found = torch.autograd.grad(total, inputs, create_graph=create_graph, materialize_grads=True)
     return list(found)
 

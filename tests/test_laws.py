@@ -32,7 +32,7 @@ NOT_APPLICABLE = {
 
 
 # An export takes a second: one entry of each kind, the others when asked.
-QUICK = {"lse", "elliptical", "energy_transformer", "spherical_spins", "graph_memory"}
+QUICK = {"lse", "classical_hopfield", "graph_memory"}
 PAIRS = [
     pytest.param(name, law, marks=pytest.mark.slow)
     if law == EXPORT and name not in QUICK

@@ -63,8 +63,8 @@ class Aaren(PatternMixer):
         field: Tensor | None,
         is_causal: bool,
     ) -> Tensor | None:
-        """Scan over the states."""
-        if not same_for_all_states(mask):
+        """Scan over the states; an exported program, whose length is open, takes the weights."""
+        if not same_for_all_states(mask) or torch.compiler.is_exporting():
             return None
         hidden = None if mask is None else ~columns(mask, k.shape[2])
         return _ratio(_scan(_single(self._scores(k), v, hidden)))

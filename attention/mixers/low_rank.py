@@ -19,7 +19,7 @@ from attenergy.attention.mixers.base import (
     same_for_all_states,
     scores,
 )
-from attenergy.attention.mixers.places import check_length, check_places
+from attenergy.attention.mixers.places import check_length, check_places, first_places
 
 
 class LowRankAttention(Mixer):
@@ -77,9 +77,8 @@ class LowRankAttention(Mixer):
         values = scores(q, k)
         if seen is not None:
             values = values.masked_fill(~seen, 0)
-        places = slice(k.shape[2])
-        chosen = (values @ self.mix_keys[:, places].mT).softmax(-1)
-        weights = chosen @ self.mix_values[:, places]
+        mix_keys, mix_values = self._maps(k.shape[2])
+        weights = (values @ mix_keys.mT).softmax(-1) @ mix_values
         return weights if seen is None else weights.masked_fill(~seen, 0)
 
     def shortcut(
@@ -95,7 +94,7 @@ class LowRankAttention(Mixer):
         length, stored = q.shape[2], k.shape[2]
         if not same_for_all_states(mask) or (is_causal and length != stored):
             return None
-        maps, patterns = (self.mix_keys[:, :stored], self.mix_values[:, :stored]), (k, v)
+        maps, patterns = self._maps(stored), (k, v)
         if not is_causal:
             keys, values = (m @ hide(t, mask) for m, t in zip(maps, patterns, strict=True))
             return scores(q, keys).softmax(-1) @ values
@@ -106,6 +105,10 @@ class LowRankAttention(Mixer):
             for m, t in zip(maps, patterns, strict=True)
         )
         return (scores(q[:, :, :, None], keys).softmax(-1) @ values).squeeze(-2)
+
+    def _maps(self, stored: int) -> tuple[Tensor, Tensor]:
+        """P and F, cut to the patterns."""
+        return first_places(self.mix_keys, 1, stored), first_places(self.mix_values, 1, stored)
 
     def init_state(self, batch: int) -> State:
         """Return what `step` starts from: mixtures of no patterns, and the place 0."""

@@ -113,9 +113,10 @@ def _block_weights(scale: int, values: Tensor, seen: Tensor) -> Tensor:
 
 def _blocks(patterns: Tensor, scale: int, axis: int) -> Tensor:
     """Split the axis of patterns into blocks of `scale`, the last filled up with 0."""
-    rest = -patterns.shape[axis] % scale
-    filled = pad(patterns, (*(0, 0) * (-axis - 1), 0, rest))
-    return torch.unflatten(filled, axis, (-1, scale))
+    length = patterns.shape[axis]
+    blocks = (length + scale - 1) // scale
+    filled = pad(patterns, (*(0, 0) * (-axis - 1), 0, blocks * scale - length))
+    return torch.unflatten(filled, axis, (blocks, scale))
 
 
 def _scales(scales: str | int | Sequence[int], num_heads: int) -> tuple[int, ...]:

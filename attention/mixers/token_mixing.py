@@ -13,7 +13,7 @@ from torch.nn.functional import gelu
 
 from attenergy.attention.initialisation import lecun_normal_
 from attenergy.attention.mixers.base import PatternMixer, Sizes, State, hide, same_for_all_states
-from attenergy.attention.mixers.places import check_length, check_places
+from attenergy.attention.mixers.places import check_length, check_places, first_places
 from attenergy.attention.projections import visible
 
 
@@ -78,7 +78,8 @@ class TokenMixing(PatternMixer):
     ) -> Tensor:
         """Return what each head reads, (B, H, L, e); there is no other way."""
         length, stored = q.shape[2], v.shape[2]
-        inward, outward = self.inward[:, :stored], self.outward[:length]
+        inward = first_places(self.inward, 1, stored)
+        outward = first_places(self.outward, 0, length)
         if same_for_all_states(mask) and not is_causal and not self.drops:
             return outward @ gelu(inward @ hide(v, mask))
         if same_for_all_states(mask) and length == stored and not self.drops:

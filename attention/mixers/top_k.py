@@ -41,10 +41,18 @@ class TopKAttention(Mixer):
         ranked = values.detach()
         if seen is not None:
             ranked = ranked.masked_fill(~seen, torch.finfo(values.dtype).min)
-        best = ranked.topk(min(self.kept, k.shape[2]), -1, sorted=False).indices
-        keep = torch.zeros_like(ranked).scatter(-1, best, 1) > 0
+        keep = _greatest(ranked, self.kept)
         return masked_softmax(values, keep if seen is None else keep & seen)
 
     def extra_repr(self) -> str:
         """Options, for printing."""
         return f"kept={self.kept}, {super().extra_repr()}"
+
+
+def _greatest(values: Tensor, count: int) -> Tensor:
+    """Where the `count` greatest values of each row are, or all if there are fewer."""
+    if torch.compiler.is_exporting():  # the number of values may be open; ranks need not know it
+        ranks = values.argsort(-1, descending=True).argsort(-1)
+        return ranks < count
+    best = values.topk(min(count, values.shape[-1]), -1, sorted=False).indices
+    return torch.zeros_like(values).scatter(-1, best, 1) > 0
