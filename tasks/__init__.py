@@ -6,26 +6,119 @@ import inspect
 from typing import Any
 
 from attenergy.registry import Registry, TaskSpec, load_registry
+from attenergy.tasks.arithmetic import BracketedArithmetic
 from attenergy.tasks.base import IGNORE, Batch, Estimate, Inputs, Outputs, Task, check_known
-from attenergy.tasks.raven import Raven, RavenInstance
+from attenergy.tasks.block_model import BlockModel
+from attenergy.tasks.copying import Copying
+from attenergy.tasks.dyck import Dyck
+from attenergy.tasks.formal import FormalLanguage
+from attenergy.tasks.fuzzy_logic import FuzzyInstance, FuzzyLogic
+from attenergy.tasks.graph import GraphInstance, GraphTask
+from attenergy.tasks.ground_state import GroundState
+from attenergy.tasks.groups import GroupWords
+from attenergy.tasks.induction import AssociativeRecall, InductionHeads
+from attenergy.tasks.latch import Latch
+from attenergy.tasks.lengths import Word
+from attenergy.tasks.listops import Expression, ListOps
+from attenergy.tasks.mad_fuzzy import FuzzyRecall
+from attenergy.tasks.mad_memorisation import Compression, Memorisation
+from attenergy.tasks.mad_recall import InContextRecall
+from attenergy.tasks.mqar import MQAR, MixedMQAR
+from attenergy.tasks.mqar_variants import CompositionalRecall, ForgettingRecall
+from attenergy.tasks.multiple_instance import BagInstance, MultipleInstance
+from attenergy.tasks.noisy_retrieval import NoisyRetrieval, RetrievalInstance
+from attenergy.tasks.oscillators import Oscillators, SeriesInstance
+from attenergy.tasks.raven import Raven
+from attenergy.tasks.raven_instance import RavenInstance
+from attenergy.tasks.raven_posterior import Posterior
 from attenergy.tasks.stacked_recall import RecallInstance, StackedRecall
+from attenergy.tasks.strings import StringTransduction
+from attenergy.tasks.text import Text, TextWindow
+from attenergy.tasks.tokens import TokenInstance
+from attenergy.tasks.waves import Waves
 
 __all__ = [
     "CLASSES",
     "IGNORE",
+    "MQAR",
+    "AssociativeRecall",
+    "BagInstance",
     "Batch",
+    "BlockModel",
+    "BracketedArithmetic",
+    "CompositionalRecall",
+    "Compression",
+    "Copying",
+    "Dyck",
     "Estimate",
+    "Expression",
+    "ForgettingRecall",
+    "FormalLanguage",
+    "FuzzyInstance",
+    "FuzzyLogic",
+    "FuzzyRecall",
+    "GraphInstance",
+    "GraphTask",
+    "GroundState",
+    "GroupWords",
+    "InContextRecall",
+    "InductionHeads",
     "Inputs",
+    "Latch",
+    "ListOps",
+    "Memorisation",
+    "MixedMQAR",
+    "MultipleInstance",
+    "NoisyRetrieval",
+    "Oscillators",
     "Outputs",
+    "Posterior",
     "Raven",
     "RavenInstance",
     "RecallInstance",
+    "RetrievalInstance",
+    "SeriesInstance",
     "StackedRecall",
+    "StringTransduction",
     "Task",
+    "Text",
+    "TextWindow",
+    "TokenInstance",
+    "Waves",
+    "Word",
     "make_task",
 ]
 
-CLASSES: dict[str, type[Task]] = {"Raven": Raven, "StackedRecall": StackedRecall}
+CLASSES: dict[str, type[Task]] = {
+    "AssociativeRecall": AssociativeRecall,
+    "BlockModel": BlockModel,
+    "BracketedArithmetic": BracketedArithmetic,
+    "CompositionalRecall": CompositionalRecall,
+    "Compression": Compression,
+    "Copying": Copying,
+    "Dyck": Dyck,
+    "ForgettingRecall": ForgettingRecall,
+    "FormalLanguage": FormalLanguage,
+    "FuzzyLogic": FuzzyLogic,
+    "FuzzyRecall": FuzzyRecall,
+    "GroundState": GroundState,
+    "GroupWords": GroupWords,
+    "InContextRecall": InContextRecall,
+    "InductionHeads": InductionHeads,
+    "Latch": Latch,
+    "ListOps": ListOps,
+    "MQAR": MQAR,
+    "Memorisation": Memorisation,
+    "MixedMQAR": MixedMQAR,
+    "MultipleInstance": MultipleInstance,
+    "NoisyRetrieval": NoisyRetrieval,
+    "Oscillators": Oscillators,
+    "Raven": Raven,
+    "StackedRecall": StackedRecall,
+    "StringTransduction": StringTransduction,
+    "Text": Text,
+    "Waves": Waves,
+}
 
 
 def make_task(
