@@ -15,7 +15,7 @@ ENERGIES ?= lse,polynomial,rbm,graph_hopfield,graph_memory,softmax,linear,hyla
 SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 12 --steps 600 \
 	--finalists 2 --seeds 3 --final-steps 800 --workers 2 --resume
 
-.PHONY: help install test test-slow lint typecheck search bench docs schema wheel clean FORCE
+.PHONY: help install test test-slow lint typecheck search bench docs modes schema wheel clean FORCE
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ bench: $(LINKED)  ## measure speed against hand-written layers
 
 docs: $(LINKED)  ## write the pages of docs/ that are made from the registry
 	$(BIN)/python -m attenergy.testing.tables docs
+
+# An interrupted run goes on with `make modes MODES=--resume`.
+modes: $(LINKED)  ## write docs/modes.md, what works under which mode of PyTorch (about half an hour)
+	$(BIN)/python -m attenergy.testing.modes docs $(MODES)
 
 schema: $(LINKED)  ## write registry.schema.json anew
 	$(BIN)/python -m attenergy.registry.schema > registry.schema.json

@@ -20,8 +20,9 @@ from attenergy.attention.relax import (
     Solver,
     check_solver,
     default_step_size,
-    relax,
+    take_steps,
 )
+from attenergy.attention.solvers.problem import pose
 from attenergy.attention.update import Backend, association, check_backend, read_values
 from attenergy.energies import Energy, make_energy
 from attenergy.energies.parameters import check_settings
@@ -192,21 +193,18 @@ class EnergyLayer(PairDropout):
     def _relax(
         self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None, trace: bool
     ) -> Relaxation:
+        if not (self.moves or trace):
+            return Relaxation(xi)  # the reading is the only step
         gamma = self.step_size if self.learned_step_size is None else self.learned_step_size()
         if self.earlier is None or self.moves == 0:
-            return relax(
-                self.energy, xi, X, mask=mask, field=field, steps=self.moves, step_size=gamma,
-                solver=self.solver, backend=self.backend, trace=trace,
-            )  # fmt: skip
+            problem, xi = pose(self.energy, xi, X, mask, field, self.backend)
+            return take_steps(problem, xi, self.moves, gamma, solver=self.solver, trace=trace)
         taken = []
         for index, energy in enumerate([*self.earlier, self.energy][: self.moves]):
-            one = relax(
-                energy, xi, X, mask=mask, field=field, steps=1,
-                step_size=gamma[index] if isinstance(gamma, list) else gamma,
-                solver=self.solver, backend=self.backend, trace=trace,
-            )  # fmt: skip
-            taken.append(one)
-            xi = one.state
+            one = gamma[index] if isinstance(gamma, list) else gamma
+            problem, xi = pose(energy, xi, X, mask, field, self.backend)
+            taken.append(take_steps(problem, xi, 1, one, solver=self.solver, trace=trace))
+            xi = taken[-1].state
         return joined(taken)
 
     def _read_weights(

@@ -15,7 +15,7 @@ from attenergy.attention.langevin import langevin
 from attenergy.attention.solvers.descent import descent
 from attenergy.attention.solvers.fixed_point import ImplicitGradient, Rest, check_rest, fixed_point
 from attenergy.attention.solvers.implicit import check_quadratic_form, implicit
-from attenergy.attention.solvers.problem import pose
+from attenergy.attention.solvers.problem import Problem, pose
 from attenergy.attention.solvers.promise import Promise
 from attenergy.attention.solvers.record import Record
 from attenergy.attention.solvers.sequential import check_sites, sequential
@@ -32,6 +32,7 @@ __all__ = [
     "check_solver",
     "default_step_size",
     "relax",
+    "take_steps",
 ]
 
 Solver = Literal["descent", "sequential", "implicit", "langevin", "fixed_point"]
@@ -174,14 +175,42 @@ def relax(
         steps = _MOST_STEPS if solver == "fixed_point" else 1
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise ValueError(f"steps must be a whole number from 0, got {steps!r}")
-    gammas = _gammas(energy, step_size, steps, solver)
     check_backend(energy, backend)
-    promise = Promise(energy, solver, gammas, momentum=bool(given.get("momentum")))
     if solver == "langevin":
+        gammas = _gammas(energy, step_size, steps, solver)
         size = _noisy_step_size(gammas[0], field, trace, backend)
         chain = langevin(energy, xi, X, steps=steps, step_size=size, mask=mask, **given)
-        return Relaxation(chain.state, promise=promise)
+        return Relaxation(chain.state, promise=Promise(energy, solver, gammas))
     problem, xi = pose(energy, xi, X, mask, field, backend)
+    xi = problem.kept(xi, energy.project(xi))
+    return take_steps(problem, xi, steps, step_size, solver=solver, trace=trace, **given)
+
+
+def take_steps(
+    problem: Problem,
+    xi: Tensor,
+    steps: int,
+    step_size: StepSize | Sequence[StepSize] | None,
+    *,
+    solver: Solver,
+    trace: bool,
+    **given: Any,
+) -> Relaxation:
+    """What `relax` does with checked arguments, for layers, which check theirs when they are made.
+
+    Args:
+        problem: from `pose`, as are the states.
+        xi: states (..., L, D), in the energy's domain already.
+        steps: with `step_size` and `trace` as for `relax`.
+        step_size: see there.
+        solver: any but `langevin`.
+        trace: see there.
+        **given: options of the solver.
+
+    Raises:
+        ValueError: a step size does not fit.
+    """
+    gammas = _gammas(problem.energy, step_size, steps, solver)
     record = Record(problem, xi) if trace else None
     if solver == "fixed_point":
         rest = fixed_point(problem, xi, gammas[0], record, steps=steps, **given)
@@ -196,7 +225,7 @@ def relax(
         converged=rest.converged,
         steps_taken=rest.steps_taken,
         gradient=rest.gradient,
-        promise=promise,
+        promise=Promise(problem.energy, solver, gammas, momentum=bool(given.get("momentum"))),
     )
 
 

@@ -54,10 +54,12 @@ def check_backend(energy: Energy, backend: Backend) -> None:
     Raises:
         ValueError: unknown backend, or one that this energy does not have.
     """
+    if backend == "auto":
+        return
     if backend not in get_args(Backend):
         raise UnknownName("backend", str(backend), get_args(Backend))
     available = backends(energy)
-    if backend == "auto" or backend in available or (backend == "flex" and energy.is_attention):
+    if backend in available or (backend == "flex" and energy.is_attention):
         return
     raise ValueError(
         f"'{energy.spec.title}' has no backend '{backend}'; it has {', '.join(available)}"
@@ -130,10 +132,17 @@ def _gradient(
         return found
     opened, occupied = (None, None) if mask is None else open_rows(mask)
     pulled = _read(energy, xi, X, X, opened, field, backend)
-    grad = energy.radial(xi, X, opened, field) * xi - pulled
+    grad = _minus(energy.radial(xi, X, opened, field), xi, pulled)
     coupling = energy.coupling(xi, mask)
     grad = grad if coupling is None else grad + coupling
     return grad if occupied is None else torch.where(occupied, grad, 0.0)
+
+
+def _minus(radial: Tensor | float, xi: Tensor, pulled: Tensor) -> Tensor:
+    """Gradient radial * xi - pulled; a radial factor of 0 or 1 costs nothing, backward either."""
+    if isinstance(radial, float) and radial in (0.0, 1.0):
+        return xi - pulled if radial else -pulled
+    return radial * xi - pulled
 
 
 def read_values(
@@ -214,7 +223,10 @@ def all_states(energy: Energy, xi: Tensor, X: Tensor, *extra: Tensor | None) -> 
     """The states with every batch axis that patterns, mask, field or heads have and they lack."""
     heads = () if energy.num_heads is None else (energy.num_heads,)
     others = [X.shape[:-2], heads, *(e.shape[:-2] for e in extra if e is not None)]
-    batch = torch.broadcast_shapes(xi.shape[:-2], *others)  # type: ignore[no-untyped-call]
+    own = xi.shape[:-2]
+    if all(other == own[len(own) - len(other) :] for other in others):
+        return xi  # as in most layers; `broadcast_shapes` takes longer than the whole rest here
+    batch = torch.broadcast_shapes(own, *others)  # type: ignore[no-untyped-call]
     return xi.expand(*batch, *xi.shape[-2:])
 
 

@@ -155,7 +155,7 @@ def main() -> None:
     if options.peak:
         print(peak(options.peak[0], options.peak[1], int(options.peak[2])))
         return
-    lengths = (64,) if options.quick else (64, 256, 1024)
+    lengths = (64,) if options.quick else (64, 256, 1024, 2048)
     rounds = 3 if options.quick else 5
     far = (1024, 2048) if options.quick else (1024, 2048, 4096, 8192)
     found: dict[str, Any] = {

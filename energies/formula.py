@@ -108,9 +108,10 @@ class FormulaEnergy(Energy):
         field: Tensor | None,
         scores: Tensor | None = None,
     ) -> Tensor:
-        inputs: dict[str, object] = {"xi": xi, "X": X, "mask": mask, **self.values()}
-        inputs["h"] = X.new_zeros(X.shape[-2]) if field is None else field
+        inputs: dict[str, object] = {"xi": xi, "X": X, "mask": mask, "h": field, **self.values()}
         program = pair[mask is not None]
+        if "h" in program.names and field is None:
+            inputs["h"] = X.new_zeros(X.shape[-2])
         if "s" in program.names:
             inputs["s"] = scores
         if "q" in program.names and xi is not None:

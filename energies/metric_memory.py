@@ -40,13 +40,14 @@ class _MetricMemory(Energy):
         sums = (matrix.mT @ matrix).abs().sum(-1)
         return torch.where(sums > 0, sums, 1.0).unsqueeze(-2)
 
-    def log_sum(self, scores: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
-        """lse(beta * scores + h)/beta over the visible patterns, (..., L)."""
-        beta = self.values()["beta"]
-        drive = beta * scores
+    def log_sum(self, drive: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
+        """lse(drive + h)/beta over the visible patterns, (..., L).
+
+        beta goes into the states that make the drive (..., L, S), which are much smaller.
+        """
         drive = drive if field is None else drive + field
         drive = drive if mask is None else drive.masked_fill(~mask, -torch.inf)
-        return (torch.logsumexp(drive, -1, keepdim=True) / beta).squeeze(-1)
+        return (torch.logsumexp(drive, -1, keepdim=True) / self.values()["beta"]).squeeze(-1)
 
 
 class EllipticalMemory(_MetricMemory):
@@ -67,10 +68,11 @@ class EllipticalMemory(_MetricMemory):
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The energy, (..., L)."""
-        state, stored = self.mapped(xi), self.mapped(X)
+        state, stored, beta = self.mapped(xi), self.mapped(X), self.values()["beta"]
         # -|s - x|^2/2 = s'x - |x|^2/2 - |s|^2/2, and the last term leaves the log-sum-exp.
-        scores = state @ stored.mT - 0.5 * (stored * stored).sum(-1).unsqueeze(-2)
-        return 0.5 * (state * state).sum(-1) - self.log_sum(scores, mask, field)
+        lengths = 0.5 * beta * (stored * stored).sum(-1).unsqueeze(-2)
+        drive = (beta * state) @ stored.mT - lengths
+        return 0.5 * (state * state).sum(-1) - self.log_sum(drive, mask, field)
 
 
 class KernelMemory(_MetricMemory):
@@ -92,5 +94,5 @@ class KernelMemory(_MetricMemory):
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The energy, (..., L)."""
         state = self.mapped(xi)
-        scores = state @ self.mapped(X).mT
-        return 0.5 * (state * state).sum(-1) - self.log_sum(scores, mask, field)
+        drive = (self.values()["beta"] * state) @ self.mapped(X).mT
+        return 0.5 * (state * state).sum(-1) - self.log_sum(drive, mask, field)

@@ -287,6 +287,9 @@ class TrainingSpec(Entry):
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # on attention weights
     evaluate_every: Annotated[int, Field(ge=1)] = 200
+    #: Share of the training before which no run is given up; a curve that is still at chance is
+    #: spared for half of what then remains.
+    prune_after: Annotated[float, Field(ge=0, le=1)] = 0.5
     valid_instances: Annotated[int, Field(ge=1)] = 1024
     test_instances: Annotated[int, Field(ge=1)] = 4096
 

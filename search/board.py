@@ -52,7 +52,7 @@ class Board:
         self.last.append(record)
         self.done += 1
         self._here += 1
-        if record.status != "complete":
+        if record.status not in ("complete", "pruned"):
             self.lost += 1
         self.remember(record)
 

@@ -1,4 +1,4 @@
-"""The command line `attenergy`: energies, mixers, tasks, search, compare, report, export, schema.
+"""The command line `attenergy`: what is registered, searching, and reading what was found.
 
 Commands import what they need when they run, so that `--help` answers at once.
 """
@@ -27,7 +27,9 @@ app.add_typer(commands_registry.tasks, name="tasks")
 app.command()(commands_search.search)
 app.command()(commands_search.compare)
 app.command()(commands_study.report)
+app.command()(commands_study.dashboard)
 app.command()(commands_study.export)
+app.command()(commands_study.replay)
 app.command()(commands_registry.schema)
 
 

@@ -19,6 +19,8 @@ energies = typer.Typer(help="List, show and check energies.", no_args_is_help=Tr
 mixers = typer.Typer(help="List the layers that are not made from an energy.", no_args_is_help=True)
 tasks = typer.Typer(help="List, show and sample tasks.", no_args_is_help=True)
 
+_ANSWERS = {"class": "classes", "number": "numbers"}
+
 
 @energies.command("list")
 def list_energies(registry: RegistryOption = None, form: FormatOption = Format.TABLE) -> None:
@@ -36,12 +38,25 @@ def list_mixers(registry: RegistryOption = None, form: FormatOption = Format.TAB
 
 
 @tasks.command("list")
-def list_tasks(registry: RegistryOption = None, form: FormatOption = Format.TABLE) -> None:
-    """List every task: name, title, typical seconds of one run."""
+def list_tasks(
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", "-b", help="Only the tasks of a bundle.")
+    ] = None,
+    registry: RegistryOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """List every task: name, title, typical time of one run on one core, bundles."""
     from attenergy.search import formats
 
-    rows = [[n, t.title, formats.number(t.seconds)] for n, t in load(registry).tasks.items()]
-    _list(form, ("name", "title", "seconds"), rows)
+    found = load(registry)
+    wanted = found.tasks if bundle is None else found.bundle(bundle).tasks
+    homes = {
+        name: ", ".join(b for b, spec in found.bundles.items() if name in spec.tasks)
+        for name in wanted
+    }
+    specs = {name: found.task(name) for name in wanted}
+    rows = [[n, t.title, formats.rough_time(t.seconds), homes[n]] for n, t in specs.items()]
+    _list(form, ("name", "title", "time", "bundles"), rows)
 
 
 @energies.command("show")
@@ -87,10 +102,12 @@ def show_task(
         "ceiling": " ".join(f"{s}={formats.estimate(**c)}" for s, c in known.items()) or "unknown",
         "splits": ", ".join(task.splits),
         "inputs": f"{task.inputs.length} positions, {task.inputs.kind} of size {task.inputs.size}",
-        "outputs": f"{task.outputs.size} classes per position",
+        "outputs": f"{task.outputs.size} {_ANSWERS[task.outputs.kind]} per position",
         "options": formats.settings(spec.options),
         "model": formats.settings(spec.model.model_dump()),
         "training": formats.settings(spec.training.model_dump()),
+        "time": formats.rough_time(spec.seconds),
+        "sweeps": "; ".join(f"{n}: {', '.join(map(str, v))}" for n, v in spec.sweeps.items()),
         "space": "; ".join(f"{n}: {_range(r)}" for n, r in found.space(spec.space).items()),
     }
     data = {

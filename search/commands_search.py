@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attenergy.search.options import (
+    AddressOption,
+    CoresOption,
+    EnergiesOption,
+    EngineOption,
+    FairnessOption,
     FixOption,
     FolderOption,
     Format,
     FormatOption,
+    GpusOption,
+    PlainOption,
+    Pruner,
     RegistryOption,
+    Sampler,
+    SecondsOption,
     SetOption,
+    SplitSeedOption,
+    StepsOption,
+    WorkersOption,
     assignments,
-    emit,
     load,
     names,
     numbers,
@@ -26,48 +36,15 @@ from attenergy.search.options import (
 
 if TYPE_CHECKING:
     from attenergy.registry import Registry
-    from attenergy.search.compare import ComparePlan
-    from attenergy.search.leaderboard import Leaderboard
-    from attenergy.search.matrix import Matrix
-    from attenergy.search.plan import SearchPlan
-    from attenergy.search.progress import SafeListener
-    from attenergy.search.report import Study
     from attenergy.search.several import Part
 
 
-class Sampler(StrEnum):
-    """Who proposes trials."""
-
-    TPE = "tpe"
-    RANDOM = "random"
-
-
-TaskOption = Annotated[str, typer.Option("--task", "-t", help="Name of the task.")]
-WorkersOption = Annotated[
-    int, typer.Option("--workers", "-w", min=0, help="Worker processes; 0 for none but this one.")
-]
-SplitSeedOption = Annotated[int, typer.Option(min=0, help="Which combinations are held out.")]
-EnergiesOption = Annotated[
-    str | None,
-    typer.Option("--energies", "-e", help="Energies and mixers, a,b,c; by default all."),
-]
-StepsOption = Annotated[
-    int | None, typer.Option(min=1, help="Training steps of a run; by default the task's.")
-]
-FinalStepsOption = Annotated[
-    int | None,
-    typer.Option(min=1, help="Training steps of a finalist; by default those of a trial."),
-]
-StorageOption = Annotated[
-    str | None, typer.Option(metavar="URL", help="Optuna storage; by default a file.")
-]
-PlainOption = Annotated[
-    bool | None, typer.Option("--plain/--live", help="Plain lines or a live display.")
-]
-
-
 def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
-    task: TaskOption,
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="A search file in YAML; options here win over it.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", "-t", help="Name of the task.")] = None,
     trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="Trials in all.")] = 50,
     study: Annotated[str | None, typer.Option(help="Name; by default the task's.")] = None,
     energies: EnergiesOption = None,
@@ -79,13 +56,33 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     finalists: Annotated[int, typer.Option(min=0, help="Winners run again over seeds.")] = 3,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of every finalist.")] = 3,
     steps: StepsOption = None,
-    final_steps: FinalStepsOption = None,
-    sampler: Annotated[Sampler, typer.Option(help="Who proposes trials.")] = Sampler.TPE,
+    final_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Training steps of a finalist; by default those of a trial."),
+    ] = None,
+    fairness: FairnessOption = "steps",
+    seconds: SecondsOption = None,
+    sampler: Annotated[Sampler, typer.Option(help="Who proposes trials.")] = "tpe",
+    control: Annotated[
+        int | None,
+        typer.Option(min=0, help="Trials of these that are drawn at random; by default a fifth."),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="Metrics and costs, a,b (accuracy,flops); by default the task's metric."),
+    ] = None,
+    pruner: Annotated[Pruner, typer.Option(help="Who ends hopeless trials early.")] = "none",
     baseline: Annotated[str, typer.Option(help="The variant to beat.")] = "softmax",
     fix: FixOption = None,
     options: SetOption = None,
     folder: FolderOption = Path("runs"),
-    storage: StorageOption = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Optuna storage; by default a file.")
+    ] = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    cpus_per_trial: CoresOption = 1.0,
+    gpus_per_trial: GpusOption = 0.0,
     export: Annotated[bool, typer.Option(help="Export the best model.")] = True,
     plain: PlainOption = None,
     form: FormatOption = Format.TABLE,
@@ -96,38 +93,68 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     baseline are then trained again over several seeds. What has finished is kept in FOLDER/STUDY
     whatever happens; --resume goes on from there.
     """
-    from attenergy.search.plan import SearchPlan
+    from attenergy.search.outcome import check_formulas, make_progress, show
+    from attenergy.search.search_file import complete_plan, read_search_file
 
-    found = load(registry)
-    found.task(task)
-    variants = names(energies)
-    for name in (*variants, baseline):
+    content = read_search_file(file) if file is not None else None
+    given = {
+        "study": study,
+        "folder": str(folder),
+        "task": task,
+        "task_options": assignments(options, "--set"),
+        "variants": names(energies),
+        "trials": trials,
+        "workers": workers,
+        "seed": seed,
+        "split_seed": split_seed,
+        "sampler": sampler,
+        "control": control,
+        "objectives": names(objective),
+        "pruner": pruner,
+        "finalists": finalists,
+        "seeds": seeds,
+        "final_steps": final_steps,
+        "train_steps": steps,
+        "fairness": fairness,
+        "seconds": seconds,
+        "baseline": baseline,
+        "storage": storage,
+        "engine": engine,
+        "address": address,
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "fix": assignments(fix, "--fix"),
+    }
+    plan = complete_plan(content, given, _typed(context, _FIELDS))
+    found = load([*(content.registry if content else ()), *(registry or ())])
+    found.task(plan.task)
+    for name in (*plan.variants, plan.baseline):
         found.layer(name)
-    plan = SearchPlan(
-        study=study or task,
-        folder=str(folder / (study or task)),
-        task=task,
-        task_options=assignments(options, "--set"),
-        variants=variants,
-        trials=trials,
-        workers=workers,
-        seed=seed,
-        split_seed=split_seed,
-        sampler=sampler.value,
-        finalists=finalists,
-        seeds=seeds,
-        final_steps=final_steps,
-        train_steps=steps,
-        baseline=baseline,
-        storage=storage,
-        fix=assignments(fix, "--fix"),
-    )
     from attenergy.search.study import run_search
 
-    _check_formulas(found, (*variants, baseline) if variants else (*found.energies,))
-    with _listener(plain, found, plan, baseline) as listener:
+    chosen = (*plan.variants, plan.baseline) if plan.variants else (*found.energies,)
+    check_formulas(found, chosen)
+    with make_progress(plain, found, plan, plan.baseline) as listener:
         run_search(plan, found, listener, resume=resume)
-    _show(Path(plan.folder), form, export=export)
+    show(Path(plan.folder), form, export=export)
+
+
+#: Options whose names differ from those of a plan's fields.
+_FIELDS = {
+    "steps": "train_steps",
+    "energies": "variants",
+    "options": "task_options",
+    "objective": "objectives",
+}
+
+
+def _typed(context: typer.Context, fields: dict[str, str]) -> set[str]:
+    """Fields of the plan that were given on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    typed = {
+        n for n, source in sources.items() if source is not None and source.name == "COMMANDLINE"
+    }
+    return {fields.get(name, name) for name in typed}
 
 
 def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
@@ -165,6 +192,12 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     fix: FixOption = None,
     options: SetOption = None,
     folder: FolderOption = Path("runs"),
+    fairness: FairnessOption = "steps",
+    seconds: SecondsOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    cpus_per_trial: CoresOption = 1.0,
+    gpus_per_trial: GpusOption = 0.0,
     plain: PlainOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
@@ -174,6 +207,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     command again goes on where it was stopped; more seeds or variants add to it.
     """
     from attenergy.search.compare import ComparePlan, run_compare
+    from attenergy.search.outcome import check_formulas, make_progress, show, show_matrix
     from attenergy.search.several import run_several
 
     found = load(registry)
@@ -197,17 +231,23 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         learning_rates=numbers(learning_rates, "--learning-rates"),
         steps=steps,
         workers=workers,
+        engine=engine,
+        address=address,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        fairness=fairness,
+        seconds=seconds,
         split_seed=split_seed,
         fix=assignments(fix, "--fix"),
     )
-    _check_formulas(found, chosen)
+    check_formulas(found, chosen)
     if len(parts) == 1 and not bundle and not sweep:
-        with _listener(plain, found, plan, chosen[0]) as listener:
+        with make_progress(plain, found, plan, chosen[0]) as listener:
             run_compare(plan, found, listener)
-        _show(Path(plan.folder), form, export=False)
+        show(Path(plan.folder), form, export=False)
         return
-    listen = partial(_listener, plain, found, baseline=chosen[0])
-    _show_matrix(run_several(plan, parts, found, listen), Path(plan.folder), form)
+    listen = partial(make_progress, plain, found, baseline=chosen[0])
+    show_matrix(run_several(plan, parts, found, listen), Path(plan.folder), form)
 
 
 def _parts(
@@ -229,62 +269,3 @@ def _parts(
     if len(parts) > 1:
         raise typer.BadParameter("a sweep is over one task", param_hint="--sweep")
     return parts_of_sweep(registry, parts[0].task, sweep)
-
-
-def _show_matrix(matrix: Matrix, folder: Path, form: Format) -> None:
-    from attenergy.search.several import write_matrix
-
-    write_matrix(matrix, folder)
-    emit(form, matrix.json(), matrix.table())
-    parts = ", ".join(column.name for column in matrix.columns)
-    typer.echo(
-        f"\nkept in {folder}: matrix.md, matrix.json, and one comparison each: {parts}",
-        err=form is Format.JSON,
-    )
-
-
-def _check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:
-    from attenergy.energies import formula_problems
-    from attenergy.registry import RegistryError
-
-    problems = formula_problems(registry, [n for n in chosen if n in registry.energies])
-    if problems:
-        raise RegistryError(problems)
-
-
-def _listener(
-    plain: bool | None, registry: Registry, plan: SearchPlan | ComparePlan, baseline: str
-) -> SafeListener:
-    from attenergy.search.progress import make_listener
-    from attenergy.search.records import RunStore
-    from attenergy.tasks import make_task
-
-    options: dict[str, Any] = dict(plan.task_options)
-    metric = make_task(plan.task, registry=registry, **options).metric
-    known = RunStore(plan.folder).all() if Path(plan.folder).is_dir() else []
-    return make_listener(plain, metric=metric, baseline=baseline, known=known)
-
-
-def _show(folder: Path, form: Format, *, export: bool) -> None:
-    from attenergy.search.report import read_study, write_leaderboard
-
-    study = read_study(folder)
-    board = write_leaderboard(study)
-    emit(form, board.json(), board.table())
-    # JSON stands alone on the output stream.
-    say = partial(typer.echo, err=form is Format.JSON)
-    say(f"\nkept in {folder}: records.jsonl, leaderboard.md, leaderboard.json")
-    if export:
-        _export_best(study, board, say)
-
-
-def _export_best(study: Study, board: Leaderboard, say: Callable[[str], None]) -> None:
-    from attenergy.search.export import choose_run, export_run
-
-    if not board.rows:
-        say("nothing to export: no run has a score")
-        return
-    record = choose_run(study.records, "best", board)
-    out = study.folder / "exported"
-    export_run(record, study.folder, out, force=True, say=say)
-    say(f'the best model: attenergy.load("{out}")')

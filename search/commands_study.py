@@ -1,4 +1,4 @@
-"""Commands that read a study: `report` and `export`."""
+"""Commands that read a study: `report`, `dashboard`, `export` and `replay`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ StudyArgument = Annotated[str, typer.Argument(help="Name of a study, or its fold
 class ReportFormat(StrEnum):
     """How a report is written."""
 
+    HTML = "html"
     MARKDOWN = "markdown"
     JSON = "json"
 
@@ -24,28 +25,65 @@ def report(
     study: StudyArgument,
     form: Annotated[
         ReportFormat, typer.Option("--format", "-f", help="How to write it.")
-    ] = ReportFormat.MARKDOWN,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File; else printed.")] = None,
+    ] = ReportFormat.HTML,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File; else a page beside the study, or printed."),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option("--pictures", metavar="DIR", help="Write every picture as PNG, too."),
+    ] = None,
     folder: FolderOption = Path("runs"),
 ) -> None:
-    """Report on a study: leaderboard, budgets, formulas, plan, machines."""
-    from attenergy.search.records import write_atomically
-    from attenergy.search.report import as_json, as_markdown, find_study, read_study
+    """Report on a study: leaderboard, curves, costs, importances, formulas, how to repeat it.
 
-    found = read_study(find_study(study, folder))
-    text = as_markdown(found) if form is ReportFormat.MARKDOWN else as_json(found) + "\n"
+    The page is one file that needs nothing else: it opens without a network, light or dark, on a
+    phone, and on paper. Markdown and JSON have the tables and every record.
+    """
+    from attenergy.search.records import write_atomically
+    from attenergy.search.report import find_study
+
+    place = find_study(study, folder)
+    if form is ReportFormat.HTML and out is None:
+        out = place / "report.html"
+    text = _text(place, form)
+    if pictures is not None:
+        from attenergy.search.page.build import write_pictures
+
+        written = write_pictures(place, pictures)
+        _say(f"{len(written)} pictures written to {pictures}")
     if out is None:
         typer.echo(text, nl=False)
         return
     write_atomically(out, text)
-    typer.echo(f"written to {out}", err=True)
+    _say(f"written to {out}")
+
+
+def dashboard(
+    study: StudyArgument,
+    port: Annotated[int, typer.Option("--port", "-p", min=0, help="0 for any free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    folder: FolderOption = Path("runs"),
+) -> None:
+    """Show a search live in a browser, with Optuna's dashboard; Ctrl-C ends it."""
+    from attenergy.search.dashboard import dashboard as make
+    from attenergy.search.report import find_study, read_study
+
+    with make(read_study(find_study(study, folder)), host=host, port=port) as server:
+        _say(f"http://{host}:{server.server_port}/ shows {study}; Ctrl-C ends it")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            _say("")
 
 
 def export(
     study: StudyArgument,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     trial: Annotated[
-        str, typer.Option(help="'best', a row of the leaderboard, or the key of a run.")
+        str,
+        typer.Option(help="'best', a row of the leaderboard, a variant, or the key of a run."),
     ] = "best",
     force: Annotated[bool, typer.Option("--force", help="Replace an older export.")] = False,
     folder: FolderOption = Path("runs"),
@@ -55,9 +93,53 @@ def export(
     from attenergy.search.report import find_study, read_study
 
     found = read_study(find_study(study, folder))
-    record = choose_run(found.records, trial, found.leaderboard())
-    export_run(record, found.folder, out, force=force, say=_say)
+    board = found.leaderboard()
+    record = choose_run(found.records, trial, board)
+    export_run(record, found.folder, out, force=force, say=_say, board=board)
     typer.echo(str(out))
+
+
+def replay(
+    study: StudyArgument,
+    trial: Annotated[
+        str,
+        typer.Argument(help="'best', a row of the leaderboard, the key of a run, or trial-7."),
+    ] = "best",
+    workers: Annotated[
+        int, typer.Option("--workers", "-w", min=0, max=1, help="0: in this process.")
+    ] = 1,
+    folder: FolderOption = Path("runs"),
+) -> None:
+    """Train a recorded run again and compare it bit for bit: metrics, curve and weights.
+
+    Ends with exit code 1 if anything differs, and names versions and machine where they do.
+    """
+    from attenergy.search.replay import find_run
+    from attenergy.search.replay import replay as repeat
+    from attenergy.search.report import find_study, read_study
+
+    found = read_study(find_study(study, folder))
+    result = repeat(find_run(found, trial), found.folder, workers=workers)
+    for line in result.lines():
+        typer.echo(line)
+    if not result.equal:
+        raise typer.Exit(1)
+
+
+def _text(place: Path, form: ReportFormat) -> str:
+    from attenergy.search.matrix import MATRIX, read_matrix
+    from attenergy.search.report import as_json, as_markdown, read_study
+
+    several = (place / MATRIX).is_file()
+    if form is ReportFormat.HTML:
+        from attenergy.search.page.build import matrix_page, page
+
+        return matrix_page(place) if several else page(read_study(place))
+    if several:
+        matrix = read_matrix(place)
+        return matrix.markdown() if form is ReportFormat.MARKDOWN else matrix.json() + "\n"
+    study = read_study(place)
+    return as_markdown(study) if form is ReportFormat.MARKDOWN else as_json(study) + "\n"
 
 
 def _say(text: str) -> None:

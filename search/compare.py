@@ -6,13 +6,15 @@ import math
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from attenergy.registry import ModelSpec, Registry, Scalar, TrainingSpec, UnknownName
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Listener
 from attenergy.search.executors import Executor, make_executor, run_all
+from attenergy.search.fairness import Budget, measure
 from attenergy.search.model import build_model
+from attenergy.search.plan import Crew, Fairness, check_seconds
 from attenergy.search.provenance import Purpose
 from attenergy.search.ranges import layer_defaults
 from attenergy.search.records import RunStore, write_atomically
@@ -27,34 +29,40 @@ class ComparisonMismatch(ValueError):
     """The folder holds a comparison whose runs are not comparable with the one asked for."""
 
 
-class ComparePlan(BaseModel):
+class ComparePlan(Crew):
     """One comparison: the task, the variants, the budget for each; equal for all of them.
 
     With two or more `learning_rates`, each variant tries them all with seed 0 and takes the one
     with the best validation score into its `seeds` runs (seeds 1, 2, ...). With one, that is used;
     with none, the task's own. `steps` replaces the task's number of training steps. `fix` sets
     fields of the task's model or training (`heads`), or settings of a layer (`lse.steps`). The
-    first variant is the one that the others are compared with.
+    first variant is the one that the others are compared with; with the fairness `flops` or
+    `seconds` every run gets as many training FLOPs, or `seconds` of training (if None, as many as
+    a first run of it takes).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     folder: str
     task: str
-    task_options: dict[str, Scalar] = {}
+    task_options: dict[str, Scalar] = Field(default={})
     variants: Annotated[tuple[str, ...], Field(min_length=1)]
     seeds: Annotated[int, Field(ge=1)] = 5
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     steps: Annotated[int, Field(ge=1)] | None = None
-    workers: Annotated[int, Field(ge=0)] = 1
+    fairness: Fairness = "steps"
+    seconds: Annotated[float, Field(gt=0)] | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
-    fix: dict[str, Scalar] = {}
+    fix: dict[str, Scalar] = Field(default={})
 
     @field_validator("variants", "learning_rates")
     @classmethod
     def _each_once(cls, values: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
         return tuple(dict.fromkeys(values))
+
+    @model_validator(mode="after")
+    def _seconds_are_the_measure(self) -> ComparePlan:
+        check_seconds(self.fairness, self.seconds)
+        return self
 
 
 def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> list[RunRecord]:
@@ -68,15 +76,18 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
         ComparisonMismatch: if the folder holds a comparison with another task, length or `fix`.
         ValueError: for values in `fix` or options that do not fit.
     """
-    sweep = {variant: _sweep(plan, registry, variant) for variant in plan.variants}
-    tried = [config for configs in sweep.values() for config in configs]
-    task = make_task(tried[0].task_spec, split_seed=plan.split_seed)
-    for configs in sweep.values():  # a mistake must show before anything is trained
-        build_model(configs[0], task)
+    plain = {variant: configure(plan, registry, variant) for variant in plan.variants}
+    task = make_task(plain[plan.variants[0]].task_spec, split_seed=plan.split_seed)
+    for config in plain.values():  # a mistake must show before anything is trained
+        build_model(config, task)
+    budget = Budget(plan.fairness, plain[plan.variants[0]], plan.seconds)
     folder = Path(plan.folder)
     _keep_plan(plan, folder)
     store = RunStore(folder)
-    with make_executor(plan.workers, folder) as executor:
+    with make_executor(plan, folder) as executor:
+        measure(budget, executor, store, listener)
+        sweep = {variant: _sweep(plan, registry, variant, budget) for variant in plan.variants}
+        tried = [config for configs in sweep.values() for config in configs]
         if len(plan.learning_rates) > 1:
             _run("learning rates", tried, "trial", executor, store, listener)
         chosen = {v: _best(configs, store, task, listener) for v, configs in sweep.items()}
@@ -86,7 +97,8 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
             for config in chosen.values()
         ]
         _run("seeds", finals, "compare", executor, store, listener)
-    known = (store.get(config.run_key()) for config in [*tried, *finals])
+    first = [budget.reference] if plan.fairness == "seconds" else []
+    known = (store.get(config.run_key()) for config in [*first, *tried, *finals])
     return [record for record in known if record is not None]
 
 
@@ -124,9 +136,9 @@ def configure(
     return with_steps(config, plan.steps)
 
 
-def _sweep(plan: ComparePlan, registry: Registry, variant: str) -> list[RunConfig]:
+def _sweep(plan: ComparePlan, registry: Registry, variant: str, budget: Budget) -> list[RunConfig]:
     rates = plan.learning_rates or (None,)
-    return [configure(plan, registry, variant, rate) for rate in rates]
+    return [budget.fit(configure(plan, registry, variant, rate)) for rate in rates]
 
 
 def _run(
@@ -172,7 +184,7 @@ def _keep_plan(plan: ComparePlan, folder: Path) -> None:
             old = ComparePlan.model_validate_json(path.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
             raise ComparisonMismatch(f"{path}: not the plan of a comparison") from error
-        for name in ("task", "task_options", "steps", "split_seed", "fix"):
+        for name in ("task", "task_options", "steps", "split_seed", "fix", "fairness", "seconds"):
             before, now = getattr(old, name), getattr(plan, name)
             if before != now:
                 raise ComparisonMismatch(

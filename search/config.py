@@ -14,7 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from attenergy.registry import EnergySpec, MixerSpec, ModelSpec, TaskSpec, TrainingSpec
 
-Status = Literal["complete", "diverged", "failed"]
+Status = Literal["complete", "pruned", "diverged", "failed"]
+#: Who chose the parameters of a trial: an entry's own values, the sampler, the random control
+#: beside it, or the person who enqueued them. Empty for runs that are no trials.
+Proposer = Literal["", "default", "sampler", "control", "enqueued"]
 
 
 class RunConfig(BaseModel):
@@ -32,6 +35,9 @@ class RunConfig(BaseModel):
     training: TrainingSpec
     seed: int = 0  # weights and training stream
     split_seed: int = 0  # which combinations are held out
+    #: Seconds of training (evaluations not counted) instead of a number of steps; the schedule of
+    #: the learning rate follows the share of them that is spent.
+    seconds: float | None = None
 
     def config_hash(self) -> str:
         """Hash of the configuration without its seed: equal for repeats over seeds."""
@@ -51,15 +57,17 @@ class RunRecord(BaseModel):
     config_hash: str
     config: RunConfig
     status: Status
-    reason: str = ""  # why it diverged or failed
+    reason: str = ""  # why it was pruned, diverged or failed; what happened on the way
     metrics: dict[str, dict[str, float]] = {}  # split -> metric -> value
-    curve: list[dict[str, float]] = []  # step, loss, and the validation metrics at that step
-    cost: dict[str, float] = {}  # parameters, forward_flops (one instance), seconds, ms_per_step
+    #: step, loss, and the validation metrics at that step; `seconds` where they are the budget
+    curve: list[dict[str, float]] = []
+    cost: dict[str, float] = {}  # see `attenergy.search.cost`
     versions: dict[str, str] = {}
     machine: dict[str, str] = {}
     started: str = ""  # ISO 8601, UTC
     weights: str = ""  # path of the trained weights (safetensors), relative to the study's folder
     purpose: Literal["trial", "final", "compare"] = Field(default="trial")
+    proposer: Proposer = ""
 
 
 def _digest(data: dict[str, Any]) -> str:

@@ -1,12 +1,26 @@
-"""What a model costs: parameters and floating-point operations."""
+"""What a run costs, under the names of `RunRecord.cost`.
+
+`parameters`: trainable numbers. `forward_flops`: of one instance. `training_flops`: three times
+that for every instance trained on (the backward pass counts twice the forward). `state_bytes`: what
+the layers keep of a sequence of the task's length to go on with it. `ms_per_step`, `train_seconds`:
+of training alone; `seconds`: of the whole run, evaluations included. `memory_bytes`: the most
+memory that the run added to its process, or used on its GPU.
+"""
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from attenergy.attention import EnergyAttention
+
+BACKWARD = 3  # forward and backward pass cost so many times the forward pass
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -37,6 +51,61 @@ def forward_flops(model: nn.Module, inputs: Tensor, mask: Tensor | None = None) 
         model.train(training)
     total: int = counter.get_total_flops()
     return total / len(inputs)
+
+
+def state_bytes(model: nn.Module, length: int) -> float:
+    """Bytes that all layers keep of one sequence of `length` to take its next step.
+
+    A mixer says so itself; for an energy it is the stored patterns and their values.
+    """
+    total = 0
+    for module in model.modules():
+        if isinstance(module, EnergyAttention):
+            maps = module.projections
+            rows = (getattr(maps, name, None) for name in ("key", "value"))
+            width = sum(part.out_features for part in rows if isinstance(part, nn.Linear))
+            total += length * width * maps.out.weight.element_size()
+        elif callable(own := getattr(module, "state_bytes", None)):
+            total += own(length)
+    return float(total)
+
+
+class PeakMemory:
+    """Measures the most memory that the process has used since this was made.
+
+    On Linux; elsewhere the CPU's is not known. What earlier runs have freed is given back to the
+    system first, so that it is not taken for the run's own.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            return
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # the mark of the highest use falls back
+        self._before = _resident("VmRSS")
+
+    def bytes(self) -> float | None:
+        """Bytes above what was in use at the beginning; None if unknown."""
+        if self._device.type == "cuda":
+            return float(torch.cuda.max_memory_allocated(self._device))
+        peak = _resident("VmHWM")
+        if peak is None or self._before is None:
+            return None
+        return max(0.0, peak - self._before)
+
+
+def _resident(name: str) -> float | None:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    found = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
+    kilobytes = next(found, None)
+    return None if kilobytes is None else 1024.0 * float(kilobytes)
 
 
 class _OneModule:

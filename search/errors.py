@@ -31,6 +31,21 @@ class StudyMismatch(ValueError):
         return f"study {self.name!r} cannot be resumed: {found}. Choose another name"
 
 
+class StorageProblem(ValueError):
+    """The study's storage cannot be reached, read or written."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url, self.reason = url, reason
+        super().__init__(url, reason)
+
+    def __str__(self) -> str:
+        return (
+            f"the storage {self.url} cannot be used: {self.reason}. "
+            "Finished runs are safe in records.jsonl: move a damaged file away and resume, and the "
+            "study is made anew from there"
+        )
+
+
 class StudyBusy(ValueError):
     """Another process is at work on the study."""
 

@@ -19,6 +19,9 @@ class Listener(Protocol):
     def progress(self, key: str, step: int, steps: int, loss: float) -> None:
         """The run `key` has reached training step `step` of `steps`."""
 
+    def evaluated(self, key: str, point: dict[str, float]) -> None:
+        """The run `key` was evaluated: one point of its curve (`RunRecord.curve`)."""
+
     def finished(self, record: RunRecord) -> None:
         """A run ended, well or badly; its record is already on disk."""
 
@@ -36,6 +39,9 @@ class Silent:
         """Ignore."""
 
     def progress(self, key: str, step: int, steps: int, loss: float) -> None:
+        """Ignore."""
+
+    def evaluated(self, key: str, point: dict[str, float]) -> None:
         """Ignore."""
 
     def finished(self, record: RunRecord) -> None:

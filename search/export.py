@@ -13,7 +13,7 @@ from attenergy.attention.saved import (
     load_weights,
     save,
 )
-from attenergy.search import formats
+from attenergy.search.card import model_card
 from attenergy.search.config import RunRecord
 from attenergy.search.leaderboard import Leaderboard
 from attenergy.search.model import model_arguments
@@ -23,19 +23,41 @@ from attenergy.tasks import Task
 
 Say = Callable[[str], None]
 
+_AGAIN = (
+    "The weights of the recorded run were not kept: these come from training it again from its "
+    "configuration. The scores of this run are theirs; the means are of the recorded runs."
+)
+
 
 class NoSuchRun(ValueError):
     """The study has no finished run of this name."""
 
 
 def choose_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> RunRecord:
-    """The run that `which` names: `best`, a row of the leaderboard (`2`), or a run's key.
-
-    `best` is the first row. A row over several seeds gives its run with the best validation score.
-    A key may be cut short as long as it names one run.
+    """The run that `which` names, as `named_run` does, or the best one of a variant.
 
     Raises:
         NoSuchRun: if it names none, several, or one without a score.
+    """
+    if which in {record.config.variant for record in records}:
+        rank = next((row.rank for row in board.rows if row.variant == which), None)
+        if rank is None:
+            raise NoSuchRun(f"no run of {which} has a score")
+        which = f"{rank}"
+    found = named_run(records, which, board)
+    if found.status != "complete":
+        raise NoSuchRun(f"run {found.key} has no result: {found.status}, {found.reason}")
+    return found
+
+
+def named_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> RunRecord:
+    """The run that `which` names: `best`, a row of the leaderboard (`2`), or a run's key.
+
+    `best` is the first row. A row over several seeds gives its run with the best validation score.
+    A key may be cut short as long as it names one run; the run need not have a score.
+
+    Raises:
+        NoSuchRun: if it names none, or several.
     """
     rank = 1 if which == "best" else int(which) if which.isdecimal() else None
     # Keys are 16 hexadecimal digits, so a short number can only be a row.
@@ -50,13 +72,17 @@ def choose_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> 
     if len(found) != 1:
         number = "several runs" if found else "no run"
         raise NoSuchRun(f"{number} with key {which!r}; give 'best', a row's number or a run's key")
-    if found[0].status != "complete":
-        raise NoSuchRun(f"run {found[0].key} has no result: {found[0].status}, {found[0].reason}")
     return found[0]
 
 
 def export_run(
-    record: RunRecord, folder: str | Path, out: str | Path, *, force: bool = False, say: Say = print
+    record: RunRecord,
+    folder: str | Path,
+    out: str | Path,
+    *,
+    force: bool = False,
+    say: Say = print,
+    board: Leaderboard | None = None,
 ) -> Path:
     """Write a run's model to `out`, as `attenergy.load` reads it.
 
@@ -69,6 +95,7 @@ def export_run(
         out: where to write.
         force: replace an older export.
         say: receives what the user should know.
+        board: the study's leaderboard, for the means over seeds in the model card.
 
     Raises:
         SavedError: if `out` must not be overwritten.
@@ -78,17 +105,19 @@ def export_run(
     task = task_of(record.config)
     weights = Path(folder) / record.weights
     if record.weights and weights.is_file():
-        return _write(record, task, weights, Path(out), force)
+        card = model_card(record, task, Path(out).name, board)
+        return _write(record, task, weights, Path(out), card, force)
     say(f"run {record.key} has no weights on disk; training it again from its configuration")
     with tempfile.TemporaryDirectory() as temporary:
         weights = Path(temporary) / "weights.safetensors"
         again = train(record.config, purpose=record.purpose, weights=weights)
         if again.status != "complete":
             raise NoSuchRun(f"run {record.key}: {again.status}: {again.reason}")
-        return _write(again, task, weights, Path(out), force)
+        card = model_card(again, task, Path(out).name, board, _AGAIN)
+        return _write(again, task, weights, Path(out), card, force)
 
 
-def _write(record: RunRecord, task: Task, weights: Path, out: Path, force: bool) -> Path:
+def _write(record: RunRecord, task: Task, weights: Path, out: Path, card: str, force: bool) -> Path:
     arguments = model_arguments(record.config, task)
     with torch.random.fork_rng(devices=[]):
         model = arguments.build()
@@ -104,46 +133,4 @@ def _write(record: RunRecord, task: Task, weights: Path, out: Path, force: bool)
         "cost": record.cost,
         "versions": record.versions,
     }
-    card = _card(record, task, out.name)
     return save(out, model=model, arguments=arguments, about=about, card=card, force=force)
-
-
-def _card(record: RunRecord, task: Task, name: str) -> str:
-    config = record.config
-    layer = config.layer
-    formula = getattr(layer, "formula", None)
-    chance = task.chance.get(task.metric)
-    rows = [
-        [split, f"{values[task.metric]:.4f}", formats.number(chance)]
-        for split, values in record.metrics.items()
-        if task.metric in values
-    ]
-    facts = [
-        f"- layer: {layer.title}" + (f" ({layer.reference})" if layer.reference else ""),
-        *([f"- energy: `{formula}`"] if formula else []),
-        f"- settings: `{formats.settings(dict(config.settings))}`",
-        f"- size: {config.model.layers} blocks of width {config.model.width}, {config.model.heads} "
-        f"heads, {formats.count(record.cost.get('parameters'))} parameters",
-        f"- training: {config.training.steps} steps of {config.training.batch_size} instances, "
-        f"learning rate {config.training.learning_rate:g}, seed {config.seed}",
-        f"- run: `{record.key}`",
-        f"- versions: {', '.join(f'{k} {v}' for k, v in record.versions.items())}",
-    ]
-    loading = (
-        "import attenergy\n\n"
-        f'layer = attenergy.load("{name}")  # the attention layer of the first block, '
-        f"(B, L, {config.model.width}) -> (B, L, {config.model.width})\n"
-        f'model = attenergy.load("{name}", part="model")  # the whole transformer'
-    )
-    return (
-        "\n\n".join(
-            [
-                f"# {config.variant} trained on {config.task}",
-                f"```python\n{loading}\n```",
-                "\n".join(facts),
-                formats.markdown_table(["split", task.metric, "chance"], rows),
-                "One run of one seed; its study's leaderboard has the means over seeds.",
-            ]
-        )
-        + "\n"
-    )

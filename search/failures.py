@@ -12,6 +12,10 @@ class Diverged(ArithmeticError):
     """A number that must be finite was not."""
 
 
+class Pruned(Exception):
+    """A run was given up on request; the message says why."""
+
+
 def in_one_line(error: BaseException) -> str:
     """Type and message of an error, and the last line of this project that it passed through."""
     text = " ".join(str(error).split())

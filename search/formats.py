@@ -53,6 +53,11 @@ def count(value: float | None) -> str:
     return f"{value:.3g}T"
 
 
+def tick(value: float) -> str:
+    """`0.5`, `20`, `5k`, `2M`: a round number beside an axis."""
+    return f"{value:.2g}" if abs(value) < 10 else count(value).replace(".0", "")
+
+
 def number(value: float | None) -> str:
     """Three significant digits without an exponent where that is short."""
     return NOTHING if value is None else f"{value:.3g}"
@@ -63,6 +68,16 @@ def duration(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def rough_time(seconds: float | None) -> str:
+    """`35 s`, `8 min`, `14 h`, `3 days`: a time in its largest unit, rounded."""
+    if seconds is None:
+        return NOTHING
+    for unit, length, limit in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48)):
+        if seconds / length < limit:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"
 
 
 def settings(values: dict[str, Any]) -> str:

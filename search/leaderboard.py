@@ -134,6 +134,7 @@ class Leaderboard:
         ]
 
 
+_SAME_FLOPS = 1.05  # ratio of the largest to the smallest budget that still counts as equal
 _COST_HEADER = ["params", "FLOPs", "ms", "s"]
 _FAILURE_HEADER = ["variant", "settings", "seed", "status", "reason"]
 
@@ -216,13 +217,34 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
 
 
 def _fairness(finals: Sequence[RunRecord], trials: Sequence[RunRecord]) -> str:
-    told = []
+    told, units = list[str](), list[str]()
     for name, group in (("finalists", finals), ("trials", trials)):
-        kinds = sorted({(r.config.training.steps, r.config.training.batch_size) for r in group})
-        if len(kinds) > 1:
-            return f"No fairness: {name} were trained for different steps or batches, {kinds}."
-        told += [f"{name} {steps} steps of {batch} instances" for steps, batch in kinds]
-    return f"Unit of fairness: equal training steps ({'; '.join(told) or 'no runs yet'})."
+        if not group:
+            continue
+        unit, amount = _budget(group)
+        if not unit:
+            return f"No fairness: {name} were trained {amount}."
+        units.append(unit)
+        told.append(f"{name} {amount}")
+    if len(set(units)) > 1:
+        return f"No fairness between finalists and trials: {'; '.join(told)}."
+    unit = units[0] if units else "training steps"
+    return f"Unit of fairness: equal {unit} ({'; '.join(told) or 'no runs yet'})."
+
+
+def _budget(records: Sequence[RunRecord]) -> tuple[str, str]:
+    """What runs have in common, and how much of it; an empty unit if nothing."""
+    seconds = {r.config.seconds for r in records}
+    if None not in seconds and len(seconds) == 1:
+        return "seconds of training", f"{seconds.pop():g} s"
+    kinds = sorted({(r.config.training.steps, r.config.training.batch_size) for r in records})
+    if len(kinds) == 1 and seconds == {None}:
+        return "training steps", f"{kinds[0][0]} steps of {kinds[0][1]} instances"
+    flops = [r.cost.get("training_flops", 0.0) for r in records if r.status == "complete"]
+    # Whole steps are counted, so budgets differ by a part of one.
+    if flops and min(flops) > 0 and max(flops) < _SAME_FLOPS * min(flops):
+        return "training FLOPs", f"about {formats.count(max(flops))} FLOPs"
+    return "", f"for different steps or batches, {kinds}"
 
 
 def _versions(records: Sequence[RunRecord]) -> str:

@@ -6,8 +6,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
 
 from attenergy.search import formats
 from attenergy.search.ranking import columns_of
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from attenergy.search.report import Study
+
+
+MATRIX = "matrix.json"
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,20 @@ class Matrix:
         ]
         notes.append("Mean rank: 1 is best; equal scores share a rank, no score is the last place.")
         return "\n".join(f"- {note}" for note in notes)
+
+
+def read_matrix(folder: Path) -> Matrix:
+    """Read the matrix that a comparison over several tasks left in its folder.
+
+    Raises:
+        ValueError: if the file is damaged.
+        OSError: if it is missing.
+    """
+    path = folder / MATRIX
+    try:
+        return TypeAdapter(Matrix).validate_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: cannot be read as a matrix: {error}") from error
 
 
 def column_of(name: str, study: Study, missing: Mapping[str, str]) -> Column:

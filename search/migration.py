@@ -13,17 +13,19 @@ from optuna.distributions import (
     distribution_to_json,
 )
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.search.errors import StudyMismatch
+from attenergy.search.objectives import Direction
 from attenergy.search.ranges import offers
 from attenergy.search.space import Space
 from attenergy.search.storage import create
+from attenergy.search.trials import ENQUEUED
 
 DEFINITIONS = "definitions"
 SPACE = "space"
 ORIGIN = "origin"  # user attribute of a trial that came from an older generation
-ENQUEUED = "enqueued"  # user attribute of a trial that was given its parameters: what they are
 
 
 def fingerprint(space: Space) -> dict[str, dict[str, str]]:
@@ -72,7 +74,11 @@ def migrate(study: optuna.Study, name: str, storage: RDBStorage, space: Space) -
     forms = space.distributions()
     trials = study.get_trials(deepcopy=False)
     finished = [_carry(trial, study, forms) for trial in trials if trial.state.is_finished()]
-    successor = create(storage, name)
+    directions: list[Direction] = [
+        "maximize" if direction == StudyDirection.MAXIMIZE else "minimize"
+        for direction in study.directions
+    ]
+    successor = create(storage, name, directions)
     successor.add_trials(finished)
     for trial in trials:
         if trial.state == TrialState.WAITING:
@@ -97,8 +103,9 @@ def _carry(
     origin = {ORIGIN: f"{study.study_name}:{trial.number}"}
     return optuna.trial.create_trial(
         state=trial.state,
-        value=trial.value,
+        values=trial.values,
         params=trial.params,
         distributions=distributions,
         user_attrs={**origin, **trial.user_attrs},  # the first origin stays
+        intermediate_values=trial.intermediate_values,
     )

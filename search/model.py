@@ -35,6 +35,9 @@ def model_arguments(config: RunConfig, task: Task) -> ModelArguments:
         layers=model.layers,
         mlp=model.mlp,
         positions=model.positions,
+        causal=model.causal,
+        conv=model.conv,
+        readout=model.readout,
     )
 
 

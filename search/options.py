@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -42,8 +43,46 @@ SetOption = Annotated[
     ),
 ]
 
+Sampler = Literal["tpe", "random", "qmc", "brute-force", "gp", "nsga2"]
+Pruner = Literal["none", "median", "asha"]
+Engine = Literal["local", "ray"]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        "-w",
+        min=0,
+        help="Worker processes; 0 for none but this one, with Ray for as many as fit.",
+    ),
+]
+SplitSeedOption = Annotated[int, typer.Option(min=0, help="Which combinations are held out.")]
+EnergiesOption = Annotated[
+    str | None,
+    typer.Option("--energies", "-e", help="Energies and mixers, a,b,c; by default all."),
+]
+StepsOption = Annotated[
+    int | None, typer.Option(min=1, help="Training steps of a run; by default the task's.")
+]
+FairnessOption = Annotated[
+    Literal["steps", "flops", "seconds"],
+    typer.Option(help="What is equal for all runs: training steps, FLOPs or seconds."),
+]
+SecondsOption = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="Seconds of training; by default the baseline's. For --fairness."),
+]
+EngineOption = Annotated[Engine, typer.Option(help="Processes here, or a Ray cluster.")]
+AddressOption = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; else one is started.")
+]
+CoresOption = Annotated[float, typer.Option(min=0.001, help="Cores of every run, with Ray.")]
+GpusOption = Annotated[float, typer.Option(min=0, help="GPUs of every run (0.25), with Ray.")]
+PlainOption = Annotated[
+    bool | None, typer.Option("--plain/--live", help="Plain lines or a live display.")
+]
 
-def load(files: list[Path] | None) -> Registry:
+
+def load(files: Sequence[Path] | None) -> Registry:
     """The built-in registry, plug-ins, and the given files."""
     from attenergy.registry import load_registry
 

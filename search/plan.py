@@ -4,22 +4,51 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from attenergy.registry import Scalar
+from attenergy.search.pruning import PrunerName
+
+SamplerName = Literal["tpe", "random", "qmc", "brute-force", "gp", "nsga2"]
+Fairness = Literal["steps", "flops", "seconds"]
 
 
-class SearchPlan(BaseModel):
-    """One search: the task, the variants, the budget and what happens to the winners.
+class Crew(BaseModel):
+    """Who does the work, which decides no result.
 
-    `variants` empty means every energy and mixer of the registry. `trials` is a total: a resumed
-    search counts what it has. `train_steps` and `final_steps` replace the task's own number of
-    steps in the trials and for the finalists; with no finalists the baseline is not repeated
-    either. `fix` pins quantities of the space, such as
-    `{"heads": 8, "lse.steps": 2}`.
+    `workers` processes on this machine, 0 for the driver's own; with the engine `ray`, so many
+    runs at a time on the cluster at `address` (this machine's, or a new one, if None), each with
+    its share of cores and GPUs; 0 for as many as there is room for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: Annotated[int, Field(ge=0)] = 1
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
+    gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
+
+
+class SearchPlan(Crew):
+    """One search: the task, the variants, the budget and what happens to the winners.
+
+    `variants` empty means every energy and mixer of the registry. `trials` is a total: a resumed
+    search counts what it has. `control` of them are proposed at random, so that the sampler can
+    be compared with chance; None means a fifth of those that nobody has given parameters to.
+    `enqueue` are parameters, or parts of them, that are tried before the sampler's own.
+
+    `objectives` are metrics of the task (or `loss`) and costs (`flops`, `seconds`, `parameters`,
+    `state_bytes`, `memory_bytes`, `ms_per_step`), the first a metric; without any it is the task's
+    metric, which a `pruner` goes by in any case. With several, the winners are those that no other
+    beats in all of them.
+
+    `train_steps` and `final_steps` replace the task's own number of steps in the trials and for
+    the finalists; with no finalists the baseline is not repeated either. `fairness` says what is
+    equal for all runs: training steps, training FLOPs, or seconds of training (`seconds`, or as
+    many as the baseline's first run took); the measure is the baseline on the task's own terms.
+    `fix` pins quantities of the space, such as `{"heads": 8, "lse.steps": 2}`.
+    """
 
     study: Annotated[str, Field(pattern=r"^[\w.-]+$")]
     folder: str
@@ -27,19 +56,35 @@ class SearchPlan(BaseModel):
     task_options: dict[str, Scalar] = {}
     variants: tuple[str, ...] = ()
     trials: Annotated[int, Field(ge=1)] = 50
-    workers: Annotated[int, Field(ge=0)] = 1
+    control: Annotated[int, Field(ge=0)] | None = None
+    enqueue: tuple[dict[str, Scalar], ...] = ()
     seed: Annotated[int, Field(ge=0)] = 0
     split_seed: Annotated[int, Field(ge=0)] = 0
-    sampler: Literal["tpe", "random"] = "tpe"
+    sampler: SamplerName = "tpe"
+    objectives: tuple[str, ...] = ()
+    pruner: PrunerName = "none"
     finalists: Annotated[int, Field(ge=0)] = 3
     seeds: Annotated[int, Field(ge=1)] = 3
     final_steps: Annotated[int, Field(ge=1)] | None = None
     train_steps: Annotated[int, Field(ge=1)] | None = None
+    fairness: Fairness = "steps"
+    seconds: Annotated[float, Field(gt=0)] | None = None
     baseline: str = "softmax"
     storage: str | None = None
     fix: dict[str, Scalar] = {}
 
-    @field_validator("variants")
+    @field_validator("variants", "objectives")
     @classmethod
     def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(names))
+
+    @model_validator(mode="after")
+    def _seconds_are_the_measure(self) -> SearchPlan:
+        check_seconds(self.fairness, self.seconds)
+        return self
+
+
+def check_seconds(fairness: Fairness, seconds: float | None) -> None:
+    """Raise ValueError if seconds are given to runs that do not stop by the clock."""
+    if seconds is not None and fairness != "seconds":
+        raise ValueError(f"'seconds' needs fairness 'seconds', got {fairness!r}")

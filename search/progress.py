@@ -46,6 +46,9 @@ class PlainListener:
         """Remember only."""
         self.board.progress(key, step, steps, loss)
 
+    def evaluated(self, key: str, point: dict[str, float]) -> None:
+        """Not a line of its own."""
+
     def finished(self, record: RunRecord) -> None:
         """Write the run's line."""
         board = self.board
@@ -111,6 +114,9 @@ class LiveListener:
     def progress(self, key: str, step: int, steps: int, loss: float) -> None:
         """Move the run's bar."""
         self.board.progress(key, step, steps, loss)
+
+    def evaluated(self, key: str, point: dict[str, float]) -> None:
+        """Not shown."""
 
     def finished(self, record: RunRecord) -> None:
         """Move the run to the finished ones."""
@@ -212,6 +218,10 @@ class SafeListener:
     def progress(self, key: str, step: int, steps: int, loss: float) -> None:
         """Pass on."""
         self._tell("progress", key, step, steps, loss)
+
+    def evaluated(self, key: str, point: dict[str, float]) -> None:
+        """Pass on."""
+        self._tell("evaluated", key, point)
 
     def finished(self, record: RunRecord) -> None:
         """Pass on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -41,6 +42,19 @@ def _processor() -> str:
         return platform.processor()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor())
+
+
+def retried(record: RunRecord, deaths: Sequence[str]) -> RunRecord:
+    """The record of a run, with what became of the workers that had it before."""
+    if not deaths:
+        return record
+    facts = "; ".join(filter(None, [f"retried once: {deaths[0]}", record.reason]))
+    return record.model_copy(update={"reason": facts})
+
+
+def lost(config: RunConfig, purpose: Purpose, deaths: Sequence[str]) -> RunRecord:
+    """The record of a run that has cost two workers."""
+    return failed(config, purpose, f"{deaths[1]}; retried once: {deaths[0]}")
 
 
 def failed(config: RunConfig, purpose: Purpose, reason: str) -> RunRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from io import FileIO
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -34,15 +35,19 @@ class RunStore:
 
         Raises:
             ValueError: if the run is already recorded.
+            OSError: if it cannot be written, as on a full disk; what was there before stays.
         """
         if record.key in self._records:
             raise ValueError(f"run {record.key} is already recorded in {self.path.name}")
         line = record.model_dump_json(by_alias=True) + "\n"
-        with self.path.open("ab") as file:
-            file.truncate(self._whole_bytes())
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                file.truncate(self._whole_bytes())
+                _write_whole(file, line.encode())
+                os.fsync(file.fileno())
+        except OSError as error:
+            text = f"run {record.key} cannot be recorded ({error.strerror}); make room and resume"
+            raise OSError(error.errno, text, str(self.path)) from error
         self._records[record.key] = record
 
     def get(self, key: str) -> RunRecord | None:
@@ -78,6 +83,13 @@ class RunStore:
         return self.path.read_bytes().rfind(b"\n") + 1
 
 
+def _write_whole(file: FileIO, data: bytes) -> None:
+    # A nearly full disk takes a part of the bytes without complaint.
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
 def weights_path(folder: Path, key: str) -> Path:
     """Return where the weights of run `key` are kept in a study's folder."""
     return folder / "weights" / f"{key}.safetensors"
@@ -85,12 +97,17 @@ def weights_path(folder: Path, key: str) -> Path:
 
 def write_atomically(path: Path | str, text: str) -> None:
     """Write a text file so that readers and crashes see the old text or the new, never a part."""
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path | str, data: bytes) -> None:
+    """The same for bytes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -14,6 +14,7 @@ from attenergy.search import compare, formats
 from attenergy.search.compare import ComparePlan
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.leaderboard import Leaderboard, leaderboard
+from attenergy.search.matrix import MATRIX
 from attenergy.search.plan import SearchPlan
 from attenergy.search.records import RunStore, write_atomically
 from attenergy.tasks import Task, make_task
@@ -49,13 +50,17 @@ class Study:
 def find_study(study: str, folder: str | Path = "runs") -> Path:
     """Return the folder of a study that is named by its path, or by its name inside `folder`.
 
+    A comparison over several tasks is found as well: its folder holds a `matrix.json`.
+
     Raises:
         UnknownName: if there is none; the message names those that exist.
     """
     for path in (Path(folder) / study, Path(study)):
-        if (path / RECORDS).is_file():
+        if any((path / file).is_file() for file in (RECORDS, MATRIX)):
             return path
-    known = sorted(path.parent.name for path in Path(folder).glob(f"*/{RECORDS}"))
+    known = sorted(
+        path.parent.name for file in (RECORDS, MATRIX) for path in Path(folder).glob(f"*/{file}")
+    )
     raise UnknownName(f"study in {folder}/", study, known)
 
 
@@ -98,9 +103,9 @@ def as_markdown(study: Study) -> str:
         parts.append("## Energies")
         parts.append("\n".join(f"- `{name}`: `{text}`" for name, text in definitions.items()))
     if study.plan is not None:
-        plan = json.dumps(_plan_data(study.plan), indent=2)
+        plan = json.dumps(plan_data(study.plan), indent=2)
         parts += ["## Plan", f"```json\n{plan}\n```"]
-    parts += ["## Machines", "\n".join(f"- {text}" for text in _machines(study.records))]
+    parts += ["## Machines", "\n".join(f"- {text}" for text in machines(study.records))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -110,8 +115,8 @@ def as_json(study: Study) -> str:
         "leaderboard": json.loads(study.leaderboard().json()),
         "budgets": budgets(study),
         "energies": _definitions(study.records),
-        "plan": _plan_data(study.plan) if study.plan is not None else None,
-        "machines": _machines(study.records),
+        "plan": plan_data(study.plan) if study.plan is not None else None,
+        "machines": machines(study.records),
         "records": [r.model_dump(mode="json", by_alias=True) for r in study.records],
     }
     return json.dumps(data, indent=2)
@@ -163,7 +168,8 @@ def _definitions(records: list[RunRecord]) -> dict[str, str]:
     return {name: formula for name, formula in formulas.items() if formula is not None}
 
 
-def _machines(records: list[RunRecord]) -> list[str]:
+def machines(records: list[RunRecord]) -> list[str]:
+    """The kinds of machine that the runs were made on, each once."""
     texts = (", ".join(f"{k} {v}" for k, v in r.machine.items()) for r in records)
     return list(dict.fromkeys(text or "unknown" for text in texts))
 
@@ -183,6 +189,7 @@ def _plan(folder: Path) -> SearchPlan | ComparePlan | None:
     return None
 
 
-def _plan_data(plan: SearchPlan | ComparePlan) -> dict[str, Any]:
+def plan_data(plan: SearchPlan | ComparePlan) -> dict[str, Any]:
+    """The plan as plain data, without where it is kept."""
     # Where a study lies says nothing about it, and a path may name its owner.
     return plan.model_dump(mode="json", exclude={"folder", "storage"})

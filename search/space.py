@@ -23,6 +23,7 @@ from attenergy.search.config import RunConfig
 from attenergy.search.plan import SearchPlan
 from attenergy.search.ranges import Layer
 from attenergy.search.schedule import learning_rate
+from attenergy.search.wishes import checked
 
 _MODEL = tuple(ModelSpec.model_fields)
 _TRAINING = tuple(name for name in TrainingSpec.model_fields if name != "steps")
@@ -59,6 +60,8 @@ class Space:
             self.choices |= {f"{variant}.{name}": span for name, span in spans.items()}
         self.choices |= _task_ranges(registry, self.task)
         self._check()
+        #: The plan's enqueued parameters, completed by the variant where they name its settings.
+        self.wishes = tuple(checked(wish, self.distributions()) for wish in plan.enqueue)
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> RunConfig:
         """Ask the trial for a value of everything that is open, and put the run together."""
@@ -80,6 +83,14 @@ class Space:
     def variants(self) -> tuple[str, ...]:
         """The variants, the baseline first, then in the order of the registry."""
         return tuple(dict.fromkeys((self._plan.baseline, *self._layers)))
+
+    def reference(self) -> RunConfig:
+        """Return the baseline on the task's own terms, but for what is fixed."""
+        name = self._plan.baseline
+        own = {n: v for n, v in self._fix.items() if n.startswith(f"{name}.")}
+        settings = {n.removeprefix(f"{name}."): value for n, value in own.items()}
+        shared = {n: value for n, value in self._fix.items() if "." not in n}
+        return self._config(name, settings, shared)
 
     def defaults(self, name: str) -> dict[str, Any]:
         """Return the parameters of a trial of a variant as its entry and the task describe it.

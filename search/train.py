@@ -9,17 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from attenergy.registry import TrainingSpec
 from attenergy.search import cost, provenance
 from attenergy.search.config import RunConfig, RunRecord, Status
-from attenergy.search.failures import Diverged, in_one_line
+from attenergy.search.failures import Diverged, Pruned, in_one_line
 from attenergy.search.model import build_model, save_weights
 from attenergy.search.schedule import learning_rate, make_optimizer, set_learning_rate
-from attenergy.tasks import Task, make_task
+from attenergy.tasks import Batch, Task, make_task
 
 Report = Callable[[int, int, float], None]  # step, steps, loss
+#: Hears every point of the curve; a text that is not empty ends the run, and is the reason.
+Evaluated = Callable[[dict[str, float]], str]
 
 
 def train(
@@ -27,32 +30,39 @@ def train(
     *,
     purpose: provenance.Purpose = "trial",
     report: Report | None = None,
+    evaluated: Evaluated | None = None,
     weights: Path | None = None,
 ) -> RunRecord:
     """Run `config` to its end and return the record, whatever happens on the way.
 
     The same configuration gives the same metrics, bit for bit, on one machine with one thread.
-    A loss or a score that is not finite ends the run as `diverged`, an exception as `failed`, both
-    with a reason of one line; only an interrupt from the keyboard passes through. The global
-    random generator is left as it was found.
+    A loss or a score that is not finite ends the run as `diverged`, an answer of `evaluated` as
+    `pruned`, an exception as `failed`, all with a reason of one line; only an interrupt from the
+    keyboard passes through. Weights that cannot be written cost the run nothing else. The global
+    random generator is left as it was found. A GPU is used where there is one.
 
     Args:
         config: what to run.
         purpose: kept in the record.
         report: called now and then with (step, steps, loss).
+        evaluated: called with every point of the curve; may end the run.
         weights: where to save the trained weights (safetensors) of a complete run.
     """
     progress = _Progress()
     started, begin = provenance.now(), time.perf_counter()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     status: Status = "complete"
-    reason = ""
+    reason, kept = "", ""
     try:
-        with torch.random.fork_rng(devices=[]):
-            model = _run(config, progress, report)
-        if weights is not None:
-            save_weights(model, weights)
+        memory = cost.PeakMemory(device)
+        with torch.random.fork_rng():
+            model = _run(config, progress, device, report, evaluated)
+        progress.cost |= _named("memory_bytes", memory.bytes())
+        kept, reason = _keep(model, weights)
     except Diverged as error:
         status, reason = "diverged", str(error)
+    except Pruned as error:
+        status, reason = "pruned", str(error)
     except Exception as error:
         status, reason = "failed", in_one_line(error)
     return RunRecord(
@@ -65,11 +75,30 @@ def train(
         curve=progress.curve,
         cost={**progress.cost, "seconds": time.perf_counter() - begin},
         versions=provenance.versions(),
-        machine={**provenance.machine(), "threads": str(torch.get_num_threads())},
+        machine={
+            **provenance.machine(),
+            "threads": str(torch.get_num_threads()),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        },
         started=started,
-        weights=str(weights) if weights is not None and status == "complete" else "",
+        weights=kept,
         purpose=purpose,
     )
+
+
+def _keep(model: nn.Module, path: Path | None) -> tuple[str, str]:
+    """Save the weights; return where they are, and why they are not."""
+    if path is None:
+        return "", ""
+    try:
+        save_weights(model, path)
+    except (OSError, SafetensorError) as error:
+        return "", f"the weights could not be kept: {in_one_line(error)}"
+    return str(path), ""
+
+
+def _named(name: str, value: float | None) -> dict[str, float]:
+    return {} if value is None else {name: value}
 
 
 @dataclass
@@ -80,18 +109,47 @@ class _Progress:
     cost: dict[str, float] = field(default_factory=dict)
 
 
-def _run(config: RunConfig, progress: _Progress, report: Report | None) -> nn.Module:
+@dataclass
+class _Clock:
+    """How much of the budget is spent: steps, or seconds of training."""
+
+    steps: int
+    seconds: float | None
+    done: int = 0
+    busy: float = 0.0
+
+    @property
+    def position(self) -> int:
+        """The step of the schedule."""
+        if self.seconds is None:
+            return self.done
+        return min(self.steps, int(self.steps * self.busy / self.seconds))
+
+    @property
+    def over(self) -> bool:
+        spent = self.done >= self.steps if self.seconds is None else self.busy >= self.seconds
+        return self.done > 0 and spent
+
+
+def _run(
+    config: RunConfig,
+    progress: _Progress,
+    device: torch.device,
+    report: Report | None,
+    evaluated: Evaluated | None,
+) -> nn.Module:
     training = config.training
     torch.manual_seed(config.seed)
     task = make_task(config.task_spec, seed=config.seed, split_seed=config.split_seed)
     model = build_model(config, task)
     progress.cost["parameters"] = cost.count_parameters(model)
     batch = task.batch("valid", 0, 2)
-    flops = cost.forward_flops(model, batch.inputs, batch.mask)
-    progress.cost["forward_flops"] = flops
+    progress.cost["forward_flops"] = cost.forward_flops(model, batch.inputs, batch.mask)
+    progress.cost["state_bytes"] = cost.state_bytes(model, task.inputs.length)
+    model.to(device)
 
     if training.steps:
-        _descend(model, task, training, progress, report)
+        _descend(model, task, config, progress, report, evaluated)
     else:  # nothing to train; one evaluation stands for the curve
         scores = evaluate(model, task, "valid", training.valid_instances)
         progress.curve.append({"step": 0, **scores})
@@ -105,41 +163,86 @@ def _run(config: RunConfig, progress: _Progress, report: Report | None) -> nn.Mo
 def _descend(
     model: nn.Module,
     task: Task,
-    training: TrainingSpec,
+    config: RunConfig,
     progress: _Progress,
     report: Report | None,
+    evaluated: Evaluated | None,
 ) -> None:
-    """The training loop; fills in the curve and the last validation scores."""
+    """The training loop; fills in the curve, the cost and the last validation scores."""
+    training = config.training
     optimizer = make_optimizer(model, training)
-    busy, losses = 0.0, []
-    for step in range(training.steps):
+    clock, losses = _Clock(training.steps, config.seconds), list[float]()
+    while not clock.over:
         begin = time.perf_counter()
         rate = learning_rate(
-            step, peak=training.learning_rate, warmup=training.warmup, total=training.steps
+            clock.position, peak=training.learning_rate, warmup=training.warmup, total=clock.steps
         )
         set_learning_rate(optimizer, rate)
-        batch = task.batch("train", step * training.batch_size, training.batch_size)
-        loss = task.loss(model(batch.inputs, mask=batch.mask), batch.targets)
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise Diverged(f"training loss {losses[-1]} at step {step} of {training.steps}")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        busy += time.perf_counter() - begin
-
-        done = step + 1
-        progress.cost["ms_per_step"] = 1000.0 * busy / done
+        losses.append(_update(model, task, optimizer, clock, training))
+        clock.busy += time.perf_counter() - begin
+        clock.done += 1
+        _count(clock, training, progress)
         if report is not None:
-            report(done, training.steps, losses[-1])
-        if done % training.evaluate_every == 0 or done == training.steps:
-            where = f"after step {done}"
-            scores = evaluate(model, task, "valid", training.valid_instances, where)
-            mean_loss = math.fsum(losses) / len(losses)
-            named = {"valid_loss" if n == "loss" else n: value for n, value in scores.items()}
-            progress.curve.append({"step": done, "loss": mean_loss, **named})
+            report(clock.position, clock.steps, losses[-1])
+        if clock.done % training.evaluate_every == 0 or clock.over:
+            _look(model, task, config, progress, clock, losses)
             losses.clear()
-            progress.metrics["valid"] = scores
+            reason = evaluated(progress.curve[-1]) if evaluated is not None else ""
+            if reason and not clock.over:
+                raise Pruned(reason)
+
+
+def _update(
+    model: nn.Module,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    clock: _Clock,
+    training: TrainingSpec,
+) -> float:
+    """One step on the next batch; the loss before it."""
+    batch = task.batch("train", clock.done * training.batch_size, training.batch_size)
+    logits = _predict(model, batch)
+    loss = task.loss(logits, batch.targets.to(logits.device))
+    value = loss.item()
+    if not math.isfinite(value):
+        raise Diverged(f"training loss {value} at step {clock.done} of {training.steps}")
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return value
+
+
+def _count(clock: _Clock, training: TrainingSpec, progress: _Progress) -> None:
+    progress.cost["ms_per_step"] = 1000.0 * clock.busy / clock.done
+    progress.cost["train_seconds"] = clock.busy
+    instances = clock.done * training.batch_size
+    flops = cost.BACKWARD * instances * progress.cost["forward_flops"]
+    progress.cost["training_flops"] = flops
+
+
+def _look(
+    model: nn.Module,
+    task: Task,
+    config: RunConfig,
+    progress: _Progress,
+    clock: _Clock,
+    losses: list[float],
+) -> None:
+    """Evaluate on the validation split and add a point to the curve."""
+    instances = config.training.valid_instances
+    scores = evaluate(model, task, "valid", instances, f"after step {clock.done}")
+    named = {"valid_loss" if name == "loss" else name: value for name, value in scores.items()}
+    spent = {} if clock.seconds is None else {"seconds": clock.busy}
+    mean_loss = math.fsum(losses) / len(losses)
+    progress.curve.append({"step": clock.done, **spent, "loss": mean_loss, **named})
+    progress.metrics["valid"] = scores
+
+
+def _predict(model: nn.Module, batch: Batch) -> Tensor:
+    device = next(model.parameters(), torch.empty(0)).device
+    mask = None if batch.mask is None else batch.mask.to(device)
+    logits: Tensor = model(batch.inputs.to(device), mask=mask)
+    return logits
 
 
 def evaluate(
@@ -153,9 +256,7 @@ def evaluate(
     model.eval()
     try:
         with torch.inference_mode():
-            scores = task.evaluate(
-                lambda batch: model(batch.inputs, mask=batch.mask), split, instances
-            )
+            scores = task.evaluate(lambda batch: _predict(model, batch), split, instances)
     finally:
         model.train()
     for name, value in scores.items():

@@ -18,7 +18,7 @@ from attenergy.search.provenance import Purpose
 from attenergy.search.records import weights_path
 
 if TYPE_CHECKING:
-    from attenergy.search.train import Report
+    from attenergy.search.train import Evaluated, Report
 
 Job = tuple[RunConfig, Purpose]
 
@@ -26,39 +26,70 @@ _SECONDS_BETWEEN_REPORTS = 0.2
 
 
 def main(pipe: Connection, folder: str) -> None:
-    """Take jobs from the pipe until it closes; send back `(word, *values)`.
+    """Take words from the pipe until it closes, and answer; all are tuples `(word, *values)`.
 
-    The words are "ready" (once), "progress" (step, steps, loss) and "done" (record).
+    Words that come: "run" (config, purpose) and "stop" (key, reason), which ends that run at its
+    next evaluation and means nothing once it is over. Words that go: "ready" (once), "progress"
+    (step, steps, loss), "evaluated" (point of the curve) and "done" (record).
 
     The worker ends with its driver, however that ends, so that no orphan keeps a core busy.
     An interrupt from the keyboard is the driver's business.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_driver, daemon=True).start()
-
-    import torch
-
-    import_module("attenergy.search.train")  # slow; "ready" means that a run can begin at once
-    torch.set_num_threads(1)
-
-    def report(step: int, steps: int, loss: float) -> None:
-        pipe.send(("progress", step, steps, loss))
-
+    prepare()
     try:
         pipe.send(("ready",))
         while True:
-            config, purpose = pipe.recv()
-            pipe.send(("done", run_job(config, purpose, Path(folder), report)))
+            word, *values = pipe.recv()
+            if word == "run":
+                pipe.send(("done", _run(pipe, Path(folder), *values)))
     except (EOFError, OSError):
         return  # the driver has closed the pipe
 
 
-def run_job(config: RunConfig, purpose: Purpose, folder: Path, report: Report) -> RunRecord:
+def prepare() -> None:
+    """Import what a run needs, which is slow, and set the process up for one thread."""
+    import torch
+
+    from attenergy.attention.allocator import tune_cpu
+
+    import_module("attenergy.search.train")
+    torch.set_num_threads(1)
+    tune_cpu()
+
+
+def _run(pipe: Connection, folder: Path, config: RunConfig, purpose: Purpose) -> RunRecord:
+    key = config.run_key()
+
+    def report(step: int, steps: int, loss: float) -> None:
+        pipe.send(("progress", step, steps, loss))
+
+    def evaluated(point: dict[str, float]) -> str:
+        pipe.send(("evaluated", point))
+        while pipe.poll():
+            _, stopped, reason = pipe.recv()
+            if stopped == key:
+                return str(reason)
+        return ""
+
+    return run_job(config, purpose, folder, report, evaluated)
+
+
+def run_job(
+    config: RunConfig,
+    purpose: Purpose,
+    folder: Path,
+    report: Report,
+    evaluated: Evaluated | None = None,
+) -> RunRecord:
     """Train one configuration, report a few times a second, keep the weights in the folder."""
     from attenergy.search.train import train
 
     path = weights_path(folder, config.run_key())
-    record = train(config, purpose=purpose, report=_now_and_then(report), weights=path)
+    record = train(
+        config, purpose=purpose, report=_now_and_then(report), evaluated=evaluated, weights=path
+    )
     if not record.weights:
         return record
     return record.model_copy(update={"weights": path.relative_to(folder).as_posix()})

@@ -72,7 +72,7 @@ Those over the patterns leave out what the mask hides.
 def formulas_page() -> str:
     """The page on the language of formulas."""
     rows = [(f"`{name}`", str(TABLE[name].arity), TABLE[name].doc) for name in PUBLIC]
-    return _FORMULAS + _table(("name", "arguments", "meaning"), rows)
+    return _FORMULAS + table(("name", "arguments", "meaning"), rows)
 
 
 def energies_page(registry: Registry) -> str:
@@ -91,8 +91,8 @@ def energies_page(registry: Registry) -> str:
     verdicts = {name: at_the_edges(spec) for name, spec in registry.energies.items()}
     edges = [(f"`{name}`", *found.values()) for name, found in verdicts.items()]
     header = ("name", "title", "domain", "steps that never raise E", "fast path", "known answers")
-    parts = [_HEAD, _CATALOGUE, _table(header, catalogue), _EDGES]
-    return "\n".join([*parts, _table(("name", *EXTREMES), edges)])
+    parts = [_HEAD, _CATALOGUE, table(header, catalogue), _EDGES]
+    return "\n".join([*parts, table(("name", *EXTREMES), edges)])
 
 
 def _path(spec: EnergySpec) -> str:
@@ -102,7 +102,8 @@ def _path(spec: EnergySpec) -> str:
     return "weights" if found["score_path"] else "autograd"
 
 
-def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
     lines = [list(header)]
     lines += [[cell.replace("|", "\\|") for cell in row] for row in rows]
     lines.insert(1, ["---"] * len(lines[0]))
@@ -111,8 +112,11 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def write(folder: Path) -> None:
     """Write all pages."""
+    from attenergy.testing.task_page import tasks_page  # it needs `table`
+
     registry = load_registry(plugins=False)
     (folder / "energies.md").write_text(energies_page(registry), encoding="utf-8")
+    (folder / "tasks.md").write_text(tasks_page(registry), encoding="utf-8")
     (folder / "formulas.md").write_text(formulas_page(), encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ import pytest
 from attenergy.registry import load_registry
 from attenergy.testing.extremes import at_the_edges
 from attenergy.testing.tables import energies_page, formulas_page
+from attenergy.testing.task_page import tasks_page
 
 REGISTRY = load_registry(plugins=False)
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -17,6 +18,12 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 def test_the_page_on_energies_is_up_to_date() -> None:
     page = (DOCS / "energies.md").read_text(encoding="utf-8")
     assert page == energies_page(REGISTRY), "run `make docs`"
+
+
+def test_the_page_on_tasks_is_up_to_date() -> None:
+    assert (DOCS / "tasks.md").read_text(encoding="utf-8") == tasks_page(REGISTRY), (
+        "run `make docs`"
+    )
 
 
 def test_the_page_on_formulas_is_up_to_date() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.record import Record
-from attenergy.attention.solvers.step_sizes import StepSize
+from attenergy.attention.solvers.step_sizes import StepSize, scaled_step
 
 
 def descent(
@@ -53,7 +53,8 @@ def descent(
     d = None
     for gamma in gammas:
         slope = direction(xi)
-        d = gamma * slope if d is None or not momentum else gamma * slope + momentum * d
+        step = scaled_step(gamma, slope)
+        d = step if d is None or not momentum else step + momentum * d
         new = problem.moved(xi, d)
         if damping:
             new = problem.kept(xi, problem.energy.project((1.0 - damping) * new + damping * xi))
@@ -66,4 +67,4 @@ def descent(
 def at_once(problem: Problem, xi: Tensor, gamma: StepSize) -> tuple[Tensor, Tensor]:
     """One plain step; returns its direction and the states after it."""
     direction = problem.direction(xi)
-    return direction, problem.moved(xi, gamma * direction)
+    return direction, problem.moved(xi, scaled_step(gamma, direction))

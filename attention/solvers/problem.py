@@ -59,7 +59,8 @@ class Problem:
     def scaled(self, xi: Tensor, slope: Tensor) -> Tensor:
         """A slope at xi divided by A there; itself if the energy declares none."""
         curvature = self.energy.curvature(xi, self.stored(xi), self.mask, self.field)
-        return slope if curvature is None else slope / curvature
+        plain = curvature is None or (isinstance(curvature, float) and curvature == 1.0)
+        return slope if plain else slope / curvature
 
     def direction(self, xi: Tensor) -> Tensor:
         """grad_xi E / A, (..., L, D)."""
@@ -86,7 +87,7 @@ def pose(
     field: Tensor | None,
     backend: Backend,
 ) -> tuple[Problem, Tensor]:
-    """Check the tensors; return the problem and the states in the energy's domain.
+    """Check the tensors; return the problem and the states with every batch axis.
 
     Raises:
         ValueError: a shape or type does not fit.
@@ -94,5 +95,4 @@ def pose(
     mask, field = energy.check(xi, X, mask, field)
     xi = all_states(energy, xi, X, mask, field)
     occupied = None if mask is None else mask.any(-1, keepdim=True)
-    problem = Problem(energy, X, mask, field, backend, occupied)
-    return problem, problem.kept(xi, energy.project(xi))
+    return Problem(energy, X, mask, field, backend, occupied), xi

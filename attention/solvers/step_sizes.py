@@ -53,6 +53,11 @@ def check_step_size(gamma: StepSize) -> StepSize:
     return gamma
 
 
+def scaled_step(gamma: StepSize, direction: Tensor) -> Tensor:
+    """The step gamma * direction; the common gamma = 1 costs nothing, backward either."""
+    return direction if isinstance(gamma, float) and gamma == 1.0 else gamma * direction
+
+
 def default_step_size(energy: Energy) -> float:
     """Return gamma of the energy's entry."""
     return float(energy.spec.step_size.default)

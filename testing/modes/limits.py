@@ -1,7 +1,7 @@
 """What does not work, and why: the known limits, told from the errors that they raise.
 
-An error that is not here is given as "unexplained", which the tests refuse: either it is a fault, or
-its explanation belongs here.
+An error that is not here is given as "unexplained", which the tests refuse: either it is a fault,
+or its explanation belongs here.
 """
 
 from __future__ import annotations

@@ -2,6 +2,26 @@ from __future__ import annotations
 
 import pytest
 
+#: One entry of each kind: with softmax weights, differentiated by autograd alone, with states that
+#: act on each other, on a graph of nodes, with sparse weights, and a mixer.
+KINDS = ("lse", "elliptical", "energy_transformer", "spherical_spins", "sparsemax", "softmax")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "by_kind(*names): of the entries in the parameter `name`, the fast run takes these alone "
+        "(one of each kind if none is named); the others are slow",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before cases are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mark = item.get_closest_marker("by_kind")
+        if mark is not None and item.callspec.params["name"] not in (mark.args or KINDS):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def stored():

@@ -66,9 +66,8 @@ def test_gradients(name):
                 close(derivatives(by(backend), inputs), want)
 
 
-@pytest.mark.parametrize(
-    "name", [n if n in OPAQUE else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
-)
+@pytest.mark.by_kind
+@pytest.mark.parametrize("name", NAMES)
 def test_traces(name):
     *_, case = variations(build(REGISTRY.energies[name]))  # with mask and, where read, field
     xi, X, field, inputs = leaves(case)

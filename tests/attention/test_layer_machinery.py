@@ -91,14 +91,8 @@ def test_bfloat16_by_autocast_and_by_type(kind, name):
     assert all(p.grad.isfinite().all() for p in layer.parameters())
 
 
-QUICK = {("attention", "lse"), ("attention", "elliptical"), ("pooling", "lse"), ("lookup", "lse")}
-COMPILED = [
-    pytest.param(kind, name, marks=[] if (kind, name) in QUICK else pytest.mark.slow)
-    for kind, name in CASES
-]
-
-
-@pytest.mark.parametrize(("kind", "name"), COMPILED)
+@pytest.mark.by_kind("lse")
+@pytest.mark.parametrize(("kind", "name"), CASES)
 def test_compiled_as_one_graph(kind, name):
     layer, x = make(kind, name), draw(B, L, E)
     torch.compiler.reset()
@@ -111,6 +105,7 @@ def test_compiled_as_one_graph(kind, name):
     torch.testing.assert_close(mine, theirs)
 
 
+@pytest.mark.by_kind
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_checkpointed_without_reentering(kind, name):
     layer, x = make(kind, name), draw(B, L, E).requires_grad_()

@@ -43,15 +43,8 @@ def mask_for(name):
     return {"mask": padding, "is_causal": not ENERGIES[name].states_interact}
 
 
-# Law 6 compiles every entry's steps; here, layers of one entry of each kind, the others when asked.
-QUICK = {"lse", "rbm", "entmax", "graph_hopfield", "boltzmann", "energy_transformer", "potts"}
-COMPILED = [
-    pytest.param(name, backend, marks=[] if name in QUICK else pytest.mark.slow)
-    for name, backend in BY_BACKEND
-]
-
-
-@pytest.mark.parametrize(("name", "backend"), COMPILED)
+@pytest.mark.by_kind("lse", "energy_transformer")
+@pytest.mark.parametrize(("name", "backend"), BY_BACKEND)
 def test_compiled_as_one_graph(name, backend):
     layer, x = make(name, backend=backend), draw(B, L, E)
     field = draw(H, L, L) if layer.reads_field else None
@@ -77,6 +70,7 @@ def test_compiled_by_inductor(name):
     torch.testing.assert_close(compiled(x, **mask_for(name)), layer(x, **mask_for(name)))
 
 
+@pytest.mark.by_kind("lse", "sparsemax")
 @pytest.mark.parametrize("name", ANY_LENGTH)
 def test_exported_with_any_batch_and_length(name):
     layer, x = make(name).eval(), draw(3, 7, E)
@@ -87,6 +81,7 @@ def test_exported_with_any_batch_and_length(name):
         torch.testing.assert_close(program.module()(other), layer(other))
 
 
+@pytest.mark.by_kind("lse", "graph_hopfield")
 @pytest.mark.parametrize("name", EXPORTED)
 def test_exported_with_any_batch_and_a_mask(name):
     layer, x = make(name).eval(), draw(3, L, E)
@@ -129,6 +124,7 @@ def test_stacked_models(name):
     torch.testing.assert_close(got, torch.stack([model(x) for model in models]))
 
 
+@pytest.mark.by_kind
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_of_first_and_second_order(name):
     layer, x = make(name), draw(1, 3, E).requires_grad_()
@@ -137,6 +133,7 @@ def test_gradients_of_first_and_second_order(name):
     assert torch.autograd.gradgradcheck(lambda y: layer(y, mask=mask), (x,), fast_mode=True)
 
 
+@pytest.mark.by_kind
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_checkpointing(name, reentrant):

@@ -221,6 +221,7 @@ def test_vmap_and_inference_mode(name):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside torch's compiler
+@pytest.mark.by_kind("hyla_deep", "aaren", "window")
 @pytest.mark.parametrize("name", ONE_OF_A_CLASS)
 def test_compiles_as_one_graph(name):
     layer, x = make(name), draw()

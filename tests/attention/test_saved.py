@@ -55,6 +55,7 @@ def folder(tmp_path: Path) -> Path:
     return save(tmp_path / "out", model=trained(arguments), arguments=arguments)
 
 
+@pytest.mark.by_kind
 @pytest.mark.parametrize("name", NAMES)
 def test_a_loaded_model_computes_the_same_bits(name: str, tmp_path: Path) -> None:
     arguments = describe(name)

@@ -89,6 +89,7 @@ def test_momentum_raises_the_energy_where_plain_steps_do_not():
     assert (heavy.energies.diff(dim=0) > 1e-3).any()
 
 
+@pytest.mark.by_kind
 @pytest.mark.parametrize("name", PROMISED)
 @given(share=st.floats(0.02, 1.0), damping=st.floats(0.0, 0.9), seed=st.integers(0, 100))
 @settings(max_examples=3, deadline=None, derandomize=True)

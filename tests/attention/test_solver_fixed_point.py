@@ -59,6 +59,7 @@ def derivatives(energy, state, X, field, seed=7):
     return [torch.zeros_like(w) if f is None else f for f, w in zip(found, wanted, strict=True)]
 
 
+@pytest.mark.by_kind
 @pytest.mark.parametrize("name", RESTING)
 @pytest.mark.parametrize("masked", [False, True])
 def test_derivatives_are_those_of_a_long_unrolled_relaxation(name, masked):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -233,7 +234,7 @@ def test_search_report_and_export(tmp_path: Path) -> None:
     assert "finalists" in again.stderr
     assert "[" not in again.stderr  # nothing was left to run
 
-    assert "## Budget of every variant" in run("report", "s").stdout
+    assert "## Budget of every variant" in run("report", "s", "--format", "markdown").stdout
     run("report", "s", "--format", "json", "-o", "report.json")
     assert json.loads(Path("report.json").read_text())["plan"]["study"] == "s"
 
@@ -253,7 +254,7 @@ def test_search_without_export() -> None:
 def test_compare_prints_paired_differences() -> None:
     text = run("compare", *TINY, "--variants", "softmax,lse", "--seeds", "2").stdout
     assert "Difference to softmax, paired by seed" in text
-    assert "## Plan" in run("report", "compare-stacked-recall").stdout
+    assert "## Plan" in run("report", "compare-stacked-recall", "-f", "markdown").stdout
 
 
 def test_the_console_script() -> None:
@@ -267,3 +268,13 @@ def test_the_console_script() -> None:
     assert done.returncode == 0, done.stderr
     assert "stacked-recall: accuracy" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_report_writes_a_page_beside_the_study(finished_study: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    folder = shutil.copytree(finished_study, tmp_path / "runs" / "tiny")
+    result = run("report", "tiny", "--folder", str(folder.parent), "--pictures", "drawn")
+    assert result.stdout == ""
+    assert f"written to {folder / 'report.html'}" in result.stderr
+    assert (folder / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert (Path("drawn") / "curves.png").is_file()

@@ -10,6 +10,9 @@ from safetensors.torch import load_file
 
 import attenergy
 from attenergy.attention.saved import SavedError
+from attenergy.registry import EnergySpec, load_registry
+from attenergy.search import formats
+from attenergy.search.card import model_card
 from attenergy.search.export import NoSuchRun, choose_run, export_run
 from attenergy.search.model import build_model, model_arguments
 from attenergy.search.report import Study, read_study, task_of
@@ -138,3 +141,44 @@ def test_a_folder_moved_elsewhere_still_loads(study: Study, tmp_path: Path) -> N
     shutil.move(out, tmp_path / "b")
     x = torch.randn(2, 4, study.records[0].config.model.width)
     assert attenergy.load(tmp_path / "b")(x).shape == x.shape
+
+
+def test_the_card_has_formula_intervals_chance_ceiling_and_licence(
+    study: Study, tmp_path: Path
+) -> None:
+    board = study.leaderboard()
+    row = next(row for row in board.rows if row.final)
+    record = next(r for r in study.records if r.key == row.keys[0])
+    lse = record.model_copy(
+        update={"config": record.config.model_copy(update={"layer": _layer("lse")})}
+    )
+    card = model_card(lse, study.task, "out", board)
+    assert r"$$E(\xi; X) = 0.5\,\left\lVert \xi" in card
+    assert "`0.5*|xi|^2 - lse(beta * X @ xi + h)/beta`" in card
+    header, _, *rows = [line for line in card.splitlines() if line.startswith("|")]
+    cells = [cell.strip() for cell in header.strip("|").split("|")]
+    assert cells == ["split", "accuracy, this run", "mean over seeds", "chance", "ceiling"]
+    assert formats.score(row.scores["valid"]) in rows[0]
+    assert rows[0].rstrip("| ").endswith("1.000")
+    assert "Mean and half of the 95 % interval over the seeds 1000, 1001" in card
+    assert '"learning_rate"' in card
+    assert "Apache-2.0" in card
+    alone = model_card(record, study.task, "out")
+    assert "One run of one seed" in alone
+    assert "mean over seeds" not in alone
+
+
+def test_a_card_of_retrained_weights_says_so(study: Study, tmp_path: Path) -> None:
+    lost = study.records[0].model_copy(update={"weights": ""})
+    out = export_run(lost, tmp_path, tmp_path / "again", say=lambda _: None)
+    assert "these come from training it again" in (out / "README.md").read_text()
+
+
+def test_a_variant_names_its_best_run(study: Study) -> None:
+    board = study.leaderboard()
+    best = next(row for row in board.rows if row.variant == "softmax")
+    assert choose_run(study.records, "softmax", board).key in best.keys
+
+
+def _layer(name: str) -> EnergySpec:
+    return load_registry().energies[name]

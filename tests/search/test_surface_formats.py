@@ -53,3 +53,11 @@ def test_settings_in_short() -> None:
 def test_a_markdown_table_escapes_bars() -> None:
     table = formats.markdown_table(["a", "formula"], [["1", "|xi|^2"]])
     assert table.splitlines() == ["| a | formula  |", "|---|----------|", r"| 1 | \|xi\|^2 |"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (5, "5 s"), (99, "99 s"), (480, "8 min"), (51000, "14 h"), (460000, "5 days")],
+)
+def test_times_are_told_in_their_largest_unit(seconds: float | None, text: str) -> None:
+    assert formats.rough_time(seconds) == text

@@ -166,3 +166,25 @@ def test_scores_fit_a_terminal_of_80_columns(make_record, known_task) -> None:
     assert "graph_hopfield 0.800±.248 0.600±.248 0.300±.000" in lines[2]
     assert lines[2].rstrip().endswith("9.87 12")
     assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("budgets", "expected"),
+    [
+        ([(100, None, 1e9)] * 2, "equal training steps (trials 100 steps of"),
+        ([(100, 2.5, 1e9), (100, 2.5, 3e9)], "equal seconds of training (trials 2.5 s)"),
+        ([(100, None, 1.00e9), (70, None, 1.02e9)], "equal training FLOPs (trials about 1.0G"),
+        ([(100, None, 1e9), (70, None, 2e9)], "No fairness: trials were trained for different"),
+    ],
+)
+def test_the_unit_of_fairness_is_read_from_the_runs(
+    make_record, known_task, budgets: list[tuple[int, float | None, float]], expected: str
+) -> None:
+    records = []
+    for beta, (steps, seconds, flops) in enumerate(budgets):
+        record = make_record("lse", (0.5,), steps=steps, beta=float(beta))
+        config = record.config.model_copy(update={"seconds": seconds})
+        cost = {**record.cost, "training_flops": flops}
+        records.append(record.model_copy(update={"config": config, "cost": cost}))
+    notes = leaderboard(records, known_task).notes
+    assert any(expected in note for note in notes)

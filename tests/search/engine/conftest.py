@@ -9,7 +9,9 @@ import pytest
 
 from attenergy.registry import Registry, load_registry
 from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.events import Listener
 from attenergy.search.plan import SearchPlan
+from attenergy.search.provenance import Purpose
 from attenergy.search.space import Space
 
 TINY = """
@@ -42,6 +44,7 @@ class Watcher:
         self.phases: list[tuple[str, int, int]] = []
         self.configs: list[RunConfig] = []
         self.steps: list[tuple[str, int, int]] = []
+        self.points: list[tuple[str, dict[str, float]]] = []
         self.records: list[RunRecord] = []
         self.messages: list[str] = []
 
@@ -54,11 +57,81 @@ class Watcher:
     def progress(self, key: str, step: int, steps: int, loss: float) -> None:
         self.steps.append((key, step, steps))
 
+    def evaluated(self, key: str, point: dict[str, float]) -> None:
+        self.points.append((key, point))
+
     def finished(self, record: RunRecord) -> None:
         self.records.append(record)
 
     def message(self, text: str) -> None:
         self.messages.append(text)
+
+
+Curve = Callable[[RunConfig], list[float]]
+
+
+class Scripted:
+    """An executor that plays a curve for each run instead of training, evenly over its steps."""
+
+    def __init__(self, curve: Curve) -> None:
+        self._curve = curve
+        self._config: RunConfig | None = None
+        self._purpose: Purpose = "trial"
+        self._stops: dict[str, str] = {}
+
+    @property
+    def free(self) -> int:
+        return int(self._config is None)
+
+    def submit(self, config: RunConfig, purpose: Purpose) -> None:
+        self._config, self._purpose = config, purpose
+
+    def stop(self, key: str, reason: str) -> None:
+        self._stops[key] = reason
+
+    def wait(self, listener: Listener) -> RunRecord:
+        assert self._config is not None
+        config, self._config = self._config, None
+        key, scores, points = config.run_key(), self._curve(config), []
+        reason = ""
+        for number, score in enumerate(scores, start=1):
+            points.append(
+                {"step": config.training.steps * number // len(scores), "accuracy": score}
+            )
+            listener.evaluated(key, points[-1])
+            reason = self._stops.pop(key, "")
+            if reason and number < len(scores):
+                break
+        status = "pruned" if reason and len(points) < len(scores) else "complete"
+        valid = {"accuracy": points[-1]["accuracy"], "loss": 1 - points[-1]["accuracy"]}
+        return RunRecord(
+            key=key,
+            config_hash=config.config_hash(),
+            config=config,
+            status=status,  # type: ignore[arg-type]
+            reason=reason if status == "pruned" else "",
+            metrics={"valid": valid},
+            curve=points,
+            cost={"forward_flops": 1000.0 * config.model.heads, "train_seconds": 2.0},
+            purpose=self._purpose,
+        )
+
+    def __enter__(self) -> Scripted:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Curve], None]:
+    """Let searches play curves instead of training."""
+
+    def patch(curve: Curve) -> None:
+        monkeypatch.setattr(
+            "attenergy.search.study.make_executor", lambda crew, folder: Scripted(curve)
+        )
+
+    return patch
 
 
 @pytest.fixture

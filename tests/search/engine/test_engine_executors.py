@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from attenergy.search import executors
+from attenergy.search import pool as pool_module
+from attenergy.search import worker
 from attenergy.search.config import RunConfig, RunRecord
-from attenergy.search.executors import InProcess, ProcessPool, make_executor, run_all
+from attenergy.search.executors import InProcess, make_executor, run_all
+from attenergy.search.plan import Crew
+from attenergy.search.pool import ProcessPool
 from attenergy.search.records import RunStore
 
 ConfigMaker = Callable[..., RunConfig]
@@ -26,6 +29,8 @@ class Killer:
     def phase(self, name: str, done: int, total: int) -> None: ...
 
     def started(self, config: RunConfig) -> None: ...
+
+    def evaluated(self, key: str, point: dict[str, float]) -> None: ...
 
     def finished(self, record: RunRecord) -> None: ...
 
@@ -67,7 +72,7 @@ def test_a_killed_worker_costs_one_retry(make_config: ConfigMaker, tmp_path: Pat
     assert gone(first[0])
     assert gone(last[0])
 
-    here = executors.worker.run_job(plain, "trial", tmp_path, lambda *_: None)
+    here = worker.run_job(plain, "trial", tmp_path, lambda *_: None)
     assert untouched.metrics == here.metrics, "a worker computes what this process computes"
     assert untouched.weights == here.weights == f"weights/{plain.run_key()}.safetensors"
 
@@ -85,7 +90,7 @@ def test_two_workers_run_what_is_missing(
     store = RunStore(tmp_path)
     configs = [make_config(seed=seed) for seed in range(4)]
     run_all(configs[:1], "compare", InProcess(tmp_path), store, watcher)
-    with make_executor(2, tmp_path) as pool:
+    with make_executor(Crew(workers=2), tmp_path) as pool:
         assert pool.free == 2
         run_all([*configs, configs[3]], "compare", pool, store, watcher)
     assert sorted(r.config.seed for r in store.all()) == [0, 1, 2, 3]
@@ -96,7 +101,7 @@ def test_two_workers_run_what_is_missing(
 def test_a_worker_that_cannot_start_is_an_error(
     make_config: ConfigMaker, tmp_path: Path, watcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executors.worker, "main", os._exit)
+    monkeypatch.setattr(worker, "main", os._exit)
     with ProcessPool(1, tmp_path) as pool:
         monkeypatch.undo()
         pool.submit(make_config(), "trial")
@@ -107,7 +112,7 @@ def test_a_worker_that_cannot_start_is_an_error(
 def test_the_environment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with executors._worker_environment():
+    with pool_module._worker_environment():
         assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
         assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     assert os.environ["OMP_NUM_THREADS"] == "7"
@@ -131,4 +136,4 @@ def test_one_run_at_a_time_in_process(
 
 def test_a_pool_needs_a_worker(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least 1 worker, got -1"):
-        make_executor(-1, tmp_path)
+        ProcessPool(-1, tmp_path)

@@ -98,13 +98,28 @@ def test_a_killed_driver_leaves_no_worker_and_can_be_resumed(
     assert watcher.messages == ["trial 2 was interrupted; it is run again"]
 
 
-def test_ctrl_c_ends_everything_at_once(plan: SearchPlan, tiny_file: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_everything_at_once_and_says_how_to_go_on(
+    tiny_file: Path, tmp_path: Path
+) -> None:
     script = tmp_path / "script.py"  # without `if __name__ == "__main__":`
-    script.write_text(DRIVER)
-    with driver(plan, tiny_file, str(script)) as process:
-        run_until(process, "progress", times=0)
+    script.write_text("from attenergy.search.cli import main\nmain()\n")
+    words = ["search", "-t", "tiny", "-e", "softmax,linear", "--registry", str(tiny_file)]
+    words += ["--steps", "4000", "-n", "3", "--plain"]
+    with subprocess.Popen(
+        [sys.executable, str(script), *words],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        assert process.stderr is not None
+        begun = next(line for line in process.stderr if line.startswith("trials: 0 of 3"))
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and the workers
         _, errors = process.communicate(timeout=20)
-    assert process.returncode == -signal.SIGINT
-    assert errors.count("Traceback") == 1, "only the driver speaks"
-    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert begun
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert errors.startswith("interrupted\nfinished runs are kept; to go on:\n  attenergy search")
+    assert errors.rstrip().endswith("--plain --resume")

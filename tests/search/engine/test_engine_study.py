@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from attenergy.registry import Range, Registry, load_registry
-from attenergy.search import study as study_module
+from attenergy.search import driver as driver_module
 from attenergy.search.config import RunRecord
 from attenergy.search.executors import InProcess
 from attenergy.search.locks import exclusive
@@ -312,7 +312,7 @@ def _die(times: dict[str, int], function: Callable[..., Any], *, after: bool) ->
         (InProcess, "wait", False),
         (RunStore, "append", False),
         (RunStore, "append", True),
-        (study_module, "_tell", True),
+        (driver_module, "tell", True),
     ],
 )
 def test_a_driver_killed_anywhere_goes_on(

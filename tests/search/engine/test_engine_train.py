@@ -51,7 +51,12 @@ def test_a_record_says_what_was_measured(make_config: ConfigMaker) -> None:
     assert [point["step"] for point in record.curve] == [4, 8, 10]
     assert record.curve[-1]["accuracy"] == record.metrics["valid"]["accuracy"]
     assert set(record.metrics) == {"valid", "test", "ood"}
-    assert set(record.cost) == {"parameters", "forward_flops", "ms_per_step", "seconds"}
+    assert set(record.cost) == {
+        *("parameters", "forward_flops", "training_flops", "state_bytes", "memory_bytes"),
+        *("ms_per_step", "train_seconds", "seconds"),
+    }
+    assert record.cost["training_flops"] == 3 * 10 * 8 * record.cost["forward_flops"]
+    assert record.cost["train_seconds"] < record.cost["seconds"]
     assert record.cost["seconds"] * 1000 > 10 * record.cost["ms_per_step"] > 0
     assert set(record.versions) == {"python", "torch", "optuna", "attenergy"}
     assert record.machine["threads"] == "1"

@@ -1,0 +1,247 @@
+"""Kills workers, drivers and cluster nodes at random moments of a search; is anything lost?
+
+    python benchmarks/faults.py --kills 50 [--storage URL] [--ray-nodes 2] [--out FILE]
+
+A driver runs as a process of its own and is started again whenever it was killed. After the last
+kill the search ends undisturbed, and every trial is accounted for: none lost, none counted twice,
+none left running. The exit code is 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import TrialState
+
+from attenergy.registry import load_registry
+from attenergy.search import provenance
+from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.events import Silent
+from attenergy.search.plan import SearchPlan
+from attenergy.search.records import RunStore
+from attenergy.search.storage import latest, open_storage
+from attenergy.search.study import run_search
+
+
+class Loud(Silent):
+    """Prints a line for every event, so that the killer can choose its moment."""
+
+    def started(self, config: RunConfig) -> None:
+        """Print."""
+        print("started", flush=True)
+
+    def evaluated(self, key: str, point: dict[str, float]) -> None:
+        """Print."""
+        print("evaluated", flush=True)
+
+    def finished(self, record: RunRecord) -> None:
+        """Print."""
+        print("finished", flush=True)
+
+
+def drive(plan: SearchPlan) -> None:
+    """The search itself, from wherever it has come to."""
+    run_search(plan, load_registry(plugins=False), Loud(), resume=True)
+
+
+def make_plan(arguments: argparse.Namespace, folder: str, address: str | None) -> SearchPlan:
+    """Small real runs of a second or so."""
+    return SearchPlan(
+        study="faults",
+        folder=folder,
+        task="stacked-recall",
+        task_options={"vocabulary": 16, "pairs": 4},
+        variants=("softmax", "lse", "linear"),
+        trials=arguments.trials,
+        workers=arguments.workers,
+        finalists=1,
+        seeds=2,
+        train_steps=arguments.train_steps,
+        pruner="median",
+        storage=arguments.storage,
+        engine="ray" if address else "local",
+        address=address,
+        cpus_per_trial=1.0,
+        fix={"valid_instances": 32, "test_instances": 32, "heads": 1, "evaluate_every": 20},
+    )
+
+
+class Killer:
+    """Starts the driver, kills, starts it again, and counts."""
+
+    def __init__(self, plan: SearchPlan, seed: int, cluster: Any = None) -> None:
+        self.plan, self.cluster, self.random = plan, cluster, random.Random(seed)
+        self.kills: Counter[str] = Counter()
+        self.driver = self._start()
+
+    def run(self, kills: int) -> None:
+        """Kill so many times, then let the search end."""
+        while self.kills.total() < kills:
+            if not self._hear(self.random.randint(1, 8)):
+                self._go_on()
+                continue
+            time.sleep(self.random.uniform(0, 0.3))
+            self._kill(self.random.choices(["worker", "driver", "node"], [6, 4, 1])[0])
+        while self._hear(1000):
+            pass
+        if self.driver.wait() != 0:
+            raise RuntimeError("the driver failed by itself; see its message above")
+
+    def _start(self) -> subprocess.Popen[str]:
+        program = [sys.executable, __file__, "--drive", self.plan.model_dump_json()]
+        return subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+
+    def _hear(self, events: int) -> bool:
+        """Wait for so many events; False if the driver has ended."""
+        assert self.driver.stdout is not None
+        return all(self.driver.stdout.readline() for _ in range(events))
+
+    def _go_on(self) -> None:
+        # The search came to its end before the killer did: it gets more trials.
+        if self.driver.wait() != 0:
+            raise RuntimeError("the driver failed by itself; see its message above")
+        self.plan = self.plan.model_copy(update={"trials": self.plan.trials + 10})
+        self.driver = self._start()
+
+    def _kill(self, whom: str) -> None:
+        if whom == "driver":
+            self.driver.kill()
+            self.driver.wait()
+            self.driver = self._start()
+        elif whom == "node":
+            if self.cluster is None:
+                return
+            self.cluster.remove_node(self.cluster.worker_nodes.copy().pop(), allow_graceful=False)
+            self.cluster.add_node(num_cpus=1)
+        else:
+            found = self._workers()
+            if not found:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.random.choice(found), signal.SIGKILL)
+        self.kills[whom] += 1
+
+    def _workers(self) -> list[int]:
+        root = os.getpid() if self.cluster is not None else self.driver.pid
+        word = "ray::Runner" if self.cluster is not None else "spawn_main"
+        return [pid for pid in _descendants(root) if word in _command(pid)]
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, path.read_text().split()):
+                yield child
+                yield from _descendants(child)
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
+def account(plan: SearchPlan) -> dict[str, Any]:
+    """Count what the records and the study say, and what does not agree."""
+    lines = (Path(plan.folder) / "records.jsonl").read_text().splitlines()
+    keys = Counter(json.loads(line)["key"] for line in lines)
+    store = RunStore(plan.folder)
+    with open_storage(plan) as storage:
+        study, _ = latest(storage, plan)
+        assert study is not None
+        trials = study.get_trials()
+    by_run = {trial.user_attrs.get("run", ""): trial for trial in trials}
+    counted = {run: trial for run, trial in by_run.items() if store.get(run) is not None}
+    wrong = [
+        run
+        for run, trial in counted.items()
+        if trial.state == TrialState.COMPLETE
+        and [trial.value] != [store.get(run).metrics["valid"]["accuracy"]]  # type: ignore[union-attr]
+    ]
+    records = store.all()
+    return {
+        "planned": plan.trials,
+        "counted": len(counted),
+        "lost": plan.trials - len(counted),
+        "recorded_twice": sum(count - 1 for count in keys.values()),
+        "left_running": sum(not t.state.is_finished() for t in trials),
+        "wrong_values": len(wrong),
+        "statuses": Counter(r.status for r in records if r.purpose == "trial"),
+        "finalists": sum(r.purpose == "final" for r in records),
+        "runs_retried": sum("retried once" in r.reason for r in records),
+        "trials_interrupted": sum("retry_of" in t.user_attrs for t in trials),
+    }
+
+
+@contextlib.contextmanager
+def cluster_of(nodes: int) -> Iterator[Any]:
+    """A Ray cluster of so many nodes on this machine, each of one core; None for 0."""
+    if nodes == 0:
+        yield None
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    memory = {"object_store_memory": 100_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
+    try:
+        for _ in range(nodes - 1):
+            cluster.add_node(num_cpus=1, **memory)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def main() -> int:
+    """Run, account, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--train-steps", type=int, default=150)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--storage", default=None, help="Optuna storage; SQLite if not given")
+    parser.add_argument("--ray-nodes", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--drive", default=None, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.drive is not None:
+        drive(SearchPlan.model_validate_json(arguments.drive))
+        return 0
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder, cluster_of(arguments.ray_nodes) as cluster:
+        plan = make_plan(arguments, folder, cluster.address if cluster else None)
+        killer = Killer(plan, arguments.seed, cluster)
+        try:
+            killer.run(arguments.kills)
+        finally:
+            killer.driver.kill()
+            killer.driver.wait()
+        result = account(killer.plan)
+    kind = (arguments.storage or "sqlite").split(":")[0]
+    result |= {"storage": kind, "ray_nodes": arguments.ray_nodes, "workers": arguments.workers}
+    result |= {"kills": killer.kills, "seconds": round(time.perf_counter() - begin, 1)}
+    result |= {"versions": provenance.versions(), "machine": provenance.machine()}
+    text = json.dumps(result, indent=2)
+    print(text)
+    if arguments.out is not None:
+        arguments.out.write_text(text + "\n")
+    bad = ("lost", "recorded_twice", "left_running", "wrong_values")
+    return int(any(result[name] for name in bad))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""Opening a study: making it, or going on with it after whatever ended the last session."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from attenergy.search.errors import StudyExists, StudyMismatch
+from attenergy.search.migration import changes, fingerprint, migrate
+from attenergy.search.objectives import Direction
+from attenergy.search.samplers import make_sampler
+from attenergy.search.storage import FORMAT, READY, create, generation, latest
+from attenergy.search.trials import (
+    DEFAULT,
+    ENQUEUED,
+    HASH,
+    RETRIED,
+    RUN,
+    WISH,
+    Setup,
+    revived,
+    tell,
+)
+
+_IDENTITY = "identity"  # user attribute of a study: what makes its trials comparable
+
+
+def open_study(setup: Setup, resume: bool) -> optuna.Study:
+    """Make the study of a plan, or recover it, move it to a wider space if need be, and go on.
+
+    Raises:
+        StudyExists: it exists and `resume` is False.
+        StudyMismatch: it fits another plan, registry or version.
+    """
+    plan = setup.plan
+    study, number = latest(setup.storage, plan)
+    trials = len(study.get_trials(deepcopy=False)) if study else len(setup.store.all())
+    if not resume and (study is not None or trials):
+        raise StudyExists(plan.study, trials)
+    if study is None:
+        study = create(setup.storage, plan.study, _directions(setup))
+        _adopt(study, setup)
+        _enqueue(study, setup)
+        _mark_ready(study, setup)
+    else:
+        _refuse_other_plan(study, setup)
+        _recover(study, setup)
+        _adopt(study, setup)
+        news = changes(study, setup.space)
+        if news:
+            name = generation(plan.study, number + 1)
+            study = migrate(study, name, setup.storage, setup.space)
+            _mark_ready(study, setup)
+            setup.listener.message(f"the space has changed ({'; '.join(news)}): going on as {name}")
+        _enqueue(study, setup)
+    study.sampler = make_sampler(plan, setup.space, len(study.get_trials(deepcopy=False)))
+    return study
+
+
+def _directions(setup: Setup) -> list[Direction]:
+    return [objective.direction for objective in setup.objectives]
+
+
+def _adopt(study: optuna.Study, setup: Setup) -> None:
+    """Give every recorded trial that the storage has lost its place in the study again."""
+    known = {trial.user_attrs.get(RUN) for trial in study.get_trials(deepcopy=False)}
+    lost = [r for r in setup.store.all() if r.proposer and r.key not in known]
+    for record in lost:
+        study.add_trial(revived(record, setup.space, setup.objectives))
+    if lost:
+        setup.listener.message(f"{len(lost)} trials are taken from the records into the study")
+
+
+def _enqueue(study: optuna.Study, setup: Setup) -> None:
+    """Let every variant take part once on its own terms, the baseline first, then the wishes."""
+    trials = study.get_trials(deepcopy=False)
+    left = setup.plan.trials - sum(RETRIED not in trial.user_attrs for trial in trials)
+    known = {trial.user_attrs.get(name) for trial in trials for name in (DEFAULT, WISH)}
+    missing = [
+        (setup.space.defaults(name), {DEFAULT: name})
+        for name in setup.space.variants
+        if name not in known
+    ]
+    for wish in setup.space.wishes:
+        name = hashlib.sha256(json.dumps(wish, sort_keys=True).encode()).hexdigest()[:16]
+        missing += [(wish, {WISH: name})] if name not in known else []
+    for params, attributes in missing[: max(left, 0)]:
+        study.enqueue_trial(params, user_attrs={ENQUEUED: params, **attributes})
+
+
+def _mark_ready(study: optuna.Study, setup: Setup) -> None:
+    for name, value in fingerprint(setup.space).items():
+        study.set_user_attr(name, value)
+    study.set_user_attr(_IDENTITY, _identity(setup))
+    study.set_user_attr(READY, FORMAT)
+
+
+def _identity(setup: Setup) -> dict[str, Any]:
+    # What must not change between the parts of a search, or its trials cannot be compared.
+    names = {"task", "seed", "split_seed", "train_steps", "fairness", "seconds", "baseline", "fix"}
+    identity = setup.plan.model_dump(mode="json", include=names)
+    task = setup.space.task.model_dump(mode="json", include={"options", "model", "training"})
+    for part, fields in task.items():
+        identity |= {f"task {part} {name}": value for name, value in fields.items()}
+    objectives = [objective.name for objective in setup.objectives]
+    return {**identity, "objectives": objectives, "task class": setup.space.task.class_}
+
+
+def _refuse_other_plan(study: optuna.Study, setup: Setup) -> None:
+    before, now = study.user_attrs[_IDENTITY], _identity(setup)
+    differences = [
+        f"{name} was {before.get(name)!r}, is {now[name]!r}"
+        for name in now
+        if before.get(name) != now[name]
+    ]
+    if differences:
+        raise StudyMismatch(study.study_name, differences)
+
+
+def _recover(study: optuna.Study, setup: Setup) -> None:
+    """End the trials that a dead driver left running: by their record, or by another try."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    retried = {trial.user_attrs.get(RETRIED) for trial in waiting}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        record = setup.store.get(trial.user_attrs.get(RUN, ""))
+        if record is not None:
+            tell(study, trial, record, setup.objectives, setup.storage)
+            continue
+        params = {**trial.user_attrs.get(ENQUEUED, {}), **trial.params}
+        if params and trial.number not in retried:  # else the last recovery was cut short here
+            kept = {n: v for n, v in trial.user_attrs.items() if n not in {RUN, HASH}}
+            attributes = {**kept, ENQUEUED: params, RETRIED: trial.number}
+            study.enqueue_trial(params, user_attrs=attributes)
+            setup.listener.message(f"trial {trial.number} was interrupted; it is run again")
+        study.tell(trial.number, state=TrialState.FAIL)

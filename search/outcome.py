@@ -1,0 +1,84 @@
+"""What `search` and `compare` have in common: checks before, display during, result after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from attenergy.search.options import Format, emit
+
+if TYPE_CHECKING:
+    from attenergy.registry import Registry
+    from attenergy.search.compare import ComparePlan
+    from attenergy.search.leaderboard import Leaderboard
+    from attenergy.search.matrix import Matrix
+    from attenergy.search.plan import SearchPlan
+    from attenergy.search.progress import SafeListener
+    from attenergy.search.report import Study
+
+
+def show_matrix(matrix: Matrix, folder: Path, form: Format) -> None:
+    """Write and print the table of a comparison over several tasks."""
+    from attenergy.search.several import write_matrix
+
+    write_matrix(matrix, folder)
+    emit(form, matrix.json(), matrix.table())
+    parts = ", ".join(column.name for column in matrix.columns)
+    typer.echo(
+        f"\nkept in {folder}: matrix.md, matrix.json, and one comparison each: {parts}",
+        err=form is Format.JSON,
+    )
+
+
+def check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:
+    """Raise RegistryError if a formula of the chosen energies cannot be compiled."""
+    from attenergy.energies import formula_problems
+    from attenergy.registry import RegistryError
+
+    problems = formula_problems(registry, [n for n in chosen if n in registry.energies])
+    if problems:
+        raise RegistryError(problems)
+
+
+def make_progress(
+    plain: bool | None, registry: Registry, plan: SearchPlan | ComparePlan, baseline: str
+) -> SafeListener:
+    """The display of a plan; runs that its folder already holds compete for the best so far."""
+    from attenergy.search.progress import make_listener
+    from attenergy.search.records import RunStore
+    from attenergy.tasks import make_task
+
+    options: dict[str, Any] = dict(plan.task_options)
+    metric = make_task(plan.task, registry=registry, **options).metric
+    known = RunStore(plan.folder).all() if Path(plan.folder).is_dir() else []
+    return make_listener(plain, metric=metric, baseline=baseline, known=known)
+
+
+def show(folder: Path, form: Format, *, export: bool) -> None:
+    """Write and print the leaderboard of a finished study, and export its best model."""
+    from attenergy.search.report import read_study, write_leaderboard
+
+    study = read_study(folder)
+    board = write_leaderboard(study)
+    emit(form, board.json(), board.table())
+    # JSON stands alone on the output stream.
+    say = partial(typer.echo, err=form is Format.JSON)
+    say(f"\nkept in {folder}: records.jsonl, leaderboard.md, leaderboard.json")
+    if export:
+        _export_best(study, board, say)
+
+
+def _export_best(study: Study, board: Leaderboard, say: Callable[[str], None]) -> None:
+    from attenergy.search.export import choose_run, export_run
+
+    if not board.rows:
+        say("nothing to export: no run has a score")
+        return
+    record = choose_run(study.records, "best", board)
+    out = study.folder / "exported"
+    export_run(record, study.folder, out, force=True, say=say)
+    say(f'the best model: attenergy.load("{out}")')

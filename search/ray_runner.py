@@ -1,0 +1,60 @@
+"""What runs on a node of a Ray cluster: one run at a time, watched from the driver."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from attenergy.search import worker
+from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.provenance import Purpose
+
+
+class Runner:
+    """A Ray actor: `run` works in one thread while `news` and `stop` answer in others."""
+
+    def __init__(self) -> None:
+        self._news: list[tuple[Any, ...]] = []
+        self._stops: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def pid(self) -> int:
+        """Number of the process."""
+        return os.getpid()
+
+    def run(self, config: RunConfig, purpose: Purpose) -> tuple[RunRecord, bytes]:
+        """Train; return the record and the bytes of the weights, which lie on this node."""
+        worker.prepare()  # in this thread: the number of threads is each thread's own
+        key = config.run_key()
+
+        def report(step: int, steps: int, loss: float) -> None:
+            self._tell("progress", key, step, steps, loss)
+
+        def evaluated(point: dict[str, float]) -> str:
+            self._tell("evaluated", key, point)
+            with self._lock:
+                return self._stops.pop(key, "")
+
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            record = worker.run_job(config, purpose, folder, report, evaluated)
+            weights = (folder / record.weights).read_bytes() if record.weights else b""
+        return record, weights
+
+    def news(self) -> list[tuple[Any, ...]]:
+        """What has happened since the last call: names of events and their values."""
+        with self._lock:
+            news, self._news = self._news, []
+        return news
+
+    def stop(self, key: str, reason: str) -> None:
+        """End the run at its next evaluation."""
+        with self._lock:
+            self._stops[key] = reason
+
+    def _tell(self, *event: Any) -> None:
+        with self._lock:
+            self._news.append(event)

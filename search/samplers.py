@@ -1,0 +1,99 @@
+"""Who proposes trials."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import FloatDistribution
+from optuna.samplers import (
+    BaseSampler,
+    BruteForceSampler,
+    GPSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from attenergy.search.plan import SearchPlan
+from attenergy.search.space import Space
+
+
+def make_sampler(plan: SearchPlan, space: Space, existing: int) -> BaseSampler:
+    """Make the plan's sampler, seeded by the plan's seed and by how many trials exist.
+
+    A sampler that started from the seed alone would repeat its first draws after every resume.
+    `qmc` and `gp` plan only what all variants share; the settings of a variant are drawn at random.
+
+    Raises:
+        ValueError: `brute-force` over a quantity that is not finite, or `gp` without SciPy.
+    """
+    seed = int(np.random.SeedSequence([plan.seed, existing]).generate_state(1)[0])
+    if plan.sampler == "random":
+        return RandomSampler(seed=seed)
+    if plan.sampler == "nsga2":
+        return NSGAIISampler(seed=seed)
+    if plan.sampler == "brute-force":
+        _check_finite(space)
+    if plan.sampler == "gp" and find_spec("scipy") is None:
+        raise ValueError("the sampler gp needs SciPy: pip install attenergy[gp]")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if plan.sampler == "brute-force":
+            return _Exhaustive(seed=seed)
+        if plan.sampler == "qmc":
+            # The sequence continues where the study has come to; its seed must not change.
+            return QMCSampler(
+                scramble=True,
+                seed=plan.seed,
+                independent_sampler=RandomSampler(seed=seed),
+                warn_independent_sampling=False,
+            )
+        if plan.sampler == "gp":
+            return GPSampler(
+                seed=seed,
+                independent_sampler=RandomSampler(seed=seed),
+                warn_independent_sampling=False,
+            )
+        return TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+
+
+class _Exhaustive(BruteForceSampler):
+    """Every combination once; remembers that there are no more."""
+
+    over = False
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Note the end instead of stopping a loop of Optuna's, which there is none of."""
+        try:
+            super().after_trial(study, trial, state, values)
+        except RuntimeError:
+            self.over = True
+
+
+def exhausted(study: optuna.Study) -> bool:
+    """Whether the sampler has proposed all that there is."""
+    sampler: Any = study.sampler
+    return isinstance(sampler, _Exhaustive) and sampler.over
+
+
+def _check_finite(space: Space) -> None:
+    forms = space.distributions().items()
+    endless = [n for n, form in forms if isinstance(form, FloatDistribution) and not form.step]
+    if endless:
+        raise ValueError(
+            "the sampler brute-force needs a finite space, but these are continuous: "
+            f"{', '.join(endless)}; fix them or choose another sampler"
+        )

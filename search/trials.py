@@ -1,0 +1,95 @@
+"""What a trial of a study carries, and how its run's record is told to Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from attenergy.search.config import Proposer, RunRecord
+from attenergy.search.events import Listener
+from attenergy.search.objectives import Objective
+from attenergy.search.plan import SearchPlan
+from attenergy.search.ranges import offers
+from attenergy.search.records import RunStore
+from attenergy.search.space import Space
+
+# User attributes of trials.
+RUN = "run"  # key of the trial's run
+HASH = "config_hash"
+REASON = "reason"
+DEFAULT = "default_of"  # the variant whose defaults a trial was given
+WISH = "wish"  # hash of the enqueued parameters that a trial was given
+CONTROL = "control"  # whether a trial was proposed at random, whatever the sampler
+RETRIED = "retry_of"  # number of the interrupted trial that a trial repeats
+ENQUEUED = "enqueued"  # what the parameters are that a trial was given
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a search stands on."""
+
+    plan: SearchPlan
+    space: Space
+    objectives: tuple[Objective, ...]
+    storage: RDBStorage
+    store: RunStore
+    listener: Listener
+
+
+def proposer(attributes: Mapping[str, Any]) -> Proposer:
+    """Who chose the parameters of the trial with these user attributes."""
+    names: dict[str, Proposer] = {DEFAULT: "default", WISH: "enqueued", CONTROL: "control"}
+    return next((word for name, word in names.items() if name in attributes), "sampler")
+
+
+def tell(
+    study: optuna.Study,
+    trial: optuna.Trial | FrozenTrial,
+    record: RunRecord,
+    objectives: Sequence[Objective],
+    storage: RDBStorage,
+) -> None:
+    """End a trial by its run's record.
+
+    A pruned run is told with its last score. Optuna knows no pruned trials where there are several
+    objectives; there it counts as failed, and only its record says that it was pruned.
+    """
+    number = trial.number
+    if record.status == "complete":
+        study.tell(number, [objective.value(record) for objective in objectives])
+    elif record.status == "pruned" and len(objectives) == 1:
+        step, value = int(record.curve[-1]["step"]), objectives[0].value(record)
+        storage.set_trial_intermediate_value(trial._trial_id, step, value)
+        study.tell(number, state=TrialState.PRUNED)
+    else:
+        study.tell(number, state=TrialState.FAIL)
+
+
+def revived(record: RunRecord, space: Space, objectives: Sequence[Objective]) -> FrozenTrial:
+    """The trial whose run this is the record of, for a study that knows nothing of it."""
+    forms = space.distributions()
+    params = {n: v for n, v in _parameters(record).items() if n in forms and offers(forms[n], v)}
+    attributes: dict[str, Any] = {RUN: record.key, HASH: record.config_hash}
+    marks = {"default": (DEFAULT, record.config.variant), "control": (CONTROL, True)}
+    attributes |= dict([marks[record.proposer]] if record.proposer in marks else [])
+    complete = record.status == "complete"
+    return optuna.trial.create_trial(
+        state=TrialState.COMPLETE if complete else TrialState.FAIL,
+        values=[objective.value(record) for objective in objectives] if complete else None,
+        params=params,
+        distributions={name: forms[name] for name in params},
+        user_attrs=attributes,
+    )
+
+
+def _parameters(record: RunRecord) -> dict[str, Any]:
+    """Everything that a space may vary, under its names there."""
+    config = record.config
+    own = {f"{config.variant}.{name}": value for name, value in config.settings.items()}
+    shared = {**config.model.model_dump(), **config.training.model_dump()}
+    return {"variant": config.variant, **own, **shared}

@@ -1,0 +1,70 @@
+"""The page of `docs/` on tasks, made from the registry."""
+
+from __future__ import annotations
+
+from attenergy.registry import Registry
+from attenergy.tasks import Task, make_task
+from attenergy.testing.tables import table
+
+_HEAD = """\
+# The tasks
+
+Made from the registry by `make docs`; a test compares. Every task generates itself: an instance
+depends on the seed, the split and its index alone, and train, valid and test share none.
+`attenergy tasks show NAME` gives ceilings, model and training, `attenergy tasks sample NAME` one
+instance, `attenergy compare --task NAME --sweep OPTION` goes through the values of a sweep.
+
+*Scored* is the metric and, after the colon, the split that stands for the task in a comparison of
+several. *Chance* is that metric's value for guessing. *Seconds* are a typical run of softmax
+on one core, measured or extrapolated from timed steps.
+"""
+
+
+def tasks_page(registry: Registry) -> str:
+    """Write the page: bundles, then one row for every task."""
+    bundles = [
+        [f"`{name}`", spec.title, ", ".join(f"`{task}`" for task in spec.tasks)]
+        for name, spec in registry.bundles.items()
+    ]
+    header = ["task", "what", "reads", "answers", "scored", "chance", "sweeps", "seconds", "source"]
+    rows = [_row(name, registry) for name in registry.tasks]
+    parts = [
+        _HEAD,
+        "## Bundles\n",
+        table(["bundle", "what it is for", "tasks"], bundles),
+        "\n## Tasks\n",
+        table(header, rows),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _row(name: str, registry: Registry) -> list[str]:
+    spec, task = registry.tasks[name], make_task(name, registry=registry)
+    return [
+        f"`{name}`",
+        spec.title,
+        _reads(task),
+        _answers(task),
+        f"{task.metric}: {task.headline}",
+        f"{task.chance[task.metric]:.3g}",
+        ", ".join(spec.sweeps),
+        "" if spec.seconds is None else f"{spec.seconds:,.0f}",
+        spec.reference,
+    ]
+
+
+def _answers(task: Task) -> str:
+    noun = "class" if task.outputs.kind == "class" else "number"
+    more = "" if task.outputs.size == 1 else ("es" if noun == "class" else "s")
+    return f"{task.outputs.size} {noun}{more}"
+
+
+def _reads(task: Task) -> str:
+    inputs = task.inputs
+    what = {
+        "vector": f"vectors of {inputs.size}",
+        "token": f"tokens below {inputs.size}",
+        "memory": f"patterns of {inputs.size}",
+    }[inputs.kind]
+    each = f" x {inputs.channels}" if inputs.channels > 1 else ""
+    return f"{inputs.length} {what}{each}"
