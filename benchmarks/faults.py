@@ -60,7 +60,7 @@ def drive(plan: SearchPlan) -> None:
 def make_plan(arguments: argparse.Namespace, folder: str, address: str | None) -> SearchPlan:
     """Small real runs of a second or so."""
     return SearchPlan(
-        study="faults",
+        study=f"faults-{os.getpid()}",  # a database may hold those of other days
         folder=folder,
         task="stacked-recall",
         task_options={"vocabulary": 16, "pairs": 4},
@@ -180,6 +180,7 @@ def account(plan: SearchPlan) -> dict[str, Any]:
         "left_running": sum(not t.state.is_finished() for t in trials),
         "wrong_values": len(wrong),
         "statuses": Counter(r.status for r in records if r.purpose == "trial"),
+        "failures": Counter(r.reason.split(";")[0] for r in records if r.status == "failed"),
         "finalists": sum(r.purpose == "final" for r in records),
         "runs_retried": sum("retried once" in r.reason for r in records),
         "trials_interrupted": sum("retry_of" in t.user_attrs for t in trials),
@@ -221,6 +222,7 @@ def main() -> int:
     if arguments.drive is not None:
         drive(SearchPlan.model_validate_json(arguments.drive))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, cluster_of(arguments.ray_nodes) as cluster:
         plan = make_plan(arguments, folder, cluster.address if cluster else None)

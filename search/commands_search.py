@@ -19,6 +19,7 @@ from attenergy.search.options import (
     Format,
     FormatOption,
     GpusOption,
+    LogOption,
     PlainOption,
     Pruner,
     RegistryOption,
@@ -84,6 +85,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     cpus_per_trial: CoresOption = 1.0,
     gpus_per_trial: GpusOption = 0.0,
     export: Annotated[bool, typer.Option(help="Export the best model.")] = True,
+    log: LogOption = None,
     plain: PlainOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
@@ -134,7 +136,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
 
     chosen = (*plan.variants, plan.baseline) if plan.variants else (*found.energies,)
     check_formulas(found, chosen)
-    with make_progress(plain, found, plan, plan.baseline) as listener:
+    with make_progress(plain, found, plan, plan.baseline, log) as listener:
         run_search(plan, found, listener, resume=resume)
     show(Path(plan.folder), form, export=export)
 
@@ -198,6 +200,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     address: AddressOption = None,
     cpus_per_trial: CoresOption = 1.0,
     gpus_per_trial: GpusOption = 0.0,
+    log: LogOption = None,
     plain: PlainOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
@@ -242,11 +245,11 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     )
     check_formulas(found, chosen)
     if len(parts) == 1 and not bundle and not sweep:
-        with make_progress(plain, found, plan, chosen[0]) as listener:
+        with make_progress(plain, found, plan, chosen[0], log) as listener:
             run_compare(plan, found, listener)
         show(Path(plan.folder), form, export=False)
         return
-    listen = partial(make_progress, plain, found, baseline=chosen[0])
+    listen = partial(make_progress, plain, found, baseline=chosen[0], log=log)
     show_matrix(run_several(plan, parts, found, listen), Path(plan.folder), form)
 
 

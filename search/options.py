@@ -30,6 +30,14 @@ RegistryOption = Annotated[
     ),
 ]
 FolderOption = Annotated[Path, typer.Option("--folder", help="Where the studies are kept.")]
+LogOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        metavar="LOGGER:PLACE",
+        help="Copy curves to tensorboard:DIR, wandb:PROJECT or mlflow:EXPERIMENT; repeatable.",
+    ),
+]
 FixOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from attenergy.registry import Registry
     from attenergy.search.compare import ComparePlan
     from attenergy.search.leaderboard import Leaderboard
+    from attenergy.search.loggers import Logged
     from attenergy.search.matrix import Matrix
     from attenergy.search.plan import SearchPlan
     from attenergy.search.progress import SafeListener
@@ -45,9 +46,17 @@ def check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:
 
 
 def make_progress(
-    plain: bool | None, registry: Registry, plan: SearchPlan | ComparePlan, baseline: str
-) -> SafeListener:
-    """The display of a plan; runs that its folder already holds compete for the best so far."""
+    plain: bool | None,
+    registry: Registry,
+    plan: SearchPlan | ComparePlan,
+    baseline: str,
+    log: list[str] | None = None,
+) -> SafeListener | Logged:
+    """The display of a plan, and loggers beside it.
+
+    Runs that the plan's folder already holds compete for the best so far.
+    """
+    from attenergy.search.loggers import Logged, make_logger
     from attenergy.search.progress import make_listener
     from attenergy.search.records import RunStore
     from attenergy.tasks import make_task
@@ -55,7 +64,8 @@ def make_progress(
     options: dict[str, Any] = dict(plan.task_options)
     metric = make_task(plan.task, registry=registry, **options).metric
     known = RunStore(plan.folder).all() if Path(plan.folder).is_dir() else []
-    return make_listener(plain, metric=metric, baseline=baseline, known=known)
+    shown = make_listener(plain, metric=metric, baseline=baseline, known=known)
+    return Logged(shown, *map(make_logger, log)) if log else shown
 
 
 def show(folder: Path, form: Format, *, export: bool) -> None:
@@ -80,5 +90,5 @@ def _export_best(study: Study, board: Leaderboard, say: Callable[[str], None]) -
         return
     record = choose_run(study.records, "best", board)
     out = study.folder / "exported"
-    export_run(record, study.folder, out, force=True, say=say)
+    export_run(record, study.folder, out, force=True, say=say, board=board)
     say(f'the best model: attenergy.load("{out}")')

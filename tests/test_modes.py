@@ -12,7 +12,7 @@ from attenergy.testing.modes.checks import MODES
 from attenergy.testing.modes.limits import UNEXPLAINED, reason
 from attenergy.testing.modes.page import page, read, write
 from attenergy.testing.modes.subject import subject
-from attenergy.testing.modes.table import YES, cell, row_of, rows
+from attenergy.testing.modes.table import YES, outcome, row_of, rows
 
 REGISTRY = load_registry(plugins=False)
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -76,9 +76,10 @@ def test_a_layer_that_computes_something_else_is_no_yes() -> None:
     checked = subject(REGISTRY, "lse", "scores")
     checked.layer.step_size = 0.5
     for mode in ("train", "no_grad", "checkpoint", "deepcopy", "causal", "vmap"):
-        assert cell(checked, MODES[mode]).startswith(UNEXPLAINED + "AssertionError"), mode
+        assert outcome(checked, MODES[mode]).startswith("AssertionError: "), mode
 
 
 def test_an_error_without_explanation_is_given_whole() -> None:
-    assert reason("KeyError: 3") == UNEXPLAINED + "KeyError: 3"
-    assert reason("ValueError: 'A' reads no field h; give") != UNEXPLAINED
+    assert reason("lse/auto", "train", "KeyError: 3") == UNEXPLAINED + "KeyError: 3"
+    refusal = "ValueError: 'Lse' reads no field h; give positions with the inputs"
+    assert not reason("lse/auto", "field", refusal).startswith(UNEXPLAINED)

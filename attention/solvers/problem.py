@@ -59,8 +59,9 @@ class Problem:
     def scaled(self, xi: Tensor, slope: Tensor) -> Tensor:
         """A slope at xi divided by A there; itself if the energy declares none."""
         curvature = self.energy.curvature(xi, self.stored(xi), self.mask, self.field)
-        plain = curvature is None or (isinstance(curvature, float) and curvature == 1.0)
-        return slope if plain else slope / curvature
+        if curvature is None or (isinstance(curvature, float) and curvature == 1.0):
+            return slope
+        return slope / curvature
 
     def direction(self, xi: Tensor) -> Tensor:
         """grad_xi E / A, (..., L, D)."""

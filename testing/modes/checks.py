@@ -72,8 +72,9 @@ def inference_mode(s: Subject) -> None:
 
 
 def compiled(s: Subject) -> None:
-    """`torch.compile(fullgraph=True)`, forward and backward; the graphs are run uncompiled."""
+    """`torch.compile(fullgraph=True)` after a plain call, forward and backward, by `aot_eager`."""
     torch.compiler.reset()
+    no_grad(s)  # `traced` makes its graph now
     run: Any = torch.compile(s.layer, fullgraph=True, backend="aot_eager")
     s.compare(_plainly, _inputs(), run=run)
 

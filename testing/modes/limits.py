@@ -10,9 +10,9 @@ import re
 
 UNEXPLAINED = "unexplained: "
 
-#: Pattern in an error's text, and the reason for readers; `\1` stands for the pattern's group.
-#: What the layers refuse by themselves comes first, then what PyTorch 2.13 cannot do.
+#: Pattern in "ROW MODE ERROR", and the reason for readers; `\1` stands for the pattern's group.
 _LIMITS: tuple[tuple[str, str], ...] = (
+    # What the layers refuse by themselves.
     (
         r"has no backend 'scores'",
         "no such backend: the energy defines no weights over patterns, so its gradient has no "
@@ -27,22 +27,13 @@ _LIMITS: tuple[tuple[str, str], ...] = (
         "no such backend: the states act on each other or are their own patterns, so they cannot "
         "be computed some at a time",
     ),
-    (
-        r"it cannot be causal",
-        "the states act on each other, later ones on earlier ones",
-    ),
-    (
-        r"is an energy of the states alone",
-        "an energy of the states alone: it takes no context",
-    ),
+    (r"it cannot be causal", "the states act on each other, later ones on earlier ones"),
+    (r"is an energy of the states alone", "an energy of the states alone: it takes no context"),
     (
         r"mixes the states with each other; it takes no context",
         "it mixes the states with each other: it takes no context",
     ),
-    (
-        r"reads no field",
-        "it reads no field: give positions with the inputs",
-    ),
+    (r"reads no field", "it reads no field: give positions with the inputs"),
     (
         r"built for one number of states",
         "in part: batch open, length fixed, as the energy is built for one number of nodes",
@@ -51,21 +42,58 @@ _LIMITS: tuple[tuple[str, str], ...] = (
         r"backend 'flex' has derivatives on CUDA only",
         "FlexAttention has derivatives on CUDA only; this table is made on a CPU",
     ),
+    # The levels of `torch.func.grad` have no storage to export, and do not know the hooks by which
+    # checkpointing saves tensors. (What fails inside differs from energy to energy.)
     (
-        r"KeyError: <TransformType\.Vmap",
-        "FlexAttention cannot be compiled, as its mask is, inside `vmap`",
-    ),
-    # `torch.func.grad` needs storage that exported tensors do not have, and its levels do not know
-    # the hooks by which checkpointing saves tensors.
-    (
-        r"Cannot access data pointer of Tensor that doesn't have storage",
+        r"/eager (?:export|onnx) (?!AssertionError)",
         "`torch.export`, and ONNX through it, cannot look into `torch.func.grad`: take `traced` or "
         "`auto`",
     ),
     (
-        r"don't yet support saved tensor hooks",
+        r"/eager checkpoint .*don't yet support saved tensor hooks",
         "checkpointing without re-entry cannot look into `torch.func.grad`: take `traced` or "
         "`auto`",
+    ),
+    # The dtypes of a trace stand in its operations; autocast changes those of some inputs.
+    (
+        r"/traced autocast RuntimeError: expected (?:scalar type|m1 and m2)",
+        "a trace keeps the types it was made with, and autocast changes some: take `auto`",
+    ),
+    (
+        r"/traced (?:export|onnx) UserError: Constraints violated",
+        "what the energy computes depends on the length, so a trace is for one: take `auto`",
+    ),
+    # `_Chunks` is an autograd function around a module, made anew in every call.
+    (
+        r"/chunked compile Unsupported",
+        "the compiler cannot follow the derivative of the chunks: take `auto`, which leaves the "
+        "splitting to the compiler",
+    ),
+    (
+        r"/chunked (?:export|onnx) UserError: Constraints violated",
+        "the number of chunks follows the sizes, so they cannot be open: take `auto`",
+    ),
+    (
+        r"/chunked autocast RuntimeError: expected (?:scalar type|m1 and m2)",
+        "backward, the chunks are computed again without autocast, in other types: take `auto`",
+    ),
+    # The fused kernel's output is laid out otherwise when the exporter writes it out.
+    (
+        r"/(?:auto|sdpa) onnx .*Cannot view a tensor",
+        "the ONNX exporter cannot read what the fused kernel gives with an additive mask: take "
+        "`scores`",
+    ),
+    (
+        r"/flex (?:export|onnx) TypeError: mul expected 2 arguments",
+        "the exporter cannot write out FlexAttention with an additive term in its scores",
+    ),
+    (
+        r"/flex vmap .*KeyError: <TransformType\.Vmap",
+        "FlexAttention's mask cannot be compiled inside `vmap`",
+    ),
+    (
+        r"^attention_sh (?:export|onnx) UserError: Constraints violated",
+        "half the length, rounded up, is a number of blocks, which the exporter cannot keep open",
     ),
     (
         r"No ONNX function found for <OpOverload\(op='([\w.]+)'",
@@ -74,10 +102,10 @@ _LIMITS: tuple[tuple[str, str], ...] = (
 )
 
 
-def reason(raised: str) -> str:
-    """Why a cell is not "yes", told from the text of what was raised."""
+def reason(row: str, mode: str, raised: str) -> str:
+    """Why a cell is not "yes", told from its place and the text of what was raised."""
     for pattern, text in _LIMITS:
-        found = re.search(pattern, raised)
+        found = re.search(pattern, f"{row} {mode} {raised}")
         if found is not None:
             return found.expand(text)
     return UNEXPLAINED + raised

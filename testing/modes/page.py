@@ -35,7 +35,8 @@ letter: see *Reasons*. `docs/modes.json` has the same as data.
 _SECTIONS = {
     "auto": "the default: takes one of the others, by the energy, the sizes and the mode",
     "eager": "`torch.func.grad` of the energy",
-    "traced": "the same as a graph of plain operations",
+    "traced": "the same as a graph of plain operations, which is made at the first call; so call a "
+    "layer before compiling it",
     "scores": "weights over patterns in closed form",
     "sdpa": "the same through `scaled_dot_product_attention`",
     "chunked": "some states at a time (here two)",

@@ -42,12 +42,13 @@ def row_of(registry: Registry, row: str, modes: Iterable[str] = tuple(MODES)) ->
     try:
         checked = subject(registry, name, chosen)
     except ValueError as error:
-        return dict.fromkeys(modes, reason(_told(error)))
-    return {mode: cell(checked, MODES[mode]) for mode in modes}
+        return {mode: reason(row, mode, told(error)) for mode in modes}
+    found = {mode: outcome(checked, MODES[mode]) for mode in modes}
+    return {m: text if text == YES else reason(row, m, text) for m, text in found.items()}
 
 
-def cell(checked: Subject, check: Callable[[Subject], None]) -> str:
-    """Whether a check passes, or the reason why not.
+def outcome(checked: Subject, check: Callable[[Subject], None]) -> str:
+    """Say "yes" if a check passes, else what it raised.
 
     Whatever PyTorch says of itself (warnings, a log) is not of interest here.
     """
@@ -58,14 +59,14 @@ def cell(checked: Subject, check: Callable[[Subject], None]) -> str:
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), small_chunks():
             warnings.simplefilter("ignore")
             check(checked)
-    except Exception as error:  # any failure of PyTorch or of a layer is the cell
-        return reason(_told(error))
+    except Exception as error:  # any failure of PyTorch or of a layer is the outcome
+        return told(error)
     finally:
         log.setLevel(level)
     return YES
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """Kind and first line of an error and of its causes."""
     parts: list[str] = []
     cause: BaseException | None = error

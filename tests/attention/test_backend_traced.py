@@ -156,10 +156,8 @@ OPAQUE = [n for n in REGISTRY.energies if not make(n).has_weights and n not in N
 
 
 @pytest.mark.filterwarnings("ignore")  # inside the exporter
-@pytest.mark.parametrize(
-    "name",
-    [n if n == "elliptical" else pytest.param(n, marks=pytest.mark.slow) for n in OPAQUE],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPAQUE)
 def test_onnx_runs_at_any_size(name, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

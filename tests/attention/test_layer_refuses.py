@@ -45,7 +45,7 @@ SPEC = EnergySpec.model_validate(
     ],
 )
 def test_at_making(options, message):
-    options = {"embed_dim": E, "num_heads": H, **options}
+    options = {"embed_dim": E, "num_heads": H, "registry": REGISTRY, **options}
     with pytest.raises(ValueError, match=message):
         EnergyAttention(**options)
 
@@ -63,14 +63,14 @@ def test_at_making(options, message):
     ],
 )
 def test_at_calling(arguments, message):
-    layer = EnergyAttention(E, H)
+    layer = EnergyAttention(E, H, registry=REGISTRY)
     given = {n: torch.randn(s) > 0 if n == "mask" else torch.randn(s) for n, s in arguments.items()}
     with pytest.raises(ValueError, match=message):
         layer(given.pop("x", torch.randn(2, 5, E)), **given)
 
 
 def test_types():
-    layer, x = EnergyAttention(E, H), torch.randn(2, 5, E)
+    layer, x = EnergyAttention(E, H, registry=REGISTRY), torch.randn(2, 5, E)
     with pytest.raises(ValueError, match=r"mask must be boolean.*got torch.float32.*`field`"):
         layer(x, mask=torch.ones(5, 5))
     with pytest.raises(ValueError, match=r"field must be floating point, got torch.int64"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +147,19 @@ def tiny_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    path = tmp_path_factory.mktemp("registry") / "tiny.yaml"
+    path.write_text(TINY)
+    return load_registry(path, plugins=False)
+
+
 @pytest.fixture
-def registry(tiny_file: Path) -> Registry:
-    return load_registry(tiny_file, plugins=False)
+def registry(loaded: Registry) -> Registry:
+    """A copy that a test may change."""
+    spaces = {name: dict(ranges) for name, ranges in loaded.spaces.items()}
+    copies = {n: dict(getattr(loaded, n)) for n in ("energies", "mixers", "tasks", "bundles")}
+    return replace(loaded, spaces=spaces, **copies)
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def test_every_suggestion_is_a_layer(full: Space, registry: Registry) -> None:
         own = {n.partition(".")[2]: v for n, v in params.items() if "." in n}
         assert own == config.settings
         sizes: Any = {"embed_dim": config.model.width, "num_heads": config.model.heads}
+        sizes |= {} if isinstance(config.layer, EnergySpec) else {"length": 9}
         layer = make_layer(config.layer, **sizes, **dict(config.settings))
         assert layer(torch.randn(2, 9, 16)).shape == (2, 9, 16)
         again = RunConfig.model_validate_json(config.model_dump_json(by_alias=True))
