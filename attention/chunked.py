@@ -53,6 +53,8 @@ def in_chunks(
 ) -> Tensor:
     """rows(energy, xi, mask, field, *shared), (..., L, e), some states at a time.
 
+    Compiled or exported, all at once.
+
     Args:
         rows: computes each state's row from its own rows of xi, mask and field.
         energy: `can_chunk` it; its parameters get their derivatives.
@@ -61,9 +63,11 @@ def in_chunks(
         mask: (..., L|1, S).
         field: (..., L|1, S).
     """
+    if torch.compiler.is_compiling():  # compilers plan memory themselves
+        return rows(energy, xi, mask, field, *shared)
     state = {f"energy.{n}": p for n, p in [*energy.named_parameters(), *energy.named_buffers()]}
     count = max(LEAST_ROWS, CHUNK // max(1, _scores(xi, shared[0])))
-    plan = _Plan(_Bound(energy, rows), tuple(state), len(shared), count)
+    plan = _Plan(_Bound(energy, rows), tuple(state), len(shared), count, _autocast(xi.device.type))
     tensors = (xi, mask, field, *shared, *state.values())
     found: Tensor = _Chunks.apply(plan, *tensors)  # type: ignore[no-untyped-call]
     return found
@@ -72,6 +76,12 @@ def in_chunks(
 def _scores(xi: Tensor, X: Tensor) -> int:
     """Scores of one state in all samples and heads."""
     return math.prod(xi.shape[:-2]) * X.shape[-2]
+
+
+def _autocast(device: str) -> torch.autocast:
+    """Autocast as it is now: backward, where chunks are computed again, it is off."""
+    on, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    return torch.autocast(device, dtype=dtype, enabled=on)
 
 
 class _Bound(nn.Module):
@@ -93,11 +103,13 @@ class _Plan(NamedTuple):
     names: tuple[str, ...]  # of the parameters
     shared: int
     rows: int
+    autocast: torch.autocast
 
     def run(self, tensors: Sequence[Tensor | None]) -> Tensor:
         inputs, state = tensors[: 3 + self.shared], tensors[3 + self.shared :]
         parameters = dict(zip(self.names, state, strict=True))
-        out: Tensor = torch.func.functional_call(self.bound, parameters, tuple(inputs))  # type: ignore[arg-type]
+        with self.autocast:
+            out: Tensor = torch.func.functional_call(self.bound, parameters, tuple(inputs))  # type: ignore[arg-type]
         return out
 
     def parts(self, tensors: Sequence[Tensor | None]) -> Iterator[tuple[slice, list[Any]]]:

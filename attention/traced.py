@@ -79,12 +79,23 @@ def traced_gradient(
         TraceError: the energy cannot be traced, because what it does depends on numbers in its
             tensors, or because a graph of the user's differs between samples.
     """
+    if torch.is_autocast_enabled(xi.device.type):
+        # A graph keeps the types that it was traced with, so autocast may not change them.
+        with torch.autocast(xi.device.type, enabled=False):
+            field = None if field is None else _wide(field)
+            wide = traced_gradient(energy, _wide(xi), _wide(X), mask, field)
+            return wide.to(xi.dtype)
     given = {"xi": xi, "X": X, "mask": mask, "field": field}
     tensors = {name: tensor for name, tensor in given.items() if tensor is not None}
     state = _state(energy)
     graph = _graph(energy, tensors, state)
     found: Tensor = graph(*tensors.values(), *state.values())
     return found
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """In single precision, where it is less."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 def _state(energy: Energy) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attenergy.energies.graphs import adjacency, edge_index, kept
+from attenergy.energies.graphs import adjacency, constant, edge_index, kept
 from attenergy.registry import UnknownName
 
 KINDS = ("ferromagnetic", "antiferromagnetic", "plus_minus", "spin_glass")
@@ -53,7 +53,7 @@ def check_kind(kind: str, also: tuple[str, ...] = ()) -> str:
     return kind
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant
 def edge_values(kind: str, rule: str, nodes: int, seed: int, *numbers: float) -> Tensor:
     """The couplings on `edge_index(rule, nodes, seed, *numbers)`, float64 (m,).
 
@@ -66,7 +66,7 @@ def edge_values(kind: str, rule: str, nodes: int, seed: int, *numbers: float) ->
     )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant
 def coupling_matrix(kind: str, rule: str, nodes: int, seed: int = 0, *numbers: float) -> Tensor:
     """The symmetric couplings (nodes, nodes) of a kind on a rule's graph, float64, zero diagonal.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import networkx as nx
 
     Graph = nx.Graph[int]
+
+
+P = ParamSpec("P")
 
 
 class Shape(NamedTuple):
@@ -152,7 +155,17 @@ def check_topology(rule: str) -> str:
     return rule
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def constant(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Tell the compiler that equal arguments give equal results.
+
+    What `torch.compiler.assume_constant_result` does, which would import the compiler, and so cost
+    every process a second.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@constant
 def edge_index(
     rule: str,
     nodes: int,
@@ -173,7 +186,7 @@ def edge_index(
     return kept(("index", rule, nodes, seed, shape), lambda: _edges(rule, nodes, seed, shape))
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant
 def adjacency(
     rule: str,
     nodes: int,
@@ -207,7 +220,11 @@ def adjacency(
 def kept(key: tuple[object, ...], make: Callable[[], Tensor]) -> Tensor:
     """The tensor of a key, made once: the compiler wants one tensor, not equal ones."""
     if key not in _KEPT:
-        made = make()
+        # Imported here: it brings torch's compiler along, which takes a second.
+        from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+
+        with temporarily_clear_interpreter_stack():  # or a gradient's wrapper would be kept
+            made = make()
         if type(made) is not Tensor:  # no real tensor is made while a graph is traced
             return made
         if len(_KEPT) >= 128:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import tempfile
 from collections.abc import Callable
@@ -74,6 +75,7 @@ def inference_mode(s: Subject) -> None:
 def compiled(s: Subject) -> None:
     """`torch.compile(fullgraph=True)` after a plain call, forward and backward, by `aot_eager`."""
     torch.compiler.reset()
+    gc.collect()  # or traces of layers that are gone leave while the compiler counts them
     no_grad(s)  # `traced` makes its graph now
     run: Any = torch.compile(s.layer, fullgraph=True, backend="aot_eager")
     s.compare(_plainly, _inputs(), run=run)

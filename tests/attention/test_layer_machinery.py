@@ -105,7 +105,7 @@ def test_compiled_as_one_graph(kind, name):
     torch.testing.assert_close(mine, theirs)
 
 
-@pytest.mark.by_kind
+@pytest.mark.by_kind("lse")
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_checkpointed_without_reentering(kind, name):
     layer, x = make(kind, name), draw(B, L, E).requires_grad_()
