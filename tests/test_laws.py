@@ -33,9 +33,14 @@ NOT_APPLICABLE = {
 
 # An export takes a second: one entry of each kind, the others when asked.
 QUICK = {"lse", "classical_hopfield", "graph_memory"}
+#: Entries of which a law takes many seconds, with the law's number; they too are for when asked.
+HEAVY = {
+    *(("spherical_spins", "4"), ("spherical_spins", "6"), ("boltzmann", "4"), ("boltzmann", "6")),
+    *(("entmax", "6"), ("normmax", "6"), ("hyper_set", "6"), ("ising_mean_field", "4")),
+}
 PAIRS = [
     pytest.param(name, law, marks=pytest.mark.slow)
-    if law == EXPORT and name not in QUICK
+    if (law == EXPORT and name not in QUICK) or (name, law[0]) in HEAVY
     else (name, law)
     for name in REGISTRY.energies
     for law in LAWS

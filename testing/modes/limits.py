@@ -54,28 +54,9 @@ _LIMITS: tuple[tuple[str, str], ...] = (
         "checkpointing without re-entry cannot look into `torch.func.grad`: take `traced` or "
         "`auto`",
     ),
-    # The dtypes of a trace stand in its operations; autocast changes those of some inputs.
-    (
-        r"/traced autocast RuntimeError: expected (?:scalar type|m1 and m2)",
-        "a trace keeps the types it was made with, and autocast changes some: take `auto`",
-    ),
     (
         r"/traced (?:export|onnx) UserError: Constraints violated",
         "what the energy computes depends on the length, so a trace is for one: take `auto`",
-    ),
-    # `_Chunks` is an autograd function around a module, made anew in every call.
-    (
-        r"/chunked compile Unsupported",
-        "the compiler cannot follow the derivative of the chunks: take `auto`, which leaves the "
-        "splitting to the compiler",
-    ),
-    (
-        r"/chunked (?:export|onnx) UserError: Constraints violated",
-        "the number of chunks follows the sizes, so they cannot be open: take `auto`",
-    ),
-    (
-        r"/chunked autocast RuntimeError: expected (?:scalar type|m1 and m2)",
-        "backward, the chunks are computed again without autocast, in other types: take `auto`",
     ),
     # The fused kernel's output is laid out otherwise when the exporter writes it out.
     (

@@ -123,7 +123,15 @@ def test_show_energy() -> None:
     assert data["entry"]["quadratic"] == 1.0
 
 
-@pytest.mark.parametrize("name", list(attenergy.load_registry().energies))
+# One second each: one formula, one class, one on a graph; the others when asked.
+SHOWN = {"lse", "spherical_spins", "graph_memory"}
+ENERGIES = [
+    pytest.param(name, marks=[] if name in SHOWN else [pytest.mark.slow])
+    for name in attenergy.load_registry().energies
+]
+
+
+@pytest.mark.parametrize("name", ENERGIES)
 def test_show_every_energy(name: str) -> None:
     assert name in run("energies", "show", name).stdout
 

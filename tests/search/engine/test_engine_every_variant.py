@@ -13,7 +13,18 @@ from attenergy.search.train import train
 REGISTRY = load_registry(plugins=False)
 
 
-@pytest.mark.parametrize("name", [*REGISTRY.energies, *REGISTRY.mixers])
+#: One of each kind; the others when asked.
+QUICK = {
+    *("lse", "sparsemax", "rbm", "graph_memory", "ising_mean_field", "causal_tokens", "learned"),
+    *("softmax", "hyla", "aaren", "low_rank", "window"),
+}
+VARIANTS = [
+    pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+    for name in [*REGISTRY.energies, *REGISTRY.mixers]
+]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
 def test_a_short_run_is_complete(name: str) -> None:
     plan = SearchPlan(
         study="one", folder="unused", task="stacked-recall", variants=(name,), train_steps=3,
