@@ -10,7 +10,7 @@ A graph of many nodes and few edges is kept as a list; what is computed with it 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ def check_kind(kind: str, also: tuple[str, ...] = ()) -> str:
 
 
 @constant
-def edge_values(kind: str, rule: str, nodes: int, seed: int, *numbers: float) -> Tensor:
+def edge_values(kind: str, rule: str, nodes: int, seed: int, *numbers: Any) -> Tensor:
     """The couplings on `edge_index(rule, nodes, seed, *numbers)`, float64 (m,).
 
     Raises:
@@ -67,7 +67,7 @@ def edge_values(kind: str, rule: str, nodes: int, seed: int, *numbers: float) ->
 
 
 @constant
-def coupling_matrix(kind: str, rule: str, nodes: int, seed: int = 0, *numbers: float) -> Tensor:
+def coupling_matrix(kind: str, rule: str, nodes: int, seed: int = 0, *numbers: Any) -> Tensor:
     """The symmetric couplings (nodes, nodes) of a kind on a rule's graph, float64, zero diagonal.
 
     Args:
@@ -92,7 +92,7 @@ def coupling_matrix(kind: str, rule: str, nodes: int, seed: int = 0, *numbers: f
 
 
 def rule_couplings(
-    kind: str, rule: str, nodes: int, seed: int, numbers: tuple[float, ...], like: Tensor
+    kind: str, rule: str, nodes: int, seed: int, numbers: tuple[Any, ...], like: Tensor
 ) -> Couplings:
     """Couplings of a rule's graph in the type of `like`: a list if large and sparse, else a matrix.
 
