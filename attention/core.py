@@ -179,6 +179,17 @@ class EnergyLayer(PairDropout):
                 f"'{self.energy.spec.title}' reads no field h; give positions with the inputs"
             )
 
+    def without_hidden(self, mask: Tensor | None, within: bool) -> Tensor | None:
+        """The mask with which positions hidden from every state are no states either.
+
+        Only where states interact and are their own patterns (`within`): a padded position must not
+        pull on its neighbours.
+        """
+        if mask is None or not (within and self.energy.states_interact):
+            return mask
+        mask = mask | mask.new_zeros(1, 1)  # two axes at least
+        return mask & mask.any(-2, keepdim=True).mT
+
     def chosen(self, settings: dict[str, Any]) -> dict[str, Any]:
         """The settings that are meant for the projections."""
         return {name: settings[name] for name in self.PROJECTION_SETTINGS if name in settings}

@@ -92,10 +92,7 @@ class EnergyHeads(EnergyLayer):
         if not energy.reads_patterns:
             self._check_within(within, xi, X)
             X = xi
-        if mask is not None and energy.states_interact and within:
-            mask = mask | mask.new_zeros(1, 1)  # two axes at least
-            # A padded position, hidden from every state, must not pull on its neighbours either.
-            mask = mask & mask.any(-2, keepdim=True).mT
+        mask = self.without_hidden(mask, within)
         field = self._field(field, xi)
         state = self._relax(xi, X, mask, field, False).state
         by_weights = self.read == "weights"

@@ -212,15 +212,9 @@ class EnergyAttention(EnergyLayer):
             raise ValueError(
                 f"'{self.energy.spec.title}' is an energy of the states alone; it takes no context"
             )
-        if not self.energy.states_interact:
-            return seen
-        if is_causal:
+        if is_causal and self.energy.states_interact:
             raise ValueError(
                 f"'{self.energy.spec.title}' couples states to each other, so later ones would "
                 "act on earlier ones; it cannot be causal"
             )
-        if seen is not None and within:
-            # A padded position, hidden from every state, must not pull on its neighbours either.
-            seen = seen | seen.new_zeros(1, 1)  # two axes at least
-            seen = seen & seen.any(-2, keepdim=True).mT
-        return seen
+        return self.without_hidden(seen, within)
