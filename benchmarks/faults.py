@@ -1,10 +1,10 @@
 """Kills workers, drivers and cluster nodes at random moments of a search; is anything lost?
 
-    python benchmarks/faults.py --kills 50 [--storage URL] [--ray-nodes 2] [--out FILE]
+    python benchmarks/faults.py --kills 50 [--storage URL] [--drivers 2] [--ray-nodes 2]
 
-A driver runs as a process of its own and is started again whenever it was killed. After the last
-kill the search ends undisturbed, and every trial is accounted for: none lost, none counted twice,
-none left running. The exit code is 1 otherwise.
+A driver runs as a process of its own and is started again whenever it was killed; several work on
+the study together. After the last kill the search ends undisturbed, and every trial is accounted
+for: none lost, none counted twice, none left running. The exit code is 1 otherwise.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import selectors
 import signal
 import subprocess
 import sys
@@ -79,13 +80,33 @@ def make_plan(arguments: argparse.Namespace, folder: str, address: str | None) -
     )
 
 
-class Killer:
-    """Starts the driver, kills, starts it again, and counts."""
+def several(plan: SearchPlan, drivers: int) -> list[SearchPlan]:
+    """The plans of so many drivers; more than one join, each with a folder of its own."""
+    if drivers == 1:
+        return [plan]
+    shared = {
+        "storage": plan.storage or f"sqlite:///{Path(plan.folder) / 'shared.db'}",
+        "join": True,
+        "heartbeat": 2,
+    }
+    folders = [{"folder": str(Path(plan.folder) / f"driver{n}")} for n in range(drivers)]
+    return [plan.model_copy(update={**shared, **folder}) for folder in folders]
 
-    def __init__(self, plan: SearchPlan, seed: int, cluster: Any = None) -> None:
-        self.plan, self.cluster, self.random = plan, cluster, random.Random(seed)
+
+class Killer:
+    """Starts the drivers, kills, starts them again, and counts.
+
+    Args:
+        plans: one for each driver; several join.
+        seed: of what is killed, and when.
+        cluster: of Ray, if the runs go there.
+    """
+
+    def __init__(self, plans: list[SearchPlan], seed: int, cluster: Any = None) -> None:
+        self.plans, self.cluster, self.random = plans, cluster, random.Random(seed)
         self.kills: Counter[str] = Counter()
-        self.driver = self._start()
+        self.ears = selectors.DefaultSelector()
+        self.drivers = [self._start(plan) for plan in plans]
 
     def run(self, kills: int) -> None:
         """Kill so many times, then let the search end."""
@@ -97,45 +118,61 @@ class Killer:
             self._kill(self.random.choices(["worker", "driver", "node"], [6, 4, 1])[0])
         while self._hear(1000):
             pass
-        if self.driver.wait() != 0:
-            raise RuntimeError("the driver failed by itself; see its message above")
 
-    def _start(self) -> subprocess.Popen[str]:
-        program = [sys.executable, __file__, "--drive", self.plan.model_dump_json()]
-        return subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    def end(self) -> None:
+        """Leave no process behind."""
+        for driver in self.drivers:
+            driver.kill()
+            driver.wait()
+
+    def _start(self, plan: SearchPlan) -> subprocess.Popen[bytes]:
+        program = [sys.executable, __file__, "--drive", plan.model_dump_json()]
+        driver = subprocess.Popen(program, stdout=subprocess.PIPE)
+        assert driver.stdout is not None
+        self.ears.register(driver.stdout, selectors.EVENT_READ, driver)
+        return driver
 
     def _hear(self, events: int) -> bool:
-        """Wait for so many events; False if the driver has ended."""
-        assert self.driver.stdout is not None
-        return all(self.driver.stdout.readline() for _ in range(events))
+        """Wait for so many events; False if the drivers have ended."""
+        while events > 0 and self.ears.get_map():
+            for key, _ in self.ears.select():
+                data = os.read(key.fd, 4096)
+                events -= data.count(b"\n")
+                if not data:
+                    self.ears.unregister(key.fileobj)
+                    if key.data.wait() != 0:
+                        raise RuntimeError("a driver failed by itself; see its message above")
+        return events <= 0
 
     def _go_on(self) -> None:
         # The search came to its end before the killer did: it gets more trials.
-        if self.driver.wait() != 0:
-            raise RuntimeError("the driver failed by itself; see its message above")
-        self.plan = self.plan.model_copy(update={"trials": self.plan.trials + 10})
-        self.driver = self._start()
+        self.plans = [p.model_copy(update={"trials": p.trials + 10}) for p in self.plans]
+        self.drivers = [self._start(plan) for plan in self.plans]
 
     def _kill(self, whom: str) -> None:
+        place = self.random.randrange(len(self.drivers))
         if whom == "driver":
-            self.driver.kill()
-            self.driver.wait()
-            self.driver = self._start()
+            driver = self.drivers[place]
+            driver.kill()
+            driver.wait()
+            with contextlib.suppress(KeyError):  # it had ended by itself
+                self.ears.unregister(driver.stdout)  # type: ignore[arg-type]
+            self.drivers[place] = self._start(self.plans[place])
         elif whom == "node":
             if self.cluster is None:
                 return
             self.cluster.remove_node(self.cluster.worker_nodes.copy().pop(), allow_graceful=False)
             self.cluster.add_node(num_cpus=1)
         else:
-            found = self._workers()
+            found = self._workers(self.drivers[place])
             if not found:
                 return
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.random.choice(found), signal.SIGKILL)
         self.kills[whom] += 1
 
-    def _workers(self) -> list[int]:
-        root = os.getpid() if self.cluster is not None else self.driver.pid
+    def _workers(self, driver: subprocess.Popen[bytes]) -> list[int]:
+        root = os.getpid() if self.cluster is not None else driver.pid
         word = "ray::Runner" if self.cluster is not None else "spawn_main"
         return [pid for pid in _descendants(root) if word in _command(pid)]
 
@@ -154,8 +191,10 @@ def _command(pid: int) -> str:
     return ""
 
 
-def account(plan: SearchPlan) -> dict[str, Any]:
+def account(plans: list[SearchPlan]) -> dict[str, Any]:
     """Count what the records and the study say, and what does not agree."""
+    plan = plans[0]
+    known = [{record.key for record in RunStore(each.folder).all()} for each in plans]
     lines = (Path(plan.folder) / "records.jsonl").read_text().splitlines()
     keys = Counter(json.loads(line)["key"] for line in lines)
     store = RunStore(plan.folder)
@@ -176,6 +215,7 @@ def account(plan: SearchPlan) -> dict[str, Any]:
         "planned": plan.trials,
         "counted": len(counted),
         "lost": plan.trials - len(counted),
+        "not_in_every_folder": len(set.union(*known) - set.intersection(*known)),
         "recorded_twice": sum(count - 1 for count in keys.values()),
         "left_running": sum(not t.state.is_finished() for t in trials),
         "wrong_values": len(wrong),
@@ -211,7 +251,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--drivers", type=int, default=1, help="several join")
+    parser.add_argument("--workers", type=int, default=2, help="of each driver")
     parser.add_argument("--train-steps", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--storage", default=None, help="Optuna storage; SQLite if not given")
@@ -226,22 +267,22 @@ def main() -> int:
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, cluster_of(arguments.ray_nodes) as cluster:
         plan = make_plan(arguments, folder, cluster.address if cluster else None)
-        killer = Killer(plan, arguments.seed, cluster)
+        killer = Killer(several(plan, arguments.drivers), arguments.seed, cluster)
         try:
             killer.run(arguments.kills)
         finally:
-            killer.driver.kill()
-            killer.driver.wait()
-        result = account(killer.plan)
+            killer.end()
+        result = account(killer.plans)
     kind = (arguments.storage or "sqlite").split(":")[0]
-    result |= {"storage": kind, "ray_nodes": arguments.ray_nodes, "workers": arguments.workers}
+    result |= {"storage": kind, "ray_nodes": arguments.ray_nodes}
+    result |= {"drivers": arguments.drivers, "workers": arguments.workers}
     result |= {"kills": killer.kills, "seconds": round(time.perf_counter() - begin, 1)}
     result |= {"versions": provenance.versions(), "machine": provenance.machine()}
     text = json.dumps(result, indent=2)
     print(text)
     if arguments.out is not None:
         arguments.out.write_text(text + "\n")
-    bad = ("lost", "recorded_twice", "left_running", "wrong_values")
+    bad = ("lost", "recorded_twice", "left_running", "wrong_values", "not_in_every_folder")
     return int(any(result[name] for name in bad))
 
 

@@ -80,6 +80,12 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     storage: Annotated[
         str | None, typer.Option(metavar="URL", help="Optuna storage; by default a file.")
     ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Work on the study beside other drivers; or begin it.")
+    ] = False,
+    heartbeat: Annotated[
+        int, typer.Option(min=1, help="Seconds between signs of life, with --join.")
+    ] = 10,
     engine: EngineOption = "local",
     address: AddressOption = None,
     cpus_per_trial: CoresOption = 1.0,
@@ -93,7 +99,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
 
     Trials are proposed, trained and scored on the valid split; the best configurations and the
     baseline are then trained again over several seeds. What has finished is kept in FOLDER/STUDY
-    whatever happens; --resume goes on from there.
+    whatever happens; --resume goes on from there. With --join the same command, given again
+    anywhere, helps with the same study.
     """
     from attenergy.search.outcome import check_formulas, make_progress, show
     from attenergy.search.search_file import complete_plan, read_search_file
@@ -121,6 +128,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "seconds": seconds,
         "baseline": baseline,
         "storage": storage,
+        "join": join,
+        "heartbeat": heartbeat,
         "engine": engine,
         "address": address,
         "cpus_per_trial": cpus_per_trial,

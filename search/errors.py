@@ -47,11 +47,37 @@ class StorageProblem(ValueError):
 
 
 class StudyBusy(ValueError):
-    """Another process is at work on the study."""
+    """Another driver is at work on the study, and one of the two wants to be alone."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(name)
+    def __init__(self, name: str, joined: bool = False) -> None:
+        self.name, self.joined = name, joined
+        super().__init__(name, joined)
 
     def __str__(self) -> str:
-        return f"study {self.name!r} is being run by another process"
+        hint = "; several work together if all of them are started with --join"
+        return f"study {self.name!r} is being run by another process{hint if self.joined else ''}"
+
+
+class StudyStuck(ValueError):
+    """Another driver of the study does not end its turn."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self.name, self.seconds = name, seconds
+        super().__init__(name, seconds)
+
+    def __str__(self) -> str:
+        return (
+            f"another driver of study {self.name!r} has kept the others waiting for "
+            f"{self.seconds:g} s; end it, its runs are taken over"
+        )
+
+
+class CannotJoin(ValueError):
+    """Several drivers cannot work on this study together."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"drivers cannot join here: {self.reason}"

@@ -7,30 +7,24 @@ import json
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
 
 from attenergy.search.errors import StudyExists, StudyMismatch
 from attenergy.search.migration import changes, fingerprint, migrate
 from attenergy.search.objectives import Direction
+from attenergy.search.recovery import gather, lost, take_over
 from attenergy.search.samplers import make_sampler
 from attenergy.search.storage import FORMAT, READY, create, generation, latest
-from attenergy.search.trials import (
-    DEFAULT,
-    ENQUEUED,
-    HASH,
-    RETRIED,
-    RUN,
-    WISH,
-    Setup,
-    revived,
-    tell,
-)
+from attenergy.search.trials import DEFAULT, ENQUEUED, RETRIED, RUN, WISH, Setup, revived
 
-_IDENTITY = "identity"  # user attribute of a study: what makes its trials comparable
+# User attributes of a study.
+_IDENTITY = "identity"  # what makes its trials comparable
+_JOINED = "joined"  # how many drivers have joined
 
 
 def open_study(setup: Setup, resume: bool) -> optuna.Study:
     """Make the study of a plan, or recover it, move it to a wider space if need be, and go on.
+
+    Drivers that work on it together do this one after the other.
 
     Raises:
         StudyExists: it exists and `resume` is False.
@@ -38,6 +32,8 @@ def open_study(setup: Setup, resume: bool) -> optuna.Study:
     """
     plan = setup.plan
     study, number = latest(setup.storage, plan)
+    if study is not None:
+        gather(study, setup.store)
     trials = len(study.get_trials(deepcopy=False)) if study else len(setup.store.all())
     if not resume and (study is not None or trials):
         raise StudyExists(plan.study, trials)
@@ -48,17 +44,29 @@ def open_study(setup: Setup, resume: bool) -> optuna.Study:
         _mark_ready(study, setup)
     else:
         _refuse_other_plan(study, setup)
-        _recover(study, setup)
+        take_over(lost(study, setup), study, setup)
         _adopt(study, setup)
         news = changes(study, setup.space)
+        if news and not setup.presence.alone:
+            raise StudyMismatch(plan.study, [*news, "other drivers are at work without that"])
         if news:
             name = generation(plan.study, number + 1)
             study = migrate(study, name, setup.storage, setup.space)
             _mark_ready(study, setup)
             setup.listener.message(f"the space has changed ({'; '.join(news)}): going on as {name}")
         _enqueue(study, setup)
-    study.sampler = make_sampler(plan, setup.space, len(study.get_trials(deepcopy=False)))
+    existing = len(study.get_trials(deepcopy=False))
+    study.sampler = make_sampler(plan, setup.space, existing, _place(study, setup))
     return study
+
+
+def _place(study: optuna.Study, setup: Setup) -> int:
+    """How many drivers have joined before this one; 0 for one that does not join."""
+    if not setup.plan.join:
+        return 0
+    before = int(study.user_attrs.get(_JOINED, 0))
+    study.set_user_attr(_JOINED, before + 1)
+    return before
 
 
 def _directions(setup: Setup) -> list[Direction]:
@@ -70,7 +78,7 @@ def _adopt(study: optuna.Study, setup: Setup) -> None:
     known = {trial.user_attrs.get(RUN) for trial in study.get_trials(deepcopy=False)}
     lost = [r for r in setup.store.all() if r.proposer and r.key not in known]
     for record in lost:
-        study.add_trial(revived(record, setup.space, setup.objectives))
+        study.add_trial(revived(record, setup))
     if lost:
         setup.listener.message(f"{len(lost)} trials are taken from the records into the study")
 
@@ -119,21 +127,3 @@ def _refuse_other_plan(study: optuna.Study, setup: Setup) -> None:
     ]
     if differences:
         raise StudyMismatch(study.study_name, differences)
-
-
-def _recover(study: optuna.Study, setup: Setup) -> None:
-    """End the trials that a dead driver left running: by their record, or by another try."""
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    retried = {trial.user_attrs.get(RETRIED) for trial in waiting}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        record = setup.store.get(trial.user_attrs.get(RUN, ""))
-        if record is not None:
-            tell(study, trial, record, setup.objectives, setup.storage)
-            continue
-        params = {**trial.user_attrs.get(ENQUEUED, {}), **trial.params}
-        if params and trial.number not in retried:  # else the last recovery was cut short here
-            kept = {n: v for n, v in trial.user_attrs.items() if n not in {RUN, HASH}}
-            attributes = {**kept, ENQUEUED: params, RETRIED: trial.number}
-            study.enqueue_trial(params, user_attrs=attributes)
-            setup.listener.message(f"trial {trial.number} was interrupted; it is run again")
-        study.tell(trial.number, state=TrialState.FAIL)

@@ -48,6 +48,11 @@ class SearchPlan(Crew):
     equal for all runs: training steps, training FLOPs, or seconds of training (`seconds`, or as
     many as the baseline's first run took); the measure is the baseline on the task's own terms.
     `fix` pins quantities of the space, such as `{"heads": 8, "lse.steps": 2}`.
+
+    `storage` is the URL of an Optuna storage, `study.db` in the folder if None. With `join` this
+    driver works on the study together with others that were told the same, each with a folder of
+    its own or all with one. Every `heartbeat` seconds a driver gives a sign of life for each of its
+    trials; after three without one, another driver takes the trial over.
     """
 
     study: Annotated[str, Field(pattern=r"^[\w.-]+$")]
@@ -71,6 +76,8 @@ class SearchPlan(Crew):
     seconds: Annotated[float, Field(gt=0)] | None = None
     baseline: str = "softmax"
     storage: str | None = None
+    join: bool = False
+    heartbeat: Annotated[int, Field(ge=1)] = 10
     fix: dict[str, Scalar] = {}
 
     @field_validator("variants", "objectives")
@@ -81,6 +88,14 @@ class SearchPlan(Crew):
     @model_validator(mode="after")
     def _seconds_are_the_measure(self) -> SearchPlan:
         check_seconds(self.fairness, self.seconds)
+        return self
+
+    @model_validator(mode="after")
+    def _all_drivers_do_the_same(self) -> SearchPlan:
+        if self.join and self.fairness == "seconds" and self.seconds is None:
+            raise ValueError("drivers that join need 'seconds': each would measure its own")
+        if self.join and self.sampler == "brute-force":
+            raise ValueError("the sampler brute-force counts what is left for one driver only")
         return self
 
 

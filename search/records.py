@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from io import FileIO
 from pathlib import Path
 
@@ -15,7 +16,8 @@ class RunStore:
     """Finished runs of one folder, in `records.jsonl`, each run once.
 
     A record is on the disk when `append` returns. A last line that a crash cut short counts as
-    never written: readers pass over it, and the next `append` removes it.
+    never written: readers pass over it, and the next `append` removes it. Several processes may
+    write to the same folder; `refresh` hears of what the others wrote.
 
     Args:
         folder: the study's folder; made if absent.
@@ -28,7 +30,9 @@ class RunStore:
         self.folder = Path(folder)
         self.path = self.folder / "records.jsonl"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._records = {record.key: record for record in self._read()}
+        self._records: dict[str, RunRecord] = {}
+        self._bytes, self._lines = 0, 0  # whole lines that have been read
+        self.refresh()
 
     def append(self, record: RunRecord) -> None:
         """Write one record and wait until it is on the disk.
@@ -37,18 +41,37 @@ class RunStore:
             ValueError: if the run is already recorded.
             OSError: if it cannot be written, as on a full disk; what was there before stays.
         """
-        if record.key in self._records:
-            raise ValueError(f"run {record.key} is already recorded in {self.path.name}")
-        line = record.model_dump_json(by_alias=True) + "\n"
+        line = (record.model_dump_json(by_alias=True) + "\n").encode()
         try:
             with self.path.open("ab", buffering=0) as file:
-                file.truncate(self._whole_bytes())
-                _write_whole(file, line.encode())
+                _wait_for(file)
+                self.refresh()
+                if record.key in self._records:
+                    raise ValueError(f"run {record.key} is already recorded in {self.path.name}")
+                file.truncate(self._bytes)
+                _write_whole(file, line)
                 os.fsync(file.fileno())
         except OSError as error:
             text = f"run {record.key} cannot be recorded ({error.strerror}); make room and resume"
             raise OSError(error.errno, text, str(self.path)) from error
         self._records[record.key] = record
+        self._bytes, self._lines = self._bytes + len(line), self._lines + 1
+
+    def refresh(self) -> list[RunRecord]:
+        """Read what other processes have written since the last look, and return it."""
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._bytes)
+            fresh = file.read()
+        whole = fresh[: fresh.rfind(b"\n") + 1]
+        records = [
+            self._parsed(line, number)
+            for number, line in enumerate(whole.splitlines(), start=self._lines + 1)
+        ]
+        self._records |= {record.key: record for record in records}
+        self._bytes, self._lines = self._bytes + len(whole), self._lines + len(records)
+        return records
 
     def get(self, key: str) -> RunRecord | None:
         """Return the record of a run, if it has finished."""
@@ -62,25 +85,23 @@ class RunStore:
         """Return where the trained weights of a run are, or would be."""
         return weights_path(self.folder, key)
 
-    def _read(self) -> list[RunRecord]:
-        if not self.path.exists():
-            return []
-        whole = self.path.read_bytes()[: self._whole_bytes()]
-        records = []
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                records.append(RunRecord.model_validate_json(line))
-            except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(map(str, first["loc"]))
-                raise ValueError(
-                    f"{self.path}:{number}: not a run record: {where}: {first['msg']}"
-                ) from error
-        return records
+    def _parsed(self, line: bytes, number: int) -> RunRecord:
+        try:
+            return RunRecord.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(
+                f"{self.path}:{number}: not a run record: {where}: {first['msg']}"
+            ) from error
 
-    def _whole_bytes(self) -> int:
-        # Bytes up to the end of the last finished line.
-        return self.path.read_bytes().rfind(b"\n") + 1
+
+def _wait_for(file: FileIO) -> None:
+    # Until no other process writes to it; where the system has no such locks, at once.
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _write_whole(file: FileIO, data: bytes) -> None:

@@ -25,16 +25,18 @@ from attenergy.search.plan import SearchPlan
 from attenergy.search.space import Space
 
 
-def make_sampler(plan: SearchPlan, space: Space, existing: int) -> BaseSampler:
-    """Make the plan's sampler, seeded by the plan's seed and by how many trials exist.
+def make_sampler(plan: SearchPlan, space: Space, existing: int, place: int = 0) -> BaseSampler:
+    """Make the plan's sampler, seeded by the plan's seed, by how many trials exist and by `place`.
 
-    A sampler that started from the seed alone would repeat its first draws after every resume.
+    A sampler that started from the seed alone would repeat its first draws after every resume, and
+    drivers that start together would draw the same; the second to join has the place 1.
     `qmc` and `gp` plan only what all variants share; the settings of a variant are drawn at random.
 
     Raises:
         ValueError: `brute-force` over a quantity that is not finite, or `gp` without SciPy.
     """
-    seed = int(np.random.SeedSequence([plan.seed, existing]).generate_state(1)[0])
+    entropy = [plan.seed, existing, *([place] if place else [])]
+    seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     if plan.sampler == "random":
         return RandomSampler(seed=seed)
     if plan.sampler == "nsga2":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,42 +21,76 @@ from attenergy.search.plan import SearchPlan
 
 READY = "ready"  # user attribute of a study: the format it was set up in, once it was to the end
 #: Raised when studies of older versions can no longer be resumed.
-FORMAT = 2
+FORMAT = 3
+
+
+def url_of(plan: SearchPlan) -> str:
+    """Where the study of a plan lies: `study.db` in its folder by default."""
+    return plan.storage or f"sqlite:///{Path(plan.folder) / 'study.db'}"
+
+
+@contextmanager
+def problems_with(url: str) -> Iterator[None]:
+    """Tell what goes wrong with a storage as a StorageProblem."""
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise StorageProblem(shown_url(url) or "", _first_line(error)) from error
 
 
 @contextmanager
 def open_storage(plan: SearchPlan) -> Iterator[RDBStorage]:
-    """Open the storage of a plan, `study.db` in its folder by default; close it at the end.
+    """Open the storage of a plan; close it at the end.
 
     Optuna's own log is silenced meanwhile: the listener tells what happens.
     """
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    folder = Path(plan.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    url = plan.storage or f"sqlite:///{folder / 'study.db'}"
+    Path(plan.folder).mkdir(parents=True, exist_ok=True)
+    url = url_of(plan)
     storage: RDBStorage | None = None
     try:
-        storage = RDBStorage(url)
-        _without_waiting_for_the_disk(storage)
-        yield storage
-    except (SQLAlchemyError, StorageInternalError) as error:
-        raise StorageProblem(shown_url(url) or "", _first_line(error)) from error
-    except RuntimeError as error:
-        if storage is not None:
-            raise
-        # tables of another version of Optuna
-        raise StorageProblem(shown_url(url) or "", _first_line(error)) from error
-    except ImportError as error:
-        if storage is not None:
-            raise
-        text = f"its driver is not installed ({error}); pip install attenergy[postgres]"
-        raise StorageProblem(shown_url(url) or "", text) from error
+        with problems_with(url):
+            storage = _made(url)
+            yield storage
     finally:
         if storage is not None:
-            storage.remove_session()
-            storage.engine.dispose()
+            close(storage)
         optuna.logging.set_verbosity(verbosity)
+
+
+def with_heartbeat(plan: SearchPlan) -> RDBStorage:
+    """Another way into an open storage, for signs of life alone; to be closed by its user.
+
+    Optuna warns of every trial that is asked of a study whose storage has a heartbeat.
+    """
+    beat = plan.heartbeat
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return _made(url_of(plan), heartbeat_interval=beat, grace_period=3 * beat)
+
+
+def close(storage: RDBStorage) -> None:
+    """End every connection of a storage."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def _made(url: str, **options: int) -> RDBStorage:
+    try:
+        storage = RDBStorage(url, **options)  # type: ignore[arg-type]
+        _without_waiting_for_the_disk(storage)
+        return storage
+    except RuntimeError as error:  # tables of another version of Optuna
+        raise StorageProblem(shown_url(url) or "", _first_line(error)) from error
+    except ImportError as error:
+        raise no_driver(url, error) from error
+
+
+def no_driver(url: str, error: ImportError) -> StorageProblem:
+    """What is wrong if the package that speaks to a database is missing."""
+    text = f"its driver is not installed ({error}); pip install attenergy[postgres]"
+    return StorageProblem(shown_url(url) or "", text)
 
 
 def _without_waiting_for_the_disk(storage: RDBStorage) -> None:
@@ -70,6 +105,7 @@ def _without_waiting_for_the_disk(storage: RDBStorage) -> None:
 
     @event.listens_for(engine, "connect")
     def _(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA busy_timeout=60000")  # several drivers may write
         mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode == "wal":  # some network file systems cannot
             connection.execute("PRAGMA synchronous=NORMAL")

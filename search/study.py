@@ -1,12 +1,17 @@
-"""A search: one driver holds the study, asks it for trials and tells it results.
+"""A search: a driver holds the study, asks it for trials and tells it results.
 
-Nothing that has finished is lost or run twice, wherever the driver is killed: a record is on the
-disk before the study hears of it, and a trial counts if and only if its run is recorded.
+It holds the study alone, or several drivers join and take turns. Nothing that has finished is lost
+or run twice, wherever a driver is killed: a record is on the disk before the study hears of it,
+and a trial counts if and only if its run is recorded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import optuna
 
 from attenergy.registry import Registry
 from attenergy.search.config import RunRecord
@@ -16,14 +21,15 @@ from attenergy.search.errors import StudyBusy, StudyExists, StudyMismatch
 from attenergy.search.events import Listener
 from attenergy.search.executors import make_executor
 from attenergy.search.fairness import Budget, measure
-from attenergy.search.locks import exclusive
-from attenergy.search.objectives import find_objectives
+from attenergy.search.heart import beating
+from attenergy.search.locks import presence
+from attenergy.search.objectives import Objective, find_objectives
 from attenergy.search.opening import open_study
 from attenergy.search.plan import SearchPlan
 from attenergy.search.pruning import make_pruner
 from attenergy.search.records import RunStore, write_atomically
 from attenergy.search.space import Space
-from attenergy.search.storage import open_storage, shown_url
+from attenergy.search.storage import open_storage, problems_with, shown_url, url_of
 from attenergy.search.trials import Setup
 from attenergy.tasks import make_task
 
@@ -50,7 +56,8 @@ def run_search(
         registry: variants, task and space.
         listener: is told what happens.
         resume: go on with an existing study; `plan.trials` is the total. If the registry has
-            grown since, the study moves to a new generation with the wider space.
+            grown since, the study moves to a new generation with the wider space. A plan that
+            joins needs no such word.
 
     Returns:
         Every record of the study's folder, in the order in which the runs finished.
@@ -58,7 +65,8 @@ def run_search(
     Raises:
         StudyExists: the study exists and `resume` is False.
         StudyMismatch: it exists but fits another plan, registry or version.
-        StudyBusy: another process is running it.
+        StudyBusy: another process is running it, and not both are to join.
+        CannotJoin: drivers cannot work together at this storage.
         StorageProblem: the study's storage cannot be reached, read or written.
         ValueError: the plan names something unknown or impossible.
     """
@@ -67,11 +75,8 @@ def run_search(
     objectives = find_objectives(task, plan.objectives)
     pruner = make_pruner(plan.pruner, task.metric, task.chance.get(task.metric, 0.0))
     budget = Budget(plan.fairness, space.reference(), plan.seconds)
-    folder = Path(plan.folder)
-    with exclusive(folder, plan.study), open_storage(plan) as storage:
-        store = RunStore(folder)
-        setup = Setup(plan, space, objectives, storage, store, listener)
-        study = open_study(setup, resume)
+    with at_study(plan, space, objectives, listener, resume=resume) as (setup, study):
+        store, folder = setup.store, Path(plan.folder)
         shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
         write_atomically(folder / "plan.json", shown.model_dump_json(indent=2) + "\n")
         with make_executor(plan, folder) as executor:
@@ -82,3 +87,30 @@ def run_search(
                 listener.message(text)
             driver.run_finalists()
         return store.all()
+
+
+@contextmanager
+def at_study(
+    plan: SearchPlan,
+    space: Space,
+    objectives: tuple[Objective, ...],
+    listener: Listener,
+    *,
+    resume: bool = False,
+) -> Iterator[tuple[Setup, optuna.Study]]:
+    """Open a study, alone or beside others, and leave it in order at the end."""
+    folder, url = Path(plan.folder), url_of(plan)
+    with (
+        problems_with(url),
+        presence(folder, url, plan.study, join=plan.join) as place,
+        ExitStack() as stack,
+    ):
+        with place.turn():
+            place.take()
+            storage = stack.enter_context(open_storage(plan))
+            heart = stack.enter_context(beating(plan))
+            store = RunStore(folder)
+            setup = Setup(plan, space, objectives, storage, store, listener, place, heart)
+            study = open_study(setup, resume or plan.join)
+            place.admit_others()
+        yield setup, study

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.search.config import Proposer, RunRecord
 from attenergy.search.events import Listener
+from attenergy.search.heart import Heart
+from attenergy.search.locks import Presence
 from attenergy.search.objectives import Objective
 from attenergy.search.plan import SearchPlan
 from attenergy.search.ranges import offers
@@ -27,6 +29,10 @@ WISH = "wish"  # hash of the enqueued parameters that a trial was given
 CONTROL = "control"  # whether a trial was proposed at random, whatever the sampler
 RETRIED = "retry_of"  # number of the interrupted trial that a trial repeats
 ENQUEUED = "enqueued"  # what the parameters are that a trial was given
+RECORD = "record"  # the run's record as a line of JSON, where the storage is not the folder's own
+
+
+_ROOMY = ("postgresql", "sqlite")  # a text may be as long as a record is
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,13 @@ class Setup:
     storage: RDBStorage
     store: RunStore
     listener: Listener
+    presence: Presence
+    heart: Heart
+
+    @property
+    def publishes(self) -> bool:
+        """Whether records go to the storage too, so that drivers with other folders have them."""
+        return self.plan.storage is not None and self.storage.engine.dialect.name in _ROOMY
 
 
 def proposer(attributes: Mapping[str, Any]) -> Proposer:
@@ -47,36 +60,44 @@ def proposer(attributes: Mapping[str, Any]) -> Proposer:
     return next((word for name, word in names.items() if name in attributes), "sampler")
 
 
+def publish(trial: optuna.Trial | FrozenTrial, record: RunRecord, setup: Setup) -> None:
+    """Let a trial that still runs carry its record, where records are published."""
+    if setup.publishes:
+        line = record.model_dump_json(by_alias=True)
+        setup.storage.set_trial_user_attr(trial._trial_id, RECORD, line)
+
+
 def tell(
-    study: optuna.Study,
-    trial: optuna.Trial | FrozenTrial,
-    record: RunRecord,
-    objectives: Sequence[Objective],
-    storage: RDBStorage,
+    study: optuna.Study, trial: optuna.Trial | FrozenTrial, record: RunRecord, setup: Setup
 ) -> None:
     """End a trial by its run's record.
 
     A pruned run is told with its last score. Optuna knows no pruned trials where there are several
     objectives; there it counts as failed, and only its record says that it was pruned.
     """
-    number = trial.number
+    number, objectives = trial.number, setup.objectives
+    publish(trial, record, setup)
+    if record.reason:
+        setup.storage.set_trial_user_attr(trial._trial_id, REASON, record.reason)
     if record.status == "complete":
         study.tell(number, [objective.value(record) for objective in objectives])
     elif record.status == "pruned" and len(objectives) == 1:
         step, value = int(record.curve[-1]["step"]), objectives[0].value(record)
-        storage.set_trial_intermediate_value(trial._trial_id, step, value)
+        setup.storage.set_trial_intermediate_value(trial._trial_id, step, value)
         study.tell(number, state=TrialState.PRUNED)
     else:
         study.tell(number, state=TrialState.FAIL)
 
 
-def revived(record: RunRecord, space: Space, objectives: Sequence[Objective]) -> FrozenTrial:
+def revived(record: RunRecord, setup: Setup) -> FrozenTrial:
     """The trial whose run this is the record of, for a study that knows nothing of it."""
-    forms = space.distributions()
+    forms, objectives = setup.space.distributions(), setup.objectives
     params = {n: v for n, v in _parameters(record).items() if n in forms and offers(forms[n], v)}
     attributes: dict[str, Any] = {RUN: record.key, HASH: record.config_hash}
     marks = {"default": (DEFAULT, record.config.variant), "control": (CONTROL, True)}
     attributes |= dict([marks[record.proposer]] if record.proposer in marks else [])
+    if setup.publishes:
+        attributes[RECORD] = record.model_dump_json(by_alias=True)
     complete = record.status == "complete"
     return optuna.trial.create_trial(
         state=TrialState.COMPLETE if complete else TrialState.FAIL,

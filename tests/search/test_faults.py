@@ -22,6 +22,7 @@ def strike(tmp_path: Path, *options: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr or done.stdout
     result: dict[str, Any] = json.loads(out.read_text())
     assert result["lost"] == result["recorded_twice"] == result["left_running"] == 0
+    assert result["not_in_every_folder"] == result["wrong_values"] == 0
     assert result["counted"] == result["planned"]
     assert result["finalists"] >= 2
     return result
@@ -35,7 +36,7 @@ def test_a_few_kills(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [(), ("--ray-nodes", "2")])
+@pytest.mark.parametrize("options", [(), ("--drivers", "2"), ("--ray-nodes", "2")])
 def test_many_kills(tmp_path: Path, options: tuple[str, ...]) -> None:
     result = strike(tmp_path, "--kills", "20", "--trials", "20", *options)
     assert sum(result["kills"].values()) == 20

@@ -12,14 +12,14 @@ import pytest
 from optuna.trial import TrialState
 
 from attenergy.registry import Range, Registry, load_registry
-from attenergy.search import driver as driver_module
+from attenergy.search import trial_jobs
 from attenergy.search.config import RunRecord
 from attenergy.search.executors import InProcess
-from attenergy.search.locks import exclusive
+from attenergy.search.locks import presence
 from attenergy.search.plan import SearchPlan
 from attenergy.search.records import RunStore
 from attenergy.search.space import Space
-from attenergy.search.storage import latest, open_storage
+from attenergy.search.storage import latest, open_storage, url_of
 from attenergy.search.study import StudyBusy, StudyExists, StudyMismatch, run_search
 
 PlanMaker = Callable[..., SearchPlan]
@@ -202,11 +202,10 @@ def test_somebody_elses_study_is_left_alone(
 
 def test_one_driver_at_a_time(registry: Registry, make_plan: PlanMaker, watcher: Any) -> None:
     plan = make_plan(trials=1)
-    with (
-        exclusive(Path(plan.folder), "tiny"),
-        pytest.raises(StudyBusy, match="'tiny' is being run by another process"),
-    ):
-        run_search(plan, registry, watcher)
+    with presence(Path(plan.folder), url_of(plan), "tiny", join=False) as place:
+        place.take()
+        with pytest.raises(StudyBusy, match=r"'tiny' is being run by another process$"):
+            run_search(plan, registry, watcher)
 
 
 def test_a_wrong_task_option_is_told_before_anything_runs(
@@ -312,7 +311,7 @@ def _die(times: dict[str, int], function: Callable[..., Any], *, after: bool) ->
         (InProcess, "wait", False),
         (RunStore, "append", False),
         (RunStore, "append", True),
-        (driver_module, "tell", True),
+        (trial_jobs, "tell", True),
     ],
 )
 def test_a_driver_killed_anywhere_goes_on(

@@ -1,0 +1,89 @@
+"""Signs of life of the trials that this driver has, for others that work on the same study."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from attenergy.search.plan import SearchPlan
+from attenergy.search.storage import close, with_heartbeat
+
+#: User attribute of a trial that has given a sign of life; one that runs without has lost its
+#: driver before the first.
+ALIVE = "alive"
+
+
+class Heart:
+    """Keeps the trials of this driver alive in a storage with heartbeats.
+
+    Args:
+        storage: the study's, with a heartbeat; if None, nothing happens.
+    """
+
+    def __init__(self, storage: RDBStorage | None = None) -> None:
+        self._storage = storage
+        self._trials: set[int] = set()
+        self._end = threading.Event()
+
+    def watch(self, trial: optuna.Trial) -> None:
+        """Give signs of life for a trial, the first at once."""
+        if self._storage is not None:
+            self._storage.record_heartbeat(trial._trial_id)
+            trial.set_user_attr(ALIVE, True)
+            self._trials.add(trial._trial_id)
+
+    def forget(self, trial: optuna.Trial) -> None:
+        """Give no more of them."""
+        self._trials.discard(trial._trial_id)
+
+    def silent(self, study: optuna.Study) -> list[FrozenTrial]:
+        """Running trials of which nothing has been heard for too long; never one of our own."""
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        theirs = [trial for trial in running if trial._trial_id not in self._trials]
+        if not theirs or self._storage is None:
+            return []
+        stale = set(self._storage._get_stale_trial_ids(study._study_id))
+        return [t for t in theirs if t._trial_id in stale or ALIVE not in t.user_attrs]
+
+    def beat(self) -> None:
+        """Give the signs of life, for as long as the heart is to beat."""
+        if self._storage is None:
+            return
+        interval = self._storage.get_heartbeat_interval()
+        try:
+            while not self._end.wait(interval):
+                for number in list(self._trials):
+                    with suppress(SQLAlchemyError, StorageInternalError):
+                        # The next may come through; if none does, the driver hears of it itself.
+                        self._storage.record_heartbeat(number)
+        finally:
+            self._storage.remove_session()  # this thread's own
+
+    def stop(self) -> None:
+        """End `beat`."""
+        self._end.set()
+
+
+@contextmanager
+def beating(plan: SearchPlan) -> Iterator[Heart]:
+    """A heart that beats in a thread of its own, if the plan joins others."""
+    if not plan.join:
+        yield Heart()
+        return
+    storage = with_heartbeat(plan)
+    heart = Heart(storage)
+    thread = threading.Thread(target=heart.beat, name="heart", daemon=True)
+    thread.start()
+    try:
+        yield heart
+    finally:
+        heart.stop()
+        thread.join()
+        close(storage)
