@@ -64,13 +64,18 @@ def dashboard(
     study: StudyArgument,
     port: Annotated[int, typer.Option("--port", "-p", min=0, help="0 for any free one.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The study's storage, if its address has a password."),
+    ] = None,
     folder: FolderOption = Path("runs"),
 ) -> None:
     """Show a search live in a browser, with Optuna's dashboard; Ctrl-C ends it."""
     from attenergy.search.dashboard import dashboard as make
     from attenergy.search.report import find_study, read_study
 
-    with make(read_study(find_study(study, folder)), host=host, port=port) as server:
+    found = read_study(find_study(study, folder))
+    with make(found, host=host, port=port, storage=storage) as server:
         _say(f"http://{host}:{server.server_port}/ shows {study}; Ctrl-C ends it")
         try:
             server.serve_forever()

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from sqlalchemy.engine import make_url
+
 from attenergy.search.report import Study
 
 
@@ -14,7 +16,9 @@ class NoDashboard(ValueError):
     """The dashboard cannot be shown: its package, or the study's database, is missing."""
 
 
-def dashboard(study: Study, *, host: str = "127.0.0.1", port: int = 8080) -> WSGIServer:
+def dashboard(
+    study: Study, *, host: str = "127.0.0.1", port: int = 8080, storage: str | None = None
+) -> WSGIServer:
     """A server that shows the study; `serve_forever()` runs it, `server_close()` ends it.
 
     It reads the same database as a running search, so trials appear as they end.
@@ -23,6 +27,7 @@ def dashboard(study: Study, *, host: str = "127.0.0.1", port: int = 8080) -> WSG
         study: a search; a comparison has no database.
         host: the address to listen on; the default is heard by this machine alone.
         port: 0 takes any free one (`server_port`).
+        storage: URL of the study's storage, if its plan does not tell it whole.
 
     Raises:
         NoDashboard: optuna-dashboard is not installed, or the study has no database.
@@ -33,7 +38,7 @@ def dashboard(study: Study, *, host: str = "127.0.0.1", port: int = 8080) -> WSG
     except ImportError as error:
         message = "the dashboard needs optuna-dashboard: `pip install attenergy[dashboard]`"
         raise NoDashboard(message) from error
-    application = wsgi(storage_url(study))
+    application = wsgi(storage or storage_url(study))
     return make_server(host, port, application, handler_class=_Quiet)
 
 
@@ -45,6 +50,8 @@ def storage_url(study: Study) -> str:
     """
     url = getattr(study.plan, "storage", None)
     if url is not None:
+        if make_url(url).password is not None:
+            raise NoDashboard(f"the storage {url} was noted without its password; give --storage")
         return str(url)
     path: Path = study.folder / "study.db"
     if not path.is_file():

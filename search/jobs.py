@@ -129,7 +129,8 @@ def work_off(
                 listener.finished(record)
         elif others := jobs.elsewhere():
             if not told:
-                listener.message(f"waiting for {others} runs of other drivers")
+                runs = "1 run" if others == 1 else f"{others} runs"
+                listener.message(f"waiting for {runs} of other drivers")
             told = True
             time.sleep(_PAUSE)
         else:

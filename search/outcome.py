@@ -89,6 +89,13 @@ def _export_best(study: Study, board: Leaderboard, say: Callable[[str], None]) -
         say("nothing to export: no run has a score")
         return
     record = choose_run(study.records, "best", board)
+    if record.weights and not (study.folder / record.weights).is_file():
+        say(
+            f"the best model is run {record.key}; its weights are where it was trained. There, or "
+            f"here, trained again: attenergy export {study.folder.name} --trial {record.key[:8]} "
+            "--out FOLDER"
+        )
+        return
     out = study.folder / "exported"
     export_run(record, study.folder, out, force=True, say=say, board=board)
     say(f'the best model: attenergy.load("{out}")')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import threading
@@ -37,6 +38,19 @@ def test_a_study_without_a_database_is_refused(finished_study: Path, tmp_path: P
     (folder / "study.db").unlink()
     with pytest.raises(NoDashboard, match=r"has no study\.db to show.*attenergy report copy"):
         storage_url(read_study(folder))
+
+
+def test_a_password_that_was_not_kept_is_asked_for(finished_study: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished_study, tmp_path / "copy")
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["storage"] = "postgresql+psycopg://me:***@host/studies"
+    (folder / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(NoDashboard, match=r"me:\*\*\*@host/studies was noted without its password"):
+        storage_url(read_study(folder))
+    pytest.importorskip("optuna_dashboard")
+    url = f"sqlite:///{folder / 'study.db'}"
+    with dashboard(read_study(folder), port=0, storage=url) as server:
+        assert server.server_port > 0
 
 
 def test_missing_package_is_told_with_the_line_that_installs_it(
