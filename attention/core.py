@@ -15,6 +15,7 @@ from attenergy.attention.answer import Heads, joined
 from attenergy.attention.dropout import PairDropout, check_dropout
 from attenergy.attention.learned_step_size import LearnedStepSize
 from attenergy.attention.relax import (
+    MOST_STEPS,
     TRAINABLE,
     Relaxation,
     Solver,
@@ -41,7 +42,8 @@ class EnergyLayer(PairDropout):
         num_heads: H.
         dim: D.
         energy: name in the registry, or an entry.
-        steps: number of steps, from 1; the entry's default if None.
+        steps: number of steps, from 1; the entry's default if None, but 100, the most, where the
+            solver goes on until states rest (`fixed_point`).
         step_size: gamma; the entry's default if None.
         read: `weights`, `state` or `auto`; see `EnergyAttention`.
         registry: where the name is looked up; the built-in one and plug-ins if None.
@@ -86,13 +88,13 @@ class EnergyLayer(PairDropout):
                 f"value_dim ({settings['value_dim']}) is for reading by weights; the state that "
                 f"'{self.energy.spec.title}' is read by has head_dim ({dim})"
             )
-        self.num_heads, self.steps = num_heads, _steps(self.energy, steps)
+        self.solver = _solver(settings.get("solver"), self.energy)
+        self.num_heads, self.steps = num_heads, _steps(self.energy, steps, self.solver)
         self.step_size = default_step_size(self.energy) if step_size is None else float(step_size)
         if not self.step_size > 0:
             raise ValueError(f"step_size must be above 0, got {self.step_size:g}")
         self.backend: Backend = settings.get("backend", "auto")
         check_backend(self.energy, self.backend)
-        self.solver = _solver(settings.get("solver", "descent"), self.energy)
         self._learn(settings.get("learn_step_size"), bool(settings.get("energy_per_step", False)))
 
     def _learn(self, vary: Any, energy_per_step: bool) -> None:
@@ -237,21 +239,23 @@ def _entry(energy: str | EnergySpec, registry: Registry | None) -> Any:
     return found if isinstance(found, EnergySpec) else energy
 
 
-def _steps(energy: Energy, steps: int | None) -> int:
-    chosen = energy.spec.steps.default if steps is None else steps
+def _steps(energy: Energy, steps: int | None, solver: Solver) -> int:
+    default = MOST_STEPS if solver == "fixed_point" else energy.spec.steps.default
+    chosen = default if steps is None else steps
     if isinstance(chosen, bool) or not isinstance(chosen, int) or chosen < 1:
         raise ValueError(f"steps must be a whole number from 1, got {chosen!r}")
     return chosen
 
 
-def _solver(solver: Any, energy: Energy) -> Solver:
+def _solver(given: Any, energy: Energy) -> Solver:
+    solver = energy.spec.solver.default if given is None else given
     check_solver(str(solver), energy)
     if solver not in TRAINABLE:
         raise ValueError(
             f"solver '{solver}' draws states and has no derivatives, so no layer is trained "
             f"through it; take one of {', '.join(TRAINABLE)}"
         )
-    return solver  # type: ignore[no-any-return]
+    return solver
 
 
 def _reading(energy: Energy, read: Read) -> Reading:

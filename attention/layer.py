@@ -43,7 +43,8 @@ class EnergyAttention(EnergyLayer):
         embed_dim: E.
         num_heads: H.
         energy: name in the registry, or an entry.
-        steps: number of steps, from 1; the entry's default if None.
+        steps: number of steps, from 1; the entry's default if None, but 100, the most, for the
+            solver `fixed_point`.
         step_size: gamma; the entry's default if None.
         read: `weights` needs an energy that has weights; `auto` follows the entry and, where it is
             silent, reads weights if there are any.
@@ -73,7 +74,7 @@ class EnergyAttention(EnergyLayer):
             solver              `descent` (all sites at once), `sequential` (one after the other,
                                 which costs a gradient for each; what descends where an entry says
                                 `descends: sequential`), or another that `relax` has and gradients
-                                flow through
+                                flow through; the entry's default if None
 
     A score that reads states and patterns through their inner product depends under `rotary` on
     their distance alone. A state that is read is turned back to its own position, if the energy

@@ -25,6 +25,7 @@ from attenergy.energies import Energy
 from attenergy.registry import UnknownName
 
 __all__ = [
+    "MOST_STEPS",
     "TRAINABLE",
     "Relaxation",
     "Solver",
@@ -59,8 +60,10 @@ class SolverOptions(TypedDict, total=False):
     generator: torch.Generator | None
 
 
+#: Most steps of `fixed_point`, if nobody says otherwise.
+MOST_STEPS = 100
+
 _SHARES, _NOISE = ("damping", "momentum"), ("temperature", "generator")
-_MOST_STEPS = 100
 _OPTIONS: dict[Solver, tuple[str, ...]] = {
     "descent": _SHARES,
     "sequential": (),
@@ -172,7 +175,7 @@ def relax(
     check_solver(solver, energy)
     given = _checked_options(solver, options)
     if steps is None:
-        steps = _MOST_STEPS if solver == "fixed_point" else 1
+        steps = MOST_STEPS if solver == "fixed_point" else 1
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
         raise ValueError(f"steps must be a whole number from 0, got {steps!r}")
     check_backend(energy, backend)

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from attenergy.registry.errors import Problem, UnknownName, clipped, nearest
 from attenergy.registry.explain import message
 from attenergy.registry.marks import Document
-from attenergy.registry.specs import Choice, Kind, ModelSpec, Range, TaskSpec, TrainingSpec
+from attenergy.registry.specs import Kind, ModelSpec, TaskSpec, TrainingSpec
+from attenergy.registry.tunables import Choice, Range
 
 _ENTRY_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _SETTING_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -28,7 +29,7 @@ _ONE = {
 }
 
 # Names that a formula gives a meaning to, and names of arguments that stand beside settings.
-_SYMBOLS = frozenset({"xi", "X", "h", "D", "N", "steps", "step_size"})
+_SYMBOLS = frozenset({"xi", "X", "h", "D", "N", "steps", "step_size", "solver"})
 _LAYER_ARGUMENTS = frozenset({"dim", "embed_dim", "num_heads", "head_dim", "dropout", "registry"})
 _TASK_ARGUMENTS = frozenset({"seed", "split_seed", "registry"})
 _SEARCHED: dict[str, type[BaseModel]] = {

@@ -24,11 +24,11 @@ from attenergy.registry.specs import (
     EnergySpec,
     MixerSpec,
     Place,
-    Range,
     RegistryFile,
     TaskSpec,
 )
 from attenergy.registry.texts import Text
+from attenergy.registry.tunables import Range
 
 
 @dataclass(frozen=True)

@@ -70,22 +70,30 @@ class Document:
         return Problem(place, dotted(path), message)
 
 
-def read_yaml(text: str, file: str) -> Document:
+def read_yaml(
+    text: str, file: str, *, what: str = "a registry", first: str = "version: 1"
+) -> Document:
     """Read one YAML document whose top level is a mapping.
 
     Keys that are repeated or are no text, and numbers that cannot be read, are collected in the
     document's `problems`. Tags and merge keys are refused; aliases are read as copies.
+
+    Args:
+        text: the document.
+        file: its name in errors.
+        what: what it is, in errors.
+        first: how one begins, for the error of an empty file.
 
     Raises:
         RegistryError: the text is no YAML, is empty, is too deep or too large, or is no mapping.
     """
     node = _compose(text, file)
     if node is None or (isinstance(node, ScalarNode) and node.value == ""):
-        _refuse(_place(file, None), "the file is empty; a registry begins with 'version: 1'")
+        _refuse(_place(file, None), f"the file is empty; {what} begins with {first!r}")
     if not isinstance(node, MappingNode):
         got = "a list" if isinstance(node, SequenceNode) else repr(clipped(node.value))
         where = _place(file, node.start_mark)
-        _refuse(where, f"a registry must be a mapping of keys to values, got {got}")
+        _refuse(where, f"{what} must be a mapping of keys to values, got {got}")
     builder = _Builder(Document(file), text)
     builder.document.data = builder.build(node, ())
     return builder.document

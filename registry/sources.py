@@ -81,8 +81,12 @@ def _entry_points() -> list[metadata.EntryPoint]:
     return sorted(metadata.entry_points(group=PLUGIN_GROUP), key=lambda p: (p.name, p.value))
 
 
-def read_text(source: Source) -> str:
-    """The text of a registry file (UTF-8, at most 1 MB).
+def read_text(source: Source, what: str = "a registry") -> str:
+    """The text of a file (UTF-8, at most 1 MB).
+
+    Args:
+        source: the file.
+        what: what it is, in errors.
 
     Raises:
         RegistryError: the file is missing, unreadable, too large or not UTF-8.
@@ -93,7 +97,7 @@ def read_text(source: Source) -> str:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise _refusal(source, f"cannot be read: {reason or error}") from error
     if len(content) > MAX_BYTES:
-        raise _refusal(source, f"larger than {MAX_BYTES} bytes, the limit for a registry file")
+        raise _refusal(source, f"larger than {MAX_BYTES} bytes, the limit for {what} file")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

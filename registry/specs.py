@@ -4,13 +4,27 @@ The models hold data only. A formula is kept as text here and understood in
 `attenergy.energies.language`, so that reading a registry never imports torch.
 """
 
+# Pydantic copies the defaults of fields.
+# ruff: noqa: RUF012
+
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Scalar = float | int | str | bool
+from attenergy.registry.tunables import (
+    Choice,
+    Entry,
+    NumberOrExpression,
+    Parameter,
+    Range,
+    Scalar,
+    SolverChoice,
+    Tunable,
+    TunableNumber,
+)
+
 Kind = Literal["energies", "mixers", "tasks", "spaces", "bundles"]
 Domain = Literal["real", "sphere", "layer_norm", "magnetisation", "simplex", "spin"]
 Descends = Literal["parallel", "sequential", "none"]
@@ -30,157 +44,6 @@ class Place(BaseModel):
         return f"{self.file}:{self.line}:{self.column}"
 
 
-class Entry(BaseModel):
-    """Base of every registry model: immutable, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-def _not_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number or an expression, not true or false")
-    return value
-
-
-Number = Annotated[float | int, BeforeValidator(_not_bool)]
-NumberOrExpression = Annotated[float | int | str, BeforeValidator(_not_bool)]
-
-
-class Range(Entry):
-    """The values that a search may give to one quantity.
-
-    Either an interval (`low`, `high`, optionally `log` or an integer/float `step`) or a list of
-    `choices`. An interval whose ends are both written as integers is a range of integers.
-    """
-
-    low: Number | None = None
-    high: Number | None = None
-    log: bool = False
-    step: Number | None = None
-    choices: tuple[Scalar, ...] | None = None
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Range:
-        if self.choices is not None:
-            if self.low is not None or self.high is not None or self.log or self.step is not None:
-                raise ValueError("give either 'choices' or 'low' and 'high', not both")
-            if not self.choices:
-                raise ValueError("'choices' is empty")
-            if len(set(map(repr, self.choices))) < len(self.choices):
-                raise ValueError("'choices' names a value twice")
-            return self
-        if self.low is None or self.high is None:
-            raise ValueError("a range needs 'low' and 'high', or 'choices'")
-        if not self.low <= self.high:
-            raise ValueError(f"'low' ({self.low:g}) is above 'high' ({self.high:g})")
-        if self.log and self.low <= 0:
-            raise ValueError(f"a logarithmic range needs 'low' above 0, got {self.low:g}")
-        if self.log and self.step is not None:
-            raise ValueError("'log' and 'step' exclude each other")
-        if self.step is not None and self.step <= 0:
-            raise ValueError(f"'step' must be above 0, got {self.step:g}")
-        return self
-
-    @property
-    def integer(self) -> bool:
-        """Whether the interval runs over whole numbers."""
-        return isinstance(self.low, int) and isinstance(self.high, int)
-
-    def holds(self, value: Scalar) -> bool:
-        """Whether `value` lies in the range."""
-        if self.choices is not None:
-            return value in self.choices
-        if self.low is None or self.high is None or not isinstance(value, (int, float)):
-            return False
-        return self.low <= value <= self.high
-
-    def objection(self, value: Scalar) -> str:
-        """Why `value` cannot be the default of what is searched here; empty if it can."""
-        if not self.holds(value):
-            if self.choices is not None:
-                return f"is none of the choices ({', '.join(map(str, self.choices))})"
-            return f"lies outside its search range, {self.low} to {self.high}"
-        if self.integer and isinstance(value, float) and not isinstance(self.step, float):
-            # {low: 0, high: 2} beside a default of 1.0: a search would try 0, 1 and 2 only.
-            ends = f"write 'low: {self.low}.0' and 'high: {self.high}.0' for real numbers"
-            return f"is a real number, but its search range has whole ends; {ends}"
-        return ""
-
-
-def _satisfies(constraint: str, value: Scalar) -> bool:
-    if isinstance(value, (bool, str)):
-        return False
-    return constraint == "real" or (value > 0 and (constraint == "positive" or value < 1))
-
-
-class Parameter(Entry):
-    """One parameter of an energy: a scalar, or a tensor over declared axes.
-
-    `init` is a number or a constant expression in `D` (head width), such as `1/sqrt(D)`.
-    A `positive` parameter is stored as its logarithm, a `unit` one (between 0 and 1) as its logit.
-    """
-
-    init: NumberOrExpression
-    constraint: Literal["real", "positive", "unit"] = "real"
-    learnable: Literal["no", "shared", "per_head"] = "per_head"
-    shape: tuple[Literal["D"], ...] = ()
-    search: Range | None = None
-    doc: str = ""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Parameter:
-        kind = {"real": "number", "positive": "number above 0", "unit": "number between 0 and 1"}
-        needed = f"a {self.constraint} parameter needs a {kind[self.constraint]}"
-        number = not isinstance(self.init, str)
-        if number and not _satisfies(self.constraint, self.init):
-            raise ValueError(f"{needed} as 'init', got {self.init}")
-        if self.search is not None:
-            for value in self.search.choices or (self.search.low, self.search.high):
-                if value is None or not _satisfies(self.constraint, value):
-                    raise ValueError(f"{needed} everywhere in its search range, got {value}")
-            if number and (objection := self.search.objection(self.init)):
-                raise ValueError(f"'init' ({self.init}) {objection}")
-        if len(self.shape) > 2:
-            raise ValueError("a parameter has at most two axes")
-        if self.shape and self.search is not None and self.search.choices is not None:
-            raise ValueError("only a scalar parameter can be searched over choices")
-        return self
-
-
-class Tunable(Entry):
-    """A plain setting with a default and, if the search may vary it, a range."""
-
-    default: NumberOrExpression
-    search: Range | None = None
-
-    @model_validator(mode="after")
-    def _default_in_range(self) -> Tunable:
-        if self.search is not None and (objection := self.search.objection(self.default)):
-            raise ValueError(f"'default' ({self.default}) {objection}")
-        return self
-
-
-class Choice(Entry):
-    """A place in a formula that is filled by one of several formulas of one argument.
-
-    A formula calls the choice by its name; `argument` is the letter that stands for what it is
-    called with. An RBM's prior over hidden units is such a choice.
-    """
-
-    default: str
-    options: dict[str, str]
-    argument: str = "z"
-    search: bool = True
-    doc: str = ""
-
-    @model_validator(mode="after")
-    def _default_is_an_option(self) -> Choice:
-        if self.default not in self.options:
-            known = ", ".join(self.options)
-            raise ValueError(f"'default' ({self.default}) is not an option (options: {known})")
-        return self
-
-
 class EnergySpec(Entry):
     """An energy function E(xi; X, h) and everything a layer and a search need to know of it."""
 
@@ -196,8 +59,9 @@ class EnergySpec(Entry):
     options: dict[str, Tunable] = {}
     quadratic: NumberOrExpression | None = None
     descends: Descends | None = None
-    step_size: Tunable = Tunable(default=1.0)
-    steps: Tunable = Tunable(default=1)
+    solver: SolverChoice = SolverChoice()
+    step_size: TunableNumber = TunableNumber(default=1.0)
+    steps: TunableNumber = TunableNumber(default=1)
     read: Reading | None = None
     capacity: str = ""
     known_answers: tuple[str, ...] = ()
@@ -221,19 +85,19 @@ class EnergySpec(Entry):
             raise ValueError("'choices' belong to a formula; an entry with a class has 'options'")
         if self.class_ is None and self.options:
             raise ValueError("'options' belong to a class; a formula has 'choices'")
-        if not all(isinstance(v, int) and v >= 1 for v in _named(self.steps)):
+        if not all(isinstance(v, int) and v >= 1 for v in _numbers(self.steps)):
             raise ValueError("'steps' are whole numbers from 1")
-        if not all(isinstance(v, (int, float)) and v > 0 for v in _named(self.step_size)):
+        if not all(isinstance(v, (int, float)) and v > 0 for v in _numbers(self.step_size)):
             raise ValueError("'step_size' is a number above 0")
         return self
 
 
-def _named(tunable: Tunable) -> list[Any]:
-    """The default and the ends or choices of the range."""
-    if tunable.search is None:
-        return [tunable.default]
-    ends = tunable.search.choices or (tunable.search.low, tunable.search.high)
-    return [tunable.default, *ends]
+def _numbers(tunable: TunableNumber) -> list[Any]:
+    """The default and the ends or choices of the range; a text for what is no number."""
+    named: list[Any] = [tunable.default]
+    if tunable.search is not None:
+        named += tunable.search.choices or (tunable.search.low, tunable.search.high)
+    return [str(value) if isinstance(value, bool) else value for value in named]
 
 
 class MixerSpec(Entry):

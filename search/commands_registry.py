@@ -220,6 +220,9 @@ def _spec_page(facts: dict[str, Any], spec: EnergySpec | MixerSpec) -> Renderabl
 
 
 def _parameters(spec: EnergySpec | MixerSpec) -> list[list[str]]:
+    from attenergy.registry import EnergySpec, as_written
+    from attenergy.search import formats
+
     rows: list[list[str]] = []
     for name, parameter in getattr(spec, "parameters", {}).items():
         about = f"{parameter.doc or parameter.constraint}; learnable: {parameter.learnable}"
@@ -227,21 +230,24 @@ def _parameters(spec: EnergySpec | MixerSpec) -> list[list[str]]:
     for name, choice in getattr(spec, "choices", {}).items():
         rows.append([name, choice.default, ", ".join(choice.options), choice.doc])
     for name, option in spec.options.items():
-        rows.append([name, str(option.default), _range(option.search), ""])
-    for name in ("steps", "step_size"):
-        tunable = getattr(spec, name, None)
-        if tunable is not None:
+        rows.append([name, as_written(option.default), _range(option.search), ""])
+    if isinstance(spec, EnergySpec):
+        for name, tunable in (("steps", spec.steps), ("step_size", spec.step_size)):
             rows.append([name, str(tunable.default), _range(tunable.search), ""])
+        offered = spec.solver.search
+        choices = formats.NOTHING if offered is None else ", ".join(offered.choices)
+        rows.append(["solver", spec.solver.default, choices, "how the states relax"])
     return rows
 
 
 def _range(span: Range | None) -> str:
+    from attenergy.registry import as_written
     from attenergy.search import formats
 
     if span is None:
         return formats.NOTHING
     if span.choices is not None:
-        return ", ".join(map(str, span.choices))
+        return ", ".join(map(as_written, span.choices))
     return f"{span.low} to {span.high}" + (", logarithmic" if span.log else "")
 
 

@@ -49,6 +49,9 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     trials: Annotated[int, typer.Option("--trials", "-n", min=1, help="Trials in all.")] = 50,
     study: Annotated[str | None, typer.Option(help="Name; by default the task's.")] = None,
     energies: EnergiesOption = None,
+    space: Annotated[
+        str | None, typer.Option(help="What else is varied (sizes); by default the task's space.")
+    ] = None,
     registry: RegistryOption = None,
     workers: WorkersOption = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search and of its trials.")] = 0,
@@ -74,6 +77,12 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     ] = None,
     pruner: Annotated[Pruner, typer.Option(help="Who ends hopeless trials early.")] = "none",
     baseline: Annotated[str, typer.Option(help="The variant to beat.")] = "softmax",
+    match: Annotated[
+        str | None,
+        typer.Option(
+            help="Variants that get as many trials as the most tried, a,b; by default baselines."
+        ),
+    ] = None,
     fix: FixOption = None,
     options: SetOption = None,
     folder: FolderOption = Path("runs"),
@@ -111,6 +120,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "folder": str(folder),
         "task": task,
         "task_options": assignments(options, "--set"),
+        "space": space,
         "variants": names(energies),
         "trials": trials,
         "workers": workers,
@@ -127,6 +137,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "fairness": fairness,
         "seconds": seconds,
         "baseline": baseline,
+        "matched": None if match is None else names(match),
         "storage": storage,
         "join": join,
         "heartbeat": heartbeat,
@@ -156,6 +167,7 @@ _FIELDS = {
     "energies": "variants",
     "options": "task_options",
     "objective": "objectives",
+    "match": "matched",
 }
 
 

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from attenergy.registry import EnergySpec, MixerSpec, ModelSpec, TaskSpec, TrainingSpec
 
 Status = Literal["complete", "pruned", "diverged", "failed"]
-#: Who chose the parameters of a trial: an entry's own values, the sampler, the random control
-#: beside it, or the person who enqueued them. Empty for runs that are no trials.
-Proposer = Literal["", "default", "sampler", "control", "enqueued"]
+#: Who chose the parameters of a trial: an entry's own values, the sampler, the sampler for a
+#: variant that is to be tried as often as others, the random control beside it, or the person who
+#: enqueued them. Empty for runs that are no trials.
+Proposer = Literal["", "default", "sampler", "matched", "control", "enqueued"]
 
 
 class RunConfig(BaseModel):

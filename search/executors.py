@@ -80,7 +80,11 @@ def run_all(
 
 
 class InProcess:
-    """Runs one configuration at a time in this process, inside `wait`."""
+    """Runs one configuration at a time in this process, inside `wait`.
+
+    With one thread, as the worker processes do, so that all give the same bits; the number of
+    threads is afterwards what it was.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -112,7 +116,8 @@ class InProcess:
             listener.evaluated(key, point)
             return self._stops.pop(key, "")
 
-        record = worker.run_job(config, purpose, self._folder, report, evaluated)
+        with worker.one_thread():
+            record = worker.run_job(config, purpose, self._folder, report, evaluated)
         self._job = None
         return record
 

@@ -196,6 +196,8 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
     if any(not row.final for row in rows):
         notes.append("Rows without an interval are trials of one seed: too little to rank closely.")
     notes.append(_fairness(finals, trials))
+    if told := _tuning(trials, baseline):
+        notes.append(told)
     pairs = [len(row.seeds) for row in rows if row.differences]
     if pairs:
         notes.append(
@@ -230,6 +232,16 @@ def _fairness(finals: Sequence[RunRecord], trials: Sequence[RunRecord]) -> str:
         return f"No fairness between finalists and trials: {'; '.join(told)}."
     unit = units[0] if units else "training steps"
     return f"Unit of fairness: equal {unit} ({'; '.join(told) or 'no runs yet'})."
+
+
+def _tuning(trials: Sequence[RunRecord], baseline: str) -> str:
+    """How often the baseline was tried, and how often the others; empty without two variants."""
+    counts = Counter(record.config.variant for record in trials)
+    mine = counts.pop(baseline, 0)
+    if not mine or not counts:
+        return ""
+    most, number = counts.most_common(1)[0]
+    return f"Tuning: {mine} trials of the baseline; `{most}`, the most tried other, had {number}."
 
 
 def _budget(records: Sequence[RunRecord]) -> tuple[str, str]:

@@ -33,6 +33,7 @@ class Crew(BaseModel):
 class SearchPlan(Crew):
     """One search: the task, the variants, the budget and what happens to the winners.
 
+    `space` is the registry's space that is searched besides the variants, the task's own if None.
     `variants` empty means every energy and mixer of the registry. `trials` is a total: a resumed
     search counts what it has. `control` of them are proposed at random, so that the sampler can
     be compared with chance; None means a fifth of those that nobody has given parameters to.
@@ -47,6 +48,9 @@ class SearchPlan(Crew):
     the finalists; with no finalists the baseline is not repeated either. `fairness` says what is
     equal for all runs: training steps, training FLOPs, or seconds of training (`seconds`, or as
     many as the baseline's first run took); the measure is the baseline on the task's own terms.
+    Each of the variants `matched` is given as many trials as the most tried of the others, whatever
+    the sampler thinks of it: a baseline has the same right to be tuned. If None, these are the
+    baseline and those of softmax, linear and hyla that take part.
     `fix` pins quantities of the space, such as `{"heads": 8, "lse.steps": 2}`.
 
     `storage` is the URL of an Optuna storage, `study.db` in the folder if None. With `join` this
@@ -59,6 +63,7 @@ class SearchPlan(Crew):
     folder: str
     task: str
     task_options: dict[str, Scalar] = {}
+    space: str | None = None
     variants: tuple[str, ...] = ()
     trials: Annotated[int, Field(ge=1)] = 50
     control: Annotated[int, Field(ge=0)] | None = None
@@ -75,15 +80,16 @@ class SearchPlan(Crew):
     fairness: Fairness = "steps"
     seconds: Annotated[float, Field(gt=0)] | None = None
     baseline: str = "softmax"
+    matched: tuple[str, ...] | None = None
     storage: str | None = None
     join: bool = False
     heartbeat: Annotated[int, Field(ge=1)] = 10
     fix: dict[str, Scalar] = {}
 
-    @field_validator("variants", "objectives")
+    @field_validator("variants", "objectives", "matched")
     @classmethod
-    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(names))
+    def _each_once(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if names is None else tuple(dict.fromkeys(names))
 
     @model_validator(mode="after")
     def _seconds_are_the_measure(self) -> SearchPlan:

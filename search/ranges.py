@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final, get_args
 
 import optuna
 from optuna.distributions import (
@@ -16,23 +16,57 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from attenergy.energies import describe
+from attenergy.energies import describe, make_energy
 from attenergy.energies.parameters import constant
-from attenergy.registry import EnergySpec, MixerSpec, Parameter, Range, Scalar
+from attenergy.registry import (
+    EnergySpec,
+    MixerSpec,
+    Parameter,
+    Range,
+    Scalar,
+    Solver,
+    as_written,
+)
+from attenergy.registry.tunables import same
 
 Layer = EnergySpec | MixerSpec
 
+#: The solver that goes on until all states rest; where that is depends on no step size.
+RESTS: Final = "fixed_point"
+
 
 def layer_ranges(layer: Layer) -> dict[str, Range]:
-    """Return the range of every setting that a search may vary; steps before the step size."""
+    """Return the range of every setting that a search may vary.
+
+    In the order in which they are asked for, as some decide whether others matter: the steps, the
+    solver, the step size. A solver that takes as many steps as it needs comes before the steps.
+    """
     spans: dict[str, Range | None] = {}
     if isinstance(layer, EnergySpec):
         spans |= {name: _of_parameter(p) for name, p in layer.parameters.items()}
         spans |= {name: words(c.options) for name, c in layer.choices.items() if c.search}
     spans |= {name: option.search for name, option in layer.options.items()}
     if isinstance(layer, EnergySpec):
-        spans |= {"steps": layer.steps.search, "step_size": layer.step_size.search}
+        spans |= _of_steps(layer)
     return {name: span for name, span in spans.items() if span is not None}
+
+
+def _of_steps(layer: EnergySpec) -> dict[str, Range | None]:
+    """The ranges of the steps, the solver and the step size."""
+    found = {"steps": layer.steps.search, "solver": _of_solver(layer)}
+    names = ("solver", "steps") if may_rest(layer) else ("steps", "solver")
+    return {**{name: found[name] for name in names}, "step_size": layer.step_size.search}
+
+
+def _of_solver(layer: EnergySpec) -> Range | None:
+    offered = layer.solver.search
+    return None if offered is None else Range(choices=offered.choices)
+
+
+def may_rest(layer: EnergySpec) -> bool:
+    """Tell whether a search may give the layer a solver that goes on until all states rest."""
+    offered = layer.solver.search
+    return RESTS in ((layer.solver.default,) if offered is None else offered.choices)
 
 
 def _of_parameter(parameter: Parameter) -> Range | None:
@@ -61,18 +95,67 @@ def layer_defaults(layer: Layer, width: int | None = None) -> dict[str, Any]:
         values |= inits
         values |= {name: c.default for name, c in layer.choices.items()}
         values |= {"steps": layer.steps.default, "step_size": layer.step_size.default}
+        values |= {"solver": layer.solver.default}
     return values
 
 
-def step_size_matters(layer: Layer, settings: dict[str, Any]) -> bool:
-    """Tell whether the step size changes the layer: several steps, or the state itself is read.
+def matters(layer: Layer, name: str, settings: dict[str, Any]) -> bool:
+    """Tell whether a setting changes the layer, given those that `layer_ranges` names before it.
 
-    A single step whose weights are applied to values never uses the moved state.
+    Where a state comes to rest depends neither on the number of steps nor on their size. A single
+    step whose weights are applied to values never uses the moved state, so it has no solver and
+    no step size.
     """
-    if not isinstance(layer, EnergySpec):
+    if not isinstance(layer, EnergySpec) or name not in ("steps", "solver", "step_size"):
         return True
+    rests = settings.get("solver", layer.solver.default) == RESTS
+    if name == "solver":
+        return may_rest(layer) or _moves(layer, settings)
+    return not rests and (name == "steps" or _moves(layer, settings))
+
+
+def _moves(layer: EnergySpec, settings: dict[str, Any]) -> bool:
     reads_state = layer.read == "state" or not describe(layer)["score_path"]
     return reads_state or settings.get("steps", layer.steps.default) > 1
+
+
+def check_solvers(name: str, layer: Layer, width: int) -> None:
+    """Check that an energy goes with its own solver and with all that a search may give it.
+
+    Args:
+        name: of the entry.
+        layer: the entry.
+        width: of a head.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if not isinstance(layer, EnergySpec):
+        return
+    offered = () if layer.solver.search is None else layer.solver.search.choices
+    wanted = [s for s in dict.fromkeys((layer.solver.default, *offered)) if s != "descent"]
+    objections = solver_objections(layer, width) if wanted else {}
+    for solver in wanted:
+        if solver in objections:
+            raise ValueError(f"{name!r} declares the solver {solver!r}, but {objections[solver]}")
+
+
+def solver_objections(layer: EnergySpec, width: int) -> dict[Solver, str]:
+    """Say of every solver that does not go with an energy why it does not.
+
+    Args:
+        layer: the entry.
+        width: of a head.
+    """
+    from attenergy.attention.relax import check_solver
+
+    energy, objections = make_energy(layer, dim=width), dict[Solver, str]()
+    for solver in get_args(Solver):
+        try:
+            check_solver(solver, energy)
+        except ValueError as error:
+            objections[solver] = str(error)
+    return objections
 
 
 def definition(layer: Layer) -> str:
@@ -86,6 +169,13 @@ def _without(data: Any, keys: tuple[str, ...]) -> Any:
     if not isinstance(data, dict):
         return data
     return {key: _without(value, keys) for key, value in data.items() if key not in keys}
+
+
+def told(span: Range) -> str:
+    """Say what a range holds."""
+    if span.choices is not None:
+        return ", ".join(map(as_written, span.choices))
+    return f"{span.low} to {span.high}"
 
 
 def words(options: dict[str, str]) -> Range:
@@ -134,11 +224,11 @@ def suggest(trial: optuna.trial.BaseTrial, name: str, span: Range) -> Scalar:
 
 
 def offers(form: BaseDistribution, value: Any) -> bool:
-    """Tell whether a distribution can yield `value`."""
+    """Tell whether a distribution can yield `value`; true is no 1, and false no 0."""
     if isinstance(form, CategoricalDistribution):
-        return value in form.choices
+        return any(same(value, choice) for choice in form.choices)
     assert isinstance(form, (IntDistribution, FloatDistribution))
-    if isinstance(value, str) or not form.low <= value <= form.high:
+    if isinstance(value, (bool, str)) or not form.low <= value <= form.high:
         return False
     steps = (value - form.low) / form.step if form.step else 0.0
     return math.isclose(steps, round(steps), abs_tol=1e-8)

@@ -14,9 +14,14 @@ from attenergy.search.provenance import Purpose
 
 
 class Runner:
-    """A Ray actor: `run` works in one thread while `news` and `stop` answer in others."""
+    """A Ray actor: `run` works in one thread while `news` and `stop` answer in others.
 
-    def __init__(self) -> None:
+    Args:
+        gpus: what it was given; a word is sent if PyTorch cannot use it.
+    """
+
+    def __init__(self, gpus: float = 0.0) -> None:
+        self._gpus = gpus
         self._news: list[tuple[Any, ...]] = []
         self._stops: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -28,6 +33,7 @@ class Runner:
     def run(self, config: RunConfig, purpose: Purpose) -> tuple[RunRecord, bytes]:
         """Train; return the record and the bytes of the weights, which lie on this node."""
         worker.prepare()  # in this thread: the number of threads is each thread's own
+        self._check_gpu()
         key = config.run_key()
 
         def report(step: int, steps: int, loss: float) -> None:
@@ -54,6 +60,15 @@ class Runner:
         """End the run at its next evaluation."""
         with self._lock:
             self._stops[key] = reason
+
+    def _check_gpu(self) -> None:
+        import torch
+
+        if self._gpus and not torch.cuda.is_available():
+            self._gpus = 0.0
+            self._tell(
+                "message", "a node's GPU is of no use to its PyTorch: runs there use the CPU"
+            )
 
     def _tell(self, *event: Any) -> None:
         with self._lock:

@@ -39,7 +39,8 @@ def read_search_file(path: Path) -> SearchFile:
         RegistryError: it is no YAML, or has an unknown key or a wrong value; all of it is told at
             once, each with its line and column.
     """
-    document = read_yaml(read_text(user_source(path)), str(path))
+    text = read_text(user_source(path), "a search")
+    document = read_yaml(text, str(path), what="a search file", first="task: NAME")
     known = [*SearchPlan.model_fields, _REGISTRY]
     problems = list(document.problems)
     for name in document.data:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -14,9 +14,11 @@ from attenergy.registry import (
     Range,
     Registry,
     Scalar,
+    Solver,
     TaskSpec,
     TrainingSpec,
     UnknownName,
+    as_written,
 )
 from attenergy.search import ranges
 from attenergy.search.config import RunConfig
@@ -33,8 +35,8 @@ class Space:
     """What a search may vary, by the names that the study's trials carry.
 
     `variant` is the energy or mixer; `<variant>.<name>` are its parameters, choices and options
-    that have a range, its `steps`, and its `step_size` where that changes anything (more than
-    one step, or a layer that reads the state); the rest comes from the task's space (`heads`,
+    that have a range, its `steps`, its `solver` and its `step_size`, each where it changes anything
+    (`ranges.matters`); the rest comes from the task's space or the plan's (`heads`,
     `learning_rate`, ...: fields of the task's `model` or `training`). The task's own values are
     always in the space, and so is the baseline.
 
@@ -45,20 +47,24 @@ class Space:
         plan: the search; its `fix` takes names out of the space and gives them a value.
 
     Raises:
-        ValueError: for an unknown name, a fixed value that is not allowed, heads that do not
-            divide the width, or a warm-up longer than the training.
+        ValueError: for an unknown name, a fixed value that is not allowed, a solver that does not
+            go with its energy, heads that do not divide the width, or a warm-up longer than the
+            training.
     """
 
     def __init__(self, registry: Registry, plan: SearchPlan) -> None:
         self._plan = plan
         self.task = _task(registry, plan)
+        self._space = plan.space or self.task.space
         self._layers = _chosen_layers(registry, plan)
+        for variant, layer in self._layers.items():
+            ranges.check_solvers(variant, layer, self._head_width)
         self._fix = {name: value for name, value in plan.fix.items() if name != "variant"}
         self.choices: dict[str, Range] = {"variant": Range(choices=tuple(self._layers))}
         for variant, layer in self._layers.items():
             spans = ranges.layer_ranges(layer)
             self.choices |= {f"{variant}.{name}": span for name, span in spans.items()}
-        self.choices |= _task_ranges(registry, self.task)
+        self.choices |= _task_ranges(registry, self.task, self._space)
         self._check()
         #: The plan's enqueued parameters, completed by the variant where they name its settings.
         self.wishes = tuple(checked(wish, self.distributions()) for wish in plan.enqueue)
@@ -67,12 +73,13 @@ class Space:
         """Ask the trial for a value of everything that is open, and put the run together."""
         variant = str(self._value(trial, "variant"))
         layer = self._layers[variant]
-        settings: dict[str, Any] = {}
-        for name in (n for n in self._names if n.startswith(f"{variant}.")):
+        settings = self._pinned(variant)
+        for name in (n for n in self.choices if n.startswith(f"{variant}.")):
             short = name.removeprefix(f"{variant}.")
-            if short != "step_size" or ranges.step_size_matters(layer, settings):
+            if short not in settings and ranges.matters(layer, short, settings):
                 settings[short] = self._value(trial, name)
-        shared = {n: self._value(trial, n) for n in self._names if n in {*_MODEL, *_TRAINING}}
+        names = dict.fromkeys((*self._fix, *self.choices))
+        shared = {n: self._value(trial, n) for n in names if n in {*_MODEL, *_TRAINING}}
         return self._config(variant, settings, shared)
 
     def baseline(self) -> dict[str, Any]:
@@ -87,19 +94,15 @@ class Space:
     def reference(self) -> RunConfig:
         """Return the baseline on the task's own terms, but for what is fixed."""
         name = self._plan.baseline
-        own = {n: v for n, v in self._fix.items() if n.startswith(f"{name}.")}
-        settings = {n.removeprefix(f"{name}."): value for n, value in own.items()}
         shared = {n: value for n, value in self._fix.items() if "." not in n}
-        return self._config(name, settings, shared)
+        return self._config(name, self._pinned(name), shared)
 
     def defaults(self, name: str) -> dict[str, Any]:
         """Return the parameters of a trial of a variant as its entry and the task describe it.
 
         A default that lies outside its range is left to the sampler.
         """
-        model = self.task.model
-        width = model.head_dim or model.width // model.heads
-        defaults = ranges.layer_defaults(self._layers[name], width)
+        defaults = ranges.layer_defaults(self._layers[name], self._head_width)
         values = {f"{name}.{setting}": value for setting, value in defaults.items()}
         values |= {"variant": name, **_task_defaults(self.task)}
         forms = self.distributions()
@@ -115,9 +118,15 @@ class Space:
         return {name: ranges.definition(layer) for name, layer in self._layers.items()}
 
     @property
-    def _names(self) -> list[str]:
-        # Fixed names first: a fixed number of steps decides whether a step size is asked for.
-        return list(dict.fromkeys((*self._fix, *self.choices)))
+    def _head_width(self) -> int:
+        """Of the task's own model."""
+        model = self.task.model
+        return model.head_dim or model.width // model.heads
+
+    def _pinned(self, variant: str) -> dict[str, Any]:
+        """The fixed settings of a variant, by their names in the layer."""
+        own = {n: v for n, v in self._fix.items() if n.startswith(f"{variant}.")}
+        return {name.removeprefix(f"{variant}."): value for name, value in own.items()}
 
     def _value(self, trial: optuna.trial.BaseTrial, name: str) -> Scalar:
         if name in self._fix:
@@ -147,10 +156,12 @@ class Space:
             if name not in allowed:
                 raise UnknownName("quantity to fix", name, allowed)
             span = allowed[name]
-            words = span is not None and any(isinstance(v, str) for v in span.choices or ())
-            if span is not None and words and not span.holds(value):
-                known = ", ".join(map(str, span.choices or ()))
-                raise ValueError(f"cannot fix {name} to {value!r}; known: {known}")
+            if span is None or span.holds(value):
+                continue
+            words = any(isinstance(choice, (bool, str)) for choice in span.choices or ())
+            if words or isinstance(value, bool):
+                shown = as_written(value) if isinstance(value, bool) else repr(value)
+                raise ValueError(f"cannot fix {name} to {shown}; known: {ranges.told(span)}")
         shared = {n: value for n, value in self._fix.items() if "." not in n}
         try:
             config = self._config(self._plan.baseline, {}, shared)
@@ -160,7 +171,9 @@ class Space:
             raise ValueError(f"cannot fix {name} to {first['input']!r}: {first['msg']}") from None
         if config.model.head_dim is None:
             self._check_heads(config.model)
-        learning_rate(0, peak=1.0, warmup=config.training.warmup, total=config.training.steps)
+        training = config.training
+        if training.steps:  # 0: the model is used as it is built
+            learning_rate(0, peak=1.0, warmup=training.warmup, total=training.steps)
 
     def _fixable(self) -> dict[str, Range | None]:
         names: dict[str, Range | None] = dict.fromkeys(("variant", *_MODEL, *_TRAINING))
@@ -169,7 +182,17 @@ class Space:
             if isinstance(layer, EnergySpec):
                 choices = layer.choices.items()
                 names |= {f"{variant}.{name}": ranges.words(c.options) for name, c in choices}
-        return names | self.choices
+        return names | self.choices | self._fixable_solvers()
+
+    def _fixable_solvers(self) -> dict[str, Range | None]:
+        """For every variant whose solver is fixed all that it could be, offered or not."""
+        names: dict[str, Range | None] = {}
+        for variant, layer in self._layers.items():
+            if isinstance(layer, EnergySpec) and f"{variant}.solver" in self._fix:
+                objections = ranges.solver_objections(layer, self._head_width)
+                fitting = tuple(s for s in get_args(Solver) if s not in objections)
+                names[f"{variant}.solver"] = Range(choices=fitting)
+        return names
 
     def _check_heads(self, model: ModelSpec) -> None:
         for width in self._whole_numbers("width", model.width):
@@ -177,7 +200,7 @@ class Space:
                 if width % heads:
                     raise ValueError(
                         f"{heads} heads do not divide width {width} (task {self._plan.task!r}, "
-                        f"space {self.task.space!r}); choose other values or fix one of them"
+                        f"space {self._space!r}); choose other values or fix one of them"
                     )
 
     def _whole_numbers(self, name: str, value: int) -> list[int]:
@@ -227,12 +250,12 @@ def _task_defaults(task: TaskSpec) -> dict[str, Any]:
     return {**task.model.model_dump(), **task.training.model_dump(include=set(_TRAINING))}
 
 
-def _task_ranges(registry: Registry, task: TaskSpec) -> dict[str, Range]:
+def _task_ranges(registry: Registry, task: TaskSpec, space: str) -> dict[str, Range]:
     defaults = _task_defaults(task)
-    spans = registry.space(task.space)
+    spans = registry.space(space)
     for name in spans:
         if name not in defaults:
             raise UnknownName(
-                f"field of a model or training (space {task.space!r})", name, defaults
+                f"field of a model or training (space {space!r})", name, defaults
             )
     return {name: ranges.including(span, defaults[name]) for name, span in spans.items()}

@@ -30,6 +30,7 @@ from attenergy.search.pruning import make_pruner
 from attenergy.search.records import RunStore, write_atomically
 from attenergy.search.space import Space
 from attenergy.search.storage import open_storage, problems_with, shown_url, url_of
+from attenergy.search.trial_jobs import matched
 from attenergy.search.trials import Setup
 from attenergy.tasks import make_task
 
@@ -74,6 +75,7 @@ def run_search(
     task = make_task(space.task)
     objectives = find_objectives(task, plan.objectives)
     pruner = make_pruner(plan.pruner, task.metric, task.chance.get(task.metric, 0.0))
+    matched(plan, space)
     budget = Budget(plan.fairness, space.reference(), plan.seconds)
     with at_study(plan, space, objectives, listener, resume=resume) as (setup, study):
         store, folder = setup.store, Path(plan.folder)

@@ -24,6 +24,8 @@ Report = Callable[[int, int, float], None]  # step, steps, loss
 #: Hears every point of the curve; a text that is not empty ends the run, and is the reason.
 Evaluated = Callable[[dict[str, float]], str]
 
+LARGEST_EVALUATION_BATCH = 256
+
 
 def train(
     config: RunConfig,
@@ -148,15 +150,18 @@ def _run(
     progress.cost["state_bytes"] = cost.state_bytes(model, task.inputs.length)
     model.to(device)
 
+    size = evaluation_batch(training)
     if training.steps:
         _descend(model, task, config, progress, report, evaluated)
     else:  # nothing to train; one evaluation stands for the curve
-        scores = evaluate(model, task, "valid", training.valid_instances)
+        scores = evaluate(model, task, "valid", training.valid_instances, batch_size=size)
         progress.curve.append({"step": 0, **scores})
         progress.metrics["valid"] = scores
     for split in task.splits:
         if split not in {"train", "valid"}:
-            progress.metrics[split] = evaluate(model, task, split, training.test_instances)
+            progress.metrics[split] = evaluate(
+                model, task, split, training.test_instances, batch_size=size
+            )
     return model
 
 
@@ -229,8 +234,9 @@ def _look(
     losses: list[float],
 ) -> None:
     """Evaluate on the validation split and add a point to the curve."""
-    instances = config.training.valid_instances
-    scores = evaluate(model, task, "valid", instances, f"after step {clock.done}")
+    training, where = config.training, f"after step {clock.done}"
+    size = evaluation_batch(training)
+    scores = evaluate(model, task, "valid", training.valid_instances, where, batch_size=size)
     named = {"valid_loss" if name == "loss" else name: value for name, value in scores.items()}
     spent = {} if clock.seconds is None else {"seconds": clock.busy}
     mean_loss = math.fsum(losses) / len(losses)
@@ -245,10 +251,23 @@ def _predict(model: nn.Module, batch: Batch) -> Tensor:
     return logits
 
 
+def evaluation_batch(training: TrainingSpec) -> int:
+    """How many instances are evaluated at once: no more than memory has been found for."""
+    return min(LARGEST_EVALUATION_BATCH, training.batch_size)
+
+
 def evaluate(
-    model: nn.Module, task: Task, split: str, instances: int, where: str = ""
+    model: nn.Module,
+    task: Task,
+    split: str,
+    instances: int,
+    where: str = "",
+    *,
+    batch_size: int = LARGEST_EVALUATION_BATCH,
 ) -> dict[str, float]:
     """Average loss and metrics of the model over the first `instances` of a split.
+
+    The batch size decides the memory, and no score but for rounding.
 
     Raises:
         Diverged: if one of them is not finite; `where` completes the message.
@@ -256,7 +275,9 @@ def evaluate(
     model.eval()
     try:
         with torch.inference_mode():
-            scores = task.evaluate(lambda batch: _predict(model, batch), split, instances)
+            scores = task.evaluate(
+                lambda batch: _predict(model, batch), split, instances, batch_size=batch_size
+            )
     finally:
         model.train()
     for name, value in scores.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,12 +10,44 @@ import optuna
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from attenergy.registry import UnknownName
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.fairness import Budget
 from attenergy.search.jobs import Job, Jobs
+from attenergy.search.plan import SearchPlan
 from attenergy.search.recovery import take_over
 from attenergy.search.samplers import exhausted
-from attenergy.search.trials import CONTROL, HASH, RETRIED, RUN, Setup, proposer, revived, tell
+from attenergy.search.space import Space
+from attenergy.search.trials import (
+    CONTROL,
+    ENQUEUED,
+    HASH,
+    MATCHED,
+    RETRIED,
+    RUN,
+    Setup,
+    proposer,
+    revived,
+    tell,
+)
+
+#: What every new variant is held against, where it takes part.
+BASELINES = ("softmax", "linear", "hyla")
+
+
+def matched(plan: SearchPlan, space: Space) -> tuple[str, ...]:
+    """Variants that are given as many trials as the most tried of the others.
+
+    Raises:
+        UnknownName: one of them is not in the space.
+    """
+    if plan.matched is None:
+        known = dict.fromkeys((plan.baseline, *BASELINES))
+        return tuple(name for name in known if name in space.variants)
+    for name in plan.matched:
+        if name not in space.variants:
+            raise UnknownName("variant of this search to match", name, space.variants)
+    return plan.matched
 
 
 class TrialJobs(Jobs):
@@ -31,6 +64,7 @@ class TrialJobs(Jobs):
     ) -> None:
         super().__init__(setup, study, heard)
         self._budget = budget
+        self._matched = matched(setup.plan, setup.space)
 
     def recorded(self) -> list[RunRecord]:
         """Records of the trials that count, in the order of the trials."""
@@ -47,10 +81,9 @@ class TrialJobs(Jobs):
         at_work = sum(trial.state == TrialState.RUNNING for trial in trials)
         if len(self._records(trials)) + at_work >= self.setup.plan.trials or exhausted(self.study):
             return None
-        sampler, control = self.study.sampler, self._control_is_due(trials)
-        if control:
-            seeds = np.random.SeedSequence([self.setup.plan.seed, len(trials), 1])
-            self.study.sampler = RandomSampler(seed=int(seeds.generate_state(1)[0]))
+        sampler, control = self.study.sampler, False
+        if not any(trial.state == TrialState.WAITING for trial in trials):
+            control = self._prepare(trials)
         try:
             trial = self.study.ask()
             if control:
@@ -63,14 +96,35 @@ class TrialJobs(Jobs):
         trial.set_user_attr(RUN, config.run_key())
         return trial, config
 
+    def _prepare(self, trials: Sequence[FrozenTrial]) -> bool:
+        """See to it that the right one proposes the next trial; whether it is the control."""
+        first = [trial for trial in trials if RETRIED not in trial.user_attrs]
+        variant = self._behind(first)
+        if variant is not None:
+            given = {"variant": variant}  # the sampler chooses the rest
+            self.study.enqueue_trial(given, user_attrs={ENQUEUED: given, MATCHED: variant})
+            return False
+        control = self._control_is_due(first)
+        if control:
+            seeds = np.random.SeedSequence([self.setup.plan.seed, len(trials), 1])
+            self.study.sampler = RandomSampler(seed=int(seeds.generate_state(1)[0]))
+        return control
+
+    def _behind(self, trials: Sequence[FrozenTrial]) -> str | None:
+        """A variant that is to have as many trials as any other, and has fewer."""
+        plan, space = self.setup.plan, self.setup.space
+        if "variant" not in space.distributions() or plan.sampler == "brute-force":
+            return None
+        counts = Counter(str(trial.params.get("variant")) for trial in trials)
+        most = max((counts[v] for v in space.variants if v not in self._matched), default=0)
+        behind = [variant for variant in self._matched if counts[variant] < most]
+        return min(behind, key=lambda variant: counts[variant], default=None)
+
     def _control_is_due(self, trials: Sequence[FrozenTrial]) -> bool:
         """Whether the next trial is one of the random ones, spread evenly among the sampler's."""
         plan = self.setup.plan
-        if any(trial.state == TrialState.WAITING for trial in trials):
-            return False
-        first = [t.user_attrs for t in trials if RETRIED not in t.user_attrs]
-        kinds = [proposer(attributes) for attributes in first]
-        free = [kind for kind in kinds if kind in ("sampler", "control")]
+        kinds = [proposer(trial.user_attrs) for trial in trials]
+        free = [kind for kind in kinds if kind in ("sampler", "matched", "control")]
         room = max(1, plan.trials - (len(kinds) - len(free)))
         wanted = room // 5 if plan.control is None else plan.control
         if plan.sampler == "random" and plan.control is None:

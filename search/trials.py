@@ -27,6 +27,7 @@ REASON = "reason"
 DEFAULT = "default_of"  # the variant whose defaults a trial was given
 WISH = "wish"  # hash of the enqueued parameters that a trial was given
 CONTROL = "control"  # whether a trial was proposed at random, whatever the sampler
+MATCHED = "matched"  # the variant that had fewer trials than it is to have
 RETRIED = "retry_of"  # number of the interrupted trial that a trial repeats
 ENQUEUED = "enqueued"  # what the parameters are that a trial was given
 RECORD = "record"  # the run's record as a line of JSON, where the storage is not the folder's own
@@ -56,7 +57,12 @@ class Setup:
 
 def proposer(attributes: Mapping[str, Any]) -> Proposer:
     """Who chose the parameters of the trial with these user attributes."""
-    names: dict[str, Proposer] = {DEFAULT: "default", WISH: "enqueued", CONTROL: "control"}
+    names: dict[str, Proposer] = {
+        DEFAULT: "default",
+        WISH: "enqueued",
+        CONTROL: "control",
+        MATCHED: "matched",
+    }
     return next((word for name, word in names.items() if name in attributes), "sampler")
 
 
@@ -94,7 +100,12 @@ def revived(record: RunRecord, setup: Setup) -> FrozenTrial:
     forms, objectives = setup.space.distributions(), setup.objectives
     params = {n: v for n, v in _parameters(record).items() if n in forms and offers(forms[n], v)}
     attributes: dict[str, Any] = {RUN: record.key, HASH: record.config_hash}
-    marks = {"default": (DEFAULT, record.config.variant), "control": (CONTROL, True)}
+    variant = record.config.variant
+    marks: dict[str, tuple[str, Any]] = {
+        "default": (DEFAULT, variant),
+        "control": (CONTROL, True),
+        "matched": (MATCHED, variant),
+    }
     attributes |= dict([marks[record.proposer]] if record.proposer in marks else [])
     if setup.publishes:
         attributes[RECORD] = record.model_dump_json(by_alias=True)

@@ -8,6 +8,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -74,6 +76,22 @@ def _run(pipe: Connection, folder: Path, config: RunConfig, purpose: Purpose) ->
         return ""
 
     return run_job(config, purpose, folder, report, evaluated)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread, and give back the number that it had.
+
+    The order in which a sum is taken, and so its last bits, depends on the number of threads.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run_job(

@@ -174,21 +174,30 @@ class Task(ABC):
     ) -> dict[str, float]:
         """Average `loss` and every metric over the first `instances` of `split`.
 
-        `predict` maps a batch, on the CPU, to logits on any device.
+        `predict` maps a batch, on the CPU, to logits on any device. Metrics are averaged over
+        instances, the loss over scored positions, so that batches of any size give the same.
         """
         total: dict[str, float] = {}
         counts: dict[str, Tensor] = {}
+        loss, scored = 0.0, 0
         for start in range(0, instances, batch_size):
-            size = min(batch_size, instances - start)
-            batch = self.batch(split, start, size)
+            batch = self.batch(split, start, min(batch_size, instances - start))
             logits = predict(batch)
             targets = batch.targets.to(logits.device)
-            values = {name: x.sum().item() for name, x in self.metrics(logits, targets).items()}
-            values["loss"] = self.loss(logits, targets).item() * size
-            total = {name: total.get(name, 0.0) + value for name, value in values.items()}
+            for name, x in self.metrics(logits, targets).items():
+                total[name] = total.get(name, 0.0) + x.cpu().sum(dtype=torch.float64).item()
+            if here := self.scored(batch.targets):
+                loss += self.loss(logits, targets).item() * here
+                scored += here
             found = self.tally(logits, targets)
             counts = {name: counts.get(name, 0) + value for name, value in found.items()}
-        return {name: value / instances for name, value in total.items()} | self.summary(counts)
+        means = {name: value / instances for name, value in total.items()}
+        return means | {"loss": loss / max(1, scored)} | self.summary(counts)
+
+    def scored(self, targets: Tensor) -> int:
+        """How many answers of `targets` are scored."""
+        there = targets != IGNORE if self.outputs.kind == "class" else ~targets.isnan()
+        return int(there.sum())
 
     def ceiling(self, split: str) -> Estimate | None:
         """Best mean of `metric` that any model can reach on `split`; None where not computed."""

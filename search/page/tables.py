@@ -17,6 +17,7 @@ from attenergy.search.statistics import Interval
 _PROPOSERS = {
     "default": "entries' own values",
     "sampler": "sampler",
+    "matched": "sampler, for a variant that had fewer trials",
     "control": "random control",
     "enqueued": "enqueued by hand",
 }

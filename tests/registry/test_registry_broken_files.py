@@ -116,8 +116,41 @@ BROKEN = {
         ["must be true or false (got 'yes')", "must be a number (got 'off')"],
     ),
     "true-is-no-number": (
-        "version: 1\nenergies:\n  a:\n    title: A\n    formula: f\n    steps: {default: «true}\n",
-        ["not true or false (got true)"],
+        "version: 1\nenergies:\n  a:\n    title: A\n    formula: f\n    steps: {default: «true}\n"
+        "  «b: {title: B, formula: f, steps: {default: 2, search: {choices: [2, true]}}}\n",
+        ["not true or false (got true)", "'steps' are whole numbers from 1"],
+    ),
+    "switches": (
+        "version: 1\nmixers:\n  a:\n    title: A\n    class: A\n    options:\n"
+        "      «p: {default: 1, search: {choices: [true, false]}}\n"
+        "      «q: {default: true, search: {choices: [0, 1]}}\n"
+        "      «r: {default: true, search: {low: 0, high: 1}}\n"
+        "      s: {default: 1, «search: {choices: [1, true]}}\n"
+        "      t: {default: «[true]}\n",
+        [
+            "'default' (1) is none of the choices (true, false)",
+            "'default' (true) is none of the choices (0, 1)",
+            "'default' (true) lies outside its search range, 0 to 1",
+            "names a value twice",
+            "must be a number, text, true or false (got a list)",
+        ],
+    ),
+    "solvers": (
+        "version: 1\nenergies:\n  a: {title: A, formula: f, solver: {default: «decent}}\n"
+        "  b: {title: B, formula: f, solver: {search: {choices: [descent, «langevin]}}}\n"
+        "  c:\n    title: C\n    formula: f\n    «solver: {search: {choices: [sequential]}}\n"
+        "  d:\n    title: D\n    formula: f\n"
+        "    «solver: {search: {choices: [descent, descent]}}\n"
+        "  e: {title: E, formula: f, solver: «descent}\n"
+        "  f: {title: F, formula: f, parameters: {«solver: {init: 1.0}}}\n",
+        [
+            "(got 'decent', did you mean 'descent'?)",
+            "must be one of descent, sequential, implicit, fixed_point (got 'langevin'",
+            "'default' (descent) is none of the choices",
+            "'choices' names a solver twice",
+            "must be a mapping (got 'descent')",
+            "the name 'solver' is reserved",
+        ],
     ),
     "numbers-of-a-task": (
         "version: 1\nspaces: {default: {}}\ntasks:\n  a:\n    title: A\n    class: A\n"

@@ -19,6 +19,7 @@ from attenergy.registry import (
     Range,
     Registry,
     RegistryError,
+    Scalar,
     UnknownName,
     load_registry,
     nearest,
@@ -54,6 +55,8 @@ def test_every_builtin_default_lies_in_its_range(builtin: Registry) -> None:
         assert all(inside(o.default, o.search) for o in spec.options.values())
         assert inside(spec.steps.default, spec.steps.search)
         assert inside(spec.step_size.default, spec.step_size.search)
+        offered = spec.solver.search
+        assert offered is None or spec.solver.default in offered.choices
         assert all(c.default in c.options for c in spec.choices.values())
 
 
@@ -62,6 +65,43 @@ def test_numbers_of_the_builtin_file_are_read_as_numbers(builtin: Registry) -> N
     assert builtin.space("default")["learning_rate"] == Range(low=0.001, high=0.01, log=True)
     assert builtin.energies["lse"].steps.search == Range(low=1, high=4)
     assert builtin.energies["lse"].steps.search.integer
+
+
+def test_switches_are_read_as_true_and_false(load: Load) -> None:
+    registry = load(
+        "version: 1\nmixers:\n  a: {title: A, class: A, options: {p: {default: true},"
+        " q: {default: false, search: {choices: [true, false]}}, r: {default: 1}}}\n"
+    )
+    options = registry.mixers["a"].options
+    assert (options["p"].default, options["q"].default) == (True, False)
+    assert type(options["r"].default) is int
+    assert options["q"].search == Range(choices=(True, False))
+
+
+@pytest.mark.parametrize(
+    ("span", "inside", "outside"),
+    [
+        (Range(choices=(True, False)), [True, False], [1, 0, "true"]),
+        (Range(choices=(0, 1)), [0, 1, 1.0], [True, False]),
+        (Range(low=0, high=1), [0, 1], [True, False, "0"]),
+    ],
+)
+def test_true_is_no_one(span: Range, inside: list[Scalar], outside: list[Scalar]) -> None:
+    assert all(map(span.holds, inside))
+    assert not any(map(span.holds, outside))
+
+
+def test_an_entry_says_how_its_states_relax(load: Load) -> None:
+    registry = load(
+        "version: 1\nenergies:\n  a: {title: A, formula: f}\n"
+        "  b: {title: B, formula: f, solver: {default: sequential}}\n"
+        "  c: {title: C, formula: f, solver: {search: {choices: [descent, implicit]}}}\n"
+    )
+    found = {name: spec.solver for name, spec in registry.energies.items()}
+    assert [solver.default for solver in found.values()] == ["descent", "sequential", "descent"]
+    assert found["a"].search is None
+    assert found["c"].search is not None
+    assert found["c"].search.choices == ("descent", "implicit")
 
 
 def test_a_user_file_adds_to_the_builtin_entries(tmp_path: Path, builtin: Registry) -> None:

@@ -125,6 +125,8 @@ def test_the_builtin_file_is_accepted() -> None:
         (("energies", "lse", "stepz"), 1),
         (("energies", "lse", "domain"), "reel"),
         (("energies", "lse", "title"), 3),
+        (("energies", "lse", "steps"), {"default": True}),
+        (("energies", "lse", "solver"), {"default": "langevin"}),
         (("mixers", "mine"), {"title": "A"}),
         (("tasks", "raven", "model", "layers"), 0),
         (("spaces", "default", "learning_rte"), {"low": 0.1, "high": 0.2}),
@@ -137,6 +139,13 @@ def test_broken_files_are_refused(path: tuple[str, ...], value: Any) -> None:
         inner = inner[key]
     inner[path[-1]] = value
     assert not accepts(schema, data, schema)
+
+
+def test_switches_are_accepted() -> None:
+    schema, data = json_schema(), builtin()
+    options = data["mixers"]["window"]["options"]
+    options["causal"] = {"default": True, "search": {"choices": (True, False)}}
+    assert accepts(schema, data, schema)
 
 
 def test_a_space_may_vary_every_number_of_model_and_training() -> None:

@@ -72,6 +72,13 @@ def test_differences_are_paired_with_the_baseline(records, known_task) -> None:
     assert hyla.differences == {}
 
 
+def test_the_tuning_of_the_baseline_is_told(make_record, records, known_task) -> None:
+    tried = [make_record("softmax", seed=seed) for seed in (20, 21)]
+    note = "Tuning: 2 trials of the baseline; `rbm`, the most tried other, had 3."
+    assert note in leaderboard([*records, *tried], known_task).notes
+    assert not any("Tuning" in note for note in leaderboard(records, known_task).notes)
+
+
 def test_a_lost_seed_is_seen(make_record, known_task) -> None:
     records = [
         make_record("lse", (0.7, 0.5, 0.3), seed=0, purpose="final"),

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from attenergy.search import pool as pool_module
 from attenergy.search import worker
@@ -132,6 +133,33 @@ def test_one_run_at_a_time_in_process(
         executor.submit(make_config(), "trial")
     assert executor.wait(watcher).status == "complete"
     assert executor.free == 1
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_a_run_in_process_has_one_thread_as_in_a_worker(
+    make_config: ConfigMaker, tmp_path: Path, watcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = InProcess(tmp_path)
+    executor.submit(make_config(), "trial")
+    assert executor.wait(watcher).machine["threads"] == "1"
+    assert torch.get_num_threads() == 3
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker, "run_job", interrupt)
+    executor.submit(make_config(), "trial")
+    with pytest.raises(KeyboardInterrupt):
+        executor.wait(watcher)
+    assert torch.get_num_threads() == 3
 
 
 def test_a_pool_needs_a_worker(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ PlanMaker = Callable[..., SearchPlan]
 
 def planted(config: RunConfig) -> float:
     """One variant is truly best, and a learning rate near 3e-3 helps a little."""
-    truth = {"softmax": 0.6, "linear": 0.75, "hyla": 0.6}[config.variant]
+    truth = {"softmax": 0.6, "linear": 0.75, "hyla": 0.6, "lse": 0.8}[config.variant]
     noise = random.Random(config.run_key()).gauss(0, 0.02)
     return truth - abs(config.training.learning_rate - 3e-3) + noise
 
@@ -79,7 +79,7 @@ def test_the_control_is_a_fifth_and_survives_a_resume(
     registry: Registry, make_plan: PlanMaker, watcher: Any, play: Callable[..., None]
 ) -> None:
     play(lambda config: [planted(config)])
-    plan = make_plan(trials=13)
+    plan = make_plan(trials=13, matched=())
     assert _kinds(run_search(plan, registry, watcher)) == {"default": 3, "sampler": 8, "control": 2}
     more = plan.model_copy(update={"trials": 23, "control": 10})
     records = run_search(more, registry, watcher, resume=True)
@@ -88,9 +88,59 @@ def test_the_control_is_a_fifth_and_survives_a_resume(
     assert found["control"][0] == found["sampler"][0] == 10
     assert watcher.messages[-1] == summary(records, "accuracy")
     assert summary(records, "accuracy").startswith("best accuracy of the sampler's 10 trials 0.")
-    nobody = make_plan(trials=13, study="n", folder=f"{plan.folder}n", sampler="random")
+    nobody = make_plan(trials=13, study="n", folder=f"{plan.folder}n", sampler="random", matched=())
     assert _kinds(run_search(nobody, registry, watcher)) == {"default": 3, "sampler": 10}
     assert summary(records[:3], "accuracy") == ""
+
+
+@pytest.mark.parametrize(
+    ("sampler", "matched"),
+    [
+        ("tpe", None),
+        ("tpe", ("softmax", "hyla")),
+        ("tpe", ()),
+        ("random", ("softmax",)),
+        ("qmc", ("softmax",)),
+        ("gp", None),
+        ("nsga2", None),
+    ],
+)
+def test_a_baseline_is_tuned_as_often_as_the_others(
+    registry: Registry,
+    make_plan: PlanMaker,
+    watcher: Any,
+    play: Callable[..., None],
+    sampler: str,
+    matched: tuple[str, ...] | None,
+) -> None:
+    """The sampler sees early that `lse` is best; the baselines are tried as often all the same."""
+    play(lambda config: [planted(config)])
+    variants = ("softmax", "linear", "hyla", "lse")
+    plan = make_plan(trials=12, sampler=sampler, matched=matched, variants=variants)
+    records = run_search(plan, registry, watcher)
+    records = run_search(plan.model_copy(update={"trials": 20}), registry, watcher, resume=True)
+    counts = Counter(record.config.variant for record in records)
+    assert counts.total() == 20
+    if matched == ():
+        assert "matched" not in _kinds(records)
+        return
+    matched = matched or ("softmax", "linear", "hyla")
+    others = [counts[variant] for variant in variants if variant not in matched]
+    for variant in matched:
+        assert counts[variant] >= max(others) - 1
+    added = [record for record in records if record.proposer == "matched"]
+    assert {record.config.variant for record in added} <= set(matched)
+    rates = {record.config.training.learning_rate for record in added}
+    least = 2 if sampler == "gp" else len(added)  # a Gaussian process returns to the bounds
+    assert len(rates) >= least, "tuned, not repeated"
+
+
+def test_only_a_variant_of_the_search_is_matched(
+    registry: Registry, make_plan: PlanMaker, watcher: Any
+) -> None:
+    with pytest.raises(UnknownName, match=r"to match 'liner' \(did you mean 'linear'\?\)"):
+        run_search(make_plan(matched=("liner",)), registry, watcher)
+    assert not watcher.phases
 
 
 def test_enqueued_parameters_come_after_the_defaults(
@@ -98,7 +148,7 @@ def test_enqueued_parameters_come_after_the_defaults(
 ) -> None:
     play(lambda config: [planted(config)])
     wishes = ({"variant": "linear", "heads": 4}, {"learning_rate": 5e-3})
-    plan = make_plan(trials=6, enqueue=wishes)
+    plan = make_plan(trials=6, enqueue=wishes, matched=())
     records = run_search(plan, registry, watcher)
     assert [r.proposer for r in records] == ["default"] * 3 + ["enqueued"] * 2 + ["sampler"]
     assert (records[3].config.variant, records[3].config.model.heads) == ("linear", 4)

@@ -10,11 +10,19 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from attenergy.attention import make_layer
 from attenergy.energies import describe
-from attenergy.registry import EnergySpec, Range, Registry, UnknownName, load_registry
+from attenergy.registry import (
+    EnergySpec,
+    Range,
+    Registry,
+    Scalar,
+    UnknownName,
+    load_registry,
+)
 from attenergy.search import ranges
 from attenergy.search.config import RunConfig
 from attenergy.search.plan import SearchPlan
 from attenergy.search.space import Space, with_steps
+from attenergy.search.train import train
 
 PlanMaker = Callable[..., SearchPlan]
 
@@ -49,6 +57,8 @@ def test_names_come_from_the_registry(full: Space, registry: Registry) -> None:
     )
     assert "graph_hopfield.graph" in full.choices
     assert "graph_hopfield.graph_seed" not in full.choices, "it has no range"
+    assert full.choices["graph_hopfield.solver"].choices == ("descent", "implicit")
+    assert "lse.solver" not in full.choices, "it offers one solver"
     assert {"heads", "learning_rate"} < set(full.choices)
     assert not [name for name in full.choices if name.startswith("softmax.")]
 
@@ -79,6 +89,42 @@ def test_the_step_size_is_asked_for_where_it_matters(full: Space) -> None:
             matters = several or config.layer.read == "state" or without_weights
             searched = config.layer.step_size.search is not None
             assert ("step_size" in config.settings) == (searched and matters)
+
+
+def test_a_fixed_step_size_counts_where_the_steps_are_searched(
+    registry: Registry, make_plan: PlanMaker
+) -> None:
+    space = Space(registry, make_plan(variants=("lse",), fix={"lse.step_size": 0.5}))
+    found = [c.settings for _, c in suggestions(space, 20) if c.variant == "lse"]
+    assert {settings["steps"] for settings in found} > {1, 2}
+    assert all(settings["step_size"] == 0.5 for settings in found)
+
+
+@pytest.mark.parametrize(
+    ("span", "inside", "outside"),
+    [
+        (Range(choices=(True, False)), True, 1),
+        (Range(choices=(0, 1)), 1, True),
+        (Range(low=0, high=4), 1, True),
+        (Range(low=0.0, high=1.0), 1.0, True),
+    ],
+)
+def test_true_is_not_offered_as_one(span: Range, inside: Scalar, outside: Scalar) -> None:
+    form = ranges.distribution(span)
+    assert ranges.offers(form, inside)
+    assert not ranges.offers(form, outside)
+
+
+def test_a_task_without_training_is_searched(make_plan: PlanMaker) -> None:
+    """`retrieval` has 0 steps, which no warm-up fits into."""
+    space = Space(load_registry(plugins=False), make_plan(task="retrieval", variants=("lse",)))
+    config = space.suggest(optuna.trial.FixedTrial({"variant": "softmax"}))
+    assert config.training.steps == 0
+    small = {"valid_instances": 8, "test_instances": 8}
+    training = config.training.model_copy(update=small)
+    record = train(config.model_copy(update={"training": training}))
+    assert record.status == "complete", record.reason
+    assert [point["step"] for point in record.curve] == [0]
 
 
 def test_the_baseline_is_always_in(registry: Registry, make_plan: PlanMaker) -> None:
@@ -134,6 +180,11 @@ def test_a_fixed_variant_leaves_the_baseline_beside_it(
         ({"fix": {"lse.bta": 1.0}}, r"no quantity to fix 'lse.bta' \(did you mean 'lse.beta'\?\)"),
         ({"fix": {"steps": 9}}, "no quantity to fix 'steps'"),
         ({"fix": {"rbm.prior": "spins"}}, "cannot fix rbm.prior to 'spins'; known: binary, spin"),
+        (
+            {"fix": {"lse.solver": "sequentail"}},
+            "cannot fix lse.solver to 'sequentail'; known: descent, sequential, fixed_point",
+        ),
+        ({"fix": {"lse.solver": "implicit"}}, "cannot fix lse.solver to 'implicit'"),
         ({"fix": {"heads": 3}}, "3 heads do not divide width 16"),
         ({"fix": {"width": 6}}, "4 heads do not divide width 6"),
         ({"fix": {"positions": "round"}}, "cannot fix positions to 'round': Input should be"),
@@ -154,6 +205,21 @@ def test_a_space_names_fields_of_the_task(registry: Registry, make_plan: PlanMak
     registry.spaces["tiny"]["hedas"] = Range(choices=(1, 2))
     with pytest.raises(UnknownName, match=r"space 'tiny'\) 'hedas' \(did you mean 'heads'\?\)"):
         Space(registry, make_plan())
+
+
+def test_another_space_may_be_searched(make_plan: PlanMaker) -> None:
+    """`sizes` varies the model too; every task of the default space can be built in it."""
+    registry = load_registry(plugins=False)
+    space = Space(registry, make_plan(task="raven-small", space="sizes"))
+    configs = [config for _, config in suggestions(space, 30)]
+    assert {config.model.width for config in configs} == {32, 64, 128}
+    assert {config.model.layers for config in configs} == {1, 2, 3}
+    assert all(config.task_spec == registry.task("raven-small") for config in configs)
+    for name, task in registry.tasks.items():
+        if task.space == "default":
+            Space(registry, make_plan(task=name, space="sizes"))
+    with pytest.raises(UnknownName, match=r"space 'size' \(did you mean 'sizes'\?\)"):
+        Space(registry, make_plan(task="raven-small", space="size"))
 
 
 def test_the_tasks_own_values_are_in_the_space(make_plan: PlanMaker) -> None:

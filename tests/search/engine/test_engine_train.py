@@ -9,6 +9,7 @@ import optuna
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from attenergy.registry import load_registry
 from attenergy.search import train as train_module
@@ -17,9 +18,10 @@ from attenergy.search.model import build_model
 from attenergy.search.plan import SearchPlan
 from attenergy.search.space import Space
 from attenergy.search.train import evaluate, train
-from attenergy.tasks import make_task
+from attenergy.tasks import Batch, make_task
 
 ConfigMaker = Callable[..., RunConfig]
+REGISTRY = load_registry(plugins=False)
 
 
 def test_the_same_configuration_gives_the_same_bits(make_config: ConfigMaker) -> None:
@@ -77,7 +79,7 @@ def test_learning_happens() -> None:
         train_steps=200,
         fix={"learning_rate": 1e-2, "heads": 1, "valid_instances": 64, "test_instances": 64},
     )
-    space = Space(load_registry(plugins=False), plan)
+    space = Space(REGISTRY, plan)
     record = train(space.suggest(optuna.trial.FixedTrial({"variant": "softmax"})))
     assert record.curve[0]["loss"] > 10 * record.curve[-1]["loss"]
     assert record.metrics["test"]["accuracy"] > 0.9
@@ -89,8 +91,43 @@ def test_weights_are_those_that_were_evaluated(make_config: ConfigMaker, tmp_pat
     task = make_task(config.task_spec, split_seed=config.split_seed)
     model = build_model(config, task)
     model.load_state_dict(load_file(path))
-    assert evaluate(model, task, "test", 32) == record.metrics["test"]
+    scores = evaluate(model, task, "test", 32, batch_size=config.training.batch_size)
+    assert scores == record.metrics["test"]
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_evaluation_takes_no_larger_batches_than_training(
+    make_config: ConfigMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    predict = train_module._predict
+
+    def watched(model: nn.Module, batch: Batch) -> Tensor:
+        sizes.append(len(batch.inputs))
+        return predict(model, batch)
+
+    monkeypatch.setattr(train_module, "_predict", watched)
+    assert train(make_config()).status == "complete"
+    assert set(sizes) == {8}
+    assert (
+        len(sizes) == 12 + 4 * 4
+    )  # steps; twice `valid`, then `test` and `ood`, 32 instances each
+
+
+@pytest.mark.parametrize("name", ["reverse-string", "raven-small", "stacked-recall", "waves"])
+def test_scores_do_not_depend_on_the_size_of_batches(name: str) -> None:
+    """Words differ in length, so a mean of the means of batches would."""
+    task = make_task(name, registry=REGISTRY)
+    draw = torch.Generator().manual_seed(0)
+    rows = torch.randn(300, task.outputs.size, dtype=torch.float64, generator=draw)
+
+    def predict(batch: Batch) -> Tensor:
+        code = batch.inputs.long().abs().reshape(*batch.targets.shape[:2], -1).sum(-1)
+        return rows[(code + torch.arange(code.shape[1])) % 300]
+
+    one, other = (task.evaluate(predict, "test", 150, batch_size=size) for size in (7, 150))
+    assert one.keys() == other.keys()
+    assert one == pytest.approx(other, rel=1e-6)
 
 
 def test_progress_is_reported(make_config: ConfigMaker) -> None:
