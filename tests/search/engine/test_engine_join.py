@@ -9,12 +9,13 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from pydantic import ValidationError
 from sqlalchemy import create_engine
 
@@ -237,6 +238,70 @@ def test_finalists_of_a_dead_driver_are_taken_over(
         assert jobs.end(taken[0], done(taken[1])) is None, "too late: it is recorded"
         assert again.elsewhere() == 0
         assert len(setup.store.all()) == 2
+
+
+class Killed(BaseException):
+    """Stands for a kill at this very place."""
+
+
+PLACES = [
+    (optuna.Study, "ask"),
+    (optuna.Study, "enqueue_trial"),
+    (RDBStorage, "record_heartbeat"),
+    (RDBStorage, "set_trial_user_attr"),
+    (RunStore, "append"),
+    (optuna.Study, "tell"),
+]
+
+
+@pytest.mark.slow  # a silent driver is given three seconds
+@pytest.mark.parametrize("nth", [1, 3, 6])
+@pytest.mark.parametrize(("owner", "name"), PLACES)
+@pytest.mark.parametrize("others", [False, True])
+def test_a_joined_driver_killed_anywhere_is_followed(
+    registry: Registry,
+    make_plan: PlanMaker,
+    watcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    play: Play,
+    owner: Any,
+    name: str,
+    nth: int,
+    others: bool,
+) -> None:
+    """The next one does all that is left, whether or not another driver stayed all the time."""
+    play(lambda config: [0.5 + config.training.learning_rate])
+    variants = ("softmax", "lse")
+    made = make_plan(trials=4, variants=variants, finalists=1, seeds=2, heartbeat=1)
+    dead, alive, idle = in_own_folders(made, "file", 3)
+    with ExitStack() as stack:
+        if others:
+            stack.enter_context(joined(idle, registry, watcher))
+        calls, function = [0], getattr(owner, name)
+
+        def dying(*args: Any, **options: Any) -> Any:
+            done = function(*args, **options)
+            calls[0] += 1
+            if calls[0] == nth:
+                raise Killed
+            return done
+
+        with monkeypatch.context() as patch, suppress(Killed):
+            patch.setattr(owner, name, dying)
+            run_search(dead, registry, watcher)
+        records = run_search(alive, registry, watcher)
+    trials = [r for r in records if r.purpose == "trial"]
+    assert len(trials) == 4
+    assert len({r.key for r in records}) == len(records)
+    assert Counter(r.proposer for r in trials)["default"] == 2
+    finals = [r for r in records if r.purpose == "final"]
+    assert {(r.config_hash, r.config.seed) for r in finals} == {
+        (r.config_hash, seed) for r in finals for seed in (1000, 1001)
+    }
+    assert {"softmax"} <= {r.config.variant for r in finals} <= set(variants)
+    kept = {record.key: record for record in RunStore(dead.folder).all()}
+    assert all(kept[r.key] == r for r in records if r.key in kept)
+    assert all(trial.state.is_finished() for trial in trials_of(alive))
 
 
 def test_who_was_there_before_goes_on_at_once_when_nobody_is_left(
