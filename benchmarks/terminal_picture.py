@@ -22,7 +22,7 @@ from unittest.mock import patch
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from attenergy.search import progress
+from attenergy.search import live, progress
 from attenergy.search.board import Board
 from attenergy.search.cli import app
 
@@ -34,7 +34,7 @@ WIDTH, HEIGHT = 110, 30
 FONT = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
-class Camera(progress.LiveListener):
+class Camera(live.LiveListener):
     """The live display, which keeps one view of itself and all that it leaves above."""
 
     after = 13  # trials that are done, at least, when the picture is taken

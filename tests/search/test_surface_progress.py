@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from attenergy.search.board import Board
-from attenergy.search.progress import LiveListener, PlainListener, SafeListener, make_listener
+from attenergy.search.live import LiveListener
+from attenergy.search.progress import PlainListener, SafeListener, make_listener
 
 
 class Clock:
