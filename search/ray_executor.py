@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
+import math
+import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,15 +15,15 @@ from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Listener
 from attenergy.search.plan import Crew
 from attenergy.search.provenance import Purpose
+from attenergy.search.ray_cluster import answers, check_room, connected, lost, places
 from attenergy.search.ray_runner import Runner
 from attenergy.search.records import weights_path, write_bytes_atomically
 
 _SECONDS_BETWEEN_NEWS = 0.2
+_SECONDS_BETWEEN_LOOKS = 5.0  # at the cluster as a whole
+_PATIENCE = 30.0  # s with a cluster that does not answer; Ray itself ends this process after 60
+_LONG = 60.0  # s for actors to start in
 _THREADS = 3  # of an actor: the run, its news, its stop
-
-
-class NoRoom(ValueError):
-    """The cluster lacks what a run was to be given."""
 
 
 @dataclass
@@ -34,6 +33,7 @@ class _Actor:
     ready: bool = False
     job: worker.Job | None = None
     result: Any = None  # a reference to (record, weights)
+    news: Any = None  # a reference to what has happened, while it is on its way
     deaths: list[str] = field(default_factory=list)  # of the actors that had this job
 
 
@@ -42,7 +42,8 @@ class RayExecutor:
 
     An actor that dies, alone or with its node, is replaced as soon as there is room; its run is
     tried once more, by whichever actor is idle first, and if that dies too, it is recorded as
-    failed. Weights come back to the study's folder.
+    failed. The listener hears when the cluster loses room for runs, and when it is back. Weights
+    come back to the study's folder.
 
     Args:
         crew: how many runs at a time (0 for as many as there is room for), the share of each, and
@@ -52,24 +53,37 @@ class RayExecutor:
 
     Raises:
         NoRoom: no node, or not enough of them, can give a run its share.
-        ValueError: Ray is not installed, or the cluster does not answer.
+        ClusterLost: in `wait`, if the cluster has not answered for half a minute.
+        ValueError: Ray is not installed, or the cluster does not answer; in `wait`, if no actor
+            can start.
     """
 
     def __init__(self, crew: Crew, folder: Path) -> None:
-        self._ray, self._crew, self._folder = _connected(crew), crew, folder
+        self._ray, self._crew, self._folder = connected(crew), crew, folder
         self._waiting: deque[tuple[worker.Job, list[str]]] = deque()
+        self._actors: list[_Actor] = []
+        self._messages: set[str] = set()
+        self._looked = self._slow_since = time.monotonic()
+        self._silent_since: float | None = None
         try:
-            places = self._places()
-            self._actors = [self._start() for _ in range(crew.workers or places)]
+            here = self._ray.get_runtime_context()
+            self._address, self._node = here.gcs_address, here.get_node_id()
+            room = check_room(crew, self._nodes())
+            self._size = self._room = crew.workers or room
+            self._start_missing()
         except BaseException:
             self._ray.shutdown()
             raise
 
     @property
     def free(self) -> int:
-        """Number of runs that can be taken now."""
+        """Number of runs that can be taken now, at least 1 if there is none.
+
+        An actor that has yet to start counts: its run goes to whichever is ready first. What the
+        cluster is known to have lost does not, so that no trial is asked for long before its turn.
+        """
         busy = sum(actor.job is not None for actor in self._actors)
-        return max(0, len(self._actors) - busy - len(self._waiting))
+        return max(0, max(1, self._room) - busy - len(self._waiting))
 
     @property
     def pids(self) -> list[int]:
@@ -95,16 +109,20 @@ class RayExecutor:
         if not self._waiting and all(actor.job is None for actor in self._actors):
             raise RuntimeError("no run to wait for")
         while True:
+            self._look(listener)
             self._assign()
-            refs = [a.born for a in self._actors if not a.ready]
-            refs += [a.result for a in self._actors if a.result is not None]
+            refs = [a.result if a.ready else a.born for a in self._actors if a.job or not a.ready]
+            if not refs:
+                time.sleep(_SECONDS_BETWEEN_NEWS)
+                continue
             ready, _ = self._ray.wait(refs, num_returns=1, timeout=_SECONDS_BETWEEN_NEWS)
             for actor in list(self._actors):
-                self._hear(actor, listener)
-                if actor.result in ready or actor.born in ready:
+                if actor.result in ready or (actor.born in ready and not actor.ready):
                     record = self._settle(actor, listener)
                     if record is not None:
                         return record
+                else:
+                    self._hear(actor, listener)
 
     def _assign(self) -> None:
         for actor in self._actors:
@@ -112,36 +130,53 @@ class RayExecutor:
                 actor.job, actor.deaths = self._waiting.popleft()
                 actor.result = actor.handle.run.remote(*actor.job)
 
-    def _hear(self, actor: _Actor, listener: Listener) -> None:
+    def _hear(self, actor: _Actor, listener: Listener, patience: float = 0.0) -> None:
+        """Pass on what has come from a busy actor, and ask it for more."""
         if actor.job is None:
             return
-        try:
-            for event, *values in self._ray.get(actor.handle.news.remote(), timeout=5.0):
+        if actor.news is None:
+            actor.news = actor.handle.news.remote()
+        if not self._ray.wait([actor.news], timeout=patience)[0]:
+            return  # too busy to answer
+        with suppress(self._ray.exceptions.RayError):  # dead, which its result tells
+            for event, *values in self._ray.get(actor.news):
+                if event == "message":  # every actor has the same to say
+                    if values[0] in self._messages:
+                        continue
+                    self._messages.add(values[0])
                 getattr(listener, event)(*values)
-        except self._ray.exceptions.RayError:
-            return  # dead, which its result tells, or too busy to answer
+        actor.news = None
 
     def _settle(self, actor: _Actor, listener: Listener) -> RunRecord | None:
         """Take what an actor's reference holds: that it is ready, a record, or its death."""
+        errors = self._ray.exceptions
         try:
             if not actor.ready:
                 self._ray.get(actor.born)
                 actor.ready = True
                 return None
             record, weights = self._ray.get(actor.result)
-        except self._ray.exceptions.RayActorError as error:
-            return self._replace(actor, _cause(error), listener)
-        except self._ray.exceptions.RayTaskError as error:
+        except errors.RayTaskError as error:
             reason = str(error).strip().splitlines()[-1]
             raise RuntimeError(f"a run cannot even begin on the cluster: {reason}") from error
+        except errors.RayError as error:  # it is dead, out of memory, or its result is lost
+            if getattr(error, "actor_init_failed", False):
+                raise ValueError(
+                    f"no run can begin on the cluster: {str(error).strip().splitlines()[-1]}; is "
+                    "the same version of attenergy installed on every node?"
+                ) from error
+            return self._bury(actor, self._cause(error), listener)
+        for _ in range(2):  # what was on its way, and the rest
+            self._hear(actor, listener, patience=5.0)
         if record.weights:
             write_bytes_atomically(weights_path(self._folder, record.key), weights)
         deaths, actor.job, actor.result = actor.deaths, None, None
         done: RunRecord = provenance.retried(record, deaths)
         return done
 
-    def _replace(self, dead: _Actor, death: str, listener: Listener) -> RunRecord | None:
-        self._actors[self._actors.index(dead)] = self._start()
+    def _bury(self, dead: _Actor, death: str, listener: Listener) -> RunRecord | None:
+        self._ray.kill(dead.handle)  # it may be alive where it cannot be reached
+        self._actors.remove(dead)
         if dead.job is None:
             listener.message(f"{death}; another is started")
             return None
@@ -153,34 +188,69 @@ class RayExecutor:
         self._waiting.appendleft((dead.job, deaths))
         return None
 
-    def _start(self) -> _Actor:
-        remote = self._ray.remote(
-            num_cpus=self._crew.cpus_per_trial,
-            num_gpus=self._crew.gpus_per_trial,
-            max_concurrency=_THREADS,
-            max_restarts=0,
-        )
-        handle = remote(Runner).remote()
-        return _Actor(handle, handle.pid.remote())
+    def _cause(self, error: Exception) -> str:
+        if isinstance(error, self._ray.exceptions.ActorUnavailableError):
+            return "the Ray actor died (it cannot be reached)"
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = next((line for line in lines if "died" in line or "killed" in line), lines[0])
+        return f"the Ray actor died ({told[:200]})"
 
-    def _places(self) -> int:
-        """How many runs the cluster's nodes can hold at a time."""
-        wanted = {"CPU": self._crew.cpus_per_trial, "GPU": self._crew.gpus_per_trial}
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        room = [
-            min(int(node.get(name, 0) / share + 1e-9) for name, share in wanted.items() if share)
-            for node in nodes
-        ]
-        if sum(room) < max(1, self._crew.workers):
-            has = ", ".join(
-                f"{sum(node.get(name, 0) for node in nodes):g} {name}s" for name in wanted
+    def _look(self, listener: Listener) -> None:
+        """Now and then: does the cluster answer, what is there room for, is an actor missing?"""
+        now = time.monotonic()
+        if now - self._looked < _SECONDS_BETWEEN_LOOKS and len(self._actors) == self._size:
+            return
+        self._looked = now
+        if not answers(self._address):  # then Ray's own calls would hang
+            if self._silent_since is None:
+                self._silent_since = now
+                listener.message(
+                    f"the Ray cluster at {self._address} does not answer; waiting for it"
+                )
+            elif now - self._silent_since > _PATIENCE:
+                raise lost(f"the Ray cluster at {self._address} does not answer any more")
+            return
+        if self._silent_since is not None:
+            self._silent_since = None
+            listener.message("the Ray cluster answers again")
+        self._start_missing()
+        self._tell_room(listener, now)
+
+    def _tell_room(self, listener: Listener, now: float) -> None:
+        room = self._size
+        if any(not actor.ready for actor in self._actors):
+            room = min(room, places(self._crew, self._nodes()))
+        else:
+            self._slow_since = now
+        if room != self._room:
+            self._room, self._slow_since = room, now
+            listener.message(_told(room, self._size))
+        if room == self._size and now - self._slow_since > _LONG:
+            self._slow_since = math.inf
+            unborn = sum(not actor.ready for actor in self._actors)
+            listener.message(
+                f"{unborn} of {self._size} runs at a time still wait for their share of the "
+                "cluster; another program may hold it"
             )
-            asked = " and ".join(f"{share:g} {name}" for name, share in wanted.items() if share)
-            raise NoRoom(
-                f"{max(1, self._crew.workers)} runs at a time with {asked} each do not fit the Ray "
-                f"cluster, which has {has} on {len(nodes)} nodes: room for {sum(room)}"
+
+    def _nodes(self) -> list[dict[str, float]]:
+        """What every living node has in all."""
+        nodes = self._ray.nodes()
+        dead = {node["NodeID"] for node in nodes if not node["Alive"]}
+        if self._node in dead:  # Ray ends with it whatever this process has begun
+            raise lost("the Ray node of this machine has died")
+        return [node["Resources"] for node in nodes if node["Alive"]]
+
+    def _start_missing(self) -> None:
+        while len(self._actors) < self._size:
+            remote = self._ray.remote(
+                num_cpus=self._crew.cpus_per_trial,
+                num_gpus=self._crew.gpus_per_trial,
+                max_concurrency=_THREADS,
+                max_restarts=0,
             )
-        return sum(room)
+            handle = remote(Runner).remote(self._crew.gpus_per_trial)
+            self._actors.append(_Actor(handle, handle.pid.remote()))
 
     def __enter__(self) -> Self:
         return self
@@ -191,36 +261,10 @@ class RayExecutor:
         self._ray.shutdown()
 
 
-def _connected(crew: Crew) -> Any:
-    """The module `ray`, connected to the cluster."""
-    if find_spec("ray") is None:
-        raise ValueError("the engine ray needs Ray: pip install attenergy[ray]")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
-    try:
-        _check_answers(crew.address)
-        ray.init(
-            address=crew.address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            include_dashboard=None if crew.address else False,
-        )
-    except (ConnectionError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"cannot reach a Ray cluster at {crew.address}: {reason}") from error
-    return ray
-
-
-def _check_answers(address: str | None) -> None:
-    # Ray itself asks for minutes before it gives up.
-    host, colon, port = (address or "").rpartition(":")
-    if colon and "/" not in host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=10).close()
-
-
-def _cause(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next((line for line in lines if "died" in line or "killed" in line), lines[0])
-    return f"the Ray actor died ({told[:200]})"
+def _told(room: int, size: int) -> str:
+    if room == 0:
+        wait = "waiting for a node (Ctrl-C stops, --resume goes on)"
+        return f"the cluster has no room for any run now; {wait}"
+    if room < size:
+        return f"the cluster has room for {room} of {size} runs at a time now; going on with these"
+    return f"the cluster has room for all {size} runs at a time again"

@@ -12,16 +12,20 @@ from attenergy.search import worker
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.provenance import Purpose
 
+_NO_GPU = "PyTorch cannot use the GPU that a run was given on its node; it goes on on the CPU"
+
 
 class Runner:
     """A Ray actor: `run` works in one thread while `news` and `stop` answer in others.
 
     Args:
-        gpus: what it was given; a word is sent if PyTorch cannot use it.
+        gpus: what it was given; a word is sent if PyTorch cannot use it. With none it sees none.
     """
 
     def __init__(self, gpus: float = 0.0) -> None:
         self._gpus = gpus
+        if not gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else all such runs would share the first
         self._news: list[tuple[Any, ...]] = []
         self._stops: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -66,9 +70,7 @@ class Runner:
 
         if self._gpus and not torch.cuda.is_available():
             self._gpus = 0.0
-            self._tell(
-                "message", "a node's GPU is of no use to its PyTorch: runs there use the CPU"
-            )
+            self._tell("message", _NO_GPU)
 
     def _tell(self, *event: Any) -> None:
         with self._lock:

@@ -241,8 +241,10 @@ def test_a_gpu_that_cannot_be_used_is_told_once(
     make_config: ConfigMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    for gpus, told in [(0.25, 1), (0.0, 0)]:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # as Ray does for an actor with a share
+    for gpus, told, sees in [(0.25, 1, "1"), (0.0, 0, "")]:
         runner = Runner(gpus)
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == sees
         for seed in (0, 1):
             assert runner.run(make_config(steps=6, seed=seed), "trial")[0].status == "complete"
         texts = [values[0] for event, *values in runner.news() if event == "message"]
