@@ -255,7 +255,5 @@ def _task_ranges(registry: Registry, task: TaskSpec, space: str) -> dict[str, Ra
     spans = registry.space(space)
     for name in spans:
         if name not in defaults:
-            raise UnknownName(
-                f"field of a model or training (space {space!r})", name, defaults
-            )
+            raise UnknownName(f"field of a model or training (space {space!r})", name, defaults)
     return {name: ranges.including(span, defaults[name]) for name, span in spans.items()}
