@@ -12,11 +12,11 @@ from attenergy.search.events import Listener
 from attenergy.search.executors import Executor, run_all
 from attenergy.search.fairness import Budget
 from attenergy.search.final_jobs import FinalJobs
-from attenergy.search.jobs import work_off
+from attenergy.search.jobs import Job, work_off
 from attenergy.search.objectives import order
 from attenergy.search.pruning import Pruner, PruningListener
 from attenergy.search.trial_jobs import TrialJobs
-from attenergy.search.trials import Setup, proposer
+from attenergy.search.trials import Setup
 
 #: Seeds of finalists begin here, far above those of trials.
 FRESH_SEEDS = 1000
@@ -35,7 +35,7 @@ class Driver:
     def run_trials(self) -> None:
         """Ask, run, record and tell until as many trials as planned have ended."""
         plan = self.setup.plan
-        running: dict[str, optuna.Trial] = {}
+        running: dict[str, Job] = {}
         jobs = TrialJobs(self.setup, self.study, self.budget, self._heard)
         known = jobs.recorded()
         listener = self._listener(running, known)
@@ -88,14 +88,14 @@ class Driver:
                 scores[name] = [fmean(o.value(record) for record in done) for o in objectives]
         return [groups[name][0].config for name in order(scores, objectives)]
 
-    def _listener(self, running: dict[str, optuna.Trial], known: list[RunRecord]) -> Listener:
+    def _listener(self, running: dict[str, Job], known: list[RunRecord]) -> Listener:
         if self.pruner is None:
             return self.setup.listener
         self.pruner.remember(known)
 
         def protected(key: str) -> bool:
             # Every variant may take part once on its own terms, to the end.
-            return proposer(running[key].user_attrs) == "default"
+            return running[key].proposer == "default"
 
         return PruningListener(self.setup.listener, self.pruner, self.executor.stop, protected)
 

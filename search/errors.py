@@ -39,10 +39,12 @@ class StorageProblem(ValueError):
         super().__init__(url, reason)
 
     def __str__(self) -> str:
+        hint = "; start again when it can be reached"
+        if self.url.startswith("sqlite"):
+            hint = ": move a damaged file away and resume, and the study is made anew from there"
         return (
             f"the storage {self.url} cannot be used: {self.reason}. "
-            "Finished runs are safe in records.jsonl: move a damaged file away and resume, and the "
-            "study is made anew from there"
+            f"Finished runs are safe in records.jsonl{hint}"
         )
 
 
@@ -70,6 +72,10 @@ class StudyStuck(ValueError):
             f"another driver of study {self.name!r} has kept the others waiting for "
             f"{self.seconds:g} s; end it, its runs are taken over"
         )
+
+
+class TurnLost(ConnectionError):
+    """The turn that kept other drivers away has ended, with the connection that held it."""
 
 
 class CannotJoin(ValueError):

@@ -11,6 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.heart import ALIVE
 from attenergy.search.jobs import Job, Jobs
+from attenergy.search.patience import Patience
+from attenergy.search.recovery import given_up, withdraw
 from attenergy.search.trials import RECORD, RETRIED, RUN, Setup, publish
 
 _CONFIG = "config"  # user attribute: the whole run, as JSON
@@ -33,23 +35,29 @@ class FinalJobs(Jobs):
         configs: Sequence[RunConfig],
         heard: Callable[[RunRecord], None],
     ) -> None:
-        with setup.presence.turn():
-            study = optuna.create_study(
+        def made() -> optuna.Study:
+            return optuna.create_study(
                 study_name=f"{setup.plan.study}@finals",
                 storage=setup.storage,
                 direction="maximize",
                 load_if_exists=True,
                 sampler=RandomSampler(seed=0),  # there is nothing to sample
             )
-            super().__init__(setup, study, heard)
+
+        super().__init__(setup, Patience(setup)(made), heard)
+        self._patience(lambda: self._offer(configs))
+
+    def _offer(self, configs: Sequence[RunConfig]) -> None:
+        """Let every run that nobody has thought of yet wait for a driver."""
+        with self.setup.presence.turn():
             self._catch_up()
-            known = {trial.user_attrs[RUN] for trial in study.get_trials(deepcopy=False)}
+            known = {trial.user_attrs[RUN] for trial in self.study.get_trials(deepcopy=False)}
             for config in configs:
                 if config.run_key() in known:
                     continue
-                record = setup.store.get(config.run_key())
+                record = self.setup.store.get(config.run_key())
                 if record is None:
-                    study.enqueue_trial({}, user_attrs=_attributes(config))
+                    self.study.enqueue_trial({}, user_attrs=_attributes(config))
                 else:
                     self._add(record)
 
@@ -59,7 +67,7 @@ class FinalJobs(Jobs):
             config = RunConfig.model_validate_json(trial.user_attrs[_CONFIG])
             record = self.setup.store.get(config.run_key())
             if record is None:
-                return trial, config
+                return Job(trial, config, "")
             self._tell(trial, record)
         return None
 
@@ -71,11 +79,15 @@ class FinalJobs(Jobs):
             if record is not None:
                 self._tell(trial, record)
                 continue
-            if trial.number not in retried:
+            again = trial.number not in retried
+            if again:
                 kept = {n: v for n, v in trial.user_attrs.items() if n != ALIVE}
                 self.study.enqueue_trial({}, user_attrs={**kept, RETRIED: trial.number})
-                self.setup.listener.message(f"run {trial.user_attrs[RUN]} was interrupted; again")
-            self.study.tell(trial.number, state=TrialState.FAIL)
+            if given_up(trial, self.setup) and again:
+                run = trial.user_attrs[RUN]
+                self.setup.listener.message(f"run {run} was interrupted; it is run again")
+            elif again:
+                withdraw(trial, self.study, self.setup)
 
     def _tell(self, trial: optuna.Trial | FrozenTrial, record: RunRecord) -> None:
         publish(trial, record, self.setup)

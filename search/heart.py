@@ -21,35 +21,42 @@ ALIVE = "alive"
 
 
 class Heart:
-    """Keeps the trials of this driver alive in a storage with heartbeats.
+    """Knows the trials of this driver, and keeps them alive where other drivers look.
 
     Args:
-        storage: the study's, with a heartbeat; if None, nothing happens.
+        storage: the study's, with a heartbeat; None if there are no other drivers.
     """
 
     def __init__(self, storage: RDBStorage | None = None) -> None:
         self._storage = storage
         self._trials: set[int] = set()
+        self._dropped: set[int] = set()
         self._end = threading.Event()
 
     def watch(self, trial: optuna.Trial) -> None:
-        """Give signs of life for a trial, the first at once."""
+        """Give signs of life for a trial, the first at once; if that fails, there will be none."""
         if self._storage is not None:
+            self._dropped.add(trial._trial_id)
             self._storage.record_heartbeat(trial._trial_id)
             trial.set_user_attr(ALIVE, True)
-            self._trials.add(trial._trial_id)
+            self._dropped.remove(trial._trial_id)
+        self._trials.add(trial._trial_id)
 
     def forget(self, trial: optuna.Trial) -> None:
         """Give no more of them."""
         self._trials.discard(trial._trial_id)
 
-    def silent(self, study: optuna.Study) -> list[FrozenTrial]:
-        """Running trials of which nothing has been heard for too long; never one of our own."""
+    def others(self, study: optuna.Study) -> list[FrozenTrial]:
+        """Running trials that are not this driver's."""
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        theirs = [trial for trial in running if trial._trial_id not in self._trials]
+        return [trial for trial in running if trial._trial_id not in self._trials]
+
+    def silent(self, study: optuna.Study) -> list[FrozenTrial]:
+        """Those of them of which nothing has been heard for too long."""
+        theirs = self.others(study)
         if not theirs or self._storage is None:
             return []
-        stale = set(self._storage._get_stale_trial_ids(study._study_id))
+        stale = self._dropped.union(self._storage._get_stale_trial_ids(study._study_id))
         return [t for t in theirs if t._trial_id in stale or ALIVE not in t.user_attrs]
 
     def beat(self) -> None:

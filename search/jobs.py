@@ -5,20 +5,29 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.config import Proposer, RunConfig, RunRecord
 from attenergy.search.events import Listener
 from attenergy.search.executors import Executor
+from attenergy.search.patience import Patience
 from attenergy.search.provenance import Purpose
 from attenergy.search.recovery import gather, lost
-from attenergy.search.trials import Setup, proposer
+from attenergy.search.trials import RECORD, RUN, Setup
 
 _PAUSE = 1.0  # seconds between two looks at what the others do
 
-Job = tuple[optuna.Trial, RunConfig]
+
+@dataclass(frozen=True)
+class Job:
+    """A trial that this driver is at work on."""
+
+    trial: optuna.Trial
+    config: RunConfig
+    proposer: Proposer
 
 
 class Jobs(ABC):
@@ -39,51 +48,70 @@ class Jobs(ABC):
         self, setup: Setup, study: optuna.Study, heard: Callable[[RunRecord], None]
     ) -> None:
         self.setup, self.study, self._heard = setup, study, heard
+        self._patience = Patience(setup)
+        self._written: set[str] = set()  # keys of the records that this driver wrote
 
     def take(self) -> Job | None:
         """The next job; None if there is none now."""
+        return self._patience(self._take)
+
+    def _take(self) -> Job | None:
         with self.setup.presence.turn():
             self._catch_up()
             job = self._next()
             if job is not None:
-                self.setup.heart.watch(job[0])
+                self.setup.presence.check_turn()  # else two drivers may have asked for the last one
+                self.setup.heart.watch(job.trial)
             return job
 
-    def end(self, trial: optuna.Trial, record: RunRecord) -> RunRecord | None:
+    def end(self, job: Job, record: RunRecord) -> RunRecord | None:
         """Record what came of a job and tell the study; None if another driver already has.
 
         That happens to a driver that was taken for dead: its trial was given to another. If it
         comes first all the same, its result is kept, and so is the other's.
         """
+        record = record.model_copy(update={"proposer": job.proposer})
+        return self._patience(lambda: self._end(job.trial, record))
+
+    def _end(self, trial: optuna.Trial, record: RunRecord) -> RunRecord | None:
         setup = self.setup
-        record = record.model_copy(update={"proposer": proposer(trial.user_attrs)})
         with setup.presence.turn():
             if setup.presence.joined:
                 self._gather()
             known = setup.store.get(record.key)
             if known is None:
                 setup.store.append(record)
-            taken = setup.presence.joined and self._is_over(trial)
-            if not taken:
+                self._written.add(record.key)
+            over = (setup.presence.joined or self._patience.tried) and self._is_over(trial)
+            if not over:
                 self._tell(trial, known or record)
-            elif known is None:
+            elif record.key in self._written and not self._is_told(record.key):
                 self._add(record)
                 setup.listener.message(f"run {record.key} was taken for lost, but counts")
             setup.heart.forget(trial)
-        return record if known is None else None
+        return record if record.key in self._written else None
 
     def elsewhere(self) -> int:
-        """How many jobs other drivers are at work on, when this one has none."""
-        return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+        """How many jobs other drivers are at work on."""
+        return len(self._patience(lambda: self.setup.heart.others(self.study)))
 
     def _catch_up(self) -> None:
         if self.setup.presence.joined:
             self._gather()
+        if self.setup.presence.joined or self._patience.tried:
             self._take_over(lost(self.study, self.setup))
 
     def _gather(self) -> None:
         for record in gather(self.study, self.setup.store):
             self._heard(record)
+
+    def _is_told(self, key: str) -> bool:
+        """Whether some trial stands for the run with its result."""
+        return any(
+            trial.user_attrs.get(RUN) == key
+            and (trial.state == TrialState.COMPLETE or RECORD in trial.user_attrs)
+            for trial in self.study.get_trials(deepcopy=False)
+        )
 
     def _is_over(self, trial: optuna.Trial) -> bool:
         return self.setup.storage.get_trial(trial._trial_id).state.is_finished()
@@ -105,26 +133,24 @@ class Jobs(ABC):
         """Give a record a trial of its own."""
 
 
-def work_off(
-    jobs: Jobs, executor: Executor, listener: Listener, running: dict[str, optuna.Trial]
-) -> None:
+def work_off(jobs: Jobs, executor: Executor, listener: Listener, running: dict[str, Job]) -> None:
     """Do jobs until there are none left, here or with other drivers.
 
     Args:
         jobs: where they come from.
         executor: runs them.
         listener: is told what happens.
-        running: receives the trials that are at work here, by their runs' keys.
+        running: receives the jobs that are at work here, by their runs' keys.
     """
     told = False
     while True:
         while executor.free and (job := jobs.take()) is not None:
-            trial, config = job
-            running[config.run_key()] = trial
-            executor.submit(config, jobs.purpose)
-            listener.started(config)
+            running[job.config.run_key()] = job
+            executor.submit(job.config, jobs.purpose)
+            listener.started(job.config)
         if running:
-            record = jobs.end(*_next_result(executor, listener, running))
+            ended = executor.wait(listener)
+            record = jobs.end(running.pop(ended.key), ended)
             if record is not None:
                 listener.finished(record)
         elif others := jobs.elsewhere():
@@ -135,10 +161,3 @@ def work_off(
             time.sleep(_PAUSE)
         else:
             return
-
-
-def _next_result(
-    executor: Executor, listener: Listener, running: dict[str, optuna.Trial]
-) -> tuple[optuna.Trial, RunRecord]:
-    record = executor.wait(listener)
-    return running.pop(record.key), record

@@ -6,15 +6,16 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from attenergy.search.errors import CannotJoin, StudyBusy, StudyStuck
+from attenergy.search.errors import CannotJoin, StudyBusy, StudyStuck, TurnLost
 from attenergy.search.storage import no_driver
 
 #: Seconds after which a turn that another driver does not end is an error. Turns last a fraction
@@ -30,6 +31,9 @@ class Lock(Protocol):
 
     def release(self) -> None:
         """Let go of it."""
+
+    def renew(self) -> bool:
+        """Hold it again if it was held and is lost; whether that could be done."""
 
 
 class FileLock:
@@ -60,23 +64,59 @@ class FileLock:
 
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
+    def renew(self) -> bool:
+        """It is never lost."""
+        return True
+
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+
+class Line:
+    """A connection to a database that is kept, made anew when it has broken.
+
+    Raises:
+        SQLAlchemyError: the database does not answer.
+        StorageProblem: the package that speaks to it is missing.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        except ImportError as error:
+            raise no_driver(url, error) from error
+        self._connection = self._engine.connect()
+
+    def ask(self, statement: str, **values: Any) -> Any:
+        """The first value of the answer."""
+        return self._connection.execute(text(statement), values).scalar()
+
+    def renew(self) -> None:
+        """Connect again if the connection has broken."""
+        if self._connection.invalidated or self._connection.closed:
+            self.close()
+            self._connection = self._engine.connect()
+
+    def close(self) -> None:
+        """End the connection, and every lock that it holds."""
+        with suppress(SQLAlchemyError):
+            self._connection.close()
+        self._engine.dispose()
 
 
 class PostgresLock:
     """An advisory lock of a PostgreSQL server; it ends with the connection.
 
     Args:
-        connection: one that commits by itself, and that only this thread uses.
+        line: to the server; only one thread uses it.
         name: what is locked.
     """
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(self, line: Line, name: str) -> None:
         digest = hashlib.sha256(f"attenergy {name}".encode()).digest()
-        self._connection = connection
-        self._key = {"key": int.from_bytes(digest[:8], signed=True)}
+        self._line = line
+        self._key = int.from_bytes(digest[:8], signed=True)
         self._kinds: list[str] = []
 
     def take(self, *, shared: bool = False) -> bool:
@@ -95,8 +135,14 @@ class PostgresLock:
         for kind in held:
             self._ask(f"pg_advisory_unlock{kind}")
 
+    def renew(self) -> bool:
+        """Take it again, as it was held."""
+        self._line.renew()
+        held, self._kinds = self._kinds, []
+        return not held or self.take(shared=held == ["_shared"])
+
     def _ask(self, function: str) -> bool:
-        return bool(self._connection.execute(text(f"SELECT {function}(:key)"), self._key).scalar())
+        return bool(self._line.ask(f"SELECT {function}(:key)", key=self._key))
 
 
 class Presence:
@@ -134,6 +180,20 @@ class Presence:
                 lock.take(shared=True)
             self.alone = False
 
+    def renew(self) -> None:
+        """Take the place again after the storage was away.
+
+        Raises:
+            StudyBusy: somebody else has taken it in the meantime.
+        """
+        if not all(lock.renew() for lock in self._locks):
+            raise StudyBusy(self._study, self.joined)
+
+    def check_turn(self) -> None:
+        """Raise TurnLost, or the storage's error, if the turn is no longer this driver's."""
+        if self.joined and self._turn is not None and not self._turn.take():
+            raise TurnLost(self._study)
+
     def turn(self) -> AbstractContextManager[None]:
         """What stands inside happens while no other driver has its turn; not to be nested.
 
@@ -156,7 +216,8 @@ def _held(lock: Lock, study: str) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        with suppress(SQLAlchemyError):  # then the connection is gone, and the turn with it
+            lock.release()
 
 
 @contextmanager
@@ -181,20 +242,14 @@ def presence(folder: Path, url: str, study: str, *, join: bool) -> Iterator[Pres
         turn: Lock | None = None
         place = make_url(url)
         if place.get_backend_name() == "postgresql":
-            connection = stack.enter_context(_connected(url))
-            locks.append(PostgresLock(connection, f"presence {study}"))
-            turn = PostgresLock(connection, f"turn {study}")
+            line = Line(url)
+            stack.callback(line.close)
+            locks.append(PostgresLock(line, f"presence {study}"))
+            turn = PostgresLock(line, f"turn {study}")
         elif (base := _sqlite_file(place)) is not None:
             locks.append(file_lock(base.with_name(f".{base.name}.lock")))
             turn = file_lock(base.with_name(f".{base.name}.turn"))
         yield Presence(study, join, locks, turn)
-
-
-def _connected(url: str) -> Connection:
-    try:
-        return create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect()
-    except ImportError as error:
-        raise no_driver(url, error) from error
 
 
 def _sqlite_file(place: URL) -> Path | None:

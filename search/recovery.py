@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.search.config import RunRecord
@@ -26,9 +27,9 @@ def gather(study: optuna.Study, store: RunStore) -> list[RunRecord]:
 
 
 def lost(study: optuna.Study, setup: Setup) -> list[FrozenTrial]:
-    """Running trials whose driver is dead: all if nobody else is there, else the silent ones."""
+    """Running trials whose driver is dead: all others' if nobody is there, else the silent ones."""
     if setup.presence.alone:
-        return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return setup.heart.others(study)
     return setup.heart.silent(study)
 
 
@@ -45,9 +46,31 @@ def take_over(trials: Iterable[FrozenTrial], study: optuna.Study, setup: Setup) 
             tell(study, trial, record, setup)
             continue
         params = {**trial.user_attrs.get(ENQUEUED, {}), **trial.params}
-        if params and trial.number not in retried:  # else the last recovery was cut short here
-            kept = {n: v for n, v in trial.user_attrs.items() if n not in {RUN, HASH, ALIVE}}
+        kept = {n: v for n, v in trial.user_attrs.items() if n not in {RUN, HASH, ALIVE}}
+        again = bool(params) and trial.number not in retried  # else a recovery was cut short here
+        if again:
             attributes = {**kept, ENQUEUED: params, RETRIED: trial.number}
             study.enqueue_trial(params, user_attrs=attributes)
+        if given_up(trial, setup) and again:
             setup.listener.message(f"trial {trial.number} was interrupted; it is run again")
-        study.tell(trial.number, state=TrialState.FAIL)
+        elif again:
+            withdraw(trial, study, setup)
+
+
+def given_up(trial: FrozenTrial, setup: Setup) -> bool:
+    """End a running trial as failed; False if another driver has ended it a moment ago.
+
+    Turns keep drivers apart, but a turn is lost with its connection.
+    """
+    try:
+        return setup.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    except UpdateFinishedTrialError:
+        return False
+
+
+def withdraw(trial: FrozenTrial, study: optuna.Study, setup: Setup) -> None:
+    """Take back the second of two repeats of a trial, unless it has begun."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    repeats = [other for other in waiting if other.user_attrs.get(RETRIED) == trial.number]
+    for repeat in repeats[-1:]:
+        given_up(repeat, setup)

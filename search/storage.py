@@ -78,7 +78,8 @@ def close(storage: RDBStorage) -> None:
 
 def _made(url: str, **options: int) -> RDBStorage:
     try:
-        storage = RDBStorage(url, **options)  # type: ignore[arg-type]
+        ping = {} if make_url(url).get_backend_name() == "sqlite" else {"pool_pre_ping": True}
+        storage = RDBStorage(url, engine_kwargs=ping, **options)  # type: ignore[arg-type]
         _without_waiting_for_the_disk(storage)
         return storage
     except RuntimeError as error:  # tables of another version of Optuna
@@ -91,6 +92,11 @@ def no_driver(url: str, error: ImportError) -> StorageProblem:
     """What is wrong if the package that speaks to a database is missing."""
     text = f"its driver is not installed ({error}); pip install attenergy[postgres]"
     return StorageProblem(shown_url(url) or "", text)
+
+
+def is_server(storage: RDBStorage) -> bool:
+    """Whether it is a database server, which may go away and come back."""
+    return storage.engine.dialect.name != "sqlite"
 
 
 def _without_waiting_for_the_disk(storage: RDBStorage) -> None:

@@ -68,7 +68,8 @@ class TrialJobs(Jobs):
 
     def recorded(self) -> list[RunRecord]:
         """Records of the trials that count, in the order of the trials."""
-        return list(self._records(self.study.get_trials(deepcopy=False)).values())
+        trials = self._patience(lambda: self.study.get_trials(deepcopy=False))
+        return list(self._records(trials).values())
 
     def _records(self, trials: Sequence[FrozenTrial]) -> dict[str, RunRecord]:
         # An interrupted trial and its second try carry the same key: they count once.
@@ -94,7 +95,7 @@ class TrialJobs(Jobs):
         config = self._with_free_seed(self._budget.fit(config))
         trial.set_user_attr(HASH, config.config_hash())
         trial.set_user_attr(RUN, config.run_key())
-        return trial, config
+        return Job(trial, config, proposer(trial.user_attrs))
 
     def _prepare(self, trials: Sequence[FrozenTrial]) -> bool:
         """See to it that the right one proposes the next trial; whether it is the control."""

@@ -15,17 +15,19 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from pydantic import ValidationError
-from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 
 from attenergy.registry import Range, Registry
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.errors import CannotJoin, StudyBusy, StudyMismatch, StudyStuck
 from attenergy.search.fairness import Budget
 from attenergy.search.final_jobs import FinalJobs
-from attenergy.search.locks import FileLock, Lock, PostgresLock, presence
+from attenergy.search.locks import FileLock, Line, Lock, PostgresLock, presence
 from attenergy.search.objectives import find_objectives
+from attenergy.search.patience import Patience
 from attenergy.search.plan import SearchPlan
 from attenergy.search.records import RunStore
 from attenergy.search.space import Space
@@ -65,7 +67,7 @@ def run_together(plans: list[SearchPlan], registry: Registry, watchers: list[Any
             pool.submit(run_search, plan, registry, watcher)
             for plan, watcher in zip(plans, watchers, strict=True)
         ]:
-            future.result(timeout=60)
+            future.result(timeout=120)
 
 
 def trials_of(plan: SearchPlan) -> list[optuna.trial.FrozenTrial]:
@@ -180,21 +182,21 @@ def test_a_late_result_that_comes_first_counts_too(
     with joined(a, registry, watcher) as (late, _), joined(b, registry, watcher) as (other, heard):
         taken = late.take()
         assert taken is not None
-        trial, config = taken
+        config = taken.config
         other._take_over(other.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)))
-        ended = late.end(trial, done(config))
+        ended = late.end(taken, done(config))
         assert ended is not None
         assert ended.proposer == "default"
         assert f"run {config.run_key()} was taken for lost, but counts" in watcher.messages
         again = other.take()
         assert again is not None
         assert heard == [ended]
-        assert again[1].config_hash() == config.config_hash()
-        assert again[1].seed == config.seed + 1, "the same run is not done twice"
-        other.end(again[0], done(again[1]))
+        assert again.config.config_hash() == config.config_hash()
+        assert again.config.seed == config.seed + 1, "the same run is not done twice"
+        other.end(again, done(again.config))
         last = late.take()
         assert last is not None
-        late.end(last[0], done(last[1]))
+        late.end(last, done(last.config))
         assert late.take() is None
         assert other.take() is None
         assert len(other.recorded()) == len(late.recorded()) == 3
@@ -224,20 +226,147 @@ def test_finalists_of_a_dead_driver_are_taken_over(
         jobs = FinalJobs(setup, configs, list[RunRecord]().append)
         taken = jobs.take()
         assert taken is not None
-        assert taken[1] == configs[1], "the other is there already"
+        assert taken.config == configs[1], "the other is there already"
         assert jobs.take() is None
+        assert jobs.elsewhere() == 0, "it is this driver's own"
+        setup.heart.forget(taken.trial)
         assert jobs.elsewhere() == 1
-        setup.heart.forget(taken[0])
         jobs._take_over(jobs.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)))
         again = FinalJobs(setup, configs, list[RunRecord]().append)
         retry = again.take()
         assert retry is not None
-        assert retry[1] == configs[1]
+        assert retry.config == configs[1]
         assert again.take() is None
-        assert again.end(retry[0], done(retry[1])) is not None
-        assert jobs.end(taken[0], done(taken[1])) is None, "too late: it is recorded"
+        assert again.end(retry, done(retry.config)) is not None
+        assert jobs.end(taken, done(taken.config, 0.4)) is None, "too late: it is recorded"
         assert again.elsewhere() == 0
         assert len(setup.store.all()) == 2
+
+
+@pytest.mark.parametrize("nth", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 5))])
+@pytest.mark.parametrize(
+    ("owner", "name", "before"),
+    [
+        (optuna.Study, "ask", True),
+        (optuna.Study, "ask", False),
+        (optuna.Trial, "set_user_attr", False),
+        (RDBStorage, "set_trial_user_attr", True),
+        (optuna.Study, "tell", True),
+        (optuna.Study, "tell", False),
+        (optuna.Study, "enqueue_trial", False),
+    ],
+)
+@pytest.mark.parametrize("join", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_server_that_goes_away_is_waited_for(
+    registry: Registry,
+    make_plan: PlanMaker,
+    watcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    play: Play,
+    owner: Any,
+    name: str,
+    before: bool,
+    nth: int,
+    join: bool,
+) -> None:
+    """Twice in a row, before or after what was asked for was done."""
+    monkeypatch.setattr("attenergy.search.patience.is_server", lambda storage: True)
+    monkeypatch.setattr("attenergy.search.patience._FIRST_PAUSE", 0.001)
+    play(lambda config: [0.5 + config.training.learning_rate])
+    plan = make_plan(trials=4, variants=("softmax", "lse"), finalists=1, seeds=2)
+    plan = in_own_folders(plan, "file", 1)[0].model_copy(update={"join": join})
+    calls, function = [0], getattr(owner, name)
+
+    def failing(*args: Any, **options: Any) -> Any:
+        if not watcher.phases:  # while the study is opened a server has to be there
+            return function(*args, **options)
+        calls[0] += 1
+        lost = nth <= calls[0] <= nth + 1
+        if lost and before:
+            raise gone()
+        done = function(*args, **options)
+        if lost:
+            raise gone()
+        return done
+
+    monkeypatch.setattr(owner, name, failing)
+    records = run_search(plan, registry, watcher)
+    trials = [record for record in records if record.purpose == "trial"]
+    assert len(trials) == 4
+    assert len({record.key for record in records}) == len(records)
+    assert Counter(record.proposer for record in trials)["default"] == 2
+    assert sorted(r.key for r in watcher.records) == sorted(r.key for r in records)
+    assert all(trial.state.is_finished() for trial in trials_of(plan))
+    if calls[0] >= nth:
+        assert "the storage does not answer; trying again for 5 minutes" in watcher.messages
+        assert watcher.messages.count("the storage answers again") >= 1
+
+
+def gone() -> Exception:
+    """As Optuna says that a server has closed the connection."""
+    error = StorageInternalError("An exception is raised during the commit.")
+    error.__cause__ = OperationalError("SELECT 1", {}, Exception("server closed the connection"))
+    return error
+
+
+def test_patience_ends(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("attenergy.search.patience.is_server", lambda storage: True)
+
+    def refuse() -> None:
+        raise gone()
+
+    def mistaken() -> None:
+        raise StorageInternalError("too long")
+
+    with joined(make_plan(trials=1), registry, watcher) as (jobs, _):
+        with pytest.raises(StorageInternalError):
+            Patience(jobs.setup, seconds=0.0)(refuse)
+        watcher.messages.clear()
+        with pytest.raises(StorageInternalError, match="too long"):
+            Patience(jobs.setup)(mistaken)
+        assert not watcher.messages
+        monkeypatch.setattr("attenergy.search.patience.is_server", lambda storage: False)
+        with pytest.raises(StorageInternalError):
+            Patience(jobs.setup)(refuse)
+        assert not watcher.messages
+
+
+@SERVER
+def test_every_connection_is_cut(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play
+) -> None:
+    """A real server ends all connections of two drivers, again and again."""
+    assert POSTGRES is not None
+    play(slowly)
+    plans = in_own_folders(make_plan(trials=14, finalists=1, seeds=2), "server", 2)
+    watchers, over = [watcher, type(watcher)()], threading.Event()
+    line = Line(POSTGRES)
+
+    def cut() -> None:
+        while not over.wait(1.5):
+            if not all(watch.phases for watch in watchers):
+                continue  # to open a study the server has to be there
+            line.ask(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+
+    with ThreadPoolExecutor(1) as pool:
+        cutting = pool.submit(cut)
+        try:
+            run_together(plans, registry, watchers)
+        finally:
+            over.set()
+        cutting.result(timeout=10)
+    line.close()
+    found = [{record.key for record in RunStore(p.folder).all()} for p in plans]
+    assert found[0] == found[1]
+    assert len([r for r in RunStore(plans[0].folder).all() if r.purpose == "trial"]) == 14
+    assert any("the storage answers again" in watch.messages for watch in watchers)
+    states = {trial.state for trial in trials_of(plans[0])}
+    assert optuna.trial.TrialState.RUNNING not in states
 
 
 class Killed(BaseException):
@@ -381,10 +510,9 @@ def make_lock(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callab
 
     def server_lock() -> Lock:
         assert POSTGRES is not None
-        engine = create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
-        connection = engine.connect()
-        closers.extend([connection.close, engine.dispose])
-        return PostgresLock(connection, name)
+        line = Line(POSTGRES)
+        closers.append(line.close)
+        return PostgresLock(line, name)
 
     yield file_lock if request.param == "file" else server_lock
     for close in closers:
@@ -423,7 +551,7 @@ def test_turns_do_not_overlap(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(3) as pool:
         for future in [pool.submit(work) for _ in range(3)]:
-            future.result(timeout=60)
+            future.result(timeout=120)
     assert most == [1]
 
 
