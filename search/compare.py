@@ -164,15 +164,16 @@ def _best(configs: list[RunConfig], store: RunStore, task: Task, listener: Liste
         valid = record.metrics.get("valid", {}) if record is not None and scored else {}
         scores.append(valid.get(task.metric, -math.inf))
     best = max(range(len(configs)), key=scores.__getitem__)
-    rate = configs[best].training.learning_rate
+    rates = [config.training.learning_rate for config in configs]
+    rate = rates[best]
     if math.isinf(scores[best]):
         listener.message(
             f"{configs[best].variant}: no learning rate gave a score; going on with {rate:g}"
         )
-    elif best in (0, len(configs) - 1):
+    elif rate in (min(rates), max(rates)):
         listener.message(
-            f"{configs[best].variant}: the best learning rate, {rate:g}, is the first or last of "
-            "the list; a wider list may do better"
+            f"{configs[best].variant}: the best learning rate, {rate:g}, is the smallest or "
+            "largest of the list; a wider list may do better"
         )
     return configs[best]
 

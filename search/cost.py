@@ -1,10 +1,12 @@
 """What a run costs, under the names of `RunRecord.cost`.
 
-`parameters`: trainable numbers. `forward_flops`: of one instance. `training_flops`: three times
-that for every instance trained on (the backward pass counts twice the forward). `state_bytes`: what
-the layers keep of a sequence of the task's length to go on with it. `ms_per_step`, `train_seconds`:
-of training alone; `seconds`: of the whole run, evaluations included. `memory_bytes`: the most
-memory that the run added to its process, or used on its GPU.
+`parameters`: trainable numbers. `forward_flops`: of one instance, matrix products only.
+`training_flops`: three times that for every instance trained on. The backward pass does two
+products for each that has a gradient on both sides, so three is exact for most layers; where some
+have none (fixed features, constant couplings, inner samples) it counts too much, by up to 1.6.
+`state_bytes`: what the layers keep of a sequence of the task's length to go on with it.
+`ms_per_step`, `train_seconds`: of training alone; `seconds`: of the whole run, evaluations
+included. `memory_bytes`: the most memory that the run added to its process, or used on its GPU.
 """
 
 from __future__ import annotations
@@ -56,13 +58,15 @@ def forward_flops(model: nn.Module, inputs: Tensor, mask: Tensor | None = None) 
 def state_bytes(model: nn.Module, length: int) -> float:
     """Bytes that all layers keep of one sequence of `length` to take its next step.
 
-    A mixer says so itself; for an energy it is the stored patterns and their values.
+    A mixer says so itself; for an energy it is the stored patterns and their values, or the states
+    where these are their own patterns.
     """
     total = 0
     for module in model.modules():
         if isinstance(module, EnergyAttention):
             maps = module.projections
-            rows = (getattr(maps, name, None) for name in ("key", "value"))
+            patterns = "key" if hasattr(maps, "key") else "query"
+            rows = (getattr(maps, name, None) for name in (patterns, "value"))
             width = sum(part.out_features for part in rows if isinstance(part, nn.Linear))
             total += length * width * maps.out.weight.element_size()
         elif callable(own := getattr(module, "state_bytes", None)):

@@ -66,7 +66,7 @@ class Pruner(ABC):
         if its score exceeds all scores before by 3e      (it is climbing)
 
     c is the score of guessing and e = sqrt(c (1 - c)/n) the standard error of guessing over the n
-    validation instances, taken as 1/n where c is 0 or 1. Otherwise the subclass decides.
+    validation instances, taken as 1/n where it is less. Otherwise the subclass decides.
 
     Args:
         metric: its name in the curve.

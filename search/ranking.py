@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from attenergy.search.config import RunConfig, RunRecord
@@ -33,7 +34,7 @@ class Row:
     scores: dict[str, Interval]  # column -> mean and interval over seeds
     values: dict[str, dict[int, float]]  # column -> seed -> score
     differences: dict[str, Interval]  # column -> score minus the baseline's, paired by seed
-    #: column -> chance of so large a difference by luck, corrected for the number of rows
+    #: column -> chance of so large a difference by luck, corrected for the rows of that column
     p_values: dict[str, float]
     middles: dict[str, Interval]  # column -> interquartile mean and its bootstrap interval
     seeds: tuple[int, ...]
@@ -68,14 +69,15 @@ def rank(
 
     A configuration repeated over seeds (`purpose` `final` or `compare`) is a finalist: its row is
     made of those runs only, because the trial by which it was chosen is biased upwards. Finalists
-    carry their differences to the best finalist of the baseline. `columns` are those of
-    `columns_of`.
+    carry their differences to one finalist of the baseline. Where it has several, that is the one
+    with the best trials: the best of the rows themselves would have luck on its side, and equal
+    variants would be called worse more often than p says. `columns` are those of `columns_of`.
     """
     varying = varying_in(records)
     rows = [_row(group, metric, columns, varying, baseline) for group in _groups(records)]
     known = [row for row in rows if row is not None]
     ordered = sorted(known, key=lambda row: (not row.final, -_validation(row)))
-    reference = next((row for row in ordered if row.final and row.baseline), None)
+    reference = _reference([r for r in ordered if r.final and r.baseline], records, metric)
     compared = [
         replace(row, rank=place, differences=_differences(row, reference))
         for place, row in enumerate(ordered, start=1)
@@ -119,6 +121,28 @@ def varying_in(records: Sequence[RunRecord]) -> tuple[str, ...]:
     finals = varying_fields(r.config for r in records if r.purpose != "trial")
     trials = varying_fields(r.config for r in records if r.purpose == "trial")
     return tuple(dict.fromkeys(finals + trials))
+
+
+def _reference(candidates: Sequence[Row], records: Sequence[RunRecord], metric: str) -> Row | None:
+    """The candidate whose trials scored best; without trials the first one."""
+    if len(candidates) < 2:
+        return next(iter(candidates), None)
+    trials: dict[str, list[float]] = {}
+    tuned: dict[str, str] = {}
+    for record in records:
+        if record.purpose != "trial":
+            tuned[record.config_hash] = _tuned(record.config)
+        elif record.status == "complete" and metric in record.metrics.get("valid", {}):
+            trials.setdefault(_tuned(record.config), []).append(record.metrics["valid"][metric])
+    means = {name: fmean(scores) for name, scores in trials.items()}
+    return max(candidates, key=lambda row: means.get(tuned[row.config_hash], float("-inf")))
+
+
+def _tuned(config: RunConfig) -> str:
+    """A hash of what a trial decides: the configuration but for the length of the training."""
+    length = {"steps": 0, "warmup": 0, "evaluate_every": 1}
+    training = config.training.model_copy(update=length)
+    return config.model_copy(update={"training": training, "seconds": None}).config_hash()
 
 
 def _groups(records: Sequence[RunRecord]) -> list[list[RunRecord]]:

@@ -56,7 +56,8 @@ def holm(values: Mapping[str, float]) -> dict[str, float]:
     """Correct p values for being m: adjusted_(k) = max_{j <= k} min(1, (m - j + 1) p_(j)).
 
     p_(1) <= ... <= p_(m). Calling a difference real where the adjusted value is below a makes the
-    chance of one or more wrong calls at most a, whatever the tests share.
+    chance of one or more wrong calls at most a, whatever the tests share. That holds for the values
+    given at once, here those of one column of a leaderboard, not for several columns together.
 
     Source: Holm 1979, A simple sequentially rejective multiple test procedure.
     """
@@ -69,12 +70,19 @@ def holm(values: Mapping[str, float]) -> dict[str, float]:
     return {name: adjusted[name] for name in values}
 
 
-def least_pairs(level: float) -> int:
-    """The number of pairs from which `paired_permutation` can reach p <= level: 2/2^n <= level.
+def least_pairs(level: float, tests: int = 1) -> int:
+    """The number n of pairs from which p <= level can be reached: m 2/2^n <= level.
+
+    Args:
+        level: what p is held against.
+        tests: m, the number of tests that `holm` corrects for. With fewer pairs not even m tests in
+            which all pairs agree are called real.
 
     Raises:
-        ValueError: the level is not between 0 and 1.
+        ValueError: the level is not between 0 and 1, or there is no test.
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level:g}")
-    return max(1, math.ceil(math.log2(2 / level)))
+    if tests < 1:
+        raise ValueError(f"tests must be at least 1, got {tests}")
+    return max(1, math.ceil(math.log2(2 * tests / level)))

@@ -94,7 +94,10 @@ def bootstrap_interval(
 ) -> Interval:
     """Percentile bootstrap: quantiles of the means of `resamples` draws with return.
 
-    The same values and seed give the same interval.
+    The same values and seed give the same interval. Few values are resampled to too narrow a
+    spread: of normal values, intervals of 95 % cover the true mean in 75 % of cases for 3 values,
+    84 % for 5 and 90 % for 10 (the interquartile mean 75, 90 and 92 %). `mean_interval` covers 95 %
+    for any number; of runs that either solve a task or do not, neither does below 10.
 
     Args:
         values: one per run.

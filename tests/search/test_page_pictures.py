@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -88,6 +89,7 @@ def test_the_spread_of_a_comparison_is_split_exactly(make_record: Any) -> None:
     shares = importances.spread(rows)
     assert shares == pytest.approx({"variant": 0.8, "seed": 0.2, "both together": 0.0})
     assert importances.spread(rows[:1]) == {}
+    assert importances.by_luck(rows) == pytest.approx(1 / 3)
 
 
 def test_the_quantity_that_decides_is_the_important_one(make_record: Any) -> None:
@@ -100,6 +102,36 @@ def test_the_quantity_that_decides_is_the_important_one(make_record: Any) -> Non
     assert found["beta"] > 0.9
     assert sum(found.values()) == pytest.approx(1)
     assert importances.importances(records[:11], "accuracy", own=True) == {}
+
+
+def test_a_variant_that_decides_is_found_among_twenty_trials(make_record: Any) -> None:
+    random = np.random.default_rng(0)
+    first = 0
+    for _ in range(20):
+        records = [
+            make_record(
+                str(random.choice(["softmax", "lse", "hyla"])),
+                rate=float(10 ** random.uniform(-4, -2)),
+                steps=int(random.choice([100, 200])),
+                seed=seed,
+            )
+            for seed in range(20)
+        ]
+        scored = [
+            record.model_copy(
+                update={
+                    "metrics": {
+                        "valid": {
+                            "accuracy": 0.5 * (record.config.variant == "lse")
+                            + random.normal(0, 0.02)
+                        }
+                    }
+                }
+            )
+            for record in records
+        ]
+        first += next(iter(importances.importances(scored, "accuracy"))) == "variant"
+    assert first >= 13, "of 20; with the best tenth as the target, five"
 
 
 def test_axes_of_parallel_coordinates_hold_every_value() -> None:

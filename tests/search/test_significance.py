@@ -31,6 +31,19 @@ def test_three_pairs_by_hand() -> None:
     assert paired_permutation(seeded([0, 0, 0]), seeded([-1, 2, 4])) == 4 / 8
 
 
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=8))
+def test_p_by_counting_every_sign_in_whole_numbers(values: list[int]) -> None:
+    """Scores of 512 instances; small differences tie, and some are zero."""
+    first = seeded([300 / 512] * len(values))
+    second = seeded([(300 + value) / 512 for value in values])
+    sums = [
+        abs(sum(v if signs >> i & 1 else -v for i, v in enumerate(values)))
+        for signs in range(2 ** len(values))
+    ]
+    reached = sum(total >= abs(sum(values)) for total in sums)
+    assert paired_permutation(first, second) == reached / 2 ** len(values)
+
+
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=8), st.randoms())
 def test_p_does_not_depend_on_the_order_or_on_which_is_first(values: list[float], random) -> None:
     first, second = seeded([0.0] * len(values)), seeded(values)
@@ -48,6 +61,12 @@ def test_many_pairs_are_sampled_and_agree_with_the_normal_limit() -> None:
     z = abs(values.sum()) / np.sqrt((values**2).sum())
     normal = math.erfc(z / 2**0.5)
     assert p == pytest.approx(float(normal), abs=0.01)
+
+
+def test_p_of_many_pairs_is_never_zero() -> None:
+    zeros, ones = seeded([0.0] * 40), seeded([1.0] * 40)
+    assert paired_permutation(zeros, ones) == 1 / 100_001
+    assert paired_permutation(zeros, zeros) == 1.0
 
 
 def test_null_comparisons_are_called_real_no_more_often_than_promised() -> None:
@@ -72,6 +91,21 @@ def test_pairs_needed_for_a_level(level: float, pairs: int) -> None:
     assert least_pairs(level) == pairs
     assert paired_permutation(seeded([0.0] * pairs), seeded([1.0] * pairs)) <= level
     assert paired_permutation(seeded([0.0] * (pairs - 1)), seeded([1.0] * (pairs - 1))) > level
+
+
+@pytest.mark.parametrize("tests", [1, 2, 3, 14])
+def test_pairs_needed_where_several_tests_are_corrected(tests: int) -> None:
+    def least(pairs: int) -> float:
+        p = paired_permutation(seeded([0.0] * pairs), seeded([1.0] * pairs))
+        return max(holm({f"{number}": p for number in range(tests)}).values())
+
+    needed = least_pairs(0.05, tests)
+    assert least(needed) <= 0.05 < least(needed - 1)
+
+
+def test_some_test_is_needed() -> None:
+    with pytest.raises(ValueError, match="tests must be at least 1, got 0"):
+        least_pairs(0.05, 0)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -1.0])

@@ -75,7 +75,14 @@ def test_the_learning_rate_is_chosen_by_validation_with_another_seed(tmp_path: P
     assert len(sweep) == 4
     assert {r.config.training.learning_rate for r in finals} == {1e-2}
     assert {r.config.seed for r in finals} == {1}
-    assert any("first or last of the list" in text for text in listener.messages)
+    assert any("smallest or largest of the list" in text for text in listener.messages)
+
+
+def test_the_largest_rate_is_told_wherever_it_stands_in_the_list(tmp_path: Path) -> None:
+    asked = plan(tmp_path / "c", learning_rates=(1e-9, 1e-2, 1e-8), steps=150, seeds=1)
+    listener = Noting()
+    run_compare(asked, REGISTRY, listener)
+    assert sum("0.01, is the smallest or largest" in text for text in listener.messages) == 2
 
 
 def test_a_second_call_trains_nothing_and_more_seeds_only_those(tmp_path: Path) -> None:

@@ -83,6 +83,19 @@ def test_bootstrap_of_two_values_by_enumeration() -> None:
     assert (narrow.low, narrow.high) == (0.5, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("count", "mean", "middle"), [(3, 0.75, 0.75), (5, 0.84, 0.90), (10, 0.90, 0.92)]
+)
+def test_the_bootstrap_of_few_values_covers_less_than_it_says(
+    count: int, mean: float, middle: float
+) -> None:
+    """As much as its docstring says, and no more."""
+    rows = np.random.default_rng(4).normal(size=(800, count)).tolist()
+    for wanted, choice in ((mean, False), (middle, True)):
+        found = [bootstrap_interval(row, middle=choice, resamples=400) for row in rows]
+        assert np.mean([i.low <= 0 <= i.high for i in found]) == pytest.approx(wanted, abs=0.04)
+
+
 def test_paired_difference_uses_common_seeds_only() -> None:
     first = {0: 0.1, 1: 0.5, 2: 0.9, 7: 100.0}
     second = {0: 0.2, 1: 0.6, 2: 1.0, 9: -50.0}

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+from torch.utils.flop_counter import FlopCounterMode
 
 from attenergy.attention import make_layer
+from attenergy.search import cost
 from attenergy.search.config import RunConfig
-from attenergy.search.cost import count_parameters, forward_flops
+from attenergy.search.cost import BACKWARD, count_parameters, forward_flops
 from attenergy.search.model import build_model
 from attenergy.tasks import make_task
 
@@ -36,15 +38,29 @@ def test_an_attention_layer_costs_four_projections_and_two_products(name: str) -
     assert forward_flops(layer, torch.randn(3, length, width)) == projections + products
 
 
-def test_an_energy_step_costs_more_than_its_weights() -> None:
-    """Three relaxation steps need more than one; the derivative is counted."""
-    inputs = torch.randn(2, 7, 16)
-    flops = [
-        forward_flops(make_layer("lse", embed_dim=16, num_heads=4, steps=steps), inputs)
-        for steps in (1, 3)
-    ]
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_step_of_log_sum_exp_costs_what_softmax_attention_does(steps: int) -> None:
+    """By hand: four projections, and two products of every step."""
+    inputs, products = torch.randn(2, 7, 16), 2 * 2 * 7 * 7 * 16
     softmax = forward_flops(make_layer("softmax", embed_dim=16, num_heads=4), inputs)
-    assert softmax <= flops[0] < flops[1]
+    assert softmax == 4 * 2 * 7 * 16**2 + products
+    layer = make_layer("lse", embed_dim=16, num_heads=4, steps=steps)
+    assert forward_flops(layer, inputs) == softmax + (steps - 1) * products
+
+
+@pytest.mark.parametrize(
+    ("name", "ratio"), [("softmax", 3.0), ("hyla", 3.0), ("lse", 3.0), ("graph_memory", 2.07)]
+)
+def test_forward_and_backward_cost_at_most_three_times_the_forward(name: str, ratio: float) -> None:
+    layer = make_layer(name, embed_dim=32, num_heads=4)
+    inputs = torch.randn(2, 24, 32, requires_grad=True)
+    counter = FlopCounterMode(display=False, custom_mapping=cost._CPU)
+    counter.mod_tracker = cost._OneModule()
+    with counter:
+        layer(inputs).sum().backward()
+    once = forward_flops(layer, inputs.detach())
+    assert counter.get_total_flops() / 2 / once == pytest.approx(ratio, abs=0.01)
+    assert ratio <= BACKWARD
 
 
 def test_counting_leaves_the_model_as_it_was() -> None:

@@ -38,6 +38,20 @@ def test_flops_decide_the_steps(make_config: ConfigMaker, monkeypatch: pytest.Mo
     assert equal.fit(make_config("hyla", steps=60)).training.steps == 60
 
 
+@pytest.mark.parametrize(("variant", "settings"), [("hyla", {}), ("lse", {"steps": 3})])
+def test_equal_flops_are_equal_but_for_half_a_step(
+    make_config: ConfigMaker, registry: Registry, variant: str, settings: dict[str, Any]
+) -> None:
+    reference = make_config(steps=500)
+    config = reference.model_copy(
+        update={"variant": variant, "layer": registry.layer(variant), "settings": settings}
+    )
+    steps = Budget("flops", reference).fit(config).training.steps
+    one, other = fairness._forward(reference), fairness._forward(config)
+    assert abs(steps * other - 500 * one) <= other / 2
+    assert steps < 500
+
+
 def test_a_search_with_equal_flops(registry: Registry, make_plan: PlanMaker, watcher: Any) -> None:
     plan = make_plan(trials=5, finalists=1, fairness="flops", train_steps=20, final_steps=40)
     records = run_search(plan, registry, watcher)
@@ -118,6 +132,11 @@ def test_state_by_hand() -> None:
     assert state_bytes(energy, 10) == 4 * 10 * 2 * 32
     mixer = make_mixer("softmax", embed_dim=16, num_heads=4)
     assert state_bytes(torch.nn.Sequential(mixer, energy), 10) == 4 * 10 * 2 * (16 + 32)
+
+
+@pytest.mark.parametrize("name", ["energy_transformer", "hyper_set", "causal_tokens"])
+def test_states_that_are_their_own_patterns_are_kept(name: str) -> None:
+    assert state_bytes(EnergyAttention(16, 4, name, head_dim=4), 10) == 4 * 10 * 16
 
 
 def test_memory_is_that_of_the_run() -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import combinations
+from statistics import fmean
 from typing import Any
 
 import pytest
 
 from attenergy.registry import Registry, UnknownName
 from attenergy.search.config import RunConfig, RunRecord
-from attenergy.search.control import best_of, summary
+from attenergy.search.control import best_of, expected_best, summary
 from attenergy.search.objectives import Objective, find_objectives, order
 from attenergy.search.plan import SearchPlan
 from attenergy.search.ranking import rank
+from attenergy.search.significance import least_pairs
 from attenergy.search.study import run_search
 from attenergy.tasks import make_task
 
@@ -52,10 +55,11 @@ def test_equal_variants_are_not_called_different(
 ) -> None:
     """15 finalists that differ by noise alone; corrected p values call none of them real."""
     play(lambda config: [0.5 + random.Random(config.run_key()).gauss(0, 0.05)])
-    plan = make_plan(trials=16, finalists=15, seeds=8, sampler="random")
+    plan = make_plan(trials=16, finalists=15, seeds=12, sampler="random")
     rows = rank(run_search(plan, registry, watcher), "accuracy", {"valid": "valid"}, "softmax")
     compared = [row.p_values["valid"] for row in rows if row.final and row.differences]
     assert len(compared) >= 14
+    assert least_pairs(0.05, len(compared)) <= 12, "else no p could be small enough"
     assert sum(p <= 0.05 for p in compared) == 0
 
 
@@ -88,6 +92,10 @@ def test_the_control_is_a_fifth_and_survives_a_resume(
     assert found["control"][0] == found["sampler"][0] == 10
     assert watcher.messages[-1] == summary(records, "accuracy")
     assert summary(records, "accuracy").startswith("best accuracy of the sampler's 10 trials 0.")
+    assert "on average" not in summary(records, "accuracy"), "ten of each"
+    fewer = [record for record in records if record.proposer != "control"]
+    few = [record for record in records if record.proposer == "control"][:3]
+    assert " on average for 3 of them), of 3 random" in summary(fewer + few, "accuracy")
     nobody = make_plan(trials=13, study="n", folder=f"{plan.folder}n", sampler="random", matched=())
     assert _kinds(run_search(nobody, registry, watcher)) == {"default": 3, "sampler": 10}
     assert summary(records[:3], "accuracy") == ""
@@ -184,6 +192,15 @@ def test_objectives_are_looked_up(registry: Registry) -> None:
         find_objectives(task, ("accuracy", "flop"))
     with pytest.raises(ValueError, match=r"must be a metric of the task .*not the cost 'flops'"):
         find_objectives(task, ("flops", "accuracy"))
+
+
+def test_the_best_of_few_is_the_mean_over_all_choices() -> None:
+    scores = [0.3, 0.9, 0.1, 0.9, 0.5]
+    for draws in range(1, 6):
+        every = [max(chosen) for chosen in combinations(scores, draws)]
+        assert expected_best(scores, draws) == pytest.approx(fmean(every))
+    with pytest.raises(ValueError, match="from 1 to the number of scores, 5, got 6"):
+        expected_best(scores, 6)
 
 
 def test_fronts_by_hand() -> None:

@@ -83,6 +83,25 @@ def test_patience_with_a_curve_at_chance_ends(
     assert end_of(feed(pruner, make(8, prune_after=1.0), at_chance)) is None
 
 
+@pytest.mark.parametrize("kind", [MedianPruner, HalvingPruner])
+@pytest.mark.parametrize(("jump", "end"), [(0.70, None), (0.75, None), (0.80, 1125)])
+def test_a_jump_is_awaited_until_half_of_the_rest_is_over(
+    make: Callable[..., RunConfig], kind: type[Pruner], jump: float, end: int | None
+) -> None:
+    pruner = kind("accuracy", CHANCE)
+    for seed in range(6):
+        feed(pruner, make(seed), SOLVED)
+    late = make(6)
+    pruner.begin(late)
+    verdicts = {
+        step: pruner.judge(
+            late.run_key(), {"step": step, "accuracy": 1.0 if step >= jump * 1500 else 0.008}
+        )
+        for step in range(75, 1501, 75)
+    }
+    assert end_of(verdicts) == end
+
+
 def test_the_median_rule_by_hand(make: Callable[..., RunConfig]) -> None:
     pruner = MedianPruner("accuracy", CHANCE)
     for seed, height in enumerate((0.5, 0.6, 0.7, 0.8)):
