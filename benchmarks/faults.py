@@ -1,4 +1,4 @@
-"""Kills workers, drivers and cluster nodes at random moments of a search; is anything lost?
+"""Kills workers, drivers, nodes and connections at random moments of a search; is anything lost?
 
     python benchmarks/faults.py --kills 50 [--storage URL] [--drivers 2] [--ray-nodes 2]
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import selectors
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState
+from sqlalchemy import create_engine, text
 
 from attenergy.registry import load_registry
 from attenergy.search import provenance
@@ -105,6 +107,7 @@ class Killer:
     def __init__(self, plans: list[SearchPlan], seed: int, cluster: Any = None) -> None:
         self.plans, self.cluster, self.random = plans, cluster, random.Random(seed)
         self.kills: Counter[str] = Counter()
+        self.cut = -math.inf  # when the server last cut all connections
         self.ears = selectors.DefaultSelector()
         self.drivers = [self._start(plan) for plan in plans]
 
@@ -115,7 +118,8 @@ class Killer:
                 self._go_on()
                 continue
             time.sleep(self.random.uniform(0, 0.3))
-            self._kill(self.random.choices(["worker", "driver", "node"], [6, 4, 1])[0])
+            kinds = ["worker", "driver", "node", "connections"]
+            self._kill(self.random.choices(kinds, [6, 4, 1, 1])[0])
         while self._hear(1000):
             pass
 
@@ -141,8 +145,15 @@ class Killer:
                 if not data:
                     self.ears.unregister(key.fileobj)
                     if key.data.wait() != 0:
-                        raise RuntimeError("a driver failed by itself; see its message above")
+                        self._excuse(key.data)
         return events <= 0
+
+    def _excuse(self, driver: subprocess.Popen[bytes]) -> None:
+        # To open a study the server has to be there: a driver that was starting ends with an error.
+        if time.monotonic() - self.cut > 30:
+            raise RuntimeError("a driver failed by itself; see its message above")
+        place = self.drivers.index(driver)
+        self.drivers[place] = self._start(self.plans[place])
 
     def _go_on(self) -> None:
         # The search came to its end before the killer did: it gets more trials.
@@ -163,6 +174,11 @@ class Killer:
                 return
             self.cluster.remove_node(self.cluster.worker_nodes.copy().pop(), allow_graceful=False)
             self.cluster.add_node(num_cpus=1)
+        elif whom == "connections":
+            if not (self.plans[0].storage or "").startswith("postgresql"):
+                return
+            cut_connections(str(self.plans[0].storage))
+            self.cut = time.monotonic()
         else:
             found = self._workers(self.drivers[place])
             if not found:
@@ -175,6 +191,19 @@ class Killer:
         root = os.getpid() if self.cluster is not None else driver.pid
         word = "ray::Runner" if self.cluster is not None else "spawn_main"
         return [pid for pid in _descendants(root) if word in _command(pid)]
+
+
+def cut_connections(url: str) -> None:
+    """Let a PostgreSQL server end every connection to a database but this one."""
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        )
+    engine.dispose()
 
 
 def _descendants(pid: int) -> Iterator[int]:
@@ -278,10 +307,10 @@ def main() -> int:
     result |= {"drivers": arguments.drivers, "workers": arguments.workers}
     result |= {"kills": killer.kills, "seconds": round(time.perf_counter() - begin, 1)}
     result |= {"versions": provenance.versions(), "machine": provenance.machine()}
-    text = json.dumps(result, indent=2)
-    print(text)
+    told = json.dumps(result, indent=2)
+    print(told)
     if arguments.out is not None:
-        arguments.out.write_text(text + "\n")
+        arguments.out.write_text(told + "\n")
     bad = ("lost", "recorded_twice", "left_running", "wrong_values", "not_in_every_folder")
     return int(any(result[name] for name in bad))
 

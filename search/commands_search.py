@@ -69,7 +69,9 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     sampler: Annotated[Sampler, typer.Option(help="Who proposes trials.")] = "tpe",
     control: Annotated[
         int | None,
-        typer.Option(min=0, help="Trials of these that are drawn at random; by default a fifth."),
+        typer.Option(
+            min=0, help="Of these, trials drawn at random to judge the sampler; by default a fifth."
+        ),
     ] = None,
     objective: Annotated[
         str | None,
@@ -80,7 +82,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     match: Annotated[
         str | None,
         typer.Option(
-            help="Variants that get as many trials as the most tried, a,b; by default baselines."
+            help="Variants given as many trials as the most tried of the others, a,b; by default "
+            "softmax, linear, hyla and the baseline; '' for none."
         ),
     ] = None,
     fix: FixOption = None,
@@ -111,7 +114,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     whatever happens; --resume goes on from there. With --join the same command, given again
     anywhere, helps with the same study.
     """
-    from attenergy.search.outcome import check_formulas, make_progress, show
+    from attenergy.search.outcome import check_formulas, make_progress, show, too_few
     from attenergy.search.search_file import complete_plan, read_search_file
 
     content = read_search_file(file) if file is not None else None
@@ -157,6 +160,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     chosen = (*plan.variants, plan.baseline) if plan.variants else (*found.energies,)
     check_formulas(found, chosen)
     with make_progress(plain, found, plan, plan.baseline, log) as listener:
+        if warning := too_few(plan, found):
+            listener.message(warning)
         run_search(plan, found, listener, resume=resume)
     show(Path(plan.folder), form, export=export)
 
@@ -191,7 +196,10 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         str | None, typer.Option("--task", "-t", help="Name of the task, or several: a,b.")
     ] = None,
     bundle: Annotated[
-        str | None, typer.Option("--bundle", "-b", help="The tasks of a bundle (smoke).")
+        str | None,
+        typer.Option(
+            "--bundle", "-b", help="The tasks of a bundle (smoke); `tasks list` names them."
+        ),
     ] = None,
     sweep: Annotated[
         str | None,
@@ -241,7 +249,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     for variant in chosen:
         found.layer(variant)
     parts = _parts(found, task, bundle, sweep)
-    title = name or f"compare-{bundle or '-'.join(dict.fromkeys(part.task for part in parts))}"
+    title = name or _title(parts, bundle, sweep)
     default_seeds = (
         found.bundle(bundle).seeds if bundle else ComparePlan.model_fields["seeds"].default
     )
@@ -272,6 +280,12 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         return
     listen = partial(make_progress, plain, found, baseline=chosen[0], log=log)
     show_matrix(run_several(plan, parts, found, listen), Path(plan.folder), form)
+
+
+def _title(parts: list[Part], bundle: str | None, sweep: str | None) -> str:
+    """The name of a comparison that nobody named; a sweep is not the comparison on its task."""
+    tasks = "-".join(dict.fromkeys(part.task for part in parts))
+    return "-".join(filter(None, ("compare", bundle or tasks, sweep)))
 
 
 def _parts(

@@ -75,7 +75,13 @@ def dashboard(
     from attenergy.search.report import find_study, read_study
 
     found = read_study(find_study(study, folder))
-    with make(found, host=host, port=port, storage=storage) as server:
+    try:
+        server = make(found, host=host, port=port, storage=storage)
+    except OSError as error:
+        raise ValueError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port, 0 for any"
+        ) from error
+    with server:
         _say(f"http://{host}:{server.server_port}/ shows {study}; Ctrl-C ends it")
         try:
             server.serve_forever()
@@ -88,18 +94,21 @@ def export(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     trial: Annotated[
         str,
-        typer.Option(help="'best', a row of the leaderboard, a variant, or the key of a run."),
+        typer.Option(
+            help="'best', a row of the leaderboard, a variant, the key of a run, or trial-7."
+        ),
     ] = "best",
     force: Annotated[bool, typer.Option("--force", help="Replace an older export.")] = False,
     folder: FolderOption = Path("runs"),
 ) -> None:
     """Export a trained model as a folder that `attenergy.load` reads."""
     from attenergy.search.export import choose_run, export_run
+    from attenergy.search.replay import find_run
     from attenergy.search.report import find_study, read_study
 
     found = read_study(find_study(study, folder))
     board = found.leaderboard()
-    record = choose_run(found.records, trial, board)
+    record = choose_run(found.records, find_run(found, trial).key, board)
     export_run(record, found.folder, out, force=force, say=_say, board=board)
     typer.echo(str(out))
 
@@ -108,7 +117,9 @@ def replay(
     study: StudyArgument,
     trial: Annotated[
         str,
-        typer.Argument(help="'best', a row of the leaderboard, the key of a run, or trial-7."),
+        typer.Argument(
+            help="'best', a row of the leaderboard, a variant, the key of a run, or trial-7."
+        ),
     ] = "best",
     workers: Annotated[
         int, typer.Option("--workers", "-w", min=0, max=1, help="0: in this process.")
@@ -132,8 +143,14 @@ def replay(
 
 
 def _text(place: Path, form: ReportFormat) -> str:
-    from attenergy.search.matrix import MATRIX, read_matrix
-    from attenergy.search.report import as_json, as_markdown, read_study
+    from attenergy.search.matrix import MATRIX
+    from attenergy.search.report import (
+        as_json,
+        as_markdown,
+        read_study,
+        several_as_json,
+        several_as_markdown,
+    )
 
     several = (place / MATRIX).is_file()
     if form is ReportFormat.HTML:
@@ -141,8 +158,8 @@ def _text(place: Path, form: ReportFormat) -> str:
 
         return matrix_page(place) if several else page(read_study(place))
     if several:
-        matrix = read_matrix(place)
-        return matrix.markdown() if form is ReportFormat.MARKDOWN else matrix.json() + "\n"
+        markdown = form is ReportFormat.MARKDOWN
+        return several_as_markdown(place) if markdown else several_as_json(place) + "\n"
     study = read_study(place)
     return as_markdown(study) if form is ReportFormat.MARKDOWN else as_json(study) + "\n"
 

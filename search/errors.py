@@ -28,7 +28,8 @@ class StudyMismatch(ValueError):
 
     def __str__(self) -> str:
         found = "; ".join(self.differences)
-        return f"study {self.name!r} cannot be resumed: {found}. Choose another name"
+        name = self.name.partition("@")[0]  # without the number of its generation
+        return f"study {name!r} cannot be resumed: {found}. Choose another name"
 
 
 class StorageProblem(ValueError):
@@ -40,7 +41,9 @@ class StorageProblem(ValueError):
 
     def __str__(self) -> str:
         hint = "; start again when it can be reached"
-        if self.url.startswith("sqlite"):
+        if "full" in self.reason:
+            hint = ": make room and resume"
+        elif self.url.startswith("sqlite"):
             hint = ": move a damaged file away and resume, and the study is made anew from there"
         return (
             f"the storage {self.url} cannot be used: {self.reason}. "

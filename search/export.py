@@ -71,7 +71,10 @@ def named_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> R
     found = [record for record in records if record.key.startswith(which)]
     if len(found) != 1:
         number = "several runs" if found else "no run"
-        raise NoSuchRun(f"{number} with key {which!r}; give 'best', a row's number or a run's key")
+        raise NoSuchRun(
+            f"{number} with key {which!r}; give 'best', a row's number, a variant, a run's key or "
+            "trial-7"
+        )
     return found[0]
 
 

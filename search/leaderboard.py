@@ -200,10 +200,16 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
         notes.append(told)
     pairs = [len(row.seeds) for row in rows if row.differences]
     if pairs:
+        tests = len(pairs)
+        least = min(1.0, tests * 2 / 2 ** min(pairs))
         notes.append(
             "p: permutation of the paired differences, two-sided, corrected (Holm) for the number "
-            f"of variants. {min(pairs)} seeds cannot give p below {2 / 2 ** min(pairs):.3g}; "
-            f"p <= .05 needs {least_pairs(0.05)} or more."
+            f"of rows compared in one column, {tests}. {min(pairs)} seeds cannot give p below "
+            f"{least:.3g}; p <= .05 needs {least_pairs(0.05, tests)} or more."
+        )
+    if any(row.final and row.tried > len(row.seeds) for row in rows):
+        notes.append(
+            "Seeds without a score are left out of means and pairs, which flatters what diverges."
         )
     if not any(row.baseline and row.final for row in rows):
         notes.append(f"The baseline `{baseline}` has no finished runs over seeds.")
@@ -229,6 +235,8 @@ def _fairness(finals: Sequence[RunRecord], trials: Sequence[RunRecord]) -> str:
         units.append(unit)
         told.append(f"{name} {amount}")
     if len(set(units)) > 1:
+        if both := _equal_flops([*finals, *trials]):
+            return f"Unit of fairness: equal training FLOPs ({both} for every run)."
         return f"No fairness between finalists and trials: {'; '.join(told)}."
     unit = units[0] if units else "training steps"
     return f"Unit of fairness: equal {unit} ({'; '.join(told) or 'no runs yet'})."
@@ -241,7 +249,8 @@ def _tuning(trials: Sequence[RunRecord], baseline: str) -> str:
     if not mine or not counts:
         return ""
     most, number = counts.most_common(1)[0]
-    return f"Tuning: {mine} trials of the baseline; `{most}`, the most tried other, had {number}."
+    tried = "1 trial" if mine == 1 else f"{mine} trials"
+    return f"Tuning: {tried} of the baseline; `{most}`, the most tried other, had {number}."
 
 
 def _budget(records: Sequence[RunRecord]) -> tuple[str, str]:
@@ -252,11 +261,17 @@ def _budget(records: Sequence[RunRecord]) -> tuple[str, str]:
     kinds = sorted({(r.config.training.steps, r.config.training.batch_size) for r in records})
     if len(kinds) == 1 and seconds == {None}:
         return "training steps", f"{kinds[0][0]} steps of {kinds[0][1]} instances"
+    if about := _equal_flops(records):
+        return "training FLOPs", about
+    return "", f"for different steps or batches, {kinds}"
+
+
+def _equal_flops(records: Sequence[RunRecord]) -> str:
+    """About how many training FLOPs every run had; empty if they differ."""
     flops = [r.cost.get("training_flops", 0.0) for r in records if r.status == "complete"]
     # Whole steps are counted, so budgets differ by a part of one.
-    if flops and min(flops) > 0 and max(flops) < _SAME_FLOPS * min(flops):
-        return "training FLOPs", f"about {formats.count(max(flops))} FLOPs"
-    return "", f"for different steps or batches, {kinds}"
+    same = flops and min(flops) > 0 and max(flops) < _SAME_FLOPS * min(flops)
+    return f"about {formats.count(max(flops))} FLOPs" if same else ""
 
 
 def _versions(records: Sequence[RunRecord]) -> str:

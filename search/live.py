@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,8 +16,8 @@ from attenergy.search.board import Board, Running
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.ranking import short_settings
 
-#: What is told of every run, even where all runs have the same.
-ALWAYS = ("model.heads", "training.learning_rate")
+_ALWAYS = ("model.heads", "training.learning_rate")
+_IF_OTHER = ("model.layers", "model.width", "training.weight_decay")  # than the task's own
 
 _NARROW = 72  # columns; below, the display leaves settings and reasons out
 _STATUS = {"complete": ("done", "green"), "pruned": ("pruned", "yellow")}  # all others are red
@@ -176,7 +177,7 @@ def _lines(width: int) -> Table:
 
 def _about(config: RunConfig) -> str:
     """Settings of a run, after its seed if that is not the usual one."""
-    settings = formats.settings(short_settings(config, ALWAYS))
+    settings = formats.settings(settings_of(config))
     return f"seed={config.seed} {settings}" if config.seed else settings
 
 
@@ -187,6 +188,18 @@ def _pace(rate: float) -> str:
 
 def _dim(text: str) -> Text:
     return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """What is told of a run: the layer's settings, heads and rate, and what is not the task's."""
+    own = config.task_spec
+    other = [
+        path
+        for path in _IF_OTHER
+        for part, name in [path.split(".")]
+        if getattr(getattr(config, part), name) != getattr(getattr(own, part), name)
+    ]
+    return short_settings(config, (*_ALWAYS, *other))
 
 
 def took(record: RunRecord) -> str:

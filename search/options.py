@@ -79,7 +79,10 @@ FairnessOption = Annotated[
 ]
 SecondsOption = Annotated[
     float | None,
-    typer.Option(min=0.001, help="Seconds of training; by default the baseline's. For --fairness."),
+    typer.Option(
+        min=0.001,
+        help="Of training, with --fairness seconds; by default those of the baseline's first run.",
+    ),
 ]
 EngineOption = Annotated[Engine, typer.Option(help="Processes here, or a Ray cluster.")]
 AddressOption = Annotated[

@@ -45,6 +45,18 @@ def check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:
         raise RegistryError(problems)
 
 
+def too_few(plan: SearchPlan, registry: Registry) -> str:
+    """What to say where there are fewer trials than variants; else empty."""
+    every = plan.variants or (*registry.energies, *registry.mixers)
+    number = len({plan.baseline, *every})
+    if "variant" in plan.fix or plan.trials >= number:
+        return ""
+    return (
+        f"{plan.trials} trials are too few for {number} variants: {number - plan.trials} of them "
+        "are not tried at all; give more --trials, or name fewer with --energies"
+    )
+
+
 def make_progress(
     plain: bool | None,
     registry: Registry,

@@ -61,9 +61,15 @@ def _text(error: Exception) -> str:
     if not callable(details):
         return str(error)
     # A pydantic error: one line for each value, without the model's name and links.
-    return "\n".join(
-        f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in details()
-    )
+    return "\n".join(map(_detail, details()))
+
+
+def _detail(error: dict[str, Any]) -> str:
+    """One line; values that do not go together have no place, and the whole plan as their input."""
+    text = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return text
+    return f"{'.'.join(map(str, error['loc']))}: {text}, got {error['input']!r}"
 
 
 def _surprise(error: Exception) -> str:

@@ -11,8 +11,7 @@ from rich.console import Console
 from attenergy.search import formats
 from attenergy.search.board import Board
 from attenergy.search.config import RunConfig, RunRecord
-from attenergy.search.live import ALWAYS, LiveListener, took
-from attenergy.search.ranking import short_settings
+from attenergy.search.live import LiveListener, settings_of, took
 
 
 class PlainListener:
@@ -48,7 +47,7 @@ class PlainListener:
         board = self.board
         board.finished(record)
         place = f"{board.done:>{len(str(board.total))}}/{board.total}"
-        about = formats.settings(short_settings(record.config, ALWAYS))
+        about = formats.settings(settings_of(record.config))
         left = board.left()
         tail = f", {formats.duration(left)} left" if left else ""
         self._write(

@@ -90,9 +90,10 @@ class RunStore:
             return RunRecord.model_validate_json(line)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
+            told = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
             raise ValueError(
-                f"{self.path}:{number}: not a run record: {where}: {first['msg']}"
+                f"{self.path}:{number}: not a run record: {told}; without this line the rest can "
+                "be read"
             ) from error
 
 

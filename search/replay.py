@@ -13,7 +13,7 @@ from attenergy.search import provenance
 from attenergy.search.config import RunRecord
 from attenergy.search.events import Silent
 from attenergy.search.executors import make_executor
-from attenergy.search.export import NoSuchRun, named_run
+from attenergy.search.export import NoSuchRun, choose_run, named_run
 from attenergy.search.plan import Crew, SearchPlan
 from attenergy.search.report import Study
 
@@ -45,7 +45,8 @@ class Replay:
         if self.equal:
             yield f"equal: {_told(self.record)}"
         else:
-            yield f"different in {len(self.differences)} places:"
+            number = len(self.differences)
+            yield f"different in {number} place{'s' if number > 1 else ''}:"
             yield from (f"  {text}" for text in self.differences[:_MOST])
             if len(self.differences) > _MOST:
                 yield f"  and {len(self.differences) - _MOST} more"
@@ -59,7 +60,7 @@ class Replay:
 def find_run(study: Study, which: str) -> RunRecord:
     """The run that `which` names; it need not have a score.
 
-    `trial-7` is the search's trial number 7. Else as for an export: `best`, a row of the
+    `trial-7` is the search's trial number 7, a variant its best run. Else `best`, a row of the
     leaderboard (`2`), or a run's key.
 
     Raises:
@@ -67,6 +68,8 @@ def find_run(study: Study, which: str) -> RunRecord:
     """
     if which.startswith(_TRIAL):
         return _by_number(study, which)
+    if which in {record.config.variant for record in study.records}:
+        return choose_run(study.records, which, study.leaderboard())
     return named_run(study.records, which, study.leaderboard())
 
 

@@ -14,12 +14,18 @@ from attenergy.search import compare, formats
 from attenergy.search.compare import ComparePlan
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.leaderboard import Leaderboard, leaderboard
-from attenergy.search.matrix import MATRIX
+from attenergy.search.matrix import MATRIX, read_matrix
 from attenergy.search.plan import SearchPlan
 from attenergy.search.records import RunStore, write_atomically
+from attenergy.search.statistics import Interval
 from attenergy.tasks import Task, make_task
 
 RECORDS = "records.jsonl"
+#: How to read a table of `middle_cells`.
+MIDDLES = (
+    "Mean of the middle half of the seeds, which one wild run moves less than the mean, and its "
+    "95 % bootstrap interval; that is too narrow below some ten seeds."
+)
 
 
 class NoRuns(ValueError):
@@ -59,7 +65,7 @@ def find_study(study: str, folder: str | Path = "runs") -> Path:
         if any((path / file).is_file() for file in (RECORDS, MATRIX)):
             return path
     known = sorted(
-        path.parent.name for file in (RECORDS, MATRIX) for path in Path(folder).glob(f"*/{file}")
+        {path.parent.name for file in (RECORDS, MATRIX) for path in Path(folder).glob(f"*/{file}")}
     )
     raise UnknownName(f"study in {folder}/", study, known)
 
@@ -68,10 +74,13 @@ def read_study(folder: Path) -> Study:
     """Read a study; nothing but its folder is needed.
 
     Raises:
-        NoRuns: if no run has finished yet.
+        NoRuns: if no run has finished yet, or the folder is of a comparison over several tasks.
         ValueError: if a file in it is damaged.
     """
     records = RunStore(folder).all()
+    if not records and (folder / MATRIX).is_file():
+        parts = ", ".join(f"{folder.name}/{c.name}" for c in read_matrix(folder).columns)
+        raise NoRuns(f"{folder} holds several comparisons; name one of them: {parts}")
     if not records:
         raise NoRuns(f"{folder}: no run has finished yet")
     return Study(folder, _plan(folder), records, task_of(records[0].config))
@@ -93,8 +102,16 @@ def write_leaderboard(study: Study) -> Leaderboard:
 def as_markdown(study: Study) -> str:
     """The leaderboard, what each variant was given and reached, the plan and the machines."""
     header = ["variant", "what it is", "trials", "scored", "best valid", "seconds"]
-    parts = [
-        study.leaderboard().markdown().rstrip(),
+    board = study.leaderboard()
+    parts = [board.markdown().rstrip()]
+    middles = middle_cells(board)
+    if middles:
+        parts += [
+            "## Interquartile mean",
+            formats.markdown_table(["#", "variant", *board.columns], middles),
+            MIDDLES,
+        ]
+    parts += [
         "## Budget of every variant",
         formats.markdown_table(header, [_budget_cells(b) for b in budgets(study)]),
     ]
@@ -111,7 +128,40 @@ def as_markdown(study: Study) -> str:
 
 def as_json(study: Study) -> str:
     """The same as data: leaderboard, budgets, formulas, plan, and every record."""
-    data = {
+    return json.dumps(_data(study), indent=2)
+
+
+def several_as_markdown(folder: Path) -> str:
+    """A comparison over several tasks: the matrix, then `as_markdown` of every task."""
+    matrix = read_matrix(folder)
+    parts = [as_markdown(read_study(folder / column.name)) for column in matrix.columns]
+    return "\n".join([matrix.markdown(), *parts])
+
+
+def several_as_json(folder: Path) -> str:
+    """The same as data: the matrix, and under `studies` every task by its name."""
+    matrix = read_matrix(folder)
+    parts = {column.name: _data(read_study(folder / column.name)) for column in matrix.columns}
+    return json.dumps({**json.loads(matrix.json()), "studies": parts}, indent=2)
+
+
+def middle_cells(board: Leaderboard) -> list[list[str]]:
+    """Rank, variant and interquartile means, with their intervals, of rows over several seeds."""
+    return [
+        [f"{row.rank}", row.variant, *(_middle(row.middles.get(c)) for c in board.columns)]
+        for row in board.rows
+        if row.final and len(row.seeds) > 1
+    ]
+
+
+def _middle(value: Interval | None) -> str:
+    if value is None or value.low is None:
+        return formats.NOTHING
+    return f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def _data(study: Study) -> dict[str, Any]:
+    return {
         "leaderboard": json.loads(study.leaderboard().json()),
         "budgets": budgets(study),
         "energies": _definitions(study.records),
@@ -119,7 +169,6 @@ def as_json(study: Study) -> str:
         "machines": machines(study.records),
         "records": [r.model_dump(mode="json", by_alias=True) for r in study.records],
     }
-    return json.dumps(data, indent=2)
 
 
 def budgets(study: Study) -> list[dict[str, Any]]:

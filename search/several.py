@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attenergy.registry import Registry, Scalar, UnknownName
-from attenergy.search.compare import ComparePlan, configure, run_compare
+from attenergy.search.compare import (
+    PLAN,
+    ComparePlan,
+    ComparisonMismatch,
+    configure,
+    run_compare,
+)
 from attenergy.search.events import Listener
 from attenergy.search.failures import in_one_line
 from attenergy.search.matrix import Column, Matrix, column_of
 from attenergy.search.model import build_model
 from attenergy.search.records import write_atomically
-from attenergy.search.report import read_study
+from attenergy.search.report import RECORDS, read_study, write_leaderboard
 from attenergy.tasks import make_task
 
 
@@ -59,7 +65,8 @@ def run_several(
     """Run the plan on every part, each in its own folder below the plan's; then put them together.
 
     A variant that a task's model cannot hold is left out of that task, with the reason; the others
-    go on. What has finished is kept, so the same call again goes on where it was stopped.
+    go on. What has finished is kept, so the same call again goes on where it was stopped. Each part
+    has its own leaderboard.
 
     Args:
         plan: what is common: variants, seeds, rates, steps, `fix`; its task is not used.
@@ -68,8 +75,13 @@ def run_several(
         listen: makes the listener of one comparison.
 
     Raises:
+        ComparisonMismatch: the folder is of one search or of a comparison on one task.
         ValueError: no variant fits a task, or as `run_compare` says.
     """
+    if any((Path(plan.folder) / file).is_file() for file in (PLAN, RECORDS)):
+        raise ComparisonMismatch(
+            f"{plan.folder} holds a study of one task; give this comparison another name"
+        )
     columns: list[Column] = []
     for part in parts:
         options = {**plan.task_options, **part.options}
@@ -85,7 +97,9 @@ def run_several(
             for variant, reason in missing.items():
                 listener.message(f"{variant} is left out of {part.name}: {reason}")
             run_compare(here, registry, listener)
-        columns.append(column_of(part.name, read_study(Path(folder)), missing))
+        study = read_study(Path(folder))
+        write_leaderboard(study)
+        columns.append(column_of(part.name, study, missing))
     return Matrix(plan.name, plan.variants, tuple(columns))
 
 

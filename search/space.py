@@ -93,7 +93,13 @@ class Space:
 
     def reference(self) -> RunConfig:
         """Return the baseline on the task's own terms, but for what is fixed."""
-        name = self._plan.baseline
+        return self._on_its_terms(self._plan.baseline)
+
+    def pinned(self) -> list[RunConfig]:
+        """Return every variant that has a fixed setting, on the same terms."""
+        return [self._on_its_terms(name) for name in self._layers if self._pinned(name)]
+
+    def _on_its_terms(self, name: str) -> RunConfig:
         shared = {n: value for n, value in self._fix.items() if "." not in n}
         return self._config(name, self._pinned(name), shared)
 

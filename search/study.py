@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
+import torch
 
 from attenergy.registry import Registry
 from attenergy.search.config import RunRecord
@@ -23,6 +24,7 @@ from attenergy.search.executors import make_executor
 from attenergy.search.fairness import Budget, measure
 from attenergy.search.heart import beating
 from attenergy.search.locks import presence
+from attenergy.search.model import build_model
 from attenergy.search.objectives import Objective, find_objectives
 from attenergy.search.opening import open_study
 from attenergy.search.plan import SearchPlan
@@ -32,7 +34,7 @@ from attenergy.search.space import Space
 from attenergy.search.storage import open_storage, problems_with, shown_url, url_of
 from attenergy.search.trial_jobs import matched
 from attenergy.search.trials import Setup
-from attenergy.tasks import make_task
+from attenergy.tasks import Task, make_task
 
 __all__ = ["StudyBusy", "StudyExists", "StudyMismatch", "run_search"]
 
@@ -76,6 +78,7 @@ def run_search(
     objectives = find_objectives(task, plan.objectives)
     pruner = make_pruner(plan.pruner, task.metric, task.chance.get(task.metric, 0.0))
     matched(plan, space)
+    _check_fixed(space, task)
     budget = Budget(plan.fairness, space.reference(), plan.seconds)
     with at_study(plan, space, objectives, listener, resume=resume) as (setup, study):
         store, folder = setup.store, Path(plan.folder)
@@ -89,6 +92,17 @@ def run_search(
                 listener.message(text)
             driver.run_finalists()
         return store.all()
+
+
+def _check_fixed(space: Space, task: Task) -> None:
+    """Raise ValueError if a variant cannot be built with what is fixed, before anything runs."""
+    for config in space.pinned():
+        try:
+            with torch.random.fork_rng(devices=[]):
+                build_model(config, task)
+        except (TypeError, ValueError) as error:
+            told = ", ".join(f"{config.variant}.{n}={v}" for n, v in config.settings.items())
+            raise ValueError(f"cannot fix {told}: {error}") from error
 
 
 @contextmanager

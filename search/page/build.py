@@ -22,7 +22,15 @@ from attenergy.search.page import (
 )
 from attenergy.search.page.ink import TONES, Picture
 from attenergy.search.page.view import View
-from attenergy.search.report import Study, budgets, machines, plan_data, read_study
+from attenergy.search.report import (
+    MIDDLES,
+    Study,
+    budgets,
+    machines,
+    middle_cells,
+    plan_data,
+    read_study,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -116,6 +124,8 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         "verdict": tables.verdict(view),
         "tiles": tables.tiles(view),
         "board": tables.leaderboard(view),
+        "middles": middle_cells(view.board),
+        "about_middles": MIDDLES,
         # The page marks the baseline with a word, not with a star.
         "notes": [note for note in view.board.notes if not note.startswith("*")],
         "pictures": {

@@ -54,12 +54,14 @@ def verdict(view: View) -> str:
             "chosen for its score: repeat it over seeds before believing it."
         )
     column = _headline(view)
-    told = f"{best.variant} leads with {formats.score(best.scores.get(column))} on {column}"
+    told = f"{best.variant} leads with {_score(best, column)} on {column}"
     if best.baseline:
-        return f"{told}: nothing was better than the baseline."
+        return f"{told}: by the validation score nothing was better than the baseline."
     difference, p = best.differences.get(column), best.p_values.get(column)
     if difference is None:
         return f"{told}. The baseline {board.baseline} has no runs to compare it with."
+    if difference.mean < 0:  # the order is that of the validation scores
+        told = f"{best.variant} leads on valid; on {column} it has {_score(best, column)}"
     lead = f"{told}, {formats.difference(difference)} against the baseline {board.baseline}"
     if p is None:
         return f"{lead}."
@@ -67,8 +69,20 @@ def verdict(view: View) -> str:
     shown = f"p {shown}" if shown.startswith("<") else f"p = {shown}"
     if p > 0.05:
         return f"{lead} ({shown}). Luck alone can do that much: no winner is shown."
+    base = next(row for row in board.rows if row.baseline and row.final)
+    if lost := best.tried - len(best.seeds) + base.tried - len(base.seeds):
+        runs = (
+            "1 run of the two gave no score and counts"
+            if lost == 1
+            else (f"{lost} runs of the two gave no score and count")
+        )
+        return f"{lead} ({shown}), but {runs} for nothing here."
     side = "above" if difference.mean > 0 else "below"
     return f"{lead} ({shown}): reliably {side} the baseline."
+
+
+def _score(row: Row, column: str) -> str:
+    return formats.score(row.scores.get(column))
 
 
 def tiles(view: View) -> list[tuple[str, str]]:

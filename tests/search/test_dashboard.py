@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sys
 import threading
 import urllib.request
@@ -61,3 +62,13 @@ def test_missing_package_is_told_with_the_line_that_installs_it(
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert "pip install attenergy[dashboard]" in result.stderr
+
+
+def test_a_taken_port_is_told_with_a_way_out(finished_study: Path) -> None:
+    pytest.importorskip("optuna_dashboard")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        arguments = ["dashboard", "tiny", "--folder", str(finished_study.parent), "--port", port]
+        result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"cannot listen on 127.0.0.1:{port}: ")

@@ -23,7 +23,13 @@ from attenergy.search.page import repeat, tables
 from attenergy.search.page.build import matrix_page, page, write_pictures
 from attenergy.search.page.view import MOST_SERIES, View
 from attenergy.search.plan import SearchPlan
-from attenergy.search.report import find_study, read_study
+from attenergy.search.report import (
+    NoRuns,
+    find_study,
+    read_study,
+    several_as_json,
+    several_as_markdown,
+)
 from attenergy.search.several import parts_of_tasks, run_several, write_matrix
 
 EVIL = "<script>alert('x')</script>"
@@ -203,11 +209,30 @@ def test_the_verdict_is_no_bolder_than_the_numbers(make_record: Any, tmp_path: P
     assert "lse leads" in sure
     assert "on iid" in sure
     assert "(p = .008): reliably above the baseline." in sure
+    whole = board_of(make_record, tmp_path, 0.1, 8)
+    lost = make_record("lse", status="diverged", seed=8, purpose="compare")
+    study = OneStudy(tmp_path, [*whole.study.records, lost])
+    verdict = tables.verdict(View(study))  # type: ignore[arg-type]
+    assert verdict.endswith(
+        "(p = .008), but 1 run of the two gave no score and counts for nothing here."
+    )
     few = tables.verdict(board_of(make_record, tmp_path, 0.1, 3))
     assert "(p = .250). Luck alone can do that much" in few
     worse = tables.verdict(board_of(make_record, tmp_path, -0.1, 8))
     assert "softmax leads" in worse
-    assert "nothing was better than the baseline" in worse
+    assert "by the validation score nothing was better than the baseline" in worse
+
+
+def test_a_leader_that_is_worse_on_the_headline_does_not_lead_there(
+    make_record: Any, tmp_path: Path
+) -> None:
+    records = [
+        make_record(name, (0.5 + gain, 0.5 - gain, 0.4), seed=seed, purpose="final")
+        for name, gain in (("softmax", 0.0), ("lse", 0.1))
+        for seed in range(3)
+    ]
+    text = tables.verdict(View(OneStudy(tmp_path, records)))  # type: ignore[arg-type]
+    assert text.startswith("lse leads on valid; on iid it has 0.400")
 
 
 def test_bars_lie_between_chance_and_the_best(make_record: Any, tmp_path: Path) -> None:
@@ -333,6 +358,22 @@ def test_a_damaged_matrix_is_said(comparison: Path, tmp_path: Path) -> None:
         read_matrix(tmp_path)
 
 
-def test_an_unknown_study_names_comparisons_too(comparison: Path) -> None:
-    with pytest.raises(UnknownName, match="known: both"):
+def test_a_comparison_of_several_tasks_as_text_has_every_task(comparison: Path) -> None:
+    text = several_as_markdown(comparison)
+    for heading in ("# both", "# stacked-recall: accuracy", "## Interquartile mean", "## Plan"):
+        assert heading in text
+    data = json.loads(several_as_json(comparison))
+    assert set(data["studies"]) == {"stacked-recall", "fuzzy-logic-small"}
+    assert len(data["studies"]["stacked-recall"]["records"]) == 4
+    assert set(data["mean_ranks"]) == {"softmax", "lse"}
+
+
+def test_one_of_several_comparisons_has_to_be_named(comparison: Path) -> None:
+    with pytest.raises(NoRuns, match="name one of them: both/stacked-recall, both/fuzzy"):
+        read_study(comparison)
+    assert read_study(find_study("both/stacked-recall", comparison.parent)).records
+
+
+def test_an_unknown_study_names_comparisons_once(comparison: Path) -> None:
+    with pytest.raises(UnknownName, match=r"known: both$"):
         find_study("bth", comparison.parent)

@@ -85,6 +85,7 @@ def test_a_run_is_found_by_its_trial_number(study: Study, tmp_path: Path) -> Non
     for number, record in enumerate(trials):  # one process: they end in the order of their numbers
         assert find_run(study, f"trial-{number}").key == record.key
     assert find_run(study, trials[1].key[:9]) == trials[1]
+    assert find_run(study, "rbm").config.variant == "rbm"
     with pytest.raises(NoSuchRun, match="no trial-99 with a record; the study has 3 trials"):
         find_run(study, "trial-99")
     bare = shutil.copytree(study.folder, tmp_path / "bare")

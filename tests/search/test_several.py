@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from attenergy.registry import UnknownName, load_registry
-from attenergy.search.compare import ComparePlan
+from attenergy.search.commands_search import _title
+from attenergy.search.compare import ComparePlan, ComparisonMismatch
 from attenergy.search.events import Silent
 from attenergy.search.matrix import Column, Matrix
 from attenergy.search.several import (
@@ -79,6 +80,7 @@ def test_a_sweep_is_one_comparison_for_each_value_and_resumes(tmp_path: Path) ->
         for name in ("pairs-2", "pairs-4")
     ]
     assert lengths == [2, 4]
+    assert "linear" in (tmp_path / "s" / "pairs-2" / "leaderboard.md").read_text()
     again = run_several(plan(tmp_path / "s"), parts, REGISTRY, listen)
     assert listener.started_runs == 4
     assert again == matrix
@@ -105,6 +107,23 @@ def test_a_variant_that_does_not_fit_is_left_out_with_its_reason(tmp_path: Path)
     assert "lse has no score in few" in matrix.markdown()
     with pytest.raises(ValueError, match="no variant fits few: "):
         run_several(unfit.model_copy(update={"variants": ("lse",)}), parts, REGISTRY, listen)
+
+
+@pytest.mark.parametrize("file", ["compare.json", "records.jsonl"])
+def test_a_folder_of_one_task_is_not_taken_over(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text("")
+    with pytest.raises(ComparisonMismatch, match="holds a study of one task"):
+        run_several(plan(tmp_path), [Part("few", "stacked-recall", {"pairs": 2})], REGISTRY, print)  # type: ignore[arg-type]
+
+
+def test_a_sweep_does_not_bear_the_name_of_the_comparison_on_its_task() -> None:
+    one = [Part("t", "t", {})]
+    assert _title(one, None, None) == "compare-t"
+    assert _title([Part("a-1", "t", {"a": 1}), Part("a-2", "t", {"a": 2})], None, "a") == (
+        "compare-t-a"
+    )
+    assert _title([*one, Part("u", "u", {})], None, None) == "compare-t-u"
+    assert _title(one, "smoke", None) == "compare-smoke"
 
 
 def test_ranks_are_averaged_and_ties_share() -> None:

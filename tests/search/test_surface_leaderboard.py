@@ -87,6 +87,7 @@ def test_a_lost_seed_is_seen(make_record, known_task) -> None:
     row = leaderboard(records, known_task).rows[0]
     assert (row.seeds, row.tried) == ((0,), 2)
     assert "1/2" in leaderboard(records, known_task).markdown()
+    assert "which flatters what diverges" in leaderboard(records, known_task).markdown()
 
 
 def test_runs_without_a_score_are_listed_with_their_reasons(records, known_task) -> None:

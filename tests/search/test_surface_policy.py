@@ -5,7 +5,10 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from attenergy.registry import load_registry
 from attenergy.search.cli import app
+from attenergy.search.outcome import too_few
+from attenergy.search.plan import SearchPlan
 from attenergy.search.policy import resume_command
 
 SEARCH = ["search", "--task", "stacked-recall", "--energies", "lse,softmax"]
@@ -58,8 +61,6 @@ def test_a_surprise_is_one_line_and_a_traceback_only_on_request(
 def test_a_lost_file_is_named_and_an_error_of_a_value_is_told_without_its_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from attenergy.search.plan import SearchPlan
-
     def lost(*_: object, **__: object) -> None:
         raise FileNotFoundError(2, "No such file or directory", "weights/1.safetensors")
 
@@ -78,3 +79,19 @@ def test_a_lost_file_is_named_and_an_error_of_a_value_is_told_without_its_model(
         "workers: Input should be greater than or equal to 0, got -1",
         "trials: Input should be greater than or equal to 1, got 0",
     ]
+
+
+def test_fewer_trials_than_variants_are_told() -> None:
+    registry = load_registry()
+    plan = SearchPlan(study="s", folder="f", task="t", trials=2, variants=("lse", "rbm"))
+    assert too_few(plan, registry).startswith("2 trials are too few for 3 variants: 1 of them")
+    for change in ({"trials": 3}, {"baseline": "rbm"}, {"fix": {"variant": "lse"}}):
+        assert too_few(plan.model_copy(update=change), registry) == ""
+    every = len(registry.energies) + len(registry.mixers)
+    assert f"for {every} variants" in too_few(plan.model_copy(update={"variants": ()}), registry)
+
+
+def test_values_that_do_not_go_together_are_told_without_the_whole_plan() -> None:
+    result = CliRunner().invoke(app, [*SEARCH, "--seconds", "1"])
+    assert result.exit_code == 2
+    assert result.stderr == "'seconds' needs fairness 'seconds', got 'steps'\n"

@@ -14,6 +14,7 @@ from attenergy.search.report import (
     as_markdown,
     budgets,
     find_study,
+    middle_cells,
     read_study,
     write_leaderboard,
 )
@@ -75,6 +76,18 @@ def test_markdown_has_every_part_and_no_path(finished_study: Path) -> None:
         assert part in text
     assert '"trials": 3' in text
     assert str(finished_study) not in text
+
+
+def test_markdown_has_interquartile_means_of_rows_over_seeds(finished_study: Path) -> None:
+    study = read_study(finished_study)
+    board = study.leaderboard()
+    cells = middle_cells(board)
+    several = [row for row in board.rows if row.final and len(row.seeds) > 1]
+    assert [row[1] for row in cells] == [row.variant for row in several]
+    assert ("## Interquartile mean" in as_markdown(study)) == bool(several)
+    for shown, row in zip(cells, several, strict=True):
+        middle = row.middles["valid"]
+        assert shown[2] == f"{middle.mean:.3f} [{middle.low:.3f}, {middle.high:.3f}]"
 
 
 def test_json_has_every_record(finished_study: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -22,6 +23,7 @@ from attenergy.search import ranges
 from attenergy.search.config import RunConfig
 from attenergy.search.plan import SearchPlan
 from attenergy.search.space import Space, with_steps
+from attenergy.search.study import run_search
 from attenergy.search.train import train
 
 PlanMaker = Callable[..., SearchPlan]
@@ -262,3 +264,20 @@ def test_definitions_ignore_words_and_ranges(registry: Registry) -> None:
     started = beta.model_copy(update={"init": 2.0})
     for changes in ({"parameters": {"beta": started}}, {"formula": "0.5*|xi|^2"}):
         assert ranges.definition(lse.model_copy(update=changes)) != ranges.definition(lse)
+
+
+@pytest.mark.parametrize(
+    ("fix", "message"),
+    [
+        ({"lse.steps": "two"}, r"cannot fix lse\.steps=two: "),
+        ({"lse.beta": -3}, r"cannot fix lse\.beta=-3: .*'beta' must be above 0, got -3"),
+        ({"heads": "many"}, "cannot fix heads to 'many'"),
+    ],
+)
+def test_a_fixed_value_that_fits_nothing_is_told_before_anything_runs(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, fix: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        run_search(make_plan(variants=("lse",), fix=fix), registry, watcher)
+    assert not watcher.phases
+    assert not Path(make_plan().folder).exists()
