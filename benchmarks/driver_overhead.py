@@ -1,10 +1,11 @@
 """What the driver of a search costs per trial, and how much two workers gain over one.
 
-    python benchmarks/driver_overhead.py --trials 200 [--out results/driver_overhead.json]
+    python benchmarks/driver_overhead.py --trials 100 [--out results/driver_overhead.json]
 
 A search of small real runs over a conditional space of six quantities. The overhead of a trial is
 workers * wall time / trials, less the mean time inside the runs, less what Optuna spends on
-sampling. Run it on an idle machine: the gain of a second worker means nothing on a busy one.
+sampling. Medians of several rounds. Run it on an idle machine: the gain of a second worker means
+nothing on a busy one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import optuna
@@ -108,15 +109,27 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--train-steps", type=int, default=40)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, default=None)
     arguments = parser.parse_args()
-    rows = [measure(arguments.trials, n, arguments.train_steps) for n in arguments.workers]
-    for row in rows:
-        print("  ".join(f"{name} {value:.4g}" for name, value in row.items()))
-    result: dict[str, Any] = {"rows": rows, "machine": provenance.machine()}
-    if len(rows) > 1:
-        result["gain"] = rows[-1]["trials_per_second"] / rows[0]["trials_per_second"]
-        print(f"{rows[-1]['workers']} workers run {result['gain']:.2f} x the trials of one")
+    workers = arguments.workers
+    rounds = []
+    for _ in range(arguments.repeats):  # in turn, so that a slow minute slows all alike
+        rounds.append([measure(arguments.trials, n, arguments.train_steps) for n in workers])
+        for row in rounds[-1]:
+            print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
+    medians = [
+        {name: median(rows[place][name] for rows in rounds) for name in rounds[0][place]}
+        for place in range(len(workers))
+    ]
+    result: dict[str, Any] = {"medians": medians, "rounds": rounds}
+    result |= {"machine": provenance.machine(), "versions": provenance.versions()}
+    if len(workers) > 1:
+        gains = [rows[-1]["trials_per_second"] / rows[0]["trials_per_second"] for rows in rounds]
+        result["gain"] = median(gains)
+        print(f"{workers[-1]} workers run {result['gain']:.2f} x the trials of one (median)")
+    for row in medians[:1]:
+        print(f"{row['overhead_beyond_asking_ms']:.1f} ms beyond asking, {row['workers']:g} worker")
     if arguments.out is not None:
         arguments.out.write_text(json.dumps(result, indent=2) + "\n")
 

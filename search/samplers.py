@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import (
     BaseSampler,
     BruteForceSampler,
@@ -64,6 +64,46 @@ def make_sampler(plan: SearchPlan, space: Space, existing: int, place: int = 0) 
                 warn_independent_sampling=False,
             )
         return TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+
+
+class OfVariant(BaseSampler):
+    """Lets another sampler choose all but the variant.
+
+    Optuna's own `PartialFixedSampler` does not go with TPE that samples in groups.
+    """
+
+    def __init__(self, sampler: BaseSampler, variant: str) -> None:
+        self._sampler, self._variant = sampler, variant
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """What the other one samples together, without the variant."""
+        space = self._sampler.infer_relative_search_space(study, trial)
+        return {name: form for name, form in space.items() if name != "variant"}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """What the other one samples together, without the variant."""
+        values = self._sampler.sample_relative(study, trial, search_space)
+        return {name: value for name, value in values.items() if name != "variant"}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """The variant, or what the other one says."""
+        if param_name == "variant":
+            return self._variant
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Tell the other one."""
+        self._sampler.before_trial(study, trial)
 
 
 class _Exhaustive(BruteForceSampler):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import optuna
-from optuna.samplers import RandomSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.registry import UnknownName
@@ -16,11 +17,10 @@ from attenergy.search.fairness import Budget
 from attenergy.search.jobs import Job, Jobs
 from attenergy.search.plan import SearchPlan
 from attenergy.search.recovery import take_over
-from attenergy.search.samplers import exhausted
+from attenergy.search.samplers import OfVariant, exhausted
 from attenergy.search.space import Space
 from attenergy.search.trials import (
     CONTROL,
-    ENQUEUED,
     HASH,
     MATCHED,
     RETRIED,
@@ -82,34 +82,35 @@ class TrialJobs(Jobs):
         at_work = sum(trial.state == TrialState.RUNNING for trial in trials)
         if len(self._records(trials)) + at_work >= self.setup.plan.trials or exhausted(self.study):
             return None
-        sampler, control = self.study.sampler, False
-        if not any(trial.state == TrialState.WAITING for trial in trials):
-            control = self._prepare(trials)
+        sampler, (self.study.sampler, marks) = self.study.sampler, self._turn_of(trials)
         try:
             trial = self.study.ask()
-            if control:
-                trial.set_user_attr(CONTROL, True)
+            for name, value in marks.items():
+                trial.set_user_attr(name, value)
             config = self.setup.space.suggest(trial)
         finally:
             self.study.sampler = sampler
-        config = self._with_free_seed(self._budget.fit(config))
+        config = self._with_free_seed(self._budget.fit(config), trials)
         trial.set_user_attr(HASH, config.config_hash())
         trial.set_user_attr(RUN, config.run_key())
         return Job(trial, config, proposer(trial.user_attrs))
 
-    def _prepare(self, trials: Sequence[FrozenTrial]) -> bool:
-        """See to it that the right one proposes the next trial; whether it is the control."""
+    def _turn_of(self, trials: Sequence[FrozenTrial]) -> tuple[BaseSampler, dict[str, Any]]:
+        """Who proposes the next trial, and the marks that it then carries.
+
+        What waits comes first, whoever is asked.
+        """
+        sampler = self.study.sampler
+        if any(trial.state == TrialState.WAITING for trial in trials):
+            return sampler, {}
         first = [trial for trial in trials if RETRIED not in trial.user_attrs]
         variant = self._behind(first)
         if variant is not None:
-            given = {"variant": variant}  # the sampler chooses the rest
-            self.study.enqueue_trial(given, user_attrs={ENQUEUED: given, MATCHED: variant})
-            return False
-        control = self._control_is_due(first)
-        if control:
+            return OfVariant(sampler, variant), {MATCHED: variant}
+        if self._control_is_due(first):
             seeds = np.random.SeedSequence([self.setup.plan.seed, len(trials), 1])
-            self.study.sampler = RandomSampler(seed=int(seeds.generate_state(1)[0]))
-        return control
+            return RandomSampler(seed=int(seeds.generate_state(1)[0])), {CONTROL: True}
+        return sampler, {}
 
     def _behind(self, trials: Sequence[FrozenTrial]) -> str | None:
         """A variant that is to have as many trials as any other, and has fewer."""
@@ -132,9 +133,9 @@ class TrialJobs(Jobs):
             wanted = 0
         return free.count("control") < min(wanted, room) * (len(free) + 1) // room
 
-    def _with_free_seed(self, config: RunConfig) -> RunConfig:
+    def _with_free_seed(self, config: RunConfig, trials: Sequence[FrozenTrial]) -> RunConfig:
         # Keys of running trials too; an interrupted trial's key is free for its second try.
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
         taken = {trial.user_attrs.get(RUN) for trial in running}
         while config.run_key() in taken or self.setup.store.get(config.run_key()) is not None:
             config = config.model_copy(update={"seed": config.seed + 1})
