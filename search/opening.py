@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.search.errors import StudyExists, StudyMismatch
 from attenergy.search.migration import changes, fingerprint, migrate
@@ -14,7 +15,7 @@ from attenergy.search.objectives import Direction
 from attenergy.search.recovery import gather, lost, take_over
 from attenergy.search.samplers import make_sampler
 from attenergy.search.storage import FORMAT, READY, create, generation, latest
-from attenergy.search.trials import DEFAULT, ENQUEUED, RETRIED, RUN, WISH, Setup, revived
+from attenergy.search.trials import DEFAULT, ENQUEUED, RECORD, RETRIED, RUN, WISH, Setup, revived
 
 # User attributes of a study.
 _IDENTITY = "identity"  # what makes its trials comparable
@@ -75,12 +76,18 @@ def _directions(setup: Setup) -> list[Direction]:
 
 def _adopt(study: optuna.Study, setup: Setup) -> None:
     """Give every recorded trial that the storage has lost its place in the study again."""
-    known = {trial.user_attrs.get(RUN) for trial in study.get_trials(deepcopy=False)}
+    trials = study.get_trials(deepcopy=False)
+    known = {trial.user_attrs.get(RUN) for trial in trials if _stands(trial, setup)}
     lost = [r for r in setup.store.all() if r.proposer and r.key not in known]
     for record in lost:
         study.add_trial(revived(record, setup))
     if lost:
         setup.listener.message(f"{len(lost)} trials are taken from the records into the study")
+
+
+def _stands(trial: FrozenTrial, setup: Setup) -> bool:
+    """Whether a trial stands for its run: not if it was taken over before it could be told."""
+    return not setup.publishes or trial.state != TrialState.FAIL or RECORD in trial.user_attrs
 
 
 def _enqueue(study: optuna.Study, setup: Setup) -> None:

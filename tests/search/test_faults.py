@@ -22,7 +22,7 @@ def strike(tmp_path: Path, *options: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr or done.stdout
     result: dict[str, Any] = json.loads(out.read_text())
     assert result["lost"] == result["recorded_twice"] == result["left_running"] == 0
-    assert result["not_in_every_folder"] == result["wrong_values"] == 0
+    assert result["not_shared"] == result["wrong_values"] == 0
     assert result["counted"] == result["planned"]
     assert result["finalists"] >= 2
     return result

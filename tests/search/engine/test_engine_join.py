@@ -203,6 +203,27 @@ def test_a_late_result_that_comes_first_counts_too(
         assert late.elsewhere() == 0
 
 
+def test_a_record_that_could_not_be_published_is_shared_later(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play
+) -> None:
+    """A driver dies between its record and the storage; another has long repeated the trial."""
+    play(lambda config: [0.5])
+    a, b = in_own_folders(make_plan(trials=4, variants=("softmax",)), "file", 2)
+    with joined(b, registry, watcher) as (other, _):
+        with joined(a, registry, watcher) as (dying, _):
+            taken = dying.take()
+            assert taken is not None
+            record = done(taken.config).model_copy(update={"proposer": taken.proposer})
+            dying.setup.store.append(record)
+        other._take_over(other.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)))
+        records = run_search(a, registry, watcher)
+        assert record in records
+        assert other.take() is None
+        found = {r.key: r for r in other.setup.store.all()}
+    assert found == {r.key: r for r in records}
+    assert len(found) == 4
+
+
 def test_a_trial_without_any_sign_of_life_is_lost(
     registry: Registry, make_plan: PlanMaker, watcher: Any
 ) -> None:
