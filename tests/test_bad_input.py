@@ -57,7 +57,7 @@ FILES = {
     GOOD + "    domain: ball\n": (6, 13),
     GOOD + "    steps: {default: 0}\n": (3, 3),
     GOOD + "    steps: {default: 5, search: {low: 1, high: 4}}\n": (6, 5),
-    GOOD + "    step_size: {default: fast}\n": (3, 3),
+    GOOD + "    step_size: {default: fast}\n": (6, 26),
     GOOD + "    parameters: {beta: {init: -1.0, constraint: positive}}\n": (6, 18),
     GOOD + "    parameters: {beta: {init: 1.0, search: {low: 2, high: 1}}}\n": (6, 36),
     GOOD + "    parameters: {beta: {}}\n": (6, 18),

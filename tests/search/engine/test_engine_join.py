@@ -43,7 +43,7 @@ Play = Callable[[Callable[[RunConfig], list[float]]], None]
 POSTGRES = os.environ.get("ATTENERGY_POSTGRES")  # URL of a database to test with
 SERVER = pytest.mark.skipif(POSTGRES is None, reason="no $ATTENERGY_POSTGRES to test with")
 STORAGES = [
-    pytest.param("folder", id="one-folder"),
+    pytest.param("folder", id="one-folder", marks=pytest.mark.slow),
     pytest.param("file", id="sqlite-two-folders"),
     pytest.param("server", id="postgresql-two-folders", marks=SERVER),
 ]
@@ -275,13 +275,13 @@ def test_finalists_of_a_dead_driver_are_taken_over(
 @pytest.mark.parametrize(
     ("owner", "name", "before"),
     [
-        (optuna.Study, "ask", True),
+        pytest.param(optuna.Study, "ask", True, marks=pytest.mark.slow),
         (optuna.Study, "ask", False),
         (optuna.Trial, "set_user_attr", False),
-        (RDBStorage, "set_trial_user_attr", True),
-        (optuna.Study, "tell", True),
+        pytest.param(RDBStorage, "set_trial_user_attr", True, marks=pytest.mark.slow),
+        pytest.param(optuna.Study, "tell", True, marks=pytest.mark.slow),
         (optuna.Study, "tell", False),
-        (optuna.Study, "enqueue_trial", False),
+        pytest.param(optuna.Study, "enqueue_trial", False, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("join", [True, pytest.param(False, marks=pytest.mark.slow)])

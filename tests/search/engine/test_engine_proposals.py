@@ -107,10 +107,15 @@ def test_the_control_is_a_fifth_and_survives_a_resume(
         ("tpe", None),
         ("tpe", ("softmax", "hyla")),
         ("tpe", ()),
-        ("random", ("softmax",)),
-        ("qmc", ("softmax",)),
-        ("gp", None),
-        ("nsga2", None),
+        *(
+            pytest.param(sampler, matched, marks=pytest.mark.slow)
+            for sampler, matched in [
+                ("random", ("softmax",)),
+                ("qmc", ("softmax",)),
+                ("gp", None),
+                ("nsga2", None),
+            ]
+        ),
     ],
 )
 def test_a_baseline_is_tuned_as_often_as_the_others(
