@@ -10,6 +10,21 @@ import numpy as np
 import pytest
 import torch
 
+#: Files whose tests take longest: several processes each, or hundreds of comparisons.
+LONGEST = (
+    "test_end_to_end.py",
+    "test_faults.py",
+    "test_engine_killed_driver.py",
+    "test_engine_executors.py",
+    "test_engine_false_positives.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that none of them is left for one process at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 Golden = Callable[[str], dict[str, np.ndarray]]
 
 

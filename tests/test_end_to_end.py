@@ -81,7 +81,7 @@ def test_a_new_energy_is_checked_searched_ranked_exported_and_imported(folder: P
 
     searched = attenergy(
         folder, "search", "--task", "tiny-recall", "--registry", "my.yaml", "--study", "mine",
-        "--energies", "lifted_sink,lse", "--trials", "5", "--finalists", "3", "--seeds", "2",
+        "--energies", "lifted_sink,lse", "--trials", "5", "--finalists", "1", "--seeds", "2",
     )  # fmt: skip
     assert searched.returncode == 0, searched.stdout + searched.stderr
     for name in ("lifted_sink", "lse", "softmax"):

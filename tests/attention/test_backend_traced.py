@@ -55,6 +55,7 @@ def test_an_energy_on_a_graph_has_one_for_every_number_of_nodes():
     assert kinds(energy) == [(3, 5), (6, 5)]
 
 
+@pytest.mark.slow
 def test_an_own_graph_replaces_the_one_traced():
     energy = make("spherical_spins")
     xi, X = energy.enter(draw(2, 3, 4)), draw(2, 5, 4)

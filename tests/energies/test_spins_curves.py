@@ -21,6 +21,7 @@ def benchmark_of(monkeypatch):
     return importlib.import_module
 
 
+@pytest.mark.slow
 def test_tap_is_nearer_than_the_mean_field_at_every_temperature(benchmark_of):
     result = benchmark_of("curves_tap").curve(8, 6, registry=REGISTRY)
     plain, tap = result["error"]["ising_mean_field"], result["error"]["tap"]

@@ -134,6 +134,7 @@ class Held:
         return [0.5]
 
 
+@pytest.mark.slow  # silence is heard after three seconds
 @pytest.mark.parametrize("storage", STORAGES[1:])
 def test_a_silent_driver_loses_its_trial(
     registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play, storage: str
