@@ -12,8 +12,8 @@ from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.heart import ALIVE
 from attenergy.search.jobs import Job, Jobs
 from attenergy.search.patience import Patience
-from attenergy.search.recovery import given_up, withdraw
-from attenergy.search.trials import RECORD, RETRIED, RUN, Setup, publish
+from attenergy.search.recovery import repeat
+from attenergy.search.trials import RECORD, RUN, Setup, publish
 
 _CONFIG = "config"  # user attribute: the whole run, as JSON
 
@@ -72,22 +72,14 @@ class FinalJobs(Jobs):
         return None
 
     def _take_over(self, trials: list[FrozenTrial]) -> None:
-        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        retried = {trial.user_attrs.get(RETRIED) for trial in waiting}
         for trial in trials:
-            record = self.setup.store.get(trial.user_attrs[RUN])
+            run = trial.user_attrs[RUN]
+            record = self.setup.store.get(run)
             if record is not None:
                 self._tell(trial, record)
                 continue
-            again = trial.number not in retried
-            if again:
-                kept = {n: v for n, v in trial.user_attrs.items() if n != ALIVE}
-                self.study.enqueue_trial({}, user_attrs={**kept, RETRIED: trial.number})
-            if given_up(trial, self.setup) and again:
-                run = trial.user_attrs[RUN]
-                self.setup.listener.message(f"run {run} was interrupted; it is run again")
-            elif again:
-                withdraw(trial, self.study, self.setup)
+            kept = {n: v for n, v in trial.user_attrs.items() if n != ALIVE}
+            repeat(trial, self.study, self.setup, {}, kept, f"run {run}")
 
     def _tell(self, trial: optuna.Trial | FrozenTrial, record: RunRecord) -> None:
         publish(trial, record, self.setup)

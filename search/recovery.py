@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -35,11 +36,6 @@ def lost(study: optuna.Study, setup: Setup) -> list[FrozenTrial]:
 
 def take_over(trials: Iterable[FrozenTrial], study: optuna.Study, setup: Setup) -> None:
     """End the trials that a dead driver left running: by their record, or by another try."""
-    trials = list(trials)
-    if not trials:
-        return
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    retried = {trial.user_attrs.get(RETRIED) for trial in waiting}
     for trial in trials:
         record = setup.store.get(trial.user_attrs.get(RUN, ""))
         if record is not None:
@@ -47,18 +43,42 @@ def take_over(trials: Iterable[FrozenTrial], study: optuna.Study, setup: Setup) 
             continue
         params = {**trial.user_attrs.get(ENQUEUED, {}), **trial.params}
         kept = {n: v for n, v in trial.user_attrs.items() if n not in {RUN, HASH, ALIVE}}
-        again = bool(params) and trial.number not in retried  # else a recovery was cut short here
-        if again:
-            attributes = {**kept, ENQUEUED: params, RETRIED: trial.number}
-            study.enqueue_trial(params, user_attrs=attributes)
-        if given_up(trial, setup) and again:
-            setup.listener.message(f"trial {trial.number} was interrupted; it is run again")
-        elif again:
-            withdraw(trial, study, setup)
+        if params:
+            attributes = {**kept, ENQUEUED: params}
+            repeat(trial, study, setup, params, attributes, f"trial {trial.number}")
+        else:
+            _given_up(trial, setup)
 
 
-def given_up(trial: FrozenTrial, setup: Setup) -> bool:
-    """End a running trial as failed; False if another driver has ended it a moment ago.
+def repeat(
+    trial: FrozenTrial,
+    study: optuna.Study,
+    setup: Setup,
+    params: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    name: str,
+) -> None:
+    """Let another try of a running trial wait, and end the trial as failed.
+
+    Nothing new waits if something does already: then a recovery was cut short here.
+    """
+    again = not _repeats(trial, study)
+    if again:
+        study.enqueue_trial(dict(params), user_attrs={**attributes, RETRIED: trial.number})
+    if _given_up(trial, setup) and again:
+        setup.listener.message(f"{name} was interrupted; it is run again")
+    elif again:  # another driver has done the same: one of the two is taken back, unless it began
+        for second in _repeats(trial, study)[-1:]:
+            _given_up(second, setup)
+
+
+def _repeats(trial: FrozenTrial, study: optuna.Study) -> list[FrozenTrial]:
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return [other for other in waiting if other.user_attrs.get(RETRIED) == trial.number]
+
+
+def _given_up(trial: FrozenTrial, setup: Setup) -> bool:
+    """End a trial as failed; False if another driver has ended it a moment ago.
 
     Turns keep drivers apart, but a turn is lost with its connection.
     """
@@ -66,11 +86,3 @@ def given_up(trial: FrozenTrial, setup: Setup) -> bool:
         return setup.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
     except UpdateFinishedTrialError:
         return False
-
-
-def withdraw(trial: FrozenTrial, study: optuna.Study, setup: Setup) -> None:
-    """Take back the second of two repeats of a trial, unless it has begun."""
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    repeats = [other for other in waiting if other.user_attrs.get(RETRIED) == trial.number]
-    for repeat in repeats[-1:]:
-        given_up(repeat, setup)
