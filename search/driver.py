@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 
 import optuna
@@ -36,7 +37,7 @@ class Driver:
         """Ask, run, record and tell until as many trials as planned have ended."""
         plan = self.setup.plan
         running: dict[str, Job] = {}
-        jobs = TrialJobs(self.setup, self.study, self.budget, self._heard)
+        jobs = self._jobs
         known = jobs.recorded()
         listener = self._listener(running, known)
         listener.phase("trials", len(known), plan.trials)
@@ -61,9 +62,13 @@ class Driver:
         else:
             run_all(configs, "final", self.executor, setup.store, listener)
 
+    @cached_property
+    def _jobs(self) -> TrialJobs:
+        return TrialJobs(self.setup, self.study, self.budget, self._heard)
+
     def _finalists(self) -> list[RunConfig]:
         plan = self.setup.plan
-        records = TrialJobs(self.setup, self.study, self.budget, self._heard).recorded()
+        records = self._jobs.recorded()
         best = self._ranked(records)
         tried = [record.config for record in records]
         baseline = [c for c in (*best, *tried) if c.variant == plan.baseline]

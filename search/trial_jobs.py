@@ -38,16 +38,20 @@ BASELINES = ("softmax", "linear", "hyla")
 def matched(plan: SearchPlan, space: Space) -> tuple[str, ...]:
     """Variants that are given as many trials as the most tried of the others.
 
+    None where the variant is fixed, or where everything is tried in any case.
+
     Raises:
         UnknownName: one of them is not in the space.
     """
-    if plan.matched is None:
-        known = dict.fromkeys((plan.baseline, *BASELINES))
-        return tuple(name for name in known if name in space.variants)
-    for name in plan.matched:
+    for name in plan.matched or ():
         if name not in space.variants:
             raise UnknownName("variant of this search to match", name, space.variants)
-    return plan.matched
+    if "variant" not in space.distributions() or plan.sampler == "brute-force":
+        return ()
+    if plan.matched is not None:
+        return plan.matched
+    known = dict.fromkeys((plan.baseline, *BASELINES))
+    return tuple(name for name in known if name in space.variants)
 
 
 class TrialJobs(Jobs):
@@ -114,11 +118,10 @@ class TrialJobs(Jobs):
 
     def _behind(self, trials: Sequence[FrozenTrial]) -> str | None:
         """A variant that is to have as many trials as any other, and has fewer."""
-        plan, space = self.setup.plan, self.setup.space
-        if "variant" not in space.distributions() or plan.sampler == "brute-force":
-            return None
         counts = Counter(str(trial.params.get("variant")) for trial in trials)
-        most = max((counts[v] for v in space.variants if v not in self._matched), default=0)
+        most = max(
+            (counts[v] for v in self.setup.space.variants if v not in self._matched), default=0
+        )
         behind = [variant for variant in self._matched if counts[variant] < most]
         return min(behind, key=lambda variant: counts[variant], default=None)
 
