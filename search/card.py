@@ -111,8 +111,8 @@ def _facts(record: RunRecord) -> list[str]:
         budget = f"{config.seconds:g} seconds"
     return [
         f"settings of the layer: `{formats.settings(dict(config.settings))}`",
-        f"size: {_counted(model.layers, 'block')} of width {model.width}, "
-        f"{_counted(model.heads, 'head')}, "
+        f"size: {formats.counted(model.layers, 'block')} of width {model.width}, "
+        f"{formats.counted(model.heads, 'head')}, "
         f"{formats.count(record.cost.get('parameters'))} parameters, "
         f"{formats.count(record.cost.get('forward_flops'))} FLOPs for one instance",
         f"training: {budget} of {training.batch_size} instances, learning rate "
@@ -120,10 +120,6 @@ def _facts(record: RunRecord) -> list[str]:
         f"run: `{record.key}`",
         f"versions: {', '.join(f'{k} {v}' for k, v in record.versions.items())}",
     ]
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _configuration(record: RunRecord) -> str:

@@ -34,16 +34,11 @@ class NoSuchRun(ValueError):
 
 
 def choose_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> RunRecord:
-    """The run that `which` names, as `named_run` does, or the best one of a variant.
+    """The run that `which` names, as `named_run` does; it must have a score.
 
     Raises:
         NoSuchRun: if it names none, several, or one without a score.
     """
-    if which in {record.config.variant for record in records}:
-        rank = next((row.rank for row in board.rows if row.variant == which), None)
-        if rank is None:
-            raise NoSuchRun(f"no run of {which} has a score")
-        which = f"{rank}"
     found = named_run(records, which, board)
     if found.status != "complete":
         raise NoSuchRun(f"run {found.key} has no result: {found.status}, {found.reason}")
@@ -51,14 +46,20 @@ def choose_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> 
 
 
 def named_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> RunRecord:
-    """The run that `which` names: `best`, a row of the leaderboard (`2`), or a run's key.
+    """The run that `which` names: `best`, a row of the leaderboard (`2`), a variant, or a key.
 
-    `best` is the first row. A row over several seeds gives its run with the best validation score.
-    A key may be cut short as long as it names one run; the run need not have a score.
+    `best` is the first row, a variant stands for its first. A row over several seeds gives its run
+    with the best validation score. A run's key may be cut short as long as it names one run; the
+    run need not have a score.
 
     Raises:
         NoSuchRun: if it names none, or several.
     """
+    if which in {record.config.variant for record in records}:
+        place = next((row.rank for row in board.rows if row.variant == which), None)
+        if place is None:
+            raise NoSuchRun(f"no run of {which} has a score")
+        which = f"{place}"
     rank = 1 if which == "best" else int(which) if which.isdecimal() else None
     # Keys are 16 hexadecimal digits, so a short number can only be a row.
     if rank is not None and len(which) < 8:

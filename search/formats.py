@@ -63,6 +63,11 @@ def number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3g}"
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """`0:42`, `12:05`, `1:02:03`."""
     minutes, second = divmod(round(seconds), 60)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from attenergy.search import formats
 from attenergy.search.config import Proposer, RunConfig, RunRecord
 from attenergy.search.events import Listener
 from attenergy.search.executors import Executor
@@ -155,8 +156,7 @@ def work_off(jobs: Jobs, executor: Executor, listener: Listener, running: dict[s
                 listener.finished(record)
         elif others := jobs.elsewhere():
             if not told:
-                runs = "1 run" if others == 1 else f"{others} runs"
-                listener.message(f"waiting for {runs} of other drivers")
+                listener.message(f"waiting for {formats.counted(others, 'run')} of other drivers")
             told = True
             time.sleep(_PAUSE)
         else:

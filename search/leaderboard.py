@@ -249,7 +249,7 @@ def _tuning(trials: Sequence[RunRecord], baseline: str) -> str:
     if not mine or not counts:
         return ""
     most, number = counts.most_common(1)[0]
-    tried = "1 trial" if mine == 1 else f"{mine} trials"
+    tried = formats.counted(mine, "trial")
     return f"Tuning: {tried} of the baseline; `{most}`, the most tried other, had {number}."
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attenergy.search import provenance
+from attenergy.search import formats, provenance
 from attenergy.search.config import RunRecord
 from attenergy.search.events import Silent
 from attenergy.search.executors import make_executor
-from attenergy.search.export import NoSuchRun, choose_run, named_run
+from attenergy.search.export import NoSuchRun, named_run
 from attenergy.search.plan import Crew, SearchPlan
 from attenergy.search.report import Study
 
@@ -45,8 +45,7 @@ class Replay:
         if self.equal:
             yield f"equal: {_told(self.record)}"
         else:
-            number = len(self.differences)
-            yield f"different in {number} place{'s' if number > 1 else ''}:"
+            yield f"different in {formats.counted(len(self.differences), 'place')}:"
             yield from (f"  {text}" for text in self.differences[:_MOST])
             if len(self.differences) > _MOST:
                 yield f"  and {len(self.differences) - _MOST} more"
@@ -68,8 +67,6 @@ def find_run(study: Study, which: str) -> RunRecord:
     """
     if which.startswith(_TRIAL):
         return _by_number(study, which)
-    if which in {record.config.variant for record in study.records}:
-        return choose_run(study.records, which, study.leaderboard())
     return named_run(study.records, which, study.leaderboard())
 
 

@@ -71,12 +71,9 @@ def verdict(view: View) -> str:
         return f"{lead} ({shown}). Luck alone can do that much: no winner is shown."
     base = next(row for row in board.rows if row.baseline and row.final)
     if lost := best.tried - len(best.seeds) + base.tried - len(base.seeds):
-        runs = (
-            "1 run of the two gave no score and counts"
-            if lost == 1
-            else (f"{lost} runs of the two gave no score and count")
-        )
-        return f"{lead} ({shown}), but {runs} for nothing here."
+        count = "counts" if lost == 1 else "count"
+        runs = f"{formats.counted(lost, 'run')} of the two gave no score"
+        return f"{lead} ({shown}), but {runs} and {count} for nothing here."
     side = "above" if difference.mean > 0 else "below"
     return f"{lead} ({shown}): reliably {side} the baseline."
 
