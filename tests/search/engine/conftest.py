@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,15 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Curve], None]:
         )
 
     return patch
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Let Optuna say nothing of the studies that a test makes by itself."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(verbosity)
 
 
 @pytest.fixture

@@ -28,13 +28,7 @@ from attenergy.tasks import make_task
 
 PlanMaker = Callable[..., SearchPlan]
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Any:
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(verbosity)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def runs(space: Space, variant: str, count: int) -> list[RunConfig]:

@@ -28,6 +28,8 @@ from attenergy.search.train import train
 
 PlanMaker = Callable[..., SearchPlan]
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 
 @pytest.fixture
 def full(registry: Registry, make_plan: PlanMaker) -> Space:
@@ -40,14 +42,6 @@ def suggestions(space: Space, count: int) -> list[tuple[dict[str, Any], RunConfi
     trials = [study.ask() for _ in range(count)]
     configs = [space.suggest(trial) for trial in trials]
     return [(trial.params, config) for trial, config in zip(trials, configs, strict=True)]
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Any:
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(verbosity)
 
 
 def test_names_come_from_the_registry(full: Space, registry: Registry) -> None:

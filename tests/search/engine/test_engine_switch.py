@@ -25,13 +25,7 @@ from attenergy.tasks import make_task
 
 PlanMaker = Callable[..., SearchPlan]
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Any:
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(verbosity)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 class Switched(NoMixing):
