@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from attenergy.attention.answer import Heads, joined
 from attenergy.attention.dropout import PairDropout, check_dropout
+from attenergy.attention.idle import let_rest, reach_of_weights
 from attenergy.attention.learned_step_size import LearnedStepSize
 from attenergy.attention.relax import (
     MOST_STEPS,
@@ -30,6 +31,16 @@ from attenergy.energies.parameters import check_settings
 from attenergy.registry import EnergySpec, Reading, Registry, load_registry
 
 Read = Literal["auto", "weights", "state"]
+
+#: What acts through the states, and what through the patterns, by the beginning of its name.
+_OF_STATES: tuple[str, ...] = (
+    "projections.query.", "projections.preparation.state_norm.", "learned_step_size.", "earlier.",
+)  # fmt: skip
+_OF_PATTERNS: tuple[str, ...] = (
+    "patterns",
+    "projections.key.",
+    "projections.preparation.pattern_norm.",
+)
 
 
 class EnergyLayer(PairDropout):
@@ -96,6 +107,23 @@ class EnergyLayer(PairDropout):
         self.backend: Backend = settings.get("backend", "auto")
         check_backend(self.energy, self.backend)
         self._learn(settings.get("learn_step_size"), bool(settings.get("energy_per_step", False)))
+        self._reach = reach_of_weights(self.energy) if self.read == "weights" else None
+        self._resting: set[str] = set()  # parameters that cannot act
+        self._rest()
+
+    def _rest(self) -> None:
+        """Stop the training of parameters that cannot act, and of no others."""
+        if self._reach is None:
+            return
+        states, patterns, parameters = self._reach
+        parts = () if states else _OF_STATES
+        idle: set[str] = set()
+        if not (states and self.moves):
+            parts += () if patterns else _OF_PATTERNS
+            own = dict(self.energy.named_parameters())
+            idle = {f"energy.{name}" for name in own if name not in parameters}
+        idle |= {name for name, _ in self.named_parameters() if name.startswith(parts)}
+        self._resting = let_rest(self, idle, self._resting)
 
     def _learn(self, vary: Any, energy_per_step: bool) -> None:
         """Make what is learned besides one energy and the projections."""

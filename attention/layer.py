@@ -122,6 +122,7 @@ class EnergyAttention(EnergyLayer):
             with_keys=self.energy.reads_patterns,
             **own,
         )
+        self._rest()
 
     def forward(
         self,

@@ -92,6 +92,7 @@ class EnergyLookup(EnergyLayer):
         if self.read == "weights":
             width = self.projections.value_dim
             self.values = nn.Parameter(torch.randn(num_heads, num_patterns, width))
+        self._rest()
 
     def forward(
         self,

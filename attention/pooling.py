@@ -60,7 +60,8 @@ class EnergyPooling(nn.Module):
             raise ValueError(
                 f"'{title}' is an energy of the states alone; there is nothing to pool"
             )
-        self.queries = nn.Parameter(torch.randn(num_queries, embed_dim))
+        act = self.attention.projections.query.weight.requires_grad  # else no state is read
+        self.queries = nn.Parameter(torch.randn(num_queries, embed_dim), requires_grad=act)
 
     def forward(
         self,

@@ -71,7 +71,8 @@ def _to_simplex(xi: Tensor) -> Tensor:
 
 
 def _signs(xi: Tensor) -> Tensor:
-    return torch.where(xi < 0, -1.0, 1.0).to(xi.dtype)
+    """+1 from 0 on, with derivatives of 0: what made the states has a gradient. NaN stays NaN."""
+    return torch.sign(torch.where(xi == 0, 1.0, xi))
 
 
 def _spin_move(xi: Tensor, d: Tensor) -> Tensor:
