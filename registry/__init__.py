@@ -2,7 +2,7 @@
 
 from attenergy.registry.errors import Problem, RegistryError, UnknownName, nearest
 from attenergy.registry.loader import Registry, load_registry
-from attenergy.registry.sources import plugin_modules
+from attenergy.registry.sources import PluginWarning, plugin_modules
 from attenergy.registry.specs import (
     BundleSpec,
     Descends,
@@ -47,6 +47,7 @@ __all__ = [
     "NumberOrExpression",
     "Parameter",
     "Place",
+    "PluginWarning",
     "Problem",
     "Range",
     "Reading",

@@ -28,16 +28,19 @@ class Problem:
 
 
 class RegistryError(ValueError):
-    """All problems of all files read, one per line of the text, in the order of their places."""
+    """All problems of all files read, in the order of their places, a line of text for each."""
 
     problems: tuple[Problem, ...]
+    shown = 100  # lines of the text
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(problems, key=_order))
         super().__init__(self.problems)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.problems))
+        lines = [str(problem) for problem in self.problems[: self.shown]]
+        more = len(self.problems) - len(lines)
+        return "\n".join([*lines, f"and {more} more problems"] if more else lines)
 
 
 def _order(problem: Problem) -> tuple[str, int, int]:

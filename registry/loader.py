@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from attenergy.registry.marks import Document, read_yaml
 from attenergy.registry.sources import (
     Source,
     builtin_source,
+    leave_out,
     plugin_sources,
     read_text,
     user_source,
@@ -29,6 +31,8 @@ from attenergy.registry.specs import (
 )
 from attenergy.registry.texts import Text
 from attenergy.registry.tunables import Range
+
+_MOST_PROBLEMS = 1000  # of one kind in one file; nobody reads more, and each takes time
 
 
 @dataclass(frozen=True)
@@ -107,49 +111,76 @@ def load_registry(
     Args:
         paths: further YAML files. A file named twice is read once.
         builtin: read the toolkit's own entries.
-        plugins: read the files of the entry point group `attenergy.registries`.
+        plugins: read the files of the entry point group `attenergy.registries`. A plug-in that
+            cannot be imported or read, or whose file is wrong, is left out with a `PluginWarning`.
 
     Raises:
-        RegistryError: anything wrong in any of the files; all of it is reported at once.
+        RegistryError: anything wrong in any of the other files; all of it is reported at once.
     """
-    sources, problems = _sources(paths, builtin=builtin, plugins=plugins)
     documents: list[Document] = []
-    for source in sources:
+    problems: list[Problem] = []
+    for source in _sources(paths, builtin=builtin, plugins=plugins):
+        if source.plugin:
+            documents += _plugged(source, documents)
+            continue
         try:
             documents.append(_document(read_text(source), source.file))
         except RegistryError as error:
             problems += error.problems
-    complete = not problems
-    files = []
-    for document in documents:
-        problems += document.problems
-        try:
-            files.append(RegistryFile.model_validate(document.data, strict=True, by_name=False))
-        except ValidationError as error:
-            problems += explain(error, document)
-    problems += check(documents, complete=complete)
+    problems += _problems(documents, complete=not problems)
     if problems:
         raise RegistryError(problems)
-    return _merge(files, documents)
+    return _merge([_validated(document) for document in documents], documents)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _document(text: str, file: str) -> Document:
     # Reading the built-in file takes a quarter of a second; its text decides the result.
     return read_yaml(text, file)
 
 
+def _problems(documents: list[Document], *, complete: bool = True) -> list[Problem]:
+    problems = []
+    for document in documents:
+        problems += document.problems
+        try:
+            _validated(document)
+        except ValidationError as error:
+            problems += islice(explain(error, document), _MOST_PROBLEMS)
+    return [*problems, *islice(check(documents, complete=complete), _MOST_PROBLEMS)]
+
+
+def _validated(document: Document) -> RegistryFile:
+    return RegistryFile.model_validate(document.data, strict=True, by_name=False)
+
+
+def _plugged(source: Source, before: list[Document]) -> list[Document]:
+    """The document of a plug-in; none, and a warning, if anything is wrong with it."""
+    try:
+        document = _document(read_text(source), source.file)
+        problems = [
+            problem
+            for problem in _problems([*before, document])
+            if problem.place.file == source.file
+        ]
+        if problems:
+            raise RegistryError(problems)
+    except Exception as error:  # where its file lies is foreign code, too
+        leave_out(source.plugin, str(error))
+        return []
+    return [document]
+
+
 def _sources(
     paths: tuple[str | os.PathLike[str], ...], *, builtin: bool, plugins: bool
-) -> tuple[list[Source], list[Problem]]:
-    found: list[Source | Problem] = [builtin_source()] if builtin else []
-    found += plugin_sources() if plugins else ()
-    found += map(user_source, paths)
+) -> list[Source]:
+    named = [builtin_source()] if builtin else []
+    named += plugin_sources() if plugins else ()
+    named += map(user_source, paths)
     sources: dict[str, Source] = {}
-    for source in found:
-        if isinstance(source, Source):
-            sources.setdefault(source.identity, source)
-    return list(sources.values()), [item for item in found if isinstance(item, Problem)]
+    for source in named:
+        sources.setdefault(source.identity, source)
+    return list(sources.values())
 
 
 def _merge(files: list[RegistryFile], documents: list[Document]) -> Registry:

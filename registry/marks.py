@@ -24,7 +24,10 @@ from attenergy.registry.specs import Place
 from attenergy.registry.texts import Text, written
 
 MAX_DEPTH = 32
-MAX_VALUES = 50_000  # aliases expanded, so that a small file cannot ask for endless memory
+# Aliases expanded, so that a small file cannot ask for endless memory or time: the built-in
+# registry, the largest that there is, has some 4,000 values and 90,000 characters.
+MAX_VALUES = 10_000
+MAX_CHARACTERS = 1_000_000
 
 # A quoted "\\ud800" reads as half of a surrogate pair, which no file or screen can take.
 _HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
@@ -91,7 +94,7 @@ def read_yaml(
     if node is None or (isinstance(node, ScalarNode) and node.value == ""):
         _refuse(_place(file, None), f"the file is empty; {what} begins with {first!r}")
     if not isinstance(node, MappingNode):
-        got = "a list" if isinstance(node, SequenceNode) else repr(clipped(node.value))
+        got = "a list" if isinstance(node, SequenceNode) else repr(clipped(str(node.value)))
         where = _place(file, node.start_mark)
         _refuse(where, f"{what} must be a mapping of keys to values, got {got}")
     builder = _Builder(Document(file), text)
@@ -176,6 +179,7 @@ class _Builder:
         self.document = document
         self.text = text
         self.count = 0
+        self.characters = 0
 
     def build(self, node: Node, path: Path) -> Any:
         self.count += 1
@@ -196,6 +200,14 @@ class _Builder:
 
     def place(self, node: Node) -> Place:
         return _place(self.document.file, node.start_mark)
+
+    def weigh(self, node: ScalarNode) -> None:
+        """Count the characters of a key or value as often as it is read."""
+        # As written: what it stands for is never longer.
+        self.characters += node.end_mark.index - node.start_mark.index
+        if self.characters > MAX_CHARACTERS:
+            message = f"more than {MAX_CHARACTERS} characters, aliases included"
+            _refuse(self.place(node), message)
 
     def mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -219,6 +231,7 @@ class _Builder:
         if not isinstance(node, ScalarNode):
             self.complain(node, path, "a key must be text, got a list or a mapping")
             return None
+        self.weigh(node)
         text = str(node.value)
         if _HALF_CHARACTER.search(text):
             self.complain(node, path, "a key holds half a character (a lone surrogate)")
@@ -235,11 +248,13 @@ class _Builder:
         except ValueError:
             read = None
         if not isinstance(read, str):
-            self.complain(node, path, f"a key must be text, got {text or 'nothing'}; use quotes")
+            shown = clipped(text) or "nothing"
+            self.complain(node, path, f"a key must be text, got {shown}; use quotes")
             return None
         return read
 
     def scalar(self, node: ScalarNode, path: Path) -> str | int | float | bool | None:
+        self.weigh(node)
         source = self.text[node.start_mark.index : node.end_mark.index]
         self.document.texts[path] = written(node.value, node.style, source, self.place(node))
         try:

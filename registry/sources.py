@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -13,15 +14,16 @@ from attenergy.registry.errors import Problem, RegistryError
 from attenergy.registry.specs import Place
 
 PLUGIN_GROUP = "attenergy.registries"
-MAX_BYTES = 1_000_000
+MAX_BYTES = 500_000
 
 
 @dataclass(frozen=True)
 class Source:
-    """A registry file: the name that errors give it, and where its bytes are."""
+    """A registry file: the name that errors give it, where its bytes are, and whose it is."""
 
     file: str
     content: Traversable
+    plugin: str = ""
 
     @property
     def identity(self) -> str:
@@ -48,8 +50,12 @@ def plugin_modules() -> tuple[str, ...]:
     return tuple(dict.fromkeys(point.module for point in _entry_points()))
 
 
-def plugin_sources() -> Iterator[Source | Problem]:
-    """The registry file of every installed plug-in, or what is wrong with the plug-in.
+class PluginWarning(UserWarning):
+    """A plug-in that is left out, by name, and why."""
+
+
+def plugin_sources() -> Iterator[Source]:
+    """The registry file of every installed plug-in; a plug-in that has none is warned about.
 
     A plug-in is an entry point `name = package.module:attribute` of the group
     `attenergy.registries`. The attribute is the absolute path of a YAML file, a text or a path
@@ -58,23 +64,44 @@ def plugin_sources() -> Iterator[Source | Problem]:
     for point in _entry_points():
         owner = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
         label = f"plug-in {point.name!r} ({point.value}) of the distribution {owner}"
-        place = Place(file=f"<plug-in {point.name}>", line=1, column=1)
         try:
-            content = point.load()
-        except Exception as error:  # a plug-in runs foreign code, which may fail in any way
-            reason = f"{type(error).__name__}: {error}"
-            yield Problem(place, "", f"{label} cannot be loaded: {reason}")
-            continue
-        if isinstance(content, str):
-            content = Path(content)
-        if not isinstance(content, Traversable):
-            got = f"{type(content).__name__}"
-            yield Problem(place, "", f"{label} must be the path of a YAML file, got {got}")
-        elif isinstance(content, Path) and not content.is_absolute():
-            hint = "write Path(__file__).parent / ..."
-            yield Problem(place, "", f"{label} is a relative path ({content}); {hint}")
+            content = _plugin_content(point)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # foreign code may fail in any way, SystemExit among them
+            leave_out(label, _told(error))
         else:
-            yield Source(str(content), content)
+            yield Source(str(content), content, label)
+
+
+def leave_out(label: str, reason: str) -> None:
+    """Warn that a plug-in is not read: it must not keep the rest from working."""
+    warnings.warn(f"{label} is left out: {reason}", PluginWarning, stacklevel=2)
+
+
+def _plugin_content(point: metadata.EntryPoint) -> Traversable:
+    content = point.load()
+    if isinstance(content, str):
+        content = Path(content)
+    if not isinstance(content, Traversable):
+        raise _NoFile(f"must be the path of a YAML file, got {type(content).__name__}")
+    if isinstance(content, Path) and not content.is_absolute():
+        raise _NoFile(f"is a relative path ({content}); write Path(__file__).parent / ...")
+    return content
+
+
+class _NoFile(ValueError):
+    """A plug-in that names no file."""
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, _NoFile):
+        return str(error)
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # foreign code again
+        text = ""
+    return f"cannot be loaded: {type(error).__name__}{f': {text}' if text else ''}"
 
 
 def _entry_points() -> list[metadata.EntryPoint]:
@@ -82,7 +109,7 @@ def _entry_points() -> list[metadata.EntryPoint]:
 
 
 def read_text(source: Source, what: str = "a registry") -> str:
-    """The text of a file (UTF-8, at most 1 MB).
+    """The text of a file (UTF-8, at most 500 kB).
 
     Args:
         source: the file.

@@ -153,10 +153,10 @@ def check(
 ) -> None:
     """Check that energies obey the laws of the toolkit; exit code 1 if one does not."""
     from attenergy.energies import formula_problems
-    from attenergy.registry import RegistryError, load_registry
+    from attenergy.registry import RegistryError
 
     path, chosen = _file_and_name(file)
-    registry = load_registry(path)
+    registry = load([path])
     names = _energies_of(registry, path, chosen)
     problems = formula_problems(registry, names)
     if problems:

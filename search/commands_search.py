@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attenergy.search.hints import OPTIONS
 from attenergy.search.options import (
     AddressOption,
     CoresOption,
@@ -150,7 +151,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "gpus_per_trial": gpus_per_trial,
         "fix": assignments(fix, "--fix"),
     }
-    plan = complete_plan(content, given, _typed(context, _FIELDS))
+    plan = complete_plan(content, given, _typed(context))
     found = load([*(content.registry if content else ()), *(registry or ())])
     found.task(plan.task)
     for name in (*plan.variants, plan.baseline):
@@ -166,23 +167,14 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     show(Path(plan.folder), form, export=export)
 
 
-#: Options whose names differ from those of a plan's fields.
-_FIELDS = {
-    "steps": "train_steps",
-    "energies": "variants",
-    "options": "task_options",
-    "objective": "objectives",
-    "match": "matched",
-}
-
-
-def _typed(context: typer.Context, fields: dict[str, str]) -> set[str]:
+def _typed(context: typer.Context) -> set[str]:
     """Fields of the plan that were given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     typed = {
         n for n, source in sources.items() if source is not None and source.name == "COMMANDLINE"
     }
-    return {fields.get(name, name) for name in typed}
+    fields = {option: field for field, option in OPTIONS.items()}
+    return {fields.get("set" if name == "options" else name, name) for name in typed}
 
 
 def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
@@ -249,7 +241,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     for variant in chosen:
         found.layer(variant)
     parts = _parts(found, task, bundle, sweep)
-    title = name or _title(parts, bundle, sweep)
+    title = _title(parts, bundle, sweep) if name is None else name
     default_seeds = (
         found.bundle(bundle).seeds if bundle else ComparePlan.model_fields["seeds"].default
     )

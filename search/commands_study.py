@@ -41,12 +41,14 @@ def report(
     The page is one file that needs nothing else: it opens without a network, light or dark, on a
     phone, and on paper. Markdown and JSON have the tables and every record.
     """
-    from attenergy.search.records import write_atomically
+    from attenergy.search.records import refuse_folder, write_atomically
     from attenergy.search.report import find_study
 
     place = find_study(study, folder)
     if form is ReportFormat.HTML and out is None:
         out = place / "report.html"
+    if out is not None:
+        refuse_folder(out)
     text = _text(place, form)
     if pictures is not None:
         from attenergy.search.page.build import write_pictures

@@ -14,6 +14,7 @@ from attenergy.search.events import Listener
 from attenergy.search.executors import Executor, make_executor, run_all
 from attenergy.search.fairness import Budget, measure
 from attenergy.search.model import build_model
+from attenergy.search.names import PathPart
 from attenergy.search.plan import Crew, Fairness, check_seconds
 from attenergy.search.provenance import Purpose
 from attenergy.search.ranges import layer_defaults
@@ -41,7 +42,7 @@ class ComparePlan(Crew):
     a first run of it takes).
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    name: PathPart
     folder: str
     task: str
     task_options: dict[str, Scalar] = Field(default={})

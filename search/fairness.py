@@ -59,6 +59,8 @@ class Budget:
             config: what to run.
             steps: steps of the reference that the budget is worth; its own number if None.
         """
+        if not config.training.steps:
+            return config
         steps = steps or self._steps
         if self.fairness == "flops" and self._steps:
             equal = steps * self._per_step(self.reference) / self._per_step(config)

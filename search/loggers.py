@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 from attenergy.registry import UnknownName
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Listener
+from attenergy.search.names import as_path_part
 
 
 class MissingLogger(ValueError):
@@ -47,7 +48,7 @@ class TensorBoard:
     def on_run_start(self, config: RunConfig) -> None:
         """Open the run's folder, named by variant, seed and key."""
         key = config.run_key()
-        name = f"{config.variant}-seed{config.seed}-{key[:8]}"
+        name = as_path_part(f"{config.variant}-seed{config.seed}-{key[:8]}")
         self._writers[key] = self._make(f"{self._target}/{name}")
 
     def on_point(self, key: str, step: int, values: Mapping[str, float]) -> None:

@@ -96,10 +96,18 @@ PlainOption = Annotated[
 
 
 def load(files: Sequence[Path] | None) -> Registry:
-    """The built-in registry, plug-ins, and the given files."""
-    from attenergy.registry import load_registry
+    """The built-in registry, plug-ins, and the given files; a broken plug-in costs a line."""
+    import warnings
 
-    return load_registry(*(files or ()))
+    from attenergy.registry import PluginWarning, load_registry
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", PluginWarning)
+        registry = load_registry(*(files or ()))
+    for warning in caught:
+        typer.echo(f"warning: {warning.message}", err=True)
+    return registry
 
 
 def names(text: str | None) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from attenergy.registry import Scalar
+from attenergy.search.names import PathPart
 from attenergy.search.pruning import PrunerName
 
 SamplerName = Literal["tpe", "random", "qmc", "brute-force", "gp", "nsga2"]
@@ -59,7 +60,7 @@ class SearchPlan(Crew):
     trials; after three without one, another driver takes the trial over.
     """
 
-    study: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    study: PathPart
     folder: str
     task: str
     task_options: dict[str, Scalar] = {}

@@ -10,7 +10,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from attenergy.registry.errors import clipped
+from attenergy.search.hints import for_option, option_of
+
 BAD_INPUT, UNEXPECTED, INTERRUPTED = 2, 1, 130
+_PLANS = {"SearchPlan": "search", "ComparePlan": "compare"}
 
 
 class Policy(TyperGroup):
@@ -35,12 +39,22 @@ class Policy(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             if hasattr(error, "format_message"):  # wrong usage: typer shows it and exits with 2
+                _suggest(error)
                 raise
             if ctx.params.get("debug"):
                 traceback.print_exc()
             known = isinstance(error, (ValueError, OSError))
             _say(_text(error) if known else _surprise(error))
             raise typer.Exit(BAD_INPUT if known else UNEXPECTED) from None
+
+
+def _suggest(error: Any) -> None:
+    """Let an unknown option name the one that says what was meant."""
+    context = getattr(error, "ctx", None)
+    if hasattr(error, "possibilities") and context is not None:
+        known = {option for parameter in context.command.params for option in parameter.opts}
+        if meant := for_option(str(getattr(error, "option_name", "")), known):
+            error.possibilities = meant
 
 
 def resume_command(arguments: list[str]) -> str:
@@ -61,15 +75,18 @@ def _text(error: Exception) -> str:
     if not callable(details):
         return str(error)
     # A pydantic error: one line for each value, without the model's name and links.
-    return "\n".join(map(_detail, details()))
+    command = _PLANS.get(getattr(error, "title", ""), "")
+    return "\n".join(_detail(detail, command) for detail in details())
 
 
-def _detail(error: dict[str, Any]) -> str:
+def _detail(error: dict[str, Any], command: str) -> str:
     """One line; values that do not go together have no place, and the whole plan as their input."""
     text = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return text
-    return f"{'.'.join(map(str, error['loc']))}: {text}, got {error['input']!r}"
+    field, *inside = map(str, error["loc"])
+    place = ".".join([option_of(field, command) if command else field, *inside])
+    return f"{place}: {text}, got {clipped(repr(error['input']))}"
 
 
 def _surprise(error: Exception) -> str:

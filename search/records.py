@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
@@ -125,13 +127,24 @@ def write_atomically(path: Path | str, text: str) -> None:
 def write_bytes_atomically(path: Path | str, data: bytes) -> None:
     """The same for bytes."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    refuse_folder(path)
+    temporary = path.with_name(f".{path.name[:64]}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # a crash's, or a link that somebody put there
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:  # of a file that nobody has heard of
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def refuse_folder(path: Path) -> None:
+    """Raise IsADirectoryError where a file is to be written and a folder is."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, name a file", str(path))

@@ -10,10 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from attenergy.registry import RegistryError
-from attenergy.registry.errors import nearest
+from attenergy.registry.errors import clipped
 from attenergy.registry.explain import explain
 from attenergy.registry.marks import read_yaml
 from attenergy.registry.sources import read_text, user_source
+from attenergy.search.hints import for_key
 from attenergy.search.plan import SearchPlan
 
 _REGISTRY = "registry"
@@ -45,10 +46,8 @@ def read_search_file(path: Path) -> SearchFile:
     problems = list(document.problems)
     for name in document.data:
         if name not in known:
-            hint = nearest(name, known) or f"known: {', '.join(known)}"
-            problems.append(
-                document.problem((name,), f"unknown key {name!r} ({hint})", at_key=True)
-            )
+            text = f"unknown key {clipped(repr(name))} ({for_key(name, known)})"
+            problems.append(document.problem((name,), text, at_key=True))
     files = document.data.get(_REGISTRY, ())
     if not isinstance(files, tuple) or not all(isinstance(file, str) for file in files):
         problems.append(document.problem((_REGISTRY,), "must be a list of files"))
@@ -87,6 +86,7 @@ def complete_plan(
             fields[name] = {**value, **given[name]}
     if fields["task"] is None:
         raise ValueError("a search needs a task: give --task, or a search file with 'task'")
-    fields["study"] = fields["study"] or fields["task"]
+    if fields["study"] is None:
+        fields["study"] = fields["task"]
     fields["folder"] = str(Path(fields["folder"]) / fields["study"])
     return SearchPlan.model_validate(fields)

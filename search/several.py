@@ -19,6 +19,7 @@ from attenergy.search.events import Listener
 from attenergy.search.failures import in_one_line
 from attenergy.search.matrix import Column, Matrix, column_of
 from attenergy.search.model import build_model
+from attenergy.search.names import path_part
 from attenergy.search.records import write_atomically
 from attenergy.search.report import RECORDS, read_study, write_leaderboard
 from attenergy.tasks import make_task
@@ -49,11 +50,19 @@ def parts_of_sweep(registry: Registry, task: str, option: str) -> list[Part]:
 
     Raises:
         UnknownName: the registry lacks the task, or the task the sweep.
+        ValueError: a value cannot name the folder of its part.
     """
     sweeps = registry.task(task).sweeps
     if option not in sweeps:
         raise UnknownName(f"sweep of {task}", option, sweeps)
-    return [Part(f"{option}-{value}", task, {option: value}) for value in sweeps[option]]
+    parts = [Part(f"{option}-{value}", task, {option: value}) for value in sweeps[option]]
+    for part in parts:
+        try:
+            path_part(part.name)
+        except ValueError as error:
+            text = f"the sweep {option} of {task} cannot name a folder by a value: {error}"
+            raise ValueError(text) from error
+    return parts
 
 
 def run_several(

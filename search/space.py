@@ -221,13 +221,13 @@ class Space:
 
 
 def with_steps(config: RunConfig, steps: int | None) -> RunConfig:
-    """Change the number of training steps of a run.
+    """Change the number of training steps of a run; a task that is not trained stays untrained.
 
     The warm-up is cut to a quarter of the steps where it is longer, and the model is evaluated at
     least once.
     """
     old = config.training
-    if steps is None or steps == old.steps:
+    if steps is None or old.steps in {steps, 0}:
         return config
     training = old.model_copy(
         update={

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from attenergy.search.compare import ComparePlan
 from attenergy.search.config import RunRecord
+from attenergy.search.hints import option_of
 
 if TYPE_CHECKING:
     from attenergy.search.plan import SearchPlan
 
-#: Fields of a plan whose options have other names; `None` is not written.
-_OPTIONS: dict[str, str | None] = {
-    "folder": None,
-    "storage": None,  # it may hold a password
-    "enqueue": None,  # only a search file can say it
-    "objectives": "objective",
-    "name": "study",
-    "train_steps": "steps",
-    "task_options": "set",
-}
+#: Fields of a plan that are not written: a storage may hold a password, and only a search file can
+#: say what is enqueued.
+_UNSAID = frozenset({"folder", "storage", "enqueue"})
 
 
 def command(plan: SearchPlan | ComparePlan, tasks: tuple[str, ...] = ()) -> str:
@@ -35,14 +30,11 @@ def command(plan: SearchPlan | ComparePlan, tasks: tuple[str, ...] = ()) -> str:
     words = ["attenergy", "compare" if comparison else "search"]
     for name, field in type(plan).model_fields.items():
         value = getattr(plan, name)
-        option = _OPTIONS.get(name, name)
         if name == "task" and tasks:
             value = tasks
-        if name == "variants" and not comparison:
-            option = "energies"
-        if option is None or (not field.is_required() and value == field.get_default()):
+        if name in _UNSAID or (not field.is_required() and value == field.get_default()):
             continue
-        words += _words(f"--{option.replace('_', '-')}", value)
+        words += _words(option_of(name, words[1]), value)
     return shlex.join(words)
 
 
@@ -64,9 +56,11 @@ def _text(value: Any) -> str:
 
 def foreign(records: Iterable[RunRecord]) -> list[str]:
     """Names of variants whose recorded entry is not the one of this installation's registry."""
-    from attenergy.registry import load_registry
+    from attenergy.registry import PluginWarning, load_registry
 
-    registry = load_registry()
+    with warnings.catch_warnings():  # commands have told of broken plug-ins, if anybody asked
+        warnings.simplefilter("ignore", PluginWarning)
+        registry = load_registry()
     known = {**registry.energies, **registry.mixers}
     layers = {record.config.variant: record.config.layer for record in records}
     return [name for name, layer in layers.items() if known.get(name) != layer]

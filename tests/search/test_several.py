@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import pytest
 
 from attenergy.registry import UnknownName, load_registry
 from attenergy.search.commands_search import _title
-from attenergy.search.compare import ComparePlan, ComparisonMismatch
+from attenergy.search.compare import ComparePlan, ComparisonMismatch, configure
 from attenergy.search.events import Silent
+from attenergy.search.fairness import Budget
 from attenergy.search.matrix import Column, Matrix
 from attenergy.search.several import (
     Part,
@@ -150,3 +151,25 @@ def test_parts_come_from_the_registry() -> None:
         parts_of_sweep(REGISTRY, "stacked-recall", "pear")
     with pytest.raises(UnknownName, match="task 'ravn'"):
         parts_of_tasks(REGISTRY, ("ravn",))
+
+
+@pytest.mark.parametrize("fairness", ["steps", "flops", "seconds"])
+def test_a_number_of_steps_leaves_untrained_tasks_alone(tmp_path: Path, fairness: Any) -> None:
+    untrained = 0
+    for name, spec in REGISTRY.tasks.items():
+        asked = plan(tmp_path, task=name, task_options={}, steps=300, fix={}, fairness=fairness)
+        config = configure(asked, REGISTRY, "softmax")
+        assert config.training.steps == (300 if spec.training.steps else 0)
+        if not spec.training.steps:
+            untrained += 1
+            seconds = 2.0 if fairness == "seconds" else None
+            run = Budget(fairness, config, seconds).fit(config, 100)
+            assert run == config
+    assert untrained
+
+
+def test_a_bundle_with_an_untrained_task_runs_with_a_number_of_steps(tmp_path: Path) -> None:
+    parts = [Part("retrieval", "retrieval", {"patterns": 4})]
+    here = plan(tmp_path, task_options={}, steps=300)
+    matrix = run_several(here, parts, REGISTRY, lambda _: nullcontext(Silent()))
+    assert set(matrix.columns[0].scores) == {"softmax", "linear"}

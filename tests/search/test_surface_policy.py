@@ -76,8 +76,8 @@ def test_a_lost_file_is_named_and_an_error_of_a_value_is_told_without_its_model(
     result = CliRunner().invoke(app, SEARCH)
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "workers: Input should be greater than or equal to 0, got -1",
-        "trials: Input should be greater than or equal to 1, got 0",
+        "--workers: Input should be greater than or equal to 0, got -1",
+        "--trials: Input should be greater than or equal to 1, got 0",
     ]
 
 

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from attenergy.registry import UnknownName
+from attenergy.search.cli import app
 from attenergy.search.plan import SearchPlan
+from attenergy.search.records import write_atomically
 from attenergy.search.report import (
     NoRuns,
     as_json,
@@ -107,3 +112,38 @@ def test_the_leaderboard_is_written_beside_the_records(
     assert (folder / "leaderboard.md").read_text() == board.markdown()
     assert json.loads((folder / "leaderboard.json").read_text()) == json.loads(board.json())
     assert board.rows[0].final
+
+
+@pytest.mark.parametrize("form", ["html", "markdown", "json"])
+def test_a_folder_in_the_place_of_a_page_is_named_as_it_was_given(
+    finished_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("pages", "."):
+        Path("pages").mkdir(exist_ok=True)
+        words = ["report", str(finished_study), "--out", place, "--format", form]
+        result = CliRunner().invoke(app, words)
+        assert (result.exit_code, result.stderr) == (2, f"{place}: is a folder, name a file\n")
+    assert [path.name for path in tmp_path.rglob("*")] == ["pages"]
+
+
+def test_what_cannot_be_written_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "x", tmp_path / ("a" * 300), tmp_path):
+        with pytest.raises(OSError, match=re.escape(str(path.parent))) as caught:
+            write_atomically(path, "text")
+        assert str(caught.value.filename) in {str(path), str(path.parent)}
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_link_in_the_place_of_a_page_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for name in ("report.html", f".report.html.{os.getpid()}"):
+        (folder / name).symlink_to(outside)
+    write_atomically(folder / "report.html", "page")
+    assert outside.read_text() == "mine"
+    assert (folder / "report.html").read_text() == "page"
+    assert [path.name for path in folder.iterdir()] == ["report.html"]

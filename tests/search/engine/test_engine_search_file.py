@@ -75,7 +75,7 @@ def test_every_mistake_is_told_with_its_place(path: Path) -> None:
     [
         ("", "{path}:1:1: the file is empty; a search file begins with 'task: NAME'"),
         ("- a\n", "{path}:1:1: a search file must be a mapping of keys to values, got a list"),
-        ("#" * 1_000_001, "{path}:1:1: larger than 1000000 bytes, the limit for a search file"),
+        ("#" * 500_001, "{path}:1:1: larger than 500000 bytes, the limit for a search file"),
     ],
 )
 def test_a_file_without_keys_is_called_a_search_file(path: Path, text: str, message: str) -> None:

@@ -1,0 +1,42 @@
+"""Names that become files and folders: studies, comparisons and their parts, runs in a logger."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+MOST_BYTES = 200  # file systems take 255, and beside a folder stand temporary ones of its name
+_ALLOWED = re.compile(r"[\w.-]+")
+_OTHER = re.compile(r"[^\w.-]+")
+
+
+def path_part(name: str) -> str:
+    """The name itself, if a folder of that name lies where it is put and nowhere else.
+
+    Raises:
+        ValueError: it is empty, too long, only dots, begins with a dash, or holds anything but
+            letters, digits, dots, dashes and underscores.
+    """
+    if not name:
+        raise ValueError("a name cannot be empty")
+    if len(name.encode(errors="replace")) > MOST_BYTES:
+        raise ValueError(f"a name has at most {MOST_BYTES} bytes, this one has {len(name)} letters")
+    if not _ALLOWED.fullmatch(name):
+        wrong = _OTHER.findall(name)[0][0]
+        raise ValueError(f"a name has letters, digits, '.', '-' and '_' only, not {wrong!a}")
+    if not name.strip("."):
+        raise ValueError(f"{name!r} names another folder; a name has a letter, a digit or '_'")
+    if name.startswith("-"):
+        raise ValueError("a name cannot begin with '-': it would be read as an option")
+    return name
+
+
+def as_path_part(text: str) -> str:
+    """Any text as such a name: what is not allowed becomes `_`."""
+    name = _OTHER.sub("_", text)[: MOST_BYTES // 4]
+    return name if name.strip(".") and not name.startswith("-") else f"_{name}"
+
+
+PathPart = Annotated[str, AfterValidator(path_part)]
