@@ -15,10 +15,10 @@ ENERGIES ?= lse,polynomial,rbm,graph_hopfield,graph_memory,softmax,linear,hyla
 SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 12 --steps 600 \
 	--finalists 2 --seeds 3 --final-steps 800 --workers 2 --resume
 
-.PHONY: help install test test-slow lint typecheck search bench docs modes schema wheel clean FORCE
+.PHONY: help install test test-slow test-processors lint typecheck search bench docs modes schema wheel clean FORCE
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(LINKED)  ## set up the virtual environment
 
@@ -46,6 +46,9 @@ test: $(LINKED)  ## run the test suite (minutes)
 
 test-slow: $(LINKED)  ## run the long tests
 	$(BIN)/python -m pytest -m slow
+
+test-processors: $(LINKED)  ## run it as on other processors: nine runs, in random order (an hour)
+	$(BIN)/python tests/processors.py
 
 lint: $(INSTALLED)  ## check style
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from attenergy.tasks.raven_combinations import Prior
-from attenergy.tasks.raven_hypotheses import check_size, chunks, explain
+from attenergy.tasks.raven_hypotheses import ROUNDING, check_size, chunks, explain
 from attenergy.tasks.raven_rules import Rule
 
 
@@ -22,9 +22,10 @@ from attenergy.tasks.raven_rules import Rule
 class Solutions:
     """What the solver knows of N matrices.
 
-    `answer` (N, K): the most probable last panel. `confidence` (N,): its posterior probability.
-    `truth` (N,): posterior probability of the panel that was drawn. `answers` (N,): how many
-    different panels are possible; a matrix with two or more is ambiguous.
+    `answer` (N, K): the most probable last panel; of equals, the one with the smallest numbers.
+    `confidence` (N,): its posterior probability. `truth` (N,): posterior probability of the panel
+    that was drawn. `answers` (N,): how many different panels are possible; a matrix with two or
+    more is ambiguous.
     """
 
     answer: Tensor
@@ -109,7 +110,7 @@ def _solutions(instance: Tensor, answers: Tensor, weight: Tensor, truth: Tensor)
     zeros = torch.zeros(count, dtype=torch.float64)
     total = zeros.index_add(0, owner, mass)
     best = zeros.scatter_reduce(0, owner, mass, "amax")
-    is_best = (mass == best[owner]).nonzero().squeeze(1)
+    is_best = (mass >= best[owner] * (1 - ROUNDING)).nonzero().squeeze(1)
     first = torch.full((count,), len(rows)).scatter_reduce(0, owner[is_best], is_best, "amin")
     right = (panel == truth[owner]).all(-1)
     return Solutions(

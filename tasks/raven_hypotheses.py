@@ -17,6 +17,7 @@ from torch import Tensor
 
 from attenergy.tasks.raven_rules import Rule
 
+ROUNDING = 1e-9  # two probabilities that differ by less, relatively, are equal in truth
 _CELLS = 1 << 17  # numbers in the candidate lines of a chunk, times rules
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from attenergy.tasks.raven_combinations import Prior
-from attenergy.tasks.raven_hypotheses import check_size, explain
+from attenergy.tasks.raven_hypotheses import ROUNDING, check_size, explain
 from attenergy.tasks.raven_rules import Rule
 
 Panel = tuple[int, ...]
@@ -96,6 +96,11 @@ def _ranked(keys: Iterable[_Key], weights: Sequence[float]) -> dict[_Key, float]
     for key, weight in zip(keys, weights, strict=True):
         if weight:
             mass[key] += weight
-    # Sums that are equal in truth differ by rounding; they are told apart by the key.
-    order = sorted(mass, key=lambda key: (-round(mass[key], 12), key))
-    return {key: mass[key] for key in order}
+    # Sums that are equal in truth differ by rounding, and how depends on the processor. A sum that
+    # is hardly below the last level takes that level, so equals are equal and go by the key.
+    level, ranked = 0.0, dict[_Key, float]()
+    for key in sorted(mass, key=mass.__getitem__, reverse=True):
+        if mass[key] < level * (1 - ROUNDING) or not ranked:
+            level = mass[key]
+        ranked[key] = level
+    return {key: ranked[key] for key in sorted(ranked, key=lambda key: (-ranked[key], key))}

@@ -28,9 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 Golden = Callable[[str], dict[str, np.ndarray]]
 
 
+#: Threads of PyTorch: one, unless the environment asks for more (`make test-processors` does).
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
+
+
 @pytest.fixture(autouse=True)
-def _one_thread_fixed_seed() -> None:
-    torch.set_num_threads(1)
+def _fixed_threads_and_seed() -> None:
+    torch.set_num_threads(THREADS)
     torch.manual_seed(0)
 
 
