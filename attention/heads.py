@@ -72,7 +72,7 @@ class EnergyHeads(EnergyLayer):
         Args:
             xi: states (B, H, L, D).
             X: stored patterns (B, H, S, D).
-            values: (B, H, S, e); not used where the state is read.
+            values: (B, H, S, e); where the state is read they only get gradients of zero.
             mask: boolean, broadcastable to (B, H, L, S), True where a state may see a pattern.
             field: h, broadcastable to (B, H, L, S).
             within: whether pattern i is made of what state i is made of (self-attention).
@@ -88,9 +88,11 @@ class EnergyHeads(EnergyLayer):
                 patterns for an energy of the states alone.
         """
         energy = self.energy
+        unread = [] if self.read == "weights" else [values]
         xi = energy.enter(xi)
         if not energy.reads_patterns:
             self._check_within(within, xi, X)
+            unread.append(X)
             X = xi
         mask = self.without_hidden(mask, within)
         field = self._field(field, xi)
@@ -104,7 +106,7 @@ class EnergyHeads(EnergyLayer):
         if by_weights or (need_weights and energy.has_weights):
             weights = association(energy, state, X, mask=mask, field=field)
         if not by_weights or weights is None:
-            return state, weights
+            return _with_zero_gradients(state, unread), weights
         weights = drop(weights, dropout)
         return weights @ values, weights if need_weights else None
 
@@ -125,6 +127,18 @@ class EnergyHeads(EnergyLayer):
         elif field.any():
             raise ValueError(f"{message}, but it holds numbers to be added to the scores")
         return None
+
+
+def _with_zero_gradients(read: Tensor, unread: list[Tensor]) -> Tensor:
+    """`read`, of which the others get gradients of zero.
+
+    They come from maps of somebody else's model, which are in use as far as that model knows: for
+    one, DistributedDataParallel waits for the gradient of every parameter.
+    """
+    for x in unread:
+        if x.requires_grad and torch.is_grad_enabled():
+            read = read + x[..., :0].sum().to(read.dtype)  # a sum of nothing
+    return read
 
 
 def split_mask(mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,20 +9,38 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from attenergy.attention.dropout import check_dropout
-from attenergy.attention.heads import EnergyHeads, split_mask
+from attenergy.attention.exchange import as_held, change_class, check_exchange, copied
+from attenergy.attention.heads import EnergyHeads
 from attenergy.attention.projections import visible
+from attenergy.attention.torch_layouts import joined_masks, to_batch_first
 from attenergy.registry import EnergySpec, Registry
 
 _WEIGHTS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+
+
+class _Part:
+    """One of the three input maps: a parameter of its own, or rows of the packed one."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.index = name, _WEIGHTS.index(name)
+
+    def __get__(self, layer: nn.MultiheadAttention, owner: type | None = None) -> Any:
+        parameters = {} if layer is None else layer._parameters
+        if self.name not in parameters:
+            raise AttributeError(self.name)
+        own, packed = parameters[self.name], layer.in_proj_weight
+        return own if packed is None else packed.chunk(3)[self.index]
 
 
 class EnergyMultiheadAttention(nn.MultiheadAttention):
     """out_i = sum_h Wout_h r[h,i] + bout, where r[h,i] is read after a relaxation of Wq_h q_i + bq.
 
     The patterns of head h are Wk_h k_j + bk, the values Wv_h v_j + bv. With log-sum-exp and one
-    step (the defaults) it computes what `nn.MultiheadAttention` computes. The three input maps are
-    kept in separate weights: PyTorch's transformer layers read the packed one to step around
-    `forward` at inference, and would leave the energy out.
+    step (the defaults) it computes what `nn.MultiheadAttention` computes. It has the parameters of
+    that layer, by the same names, and those of the energy, so checkpoints of that layer load; what
+    an energy does not read gets gradients of zero. `q_proj_weight`, `k_proj_weight` and
+    `v_proj_weight` show the parts of the packed `in_proj_weight` where there is one; checkpoints
+    that hold the three load too.
 
     Args:
         embed_dim: E, the width of queries and of the result.
@@ -50,6 +68,10 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
     Source: Vaswani et al. 2017, arXiv:1706.03762; Ramsauer et al. 2020, arXiv:2008.02217.
     """
 
+    #: Of checkpoints: from 2 on the parameters are named as PyTorch's.
+    _version = 2
+    q_proj_weight, k_proj_weight, v_proj_weight = map(_Part, _WEIGHTS)  # type: ignore[assignment]
+
     def __init__(  # noqa: PLR0913, PLR0917 - PyTorch's signature, and the energy's
         self,
         embed_dim: int,
@@ -74,48 +96,44 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
             raise ValueError(
                 f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads}), from 1"
             )
+        for name, width in (("kdim", kdim), ("vdim", vdim)):
+            if width is not None and not (isinstance(width, int) and width >= 1):
+                raise ValueError(f"{name} must be None or a whole number from 1, got {width!r}")
         super().__init__(
             embed_dim, num_heads, check_dropout(dropout), bias, add_bias_kv, add_zero_attn,
             kdim, vdim, batch_first, device, dtype,
         )  # fmt: skip
-        if self._qkv_same_embed_dim:
-            packed = self.in_proj_weight.detach()
-            self.register_parameter("in_proj_weight", None)
-            for name, weight in zip(_WEIGHTS, packed.chunk(3), strict=True):
-                setattr(self, name, nn.Parameter(weight.clone()))
-            self._qkv_same_embed_dim = False
-        self._options: dict[str, Any] = {
-            "energy": energy, "dim": self.head_dim, "num_heads": num_heads, "steps": steps,
-            "step_size": step_size, **settings,
-        }  # fmt: skip
-        heads = EnergyHeads(**self._options, registry=registry)
-        self.heads = heads.to(device=device, dtype=dtype)
-        self._options["energy"] = self.heads.energy.spec
+        given = {"steps": steps, "step_size": step_size, "registry": registry, **settings}
+        self._take(*_heads(self, energy, given))
 
     @classmethod
     def from_multihead(
         cls, attention: nn.MultiheadAttention, energy: str | EnergySpec = "lse", **options: Any
     ) -> Self:
-        """Build a layer with copies of the weights of PyTorch's, its options, device and dtype.
+        """Build a layer like PyTorch's, with copies of its weights and all else that it carries.
+
+        That is: options, device, dtype, mode, frozen parameters, hooks, buffers, parametrisations
+        and pruning masks. A layer that has an energy gives its weights in the same way.
 
         Args:
             attention: a trained or fresh `nn.MultiheadAttention`.
             energy: name in the registry, or an entry.
             **options: `steps`, `step_size`, `registry` and `settings` of the constructor.
+
+        Raises:
+            ValueError: the attention is of a class that computes something else, or as the
+                constructor.
         """
-        like = attention.out_proj.weight
-        new = cls(
-            attention.embed_dim, attention.num_heads, attention.dropout,
-            attention.in_proj_bias is not None, attention.bias_k is not None,
-            attention.add_zero_attn, attention.kdim, attention.vdim, attention.batch_first,
-            like.device, like.dtype, energy=energy, **options,
-        )  # fmt: skip
-        state = attention.state_dict()
-        if "in_proj_weight" in state:
-            state.update(zip(_WEIGHTS, state.pop("in_proj_weight").chunk(3), strict=True))
-        maps = {name: w for name, w in state.items() if not name.startswith("heads.")}
-        new.load_state_dict(maps, strict=False)
-        return new.train(attention.training)
+        plain = not isinstance(attention, EnergyMultiheadAttention)
+        if plain:
+            check_exchange("attention", attention)
+        heads = _heads(attention, energy, options)
+        new = copied(attention)
+        if plain:
+            change_class(new, cls)
+        new._take(*heads)
+        layer: Self = new
+        return layer
 
     def forward(
         self,
@@ -150,19 +168,20 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
             ValueError: a shape or type does not fit; numbers to be added to the scores of an
                 energy that reads no field; causality for an energy whose states interact.
         """
-        batched, within = query.ndim == 3, query is key
-        query, key, value = self._batch_first(query, key, value)
-        size = (query.shape[0], query.shape[1], key.shape[1])
+        batched, within = getattr(query, "ndim", 3) == 3, query is key
+        widths = (self.embed_dim, self.kdim, self.vdim)
+        query, key, value = to_batch_first((query, key, value), widths, self.batch_first)
         if is_causal and self.heads.energy.states_interact:
             raise ValueError(
                 f"'{self.heads.energy.spec.title}' couples states to each other; it cannot be "
                 "causal"
             )
-        mask, field = self._masks(attn_mask, key_padding_mask, size, batched)
+        sizes = (query.shape[0], self.num_heads, query.shape[1], key.shape[1])
+        mask, field = joined_masks(attn_mask, key_padding_mask, sizes, batched)
         if is_causal and attn_mask is None:
-            mask = visible(mask, True, size[1], size[2], query.device)
+            mask = visible(mask, True, *sizes[2:], query.device)
         xi, X, values = self._projected(query, key, value)
-        extra = X.shape[-2] - size[2]
+        extra = X.shape[-2] - sizes[3]
         mask = None if mask is None else pad(mask, (0, extra), value=True)
         field = None if field is None else pad(field, (0, extra))
         dropout = self.dropout if self.training else 0.0
@@ -177,112 +196,94 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
             return out[0], None if weights is None else weights[0]
         return (out if self.batch_first else out.transpose(0, 1)), weights
 
+    def _take(self, heads: EnergyHeads, options: dict[str, Any]) -> None:
+        """Read by these heads from now on."""
+        # PyTorch's transformer layers read the packed weight to step around `forward` at
+        # inference, and would leave the energy out; without this flag they do not.
+        self._qkv_same_embed_dim = False
+        self.heads, self._options = heads, options
+
     def _reset_parameters(self) -> None:
-        """Draw the weights anew, as PyTorch does for the packed matrix; reset the energy too."""
+        """Draw the weights anew, as PyTorch does; reset the energy too."""
+        self._qkv_same_embed_dim = self.in_proj_weight is not None
         super()._reset_parameters()
-        if "heads" not in self._modules:  # PyTorch's constructor is still at work
-            return
-        if self.kdim == self.vdim == self.embed_dim:
-            for name in _WEIGHTS:
-                nn.init.xavier_uniform_(getattr(self, name), gain=2**-0.5)
-        self.heads.load_state_dict(EnergyHeads(**self._options).state_dict())
+        self._qkv_same_embed_dim = False
+        if "heads" in self._modules:  # else PyTorch's constructor is still at work
+            self.heads.load_state_dict(EnergyHeads(**self._options).state_dict())
 
-    def _batch_first(self, *inputs: Tensor) -> list[Tensor]:
-        """Queries, keys and values as (B, length, width), checked."""
-        widths = (self.embed_dim, self.kdim, self.vdim)
-        ndim = inputs[0].ndim
-        for name, given, width in zip(("query", "key", "value"), inputs, widths, strict=True):
-            if given.ndim not in (2, 3) or given.ndim != ndim or given.shape[-1] != width:
-                layout = "(B, length, width)" if self.batch_first else "(length, B, width)"
-                raise ValueError(
-                    f"{name} must be {layout} or (length, width), all three alike, with width "
-                    f"{width}, got {tuple(given.shape)}"
-                )
-        if ndim == 2:
-            inputs = tuple(x.unsqueeze(0) for x in inputs)
-        elif not self.batch_first:
-            inputs = tuple(x.transpose(0, 1) for x in inputs)
-        query, key, value = inputs
-        if key.shape[:2] != value.shape[:2] or query.shape[0] != key.shape[0]:
-            raise ValueError(
-                "query, key and value must have one batch size, and key and value one length, got "
-                f"{[tuple(x.shape[:2]) for x in inputs]} (batch, length)"
-            )
-        return [query, key, value]
-
-    def _masks(
-        self,
-        attn_mask: Tensor | None,
-        padding: Tensor | None,
-        size: tuple[int, int, int],
-        batched: bool,
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """One mask with True = visible and one field, each broadcastable to (B, H, L, S)."""
-        batch, length, stored = size
-        given = []
-        if attn_mask is not None:
-            _check_mask(
-                "attn_mask", attn_mask, (length, stored), (batch * self.num_heads, length, stored)
-            )
-            of_each = (batch, self.num_heads, length, stored)
-            given.append(attn_mask.view(of_each) if attn_mask.ndim == 3 else attn_mask)
-        if padding is not None:
-            _check_mask("key_padding_mask", padding, (batch, stored) if batched else (stored,))
-            given.append(padding.view(batch, 1, 1, stored))
-        mask = field = None
-        for one in given:
-            if one.dtype == torch.bool:
-                seen = ~one
-            else:
-                seen, added = split_mask(one)
-                field = added if field is None else field + added
-            mask = seen if mask is None else mask & seen
-        return mask, field
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
+    ) -> None:
+        """Take the input maps packed or as three, and no energy from before there was one."""
+        as_held(self, state_dict, prefix, _WEIGHTS)
+        before = (local_metadata.get("version") or 0) < self._version
+        inside = f"{prefix}heads."
+        if before and not any(name.startswith(inside) for name in state_dict):
+            state_dict |= {inside + name: value for name, value in self.heads.state_dict().items()}
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def _projected(
         self, query: Tensor, key: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """States (B, H, L, D), patterns and values (B, H, S, D), with the patterns added."""
-        biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
-        q = linear(query, self.q_proj_weight, biases[0])
-        k = linear(key, self.k_proj_weight, biases[1])
-        v = linear(value, self.v_proj_weight, biases[2])
+        q, k, v = self._mapped(query, key, value)
         if self.bias_k is not None and self.bias_v is not None:
             k = torch.cat([k, self.bias_k.expand(k.shape[0], -1, -1)], 1)
             v = torch.cat([v, self.bias_v.expand(v.shape[0], -1, -1)], 1)
         if self.add_zero_attn:
             k, v = pad(k, (0, 0, 0, 1)), pad(v, (0, 0, 0, 1))
-        q, k, v = (x.view(*x.shape[:2], self.num_heads, -1).transpose(1, 2) for x in (q, k, v))
+        heads = (self.num_heads, self.head_dim)
+        q, k, v = (x.view(*x.shape[:2], *heads).transpose(1, 2) for x in (q, k, v))
         return q, k, v
+
+    def _mapped(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        """The three inputs through their maps, (B, length, E); one product for self-attention."""
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        if weight is not None and query is key and key is value:
+            return linear(query, weight, bias).chunk(3, -1)
+        if weight is None:
+            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        else:
+            weights = weight.chunk(3)
+        biases = (None,) * 3 if bias is None else bias.chunk(3)
+        inputs = (query, key, value)
+        return tuple(linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))
 
 
 def replace_attention(
     model: nn.Module, energy: str | EnergySpec = "lse", **options: Any
 ) -> nn.Module:
-    """Exchange every `nn.MultiheadAttention` inside a model for one with an energy, in place.
+    """Give every `nn.MultiheadAttention` of a model an energy, in place.
 
-    Weights are copied by `EnergyMultiheadAttention.from_multihead`, so with log-sum-exp and one
-    step the model computes what it did. Do it before the optimiser is built.
+    The modules stay where they are, and keep their weights and all that they carry: ties, frozen
+    parameters, hooks, parametrisations and pruning masks. So with log-sum-exp and one step the
+    model computes what it did, and its checkpoints still load. Do it before the optimiser is
+    built, since energies bring parameters of their own. A layer that has an energy already gets
+    the new one.
 
     Args:
-        model: any module, `nn.Transformer` for one; a layer that has an energy already is kept.
+        model: any module, `nn.Transformer` for one.
         energy: name in the registry, or an entry.
         **options: `steps`, `step_size`, `registry` and `settings` of `EnergyMultiheadAttention`.
 
+    Returns:
+        The model.
+
     Raises:
-        ValueError: there is nothing to exchange, or as `EnergyMultiheadAttention`.
+        ValueError: there is nothing to exchange, a sub-class of `nn.MultiheadAttention` that does
+            something else, or as `EnergyMultiheadAttention`; the model is then as it was.
     """
-    new: dict[nn.Module, EnergyMultiheadAttention] = {}  # one that is used twice stays one
-    for name, part in list(model.named_modules(remove_duplicate=False)):
-        plain = isinstance(part, nn.MultiheadAttention) and not isinstance(
-            part, EnergyMultiheadAttention
-        )
-        if plain and name:
-            if part not in new:
-                new[part] = EnergyMultiheadAttention.from_multihead(part, energy, **options)
-            model.set_submodule(name, new[part])
-    if not new:
+    parts = {n: m for n, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}
+    if not parts:
         raise ValueError(f"there is no nn.MultiheadAttention inside this {type(model).__name__}")
+    for name, part in parts.items():
+        if not isinstance(part, EnergyMultiheadAttention):
+            check_exchange(name or type(part).__name__, part)
+    made = [_heads(part, energy, options) for part in parts.values()]
+    for part, heads in zip(parts.values(), made, strict=True):
+        if not isinstance(part, EnergyMultiheadAttention):
+            change_class(part, EnergyMultiheadAttention)
+        part._take(*heads)  # type: ignore[operator]  # it has just become one
     for module in model.modules():
         if isinstance(module, nn.TransformerEncoder):
             # It would pack padded sequences for PyTorch's fused layer, which is no longer there.
@@ -290,9 +291,14 @@ def replace_attention(
     return model
 
 
-def _check_mask(name: str, mask: Tensor, *shapes: tuple[int, ...]) -> None:
-    if tuple(mask.shape) not in shapes:
-        allowed = " or ".join(map(str, shapes))
-        raise ValueError(f"{name} must have shape {allowed}, got {tuple(mask.shape)}")
-    if mask.dtype != torch.bool and not mask.is_floating_point():
-        raise ValueError(f"{name} must be boolean or floating point, got {mask.dtype}")
+def _heads(
+    attention: nn.MultiheadAttention, energy: str | EnergySpec, options: dict[str, Any]
+) -> tuple[EnergyHeads, dict[str, Any]]:
+    """Heads that fit an attention module, and the options to make such ones again."""
+    check_dropout(attention.dropout)
+    dim, count = attention.head_dim, attention.num_heads
+    heads = EnergyHeads(energy, dim=dim, num_heads=count, **options)
+    again = {**options, "energy": heads.energy.spec, "dim": dim, "num_heads": count}
+    again.pop("registry", None)
+    like = attention.out_proj.weight
+    return heads.to(like.device, like.dtype).train(attention.training), again
