@@ -94,6 +94,8 @@ class EnergyHeads(EnergyLayer):
             self._check_within(within, xi, X)
             unread.append(X)
             X = xi
+        if xi.numel() == 0 or X.shape[-2] == 0:
+            return self._of_nothing(xi, [X, values], need_weights)
         mask = self.without_hidden(mask, within)
         field = self._field(field, xi)
         state = self._relax(xi, X, mask, field, False).state
@@ -109,6 +111,20 @@ class EnergyHeads(EnergyLayer):
             return _with_zero_gradients(state, unread), weights
         weights = drop(weights, dropout)
         return weights @ values, weights if need_weights else None
+
+    def _of_nothing(
+        self, xi: Tensor, others: list[Tensor], need_weights: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """What is read where there are no states, or no patterns: states that see nothing rest."""
+        X, values = others
+        read = xi
+        if self.read == "weights":
+            read, others = xi.new_zeros(*xi.shape[:-1], values.shape[-1]), [xi, X, values]
+        weights = None
+        if need_weights and self.energy.has_weights:
+            weights = xi.new_zeros(*xi.shape[:-1], X.shape[-2])
+        unread = [*others, *self.parameters()] if torch.is_grad_enabled() else []
+        return _with_zero_gradients(read, unread), weights
 
     def _check_within(self, within: bool, xi: Tensor, X: Tensor) -> None:
         if not within or X.shape[-2] != xi.shape[-2]:
@@ -137,7 +153,8 @@ def _with_zero_gradients(read: Tensor, unread: list[Tensor]) -> Tensor:
     """
     for x in unread:
         if x.requires_grad and torch.is_grad_enabled():
-            read = read + x[..., :0].sum().to(read.dtype)  # a sum of nothing
+            nothing = (x if x.ndim else x.view(1))[..., :0]
+            read = read + nothing.sum().to(read.dtype)
     return read
 
 

@@ -70,7 +70,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
 
     #: Of checkpoints: from 2 on the parameters are named as PyTorch's.
     _version = 2
-    q_proj_weight, k_proj_weight, v_proj_weight = map(_Part, _WEIGHTS)  # type: ignore[assignment]
+    q_proj_weight, k_proj_weight, v_proj_weight = map(_Part, _WEIGHTS)
 
     def __init__(  # noqa: PLR0913, PLR0917 - PyTorch's signature, and the energy's
         self,
@@ -238,7 +238,8 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
 
     def _mapped(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
         """The three inputs through their maps, (B, length, E); one product for self-attention."""
-        weight, bias = self.in_proj_weight, self.in_proj_bias
+        weight: Any = self.in_proj_weight  # None where the three are kept apart
+        bias: Tensor | None = self.in_proj_bias
         if weight is not None and query is key and key is value:
             return linear(query, weight, bias).chunk(3, -1)
         if weight is None:
@@ -276,19 +277,35 @@ def replace_attention(
     parts = {n: m for n, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}
     if not parts:
         raise ValueError(f"there is no nn.MultiheadAttention inside this {type(model).__name__}")
-    for name, part in parts.items():
-        if not isinstance(part, EnergyMultiheadAttention):
-            check_exchange(name or type(part).__name__, part)
-    made = [_heads(part, energy, options) for part in parts.values()]
-    for part, heads in zip(parts.values(), made, strict=True):
-        if not isinstance(part, EnergyMultiheadAttention):
-            change_class(part, EnergyMultiheadAttention)
-        part._take(*heads)  # type: ignore[operator]  # it has just become one
+    exchange({name or type(part).__name__: part for name, part in parts.items()}, energy, options)
     for module in model.modules():
         if isinstance(module, nn.TransformerEncoder):
             # It would pack padded sequences for PyTorch's fused layer, which is no longer there.
             module.use_nested_tensor = False
     return model
+
+
+def exchange(
+    parts: dict[str, nn.MultiheadAttention], energy: str | EnergySpec, options: dict[str, Any]
+) -> None:
+    """Give attention modules an energy where they stand; all of them, or none.
+
+    Args:
+        parts: the modules, by what they are called in messages.
+        energy: name in the registry, or an entry.
+        options: as for `replace_attention`.
+
+    Raises:
+        ValueError: one of them computes something else, or as `EnergyMultiheadAttention`.
+    """
+    plain = [name for name, p in parts.items() if not isinstance(p, EnergyMultiheadAttention)]
+    for name in plain:
+        check_exchange(name, parts[name])
+    made = [_heads(part, energy, options) for part in parts.values()]
+    for name in plain:
+        change_class(parts[name], EnergyMultiheadAttention)
+    for part, heads in zip(parts.values(), made, strict=True):
+        part._take(*heads)  # type: ignore[operator]  # it has become one
 
 
 def _heads(

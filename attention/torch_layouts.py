@@ -37,7 +37,10 @@ def to_batch_first(
             )
     query, key, value = inputs
     within, alike = query is key, key is value
-    moved = (lambda x: x.unsqueeze(0)) if ndim == 2 else (lambda x: x.transpose(0, 1))
+
+    def moved(x: Tensor) -> Tensor:
+        return x.unsqueeze(0) if ndim == 2 else x.transpose(0, 1)
+
     if ndim == 2 or not batch_first:
         query = moved(query)
         key = query if within else moved(key)  # what is one input stays one

@@ -9,7 +9,7 @@ from torch_geometric.nn import GPSConv, MessagePassing
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from attenergy.attention.graphs.conv import EnergyConv
-from attenergy.attention.multihead import EnergyMultiheadAttention
+from attenergy.attention.multihead import exchange
 from attenergy.registry import EnergySpec
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -48,11 +48,13 @@ class EnergyGNN(BasicGNN):
 def energize_gps(model: Model, energy: str | EnergySpec = "lse", **options: Any) -> Model:
     """Put energy attention in the place of the global attention of every `GPSConv`.
 
-    The weights are kept, so with log-sum-exp, one step and the default beta the model computes
-    what it did before. `GPSConv` itself takes no attention of another kind by name.
+    The weights and all that the attention carries are kept, as by `replace_attention`, so with
+    log-sum-exp, one step and the default beta the model computes what it did before. `GPSConv`
+    itself takes no attention of another kind by name.
 
     Args:
-        model: a `GPSConv`, or a model that has some; changed in place.
+        model: a `GPSConv`, or a model that has some; changed in place. Other attention in it is
+            left alone.
         energy: name in the registry, or an entry.
         **options: `steps`, `step_size`, `registry` and settings of the energy.
 
@@ -60,18 +62,17 @@ def energize_gps(model: Model, energy: str | EnergySpec = "lse", **options: Any)
         The model itself.
 
     Raises:
-        ValueError: there is no `GPSConv` with `attn_type="multihead"` in it; unknown name or
-            setting.
+        ValueError: there is no `GPSConv` with `attn_type="multihead"` in it, or as
+            `replace_attention`; the model is then as it was.
     """
-    found = [
-        module
-        for module in model.modules()
+    places = {
+        f"{name}.attn" if name else "attn": module.attn
+        for name, module in model.named_modules()
         if isinstance(module, GPSConv) and isinstance(module.attn, nn.MultiheadAttention)
-    ]
-    if not found:
+    }
+    if not places:
         raise ValueError(
             f"{type(model).__name__} has no torch_geometric.nn.GPSConv(attn_type='multihead')"
         )
-    for conv in found:
-        conv.attn = EnergyMultiheadAttention.from_multihead(conv.attn, energy, **options)
+    exchange(places, energy, options)
     return model
