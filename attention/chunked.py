@@ -67,7 +67,9 @@ def in_chunks(
         return rows(energy, xi, mask, field, *shared)
     state = {f"energy.{n}": p for n, p in [*energy.named_parameters(), *energy.named_buffers()]}
     count = max(LEAST_ROWS, CHUNK // max(1, _scores(xi, shared[0])))
-    plan = _Plan(_Bound(energy, rows), tuple(state), len(shared), count, _autocast(xi.device.type))
+    plan = _Plan(
+        _Bound(energy, rows), tuple(state), len(shared), count, autocast_now(xi.device.type)
+    )
     tensors = (xi, mask, field, *shared, *state.values())
     found: Tensor = _Chunks.apply(plan, *tensors)  # type: ignore[no-untyped-call]
     return found
@@ -78,8 +80,8 @@ def _scores(xi: Tensor, X: Tensor) -> int:
     return math.prod(xi.shape[:-2]) * X.shape[-2]
 
 
-def _autocast(device: str) -> torch.autocast:
-    """Autocast as it is now: backward, where chunks are computed again, it is off."""
+def autocast_now(device: str) -> torch.autocast:
+    """Autocast as it is now: backward, where things are computed again, it is off."""
     on, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
     return torch.autocast(device, dtype=dtype, enabled=on)
 
@@ -115,7 +117,7 @@ class _Plan(NamedTuple):
     def parts(self, tensors: Sequence[Tensor | None]) -> Iterator[tuple[slice, list[Any]]]:
         """Rows, and the inputs with only these rows."""
         length = tensors[0].shape[-2]  # type: ignore[union-attr]
-        for start in range(0, length, self.rows):
+        for start in range(0, max(length, 1), self.rows):  # of no rows there is one empty chunk
             rows = slice(start, min(start + self.rows, length))
             yield rows, [t[..., rows, :] if _split(i, t) else t for i, t in enumerate(tensors)]  # type: ignore[index]
 

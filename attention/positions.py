@@ -37,16 +37,15 @@ def distance_buckets(distance: Tensor, num_buckets: int) -> Tensor:
     return torch.where(distance < near, distance, far.clamp(max=num_buckets - 1))
 
 
-def relative_buckets(length: int, num_buckets: int | None = None, start: int = 0) -> Tensor:
-    """Return bucket(max(i - j, 0)) for states i from `start` and every pattern j, int64.
+def relative_buckets(length: int, num_buckets: int | None = None) -> Tensor:
+    """Return bucket(max(i - j, 0)) for every state i and every pattern j, int64 (length, length).
 
     Args:
         length: number of positions L.
         num_buckets: N of `distance_buckets`; `length` if None.
-        start: the first state; the result is (length - start, length).
     """
     position = torch.arange(length)
-    distance = position[start:, None] - position[None, :]
+    distance = position[:, None] - position[None, :]
     return distance_buckets(distance, length if num_buckets is None else num_buckets)
 
 
@@ -65,12 +64,16 @@ class RelativePositionBias(nn.Module):
     """
 
     buckets: Tensor
+    of_distance: Tensor
 
     def __init__(self, num_heads: int, length: int) -> None:
         super().__init__()
         self.length = length
         self.table = nn.Parameter(torch.randn(num_heads, length) * length**-0.5)
         self.register_buffer("buckets", relative_buckets(length), persistent=False)
+        # All distances from `length` on share a bucket, so this is all there is to know.
+        known = distance_buckets(torch.arange(length + 1), length)
+        self.register_buffer("of_distance", known, persistent=False)
 
     def forward(self, length: int, start: int = 0) -> Tensor:
         """Return the bias (1, H, L - start, L) of sequences of `length` L positions.
@@ -79,12 +82,15 @@ class RelativePositionBias(nn.Module):
             length: L.
             start: the first position whose row is wanted; the rows of all if 0.
         """
-        if length <= self.length:
+        # An exported program is one for all lengths, so it cannot choose.
+        if not torch.compiler.is_exporting() and length <= self.length:
             buckets = self.buckets[start:length, :length]
         else:
-            buckets = relative_buckets(length, self.length, start).to(self.table.device)
+            position = torch.arange(length, device=self.table.device)
+            distance = position[start:, None] - position
+            buckets = self.of_distance[distance.clamp(0, self.length)]
         bias = self.table.index_select(1, buckets.flatten())
-        return bias.view(1, -1, *buckets.shape)
+        return bias.view(1, len(self.table), *buckets.shape)
 
     def extra_repr(self) -> str:
         """Sizes, for printing."""

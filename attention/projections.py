@@ -131,7 +131,8 @@ class Projections(nn.Module):
         return out
 
     def _split(self, x: Tensor, heads: int | None = None) -> Tensor:
-        return x.view(*x.shape[:2], heads or self.num_heads, -1).transpose(1, 2)
+        heads = heads or self.num_heads  # the width as a number: an empty tensor does not tell it
+        return x.view(*x.shape[:2], heads, x.shape[-1] // heads).transpose(1, 2)
 
 
 def head_width(embed_dim: int, num_heads: int) -> int:

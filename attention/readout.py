@@ -40,7 +40,7 @@ class Bottleneck(nn.Module):
             x: (B, L, W).
             padding: boolean (B, L), False at padding: the last position is the last True one.
         """
-        z = x[:, -1] if padding is None else _last(x, padding)
+        z = x.sum(1) if not x.shape[1] else x[:, -1] if padding is None else _last(x, padding)
         waves = sinusoids(x.shape[1], x.shape[2]).to(x)
         out: Tensor = self.decode(z.unsqueeze(1) + waves)
         return out

@@ -22,6 +22,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from attenergy.attention.chunked import can_chunk, chunks_pay, in_chunks
 from attenergy.attention.flex import flex_read
@@ -103,7 +104,10 @@ def gradient(
     """
     check_backend(energy, backend)
     mask, field = energy.check(xi, X, mask, field)
+    X, mask, field = some_patterns(energy, X, mask, field)
     xi = all_states(energy, xi, X, mask, field)
+    if not xi.shape[-2]:
+        return no_slope(energy, xi)
     kind = _resolve(energy, backend, xi, X, field)
     if kind == "chunked":
         inner: Backend = "scores" if energy.has_weights else _by_autograd()
@@ -174,6 +178,8 @@ def read_values(
     if not energy.has_weights:
         raise ValueError(f"'{energy.spec.title}' defines no weights over patterns; read the state")
     mask, field = energy.check(xi, X, mask, field)
+    values = values if X.shape[-2] else pad(values, (0, 0, 0, 1))
+    X, mask, field = some_patterns(energy, X, mask, field)
     xi = all_states(energy, xi, X, mask, field)
     kind = _resolve(energy, backend, xi, X, field)
     if kind == "chunked":
@@ -213,10 +219,29 @@ def association(
     if not energy.has_weights:
         raise ValueError(f"'{energy.spec.title}' defines no weights over patterns")
     mask, field = energy.check(xi, X, mask, field)
+    stored = X.shape[-2]
+    X, mask, field = some_patterns(energy, X, mask, field)
     if mask is None:
         return energy.weights(xi, X, None, field)
     opened, occupied = open_rows(mask)
-    return torch.where(occupied, energy.weights(xi, X, opened, field), 0.0)
+    weights = torch.where(occupied, energy.weights(xi, X, opened, field), 0.0)
+    return weights if stored else weights[..., :0]
+
+
+def some_patterns(
+    energy: Energy, X: Tensor, mask: Tensor | None, field: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The same, but one pattern that no state sees where there are no patterns at all."""
+    if X.shape[-2] or not energy.reads_patterns:
+        return X, mask, field
+    rows = (1,) if mask is None else mask.shape[:-1]
+    hidden = torch.zeros(*rows, 1, dtype=torch.bool, device=X.device)
+    return pad(X, (0, 0, 0, 1)), hidden, None if field is None else pad(field, (0, 1))
+
+
+def no_slope(energy: Energy, xi: Tensor) -> Tensor:
+    """The gradient where there are no states: empty, with derivatives of 0 for all parameters."""
+    return xi * sum((0.0 * p.sum() for p in energy.parameters()), start=1.0)
 
 
 def all_states(energy: Energy, xi: Tensor, X: Tensor, *extra: Tensor | None) -> Tensor:

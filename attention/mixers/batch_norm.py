@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from attenergy.attention.mixers.base import Mixer, masked_softmax, scores
@@ -34,6 +35,8 @@ class BatchNormAttention(Mixer):
 
 def _statistics(k: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
     """Mean and variance of the visible keys, (B, H, L or 1, d) each; 0 where none is visible."""
+    if seen is None and not k.numel():  # `var` warns of no numbers
+        seen = k.new_ones(1, k.shape[2], dtype=torch.bool)
     if seen is None:
         return k.mean(2, keepdim=True), k.var(2, correction=0, keepdim=True)
     rows = (seen & seen.new_ones(1, k.shape[2])).to(k.dtype)

@@ -142,7 +142,8 @@ class SquaredAttention(KernelAttention):
 
 def _causal(states: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Return sum_(j <= i) (states_i.keys_j) values_j, chunk by chunk."""
-    length, chunk = states.shape[2], min(_CHUNK, states.shape[2])
+    length = states.shape[2]
+    chunk = max(1, min(_CHUNK, length))
     rest = -length % chunk
     q, k, v = (
         torch.unflatten(pad(t, (0, 0, 0, rest)), 2, (-1, chunk)) for t in (states, keys, values)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from attenergy.attention.chunked import autocast_now
 from attenergy.attention.settle import at_rest
 from attenergy.attention.solvers.conjugate_gradients import conjugate_gradients
 from attenergy.attention.solvers.descent import at_once
@@ -121,7 +122,8 @@ def fixed_point(
     if torch.is_grad_enabled():
         report = ImplicitGradient()
         slope = _along(problem, xi, problem.gradient(xi))
-        system = _System(problem, xi, converged, tolerance_of(xi), report)
+        cast = autocast_now(xi.device.type)
+        system = _System(problem, xi, converged, tolerance_of(xi), report, cast)
         attached: Tensor = _Attach.apply(start, xi, slope, system)  # type: ignore[no-untyped-call]
         xi = problem.kept(start, attached)
     return Rest(xi, converged.squeeze(problem.axes), taken.squeeze(problem.axes), report)
@@ -159,9 +161,14 @@ class _System:
     converged: Tensor
     tolerance: float
     report: ImplicitGradient
+    autocast: torch.autocast
 
     def solve(self, u: Tensor) -> Tensor:
         """The derivative of the loss by grad E, from its derivative u by the fixed point."""
+        with self.autocast:  # as it was forward, wherever the backward pass is called from
+            return self._solved(u)
+
+    def _solved(self, u: Tensor) -> Tensor:
         xi, problem = self.xi, self.problem
 
         def slope(state: Tensor) -> Tensor:

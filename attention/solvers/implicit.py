@@ -73,6 +73,8 @@ def _solved(problem: Problem, xi: Tensor) -> Callable[[Tensor], Tensor]:
     """The map xi -> M^-1 grad E, in at least single precision."""
     energy = problem.energy
     assert isinstance(energy, QuadraticForm)
+    if not xi.shape[-2]:  # no states, so there is no form
+        return problem.gradient
     form = energy.quadratic_form(xi, problem.mask)
     wide = torch.promote_types(form.dtype, torch.float32)
     factor = torch.linalg.cholesky(form.to(wide))

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attenergy.attention.update import Backend, all_states, association, gradient
+from attenergy.attention.update import (
+    Backend,
+    all_states,
+    association,
+    gradient,
+    some_patterns,
+)
 from attenergy.energies import Energy
 
 
@@ -41,7 +47,9 @@ class Problem:
         return self.X if self.energy.reads_patterns else xi
 
     def value(self, xi: Tensor) -> Tensor:
-        """E, (..., L), or (...) if the states interact."""
+        """E, (..., L), or (...) if the states interact; 0 of no states."""
+        if not xi.shape[-2]:
+            return xi.sum(self.axes)
         found: Tensor = self.energy(xi, self.stored(xi), mask=self.mask, field=self.field)
         return found
 
@@ -94,6 +102,7 @@ def pose(
         ValueError: a shape or type does not fit.
     """
     mask, field = energy.check(xi, X, mask, field)
+    X, mask, field = some_patterns(energy, X, mask, field)
     xi = all_states(energy, xi, X, mask, field)
     occupied = None if mask is None else mask.any(-1, keepdim=True)
     return Problem(energy, X, mask, field, backend, occupied), xi

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attenergy.attention import LanguageModel, make_layer
 from attenergy.attention.positions import (
     AbsolutePositions,
     RelativePositionBias,
@@ -96,3 +99,24 @@ def test_absolute_positions_are_added():
 def test_printed_sizes():
     assert repr(RelativePositionBias(2, 8)) == "RelativePositionBias(num_heads=2, length=8)"
     assert repr(AbsolutePositions(6, 4)) == "AbsolutePositions(length=6, width=4)"
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 8])
+def test_longer_sequences_use_the_same_distances(length):
+    bias = RelativePositionBias(2, length)
+    for longer in (length + 1, 3 * length + 2):
+        want = bias.table[:, relative_buckets(longer, length)][None]
+        assert torch.equal(bias(longer), want)
+        assert torch.equal(bias(longer, start=longer - 1), want[:, :, -1:])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_an_exported_model_reads_more_positions_than_it_was_made_for():
+    make = partial(make_layer, "rbm", embed_dim=8, num_heads=2)
+    sizes = {"vocabulary": 7, "length": 4, "width": 8, "heads": 2, "layers": 1, "mlp": 0}
+    model = LanguageModel(make_layer=make, **sizes).eval()
+    free = ({0: torch.export.Dim("b"), 1: torch.export.Dim("l")},)
+    program = torch.export.export(model, (torch.randint(0, 7, (2, 3)),), dynamic_shapes=free)
+    for length in (2, 4, 5, 11):
+        tokens = torch.randint(0, 7, (3, length))
+        torch.testing.assert_close(program.module()(tokens), model(tokens))
