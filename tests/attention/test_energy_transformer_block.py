@@ -78,7 +78,7 @@ def test_heads_have_keys_and_queries_of_their_own():
     torch.testing.assert_close(wide, torch.full((3, 1, 1), 2.0))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 2**31),
     attention=st.sampled_from(ATTENTIONS),
@@ -98,7 +98,7 @@ def test_the_joint_energy_never_rises(seed, attention, memory, step_size, hidden
         assert (energies.diff(dim=0) <= 1e-9 * (1 + energies[:-1].abs())).all()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**31), step_size=st.floats(0.01, 100.0))
 def test_a_concave_energy_descends_at_any_step_size(seed, step_size):
     """A token alone has no attention energy, and its memory's is concave."""

@@ -48,19 +48,24 @@ def build(data: dict[str, np.ndarray], variant: str) -> WithGivenMask:
         state[f"projections.{name}.bias"] = data[f"param/{name}/bias"].reshape(-1)
     layer.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
     layer.keep = torch.tensor(data["dropout_keep"])
-    return layer.eval()
+    # Theirs were computed in float32, on one machine. In float64 ours are the same on every one.
+    return layer.double().eval()
+
+
+def tensor(values: np.ndarray, **options: bool) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64, **options)
 
 
 def arguments(data: dict[str, np.ndarray], case: str) -> dict[str, object]:
     return {
-        "field": torch.tensor(data["attention_bias"]) if "bias" in case else None,
+        "field": tensor(data["attention_bias"]) if "bias" in case else None,
         "mask": torch.tensor(data["causal_mask"]) if "causal" in case else None,
     }
 
 
 def relative_error(got: Tensor, expected: np.ndarray) -> float:
     """Largest error, measured by the largest number: outputs reach 60, in float32."""
-    want = torch.tensor(expected)
+    want = tensor(expected)
     return float((got.detach().reshape(want.shape) - want).abs().max() / want.abs().max())
 
 
@@ -69,7 +74,7 @@ def relative_error(got: Tensor, expected: np.ndarray) -> float:
 def test_outputs_and_weights(golden, variant, case, monkeypatch):
     data = golden("attention_layers")
     layer = build(data, variant).train(case == "bias_dropout")
-    x, options = torch.tensor(data["x"]), arguments(data, case)
+    x, options = tensor(data["x"]), arguments(data, case)
     out, weights = layer(x, need_weights=True, **options)
     expected = data[f"{variant}/{case}/out"]
     assert relative_error(out, expected) < 1e-6
@@ -87,11 +92,11 @@ def test_gradients(golden, variant, fused, monkeypatch):
     monkeypatch.setattr(hypernetwork, "fused_pays", lambda *_: fused)
     data = golden("attention_layers")
     layer = build(data, variant)
-    x = torch.tensor(data["x"], requires_grad=True)
-    field = torch.tensor(data["attention_bias"], requires_grad=True)
+    x = tensor(data["x"], requires_grad=True)
+    field = tensor(data["attention_bias"], requires_grad=True)
     result = layer(x, field=field, need_weights=not fused)
     out = result if fused else result[0]
-    (out * torch.tensor(data["cotangent"])).sum().backward()
+    (out * tensor(data["cotangent"])).sum().backward()
     prefix = f"{variant}/bias/grad"
     assert relative_error(x.grad, data[f"{prefix}_x"]) < 1e-5
     assert relative_error(field.grad, data[f"{prefix}_attention_bias"]) < 1e-5

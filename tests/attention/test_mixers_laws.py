@@ -67,7 +67,7 @@ def test_one_sample_never_changes_another(normalize, value_network, need_weights
 
 
 @given(data=st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_masking_equals_deleting(data):
     """Any set of patterns, on either path: equal results, and hidden ones have gradient 0."""
     normalize, value_network = data.draw(st.sampled_from(KINDS))

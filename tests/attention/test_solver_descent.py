@@ -92,7 +92,7 @@ def test_momentum_raises_the_energy_where_plain_steps_do_not():
 @pytest.mark.by_kind
 @pytest.mark.parametrize("name", PROMISED)
 @given(share=st.floats(0.02, 1.0), damping=st.floats(0.0, 0.9), seed=st.integers(0, 100))
-@settings(max_examples=3, deadline=None, derandomize=True)
+@settings(max_examples=3)
 def test_steps_that_promise_descent_keep_it(name, share, damping, seed):
     """With a field, a mask and any gamma in the range; damped as well, but for spins."""
     spec = REGISTRY.energies[name]

@@ -70,13 +70,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("any")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(lambda t: t.encode()))
 def test_any_bytes(folder: Path, content: bytes) -> None:
     check(folder, content)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(words=st.lists(st.sampled_from(WORDS), max_size=30))
 @example(words=['"\\U00110000"'])
 @example(words=["%YAML 1.", "9" * 5000, "\n---\na"])
@@ -87,7 +87,7 @@ def test_any_words_of_yaml(folder: Path, words: list[str]) -> None:
     check(folder, text.encode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=REGISTRIES | st.dictionaries(KEYS, TREES, max_size=4))
 def test_any_tree_of_known_keys(folder: Path, data: dict[str, Any]) -> None:
     text = yaml.safe_dump(data, allow_unicode=True)

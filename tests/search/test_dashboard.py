@@ -26,7 +26,7 @@ def test_the_dashboard_serves_the_study(finished_study: Path) -> None:
         thread.start()
         try:
             address = f"http://127.0.0.1:{server.server_port}/api/studies"
-            with urllib.request.urlopen(address, timeout=20) as answer:
+            with urllib.request.urlopen(address, timeout=120) as answer:
                 assert answer.status == 200
                 assert '"study_name": "tiny"' in answer.read().decode()
         finally:

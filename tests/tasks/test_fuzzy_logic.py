@@ -97,7 +97,7 @@ def test_a_split_is_drawn_again_until_every_term_is_trained() -> None:
     assert all(torch.equal(again[name], splits[7][name]) for name in again)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     variables=st.integers(3, 5),
     examples=st.integers(2, 9),

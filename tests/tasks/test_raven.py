@@ -57,7 +57,7 @@ def test_paper_size_has_330_combinations_and_82_are_held_out() -> None:
     assert (task.inputs.kind, task.inputs.size, task.outputs.size) == ("vector", 8, 8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     features=st.integers(1, 5),
     values=st.integers(3, 9),
@@ -108,7 +108,7 @@ def test_combinations_and_column_orders_are_uniform_and_independent(looks_unifor
         assert looks_uniform(columns[0] + 6 * columns[1] + 36 * columns[2], 216)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(split=st.sampled_from(SPLITS), start=st.integers(0, 2500), size=st.integers(1, 300))
 def test_batches_do_not_depend_on_their_size(split: str, start: int, size: int) -> None:
     whole = Raven(**SMALL).batch(split, start, size)

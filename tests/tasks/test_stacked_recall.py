@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from attenergy.tasks import IGNORE, Batch, Estimate, StackedRecall
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     half=st.integers(12, 70),
     pairs=st.integers(3, 11),

@@ -90,7 +90,7 @@ def test_drivers_share_the_work(
 
     def after_both_have_begun(config: RunConfig) -> list[float]:
         if not hasattr(here, "met"):
-            here.met = meeting.wait(30)
+            here.met = meeting.wait(120)
         return slowly(config)
 
     play(after_both_have_begun)
@@ -130,7 +130,7 @@ class Held:
         if self.first:
             self.first = False
             self.begun.set()
-            assert self.leave.wait(30)
+            assert self.leave.wait(120)
         return [0.5]
 
 
@@ -148,13 +148,13 @@ def test_a_silent_driver_loses_its_trial(
     late = type(watcher)()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(run_search, silent, registry, late)
-        assert held.begun.wait(30)
+        assert held.begun.wait(120)
         records = run_search(lively, registry, watcher)
         assert "trial 0 was interrupted; it is run again" in watcher.messages
         assert "waiting for 1 run of other drivers" in watcher.messages
         assert len(records) == 3
         held.leave.set()
-        assert {r.key for r in first.result(timeout=30)} == {r.key for r in records}
+        assert {r.key for r in first.result(timeout=120)} == {r.key for r in records}
     trials = trials_of(lively)
     assert [t.user_attrs.get(RETRIED) for t in trials] == [None, None, None, 0]
     assert trials[0].state == optuna.trial.TrialState.FAIL
@@ -388,7 +388,7 @@ def test_every_connection_is_cut(
             run_together(plans, registry, watchers)
         finally:
             over.set()
-        cutting.result(timeout=10)
+        cutting.result(timeout=120)
     line.close()
     found = [{record.key for record in RunStore(p.folder).all()} for p in plans]
     assert found[0] == found[1]
