@@ -209,6 +209,20 @@ class TestSizesInOneTask:
             MixedMQAR(train_sizes=" ")
 
 
+def test_named_test_sizes_stay_out_of_training() -> None:
+    """15 sets of two keys times 7 * 6 values: all sets of pairs are seen, each in one part."""
+    task = MixedMQAR(train_sizes="8x2 12x2", test_sizes="8x2 10x2", vocabulary=14)
+    seen: dict[str, set[frozenset[tuple[int, int]]]] = {}
+    for split in task.splits:
+        seen[split] = {
+            frozenset(zip(tokens[:4:2], tokens[1:4:2], strict=True))
+            for tokens, _ in rows(task, split, 8000)
+        }
+    assert seen["8x2"] == seen["10x2"] == seen["test"]
+    assert len(seen["train"] | seen["valid"] | seen["test"]) == 15 * 42
+    assert len(seen["train"]) + len(seen["valid"]) + len(seen["test"]) == 15 * 42
+
+
 def test_a_finite_training_set_comes_again_and_smaller_ones_are_its_start() -> None:
     small, large, endless = (MQAR(train_instances=n) for n in (70, 1500, 0))
     first = large.batch("train", 0, 1500).inputs

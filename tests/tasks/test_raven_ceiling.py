@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import defaultdict
 from fractions import Fraction
 from itertools import combinations_with_replacement, permutations, product
@@ -164,12 +165,28 @@ def test_prior_is_a_distribution_over_ordered_rules(shuffled: bool) -> None:
         assert {rules for rules, p in weights.items() if p} == set(map(tuple, tasks.tolist()))
 
 
-def test_ceiling_is_an_estimate_that_is_made_once() -> None:
-    task = Raven(features=2)
-    ceiling = task.ceiling("test")
-    assert ceiling is task.ceiling("test")
-    assert 0.97 < ceiling.value < 1
-    assert 0 < ceiling.error < 0.01
+def test_an_estimate_is_a_mean_with_its_standard_error() -> None:
+    values = [0.25, 1.0, 0.5, 1.0, 0.0]
+    found = Estimate.of(torch.tensor(values))
+    assert found.value == pytest.approx(statistics.mean(values))
+    assert found.error == pytest.approx(statistics.stdev(values) / math.sqrt(5))
+    assert found.instances == 5
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test", "ood"])
+def test_ceiling_is_an_estimate_that_is_made_once(split: str) -> None:
+    """The mean confidence of a solver that knows the combinations of this split, no others."""
+    task = Raven(features=1, rules=10, ood_fraction=0.4)
+    ceiling = task.ceiling(split)
+    assert ceiling is task.ceiling(split)
+    panels = task.instances(split, 0, 8192)["panels"]
+    prior = Prior(task.split_of_combinations(split), 10, shuffled=True)
+    confidence = solve(panels, task.rules, prior, 8, permute=True).confidence.tolist()
+    assert ceiling.value == pytest.approx(statistics.mean(confidence))
+    assert ceiling.error == pytest.approx(statistics.stdev(confidence) / math.sqrt(8192))
+    assert ceiling.instances == 8192
+    other = Prior(task.combinations, 10, shuffled=True)
+    assert solve(panels, task.rules, other, 8, permute=True).confidence.mean() < ceiling.value
 
 
 def test_what_does_not_fit_in_64_bits_is_refused() -> None:
