@@ -128,9 +128,6 @@ class _Finder(ast.NodeVisitor):
         self.negate(node)
         self.generic_visit(node)
 
-    def visit_While(self, node: ast.While) -> None:
-        self.generic_visit(node)
-
     def visit_IfExp(self, node: ast.IfExp) -> None:
         self.swap("branches", node, body=node.orelse, orelse=node.body)
         self.generic_visit(node)
@@ -196,35 +193,26 @@ class _Finder(ast.NodeVisitor):
         outer, self.statement = self.statement, node
         self.add("removal", node, "pass")
         self.statement = outer
-        self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> None:
+        self.generic_visit(node)
         if isinstance(node.value, ast.Call):
-            before = len(self.faults)
-            self.generic_visit(node)
-            name = ast.unparse(node.value.func).rsplit(".", 1)[-1]
-            if name not in MESSAGES or len(self.faults) > before:
-                self.remove_only(node)
-        elif not isinstance(node.value, ast.Constant):
-            self.generic_visit(node)
-
-    def remove_only(self, node: ast.stmt) -> None:
-        outer, self.statement = self.statement, node
-        self.add("removal", node, "pass")
-        self.statement = outer
+            if ast.unparse(node.value.func).rsplit(".", 1)[-1] not in MESSAGES:
+                self.remove(node)
 
     def visit_Raise(self, node: ast.Raise) -> None:
-        self.remove_only(node)
+        self.remove(node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self.remove(node)
+        self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
         names = {ast.unparse(target) for target in node.targets}
         if names & {"__all__", "__slots__"}:
             return
         if all(isinstance(target, (ast.Attribute, ast.Subscript)) for target in node.targets):
-            self.remove_only(node)
+            self.remove(node)
         self.generic_visit(node)
 
 
