@@ -196,9 +196,9 @@ class _Finder(ast.NodeVisitor):
 
     def visit_Expr(self, node: ast.Expr) -> None:
         self.generic_visit(node)
-        if isinstance(node.value, ast.Call):
-            if ast.unparse(node.value.func).rsplit(".", 1)[-1] not in MESSAGES:
-                self.remove(node)
+        called = ast.unparse(node.value.func) if isinstance(node.value, ast.Call) else "help"
+        if called.rsplit(".", 1)[-1] not in MESSAGES:
+            self.remove(node)
 
     def visit_Raise(self, node: ast.Raise) -> None:
         self.remove(node)
