@@ -1,10 +1,14 @@
 """Kills workers, drivers, nodes and connections at random moments of a search; is anything lost?
 
-    python benchmarks/faults.py --kills 50 [--storage URL] [--drivers 2] [--ray-nodes 2]
+    python benchmarks/faults.py --kills 50 [--storage URL] [--drivers 2] [--ray-nodes 2] [--out F]
 
-A driver runs as a process of its own and is started again whenever it was killed; several work on
-the study together. After the last kill the search ends undisturbed, and every trial is accounted
-for: none lost, none counted twice, none left running. The exit code is 1 otherwise.
+Workers are killed, stopped (SIGSTOP), or made to use more memory than they may. A driver runs as a
+process of its own and is started again whenever it was killed; several work on the study together.
+After the last kill the search ends undisturbed, and every trial is accounted for: none lost, none
+counted twice, none left running, no process left. The exit code is 1 otherwise.
+
+Many kills are dealt out in batches, each a search of its own; what the file of `--out` holds
+already counts, so the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -26,18 +30,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import create_engine, text
+from faults_account import account, cut_connections, summed
+from faults_processes import FOLDER, command, descendants, left, let_eat, make_hook
 
 from attenergy.registry import load_registry
 from attenergy.search import provenance
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Silent
 from attenergy.search.plan import SearchPlan
-from attenergy.search.records import RunStore
-from attenergy.search.storage import latest, open_storage
 from attenergy.search.study import run_search
+
+#: How often each kind of fault comes.
+KINDS = {"worker": 6, "driver": 3, "stopped": 3, "memory": 3, "node": 1, "connections": 1}
 
 
 class Loud(Silent):
@@ -79,6 +83,8 @@ def make_plan(arguments: argparse.Namespace, folder: str, address: str | None) -
         engine="ray" if address else "local",
         address=address,
         cpus_per_trial=1.0,
+        trial_memory="800M",  # type: ignore[arg-type] # a validator reads it
+        heartbeat=1,
         fix={"valid_instances": 32, "test_instances": 32, "heads": 1, "evaluate_every": 20},
     )
 
@@ -102,11 +108,15 @@ class Killer:
     Args:
         plans: one for each driver; several join.
         seed: of what is killed, and when.
+        kinds: of faults, as in `KINDS`.
         cluster: of Ray, if the runs go there.
     """
 
-    def __init__(self, plans: list[SearchPlan], seed: int, cluster: Any = None) -> None:
+    def __init__(
+        self, plans: list[SearchPlan], seed: int, kinds: list[str], cluster: Any = None
+    ) -> None:
         self.plans, self.cluster, self.random = plans, cluster, random.Random(seed)
+        self.kinds = kinds
         self.kills: Counter[str] = Counter()
         self.cut = -math.inf  # when the server last cut all connections
         self.ears = selectors.DefaultSelector()
@@ -115,12 +125,13 @@ class Killer:
     def run(self, kills: int) -> None:
         """Kill so many times, then let the search end."""
         while self.kills.total() < kills:
-            if not self._hear(self.random.randint(1, 8)):
+            if not self._hear(self.random.randint(1, 6)):
                 self._go_on()
                 continue
             time.sleep(self.random.uniform(0, 0.3))
-            kinds = ["worker", "driver", "node", "connections"]
-            self._kill(self.random.choices(kinds, [6, 4, 1, 1])[0])
+            for kind in self.random.choices(self.kinds, [KINDS[kind] for kind in self.kinds], k=2):
+                if self.kills.total() < kills:  # two at a moment: nothing waits for the first
+                    self._kill(kind)
         while self._hear(1000):
             pass
 
@@ -180,86 +191,28 @@ class Killer:
                 return
             cut_connections(str(self.plans[0].storage))
             self.cut = time.monotonic()
-        else:
-            found = self._workers(self.drivers[place])
-            if not found:
-                return
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.random.choice(found), signal.SIGKILL)
+        elif not self._strike(whom, self._workers(self.drivers[place])):
+            return
         self.kills[whom] += 1
+
+    def _strike(self, how: str, workers: list[int]) -> bool:
+        """Kill or stop one of these workers, or let it eat; False if there is none."""
+        if not workers:
+            return False
+        pid = self.random.choice(workers)
+        try:
+            if how == "memory":
+                let_eat(pid)
+            else:
+                os.kill(pid, signal.SIGSTOP if how == "stopped" else signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _workers(self, driver: subprocess.Popen[bytes]) -> list[int]:
         root = os.getpid() if self.cluster is not None else driver.pid
         word = "ray::Runner" if self.cluster is not None else "spawn_main"
-        return [pid for pid in _descendants(root) if word in _command(pid)]
-
-
-def cut_connections(url: str) -> None:
-    """Let a PostgreSQL server end every connection to a database but this one."""
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
-            )
-        )
-    engine.dispose()
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in map(int, path.read_text().split()):
-                yield child
-                yield from _descendants(child)
-
-
-def _command(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    return ""
-
-
-def account(plans: list[SearchPlan]) -> dict[str, Any]:
-    """Count what the records and the study say, and what does not agree."""
-    plan = plans[0]
-    known = [{record.key for record in RunStore(each.folder).all()} for each in plans]
-    lines = (Path(plan.folder) / "records.jsonl").read_text().splitlines()
-    keys = Counter(json.loads(line)["key"] for line in lines)
-    store = RunStore(plan.folder)
-    with open_storage(plan) as storage:
-        study, _ = latest(storage, plan)
-        assert study is not None
-        trials = study.get_trials()
-        finals: list[FrozenTrial] = []
-        if plan.join:
-            finals = optuna.load_study(study_name=f"{plan.study}@finals", storage=storage).trials
-    by_run = {trial.user_attrs.get("run", ""): trial for trial in trials}
-    counted = {run: trial for run, trial in by_run.items() if store.get(run) is not None}
-    wrong = [
-        run
-        for run, trial in counted.items()
-        if trial.state == TrialState.COMPLETE
-        and [trial.value] != [store.get(run).metrics["valid"]["accuracy"]]  # type: ignore[union-attr]
-    ]
-    records = store.all()
-    shared = {t.user_attrs["run"] for t in (*trials, *finals) if "record" in t.user_attrs}
-    return {
-        "planned": plan.trials,
-        "counted": len(counted),
-        "lost": plan.trials - len(counted),
-        "not_in_every_folder": len(set.union(*known) - set.intersection(*known)),
-        "not_shared": len(set.union(*known) - shared) if plan.join else 0,
-        "recorded_twice": sum(count - 1 for count in keys.values()),
-        "left_running": sum(not t.state.is_finished() for t in trials),
-        "wrong_values": len(wrong),
-        "statuses": Counter(r.status for r in records if r.purpose == "trial"),
-        "failures": Counter(r.reason.split(";")[0] for r in records if r.status == "failed"),
-        "finalists": sum(r.purpose == "final" for r in records),
-        "runs_retried": sum("retried once" in r.reason for r in records),
-        "trials_interrupted": sum("retry_of" in t.user_attrs for t in trials),
-    }
+        return [pid for pid in descendants(root) if word in command(pid)]
 
 
 @contextlib.contextmanager
@@ -281,16 +234,41 @@ def cluster_of(nodes: int) -> Iterator[Any]:
         cluster.shutdown()
 
 
+def one_batch(arguments: argparse.Namespace, kills: int, seed: int) -> dict[str, Any]:
+    """A search, so many kills in it, and what became of it."""
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[FOLDER] = folder
+        make_hook(folder)
+        with cluster_of(arguments.ray_nodes) as cluster:
+            plan = make_plan(arguments, folder, cluster.address if cluster else None)
+            plans, kinds = several(plan, arguments.drivers), arguments.kinds.split(",")
+            killer = Killer(plans, seed, kinds, cluster)
+            try:
+                killer.run(kills)
+            finally:
+                killer.end()
+            result = account(killer.plans)
+        result["left_processes"] = len(left(folder))
+    kind = (arguments.storage or "sqlite").split(":")[0]
+    result |= {"storage": kind, "ray_nodes": arguments.ray_nodes, "seed": seed}
+    result |= {"drivers": arguments.drivers, "workers": arguments.workers}
+    result |= {"kills": killer.kills, "seconds": round(time.perf_counter() - begin, 1)}
+    return result | {"versions": provenance.versions(), "machine": provenance.machine()}
+
+
 def main() -> int:
     """Run, account, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--batch", type=int, default=50, help="kills in one search")
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--drivers", type=int, default=1, help="several join")
     parser.add_argument("--workers", type=int, default=2, help="of each driver")
     parser.add_argument("--train-steps", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--storage", default=None, help="Optuna storage; SQLite if not given")
+    parser.add_argument("--kinds", default=",".join(KINDS), help="of faults")
     parser.add_argument("--ray-nodes", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--drive", default=None, help=argparse.SUPPRESS)
@@ -299,27 +277,19 @@ def main() -> int:
         drive(SearchPlan.model_validate_json(arguments.drive))
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
-    begin = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder, cluster_of(arguments.ray_nodes) as cluster:
-        plan = make_plan(arguments, folder, cluster.address if cluster else None)
-        killer = Killer(several(plan, arguments.drivers), arguments.seed, cluster)
-        try:
-            killer.run(arguments.kills)
-        finally:
-            killer.end()
-        result = account(killer.plans)
-    kind = (arguments.storage or "sqlite").split(":")[0]
-    result |= {"storage": kind, "ray_nodes": arguments.ray_nodes}
-    result |= {"drivers": arguments.drivers, "workers": arguments.workers}
-    result |= {"kills": killer.kills, "seconds": round(time.perf_counter() - begin, 1)}
-    result |= {"versions": provenance.versions(), "machine": provenance.machine()}
-    told = json.dumps(result, indent=2)
-    print(told)
-    if arguments.out is not None:
-        arguments.out.write_text(told + "\n")
+    out, runs = arguments.out, []
+    if out is not None and out.exists():
+        runs = json.loads(out.read_text())["runs"]
+    while (rest := arguments.kills - sum(sum(run["kills"].values()) for run in runs)) > 0:
+        runs.append(one_batch(arguments, min(rest, arguments.batch), arguments.seed + len(runs)))
+        told = json.dumps({"total": summed(runs), "runs": runs}, indent=2)
+        print(json.dumps(runs[-1], indent=2), flush=True)
+        if out is not None:
+            out.write_text(told + "\n")
+    total = summed(runs)
     # A driver that ended before a late result came has one record less than the storage.
-    bad = ("recorded_twice", "left_running", "wrong_values", "not_shared")
-    return int(any(result[name] for name in bad) or result["lost"] > 0)
+    bad = ("recorded_twice", "left_running", "wrong_values", "not_shared", "left_processes")
+    return int(any(total[name] for name in bad) or total["lost"] > 0)
 
 
 if __name__ == "__main__":

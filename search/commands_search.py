@@ -20,6 +20,7 @@ from attenergy.search.options import (
     Format,
     FormatOption,
     GpusOption,
+    HeartbeatOption,
     LogOption,
     PlainOption,
     Pruner,
@@ -29,6 +30,8 @@ from attenergy.search.options import (
     SetOption,
     SplitSeedOption,
     StepsOption,
+    TrialMemoryOption,
+    TrialSecondsOption,
     WorkersOption,
     assignments,
     load,
@@ -96,13 +99,13 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     join: Annotated[
         bool, typer.Option("--join", help="Work on the study beside other drivers; or begin it.")
     ] = False,
-    heartbeat: Annotated[
-        int, typer.Option(min=1, help="Seconds between signs of life, with --join.")
-    ] = 10,
+    heartbeat: HeartbeatOption = 10,
     engine: EngineOption = "local",
     address: AddressOption = None,
     cpus_per_trial: CoresOption = 1.0,
     gpus_per_trial: GpusOption = 0.0,
+    trial_seconds: TrialSecondsOption = None,
+    trial_memory: TrialMemoryOption = None,
     export: Annotated[bool, typer.Option(help="Export the best model.")] = True,
     log: LogOption = None,
     plain: PlainOption = None,
@@ -113,7 +116,10 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     Trials are proposed, trained and scored on the valid split; the best configurations and the
     baseline are then trained again over several seeds. What has finished is kept in FOLDER/STUDY
     whatever happens; --resume goes on from there. With --join the same command, given again
-    anywhere, helps with the same study.
+    anywhere, helps with the same study. Ctrl-C, SIGTERM and SIGHUP stop it in order.
+
+    Exit code 0: there is a result. 1: no run gave one. 2: it cannot be done as it was asked for.
+    130, 143, 129: stopped by Ctrl-C, SIGTERM, SIGHUP.
     """
     from attenergy.search.outcome import check_formulas, make_progress, show, too_few
     from attenergy.search.search_file import complete_plan, read_search_file
@@ -149,6 +155,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "address": address,
         "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial,
+        "trial_seconds": trial_seconds,
+        "trial_memory": trial_memory,
         "fix": assignments(fix, "--fix"),
     }
     plan = complete_plan(content, given, _typed(context))
@@ -163,8 +171,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     with make_progress(plain, found, plan, plan.baseline, log) as listener:
         if warning := too_few(plan, found):
             listener.message(warning)
-        run_search(plan, found, listener, resume=resume)
-    show(Path(plan.folder), form, export=export)
+        records = run_search(plan, found, listener, resume=resume)
+    show(Path(plan.folder), form, records, export=export)
 
 
 def _typed(context: typer.Context) -> set[str]:
@@ -221,6 +229,8 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     address: AddressOption = None,
     cpus_per_trial: CoresOption = 1.0,
     gpus_per_trial: GpusOption = 0.0,
+    trial_seconds: TrialSecondsOption = None,
+    trial_memory: TrialMemoryOption = None,
     log: LogOption = None,
     plain: PlainOption = None,
     form: FormatOption = Format.TABLE,
@@ -228,7 +238,8 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     """Compare variants over the same seeds, with intervals and paired differences.
 
     With several tasks, a bundle or a sweep there is a table of variants and tasks as well. The same
-    command again goes on where it was stopped; more seeds or variants add to it.
+    command again goes on where it was stopped; more seeds or variants add to it. The exit codes are
+    those of `search`.
     """
     from attenergy.search.compare import ComparePlan, run_compare
     from attenergy.search.outcome import check_formulas, make_progress, show, show_matrix
@@ -259,6 +270,8 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         address=address,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
+        trial_seconds=trial_seconds,
+        trial_memory=trial_memory,  # type: ignore[arg-type] # a validator reads it
         fairness=fairness,
         seconds=seconds,
         split_seed=split_seed,
@@ -267,8 +280,8 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     check_formulas(found, chosen)
     if len(parts) == 1 and not bundle and not sweep:
         with make_progress(plain, found, plan, chosen[0], log) as listener:
-            run_compare(plan, found, listener)
-        show(Path(plan.folder), form, export=False)
+            records = run_compare(plan, found, listener)
+        show(Path(plan.folder), form, records, export=False)
         return
     listen = partial(make_progress, plain, found, baseline=chosen[0], log=log)
     show_matrix(run_several(plan, parts, found, listen), Path(plan.folder), form)

@@ -19,6 +19,7 @@ from attenergy.search.plan import Crew, Fairness, check_seconds
 from attenergy.search.provenance import Purpose
 from attenergy.search.ranges import layer_defaults
 from attenergy.search.records import RunStore, write_atomically
+from attenergy.search.repetition import FailureWatch
 from attenergy.search.space import with_steps
 from attenergy.tasks import Task, make_task
 
@@ -76,6 +77,7 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
         UnknownName: if the registry lacks the task or a variant, or nothing takes a name in `fix`.
         ComparisonMismatch: if the folder holds a comparison with another task, length or `fix`.
         ValueError: for values in `fix` or options that do not fit.
+        SameFailure: every run fails, and in the same way.
     """
     plain = {variant: configure(plan, registry, variant) for variant in plan.variants}
     task = make_task(plain[plan.variants[0]].task_spec, split_seed=plan.split_seed)
@@ -85,6 +87,7 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
     folder = Path(plan.folder)
     _keep_plan(plan, folder)
     store = RunStore(folder)
+    listener = FailureWatch(listener, len(plan.variants), store.all())
     with make_executor(plan, folder) as executor:
         measure(budget, executor, store, listener)
         sweep = {variant: _sweep(plan, registry, variant, budget) for variant in plan.variants}

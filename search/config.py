@@ -10,9 +10,10 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from attenergy.registry import EnergySpec, MixerSpec, ModelSpec, TaskSpec, TrainingSpec
+from attenergy.search.failures import clean
 
 Status = Literal["complete", "pruned", "diverged", "failed"]
 #: Who chose the parameters of a trial: an entry's own values, the sampler, the sampler for a
@@ -20,11 +21,14 @@ Status = Literal["complete", "pruned", "diverged", "failed"]
 #: enqueued them. Empty for runs that are no trials.
 Proposer = Literal["", "default", "sampler", "matched", "control", "enqueued"]
 
+# What is not finite is written as what it is: `null` could not be read back.
+_PLAIN = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
 
 class RunConfig(BaseModel):
     """Everything that decides the result of one training run, the seed included."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _PLAIN
 
     variant: str  # registry name of the energy or mixer
     layer: EnergySpec | MixerSpec
@@ -52,7 +56,7 @@ class RunConfig(BaseModel):
 class RunRecord(BaseModel):
     """What one run gave: raw metrics, curve, cost and the circumstances, one line of JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = _PLAIN
 
     key: str
     config_hash: str
@@ -69,6 +73,11 @@ class RunRecord(BaseModel):
     weights: str = ""  # path of the trained weights (safetensors), relative to the study's folder
     purpose: Literal["trial", "final", "compare"] = Field(default="trial")
     proposer: Proposer = ""
+
+    @field_validator("reason", mode="before")
+    @classmethod
+    def _one_line(cls, reason: Any) -> Any:
+        return clean(reason) if isinstance(reason, str) else reason
 
 
 def _digest(data: dict[str, Any]) -> str:

@@ -90,3 +90,22 @@ class CannotJoin(ValueError):
 
     def __str__(self) -> str:
         return f"drivers cannot join here: {self.reason}"
+
+
+class NoResult(Exception):
+    """No run of a search or a comparison has given a result."""
+
+
+class SameFailure(NoResult):
+    """Every run has failed in the same way, so there is no use in going on."""
+
+    def __init__(self, runs: int, reason: str) -> None:
+        self.runs, self.reason = runs, reason
+        super().__init__(runs, reason)
+
+    def __str__(self) -> str:
+        return (
+            f"all {self.runs} runs so far have failed in the same way: {self.reason}. The rest was "
+            "not tried. What failed is recorded and is not run again; give what you mend another "
+            "name (--study)"
+        )

@@ -29,6 +29,41 @@ class Listener(Protocol):
         """Something worth a line."""
 
 
+class Forwarding:
+    """Passes all events on; what a listener adds it overrides.
+
+    Args:
+        inner: hears everything.
+    """
+
+    def __init__(self, inner: Listener) -> None:
+        self._inner = inner
+
+    def phase(self, name: str, done: int, total: int) -> None:
+        """Pass on."""
+        self._inner.phase(name, done, total)
+
+    def started(self, config: RunConfig) -> None:
+        """Pass on."""
+        self._inner.started(config)
+
+    def progress(self, key: str, step: int, steps: int, loss: float) -> None:
+        """Pass on."""
+        self._inner.progress(key, step, steps, loss)
+
+    def evaluated(self, key: str, point: dict[str, float]) -> None:
+        """Pass on."""
+        self._inner.evaluated(key, point)
+
+    def finished(self, record: RunRecord) -> None:
+        """Pass on."""
+        self._inner.finished(record)
+
+    def message(self, text: str) -> None:
+        """Pass on."""
+        self._inner.message(text)
+
+
 class Silent:
     """A listener that ignores everything."""
 

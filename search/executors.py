@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, Self
 
-from attenergy.search import worker
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Listener
 from attenergy.search.plan import Crew
@@ -51,10 +50,12 @@ def make_executor(crew: Crew, folder: Path) -> Executor:
 
         return RayExecutor(crew, folder)
     if crew.workers == 0:
-        return InProcess(folder)
+        from attenergy.search.in_process import InProcess
+
+        return InProcess(folder, crew.limits)
     from attenergy.search.pool import ProcessPool
 
-    return ProcessPool(crew.workers, folder)
+    return ProcessPool(crew.workers, folder, crew.limits)
 
 
 def run_all(
@@ -77,57 +78,3 @@ def run_all(
         running -= 1
         store.append(record)
         listener.finished(record)
-
-
-class InProcess:
-    """Runs one configuration at a time in this process, inside `wait`.
-
-    With one thread, as the worker processes do, so that all give the same bits; the number of
-    threads is afterwards what it was.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._job: worker.Job | None = None
-        self._stops: dict[str, str] = {}
-
-    @property
-    def free(self) -> int:
-        """1 until a run is submitted."""
-        return 1 if self._job is None else 0
-
-    def submit(self, config: RunConfig, purpose: Purpose) -> None:
-        """Keep the run for `wait`."""
-        if self._job is not None:
-            raise RuntimeError("a run is submitted already; wait for it first")
-        self._job = (config, purpose)
-
-    def wait(self, listener: Listener) -> RunRecord:
-        """Train the submitted run."""
-        if self._job is None:
-            raise RuntimeError("no run to wait for")
-        config, purpose = self._job
-        key = config.run_key()
-
-        def report(step: int, steps: int, loss: float) -> None:
-            listener.progress(key, step, steps, loss)
-
-        def evaluated(point: dict[str, float]) -> str:
-            listener.evaluated(key, point)
-            return self._stops.pop(key, "")
-
-        with worker.one_thread():
-            record = worker.run_job(config, purpose, self._folder, report, evaluated)
-        self._job = None
-        return record
-
-    def stop(self, key: str, reason: str) -> None:
-        """End the run at the evaluation that is being heard."""
-        if self._job is not None and self._job[0].run_key() == key:
-            self._stops[key] = reason
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._job = None

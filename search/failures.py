@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import traceback
+import unicodedata
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
+_LONGEST = 500  # characters of a message
+_LONGEST_REASON = 2000  # of all that a record says
 
 
 class Diverged(ArithmeticError):
@@ -16,10 +19,37 @@ class Pruned(Exception):
     """A run was given up on request; the message says why."""
 
 
+class Outside(BaseException):
+    """Carries an error through a run that is not the run's own, but of whoever listens to it."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        super().__init__(error)
+
+
 def in_one_line(error: BaseException) -> str:
     """Type and message of an error, and the last line of this project that it passed through."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:500]}{_place(error)}"
+    try:
+        text = str(error)
+    except Exception:  # an error whose message is an error
+        text = "(its message cannot be read)"
+    return f"{clean(type(error).__name__)}: {clean(text)[:_LONGEST]}{_place(error)}"
+
+
+def clean(text: str, longest: int = _LONGEST_REASON) -> str:
+    """A text of any bytes as one line that can be written, stored and shown anywhere.
+
+    White space becomes single blanks; control characters, half characters of a broken encoding
+    and what would turn the direction of writing are shown as escapes; the rest is cut off.
+    """
+    short = " ".join(text[: 2 * longest].split())
+    shown = "".join(c if _plain(c) else c.encode("unicode_escape").decode() for c in short)
+    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+
+
+def _plain(character: str) -> bool:
+    hidden = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    return " " <= character <= "~" or unicodedata.category(character) not in hidden
 
 
 def _place(error: BaseException) -> str:

@@ -90,6 +90,30 @@ AddressOption = Annotated[
 ]
 CoresOption = Annotated[float, typer.Option(min=0.001, help="Cores of every run, with Ray.")]
 GpusOption = Annotated[float, typer.Option(min=0, help="GPUs of every run (0.25), with Ray.")]
+HeartbeatOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="S",
+        help="Between signs of life: a driver that joined may miss 3 of them, a worker 6.",
+    ),
+]
+TrialSecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        metavar="S",
+        help="A run that takes longer fails, without a second try; by default one that makes no "
+        "training step for 10 minutes and 10 times as long as the longest finished run took.",
+    ),
+]
+TrialMemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="A run whose process uses more fails (4G, 800M; PyTorch takes about 0.4G of it).",
+    ),
+]
 PlainOption = Annotated[
     bool | None, typer.Option("--plain/--live", help="Plain lines or a live display.")
 ]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from attenergy.search.errors import NoResult
 from attenergy.search.options import Format, emit
 
 if TYPE_CHECKING:
     from attenergy.registry import Registry
     from attenergy.search.compare import ComparePlan
+    from attenergy.search.config import RunRecord
     from attenergy.search.leaderboard import Leaderboard
     from attenergy.search.loggers import Logged
     from attenergy.search.matrix import Matrix
@@ -23,7 +26,11 @@ if TYPE_CHECKING:
 
 
 def show_matrix(matrix: Matrix, folder: Path, form: Format) -> None:
-    """Write and print the table of a comparison over several tasks."""
+    """Write and print the table of a comparison over several tasks.
+
+    Raises:
+        NoResult: no variant has a score on any task.
+    """
     from attenergy.search.several import write_matrix
 
     write_matrix(matrix, folder)
@@ -33,6 +40,25 @@ def show_matrix(matrix: Matrix, folder: Path, form: Format) -> None:
         f"\nkept in {folder}: matrix.md, matrix.json, and one comparison each: {parts}",
         err=form is Format.JSON,
     )
+    _need_scores(matrix)
+
+
+def _need_result(records: Sequence[RunRecord]) -> None:
+    """Raise NoResult if no run has come to its end."""
+    if any(record.status == "complete" for record in records):
+        return
+    first = next((f": {r.reason}" for r in records if r.reason), "")
+    counts = Counter(record.status for record in records)
+    ends = " and ".join(f"{number} {status}" for status, number in counts.items())
+    raise NoResult(f"no run gave a result ({ends or 'none was made'}){first}")
+
+
+def _need_scores(matrix: Matrix) -> None:
+    """Raise NoResult if no variant has a score on any task."""
+    if any(column.scores for column in matrix.columns):
+        return
+    reasons = (reason for column in matrix.columns for reason in column.missing.values())
+    raise NoResult(f"no run gave a result: {next(reasons, 'none was made')}")
 
 
 def check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:
@@ -80,8 +106,12 @@ def make_progress(
     return Logged(shown, *map(make_logger, log)) if log else shown
 
 
-def show(folder: Path, form: Format, *, export: bool) -> None:
-    """Write and print the leaderboard of a finished study, and export its best model."""
+def show(folder: Path, form: Format, records: Sequence[RunRecord], *, export: bool) -> None:
+    """Write and print the leaderboard of a finished study, and export its best model.
+
+    Raises:
+        NoResult: no run has come to its end.
+    """
     from attenergy.search.report import read_study, write_leaderboard
 
     study = read_study(folder)
@@ -92,6 +122,7 @@ def show(folder: Path, form: Format, *, export: bool) -> None:
     say(f"\nkept in {folder}: records.jsonl, leaderboard.md, leaderboard.json")
     if export:
         _export_best(study, board, say)
+    _need_result(records)
 
 
 def _export_best(study: Study, board: Leaderboard, say: Callable[[str], None]) -> None:

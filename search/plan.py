@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from attenergy.registry import Scalar
+from attenergy.search.limits import Limits, read_bytes
 from attenergy.search.names import PathPart
 from attenergy.search.pruning import PrunerName
 
@@ -20,6 +21,11 @@ class Crew(BaseModel):
     `workers` processes on this machine, 0 for the driver's own; with the engine `ray`, so many
     runs at a time on the cluster at `address` (this machine's, or a new one, if None), each with
     its share of cores and GPUs; 0 for as many as there is room for.
+
+    A run that takes longer than `trial_seconds`, or whose worker grows beyond `trial_memory`
+    (bytes, or a text such as "4G"), is recorded as failed, without a second try. Without
+    `trial_seconds` it may go on for as long as it makes training steps; see `limits.Learned`.
+    Workers give signs of life; one that gives none for six times `heartbeat` seconds is replaced.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,7 +34,15 @@ class Crew(BaseModel):
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
     cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
-    gpus_per_trial: Annotated[float, Field(ge=0)] = 0.0
+    gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    trial_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    trial_memory: Annotated[int | None, BeforeValidator(read_bytes)] = None
+    heartbeat: Annotated[int, Field(ge=1)] = 10
+
+    @property
+    def limits(self) -> Limits:
+        """What every run may take."""
+        return Limits.of(self.trial_seconds, self.trial_memory, self.heartbeat)
 
 
 class SearchPlan(Crew):
@@ -84,7 +98,6 @@ class SearchPlan(Crew):
     matched: tuple[str, ...] | None = None
     storage: str | None = None
     join: bool = False
-    heartbeat: Annotated[int, Field(ge=1)] = 10
     fix: dict[str, Scalar] = {}
 
     @field_validator("variants", "objectives", "matched")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from attenergy.registry.errors import clipped
+from attenergy.search.errors import NoResult
 from attenergy.search.hints import for_option, option_of
+from attenergy.search.interrupts import ALL, Ear, listening
 
-BAD_INPUT, UNEXPECTED, INTERRUPTED = 2, 1, 130
+BAD_INPUT, UNEXPECTED, NO_RESULT = 2, 1, 1
 _PLANS = {"SearchPlan": "search", "ComparePlan": "compare"}
 
 
@@ -21,22 +25,39 @@ class Policy(TyperGroup):
     """A group of commands whose errors end in a text and an exit code, never in a traceback.
 
     Exit code 2: something that the user gave cannot be used (every such error of the toolkit is a
-    `ValueError`; files that cannot be opened are of the kind `OSError`). 130: interrupted from the
-    keyboard. 1: anything unexpected, in one line, or with its traceback after `--debug`.
+    `ValueError`; files that cannot be opened are of the kind `OSError`). 1: no run gave a result,
+    or anything unexpected, in one line, or with its traceback after `--debug`. 130, 143, 129:
+    interrupted from the keyboard, by SIGTERM, by a terminal that went away.
     """
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
+        with listening(*ALL) as ear:
+            try:
+                answer = self._invoke(ctx)
+            except KeyboardInterrupt:
+                _interrupted(ear.number or signal.SIGINT)
+            except typer.Exit:
+                if ear.number is None:
+                    raise
+                _interrupted(ear.number)  # what it broke off has ended in an error of its own
+            if ear.number not in {None, signal.SIGINT}:  # Ctrl-C is how a dashboard ends
+                _interrupted(ear.number)
+            return answer
+
+    def _invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
-        except KeyboardInterrupt:
-            _say("interrupted")
-            hint = resume_command(sys.argv)
-            if hint:
-                _say(f"finished runs are kept; to go on:\n  {hint}")
-            raise typer.Exit(INTERRUPTED) from None
+        except NoResult as error:
+            _say(str(error))
+            raise typer.Exit(NO_RESULT) from None
+        except SystemExit as error:  # of a library, or of a plug-in
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            _say(f"something called by this command ended the program (SystemExit: {error})")
+            raise typer.Exit(UNEXPECTED) from None
         except Exception as error:
             if hasattr(error, "format_message"):  # wrong usage: typer shows it and exits with 2
                 _suggest(error)
@@ -55,6 +76,18 @@ def _suggest(error: Any) -> None:
         known = {option for parameter in context.command.params for option in parameter.opts}
         if meant := for_option(str(getattr(error, "option_name", "")), known):
             error.possibilities = meant
+
+
+def _interrupted(number: int) -> NoReturn:
+    for each in ALL:
+        if isinstance(signal.getsignal(each), Ear):
+            signal.signal(each, signal.SIG_IGN)  # it ends already
+    name = signal.Signals(number).name
+    _say("interrupted" if number == signal.SIGINT else f"ended by {name}")
+    hint = resume_command(sys.argv)
+    if hint:
+        _say(f"finished runs are kept; to go on:\n  {hint}")
+    raise typer.Exit(128 + number)
 
 
 def resume_command(arguments: list[str]) -> str:
@@ -98,4 +131,9 @@ def _surprise(error: Exception) -> str:
 
 
 def _say(text: str) -> None:
-    typer.echo(text, err=True)
+    try:
+        typer.echo(text, err=True)
+    except OSError:  # the terminal is gone; nor can Python empty its streams at the end
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.failures import clean
 
 Purpose = Literal["trial", "final", "compare"]
 
@@ -49,12 +50,17 @@ def retried(record: RunRecord, deaths: Sequence[str]) -> RunRecord:
     if not deaths:
         return record
     facts = "; ".join(filter(None, [f"retried once: {deaths[0]}", record.reason]))
-    return record.model_copy(update={"reason": facts})
+    return record.model_copy(update={"reason": clean(facts)})
+
+
+def with_deaths(reason: str, deaths: Sequence[str]) -> str:
+    """Why a run failed, and what became of the worker that had it before."""
+    return f"{reason}; retried once: {deaths[0]}" if deaths else reason
 
 
 def lost(config: RunConfig, purpose: Purpose, deaths: Sequence[str]) -> RunRecord:
     """The record of a run that has cost two workers."""
-    return failed(config, purpose, f"{deaths[1]}; retried once: {deaths[0]}")
+    return failed(config, purpose, with_deaths(deaths[1], deaths))
 
 
 def failed(config: RunConfig, purpose: Purpose, reason: str) -> RunRecord:

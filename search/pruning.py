@@ -16,7 +16,7 @@ from statistics import median
 from typing import Literal
 
 from attenergy.search.config import RunConfig, RunRecord
-from attenergy.search.events import Listener
+from attenergy.search.events import Forwarding, Listener
 
 PrunerName = Literal["none", "median", "asha"]
 
@@ -175,7 +175,7 @@ def make_pruner(name: PrunerName, metric: str, chance: float) -> Pruner | None:
     return _PRUNERS[name](metric, chance) if name != "none" else None
 
 
-class PruningListener:
+class PruningListener(Forwarding):
     """Passes all events on, and ends the runs that the pruner gives up.
 
     Args:
@@ -192,24 +192,17 @@ class PruningListener:
         stop: Callable[[str, str], None],
         protected: Callable[[str], bool],
     ) -> None:
-        self._inner, self._pruner, self._stop, self._protected = inner, pruner, stop, protected
-
-    def phase(self, name: str, done: int, total: int) -> None:
-        """Pass on."""
-        self._inner.phase(name, done, total)
+        super().__init__(inner)
+        self._pruner, self._stop, self._protected = pruner, stop, protected
 
     def started(self, config: RunConfig) -> None:
         """Begin a curve."""
         self._pruner.begin(config)
-        self._inner.started(config)
-
-    def progress(self, key: str, step: int, steps: int, loss: float) -> None:
-        """Pass on."""
-        self._inner.progress(key, step, steps, loss)
+        super().started(config)
 
     def evaluated(self, key: str, point: dict[str, float]) -> None:
         """Judge."""
-        self._inner.evaluated(key, point)
+        super().evaluated(key, point)
         reason = self._pruner.judge(key, point)
         if reason and not self._protected(key):
             self._stop(key, reason)
@@ -218,8 +211,4 @@ class PruningListener:
         """Forget a curve that is no measure for others."""
         if record.status not in ("complete", "pruned"):
             self._pruner.forget(record.key)
-        self._inner.finished(record)
-
-    def message(self, text: str) -> None:
-        """Pass on."""
-        self._inner.message(text)
+        super().finished(record)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 from importlib.util import find_spec
 from typing import Any
 
@@ -34,6 +36,7 @@ def connected(crew: Crew) -> Any:
     from ray._private import worker
 
     worker._worker_logs_enabled = False  # else Ray writes pages to the output stream at every death
+    before = signal.getsignal(signal.SIGTERM)
     address = crew.address or os.environ.get("RAY_ADDRESS") or None
     try:
         address = _found(address)
@@ -48,6 +51,9 @@ def connected(crew: Crew) -> Any:
         if "Authentication" in f"{type(error)} {error.__cause__}":
             reason = "it asks for a token; set RAY_AUTH_MODE=token and give the token of its nodes"
         raise ValueError(f"cannot reach a Ray cluster at {address}: {reason}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray has put its own there
     return ray
 
 

@@ -6,15 +6,16 @@ import math
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from attenergy.search import provenance, worker
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Listener
+from attenergy.search.limits import Learned, Watch
 from attenergy.search.plan import Crew
 from attenergy.search.provenance import Purpose
+from attenergy.search.ray_actor import Actor
 from attenergy.search.ray_cluster import answers, check_room, connected, lost, places
 from attenergy.search.ray_runner import Runner
 from attenergy.search.records import weights_path, write_bytes_atomically
@@ -26,24 +27,15 @@ _LONG = 60.0  # s for actors to start in
 _THREADS = 3  # of an actor: the run, its news, its stop
 
 
-@dataclass
-class _Actor:
-    handle: Any
-    born: Any  # a reference that is ready once the actor is, and fails once it is dead
-    ready: bool = False
-    job: worker.Job | None = None
-    result: Any = None  # a reference to (record, weights)
-    news: Any = None  # a reference to what has happened, while it is on its way
-    deaths: list[str] = field(default_factory=list)  # of the actors that had this job
-
-
 class RayExecutor:
     """Persistent actors, each with its share of cores and GPUs, on any node that has room.
 
     An actor that dies, alone or with its node, is replaced as soon as there is room; its run is
     tried once more, by whichever actor is idle first, and if that dies too, it is recorded as
-    failed. The listener hears when the cluster loses room for runs, and when it is back. Weights
-    come back to the study's folder.
+    failed. So is one that does not answer any more, though its process is there. A run that takes
+    more time or memory than it may is ended with its actor, and not tried again. The listener hears
+    when the cluster loses room for runs, and when it is back. Weights come back to the study's
+    folder.
 
     Args:
         crew: how many runs at a time (0 for as many as there is room for), the share of each, and
@@ -61,8 +53,9 @@ class RayExecutor:
     def __init__(self, crew: Crew, folder: Path) -> None:
         self._ray, self._crew, self._folder = connected(crew), crew, folder
         self._waiting: deque[tuple[worker.Job, list[str]]] = deque()
-        self._actors: list[_Actor] = []
+        self._actors: list[Actor] = []
         self._messages: set[str] = set()
+        self._learned, self._passed = Learned(), time.monotonic()
         self._looked = self._slow_since = time.monotonic()
         self._silent_since: float | None = None
         try:
@@ -110,6 +103,9 @@ class RayExecutor:
             raise RuntimeError("no run to wait for")
         while True:
             self._look(listener)
+            record = self._judge_all(listener)
+            if record is not None:
+                return record
             self._assign()
             refs = [a.result if a.ready else a.born for a in self._actors if a.job or not a.ready]
             if not refs:
@@ -130,7 +126,7 @@ class RayExecutor:
                 actor.job, actor.deaths = self._waiting.popleft()
                 actor.result = actor.handle.run.remote(*actor.job)
 
-    def _hear(self, actor: _Actor, listener: Listener, patience: float = 0.0) -> None:
+    def _hear(self, actor: Actor, listener: Listener, patience: float = 0.0) -> None:
         """Pass on what has come from a busy actor, and ask it for more."""
         if actor.job is None:
             return
@@ -140,6 +136,14 @@ class RayExecutor:
             return  # too busy to answer
         with suppress(self._ray.exceptions.RayError):  # dead, which its result tells
             for event, *values in self._ray.get(actor.news):
+                actor.watch.heard()
+                if event == "memory":
+                    actor.memory = values[0]
+                    continue
+                actor.watch.moved()
+                if event == "begun":
+                    actor.watch.begin()
+                    continue
                 if event == "message":  # every actor has the same to say
                     if values[0] in self._messages:
                         continue
@@ -147,13 +151,13 @@ class RayExecutor:
                 getattr(listener, event)(*values)
         actor.news = None
 
-    def _settle(self, actor: _Actor, listener: Listener) -> RunRecord | None:
+    def _settle(self, actor: Actor, listener: Listener) -> RunRecord | None:
         """Take what an actor's reference holds: that it is ready, a record, or its death."""
         errors = self._ray.exceptions
         try:
             if not actor.ready:
-                self._ray.get(actor.born)
-                actor.ready = True
+                actor.pid, actor.ready = self._ray.get(actor.born), True
+                actor.watch.heard()
                 return None
             record, weights = self._ray.get(actor.result)
         except errors.RayTaskError as error:
@@ -171,12 +175,50 @@ class RayExecutor:
         if record.weights:
             write_bytes_atomically(weights_path(self._folder, record.key), weights)
         deaths, actor.job, actor.result = actor.deaths, None, None
+        self._learned.finished(record)
+        if self._crew.limits.too_large(actor.memory):  # what it leaves behind is not the next's
+            self._end(actor)
         done: RunRecord = provenance.retried(record, deaths)
         return done
 
-    def _bury(self, dead: _Actor, death: str, listener: Listener) -> RunRecord | None:
-        self._ray.kill(dead.handle)  # it may be alive where it cannot be reached
-        self._actors.remove(dead)
+    def _judge_all(self, listener: Listener) -> RunRecord | None:
+        """Is every actor alive, and no run taking more than it may?"""
+        now = time.monotonic()
+        passed, self._passed = now - self._passed, now
+        if self._silent_since is not None:  # nothing can be heard of any of them
+            return None
+        for actor in self._actors:
+            if actor.job is not None or not actor.ready:
+                actor.watch.passed(passed)
+        for actor in list(self._actors):
+            record = self._judge(actor, listener)
+            if record is not None:
+                return record
+        return None
+
+    def _judge(self, actor: Actor, listener: Listener) -> RunRecord | None:
+        if not actor.ready:  # another one costs nothing: it had no run yet
+            if actor.watch.death(None, ready=False):
+                self._end(actor)
+            return None
+        if actor.job is None:
+            return None
+        if death := actor.watch.death(actor.here()):
+            return self._bury(actor, death, listener)
+        config, purpose = actor.job
+        reason = actor.watch.excess(actor.memory, self._learned.allowed(config))
+        if not reason:
+            return None
+        self._end(actor)
+        return provenance.failed(config, purpose, provenance.with_deaths(reason, actor.deaths))
+
+    def _end(self, actor: Actor) -> None:
+        self._ray.kill(actor.handle)  # it may be alive where it cannot be reached
+        actor.kill()
+        self._actors.remove(actor)
+
+    def _bury(self, dead: Actor, death: str, listener: Listener) -> RunRecord | None:
+        self._end(dead)
         if dead.job is None:
             listener.message(f"{death}; another is started")
             return None
@@ -249,8 +291,10 @@ class RayExecutor:
                 max_concurrency=_THREADS,
                 max_restarts=0,
             )
-            handle = remote(Runner).remote(self._crew.gpus_per_trial)
-            self._actors.append(_Actor(handle, handle.pid.remote()))
+            limits = self._crew.limits
+            handle = remote(Runner).remote(self._crew.gpus_per_trial, limits)
+            watch = Watch(limits, "the Ray actor")
+            self._actors.append(Actor(handle, watch, handle.pid.remote()))
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from typing import Any
 
 from attenergy.search import worker
 from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.limits import NO_LIMITS, Limits, memory_in_use
 from attenergy.search.provenance import Purpose
 
 _NO_GPU = "PyTorch cannot use the GPU that a run was given on its node; it goes on on the CPU"
@@ -20,10 +21,11 @@ class Runner:
 
     Args:
         gpus: what it was given; a word is sent if PyTorch cannot use it. With none it sees none.
+        limits: of every run.
     """
 
-    def __init__(self, gpus: float = 0.0) -> None:
-        self._gpus = gpus
+    def __init__(self, gpus: float = 0.0, limits: Limits = NO_LIMITS) -> None:
+        self._gpus, self._limits = gpus, limits
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else all such runs would share the first
         self._news: list[tuple[Any, ...]] = []
@@ -39,6 +41,7 @@ class Runner:
         worker.prepare()  # in this thread: the number of threads is each thread's own
         self._check_gpu()
         key = config.run_key()
+        self._tell("begun")
 
         def report(step: int, steps: int, loss: float) -> None:
             self._tell("progress", key, step, steps, loss)
@@ -50,15 +53,18 @@ class Runner:
 
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            record = worker.run_job(config, purpose, folder, report, evaluated)
+            record = worker.run_job(config, purpose, folder, report, evaluated, self._limits)
             weights = (folder / record.weights).read_bytes() if record.weights else b""
         return record, weights
 
     def news(self) -> list[tuple[Any, ...]]:
-        """What has happened since the last call: names of events and their values."""
+        """What has happened since the last call: names of events and their values.
+
+        The last is always the memory that the process uses.
+        """
         with self._lock:
             news, self._news = self._news, []
-        return news
+        return [*news, ("memory", memory_in_use())]
 
     def stop(self, key: str, reason: str) -> None:
         """End the run at its next evaluation."""

@@ -15,6 +15,7 @@ from attenergy.search.compare import (
     configure,
     run_compare,
 )
+from attenergy.search.errors import SameFailure
 from attenergy.search.events import Listener
 from attenergy.search.failures import in_one_line
 from attenergy.search.matrix import Column, Matrix, column_of
@@ -105,7 +106,10 @@ def run_several(
         with listen(here) as listener:
             for variant, reason in missing.items():
                 listener.message(f"{variant} is left out of {part.name}: {reason}")
-            run_compare(here, registry, listener)
+            try:
+                run_compare(here, registry, listener)
+            except SameFailure as error:  # another task may work
+                listener.message(f"{part.name}: {error}")
         study = read_study(Path(folder))
         write_leaderboard(study)
         columns.append(column_of(part.name, study, missing))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -30,6 +31,7 @@ from attenergy.search.opening import open_study
 from attenergy.search.plan import SearchPlan
 from attenergy.search.pruning import make_pruner
 from attenergy.search.records import RunStore, write_atomically
+from attenergy.search.repetition import FailureWatch
 from attenergy.search.space import Space
 from attenergy.search.storage import open_storage, problems_with, shown_url, url_of
 from attenergy.search.trial_jobs import matched
@@ -71,6 +73,7 @@ def run_search(
         StudyBusy: another process is running it, and not both are to join.
         CannotJoin: drivers cannot work together at this storage.
         StorageProblem: the study's storage cannot be reached, read or written.
+        SameFailure: every run fails, and in the same way.
         ValueError: the plan names something unknown or impossible.
     """
     space = Space(registry, plan)
@@ -80,12 +83,14 @@ def run_search(
     matched(plan, space)
     _check_fixed(space, task)
     budget = Budget(plan.fairness, space.reference(), plan.seconds)
-    with at_study(plan, space, objectives, listener, resume=resume) as (setup, study):
-        store, folder = setup.store, Path(plan.folder)
+    with at_study(plan, space, objectives, listener, resume=resume) as (bare, study):
+        store, folder = bare.store, Path(plan.folder)
+        watch = FailureWatch(listener, len(space.variants), store.all())
+        setup = replace(bare, listener=watch)
         shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
         write_atomically(folder / "plan.json", shown.model_dump_json(indent=2) + "\n")
         with make_executor(plan, folder) as executor:
-            measure(budget, executor, store, listener)
+            measure(budget, executor, store, watch)
             driver = Driver(setup, study, executor, budget, pruner)
             driver.run_trials()
             if text := summary(store.all(), task.metric):

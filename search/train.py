@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from attenergy.registry import TrainingSpec
 from attenergy.search import cost, provenance
 from attenergy.search.config import RunConfig, RunRecord, Status
-from attenergy.search.failures import Diverged, Pruned, in_one_line
+from attenergy.search.failures import Diverged, Outside, Pruned, in_one_line
+from attenergy.search.interrupts import from_outside
+from attenergy.search.limits import LimitReached
 from attenergy.search.model import build_model, save_weights
 from attenergy.search.schedule import learning_rate, make_optimizer, set_learning_rate
 from attenergy.tasks import Batch, Task, make_task
@@ -39,8 +42,9 @@ def train(
 
     The same configuration gives the same metrics, bit for bit, on one machine with one thread.
     A loss or a score that is not finite ends the run as `diverged`, an answer of `evaluated` as
-    `pruned`, an exception as `failed`, all with a reason of one line; only an interrupt from the
-    keyboard passes through. Weights that cannot be written cost the run nothing else. The global
+    `pruned`, an exception as `failed`, a library's SystemExit or KeyboardInterrupt too, all with a
+    reason of one line; only an interrupt from the keyboard, and what the listeners raise as
+    `Outside`, passes through. Weights that cannot be written cost the run nothing else. The global
     random generator is left as it was found. A GPU is used where there is one.
 
     Args:
@@ -65,27 +69,49 @@ def train(
         status, reason = "diverged", str(error)
     except Pruned as error:
         status, reason = "pruned", str(error)
-    except Exception as error:
+    except LimitReached as error:
+        status, reason = "failed", str(error)
+    except Outside:
+        raise
+    except KeyboardInterrupt as error:
+        if from_outside(error):
+            raise
         status, reason = "failed", in_one_line(error)
-    return RunRecord(
-        key=config.run_key(),
-        config_hash=config.config_hash(),
-        config=config,
-        status=status,
-        reason=reason,
-        metrics=progress.metrics,
-        curve=progress.curve,
-        cost={**progress.cost, "seconds": time.perf_counter() - begin},
-        versions=provenance.versions(),
-        machine={
-            **provenance.machine(),
+    except BaseException as error:  # SystemExit of a library too
+        status, reason = "failed", in_one_line(error)
+    progress.cost["seconds"] = time.perf_counter() - begin
+    return _record(config, status, reason, progress, purpose, device, kept, started)
+
+
+def _record(
+    config: RunConfig,
+    status: Status,
+    reason: str,
+    progress: _Progress,
+    purpose: provenance.Purpose,
+    device: torch.device,
+    kept: str,
+    started: str,
+) -> RunRecord:
+    about = provenance.failed(config, purpose, reason)
+    facts = about.model_dump() | {
+        "config": config,
+        "status": status,
+        "machine": {
+            **about.machine,
             "threads": str(torch.get_num_threads()),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         },
-        started=started,
-        weights=kept,
-        purpose=purpose,
-    )
+        "started": started,
+        "weights": kept,
+        "metrics": progress.metrics,
+        "curve": progress.curve,
+        "cost": progress.cost,
+    }
+    try:
+        return RunRecord.model_validate(facts)
+    except ValidationError as error:  # a task's metric that is no number
+        return about.model_copy(update={"started": started, "reason": in_one_line(error)})
 
 
 def _keep(model: nn.Module, path: Path | None) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import multiprocessing
 import os
@@ -9,13 +10,15 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.interrupts import exits_raise
+from attenergy.search.limits import NO_LIMITS, Limits, memory_in_use
 from attenergy.search.provenance import Purpose
 from attenergy.search.records import weights_path
 
@@ -25,27 +28,48 @@ if TYPE_CHECKING:
 Job = tuple[RunConfig, Purpose]
 
 _SECONDS_BETWEEN_REPORTS = 0.2
+_SECONDS_BETWEEN_SIGNS = 0.5
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 
 
-def main(pipe: Connection, folder: str) -> None:
+class _Line:
+    """A pipe into which several threads may speak."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe, self._lock = pipe, threading.Lock()
+
+    def send(self, *word: Any) -> None:
+        with self._lock:
+            self.pipe.send(word)
+
+
+def main(pipe: Connection, folder: str, limits: Limits = NO_LIMITS, tied: bool = False) -> None:
     """Take words from the pipe until it closes, and answer; all are tuples `(word, *values)`.
 
     Words that come: "run" (config, purpose) and "stop" (key, reason), which ends that run at its
     next evaluation and means nothing once it is over. Words that go: "ready" (once), "progress"
-    (step, steps, loss), "evaluated" (point of the curve) and "done" (record).
+    (step, steps, loss), "evaluated" (point of the curve), "done" (record), and all the while
+    "alive" (bytes of memory), from a thread of its own.
 
-    The worker ends with its driver, however that ends, so that no orphan keeps a core busy.
-    An interrupt from the keyboard is the driver's business.
+    The worker ends with its driver, however that ends, so that no orphan keeps a core busy. A
+    worker that is `tied` to the thread that made it ends so even where it is stopped (Linux).
+    An interrupt from the keyboard, and a terminal that goes away, are the driver's business.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if tied:
+        _tie()
     threading.Thread(target=_die_with_driver, daemon=True).start()
+    line = _Line(pipe)
+    threading.Thread(target=_give_signs, args=(line,), daemon=True).start()
     prepare()
     try:
-        pipe.send(("ready",))
+        line.send("ready")
         while True:
             word, *values = pipe.recv()
             if word == "run":
-                pipe.send(("done", _run(pipe, Path(folder), *values)))
+                line.send("done", _run(line, Path(folder), limits, *values))
     except (EOFError, OSError):
         return  # the driver has closed the pipe
 
@@ -61,21 +85,24 @@ def prepare() -> None:
     tune_cpu()
 
 
-def _run(pipe: Connection, folder: Path, config: RunConfig, purpose: Purpose) -> RunRecord:
-    key = config.run_key()
+def _run(
+    line: _Line, folder: Path, limits: Limits, config: RunConfig, purpose: Purpose
+) -> RunRecord:
+    key, pipe = config.run_key(), line.pipe
 
     def report(step: int, steps: int, loss: float) -> None:
-        pipe.send(("progress", step, steps, loss))
+        line.send("progress", step, steps, loss)
 
     def evaluated(point: dict[str, float]) -> str:
-        pipe.send(("evaluated", point))
+        line.send("evaluated", point)
         while pipe.poll():
             _, stopped, reason = pipe.recv()
             if stopped == key:
                 return str(reason)
         return ""
 
-    return run_job(config, purpose, folder, report, evaluated)
+    line.send("begun")
+    return run_job(config, purpose, folder, report, evaluated, limits)
 
 
 @contextmanager
@@ -100,14 +127,27 @@ def run_job(
     folder: Path,
     report: Report,
     evaluated: Evaluated | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> RunRecord:
-    """Train one configuration, report a few times a second, keep the weights in the folder."""
+    """Train one configuration, report a few times a second, keep the weights in the folder.
+
+    Its limits are looked at after every step and every evaluation.
+    """
     from attenergy.search.train import train
 
+    begin, throttled = time.monotonic(), _now_and_then(report)
+
+    def step(at: int, steps: int, loss: float) -> None:
+        limits.check(begin)
+        throttled(at, steps, loss)
+
+    def point(values: dict[str, float]) -> str:
+        limits.check(begin)
+        return evaluated(values) if evaluated is not None else ""
+
     path = weights_path(folder, config.run_key())
-    record = train(
-        config, purpose=purpose, report=_now_and_then(report), evaluated=evaluated, weights=path
-    )
+    with exits_raise():
+        record = train(config, purpose=purpose, report=step, evaluated=point, weights=path)
     if not record.weights:
         return record
     return record.model_copy(update={"weights": path.relative_to(folder).as_posix()})
@@ -124,6 +164,19 @@ def _now_and_then(report: Report) -> Report:
             report(step, steps, loss)
 
     return throttled
+
+
+def _give_signs(line: _Line) -> None:
+    with suppress(OSError):  # the driver has closed the pipe
+        while True:
+            line.send("alive", memory_in_use())
+            time.sleep(_SECONDS_BETWEEN_SIGNS)
+
+
+def _tie() -> None:
+    """Ask the system to kill this process when the thread that made it is no more."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
 
 def _die_with_driver() -> None:

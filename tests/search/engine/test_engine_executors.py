@@ -12,7 +12,8 @@ import torch
 from attenergy.search import pool as pool_module
 from attenergy.search import worker
 from attenergy.search.config import RunConfig, RunRecord
-from attenergy.search.executors import InProcess, make_executor, run_all
+from attenergy.search.executors import make_executor, run_all
+from attenergy.search.in_process import InProcess
 from attenergy.search.plan import Crew
 from attenergy.search.pool import ProcessPool
 from attenergy.search.records import RunStore

@@ -67,7 +67,7 @@ class Cluster:
 
     def remote(self, **_: Any) -> Any:
         handle = SimpleNamespace(pid=SimpleNamespace(remote=lambda: None))
-        return lambda kind: SimpleNamespace(remote=lambda gpus: handle)
+        return lambda kind: SimpleNamespace(remote=lambda *about: handle)
 
     def shutdown(self) -> None: ...
 

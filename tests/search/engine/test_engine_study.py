@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from attenergy.registry import Range, Registry, load_registry
 from attenergy.search import trial_jobs
 from attenergy.search.config import RunRecord
-from attenergy.search.executors import InProcess
+from attenergy.search.in_process import InProcess
 from attenergy.search.locks import presence
 from attenergy.search.plan import SearchPlan
 from attenergy.search.records import RunStore

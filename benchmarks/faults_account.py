@@ -1,0 +1,90 @@
+"""What the records and the study say after all the kills, and what does not agree."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import create_engine, text
+
+from attenergy.search.plan import SearchPlan
+from attenergy.search.records import RunStore
+from attenergy.search.storage import latest, open_storage
+
+
+def cut_connections(url: str) -> None:
+    """Let a PostgreSQL server end every connection to a database but this one."""
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        )
+    engine.dispose()
+
+
+def account(plans: list[SearchPlan]) -> dict[str, Any]:
+    """Count what the records and the study say, and what does not agree."""
+    plan = plans[0]
+    known = [{record.key for record in RunStore(each.folder).all()} for each in plans]
+    lines = (Path(plan.folder) / "records.jsonl").read_text().splitlines()
+    keys = Counter(json.loads(line)["key"] for line in lines)
+    store = RunStore(plan.folder)
+    with open_storage(plan) as storage:
+        study, _ = latest(storage, plan)
+        assert study is not None
+        trials = study.get_trials()
+        finals: list[FrozenTrial] = []
+        if plan.join:
+            finals = optuna.load_study(study_name=f"{plan.study}@finals", storage=storage).trials
+    by_run = {trial.user_attrs.get("run", ""): trial for trial in trials}
+    counted = {run: trial for run, trial in by_run.items() if store.get(run) is not None}
+    wrong = [
+        run
+        for run, trial in counted.items()
+        if trial.state == TrialState.COMPLETE
+        and [trial.value] != [store.get(run).metrics["valid"]["accuracy"]]  # type: ignore[union-attr]
+    ]
+    records = store.all()
+    shared = {t.user_attrs["run"] for t in (*trials, *finals) if "record" in t.user_attrs}
+    return {
+        "planned": plan.trials,
+        "counted": len(counted),
+        "lost": plan.trials - len(counted),
+        "not_in_every_folder": len(set.union(*known) - set.intersection(*known)),
+        "not_shared": len(set.union(*known) - shared) if plan.join else 0,
+        "recorded_twice": sum(count - 1 for count in keys.values()),
+        "left_running": sum(not t.state.is_finished() for t in trials),
+        "wrong_values": len(wrong),
+        "statuses": Counter(r.status for r in records if r.purpose == "trial"),
+        "failures": Counter(_kind(r.reason) for r in records if r.status == "failed"),
+        "finalists": sum(r.purpose == "final" for r in records),
+        "runs_retried": sum("retried once" in r.reason for r in records),
+        "trials_interrupted": sum("retry_of" in t.user_attrs for t in trials),
+    }
+
+
+def _kind(reason: str) -> str:
+    return re.sub(r"\d+", "#", reason.split(";", maxsplit=1)[0])
+
+
+def summed(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """All batches together: numbers and counts are added up."""
+    total: dict[str, Any] = {}
+    for run in runs:
+        for name, value in run.items():
+            if isinstance(value, dict) and all(isinstance(n, int) for n in value.values()):
+                total[name] = dict(Counter(total.get(name, {})) + Counter(value))
+            elif isinstance(value, (int, float)) and name not in _SETTINGS:
+                total[name] = round(total.get(name, 0) + value, 1)
+    return total
+
+
+_SETTINGS = ("seed", "drivers", "workers", "ray_nodes")
