@@ -13,11 +13,12 @@ from attenergy.attention.heads import EnergyHeads
 from attenergy.attention.huggingface.interface import (
     HEADS,
     IMPLEMENTATION,
+    SCALE,
     attention_modules,
     head_sizes,
     register,
-    score_scale,
 )
+from attenergy.attention.huggingface.request import asked_scale, check_asked
 from attenergy.registry import EnergySpec, Registry
 
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
 #: Name of the definition in a model's configuration.
 ENTRY = "attenergy"
 #: Options of `from_pretrained` that say where a model is.
-_WHERE = ("cache_dir", "local_files_only", "revision", "subfolder", "token", "trust_remote_code")
+_WHERE = (
+    "cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token",
+    "trust_remote_code", "code_revision",
+)  # fmt: skip
+
+#: Where a configuration keeps the name of its attention.
+_USED = "_attn_implementation_internal"
 
 Model = TypeVar("Model", bound="PreTrainedModel")
 
@@ -91,11 +98,12 @@ def energize(
         )
     options = {"steps": steps, "step_size": step_size, "read": read, **settings}
     made = _heads(places, energy, registry, options)
-    for name, module in places.items():
-        like = next(module.parameters())
-        module.add_module(HEADS, made[name].to(like.device, like.dtype).train(module.training))
     _switch(model, places)
-    spec = next(iter(made.values())).energy.spec
+    for name, module in places.items():
+        heads, scale = made[name]
+        setattr(module, SCALE, scale)
+        module.add_module(HEADS, _placed(heads, module, model))
+    spec = next(iter(made.values()))[0].energy.spec
     definition = Definition(
         energy=spec, steps=steps, step_size=step_size, read=read, settings=dict(settings)
     )
@@ -103,7 +111,7 @@ def energize(
     return model
 
 
-def load_energized(model_class: type[Model], path: str | Path, **options: Any) -> Model:
+def load_energized(model_class: type[Model], path: str | Path, **options: Any) -> Any:
     """Load an energized model that `save_pretrained` wrote, with the learned energies.
 
     A plain `from_pretrained` would read the folder as a model with softmax attention.
@@ -111,26 +119,33 @@ def load_energized(model_class: type[Model], path: str | Path, **options: Any) -
     Args:
         model_class: class of the model, or an `AutoModel...` class.
         path: folder or name on the hub, as `from_pretrained` takes it.
-        **options: passed to `from_pretrained`.
+        **options: what `from_pretrained` takes, to the same effect: overrides of the configuration
+            (`num_labels=3`), `dtype`, `device_map`, `output_loading_info`, ... A `config` without
+            a definition of the energy gets that of the folder.
 
     Returns:
-        The model, in evaluation mode.
+        The model, in evaluation mode; a pair of it and the information on loading with
+        `output_loading_info=True`.
 
     Raises:
         ImportError: transformers is not installed.
-        ValueError: the configuration holds no definition of an energy, or a damaged one.
+        ValueError: the configuration holds no definition of an energy, or a damaged one; weights
+            of the energies are missing; or another `attn_implementation` is asked for.
     """
     register()
-    from transformers import AutoConfig
-
-    where = {name: options[name] for name in _WHERE if name in options}
-    config = options.pop("config", None) or AutoConfig.from_pretrained(path, **where)
-    definition = _definition(config, path)
+    asked = options.get("attn_implementation")
+    if asked not in (None, IMPLEMENTATION):
+        raise ValueError(
+            f"attn_implementation must be left out or {IMPLEMENTATION!r}, got {asked!r}: the "
+            "attention of an energized model is its energy"
+        )
+    config, stored = _configuration(path, options)
     cls = _concrete(model_class, config)
-    settings: dict[str, Any] = dict(definition.settings)
 
     def build(self: Any, config: Any, *arguments: Any, **more: Any) -> None:
         cls.__init__(self, config, *arguments, **more)
+        definition = _definition(getattr(config, ENTRY, None) or stored, path)
+        settings: dict[str, Any] = dict(definition.settings)
         energize(
             self, definition.energy, steps=definition.steps, step_size=definition.step_size,
             read=definition.read, **settings,
@@ -139,11 +154,13 @@ def load_energized(model_class: type[Model], path: str | Path, **options: Any) -
     # The energies must be there when the weights are matched to names: so they are made with the
     # model, by a class of the same name that lives for this call only.
     temporary: Any = type(cls.__name__, (cls,), {"__init__": build, "__module__": cls.__module__})
-    model = temporary.from_pretrained(path, config=config, **options)
+    model, info = temporary.from_pretrained(path, **{**options, "output_loading_info": True})
+    missing = sorted(name for name in info["missing_keys"] if f".{HEADS}." in f".{name}")
+    if missing:
+        raise ValueError(f"{path} lacks weights of the energies: {', '.join(missing)}")
     model.__class__ = cls
     _switch(model, attention_modules(model))
-    loaded: Model = model
-    return loaded
+    return (model, info) if options.get("output_loading_info") else model
 
 
 def _heads(
@@ -151,20 +168,28 @@ def _heads(
     energy: str | EnergySpec,
     registry: Registry | None,
     options: dict[str, Any],
-) -> dict[str, EnergyHeads]:
-    """New heads for every attention module; nothing is changed if one cannot have them."""
+) -> dict[str, tuple[EnergyHeads, float]]:
+    """New heads for every attention module, and the scale of its scores; nothing is changed."""
     made = {}
     for name, module in places.items():
         dim, num_heads = head_sizes(name, module)
         heads = EnergyHeads(energy, dim, num_heads, registry=registry, **options)
         spec = heads.energy.spec
+        check_asked(name, module, heads.energy)
         _check_fits(heads, name, module)
+        scale = asked_scale(name, module, dim)
         beta = spec.parameters.get("beta")
         if beta is not None and beta.init == "1/sqrt(D)" and "beta" not in options:
-            own_scale = {**options, "beta": score_scale(module, dim)}
-            heads = EnergyHeads(spec, dim, num_heads, **own_scale)
-        made[name] = heads
+            heads = EnergyHeads(spec, dim, num_heads, **{**options, "beta": scale})
+        made[name] = (heads, scale)
     return made
+
+
+def _placed(heads: EnergyHeads, module: nn.Module, model: Any) -> EnergyHeads:
+    """The heads on the device, in the type and in the mode of a module."""
+    own = (p for part in (module, model) for p in part.parameters() if p.is_floating_point())
+    like = next(own)  # whole numbers are the compressed weights of a quantised model
+    return heads.to(like.device, like.dtype).train(module.training)
 
 
 def _check_fits(heads: EnergyHeads, name: str, module: nn.Module) -> None:
@@ -185,19 +210,37 @@ def _check_fits(heads: EnergyHeads, name: str, module: nn.Module) -> None:
 
 
 def _switch(model: Any, places: dict[str, nn.Module]) -> None:
-    """Make the model use the energies; check that every module does."""
+    """Make the model use the energies; check that every module does, or leave all as it was."""
+    configs = {id(c): c for c in (getattr(m, "config", None) for m in model.modules()) if c}
+    before = {key: getattr(c, _USED, None) for key, c in configs.items()}
     model.set_attn_implementation(IMPLEMENTATION)
     for name, module in places.items():
         used = getattr(getattr(module, "config", None), "_attn_implementation", None)
         if used != IMPLEMENTATION:
+            for key, config in configs.items():
+                setattr(config, _USED, before[key])
             raise ValueError(
                 f"'{name}' ({type(module).__name__}) keeps the attention {used!r}: the model does "
                 "not let it be set"
             )
 
 
-def _definition(config: Any, path: str | Path) -> Definition:
-    stored = getattr(config, ENTRY, None)
+def _configuration(path: str | Path, options: dict[str, Any]) -> tuple[Any, Any]:
+    """The configuration that decides on the class, and what the folder says of the energy."""
+    from transformers import AutoConfig, PreTrainedConfig
+
+    where = {name: options[name] for name in _WHERE if name in options}
+    own = AutoConfig.from_pretrained(path, **where)
+    given = options.get("config")
+    config = own if given is None else given
+    if not isinstance(config, PreTrainedConfig):
+        config = AutoConfig.from_pretrained(config, **where)
+    stored = options.get(ENTRY) or getattr(config, ENTRY, None) or getattr(own, ENTRY, None)
+    _definition(stored, path)  # refused before anything is built
+    return config, stored
+
+
+def _definition(stored: Any, path: str | Path) -> Definition:
     if stored is None:
         raise ValueError(f"{path}: its configuration holds no '{ENTRY}'; it was not energized")
     try:
@@ -214,5 +257,8 @@ def _concrete(model_class: Any, config: Any) -> Any:
     mapping = getattr(model_class, "_model_mapping", None)
     if mapping is None:
         return model_class
-    found = mapping[type(config)]
-    return found[0] if isinstance(found, (list, tuple)) else found
+    fitting = mapping[type(config)]
+    if not isinstance(fitting, (list, tuple)):
+        return fitting
+    named = [cls for cls in fitting if cls.__name__ in (config.architectures or ())]
+    return (named or list(fitting))[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from typing import Any
 
@@ -10,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.heads import split_mask
+from attenergy.attention.huggingface.request import FOREIGN, asks_interface
 
-#: Name of the implementation; of the heads in an attention module.
-IMPLEMENTATION, HEADS = "energy", "energy_heads"
+#: Name of the implementation; of the heads in an attention module, and of its scale then.
+IMPLEMENTATION, HEADS, SCALE = "energy", "energy_heads", "energy_score_scale"
 #: Where attention modules keep the number of heads and the width of a head, the first found counts.
 _COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head")
 _WIDTHS = ("qk_head_dim", "head_dim", "attention_head_size", "head_size", "key_value_proj_dim")
-#: What some models ask of their attention and no energy here does.
-_FOREIGN = ("softcap", "s_aux", "sinks")
 
 
 def register() -> None:
@@ -41,12 +39,7 @@ def register() -> None:
 
 def attention_modules(model: nn.Module) -> dict[str, nn.Module]:
     """The modules of a model that ask the attention interface for their attention, by name."""
-
-    def asks(module: nn.Module) -> bool:
-        code = getattr(inspect.unwrap(type(module).forward), "__code__", None)
-        return code is not None and "ALL_ATTENTION_FUNCTIONS" in code.co_names
-
-    return {name: module for name, module in model.named_modules() if asks(module)}
+    return {name: module for name, module in model.named_modules() if asks_interface(module)}
 
 
 def energy_attention(
@@ -125,23 +118,13 @@ def weights_wanted(others: dict[str, Any]) -> bool:
     return any("attentions" in name for name in collected or ())
 
 
-def score_scale(module: nn.Module, dim: int) -> float:
-    """The factor of the scores in the model's own attention."""
-    for name in ("scaling", "scale"):
-        found = getattr(module, name, None)
-        if isinstance(found, (int, float)):
-            return float(found)
-    default: float = dim**-0.5
-    return default
-
-
 def head_sizes(name: str, module: nn.Module) -> tuple[int, int]:
     """Width of a head and number of heads."""
-    config = getattr(module, "config", None)
+    owners = (module, getattr(module, "config", None))
 
     def first(names: tuple[str, ...]) -> int | None:
-        found = [getattr(owner, n, None) for owner in (module, config) for n in names]
-        return next((size for size in found if isinstance(size, int)), None)
+        sizes = (_own_size(owner, name) for owner in owners for name in names)
+        return next((size for size in sizes if size is not None), None)
 
     dim, heads = first(_WIDTHS), first(_COUNTS)
     if dim is None or heads is None:
@@ -152,13 +135,22 @@ def head_sizes(name: str, module: nn.Module) -> tuple[int, int]:
     return dim, heads
 
 
+def _own_size(owner: Any, name: str) -> int | None:
+    try:
+        size = getattr(owner, name, None)
+    except ValueError:  # configurations of layers that differ do not give one for all
+        return None
+    return size if isinstance(size, int) else None
+
+
 def _check_call(module: nn.Module, dim: int, scaling: float | None, others: dict[str, Any]) -> None:
-    asked = [name for name in _FOREIGN if others.get(name) is not None]
+    asked = [name for name in FOREIGN if others.get(name) is not None]
     if asked:
         raise ValueError(f"{type(module).__name__} asks for {asked[0]}, which energies do not do")
     given = dim**-0.5 if scaling is None else scaling
-    if not math.isclose(given, score_scale(module, dim), rel_tol=1e-6):
+    then = getattr(module, SCALE, given)  # not there in models that were pickled before it was
+    if not math.isclose(given, then, rel_tol=1e-6):
         raise ValueError(
-            f"{type(module).__name__} scales its scores by {given:g} now, but by "
-            f"{score_scale(module, dim):g} when the energy was made"
+            f"{type(module).__name__} scales its scores by {given:g} now, but by {then:g} when the "
+            "energy was made"
         )
