@@ -41,7 +41,8 @@ class FormulaEnergy(Energy):
 
     The formula is compiled to batched tensor code. If it reads xi only through |xi|^2 and
     s = X @ xi, the derivative is taken once, symbolically, and `weights` and `radial` are compiled
-    too. Arguments as for `Energy`.
+    too. Where nothing is stored, a state is as one that sees no pattern: E and its gradient are 0.
+    Arguments as for `Energy`.
 
     Raises:
         FormulaError: the formula, a choice or a parameter's name is wrong.
@@ -65,6 +66,8 @@ class FormulaEnergy(Energy):
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The formula's value, (..., L)."""
+        if X.shape[-2] == 0:
+            return (xi @ X.mT).sum(-1)
         return self._run(self._plans[field is not None].energy, xi, X, mask, field)
 
     def weights(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
@@ -72,6 +75,8 @@ class FormulaEnergy(Energy):
         pair = self._plans[field is not None].weights
         assert pair is not None
         scores = xi @ X.mT
+        if X.shape[-2] == 0:
+            return scores
         found = self._run(pair, xi, X, mask, field, scores)
         found = found if isinstance(found, Tensor) else scores.new_full((), found)
         found = found + torch.zeros_like(scores) if found.shape != scores.shape else found
@@ -83,6 +88,8 @@ class FormulaEnergy(Energy):
         """2 dR/dq at q = |xi|^2, a number or (..., L, 1)."""
         pair = self._plans[field is not None].radial
         assert pair is not None
+        if X.shape[-2] == 0:
+            return 0.0
         if isinstance(pair, float):
             return pair
         return self._run(pair, xi, X, mask, field, xi @ X.mT)
@@ -111,7 +118,7 @@ class FormulaEnergy(Energy):
         inputs: dict[str, object] = {"xi": xi, "X": X, "mask": mask, "h": field, **self.values()}
         program = pair[mask is not None]
         if "h" in program.names and field is None:
-            inputs["h"] = X.new_zeros(X.shape[-2])
+            inputs["h"] = X.new_zeros(1, X.shape[-2])
         if "s" in program.names:
             inputs["s"] = scores
         if "q" in program.names and xi is not None:
@@ -273,7 +280,7 @@ def _derivative_holds(key: _Tree, dim: int) -> bool:
     values: Values = {"X": X, "h": field, "mask": mask}
     for name in sorted(key.tree.names - set(_INPUTS)):
         axes = _axes_of(key.tree, name)
-        values[name] = draw((dim,) * len(axes)).abs() + 0.5
+        values[name] = draw((1, dim) if len(axes) == 1 else (dim,) * len(axes)).abs() + 0.5
 
     def total(state: Tensor) -> Tensor:
         return plan.energy[1]({**values, "xi": state}).sum()

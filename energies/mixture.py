@@ -162,7 +162,7 @@ def _without_field(expr: Expr) -> Expr:
 def _value(energy: FormulaEnergy, expr: Expr, X: Tensor) -> Tensor:
     """The value of a tree that does not read xi: a number, or (N,) for a vector."""
     expr = simplify(expr)
-    values = {"X": X, "h": X.new_zeros(len(X)), **energy.values()}
+    values = {"X": X, "h": X.new_zeros(1, len(X)), **energy.values()}
     found = torch.as_tensor(
         compile_tree(expr, masked=False)(values), dtype=X.dtype, device=X.device
     )

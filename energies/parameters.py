@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,12 @@ class Parameters(nn.Module):
 
     A `positive` parameter p is stored as log p, a `unit` one as its logit, so that no step of an
     optimiser can leave the domain. Per-head scalars have shape (H, 1, 1) and broadcast against
-    (..., H, L, 1); per-head vectors (H, 1, D). A parameter that is not learnable is a number.
+    (..., H, L, 1); per-head vectors (H, 1, D). Without a head axis, or shared by the heads, a
+    scalar has shape (), and a vector is stored as (D,) and used as (1, D). A parameter that is not
+    learnable is a number.
+
+    Where a parameter still has its initial value, a change from float32 to float64 gives it all
+    digits of it.
 
     Args:
         spec: the energy's entry.
@@ -37,14 +42,16 @@ class Parameters(nn.Module):
         super().__init__()
         self.declared = dict(spec.parameters)
         self.fixed: dict[str, float] = {}
-        self.raw = nn.ParameterDict()
+        self.raw = RawParameters()
+        self._starts: dict[str, float] = {}
         for name, parameter in self.declared.items():
             value = initial_value(name, parameter, dim, settings.get(name))
             if parameter.learnable == "no" and not parameter.shape:
                 self.fixed[name] = value
             else:
                 heads = num_heads if parameter.learnable == "per_head" else None
-                start = _filled(_to_raw(parameter, value), parameter, dim, heads)
+                self._starts[name] = raw = _to_raw(parameter, value)
+                start = _filled(raw, parameter, dim, heads)
                 self.raw[name] = nn.Parameter(start, requires_grad=parameter.learnable != "no")
 
     def values(self) -> dict[str, Tensor | float]:
@@ -52,9 +59,61 @@ class Parameters(nn.Module):
         learned = {n: _from_raw(self.declared[n], raw) for n, raw in self.raw.items()}
         return {**self.fixed, **learned}
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Parameters:
+        before = {name: raw.dtype for name, raw in self.raw.items()}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, raw in self.raw.items():
+            if before[name] == torch.float32 and raw.dtype == torch.float64 and not raw.is_meta:
+                self._refine(name, raw)
+        return self
+
+    @torch.no_grad()
+    def _refine(self, name: str, raw: Tensor) -> None:
+        """Give entries that are initial values, rounded to float32, all their digits."""
+        number = raw.new_full((), self._starts[name])
+        raw.copy_(torch.where(raw == number.float(), number, raw))
+
     def extra_repr(self) -> str:
         """Names and fixed values, for printing."""
         return ", ".join([*self.raw, *(f"{n}={v:g}" for n, v in self.fixed.items())])
+
+
+class RawParameters(nn.Module):
+    """Learned tensors by name, as in `nn.ParameterDict`, whatever the name is.
+
+    A parameter is stored under its own name or, where a module needs that for itself (`type`,
+    `training`), under `_raw_NAME`. Names of entries begin with a letter, so that no two can meet.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stored: dict[str, str] = {}
+
+    def __setitem__(self, name: str, raw: nn.Parameter) -> None:
+        if name not in self._stored:
+            self._stored[name] = f"_raw_{name}" if hasattr(self, name) else name
+        setattr(self, self._stored[name], raw)
+
+    def __getitem__(self, name: str) -> nn.Parameter:
+        raw: nn.Parameter = getattr(self, self._stored[name])
+        return raw
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._stored
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def keys(self) -> list[str]:
+        """The names."""
+        return list(self._stored)
+
+    def items(self) -> list[tuple[str, nn.Parameter]]:
+        """Names and tensors."""
+        return [(name, self[name]) for name in self._stored]
 
 
 def initial_value(name: str, parameter: Parameter, dim: int, setting: Setting | None) -> float:
@@ -119,6 +178,8 @@ def _to_raw(parameter: Parameter, value: float) -> float:
 
 
 def _from_raw(parameter: Parameter, raw: Tensor) -> Tensor:
+    if raw.ndim == 1:  # a vector without heads; its axis D is the last of (..., L, D)
+        raw = raw.unsqueeze(0)
     if parameter.constraint == "positive":
         return raw.exp()
     if parameter.constraint == "unit":

@@ -31,7 +31,7 @@ def score_readout(energy: Energy) -> Readout | None:
     program = compile_tree(form.readout, masked=False, squeeze=True)
 
     def readout(square: Tensor, scores: Tensor, X: Tensor) -> Tensor:
-        values = {"q": square, "s": scores, "X": X, "h": X.new_zeros(X.shape[-2])}
+        values = {"q": square, "s": scores, "X": X, "h": X.new_zeros(1, X.shape[-2])}
         return program({**values, **energy.values()})
 
     return readout

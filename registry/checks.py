@@ -31,6 +31,12 @@ _ONE = {
 # Names that a formula gives a meaning to, and names of arguments that stand beside settings.
 _SYMBOLS = frozenset({"xi", "X", "h", "D", "N", "steps", "step_size", "solver"})
 _LAYER_ARGUMENTS = frozenset({"dim", "embed_dim", "num_heads", "head_dim", "dropout", "registry"})
+_ENERGY_ARGUMENTS = _LAYER_ARGUMENTS | {
+    "add_bias_kv", "add_zero_attn", "backend", "batch_first", "bias", "context_dim", "device",
+    "dtype", "energy", "energy_per_step", "kdim", "layer", "learn_step_size", "normalize_patterns",
+    "normalize_states", "num_kv_heads", "num_patterns", "num_queries", "read", "rotary",
+    "rotary_base", "value_context_dim", "value_dim", "vdim",
+}  # fmt: skip
 _TASK_ARGUMENTS = frozenset({"seed", "split_seed", "registry"})
 _SEARCHED: dict[str, type[BaseModel]] = {
     **dict.fromkeys(ModelSpec.model_fields, ModelSpec),
@@ -79,7 +85,7 @@ def _clashes(documents: Sequence[Document]) -> Iterator[Problem]:
 
 def _setting_names(document: Document) -> Iterator[Problem]:
     for name in document.section("energies"):
-        yield from _names_of(document, ("energies", name), _SYMBOLS | _LAYER_ARGUMENTS)
+        yield from _names_of(document, ("energies", name), _SYMBOLS | _ENERGY_ARGUMENTS)
         for choice in document.section("energies", name, "choices"):
             yield from _argument(document, name, choice)
     for name in document.section("mixers"):

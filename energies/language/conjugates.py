@@ -117,9 +117,11 @@ def _shifted(z: Tensor) -> tuple[Tensor, Tensor]:
     """Scores minus the largest, and the largest, at least in single precision.
 
     A common shift c adds c sum y to the value whatever c is, so it needs no gradient of its own.
+    A row that holds a NaN becomes NaN.
     """
     wide = z.float() if z.dtype in (torch.float16, torch.bfloat16) else z
     top = wide.detach().amax(-1, keepdim=True)
+    top = top + 0.0 * top  # NaN if it is infinite: such a row has no weights
     return wide - top, top
 
 
@@ -129,7 +131,7 @@ def _scalar(value: Scalar, like: Tensor) -> Tensor:
 
 def _quadratic_value(z: Tensor, y: Tensor, total: Scalar) -> Tensor:
     """Value y'z - (|y|^2 - total)/2; hidden scores are -inf, but their y is 0."""
-    seen = torch.where(y > 0, z, 0.0)
+    seen = torch.where(y == 0, 0.0, z)
     return (y * seen - 0.5 * y * y).sum(-1, keepdim=True) + 0.5 * total
 
 
@@ -138,8 +140,9 @@ def _sparsemax(z: Tensor) -> Tensor:
     ordered = z.detach().sort(-1, descending=True).values
     sums = ordered.cumsum(-1)
     rank = torch.arange(1, z.shape[-1] + 1, device=z.device, dtype=z.dtype)
-    size = (1.0 + rank * ordered > sums).sum(-1, keepdim=True)
-    support = z.detach() >= ordered.gather(-1, size - 1)
+    size = (1.0 + rank * ordered > sums).sum(-1, keepdim=True).clamp_min(1)
+    # In this form all of a row that holds a NaN is in the support, and gets it.
+    support = ~(z.detach() < ordered.gather(-1, size - 1))
     kept = torch.where(support, z, 0.0)
     t = (kept.sum(-1, keepdim=True) - 1.0) / support.sum(-1, keepdim=True)
     return torch.relu(torch.where(support, z - t, 0.0))
@@ -147,13 +150,13 @@ def _sparsemax(z: Tensor) -> Tensor:
 
 def _reachable(z: Tensor, k: Scalar) -> Tensor:
     """k, or the number of visible patterns if that is less."""
-    seen = (z > -torch.inf).sum(-1, keepdim=True).to(z.dtype)
+    seen = (z != -torch.inf).sum(-1, keepdim=True).to(z.dtype)
     return torch.minimum(_scalar(k, z), seen)
 
 
 def _ksubsets(z: Tensor, total: Tensor) -> Tensor:
     fixed, wanted = z.detach(), total.detach()
-    seen = fixed > -torch.inf
+    seen = fixed != -torch.inf
     # sum clip(z - t, 0, 1) is piecewise linear in t, with corners at z_i - 1 and z_i. Hidden
     # patterns go so far down that the sum is reached before their corners are.
     lowest = torch.where(seen, fixed, 0.0).amin(-1, keepdim=True) - 2.0
@@ -165,7 +168,7 @@ def _ksubsets(z: Tensor, total: Tensor) -> Tensor:
     index = (gained < wanted).sum(-1, keepdim=True).clamp_max(gained.shape[-1] - 1)
     upper, lower = corners.gather(-1, index), corners.gather(-1, index + 1)
     full = seen & (fixed - 1.0 >= upper)
-    free = seen & ~full & (fixed > lower)
+    free = seen & ~full & ~(fixed <= lower)  # of a row that holds a NaN, all
     count = free.sum(-1, keepdim=True)
     rest = total - full.sum(-1, keepdim=True)
     t = (torch.where(free, z, 0.0).sum(-1, keepdim=True) - rest) / count.clamp_min(1)
@@ -178,6 +181,8 @@ def _tsallis(z: Tensor, epsilon: Tensor, t: Tensor, derived: bool = True) -> tup
     With `derived` epsilon may be 0, and derivatives with respect to it are right near 0.
     """
     support = 1.0 + epsilon * (z - t) > 0
+    if derived:  # all of a row that holds a NaN, and thus has no threshold
+        support = support | t.isnan()
     u = torch.where(support, z, t) - t
     x = epsilon * u
     logarithm = u * _log1p_ratio(x) if derived else torch.log1p(x) / epsilon
@@ -216,7 +221,7 @@ def _entmax_threshold(z: Tensor, epsilon: Tensor, corrections: int) -> Tensor:
 
 def _ramps(z: Tensor, alpha: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """d^(1/(alpha - 1)) and d^(alpha/(alpha - 1)) with d = max(z - t, 0)."""
-    support = z > t
+    support = ~(z <= t)  # of a row that holds a NaN, all
     distance = torch.where(support, z, t + 1.0) - t
     w = torch.where(support, torch.exp(torch.log(distance) / (alpha - 1.0)), 0.0)
     return w, w * distance

@@ -4,7 +4,11 @@ Layouts (L states, S patterns, D head width, any leading batch axes):
     scalar  (..., L|1, 1)     [D]  (..., L|1, D)     [N]  (..., L|1, S)
     matrix  (..., rows, columns), the same for all states
 
-Every sum over the axis N goes through the mask here, so an author cannot forget it.
+Every sum over the axis N goes through the mask here, so an author cannot forget it. Where a
+function could overflow or has a pole, hidden entries are replaced before it: a sum would give their
+derivative the weight 0, and 0 times infinity is not 0.
+
+Names of parameters never reach the code: in it they are p0, p1, ...
 """
 
 from __future__ import annotations
@@ -12,14 +16,22 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from attenergy.energies.language.conjugates import CONJUGATES
-from attenergy.energies.language.numerics import length, logcosh, safe_sqrt, softplus, step
+from attenergy.energies.language.numerics import length, safe_sqrt
+from attenergy.energies.language.operations import (
+    ELEMENTWISE,
+    TAME,
+    counts,
+    is_inverse,
+    is_tame_power,
+    negated,
+)
 from attenergy.energies.language.tree import Call, Expr, Number, Symbol
 
 #: Order of a program's arguments before its parameters.
@@ -34,8 +46,9 @@ class Program:
 
     def __init__(self, expr: Expr, *, masked: bool, squeeze: bool) -> None:
         self.expr, self.masked, self.squeeze = expr, masked, squeeze
-        graph = _Emitter(masked).program(expr, squeeze)
-        self.names = tuple(n.target for n in graph.nodes if n.op == "placeholder")
+        emitter = _Emitter(masked)
+        graph = emitter.program(expr, squeeze)
+        self.names = tuple(emitter.inputs)
         self.module = fx.GraphModule(torch.nn.Module(), graph)
         self.code = self.module.code
         self._run: Callable[..., Tensor] = self.module.forward
@@ -85,15 +98,16 @@ class _Emitter:
         self.graph = fx.Graph()
         self.masked = masked
         self.done: dict[tuple[object, ...], Any] = {}
-        self.inputs: dict[str, fx.Node] = {}
+        self.inputs: dict[str, fx.Node] = {}  # in the order of the program's arguments
 
     def program(self, expr: Expr, squeeze: bool) -> fx.Graph:
         wanted = set(expr.names) | ({"mask"} if self.masked else set())
-        if _counts(expr):  # a count takes its size, type and device from the patterns
+        if counts(expr):  # a count takes its size, type and device from the patterns
             wanted.add("X")
-        ordered = [n for n in INPUTS if n in wanted] + sorted(wanted - set(INPUTS))
-        for name in ordered:
+        for name in (n for n in INPUTS if n in wanted):
             self.inputs[name] = self.graph.placeholder(name)
+        for index, name in enumerate(sorted(wanted - set(INPUTS))):
+            self.inputs[name] = self.graph.placeholder(f"p{index}")
         value = self.emit(expr)
         if squeeze and isinstance(value, fx.Node):
             value = self.graph.call_method("squeeze", (value, -1))
@@ -118,10 +132,16 @@ class _Emitter:
             elif expr.function in CONJUGATES:
                 self.done[expr.structure] = self.conjugate(expr.function, *expr.args)
             else:
-                self.done[expr.structure] = self.call(
-                    _ELEMENTWISE[expr.function], self.emit(expr.args[0])
-                )
+                (arg,) = expr.args
+                value = self.emit(arg) if expr.function in TAME else self.guarded(arg)
+                self.done[expr.structure] = self.call(ELEMENTWISE[expr.function], value)
         return self.done[expr.structure]
+
+    def once(self, key: str, make: Callable[[], Any], *of: Any) -> Any:
+        """A value besides those of sub-trees, made at its first use."""
+        if (key, *of) not in self.done:
+            self.done[key, *of] = make()
+        return self.done[key, *of]
 
     def conjugate(self, function: str, scores: Expr, *parameters: Expr) -> Any:
         given = map(self.emit, parameters)
@@ -129,19 +149,43 @@ class _Emitter:
 
     def visible(self, expr: Expr, fill: float) -> Any:
         """A vector over patterns with `fill` where the mask hides them."""
-        value = self.emit(expr)
+        return self.shown(self.emit(expr), fill)
+
+    def shown(self, value: Any, fill: float) -> Any:
+        """The same for an emitted vector over patterns."""
         if not self.masked:
             return value
         if fill == 0.0:
             return self.call(torch.where, self.inputs["mask"], value, 0.0)
-        hidden = self.call(torch.logical_not, self.inputs["mask"])
-        return self.call(torch.masked_fill, value, hidden, fill)
+        return self.call(torch.masked_fill, value, self.hidden(), fill)
+
+    def hidden(self) -> Any:
+        return self.once("hidden", lambda: self.call(torch.logical_not, self.inputs["mask"]))
+
+    def guarded(self, expr: Expr) -> Any:
+        """A value with 1, where all functions are tame, in the place of hidden patterns."""
+        value = self.emit(expr)
+        if not self.masked or "N" not in expr.axes:
+            return value
+        if expr.axes == ("N",):
+            tame = partial(self.call, torch.where, self.inputs["mask"], value, 1.0)
+        else:
+            tame = partial(self._guarded_matrix, expr, value)
+        return self.once("guarded", tame, expr.structure)
+
+    def _guarded_matrix(self, expr: Expr, value: Any) -> Any:
+        """A matrix is the same for all states; here patterns that no state sees are replaced."""
+        seen = self.once("seen", lambda: self.call(torch.any, self.inputs["mask"], -2))
+        for axis in (i for i, name in enumerate(expr.axes) if name == "N"):
+            place = self.call(torch.unsqueeze, seen, -2 if axis else -1)
+            value = self.call(torch.where, place, value, 1.0)
+        return value
 
     def _add(self, *args: Expr) -> Any:
         first, *rest = args
         total = self.emit(first)
         for term in rest:
-            negative = _negated(term)
+            negative = negated(term)
             if negative is None:
                 total = self.call(operator.add, total, self.emit(term))
             else:
@@ -149,8 +193,8 @@ class _Emitter:
         return total
 
     def _mul(self, *args: Expr) -> Any:
-        above = [a for a in args if not _is_inverse(a)]
-        below = [a.args[0] for a in args if isinstance(a, Call) and _is_inverse(a)]
+        above = [a for a in args if not is_inverse(a)]
+        below = [a.args[0] for a in args if isinstance(a, Call) and is_inverse(a)]
         if not above:
             total: Any = 1.0
         else:
@@ -160,11 +204,11 @@ class _Emitter:
             for factor in rest:
                 total = self.call(operator.mul, total, factor)
         for factor in below:
-            total = self.call(operator.truediv, total, self.emit(factor))
+            total = self.call(operator.truediv, total, self.guarded(factor))
         return total
 
     def _pow(self, base: Expr, exponent: Expr) -> Any:
-        value = self.emit(base)
+        value = self.emit(base) if is_tame_power(exponent) else self.guarded(base)
         if isinstance(exponent, Number):
             if exponent.value == 2:
                 return self.call(operator.mul, value, value)
@@ -178,12 +222,12 @@ class _Emitter:
 
     def _matmul(self, left: Expr, right: Expr) -> Any:
         hidden = left.axes[-1] == "N"
-        a = self.visible(left, 0.0) if hidden and len(left.axes) == 1 else self.emit(left)
-        b = self.emit(right)
-        if hidden and len(left.axes) == 2 and len(right.axes) == 1:
-            b = self.visible(right, 0.0)
         if len(left.axes) == len(right.axes) == 1:
-            return self.call(torch.sum, self.call(operator.mul, a, b), -1, keepdim=True)
+            product = self.call(operator.mul, self.emit(left), self.emit(right))
+            product = self.shown(product, 0.0) if hidden else product
+            return self.call(torch.sum, product, -1, keepdim=True)
+        a = self.visible(left, 0.0) if hidden and len(left.axes) == 1 else self.emit(left)
+        b = self.visible(right, 0.0) if hidden and len(right.axes) == 1 else self.emit(right)
         if len(left.axes) == 2 and len(right.axes) == 1:
             return self.call(torch.matmul, b, self._swapped(left, a))
         return self.call(torch.matmul, a, b)
@@ -209,15 +253,12 @@ class _Emitter:
 
     def _sum_n(self, arg: Expr) -> Any:
         if len(arg.axes) == 1:
-            return self.call(torch.sum, self._expanded(arg), -1, keepdim=True)
+            return self.call(torch.sum, self.visible(arg, 0.0), -1, keepdim=True)
         value = self.emit(arg)
         if not self.masked:
             return self.call(torch.sum, value, -2, keepdim=True)
         weights = self.call(torch.Tensor.to, self.inputs["mask"], value)
         return self.call(torch.matmul, weights, value)
-
-    def _expanded(self, arg: Expr) -> Any:
-        return self.visible(arg, 0.0)
 
     def _sum_d(self, arg: Expr) -> Any:
         value = self.emit(arg)
@@ -242,44 +283,3 @@ class _Emitter:
 
     def _count_d(self) -> Any:
         return self.call(length, self.inputs["X"], -1)
-
-
-def _counts(expr: Expr) -> bool:
-    return isinstance(expr, Call) and (
-        expr.function in {"count_n", "count_d"} or any(map(_counts, expr.args))
-    )
-
-
-def _is_inverse(expr: Expr) -> bool:
-    return (
-        isinstance(expr, Call)
-        and expr.function == "pow"
-        and isinstance(expr.args[1], Number)
-        and expr.args[1].value == -1
-    )
-
-
-def _negated(expr: Expr) -> Expr | None:
-    """`z` if the tree is `-1 * z`."""
-    if isinstance(expr, Call) and expr.function == "mul" and len(expr.args) == 2:
-        first, second = expr.args
-        if isinstance(first, Number) and first.value == -1:
-            return second
-    return None
-
-
-_ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "exp": torch.exp,
-    "log": torch.log,
-    "sqrt": torch.sqrt,
-    "abs": torch.abs,
-    "sign": torch.sign,
-    "step": step,
-    "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "softplus": softplus,
-    "logcosh": logcosh,
-    "sin": torch.sin,
-    "cos": torch.cos,
-}

@@ -216,3 +216,28 @@ def test_it_compiles_without_breaks(name):
     slope = torch.func.grad(lambda v: value(v).sum())
     compiled = torch.compile(slope, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(z), weights(z))
+
+
+@each
+@pytest.mark.parametrize("wrong", [math.nan, math.inf], ids=str)
+@pytest.mark.parametrize("everywhere", [False, True], ids=["one score", "all scores"])
+def test_a_row_that_is_not_finite_is_lost_alone(name, weights, value, wrong, everywhere):
+    z = draw(3, 2, 3, 5)
+    z[:, :, 4] = -math.inf
+    spoilt = z.clone()
+    spoilt[1, 1, slice(0, 4) if everywhere else 2] = wrong
+    rest = torch.ones(2, 3, dtype=torch.bool)
+    rest[1, 1] = False
+
+    def derivatives(scores):
+        leaf = scores.clone().requires_grad_()
+        out = value(leaf)
+        (first,) = torch.autograd.grad(out.sum(), leaf, create_graph=True)
+        aim = torch.linspace(-1, 1, first.numel(), dtype=torch.float64).reshape(first.shape)
+        (second,) = torch.autograd.grad((first * aim)[rest].sum(), leaf)
+        return weights(scores), out.detach(), first.detach(), second
+
+    for got, wanted in zip(derivatives(spoilt), derivatives(z), strict=True):
+        torch.testing.assert_close(got[rest], wanted[rest])
+    for got in derivatives(spoilt)[:3]:
+        assert got[1, 1].isnan().all()

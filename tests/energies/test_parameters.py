@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from attenergy.energies import FormulaError, make_energy
 from attenergy.energies.parameters import constant, initial_value
 from attenergy.registry import Parameter, load_registry
+from attenergy.testing.cases import float64
 
 REGISTRY = load_registry(plugins=False)
 
@@ -41,7 +42,8 @@ def test_shapes(learnable, shape, heads, stored, energy_of):
     reads = {0: "p*xi @ xi", 1: "p @ xi", 2: "xi @ (p @ xi)"}[len(shape)]
     energy = energy_of(reads, 4, heads, p=declared)
     value = energy.values()["p"]
-    assert value.shape == stored
+    assert energy.parameters_.raw["p"].shape == stored
+    assert value.shape == ((1, *stored) if len(stored) == 1 else stored)
     assert [p.requires_grad for p in energy.parameters()] == [learnable != "no"]
     diagonal = value.diagonal(dim1=-2, dim2=-1) if len(shape) == 2 else value
     torch.testing.assert_close(diagonal, torch.full_like(diagonal, 0.7))
@@ -53,6 +55,42 @@ def test_a_scalar_that_is_not_learned_is_a_number(energy_of):
     assert energy.values() == {"p": 0.7}
     assert not list(energy.parameters())
     assert "p=0.7" in repr(energy)
+
+
+@pytest.mark.parametrize("shape", [[], ["D"], ["D", "D"]], ids=len)
+@pytest.mark.parametrize("constraint", ["real", "positive", "unit"])
+@pytest.mark.parametrize("learnable", ["per_head", "shared", "no"])
+def test_initial_values_have_the_digits_of_the_type_that_is_asked_for(
+    shape, constraint, learnable, entry
+):
+    reads = {0: "p*xi @ xi", 1: "p @ xi", 2: "xi @ (p @ xi)"}[len(shape)]
+    declared = {"init": 1 / 3, "shape": shape, "constraint": constraint, "learnable": learnable}
+    energy = make_energy(entry(reads, p=declared), dim=4, num_heads=2)
+
+    def value():
+        found = torch.as_tensor(energy.values()["p"], dtype=torch.float64)
+        found = found.diagonal(dim1=-2, dim2=-1) if len(shape) == 2 else found
+        return found.flatten()[0].item()
+
+    energy.double()
+    assert abs(value() - 1 / 3) < 1e-15
+    energy.float()
+    energy.double()
+    assert abs(value() - 1 / 3) < 1e-15
+    for raw in energy.parameters():  # what was learned, or loaded, keeps its value
+        raw.detach().mul_(1.5)
+    before = [raw.detach().float() for raw in energy.parameters()]
+    energy.float().double()
+    assert all(map(torch.equal, before, [raw.detach().float() for raw in energy.parameters()]))
+    assert all(torch.equal(raw, raw.float().double()) for raw in energy.parameters())
+
+
+def test_a_default_type_is_as_good_as_a_change_of_type():
+    with float64():
+        wanted = make_energy("lse", dim=7, registry=REGISTRY).values()["beta"]
+    got = make_energy("lse", dim=7, registry=REGISTRY).double().values()["beta"]
+    assert got.item() == pytest.approx(7**-0.5, rel=1e-15)
+    assert got.item() == wanted.item()
 
 
 @given(st.floats(1e-6, 1e6))
