@@ -89,7 +89,7 @@ class ProjectedCache:
         # One new position sees all; of several, each sees those before it and itself.
         mask = None
         if x.shape[1] > 1:
-            shape = x.shape[1], total
+            shape = 1, 1, x.shape[1], total
             mask = torch.ones(shape, dtype=torch.bool, device=x.device).tril(seen)
         field = None if bias is None else bias(total, start=seen)
         # Only the length of this context is read: `memory` makes keys and values from `new`.

@@ -7,30 +7,36 @@ head, `e` value width of a head.
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
 from attenergy.attention.answer import Heads, joined
-from attenergy.attention.dropout import PairDropout, check_dropout
+from attenergy.attention.arguments import check_flag, fixed, option
+from attenergy.attention.choices import (
+    Read,
+    check_memory,
+    checked_backend,
+    checked_solver,
+    checked_step_size,
+    checked_steps,
+    entry_of,
+    first_solver,
+    first_steps,
+    reading,
+)
+from attenergy.attention.dropout import PairDropout
 from attenergy.attention.idle import let_rest, reach_of_weights
 from attenergy.attention.learned_step_size import LearnedStepSize
-from attenergy.attention.relax import (
-    MOST_STEPS,
-    TRAINABLE,
-    Relaxation,
-    Solver,
-    check_solver,
-    default_step_size,
-    take_steps,
-)
+from attenergy.attention.relax import Relaxation, default_step_size, take_steps
 from attenergy.attention.solvers.problem import pose
-from attenergy.attention.update import Backend, association, check_backend, read_values
+from attenergy.attention.update import association, read_values
 from attenergy.energies import Energy, make_energy
+from attenergy.energies.on_graph import OnGraph
 from attenergy.energies.parameters import check_settings
-from attenergy.registry import EnergySpec, Reading, Registry, load_registry
+from attenergy.registry import EnergySpec, Registry
 
-Read = Literal["auto", "weights", "state"]
+__all__ = ["EnergyLayer", "Read"]
 
 #: What acts through the states, and what through the patterns, by the beginning of its name.
 _OF_STATES: tuple[str, ...] = (
@@ -71,6 +77,13 @@ class EnergyLayer(PairDropout):
     #: What a sub-class hands to its `Projections`.
     PROJECTION_SETTINGS: ClassVar[tuple[str, ...]] = ()
 
+    num_heads = option("num_heads", fixed("num_heads"), "H.")
+    read = option("read", fixed("read"), "`weights` or `state`.")
+    steps = option("steps", checked_steps, "Number of steps.")
+    step_size = option("step_size", checked_step_size, "gamma; where it is learned, its start.")
+    solver = option("solver", checked_solver, "Name of the solver.")
+    backend = option("backend", checked_backend, "How gradients are computed.")
+
     def __init__(
         self,
         num_heads: int,
@@ -85,28 +98,29 @@ class EnergyLayer(PairDropout):
         settings: dict[str, Any],
     ) -> None:
         super().__init__()
-        self.dropout = check_dropout(dropout)
+        self.dropout = dropout
         own = (*self.SETTINGS, *self.PROJECTION_SETTINGS)
-        spec = _entry(energy, registry)
+        spec = entry_of(energy, registry)
         if isinstance(spec, EnergySpec):
             known = [*Energy.known_settings(spec), *own]
             check_settings(settings, known, f"a layer of '{spec.title}'")
         theirs = {name: value for name, value in settings.items() if name not in own}
         self.energy = make_energy(spec, dim=dim, num_heads=num_heads, registry=registry, **theirs)
-        self.read = _reading(self.energy, read)
+        self.read = reading(self.energy, read)
         if self.read == "state" and settings.get("value_dim", dim) != dim:
             raise ValueError(
                 f"value_dim ({settings['value_dim']}) is for reading by weights; the state that "
                 f"'{self.energy.spec.title}' is read by has head_dim ({dim})"
             )
-        self.solver = _solver(settings.get("solver"), self.energy)
-        self.num_heads, self.steps = num_heads, _steps(self.energy, steps, self.solver)
-        self.step_size = default_step_size(self.energy) if step_size is None else float(step_size)
-        if not self.step_size > 0:
-            raise ValueError(f"step_size must be above 0, got {self.step_size:g}")
-        self.backend: Backend = settings.get("backend", "auto")
-        check_backend(self.energy, self.backend)
-        self._learn(settings.get("learn_step_size"), bool(settings.get("energy_per_step", False)))
+        self.learned_step_size: LearnedStepSize | None = None
+        self.earlier: nn.ModuleList | None = None
+        self.solver = first_solver(settings.get("solver"), self.energy)
+        self.num_heads = num_heads
+        self.steps = first_steps(steps, self.energy, self.solver)
+        self.step_size = default_step_size(self.energy) if step_size is None else step_size
+        self.backend = settings.get("backend", "auto")
+        per_step = check_flag("energy_per_step", settings.get("energy_per_step", False))
+        self._learn(settings.get("learn_step_size"), per_step)
         self._reach = reach_of_weights(self.energy) if self.read == "weights" else None
         self._resting: set[str] = set()  # parameters that cannot act
         self._rest()
@@ -131,21 +145,24 @@ class EnergyLayer(PairDropout):
             ("learn_step_size", vary is not None),
             ("energy_per_step", energy_per_step),
         ):
-            if wanted and self.solver == "fixed_point":
-                raise ValueError(
-                    f"{name} means nothing to solver 'fixed_point', which forgets how "
-                    "it came to rest"
-                )
-        self.learned_step_size: LearnedStepSize | None = None
+            if wanted:
+                check_memory(name, self.solver)
         if vary is not None:
             self.learned_step_size = LearnedStepSize(
                 self.step_size, self.energy.largest_step_size(), vary=vary, steps=self.moves,
                 num_heads=self.num_heads,
             )  # fmt: skip
-        self.earlier: nn.ModuleList | None = None
         if energy_per_step:
             copies = [copy.deepcopy(self.energy) for _ in range(self.steps - 1)]
             self.earlier = nn.ModuleList(copies)
+
+    def changed(self, name: str) -> None:
+        """Remember an option that was set after the layer was made."""
+        super().changed(name)
+        if name == "solver":
+            super().changed("steps")  # their default is the solver's
+        if name == "steps":
+            self._rest()
 
     @property
     def moves(self) -> int:
@@ -198,6 +215,22 @@ class EnergyLayer(PairDropout):
             weights = association(self.energy, state, X, mask=mask, field=field)
         return Heads(read, weights, relaxation)
 
+    def use_graph(self, graph: Any, **options: Any) -> Self:
+        """Give the energy a graph of your own; see `use_graph` of energies on a graph.
+
+        The energies of all steps get it, also where `layer.energy.use_graph` was called.
+
+        Returns:
+            The layer itself.
+
+        Raises:
+            ValueError: the energy is on no graph, or the graph does not fit.
+        """
+        if not isinstance(self.energy, OnGraph):
+            raise ValueError(f"'{self.energy.spec.title}' is on no graph")
+        self.energy.use_graph(graph, **options)
+        return self
+
     def check_field(self, field: Tensor | None) -> None:
         """Refuse a field that would be ignored.
 
@@ -241,6 +274,7 @@ class EnergyLayer(PairDropout):
             problem, xi = pose(self.energy, xi, X, mask, field, self.backend)
             return take_steps(problem, xi, self.moves, gamma, solver=self.solver, trace=trace)
         taken = []
+        _share_graph(self.energy, self.earlier)
         for index, energy in enumerate([*self.earlier, self.energy][: self.moves]):
             one = gamma[index] if isinstance(gamma, list) else gamma
             problem, xi = pose(energy, xi, X, mask, field, self.backend)
@@ -259,39 +293,8 @@ class EnergyLayer(PairDropout):
         return self.dropped(weights) @ values
 
 
-def _entry(energy: str | EnergySpec, registry: Registry | None) -> Any:
-    """The entry of that name, an energy's or, for `make_energy` to refuse, a mixer's name."""
-    if not isinstance(energy, str):
-        return energy
-    found = (load_registry() if registry is None else registry).layer(energy)
-    return found if isinstance(found, EnergySpec) else energy
-
-
-def _steps(energy: Energy, steps: int | None, solver: Solver) -> int:
-    default = MOST_STEPS if solver == "fixed_point" else energy.spec.steps.default
-    chosen = default if steps is None else steps
-    if isinstance(chosen, bool) or not isinstance(chosen, int) or chosen < 1:
-        raise ValueError(f"steps must be a whole number from 1, got {chosen!r}")
-    return chosen
-
-
-def _solver(given: Any, energy: Energy) -> Solver:
-    solver = energy.spec.solver.default if given is None else given
-    check_solver(str(solver), energy)
-    if solver not in TRAINABLE:
-        raise ValueError(
-            f"solver '{solver}' draws states and has no derivatives, so no layer is trained "
-            f"through it; take one of {', '.join(TRAINABLE)}"
-        )
-    return solver
-
-
-def _reading(energy: Energy, read: Read) -> Reading:
-    if read not in get_args(Read):
-        raise ValueError(f"read must be one of {', '.join(get_args(Read))}, got {read!r}")
-    if read == "weights" and not energy.has_weights:
-        raise ValueError(f"'{energy.spec.title}' defines no weights over patterns; read the state")
-    if read != "auto":
-        return read
-    wanted = energy.spec.read or "weights"
-    return wanted if energy.has_weights else "state"
+def _share_graph(energy: Energy, earlier: nn.ModuleList) -> None:
+    """Let the energies of earlier steps have the graph that was given to the last one."""
+    if isinstance(energy, OnGraph):
+        for one in earlier:
+            one._own = energy._own

@@ -5,18 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from attenergy.attention.arguments import check_share, option
 from attenergy.attention.hub import Pretrained
 
 
 class PairDropout(Pretrained, nn.Module):
     """w <- w keep / (1 - dropout) in training, keep ~ Bernoulli(1 - dropout) for each (i, j).
 
-    One draw serves all heads and samples. A base of layers, which set `dropout` by `check_dropout`.
+    One draw serves all heads and samples. A base of layers, which set `dropout`.
 
     Source: the training of Schug et al. 2025, arXiv:2406.05816.
     """
 
-    dropout: float
+    dropout = option("dropout", lambda _, value: check_dropout(value), "In training.")
 
     @property
     def drops(self) -> bool:
@@ -41,6 +42,4 @@ def check_dropout(dropout: float) -> float:
     Raises:
         ValueError: it is not in [0, 1).
     """
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
-    return dropout
+    return check_share("dropout", dropout)

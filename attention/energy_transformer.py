@@ -5,24 +5,28 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
 
+from attenergy.attention.arguments import check_positive, check_size, check_whole, option
+from attenergy.attention.choices import check_entry
+from attenergy.attention.hub import Pretrained
+from attenergy.attention.masks import tokens_there
+from attenergy.attention.projections import head_width
 from attenergy.attention.relax import Relaxation
 from attenergy.attention.update import gradient
 from attenergy.energies import Energy, make_energy
 from attenergy.energies.lagrangians import normalised
 from attenergy.energies.parameters import constant
-from attenergy.registry import EnergySpec, Registry, load_registry
+from attenergy.registry import EnergySpec, MixerSpec, Registry, load_registry
 
 _BOUNDED = ("real", "sphere", "layer_norm")  # domains whose energies a layer-normed token can enter
 _EPS = 1e-5  # under the root of the layer norm
 
 
-class EnergyTransformerBlock(nn.Module):
+class EnergyTransformerBlock(Pretrained, nn.Module):
     r"""x <- x - alpha dE/dg,  g = gamma (x - mean(x))/sqrt(var(x) + eps) + delta,  `steps` times.
 
     E(g) = sum_h E_attention,h(g) + E_memory(g; Xi) is one number for all tokens. As g is the
@@ -59,6 +63,11 @@ class EnergyTransformerBlock(nn.Module):
     Source: Hoover et al. 2023, arXiv:2302.07253.
     """
 
+    steps = option("steps", lambda _, value: check_whole("steps", value, 1), "Number of steps.")
+    step_size = option(
+        "step_size", lambda _, value: check_positive("step_size", value), "The step size alpha."
+    )
+
     def __init__(
         self,
         embed_dim: int,
@@ -74,12 +83,7 @@ class EnergyTransformerBlock(nn.Module):
         **settings: Any,
     ) -> None:
         super().__init__()
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"steps must be a whole number from 1, got {steps!r}")
-        if not 0 < step_size < math.inf:
-            raise ValueError(f"step_size must be a number above 0, got {step_size}")
-        if memories < 1:
-            raise ValueError(f"memories must be at least 1, got {memories}")
+        check_size("memories", memories)
         registry = load_registry() if registry is None else registry
         self.steps, self.step_size = steps, step_size
         self.attention = _attention(
@@ -102,7 +106,7 @@ class EnergyTransformerBlock(nn.Module):
 
         Arguments as of `forward`.
         """
-        pairs, present = _visible(mask)
+        pairs, present = _visible(mask, g)
         heads = self._heads(g)
         among = self.attention(heads, heads, mask=pairs, field=field)
         alone = self.memory(g, self.patterns, mask=present)
@@ -139,9 +143,10 @@ class EnergyTransformerBlock(nn.Module):
 
         Args:
             x: tokens (B, L, E).
-            mask: boolean. (B, L): False at tokens that are not there; they keep their x, and
-                nothing depends on it. Or broadcastable to (B, H, L, L), True where a token may see
-                another; one that sees none is not there.
+            mask: boolean, as of `Transformer`. (L) or (B, L): False at tokens that are not there;
+                they keep their x, and nothing depends on it. (B, L, L), or with four axes
+                broadcastable to (B, H, L, L): True where a token may see another; one that sees
+                none is not there.
             field: h, broadcastable to (B, H, L, L), for an attention energy that reads one.
             trace: whether to return energies (steps + 1, B), before the first step and after each,
                 and residuals |dE/dg| (steps, B, L), beside the tokens (`state`).
@@ -179,7 +184,7 @@ class EnergyTransformerBlock(nn.Module):
 
     def _slope(self, g: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """dE/dg, (B, L, E); every head has its own share of it."""
-        pairs, present = _visible(mask)
+        pairs, present = _visible(mask, g)
         heads = self._heads(g)
         among = gradient(self.attention, heads, heads, mask=pairs, field=field)
         alone = gradient(self.memory, g, self.patterns, mask=present)
@@ -196,16 +201,11 @@ def _attention(
     settings: dict[str, Any],
 ) -> Energy:
     """The attention energy, on whole tokens; its square matrices are replaced by (H, D, E)."""
-    if head_dim is None:
-        if num_heads < 1 or embed_dim % num_heads:
-            raise ValueError(
-                f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads}); "
-                "choose another number of heads or give head_dim"
-            )
-        head_dim = embed_dim // num_heads
+    head_dim = head_width(embed_dim, num_heads) if head_dim is None else head_dim
     spec = registry.layer(attention) if isinstance(attention, str) else attention
-    if not isinstance(spec, EnergySpec):
+    if isinstance(spec, MixerSpec):
         raise ValueError(f"'{spec.title}' is a mixer and has no energy")
+    check_entry("attention", spec)
     scalars = {name: p.init for name, p in spec.parameters.items() if not p.shape}
     in_width = {
         name: constant(init, head_dim) for name, init in scalars.items() if isinstance(init, str)
@@ -232,12 +232,11 @@ def _check_memory(energy: Energy) -> None:
         )
 
 
-def _visible(mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+def _visible(mask: Tensor | None, g: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Which token sees which, (B, H, L, L), and which are there, (B, L, 1)."""
     if mask is None:
         return None, None
-    if mask.dtype != torch.bool:
-        raise ValueError(f"mask must be boolean, True where there is something, got {mask.dtype}")
-    if mask.ndim == 2:
-        return mask[:, None, :, None] & mask[:, None, None, :], mask.unsqueeze(-1)
-    return mask, mask.any(-1).any(1).unsqueeze(-1)
+    pairs, padding = tokens_there(mask, g.shape[0], g.shape[1])
+    if padding is not None:
+        return pairs & padding[:, None, :, None], padding.unsqueeze(-1)
+    return pairs, pairs.any(-1).any(1).unsqueeze(-1)

@@ -10,25 +10,31 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
+import numpy as np
 from torch import nn
 
-from attenergy.registry import EnergySpec, MixerSpec
+from attenergy.energies import Energy
+from attenergy.registry import EnergySpec, MixerSpec, Registry
 
 if TYPE_CHECKING:
-    from attenergy.attention.saved import LayerArguments, ModelArguments
+    from attenergy.attention.saved import Kind, LayerArguments, ModelArguments
     from attenergy.attention.transformer import Transformer
 
 _PLAIN = (bool, int, float, str, EnergySpec)
+#: What need not be kept: an entry is kept whole, and None says that nothing was given.
+_ELSEWHERE = (Registry, type(None))
 
 
 class Pretrained:
     """A base of modules that are saved with what they were made of.
 
     Goes before `nn.Module` in the bases of a class. Plain arguments of the constructor are kept as
-    they were given; a registry entry is kept whole.
+    they were given; a registry entry is kept whole. What is set later is kept where the class says
+    so (`attenergy.attention.arguments.option`).
     """
 
     given: dict[str, Any]
+    not_plain: list[str]
     __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -40,8 +46,17 @@ class Pretrained:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make an instance that remembers the plain arguments among those given."""
         self = super().__new__(cls)
-        self.__dict__["given"] = _plain_arguments(cls, args, kwargs)
+        given = _arguments(cls, args, kwargs)
+        plain = {n: _plain(v) for n, v in given.items() if isinstance(_plain(v), _PLAIN)}
+        self.__dict__["given"] = plain
+        self.__dict__["not_plain"] = [
+            n for n, v in given.items() if n not in plain and not isinstance(v, _ELSEWHERE)
+        ]
         return self
+
+    def changed(self, name: str) -> None:
+        """Remember an argument by what the attribute of its name is now."""
+        self.given[name] = getattr(self, name)
 
     def save_pretrained(
         self, folder: str | Path, *, card: str | None = None, force: bool = False
@@ -107,6 +122,7 @@ def _model(model: Transformer) -> ModelArguments:
 
 
 def _layer(layer: nn.Module) -> LayerArguments:
+    from attenergy.attention.core import EnergyLayer
     from attenergy.attention.saved import LayerArguments
 
     if not isinstance(layer, Pretrained):
@@ -114,33 +130,71 @@ def _layer(layer: nn.Module) -> LayerArguments:
             f"a layer of class {type(layer).__name__} does not keep its arguments, so it cannot be "
             "described; derive its class from attenergy.attention.hub.Pretrained"
         )
-    settings = dict(layer.given)
-    named, spec = settings.pop("energy", None), _spec(layer)
+    _check_plain(layer)
+    settings, kind = dict(layer.given), _kind(layer)
+    if kind == "pooling":
+        attention = layer.attention  # type: ignore[attr-defined]
+        assert isinstance(attention, EnergyLayer)  # for the type checker
+        _check_plain(attention)
+        settings = {**attention.given, "num_queries": len(layer.queries)}  # type: ignore[attr-defined]
+    elif isinstance(layer, EnergyLayer):  # of its energy what it holds now counts
+        own = (*type(layer).__signature__.parameters, *layer.SETTINGS, *layer.PROJECTION_SETTINGS)
+        settings = {n: v for n, v in settings.items() if n in own} | layer.energy.settings
+    named = settings.pop("attention" if kind == "block" else "energy", None)
+    spec = _spec(layer)
+    memory = None
+    if kind == "block":
+        settings.pop("memory", None)
+        memory = layer.memory.spec  # type: ignore[attr-defined]
     sizes = {
         key: settings.pop(key)
         for key in ("embed_dim", "num_heads", "head_dim", "dropout")
         if key in settings
     }
     name = named if isinstance(named, str) else spec.title
-    return LayerArguments(name=name, spec=spec, settings=settings, **sizes)
+    return LayerArguments(
+        name=name, spec=spec, settings=settings, kind=kind, memory=memory, **sizes
+    )
+
+
+def _check_plain(layer: Pretrained) -> None:
+    if layer.not_plain:
+        raise ValueError(
+            f"a {type(layer).__name__} cannot be described that was made with "
+            f"{', '.join(layer.not_plain)} of a kind other than number, text or registry entry"
+        )
+
+
+def _kind(layer: nn.Module) -> Kind:
+    """Which class `LayerArguments.build` makes."""
+    from attenergy.attention.energy_transformer import EnergyTransformerBlock
+    from attenergy.attention.lookup import EnergyLookup
+    from attenergy.attention.pooling import EnergyPooling
+
+    classes: dict[Kind, type] = {
+        "lookup": EnergyLookup, "pooling": EnergyPooling, "block": EnergyTransformerBlock
+    }  # fmt: skip
+    return next((kind for kind, cls in classes.items() if isinstance(layer, cls)), "attention")
 
 
 def _spec(layer: nn.Module) -> EnergySpec | MixerSpec:
-    from attenergy.attention.layer import EnergyAttention
+    from attenergy.attention.core import EnergyLayer
     from attenergy.attention.mixers import CLASSES
 
-    if isinstance(layer, EnergyAttention):
-        return layer.energy.spec
+    energies = (getattr(layer, name, None) for name in ("energy", "attention"))
+    energy = next((e for e in energies if isinstance(e, (Energy, EnergyLayer))), None)
+    if energy is not None:
+        return (energy.energy if isinstance(energy, EnergyLayer) else energy).spec
     for cls in type(layer).__mro__:
         if CLASSES.get(cls.__name__) is cls:
             return MixerSpec.model_validate({"title": cls.__name__, "class": cls.__name__})
     raise ValueError(
-        f"a layer of class {type(layer).__name__} cannot be described: it is neither an "
-        f"EnergyAttention nor a mixer ({', '.join(CLASSES)})"
+        f"a layer of class {type(layer).__name__} cannot be described: it is neither a layer of "
+        f"an energy nor a mixer ({', '.join(CLASSES)})"
     )
 
 
-def _plain_arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     try:
         bound = inspect.signature(cls.__init__).bind_partial(None, *args, **kwargs)  # type: ignore[misc]
     except TypeError:  # the constructor will say so itself
@@ -149,7 +203,13 @@ def _plain_arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     for name, value in bound.arguments.items():
         several = bound.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
         given |= value if several else {name: value}
-    return {name: value for name, value in given.items() if isinstance(value, _PLAIN)}
+    given.pop("self", None)
+    return given
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's as one of Python's."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _card(arguments: LayerArguments | ModelArguments, name: str) -> str:

@@ -10,6 +10,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from attenergy.attention.arguments import (
+    check_from_zero,
+    check_tensor,
+    check_whole,
+    fixed,
+    option,
+)
 from attenergy.attention.cache import Kind, caching, layer_cache
 from attenergy.attention.transformer import Block, Positions, Transformer
 
@@ -40,6 +47,8 @@ class LanguageModel(Transformer):
     Source: Schug et al. 2025, arXiv:2406.05816 (section 4.3); tied tables: Press and Wolf 2017,
     arXiv:1608.05859.
     """
+
+    causal = option("causal", fixed("causal"), "Always.")
 
     def __init__(  # noqa: PLR0913 - every choice of a model, each by keyword
         self,
@@ -85,7 +94,7 @@ class LanguageModel(Transformer):
         Args:
             tokens: the beginning, whole numbers (B, L), L from 1.
             n: number of tokens to append, from 0.
-            temperature: 0 always takes the likeliest token.
+            temperature: finite, from 0; 0 always takes the likeliest token.
             generator: source of the randomness; torch's own if None.
 
         Returns:
@@ -94,10 +103,9 @@ class LanguageModel(Transformer):
         Raises:
             ValueError: a number or shape does not fit, or absolute positions come to their end.
         """
-        if n < 0 or not temperature >= 0:
-            raise ValueError(
-                f"n and temperature must be from 0, got n = {n} and temperature = {temperature}"
-            )
+        check_whole("n", n, 0)
+        check_from_zero("temperature", temperature)
+        check_tensor("tokens", tokens)
         if tokens.ndim != 2 or not tokens.shape[1]:
             raise ValueError(
                 f"tokens must be (B, L) with L from 1, got shape {tuple(tokens.shape)}"
@@ -182,7 +190,9 @@ def _kind(block: nn.Module) -> Kind:
 
 def _drawn(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
     """One token for each row of logits (B, V), as (B, 1)."""
-    if temperature == 0:
+    # Below, the quotient of equal logits would be no number where denormal ones count as 0.
+    if temperature < torch.finfo(torch.float64).tiny:
         return logits.argmax(-1, keepdim=True)
-    weights = (logits / temperature).softmax(-1)
+    below = (logits - logits.amax(-1, keepdim=True)).double()
+    weights = (below / temperature).softmax(-1).to(logits.dtype)
     return torch.multinomial(weights, 1, generator=generator)

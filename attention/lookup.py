@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.answer import Answer
+from attenergy.attention.arguments import check_size
 from attenergy.attention.core import EnergyLayer, Read
 from attenergy.attention.projections import (
     Projections,
@@ -79,8 +80,7 @@ class EnergyLookup(EnergyLayer):
             num_heads, dim, energy, steps=steps, step_size=step_size, read=read,
             registry=registry, dropout=dropout, settings=settings,
         )  # fmt: skip
-        if num_patterns < 1:
-            raise ValueError(f"num_patterns must be at least 1, got {num_patterns}")
+        check_size("num_patterns", num_patterns)
         if not self.energy.reads_patterns:
             title = self.energy.spec.title
             raise ValueError(f"'{title}' is an energy of the states alone; it looks nothing up")

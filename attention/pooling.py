@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.answer import Answer
+from attenergy.attention.arguments import check_size
+from attenergy.attention.hub import Pretrained
 from attenergy.attention.layer import EnergyAttention
 from attenergy.registry import EnergySpec
 
 
-class EnergyPooling(nn.Module):
+class EnergyPooling(Pretrained, nn.Module):
     """out_q = Attention(y_q, context), where the states y_1 ... y_Q are parameters.
 
     A set of S patterns becomes Q vectors, whose number and meaning do not depend on S nor, for most
@@ -50,8 +52,7 @@ class EnergyPooling(nn.Module):
         **settings: Any,
     ) -> None:
         super().__init__()
-        if num_queries < 1:
-            raise ValueError(f"num_queries must be at least 1, got {num_queries}")
+        check_size("num_queries", num_queries)
         if settings.get("rotary"):
             raise ValueError("learned states have no positions: pooling takes no rotary")
         self.attention = EnergyAttention(embed_dim, num_heads, energy, **settings)

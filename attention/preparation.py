@@ -8,6 +8,7 @@ from typing import Literal, TypedDict, get_args
 import torch
 from torch import Tensor, nn
 
+from attenergy.attention.arguments import check_flag, fixed, is_number, option
 from attenergy.registry import UnknownName
 
 Normalization = Literal["none", "l2", "rms_norm", "layer_norm"]
@@ -54,6 +55,9 @@ class Preparation(nn.Module):
     arXiv:2010.04245 (normalised queries and keys).
     """
 
+    rotary = option("rotary", fixed("rotary"), "Whether to rotate.")
+    rotary_base = option("rotary_base", fixed("rotary_base"), "About the ratio of speeds.")
+
     def __init__(
         self,
         head_dim: int,
@@ -67,9 +71,9 @@ class Preparation(nn.Module):
         super().__init__()
         if rotary and head_dim % 2:
             raise ValueError(f"rotary positions need an even head_dim, got {head_dim}")
-        if not 1 < rotary_base < math.inf:
-            raise ValueError(f"rotary_base must be a number above 1, got {rotary_base}")
-        self.rotary, self.rotary_base = bool(rotary), float(rotary_base)
+        if not is_number(rotary_base) or not 1 < rotary_base < math.inf:
+            raise ValueError(f"rotary_base must be a number above 1, got {rotary_base!r}")
+        self.rotary, self.rotary_base = check_flag("rotary", rotary), float(rotary_base)
         self.state_norm = _norm("normalize_states", normalize_states, num_heads, head_dim)
         self.pattern_norm = _norm("normalize_patterns", normalize_patterns, num_kv_heads, head_dim)
 
@@ -108,6 +112,8 @@ class HeadNorm(nn.Module):
         num_heads: heads that have gains of their own.
         dim: width.
     """
+
+    kind = option("kind", fixed("kind"), "Which norm.")
 
     def __init__(self, kind: Normalization, num_heads: int, dim: int) -> None:
         super().__init__()

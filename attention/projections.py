@@ -11,7 +11,9 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from attenergy.attention.arguments import check_size, check_tensor
 from attenergy.attention.initialisation import dense
+from attenergy.attention.masks import check_meaning
 from attenergy.attention.preparation import Preparation, PreparationOptions
 
 
@@ -58,7 +60,7 @@ class Projections(nn.Module):
     ) -> None:
         super().__init__()
         for name, size in (("embed_dim", embed_dim), ("num_heads", num_heads)):
-            _check_size(name, size)
+            check_size(name, size)
         self.embed_dim, self.num_heads = embed_dim, num_heads
         self.head_dim = head_width(embed_dim, num_heads) if head_dim is None else head_dim
         self.value_dim = self.head_dim if value_dim is None else value_dim
@@ -67,7 +69,7 @@ class Projections(nn.Module):
         self.value_context_dim = self.context_dim if own is None else own
         self.num_kv_heads = num_heads if num_kv_heads is None else num_kv_heads
         for name in ("head_dim", "value_dim", "context_dim", "value_context_dim", "num_kv_heads"):
-            _check_size(name, getattr(self, name))
+            check_size(name, getattr(self, name))
         if num_heads % self.num_kv_heads:
             raise ValueError(f"num_kv_heads ({num_kv_heads}) must divide num_heads ({num_heads})")
         self.query = dense(embed_dim, num_heads * self.head_dim, bias)
@@ -139,9 +141,11 @@ def head_width(embed_dim: int, num_heads: int) -> int:
     """E / H.
 
     Raises:
-        ValueError: H is below 1 or does not divide E.
+        ValueError: one is no whole number from 1, or H does not divide E.
     """
-    if num_heads < 1 or embed_dim % num_heads:
+    check_size("embed_dim", embed_dim)
+    check_size("num_heads", num_heads)
+    if embed_dim % num_heads:
         raise ValueError(
             f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads}); "
             "choose another number of heads or give head_dim"
@@ -207,8 +211,10 @@ def check_sequence(name: str, value: Tensor, axes: str, width: int) -> None:
     """Check that a tensor has three axes, the last one of the given width.
 
     Raises:
+        TypeError: it is no tensor.
         ValueError: it has not.
     """
+    check_tensor(name, value)
     if value.ndim != 3 or value.shape[-1] != width:
         raise ValueError(
             f"{name} must be {axes} with last axis {width}, got shape {tuple(value.shape)}"
@@ -224,21 +230,19 @@ def check_extras(
         ValueError: naming the argument, what was got and what is allowed.
     """
     if mask is not None:
+        check_tensor("mask", mask)
         if mask.dtype != torch.bool:
             raise ValueError(
                 f"mask must be boolean, True where a state may see a pattern, got {mask.dtype}; "
                 "numbers to be added to the scores go to `field`"
             )
         _check_broadcast("mask", mask, full)
+        check_meaning(mask, full)
     if field is not None:
+        check_tensor("field", field)
         if not field.is_floating_point():
             raise ValueError(f"field must be floating point, got {field.dtype}")
         _check_broadcast("field", field, full)
-
-
-def _check_size(name: str, size: int) -> None:
-    if size < 1:
-        raise ValueError(f"{name} must be at least 1, got {size}")
 
 
 def _check_broadcast(name: str, value: Tensor, full: tuple[int, int, int, int]) -> None:

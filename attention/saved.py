@@ -18,9 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from attenergy.attention.energy_transformer import EnergyTransformerBlock
 from attenergy.attention.factory import make_layer
 from attenergy.attention.language_model import LanguageModel
+from attenergy.attention.lookup import EnergyLookup
 from attenergy.attention.mixers import CLASSES
+from attenergy.attention.pooling import EnergyPooling
 from attenergy.attention.retrieval import Retrieval
 from attenergy.attention.transformer import Transformer
 from attenergy.registry import EnergySpec, MixerSpec
@@ -37,13 +40,20 @@ class _Arguments(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+#: `attention` stands for whatever `make_layer` makes, mixers too.
+Kind = Literal["attention", "lookup", "pooling", "block"]
+
+
 class LayerArguments(_Arguments):
-    """What `make_layer` needs to build one attention layer.
+    """What one layer is made from.
 
     `spec` is the whole registry entry and `name` only what it was called; `head_dim` defaults to
-    `embed_dim / num_heads`; `settings` are the layer's own parameters, choices and options.
+    `embed_dim / num_heads`; `settings` are the layer's own parameters, choices and options. A
+    `block` (`EnergyTransformerBlock`) has a `memory` besides.
     """
 
+    kind: Kind = "attention"
+    memory: EnergySpec | None = None
     name: str
     spec: EnergySpec | MixerSpec
     embed_dim: int = Field(ge=1)
@@ -53,16 +63,22 @@ class LayerArguments(_Arguments):
     settings: dict[str, bool | float | int | str] = {}
 
     def build(self) -> nn.Module:
-        """Make a new layer with fresh weights."""
-        settings: dict[str, Any] = dict(self.settings)
-        return make_layer(
-            self.spec,
-            embed_dim=self.embed_dim,
-            num_heads=self.num_heads,
-            head_dim=self.head_dim,
-            dropout=self.dropout,
-            **settings,
-        )
+        """Make a new layer with fresh weights.
+
+        Raises:
+            ValueError: the entry is not of such a layer, or the numbers do not fit.
+        """
+        settings: dict[str, Any] = {**self.settings, "head_dim": self.head_dim}
+        sizes = {"embed_dim": self.embed_dim, "num_heads": self.num_heads}
+        if self.kind == "attention":
+            return make_layer(self.spec, dropout=self.dropout, **sizes, **settings)
+        if not isinstance(self.spec, EnergySpec):
+            raise ValueError(f"a layer of kind '{self.kind}' has an energy, got a mixer")
+        if self.kind == "block":
+            memory = {} if self.memory is None else {"memory": self.memory}
+            return EnergyTransformerBlock(attention=self.spec, **memory, **sizes, **settings)
+        cls = EnergyLookup if self.kind == "lookup" else EnergyPooling
+        return cls(energy=self.spec, dropout=self.dropout, **sizes, **settings)
 
 
 class ModelArguments(_Arguments):
@@ -148,7 +164,7 @@ def save(
     target.parent.mkdir(parents=True, exist_ok=True)
     config = {
         "format": FORMAT,
-        _part(arguments): arguments.model_dump(mode="json", by_alias=True),
+        _part(arguments): _plain(arguments.model_dump(mode="json", by_alias=True)),
         "about": about or {},
     }
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
@@ -207,6 +223,14 @@ def read_arguments(folder: str | Path) -> ModelArguments:
     if isinstance(found, LayerArguments):
         raise SavedError(f"{folder}: holds a layer alone, not a model")
     return found
+
+
+def _plain(part: dict[str, Any]) -> dict[str, Any]:
+    """Without what only some kinds of layers have, so that older versions read the others."""
+    layer = part.get("layer", part)
+    if layer["kind"] == "attention":
+        del layer["kind"], layer["memory"]
+    return part
 
 
 def _part(arguments: ModelArguments | LayerArguments) -> str:

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint as recomputed
 
+from attenergy.attention.arguments import check_flag, check_size, check_whole, option
 from attenergy.attention.conv import ShortConvolution
 from attenergy.attention.embedding import InputEmbedding, InputShape
 from attenergy.attention.hub import Pretrained
 from attenergy.attention.initialisation import dense
+from attenergy.attention.masks import tokens_there
 from attenergy.attention.positions import AbsolutePositions, RelativePositionBias, rotates
 from attenergy.attention.readout import NORM_EPS, Bottleneck
 from attenergy.registry import UnknownName
@@ -119,6 +121,9 @@ class Transformer(Pretrained, nn.Module):
     Source: Schug et al. 2025, arXiv:2406.05816 (section 4).
     """
 
+    causal = option("causal", lambda _, value: check_flag("causal", value), "As made.")
+    checkpoint = option("checkpoint", lambda _, v: check_flag("checkpoint", v), "As made.")
+
     def __init__(  # noqa: PLR0913 - every choice of a model, each by keyword
         self,
         *,
@@ -138,9 +143,11 @@ class Transformer(Pretrained, nn.Module):
         super().__init__()
         _check_choice("positions", positions, get_args(Positions))
         _check_choice("readout", readout, get_args(Readout))
-        if layers < 1:
-            raise ValueError(f"layers must be at least 1, got {layers}")
-        if conv < 0:
+        check_size("layers", layers)
+        for name, size in (("outputs", outputs), ("width", width), ("heads", heads)):
+            check_size(name, size)
+        check_whole("mlp", mlp, 0)
+        if not isinstance(conv, int) or conv < 0:
             raise ValueError(f"conv must be a kernel from 1, or 0 for none, got {conv}")
         self.causal, self.checkpoint = causal, checkpoint
         self.options: dict[str, Any] = {
@@ -170,6 +177,10 @@ class Transformer(Pretrained, nn.Module):
         else:
             self.out = Bottleneck(width, outputs) if self.norm is None else dense(width, outputs)
 
+    def changed(self, name: str) -> None:
+        """Remember an option that was set after the model was made."""
+        self.options[name] = getattr(self, name)
+
     def forward(
         self, inputs: Tensor, *, mask: Tensor | None = None, is_causal: bool | None = None
     ) -> Tensor:
@@ -189,7 +200,7 @@ class Transformer(Pretrained, nn.Module):
         x = self.embedding(inputs)
         if self.positions is not None:
             x = self.positions(x)
-        seen, padding = _visible(mask, x.shape[0], x.shape[1])
+        seen, padding = (None, None) if mask is None else tokens_there(mask, *x.shape[:2])
         causal = self.causal if is_causal is None else is_causal
         for block in self.blocks:
             if self.checkpoint and torch.is_grad_enabled():
@@ -212,25 +223,6 @@ class Transformer(Pretrained, nn.Module):
         table = self.embedding.tables[0].weight
         assert isinstance(table, Tensor)  # for the type checker: attributes are a union
         return table
-
-
-def _visible(mask: Tensor | None, batch: int, length: int) -> tuple[Tensor | None, Tensor | None]:
-    """The mask with four axes, and the padding (B, L) if that is what the mask says."""
-    if mask is None:
-        return None, None
-    if mask.dtype != torch.bool:
-        raise ValueError(f"mask must be boolean, True where there is something, got {mask.dtype}")
-    if mask.ndim > 3:
-        return mask, None
-    if mask.ndim == 3:
-        return mask.unsqueeze(1), None
-    padding = mask if mask.ndim == 2 else mask.expand(1, -1)
-    if padding.shape[0] not in (1, batch) or padding.shape[1] != length:
-        raise ValueError(
-            f"a mask with two axes says what is padding, (B, L) = ({batch}, {length}), got shape "
-            f"{tuple(mask.shape)}; a (L, L) mask of pairs becomes (1, L, L) by mask[None]"
-        )
-    return padding[:, None, None, :], padding
 
 
 def _able(mixer: nn.Module, positions: Positions) -> bool:

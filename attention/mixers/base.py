@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attenergy.attention.dropout import PairDropout, check_dropout
+from attenergy.attention.arguments import fixed, option
+from attenergy.attention.dropout import PairDropout
 from attenergy.attention.positions import rotates
 from attenergy.attention.projections import Projections, check_shapes, visible
 
@@ -66,12 +67,14 @@ class Mixer(PairDropout):
     needs_length: ClassVar[bool] = False  # whether the greatest S is an argument, `length`
     takes_rotary: ClassVar[bool] = True  # whether queries and keys may be turned by positions
 
+    embed_dim = option("embed_dim", fixed("embed_dim"), "E.")
+    num_heads = option("num_heads", fixed("num_heads"), "H.")
+
     def __init__(self, embed_dim: int, num_heads: int, **sizes: Unpack[Sizes]) -> None:
         super().__init__()
         self.embed_dim, self.num_heads = embed_dim, num_heads
-        dropout = sizes.pop("dropout", 0.0)
+        self.dropout = sizes.pop("dropout", 0.0)
         maps: Maps = sizes
-        self.dropout = check_dropout(dropout)
         if maps.get("context_dim") is not None and not self.takes_context:
             raise ValueError(f"{type(self).__name__} takes no context, and so no context_dim")
         if maps.get("rotary") and not self.takes_rotary:

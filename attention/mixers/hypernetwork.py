@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from attenergy.attention.arguments import fixed, option
 from attenergy.attention.fused import fused_pays
 from attenergy.attention.initialisation import lecun_normal_
 from attenergy.attention.mixers.base import Mixer, Sizes, State, masked_softmax, scores
@@ -73,6 +74,9 @@ class HypernetworkAttention(Mixer):
     Source: Schug et al. 2025, arXiv:2406.05816 (equations 2 to 7 and 10); softmax
     attention: Vaswani et al. 2017, arXiv:1706.03762.
     """
+
+    normalize = option("normalize", fixed("normalize"), "sigma.")
+    value_network = option("value_network", fixed("value_network"), "g.")
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
+from attenergy.attention.arguments import check_size, fixed, option
 from attenergy.attention.initialisation import lecun_normal_
 from attenergy.attention.mixers.base import (
     Mixer,
@@ -19,7 +20,7 @@ from attenergy.attention.mixers.base import (
     same_for_all_states,
     scores,
 )
-from attenergy.attention.mixers.places import check_length, check_places, first_places
+from attenergy.attention.mixers.places import check_places, first_places
 
 
 class LowRankAttention(Mixer):
@@ -51,6 +52,9 @@ class LowRankAttention(Mixer):
     needs_length = True
     takes_rotary = False
 
+    length = option("length", fixed("length"), "Greatest S.")
+    rank = option("rank", fixed("rank"), "r.")
+
     def __init__(
         self,
         embed_dim: int,
@@ -61,9 +65,7 @@ class LowRankAttention(Mixer):
         **sizes: Unpack[Sizes],
     ) -> None:
         super().__init__(embed_dim, num_heads, **sizes)
-        self.length, self.rank = check_length(length), rank
-        if rank < 1:
-            raise ValueError(f"rank must be at least 1, got {rank}")
+        self.length, self.rank = check_size("length", length), check_size("rank", rank)
         self.mix_keys = nn.Parameter(lecun_normal_(torch.empty(rank, length)))
         self.mix_values = nn.Parameter(lecun_normal_(torch.empty(rank, length)))
 

@@ -8,6 +8,7 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from attenergy.attention.arguments import check_size
 from attenergy.attention.mixers.base import Sizes
 from attenergy.attention.mixers.kernel import KernelAttention
 
@@ -44,8 +45,7 @@ class Performer(KernelAttention):
         self, embed_dim: int, num_heads: int, *, num_features: int = 64, **sizes: Unpack[Sizes]
     ) -> None:
         super().__init__(embed_dim, num_heads, **sizes)
-        if num_features < 1:
-            raise ValueError(f"num_features must be at least 1, got {num_features}")
+        check_size("num_features", num_features)
         drawn = orthogonal_directions(num_features, self.projections.head_dim)
         self.register_buffer("directions", drawn)
 

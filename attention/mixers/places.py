@@ -6,17 +6,6 @@ import torch
 from torch import Tensor
 
 
-def check_length(length: int) -> int:
-    """Return the number of places.
-
-    Raises:
-        ValueError: it is below 1.
-    """
-    if length < 1:
-        raise ValueError(f"length must be at least 1, got {length}")
-    return length
-
-
 def check_places(sequence: Tensor, length: int) -> None:
     """Check that a sequence (B, N, width) has no more than `length` places.
 

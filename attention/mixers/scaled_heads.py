@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from attenergy.attention.arguments import fixed, option
 from attenergy.attention.mixers.base import (
     Mixer,
     Sizes,
@@ -45,6 +46,8 @@ class ScaledHeadAttention(Mixer):
     Source: Nguyen et al. 2023, arXiv:2406.13781 (Attention-SH).
     """
 
+    scales = option("scales", fixed("scales"), "Block sizes.")
+
     def __init__(
         self,
         embed_dim: int,
@@ -55,6 +58,8 @@ class ScaledHeadAttention(Mixer):
     ) -> None:
         super().__init__(embed_dim, num_heads, **sizes)
         self.scales = _scales(scales, num_heads)
+        self.given["scales"] = ",".join(map(str, self.scales))  # as text they can be saved
+        self.not_plain = [name for name in self.not_plain if name != "scales"]
         owner = [h * len(self.scales) // num_heads for h in range(num_heads)]
         self._counts = [owner.count(i) for i in range(len(self.scales))]
 

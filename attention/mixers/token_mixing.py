@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from attenergy.attention.arguments import check_size, fixed, option
 from attenergy.attention.initialisation import lecun_normal_
 from attenergy.attention.mixers.base import PatternMixer, Sizes, State, hide, same_for_all_states
-from attenergy.attention.mixers.places import check_length, check_places, first_places
+from attenergy.attention.mixers.places import check_places, first_places
 from attenergy.attention.projections import visible
 
 
@@ -44,6 +45,8 @@ class TokenMixing(PatternMixer):
     has_weights = False
     needs_length = True
 
+    length = option("length", fixed("length"), "Greatest number of places.")
+
     def __init__(
         self,
         embed_dim: int,
@@ -54,9 +57,8 @@ class TokenMixing(PatternMixer):
         **sizes: Unpack[Sizes],
     ) -> None:
         super().__init__(embed_dim, num_heads, **sizes)
-        self.length = check_length(length)
-        if hidden < 1:
-            raise ValueError(f"hidden must be at least 1, got {hidden}")
+        self.length = check_size("length", length)
+        check_size("hidden", hidden)
         self.inward = nn.Parameter(lecun_normal_(torch.empty(hidden, length)))
         self.outward = nn.Parameter(lecun_normal_(torch.empty(length, hidden)))
 

@@ -7,6 +7,7 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
+from attenergy.attention.arguments import check_size, option
 from attenergy.attention.mixers.base import Mixer, Sizes, masked_softmax, scores
 
 
@@ -27,12 +28,12 @@ class TopKAttention(Mixer):
     Source: Gupta et al. 2021, arXiv:2106.06899.
     """
 
+    kept = option("kept", lambda _, value: check_size("kept", value), "k.")
+
     def __init__(
         self, embed_dim: int, num_heads: int, *, kept: int = 8, **sizes: Unpack[Sizes]
     ) -> None:
         super().__init__(embed_dim, num_heads, **sizes)
-        if kept < 1:
-            raise ValueError(f"kept must be at least 1, got {kept}")
         self.kept = kept
 
     def weights(self, q: Tensor, k: Tensor, seen: Tensor | None, field: Tensor | None) -> Tensor:

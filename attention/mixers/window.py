@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from attenergy.attention.arguments import check_size, option
 from attenergy.attention.mixers.base import (
     Mixer,
     Sizes,
@@ -41,12 +42,12 @@ class WindowAttention(Mixer):
     Source: Beltagy et al. 2020, arXiv:2004.05150.
     """
 
+    window = option("window", lambda _, value: check_size("window", value), "w.")
+
     def __init__(
         self, embed_dim: int, num_heads: int, *, window: int = 8, **sizes: Unpack[Sizes]
     ) -> None:
         super().__init__(embed_dim, num_heads, **sizes)
-        if window < 1:
-            raise ValueError(f"window must be at least 1, got {window}")
         self.window = window
 
     def weights(self, q: Tensor, k: Tensor, seen: Tensor | None, field: Tensor | None) -> Tensor:

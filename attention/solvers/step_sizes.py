@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from attenergy.attention.arguments import check_positive
 from attenergy.energies import Energy
 
 #: One number, or one for every head, sample or state: broadcastable to (..., L, 1).
@@ -43,8 +44,7 @@ def check_step_size(gamma: StepSize) -> StepSize:
         ValueError: a number that is not above 0, or a tensor without the axes (..., L, 1).
     """
     if not isinstance(gamma, Tensor):
-        if not gamma > 0:
-            raise ValueError(f"step_size must be above 0, got {gamma}")
+        check_positive("step_size", gamma)
     elif gamma.ndim and gamma.shape[-1] != 1:
         raise ValueError(
             f"step_size must be broadcastable to (..., L, 1), got {tuple(gamma.shape)}; step sizes "

@@ -178,7 +178,7 @@ def test_it_compiles_whole():
         ({"memory": "energy_transformer"}, "no energy of one token and stored patterns"),
         ({"memory": "classical_hopfield"}, "no energy of one token and stored patterns"),
         ({"steps": 0}, "steps must be a whole number from 1, got 0"),
-        ({"step_size": 0.0}, r"step_size must be a number above 0, got 0\.0"),
+        ({"step_size": 0.0}, r"step_size must be above 0, got 0\.0"),
         ({"memories": 0}, "memories must be at least 1, got 0"),
         ({"num_heads": 3}, r"embed_dim \(8\) is not a multiple of num_heads \(3\)"),
         ({"betta": 1.0}, "did you mean 'beta'"),

@@ -258,7 +258,7 @@ def test_a_few_steps_of_training_learn_to_repeat():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((torch.zeros(2, 3).long(), -1), "n and temperature must be from 0, got n = -1"),
+        ((torch.zeros(2, 3).long(), -1), "n must be a whole number from 0, got -1"),
         ((torch.zeros(3).long(), 1), r"tokens must be \(B, L\) with L from 1, got shape \(3,\)"),
         ((torch.zeros(2, 0).long(), 1), r"got shape \(2, 0\)"),
     ],
@@ -266,8 +266,9 @@ def test_a_few_steps_of_training_learn_to_repeat():
 def test_bad_beginnings(arguments, message):
     with pytest.raises(ValueError, match=message):
         make().generate(*arguments)
-    with pytest.raises(ValueError, match="temperature = -1"):
-        make().generate(torch.zeros(2, 3).long(), 1, temperature=-1)
+    for temperature in (-1, float("inf"), float("nan"), "warm"):
+        with pytest.raises(ValueError, match=f"temperature must be .*, got {temperature!r}"):
+            make().generate(torch.zeros(2, 3).long(), 1, temperature=temperature)
 
 
 @pytest.mark.parametrize("name", ["energy_transformer", "potts"])

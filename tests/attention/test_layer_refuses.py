@@ -21,7 +21,7 @@ SPEC = EnergySpec.model_validate(
     ("options", "message"),
     [
         ({"embed_dim": 7}, r"embed_dim \(7\) is not a multiple of num_heads \(2\)"),
-        ({"num_heads": 0}, r"not a multiple of num_heads \(0\)"),
+        ({"num_heads": 0}, "num_heads must be at least 1, got 0"),
         ({"head_dim": 0}, "must be at least 1, got 0"),
         ({"head_dim": -1}, "must be at least 1, got -1"),
         ({"value_dim": 0}, "value_dim must be at least 1, got 0"),
@@ -30,7 +30,7 @@ SPEC = EnergySpec.model_validate(
         ({"steps": 2.0}, "steps must be a whole number from 1, got 2.0"),
         ({"steps": True}, "steps must be a whole number from 1, got True"),
         ({"step_size": 0}, "step_size must be above 0, got 0"),
-        ({"step_size": float("nan")}, "step_size must be above 0, got nan"),
+        ({"step_size": float("nan")}, "step_size must be a finite number, got nan"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
         ({"dropout": -0.1}, "dropout must be at least 0 and below 1"),
         ({"read": "values"}, "read must be one of auto, weights, state, got 'values'"),

@@ -189,7 +189,7 @@ def test_memories_are_recalled():
         ({"steps": True}, "steps must be a whole number from 0, got True"),
         ({"step_size": 0.0}, "step_size must be above 0, got 0.0"),
         ({"step_size": -1}, "step_size must be above 0, got -1"),
-        ({"step_size": float("nan")}, "step_size must be above 0, got nan"),
+        ({"step_size": float("nan")}, "step_size must be a finite number, got nan"),
         ({"solver": "decent"}, r"no solver 'decent' \(did you mean 'descent'\?\)"),
         ({"backend": "score"}, r"no backend 'score' \(did you mean 'scores'\?\)"),
         ({"mask": torch.ones(4, 5)}, "mask must be boolean"),

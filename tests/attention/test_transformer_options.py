@@ -157,7 +157,7 @@ def test_masks_of_pairs_cut_what_they_cut():
         (torch.ones(6, 6).bool(), r"\(B, L\) = \(2, 6\), got shape \(6, 6\); a \(L, L\) mask"),
         (torch.ones(2, 5).bool(), r"what is padding.*got shape \(2, 5\)"),
         (torch.ones(5).bool(), r"what is padding.*got shape \(5,\)"),
-        (torch.ones(3, 6, 6).bool(), "cannot be broadcast"),
+        (torch.ones(3, 6, 6).bool(), r"\(B, L, L\) = \(2, 6, 6\), got shape \(3, 6, 6\)"),
     ],
 )
 def test_masks_that_do_not_fit(mask, message):

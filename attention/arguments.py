@@ -1,0 +1,146 @@
+"""Arguments of layers, solvers and models: checks that name them, and options that may change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+
+def check_whole(name: str, value: Any, least: int) -> int:
+    """Return a whole number.
+
+    Raises:
+        ValueError: it is none, or below `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
+    return value
+
+
+def check_size(name: str, value: Any, least: int = 1) -> int:
+    """Return a whole number that says how many there are of something.
+
+    Raises:
+        ValueError: it is none, or below `least`.
+    """
+    if isinstance(value, int) and value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return check_whole(name, value, least)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Return a number.
+
+    Raises:
+        ValueError: it is none, not above 0, or not finite.
+    """
+    if check_finite(name, value) <= 0:
+        raise ValueError(f"{name} must be above 0, got {value!r}")
+    return float(value)
+
+
+def check_from_zero(name: str, value: Any) -> float:
+    """Return a number.
+
+    Raises:
+        ValueError: it is none, below 0, or not finite.
+    """
+    if check_finite(name, value) < 0:
+        raise ValueError(f"{name} must be a number from 0, got {value!r}")
+    return float(value)
+
+
+def check_finite(name: str, value: Any) -> float:
+    """Return a number.
+
+    Raises:
+        ValueError: it is none, or not finite.
+    """
+    if not is_number(value):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def check_share(name: str, value: Any) -> float:
+    """Return a number from 0, below 1.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not is_number(value) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
+    return value  # type: ignore[no-any-return]
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return True or False.
+
+    Raises:
+        ValueError: it is neither, nor 1 or 0.
+    """
+    if not isinstance(value, int) or value not in (0, 1):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_tensor(name: str, value: Any) -> None:
+    """Check that something is a tensor.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name} must be a torch tensor, got {type(value).__name__}; torch.as_tensor makes one"
+        )
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number, and no truth value or text."""
+    return hasattr(value, "__float__") and not isinstance(value, (bool, Tensor))
+
+
+def option(name: str, check: Callable[[Any, Any], Any], doc: str) -> Any:
+    """An attribute that is checked when it is set, and saved with the module as it was set last.
+
+    Args:
+        name: of the attribute, also that of the constructor's argument.
+        check: called with the module and the value; returns what is kept, or raises.
+        doc: what it is.
+    """
+    key = f"_{name}"
+
+    def get(module: Any) -> Any:
+        return getattr(module, key)
+
+    def put(module: Any, value: Any) -> None:
+        first, before = key not in module.__dict__, module.__dict__.get(key)
+        module.__dict__[key] = now = check(module, value)
+        if not first and now != before:
+            module.changed(name)
+
+    return property(get, put, doc=doc)
+
+
+def fixed(name: str) -> Callable[[Any, Any], Any]:
+    """A check for `option` that takes the first value alone: what is made for it cannot follow.
+
+    Raises:
+        ValueError: another value is set later.
+    """
+
+    def check(module: Any, value: Any) -> Any:
+        before = module.__dict__.get(f"_{name}", value)
+        if before != value:
+            raise ValueError(
+                f"{name} is fixed when the {type(module).__name__} is made ({before!r}), got "
+                f"{value!r}; make a new one"
+            )
+        return value
+
+    return check

@@ -1,0 +1,92 @@
+"""A shape of a mask has one meaning in a class, or is refused."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+
+from attenergy.attention import (
+    EnergyAttention,
+    EnergyTransformerBlock,
+    LanguageModel,
+    Transformer,
+    make_layer,
+    make_mixer,
+)
+from attenergy.registry import load_registry
+
+REGISTRY = load_registry(plugins=False)
+LAYERS = {
+    "energy": partial(EnergyAttention, 8, 2, registry=REGISTRY),
+    "mixer": partial(make_mixer, "softmax", embed_dim=8, num_heads=2, registry=REGISTRY),
+}
+make = partial(make_layer, "lse", embed_dim=8, num_heads=2, registry=REGISTRY)
+SIZES = {"width": 8, "heads": 2, "layers": 1, "mlp": 0, "length": 5, "make_layer": make}
+MODELS = {
+    "transformer": partial(
+        Transformer, kind="vector", size=8, outputs=3, positions="relative", **SIZES
+    ),
+    "block": partial(EnergyTransformerBlock, 8, 2, memories=3, steps=2, registry=REGISTRY),
+}
+
+
+def bits(*shape):
+    mask = torch.rand(*shape) < 0.6
+    mask[..., 0] = True
+    return mask
+
+
+@pytest.mark.parametrize("kind", list(LAYERS))
+def test_masks_of_layers_are_pairs(kind):
+    layer, x = LAYERS[kind](), torch.randn(3, 5, 8)
+    pairs, of_heads, keys = bits(5, 5), bits(2, 5, 5), bits(5)
+    for mask, full in ((pairs, pairs[None, None]), (of_heads, of_heads[None]), (keys, keys[None])):
+        torch.testing.assert_close(layer(x, mask=mask), layer(x, mask=full.expand(3, 2, 5, 5)))
+
+
+@pytest.mark.parametrize("kind", list(LAYERS))
+def test_masks_of_layers_with_two_meanings_are_refused(kind):
+    layer = LAYERS[kind]()
+    square = torch.randn(5, 5, 8)  # as many samples as states
+    with pytest.raises(ValueError, match=r"\(5, 5\) may be pairs .* mask\[:, None, None, :\]"):
+        layer(square, mask=bits(5, 5))
+    two = torch.randn(2, 5, 8)  # as many samples as heads
+    with pytest.raises(
+        ValueError, match=r"\(2, 5, 5\) may be pairs of each head .*mask\[:, None\]"
+    ):
+        layer(two, mask=bits(2, 5, 5))
+    padding = bits(5, 5)
+    assert layer(square, mask=padding[:, None, None, :]).shape == square.shape
+    assert layer(square, mask=padding[None, None]).shape == square.shape
+    assert layer(square, is_causal=True).shape == square.shape
+    with pytest.raises(ValueError, match=r"cannot be broadcast .*mask\[:, None, None, :\]"):
+        layer(torch.randn(3, 5, 8), mask=bits(3, 5))
+
+
+@pytest.mark.parametrize("batch", [3, 5])
+@pytest.mark.parametrize("kind", list(MODELS))
+def test_masks_of_models_are_padding_or_pairs_of_each_sample(kind, batch):
+    model, x = MODELS[kind](), torch.randn(batch, 5, 8)
+    one, padding, pairs = bits(5), bits(batch, 5), bits(batch, 5, 5)
+    torch.testing.assert_close(model(x, mask=one), model(x, mask=one.expand(batch, 5)))
+    torch.testing.assert_close(model(x, mask=pairs), model(x, mask=pairs[:, None]))
+    seen = padding[:, None, None, :] & padding[:, None, :, None]
+    shown = model(x, mask=padding)[padding]
+    torch.testing.assert_close(shown, model(x, mask=seen)[padding])
+
+
+@pytest.mark.parametrize("kind", list(MODELS))
+@pytest.mark.parametrize("shape", [(), (4,), (2, 5), (5, 4), (2, 5, 5), (3, 4, 5), (1, 3, 2, 5, 5)])
+def test_masks_of_models_that_do_not_fit(kind, shape):
+    with pytest.raises(ValueError, match="mask"):
+        MODELS[kind]()(torch.randn(3, 5, 8), mask=torch.ones(shape).bool())
+
+
+def test_cached_decoding_gives_masks_of_one_meaning():
+    model = LanguageModel(vocabulary=7, **SIZES).eval()
+    for batch in (2, 3):  # as many samples as heads, as many as new positions
+        tokens = torch.randint(0, 7, (batch, 3))
+        found = model.generate(tokens, 2, temperature=0)
+        assert torch.equal(found[:, 3], model(tokens)[:, -1].argmax(-1))
