@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 from torch_geometric.nn import MessagePassing
-from torch_geometric.utils import add_self_loops, is_sparse, remove_self_loops, to_edge_index
+from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from attenergy.attention.core import Read
 from attenergy.attention.dropout import check_dropout
-from attenergy.attention.graphs.heads import SetHeads, reset_linear, split_heads
+from attenergy.attention.graphs.heads import SetHeads, split_heads
+from attenergy.attention.graphs.inputs import (
+    LAZY,
+    check_sizes,
+    head_width,
+    node_map,
+    nodes_and_edges,
+    reset_linear,
+)
 from attenergy.attention.graphs.sets import Sets
 from attenergy.attention.initialisation import dense
 from attenergy.energies import Energy
@@ -40,13 +48,17 @@ class EnergyConv(MessagePassing):
     the bias. A field is added to the scores: for log-sum-exp, `edge_weight = log(m)` is m parallel
     edges.
 
+    Targets without features, `(x, None)`, start from the bias: xi_i = bq.
+
     Shapes:
         x (N, in_channels), or (N_src, in), (N_dst, in) for a bipartite graph; edge_index (2, n),
-        from source to target, or a sparse adjacency `adj_t` (N_dst, N_src), whose values are not
-        read; edge_weight (n,) or (n, H); edge_attr (n, edge_dim). Output (N_dst, out_channels).
+        from source to target, or a sparse adjacency `adj_t` (N_dst, N_src), whose values are read
+        as `edge_attr` where there is an `edge_dim`, else not at all; edge_weight (n,) or (n, H);
+        edge_attr (n, edge_dim). Output (N_dst, out_channels).
 
     Args:
-        in_channels: width of the nodes, or a pair (sources, targets).
+        in_channels: width of the nodes, or a pair (sources, targets); -1 for what the first input
+            will say.
         out_channels: width of the output.
         heads: H.
         energy: name in the registry, or an entry, of an energy that reads patterns in no order
@@ -87,9 +99,12 @@ class EnergyConv(MessagePassing):
     ) -> None:
         super().__init__(aggr="sum", node_dim=0)
         own = {name: settings.pop(name, default) for name, default in _OWN.items()}
-        source, target = (in_channels,) * 2 if isinstance(in_channels, int) else in_channels
-        sizes = {"in_channels": min(source, target), "heads": heads, "out_channels": out_channels}
-        check_sizes(**sizes, edge_dim=1 if edge_dim is None else edge_dim)
+        pair = in_channels if isinstance(in_channels, (tuple, list)) else (in_channels,) * 2
+        source, target = pair
+        for width in pair:
+            check_sizes(in_channels=1 if width == LAZY else width)
+        check_sizes(heads=heads, out_channels=out_channels)
+        check_sizes(edge_dim=1 if edge_dim is None else edge_dim)
         dim, bias = head_width(out_channels, heads, own["head_dim"]), own["bias"]
         self.in_channels, self.out_channels, self.heads = in_channels, out_channels, heads
         self.add_self_loops, self.dropout = bool(own["add_self_loops"]), check_dropout(dropout)
@@ -97,9 +112,10 @@ class EnergyConv(MessagePassing):
             energy, dim, heads,
             steps=steps, step_size=step_size, read=read, registry=registry, **settings,
         )  # fmt: skip
-        self.query = dense(target, heads * dim, bias)
-        self.key = dense(source, heads * dim, bias)
-        self.value = dense(source, heads * dim, bias) if self.relaxation.read == "weights" else None
+        self.query = node_map(target, heads * dim, bias)
+        self.key = node_map(source, heads * dim, bias)
+        by_weights = self.relaxation.read == "weights"
+        self.value = node_map(source, heads * dim, bias) if by_weights else None
         self.out = dense(heads * dim, out_channels, bias)
         self.edge = None if edge_dim is None else dense(edge_dim, heads, bias=False)
         if edge_dim is not None:
@@ -120,20 +136,24 @@ class EnergyConv(MessagePassing):
 
     def forward(
         self,
-        x: Tensor | tuple[Tensor, Tensor],
+        x: Tensor | tuple[Tensor, Tensor | None],
         edge_index: Tensor,
         edge_weight: Tensor | None = None,
         edge_attr: Tensor | None = None,
         return_attention_weights: bool = False,
+        size: tuple[int | None, int | None] | None = None,
     ) -> Tensor | tuple[Tensor, tuple[Tensor, Tensor]]:
         """Relax every node on its neighbours and read.
 
         Args:
-            x: nodes, or a pair of sources and targets.
+            x: nodes, or a pair of sources and targets; targets of None have no features.
             edge_index: edges from sources to targets, or a sparse `adj_t`.
             edge_weight: numbers added to the scores of the edges.
-            edge_attr: features of the edges, which `edge_dim` maps to such numbers.
+            edge_attr: features of the edges, which `edge_dim` maps to such numbers; the values of a
+                sparse `adj_t` if None.
             return_attention_weights: whether to return the weights read by as well.
+            size: numbers of sources and targets; needed where targets have no features and are
+                not as many as the sources.
 
         Returns:
             (N_dst, out_channels), or a pair of it and (edges, their weights (n, H)).
@@ -142,28 +162,28 @@ class EnergyConv(MessagePassing):
             ValueError: a shape does not fit, edges leave the graph, numbers for edges with an
                 energy that reads no field, or weights where none are read by.
         """
-        sources, targets = (x, x) if isinstance(x, Tensor) else x
-        edges = _edges(edge_index)
-        _check_edges(edges, sources, targets)
+        sources, targets, count, edges, values = nodes_and_edges(x, edge_index, size)
+        if edge_attr is None and self.edge is not None:
+            edge_attr = values
         field = self._field(edges, edge_weight, edge_attr)
         if self.add_self_loops:
-            nodes = min(len(sources), len(targets))
+            nodes = min(len(sources), count)
             edges, field = remove_self_loops(edges, field)
             edges, field = add_self_loops(edges, field, fill_value=0.0, num_nodes=nodes)
-        size = (len(sources), len(targets))
+        both = (len(sources), count)
 
         def pull(weights: Tensor, patterns: Tensor) -> Tensor:
             # propagate_type: (patterns: Tensor, alpha: Tensor)
-            found: Tensor = self.propagate(edges, patterns=patterns, alpha=weights, size=size)
-            return found
+            pulled: Tensor = self.propagate(edges, patterns=patterns, alpha=weights, size=both)
+            return pulled
 
         X = split_heads(self.key(sources), self.heads)[edges[0]]
-        seen = self.explain_message(X, len(targets)) if self.explain else None
+        seen = self.explain_message(X, count) if self.explain else None
         read, weights = self.relaxation(
-            split_heads(self.query(targets), self.heads),
+            split_heads(self._states(sources, targets, count), self.heads),
             X,
             None if self.value is None else split_heads(self.value(sources), self.heads)[edges[0]],
-            Sets(edges[1], len(targets)),
+            Sets(edges[1], count),
             pull,
             field=field,
             seen=seen,
@@ -185,6 +205,15 @@ class EnergyConv(MessagePassing):
     def __repr__(self) -> str:
         sizes = f"{self.in_channels}, {self.out_channels}, {self.heads}"
         return f"{type(self).__name__}({sizes}, {self.energy.spec.title!r})"
+
+    def _states(self, sources: Tensor, targets: Tensor | None, count: int) -> Tensor:
+        """Wq x_i + bq of the targets, (N_dst, H * D); those without features have x_i = 0."""
+        if targets is None:
+            if is_lazy(self.query.weight):  # nobody knows how wide they would be
+                return sources.new_zeros(count, self.query.out_features)
+            targets = sources.new_zeros(count, self.query.in_features)
+        mapped: Tensor = self.query(targets)
+        return mapped
 
     def _field(self, edges: Tensor, weight: Tensor | None, attr: Tensor | None) -> Tensor | None:
         """The field h (n, H), or None."""
@@ -213,56 +242,4 @@ class EnergyConv(MessagePassing):
         if not self.energy.reads_field:
             raise ValueError(
                 f"'{self.energy.spec.title}' reads no field h, so edges can have no numbers"
-            )
-
-
-def head_width(channels: int, heads: int, head_dim: int | None) -> int:
-    """Return the width of a head, `channels / heads` if it is not given.
-
-    Raises:
-        ValueError: it is below 1, or `heads` does not divide `channels`.
-    """
-    if head_dim is None:
-        if channels % heads:
-            raise ValueError(
-                f"out_channels ({channels}) is not a multiple of heads ({heads}); choose another "
-                "number of heads or give head_dim"
-            )
-        return channels // heads
-    check_sizes(head_dim=head_dim)
-    return head_dim
-
-
-def check_sizes(**sizes: int) -> None:
-    """Check sizes of a layer.
-
-    Raises:
-        ValueError: naming the one that is below 1.
-    """
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
-
-
-def _edges(edge_index: Tensor) -> Tensor:
-    """Edges (2, n) from source to target, also of a sparse `adj_t`."""
-    if is_sparse(edge_index):
-        return to_edge_index(edge_index)[0].flip(0)
-    if edge_index.ndim != 2 or edge_index.shape[0] != 2 or edge_index.is_floating_point():
-        raise ValueError(
-            f"edge_index must be integers (2, n) or a sparse adj_t, got {tuple(edge_index.shape)} "
-            f"of {edge_index.dtype}"
-        )
-    return edge_index
-
-
-def _check_edges(edges: Tensor, sources: Tensor, targets: Tensor) -> None:
-    """Check that edges stay within the nodes; on a CPU, as a GPU would have to wait for it."""
-    if torch.compiler.is_compiling() or edges.device.type != "cpu" or not edges.numel():
-        return
-    for name, nodes, used in (("source", sources, edges[0]), ("target", targets, edges[1])):
-        if not 0 <= int(used.min()) <= int(used.max()) < len(nodes):
-            raise ValueError(
-                f"{name} nodes are numbered 0 to {len(nodes) - 1}, edge_index has "
-                f"{int(used.min())} to {int(used.max())}"
             )

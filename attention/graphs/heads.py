@@ -17,13 +17,12 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import dropout as drop
 
 from attenergy.attention.core import EnergyLayer, Read
 from attenergy.attention.graphs.segments import has_segments, segment_step, segment_weights
 from attenergy.attention.graphs.sets import Padding, Sets
-from attenergy.attention.initialisation import lecun_normal_
 from attenergy.attention.learned_step_size import LearnedStepSize
 from attenergy.attention.update import association
 from attenergy.energies import Energy
@@ -196,10 +195,3 @@ def check_energy(energy: Energy) -> None:
 def split_heads(mapped: Tensor, heads: int) -> Tensor:
     """(n, H * D) as (n, H, D)."""
     return mapped.view(len(mapped), heads, mapped.shape[-1] // heads)
-
-
-def reset_linear(linear: nn.Linear) -> None:
-    """Draw the weights of a map anew, LeCun normal, and set its bias to 0."""
-    lecun_normal_(linear.weight)
-    if linear.bias is not None:
-        nn.init.zeros_(linear.bias)

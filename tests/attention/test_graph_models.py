@@ -66,7 +66,7 @@ def test_a_network_is_set_back_and_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="multiple of heads"):
         EnergyGNN(C, C, 2, heads=3)
     with pytest.raises(ValueError, match="in_channels"):
-        EnergyGNN(-1, C, 2)
+        EnergyGNN(0, C, 2)
 
 
 def graphs():

@@ -1,0 +1,145 @@
+"""Sizes, nodes and edges as PyTorch Geometric's layers take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch_geometric.utils import is_sparse, to_edge_index
+
+from attenergy.attention.initialisation import dense, lecun_normal_
+
+#: A size that is seen in the first input.
+LAZY = -1
+
+
+def head_width(channels: int, heads: int, head_dim: int | None) -> int:
+    """Return the width of a head, `channels / heads` if it is not given.
+
+    Raises:
+        ValueError: it is below 1, or `heads` does not divide `channels`.
+    """
+    if head_dim is None:
+        if channels % heads:
+            raise ValueError(
+                f"out_channels ({channels}) is not a multiple of heads ({heads}); choose another "
+                "number of heads or give head_dim"
+            )
+        return channels // heads
+    check_sizes(head_dim=head_dim)
+    return head_dim
+
+
+def check_sizes(**sizes: int) -> None:
+    """Check sizes of a layer.
+
+    Raises:
+        ValueError: naming the one that is below 1.
+    """
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise ValueError(f"{name} must be a whole number, got {size!r}")
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+
+
+class LazyDense(nn.LazyLinear):
+    """A map that becomes the `nn.Linear` of `dense` when it sees its first input."""
+
+    def reset_parameters(self) -> None:
+        """Draw the weights, once their number is known."""
+        if self.in_features:
+            reset_linear(self)
+
+
+def node_map(width: int, out: int, bias: bool) -> nn.Linear:
+    """A map of nodes whose width may not be known yet."""
+    return LazyDense(out, bias) if width == LAZY else dense(width, out, bias)
+
+
+def reset_linear(linear: nn.Linear) -> None:
+    """Draw the weights of a map anew, LeCun normal, and set its bias to 0."""
+    if is_lazy(linear.weight):
+        return
+    lecun_normal_(linear.weight)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
+
+
+def nodes_and_edges(
+    x: Any, edge_index: Any, size: tuple[int | None, int | None] | None
+) -> tuple[Tensor, Tensor | None, int, Tensor, Tensor | None]:
+    """Sources, targets or None, the number of targets, edges (2, n), and values on a sparse one.
+
+    Args:
+        x: nodes, or a pair of sources and targets; targets may be None.
+        edge_index: edges (2, n) from sources to targets, or a sparse `adj_t`.
+        size: numbers of sources and targets, or None.
+
+    Raises:
+        ValueError: a type or shape does not fit, or edges leave the graph.
+    """
+    sources, targets = _pair(x)
+    sparse = is_sparse(edge_index)
+    if size is not None and len(size) != 2:
+        raise ValueError(f"size must be (sources, targets), got {size}")
+    given = (None, None) if size is None else tuple(size)
+    if sparse and size is None:
+        given = (edge_index.size(1), edge_index.size(0))
+    count = given[1] if targets is None else len(targets)
+    count = len(sources) if count is None else count
+    for name, said, nodes in (("sources", given[0], len(sources)), ("targets", given[1], count)):
+        if said not in (None, nodes):
+            by = "adj_t" if size is None else "size"
+            raise ValueError(f"{by} says {said} {name}, x has {nodes}")
+    edges, values = _edges(edge_index) if sparse else (_checked(edge_index), None)
+    _check_edges(edges, len(sources), count)
+    return sources, targets, count, edges, values
+
+
+def _pair(x: Any) -> tuple[Tensor, Tensor | None]:
+    sources, targets = x if isinstance(x, (tuple, list)) and len(x) == 2 else (x, x)
+    for name, nodes in (("sources", sources), ("targets", targets)):
+        if nodes is None and name == "targets":
+            continue
+        if not isinstance(nodes, Tensor) or nodes.ndim != 2:
+            got = tuple(nodes.shape) if isinstance(nodes, Tensor) else type(nodes).__name__
+            raise ValueError(
+                f"x must be a tensor (N, width) or a pair of them, the second of which may be "
+                f"None; got {got} for the {name}"
+            )
+    return sources, targets
+
+
+def _edges(adj_t: Any) -> tuple[Tensor, Tensor | None]:
+    """Edges (2, n) from source to target of a sparse `adj_t`, and its values."""
+    edges, values = to_edge_index(adj_t)
+    return edges.flip(0), values
+
+
+def _checked(edge_index: Any) -> Tensor:
+    if not isinstance(edge_index, Tensor):
+        raise ValueError(
+            "edge_index must be a tensor of integers (2, n) or a sparse adj_t, got "
+            f"{type(edge_index).__name__}"
+        )
+    if edge_index.ndim != 2 or edge_index.shape[0] != 2 or edge_index.is_floating_point():
+        raise ValueError(
+            f"edge_index must be integers (2, n) or a sparse adj_t, got {tuple(edge_index.shape)} "
+            f"of {edge_index.dtype}"
+        )
+    return edge_index
+
+
+def _check_edges(edges: Tensor, sources: int, targets: int) -> None:
+    """Check that edges stay within the nodes; on a CPU, as a GPU would have to wait for it."""
+    if torch.compiler.is_compiling() or edges.device.type != "cpu" or not edges.numel():
+        return
+    for name, nodes, used in (("source", sources, edges[0]), ("target", targets, edges[1])):
+        if not 0 <= int(used.min()) <= int(used.max()) < nodes:
+            raise ValueError(
+                f"{name} nodes are numbered 0 to {nodes - 1}, edge_index has "
+                f"{int(used.min())} to {int(used.max())}"
+            )
