@@ -29,6 +29,7 @@ from attenergy.attention.flex import flex_read
 from attenergy.attention.fused import fused_attention, fused_pays
 from attenergy.attention.traced import trace_needed, traced_gradient
 from attenergy.energies import Energy, open_rows
+from attenergy.energies.masks import clear_hidden, clear_states
 from attenergy.registry import UnknownName
 
 Backend = Literal["auto", "eager", "traced", "scores", "sdpa", "chunked", "flex"]
@@ -105,7 +106,19 @@ def gradient(
     check_backend(energy, backend)
     mask, field = energy.check(xi, X, mask, field)
     X, mask, field = some_patterns(energy, X, mask, field)
-    xi = all_states(energy, xi, X, mask, field)
+    xi, X = clear_hidden(mask, all_states(energy, xi, X, mask, field), X)
+    return checked_gradient(energy, xi, X, mask, field, backend)
+
+
+def checked_gradient(
+    energy: Energy,
+    xi: Tensor,
+    X: Tensor,
+    mask: Tensor | None,
+    field: Tensor | None,
+    backend: Backend,
+) -> Tensor:
+    """What `gradient` does with arguments that are checked, and in which nothing hidden acts."""
     if not xi.shape[-2]:
         return no_slope(energy, xi)
     kind = _resolve(energy, backend, xi, X, field)
@@ -126,15 +139,15 @@ def _gradient(
 ) -> Tensor:
     if backend == "traced":
         return traced_gradient(energy, xi, X, mask, field)
+    opened, occupied = (None, None) if mask is None else open_rows(mask)
+    xi = xi if occupied is None else clear_states(xi, occupied)
     if backend == "eager":
 
         def total(state: Tensor) -> Tensor:
-            value: Tensor = energy(state, X, mask=mask, field=field).sum()
-            return value
+            return energy.cleared(state, X, mask, field).sum()
 
         found: Tensor = torch.func.grad(total)(xi)
-        return found
-    opened, occupied = (None, None) if mask is None else open_rows(mask)
+        return found if occupied is None else torch.where(occupied, found, 0.0)
     pulled = _read(energy, xi, X, X, opened, field, backend)
     grad = _minus(energy.radial(xi, X, opened, field), xi, pulled)
     coupling = energy.coupling(xi, mask)
@@ -181,6 +194,7 @@ def read_values(
     values = values if X.shape[-2] else pad(values, (0, 0, 0, 1))
     X, mask, field = some_patterns(energy, X, mask, field)
     xi = all_states(energy, xi, X, mask, field)
+    xi, X, values = clear_hidden(mask, xi, X, values)
     kind = _resolve(energy, backend, xi, X, field)
     if kind == "chunked":
         rows = partial(_read_rows, backend="scores")
@@ -199,6 +213,7 @@ def _read_rows(
     backend: Backend,
 ) -> Tensor:
     opened, occupied = (None, None) if mask is None else open_rows(mask)
+    xi = xi if occupied is None else clear_states(xi, occupied)
     out = _read(energy, xi, X, values, opened, field, backend)
     return out if occupied is None else torch.where(occupied, out, 0.0)
 
@@ -223,7 +238,9 @@ def association(
     X, mask, field = some_patterns(energy, X, mask, field)
     if mask is None:
         return energy.weights(xi, X, None, field)
+    xi = all_states(energy, xi, X, mask, field)
     opened, occupied = open_rows(mask)
+    xi, X = clear_hidden(mask, clear_states(xi, occupied), X)
     weights = torch.where(occupied, energy.weights(xi, X, opened, field), 0.0)
     return weights if stored else weights[..., :0]
 

@@ -19,7 +19,13 @@ from attenergy.energies.language import (
     compile_tree,
     parse,
 )
-from attenergy.energies.masks import check_mask, open_rows
+from attenergy.energies.masks import (
+    check_mask,
+    clear_hidden,
+    clear_states,
+    hide_by_field,
+    open_rows,
+)
 from attenergy.energies.parameters import Parameters, Setting, check_settings
 from attenergy.registry import EnergySpec
 
@@ -196,10 +202,26 @@ class Energy(nn.Module):
         mask, field = self.check(xi, X, mask, field)
         if mask is None:
             return self.energy(xi, X, None, field)
-        opened, occupied = open_rows(mask)
-        if self.states_interact:
+        if mask.shape[-1] == 0:
+            return self._of_nothing(xi, X, mask)
+        occupied = mask.any(-1, keepdim=True)
+        xi, X = clear_hidden(mask, clear_states(xi, occupied), X)
+        return self.cleared(xi, X, mask, field)
+
+    def cleared(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
+        """What `forward` gives, for arguments that are checked and in which nothing hidden acts."""
+        if mask is None or self.states_interact:
             return self.energy(xi, X, mask, field)
+        opened, occupied = open_rows(mask)
         return torch.where(occupied.squeeze(-1), self.energy(xi, X, opened, field), 0.0)
+
+    def _of_nothing(self, xi: Tensor, X: Tensor, mask: Tensor) -> Tensor:
+        """0 for each state, or each set of them, where there are no patterns at all."""
+        heads = () if self.num_heads is None else (self.num_heads,)
+        batch = [t.shape[:-2] for t in (xi, X, mask)]
+        shape = torch.broadcast_shapes(*batch, heads)  # type: ignore[no-untyped-call]
+        of_each = torch.where(mask.any(-1, keepdim=True), xi, 0.0).expand(*shape, *xi.shape[-2:])
+        return of_each.sum((-2, -1) if self.states_interact else -1)
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The energy for checked arguments; no row of the mask is empty unless states interact."""
@@ -230,6 +252,9 @@ class Energy(nn.Module):
     ) -> tuple[Tensor | None, Tensor | None]:
         """Check shapes and types; return mask and field with S numbers on their last axis.
 
+        Without any pattern there is always a mask, whose rows are empty. Where a field says "never"
+        (`attenergy.energies.masks.NEVER`) and a pattern would count otherwise, the mask hides it.
+
         Raises:
             ValueError: naming the argument, what was got and what is allowed.
         """
@@ -252,7 +277,12 @@ class Energy(nn.Module):
                     f"{name} must be broadcastable to (..., L, S) = (..., {xi.shape[-2]}, "
                     f"{stored}), got {tuple(extra.shape)}"
                 )
-        return _spread(mask, stored), _spread(field, stored)
+        if mask is None and stored == 0:
+            mask = torch.zeros(1, 0, dtype=torch.bool, device=xi.device)
+        mask, field = _spread(mask, stored), _spread(field, stored)
+        if field is not None and not self.is_attention:  # a softmax gives "never" the weight 0
+            mask, field = hide_by_field(mask, field)
+        return mask, field
 
     def extra_repr(self) -> str:
         """Title and sizes, for printing."""

@@ -18,6 +18,7 @@ the point of the domain that is nearest to xi - d, so it lies at least as low al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,12 +73,13 @@ def _to_simplex(xi: Tensor) -> Tensor:
 
 def _signs(xi: Tensor) -> Tensor:
     """+1 from 0 on, with derivatives of 0: what made the states has a gradient. NaN stays NaN."""
-    return torch.sign(torch.where(xi == 0, 1.0, xi))
+    return torch.where(xi.isnan(), xi, torch.sign(torch.where(xi == 0, 1.0, xi)))
 
 
 def _spin_move(xi: Tensor, d: Tensor) -> Tensor:
-    """Against the gradient; a spin without a preference stays."""
-    return torch.where(d == 0, xi, -torch.sign(d))
+    """Against the gradient; a spin without a preference stays, one with NaN is NaN."""
+    moved = torch.where(d == 0, xi, -torch.sign(d))
+    return torch.where(d.isnan() | xi.isnan(), math.nan, moved)
 
 
 DOMAINS: dict[str, Domain] = {

@@ -1,14 +1,23 @@
-"""Rows of a mask that hide everything, handled in one place.
+"""What a mask hides, handled in one place: rows that hide everything, and what hidden numbers hold.
 
 A state that sees no pattern has energy 0 and zero gradient. To get there without infinities, such
 a row is opened (all patterns visible) before anything is computed, and what it gave is replaced
 afterwards; the replacement also stops its gradient.
+
+What is hidden must not act, whatever numbers stand there. A weight of 0 does not do: 0 times NaN or
+infinity is NaN, forward and backward. So hidden numbers are replaced before anything is computed.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+#: A field at or below this says "never", as a mask does: the usual numbers are -1e4 (-9984 in
+#: bfloat16), -1e9 and the lowest of the type.
+NEVER = -9e3
 
 
 def open_rows(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -22,6 +31,90 @@ def open_rows(mask: Tensor) -> tuple[Tensor, Tensor]:
     """
     occupied = mask.any(-1, keepdim=True)
     return mask | ~occupied, occupied
+
+
+def clear_hidden(mask: Tensor | None, xi: Tensor, *stored: Tensor) -> tuple[Tensor, ...]:
+    """Make sure that nothing hidden is read, whatever it holds.
+
+    Patterns that no state sees become 0. So do those that are not finite, and a state that sees one
+    of these becomes NaN in their place; what other states give and the gradients stay finite. The
+    latter only where numbers can be looked at without waiting: on a CPU, neither compiled nor under
+    transforms of `torch.func`; elsewhere a number that is not finite spoils whoever might see it,
+    as in `scaled_dot_product_attention`. Where all numbers are of usual size nothing is copied.
+
+    Args:
+        mask: boolean (..., L, S), True = visible; None changes nothing.
+        xi: states (..., L, D).
+        *stored: what belongs to the patterns, each (..., S, e).
+
+    Returns:
+        xi and each of `stored`; xi has the batch axes of all if one of them is not finite.
+    """
+    if mask is None:
+        return (xi, *stored)
+    looks = _may_look(mask, *stored)
+    if looks and all(_is_tame(tensor) for tensor in stored):
+        return (xi, *stored)
+    seen = mask.any(-2)
+    cleared = []
+    for tensor in stored:
+        good = _fitted(seen, tensor)
+        if looks:
+            bad = ~torch.isfinite(tensor.detach()).all(-1)
+            xi = xi * torch.where(_sees(mask, bad), math.nan, 1.0).to(xi.dtype)
+            good = good & ~bad
+        cleared.append(torch.where(good.unsqueeze(-1), tensor, 0.0))
+    return (xi, *cleared)
+
+
+def clear_states(xi: Tensor, occupied: Tensor) -> Tensor:
+    """The states with 0 where a state sees nothing: its numbers reach no derivative of others."""
+    if _may_look(xi, occupied) and _is_tame(xi):
+        return xi
+    return torch.where(occupied, xi, 0.0)
+
+
+def _may_look(*tensors: Tensor) -> bool:
+    """Whether a choice may depend on the numbers in tensors."""
+    return (
+        all(type(t) in (Tensor, nn.Parameter) and t.device.type == "cpu" for t in tensors)
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+def _is_tame(tensor: Tensor) -> bool:
+    """Whether no sum of products of these numbers overflows; false for NaN and infinity."""
+    if tensor.numel() == 0:
+        return True
+    low, high = torch.aminmax(tensor.detach())
+    most = torch.finfo(tensor.dtype).max ** 0.25
+    return -most < float(low) and float(high) < most
+
+
+def hide_by_field(mask: Tensor | None, field: Tensor) -> tuple[Tensor, Tensor]:
+    """The mask without the patterns whose field says "never" (`NEVER`), and the field with 0 there.
+
+    Also where the mask hides a pattern the field becomes 0.
+    """
+    seen = ~(field <= NEVER)  # NaN is no mask: it shows
+    mask = seen if mask is None else mask & seen
+    return mask, torch.where(mask, field, 0.0)
+
+
+def _sees(mask: Tensor, bad: Tensor) -> Tensor:
+    """Which states see a bad pattern, (..., L, 1)."""
+    return (mask & bad.unsqueeze(-2)).any(-1, keepdim=True)
+
+
+def _fitted(seen: Tensor, stored: Tensor) -> Tensor:
+    """Which patterns some state sees (..., S), over the batch axes that the patterns share."""
+    while seen.ndim > stored.ndim - 1:
+        seen = seen.any(0)
+    for axis in range(-seen.ndim, -1):
+        if stored.shape[axis - 1] == 1 and seen.shape[axis] != 1:
+            seen = seen.any(axis, keepdim=True)
+    return seen
 
 
 def check_mask(mask: Tensor | None, field: Tensor | None) -> None:

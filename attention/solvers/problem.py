@@ -11,10 +11,12 @@ from attenergy.attention.update import (
     Backend,
     all_states,
     association,
+    checked_gradient,
     gradient,
     some_patterns,
 )
 from attenergy.energies import Energy
+from attenergy.energies.masks import clear_hidden
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,9 @@ class Problem:
 
     def gradient(self, xi: Tensor) -> Tensor:
         """grad_xi E, (..., L, D)."""
-        return gradient(
-            self.energy,
-            xi,
-            self.stored(xi),
-            mask=self.mask,
-            field=self.field,
-            backend=self.backend,
-        )
+        if self.energy.reads_patterns:  # cleared once, by `pose`
+            return checked_gradient(self.energy, xi, self.X, self.mask, self.field, self.backend)
+        return gradient(self.energy, xi, xi, mask=self.mask, field=self.field, backend=self.backend)
 
     def scaled(self, xi: Tensor, slope: Tensor) -> Tensor:
         """A slope at xi divided by A there; itself if the energy declares none."""
@@ -105,4 +102,6 @@ def pose(
     X, mask, field = some_patterns(energy, X, mask, field)
     xi = all_states(energy, xi, X, mask, field)
     occupied = None if mask is None else mask.any(-1, keepdim=True)
+    if energy.reads_patterns:
+        xi, X = clear_hidden(mask, xi, X)
     return Problem(energy, X, mask, field, backend, occupied), xi
