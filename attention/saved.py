@@ -12,28 +12,39 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from attenergy.attention.energy_transformer import EnergyTransformerBlock
 from attenergy.attention.factory import make_layer
 from attenergy.attention.language_model import LanguageModel
+from attenergy.attention.loading import SavedError, load_weights, read_json, rebuild
 from attenergy.attention.lookup import EnergyLookup
 from attenergy.attention.mixers import CLASSES
 from attenergy.attention.pooling import EnergyPooling
 from attenergy.attention.retrieval import Retrieval
 from attenergy.attention.transformer import Transformer
 from attenergy.registry import EnergySpec, MixerSpec
+from attenergy.registry.errors import clipped
+
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "FORMAT",
+    "WEIGHTS",
+    "LayerArguments",
+    "ModelArguments",
+    "SavedError",
+    "check_target",
+    "load",
+    "load_weights",
+    "read_arguments",
+    "save",
+]
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-
-
-class SavedError(ValueError):
-    """A folder that cannot be read as a saved model, or must not be overwritten."""
 
 
 class _Arguments(BaseModel):
@@ -167,7 +178,8 @@ def save(
         _part(arguments): _plain(arguments.model_dump(mode="json", by_alias=True)),
         "about": about or {},
     }
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
+    prefix = f".{target.name[:64]}-"
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as temporary:
         fresh = Path(temporary) / "fresh"
         fresh.mkdir()
         (fresh / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -203,13 +215,10 @@ def load(path: str | Path, part: Literal["layer", "model"] = "layer", index: int
         raise SavedError(f"{folder}: holds a layer alone, not a model")
     if alone and index not in (0, -1):
         raise ValueError(f"there is no layer {index}: the folder holds one layer alone")
-    # Fresh weights are drawn only to be replaced: keep the caller's random stream as it was.
-    with torch.random.fork_rng(devices=[]):
-        try:
-            model = arguments.build()
-        except ValueError as error:
-            raise SavedError(f"{folder / CONFIG}: {error}") from error
-    load_weights(model, folder / WEIGHTS)
+    blocks = 0
+    if isinstance(arguments, ModelArguments) and arguments.kind != "memory":
+        blocks = arguments.layers
+    model = rebuild(arguments.build, folder / WEIGHTS, folder / CONFIG, least=blocks)
     return _layer(model, index) if isinstance(model, Transformer) and part == "layer" else model
 
 
@@ -240,17 +249,16 @@ def _part(arguments: ModelArguments | LayerArguments) -> str:
 def _read_description(folder: str | Path) -> ModelArguments | LayerArguments:
     path = Path(folder) / CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json(path)
     except FileNotFoundError:
         raise SavedError(f"{folder}: not a saved model, there is no {CONFIG}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise SavedError(f"{path}: cannot be read: {error}") from None
     version = config.get("format") if isinstance(config, dict) else None
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise SavedError(f"{path}: not a saved model, 'format' is {version!r}")
+        raise SavedError(f"{path}: not a saved model, 'format' is {clipped(repr(version))}")
     if version > FORMAT:
         raise SavedError(
-            f"{path}: has format {version}, but this attenergy reads up to {FORMAT}; upgrade it"
+            f"{path}: has format {clipped(str(version))}, but this attenergy reads up to {FORMAT}; "
+            "upgrade it"
         )
     part = "layer" if "layer" in config else "model"
     try:
@@ -279,22 +287,6 @@ def check_target(target: Path, *, force: bool) -> None:
         raise SavedError(f"{target}: holds other files; name a folder that is empty or new")
     if not force:
         raise SavedError(f"{target}: already holds an export; force (--force) replaces it")
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Give a model the weights in a safetensors file, with the dtypes they have there.
-
-    Raises:
-        SavedError: if the file is missing or damaged, or belongs to another model.
-    """
-    try:
-        state = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise SavedError(f"{path}: cannot be read: {error}") from None
-    try:
-        model.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise SavedError(f"{path}: does not fit its model: {error}") from None
 
 
 def _exchange(fresh: Path, target: Path, old: Path) -> None:

@@ -31,6 +31,7 @@ from attenergy.registry import EnergySpec
 
 Values = dict[str, Tensor | float]
 
+_LARGEST = 2**63 - 1  # whole number that torch takes, as a seed for one
 #: What an entry writes as its quadratic part if that is the radial factor of the gradient.
 RADIAL = "radial"
 
@@ -114,7 +115,7 @@ class Energy(nn.Module):
         """
         value = self.option(name, least)
         wrong = isinstance(value, bool) or not isinstance(value, int) or value < least
-        if wrong or (most is not None and int(value) > most):
+        if wrong or int(value) > (_LARGEST if most is None else most):
             allowed = f"from {least}" if most is None else f"from {least} to {most}"
             raise ValueError(f"'{name}' must be a whole number {allowed}, got {value!r}")
         return int(value)

@@ -107,7 +107,7 @@ class ContinuousTime(Energy):
     def setup(self) -> None:
         """Place the basis and the quadrature nodes."""
         self.basis = self.whole_option("basis", 1)
-        nodes, weights = np.polynomial.legendre.leggauss(self.whole_option("nodes", 1))
+        nodes, weights = np.polynomial.legendre.leggauss(self.whole_option("nodes", 1, 512))
         dtype = torch.get_default_dtype()
         self.register_buffer("times", torch.from_numpy(0.5 * (nodes + 1)).to(dtype))
         self.register_buffer("logs", torch.from_numpy(np.log(0.5 * weights)).to(dtype))
