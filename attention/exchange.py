@@ -23,6 +23,24 @@ _HARMLESS = frozenset({
 })  # fmt: skip
 
 
+#: The three input maps, where they are not packed.
+MAPS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+
+
+class Part:
+    """One of the three input maps: a parameter of its own, or rows of the packed one."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.index = name, MAPS.index(name)
+
+    def __get__(self, layer: nn.MultiheadAttention, owner: type | None = None) -> Any:
+        parameters = {} if layer is None else layer._parameters
+        if self.name not in parameters:
+            raise AttributeError(self.name)
+        own, packed = parameters[self.name], layer.in_proj_weight
+        return own if packed is None else packed.chunk(3)[self.index]
+
+
 def check_exchange(name: str, attention: nn.MultiheadAttention) -> None:
     """Check that exchanging the class of an attention module takes nothing from what it does.
 
@@ -73,24 +91,21 @@ def copied(module: nn.Module) -> Any:
     return copy.deepcopy(module, memo)
 
 
-def as_held(
-    attention: nn.MultiheadAttention, state: dict[str, Any], prefix: str, names: tuple[str, ...]
-) -> None:
+def as_held(attention: nn.MultiheadAttention, state: dict[str, Any], prefix: str) -> None:
     """Put the input maps of a state, packed or as three, into the form that a module holds.
 
     Args:
         attention: the module.
         state: changed in place.
         prefix: of its names.
-        names: of the three maps.
     """
-    packed, three = f"{prefix}in_proj_weight", [prefix + name for name in names]
+    packed, three = f"{prefix}in_proj_weight", [prefix + name for name in MAPS]
     own = attention._parameters
     if own.get("in_proj_weight") is not None and all(name in state for name in three):
         maps = [state[name] for name in three]
         if packed not in state and len({w.shape[1:] for w in maps}) == 1:
             state[packed] = torch.cat([state.pop(name) for name in three])
-    elif own.get(names[0]) is not None and packed in state and not set(three) & state.keys():
+    elif own.get(MAPS[0]) is not None and packed in state and not set(three) & state.keys():
         state.update(zip(three, state.pop(packed).chunk(3), strict=True))
 
 

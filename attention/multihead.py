@@ -8,28 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
+from attenergy.attention.arguments import check_flag, check_size
 from attenergy.attention.dropout import check_dropout
-from attenergy.attention.exchange import as_held, change_class, check_exchange, copied
+from attenergy.attention.exchange import MAPS, Part, as_held, change_class, check_exchange, copied
 from attenergy.attention.heads import EnergyHeads
 from attenergy.attention.projections import visible
 from attenergy.attention.torch_layouts import joined_masks, to_batch_first
 from attenergy.registry import EnergySpec, Registry
-
-_WEIGHTS = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
-
-
-class _Part:
-    """One of the three input maps: a parameter of its own, or rows of the packed one."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.index = name, _WEIGHTS.index(name)
-
-    def __get__(self, layer: nn.MultiheadAttention, owner: type | None = None) -> Any:
-        parameters = {} if layer is None else layer._parameters
-        if self.name not in parameters:
-            raise AttributeError(self.name)
-        own, packed = parameters[self.name], layer.in_proj_weight
-        return own if packed is None else packed.chunk(3)[self.index]
 
 
 class EnergyMultiheadAttention(nn.MultiheadAttention):
@@ -70,7 +55,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
 
     #: Of checkpoints: from 2 on the parameters are named as PyTorch's.
     _version = 2
-    q_proj_weight, k_proj_weight, v_proj_weight = map(_Part, _WEIGHTS)
+    q_proj_weight, k_proj_weight, v_proj_weight = map(Part, MAPS)
 
     def __init__(  # noqa: PLR0913, PLR0917 - PyTorch's signature, and the energy's
         self,
@@ -92,13 +77,18 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         registry: Registry | None = None,
         **settings: Any,
     ) -> None:
-        if num_heads < 1 or embed_dim < 1 or embed_dim % num_heads:
+        check_size("embed_dim", embed_dim)
+        if check_size("num_heads", num_heads) and embed_dim % num_heads:
             raise ValueError(
-                f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads}), from 1"
+                f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads})"
             )
         for name, width in (("kdim", kdim), ("vdim", vdim)):
-            if width is not None and not (isinstance(width, int) and width >= 1):
-                raise ValueError(f"{name} must be None or a whole number from 1, got {width!r}")
+            check_size(name, 1 if width is None else width)
+        for name, flag in (
+            ("bias", bias), ("add_bias_kv", add_bias_kv), ("add_zero_attn", add_zero_attn),
+            ("batch_first", batch_first),
+        ):  # fmt: skip
+            check_flag(name, flag)
         super().__init__(
             embed_dim, num_heads, check_dropout(dropout), bias, add_bias_kv, add_zero_attn,
             kdim, vdim, batch_first, device, dtype,
@@ -165,6 +155,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
             that sees no key reads 0 (in PyTorch NaN, if weights are needed).
 
         Raises:
+            TypeError: an input is no tensor.
             ValueError: a shape or type does not fit; numbers to be added to the scores of an
                 energy that reads no field; causality for an energy whose states interact.
         """
@@ -215,7 +206,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
     ) -> None:
         """Take the input maps packed or as three, and no energy from before there was one."""
-        as_held(self, state_dict, prefix, _WEIGHTS)
+        as_held(self, state_dict, prefix)
         before = (local_metadata.get("version") or 0) < self._version
         inside = f"{prefix}heads."
         if before and not any(name.startswith(inside) for name in state_dict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from attenergy.attention.arguments import check_tensor
 from attenergy.attention.heads import split_mask
 
 
@@ -23,12 +24,12 @@ def to_batch_first(
         batch_first: which layout is meant.
 
     Raises:
-        ValueError: a type or shape does not fit.
+        TypeError: one is no tensor.
+        ValueError: a shape does not fit.
     """
     ndim = getattr(inputs[0], "ndim", None)
     for name, given, width in zip(("query", "key", "value"), inputs, widths, strict=True):
-        if not isinstance(given, Tensor):
-            raise ValueError(f"{name} must be a tensor, got {type(given).__name__}")
+        check_tensor(name, given)
         if given.ndim not in (2, 3) or given.ndim != ndim or given.shape[-1] != width:
             layout = "(B, length, width)" if batch_first else "(length, B, width)"
             raise ValueError(
@@ -68,6 +69,7 @@ def joined_masks(
         batched: whether the inputs have a batch axis.
 
     Raises:
+        TypeError: one is no tensor.
         ValueError: a type or shape does not fit.
     """
     batch, heads, length, stored = sizes
@@ -93,10 +95,10 @@ def check_mask(name: str, mask: Tensor, *shapes: tuple[int, ...]) -> None:
     """Check type and shape of a mask.
 
     Raises:
+        TypeError: it is no tensor.
         ValueError: naming it, what was got and what is allowed.
     """
-    if not isinstance(mask, Tensor):
-        raise ValueError(f"{name} must be a tensor, got {type(mask).__name__}")
+    check_tensor(name, mask)
     if tuple(mask.shape) not in shapes:
         allowed = " or ".join(map(str, shapes))
         raise ValueError(f"{name} must have shape {allowed}, got {tuple(mask.shape)}")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.aggr.base import Aggregation
 
+from attenergy.attention.arguments import check_flag, check_tensor
 from attenergy.attention.graphs.heads import SetHeads, split_heads
 from attenergy.attention.graphs.inputs import check_sizes, head_width, reset_linear
 from attenergy.attention.graphs.sets import Sets
@@ -46,7 +47,7 @@ class EnergyAggregation(Aggregation):
     ) -> None:
         super().__init__()
         check_sizes(channels=channels, heads=heads)
-        bias, dim = options.pop("bias", True), options.pop("head_dim", None)
+        bias, dim = check_flag("bias", options.pop("bias", True)), options.pop("head_dim", None)
         dim = head_width(channels, heads, dim)
         self.channels, self.heads = channels, heads
         self.relaxation = SetHeads(energy, dim, heads, **options)
@@ -90,8 +91,10 @@ class EnergyAggregation(Aggregation):
             max_num_elements: not used; part of PyTorch Geometric's interface.
 
         Raises:
+            TypeError: something is no tensor.
             ValueError: a shape does not fit.
         """
+        check_tensor("x", x)
         self.assert_two_dimensional_input(x, dim)
         if x.shape[1] != self.channels:
             raise ValueError(f"x must be (n, {self.channels}), got {tuple(x.shape)}")

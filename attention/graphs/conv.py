@@ -9,6 +9,7 @@ from torch.nn.parameter import is_lazy
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import add_self_loops, remove_self_loops
 
+from attenergy.attention.arguments import check_flag
 from attenergy.attention.core import Read
 from attenergy.attention.dropout import check_dropout
 from attenergy.attention.graphs.heads import SetHeads, split_heads
@@ -105,9 +106,11 @@ class EnergyConv(MessagePassing):
             check_sizes(in_channels=1 if width == LAZY else width)
         check_sizes(heads=heads, out_channels=out_channels)
         check_sizes(edge_dim=1 if edge_dim is None else edge_dim)
-        dim, bias = head_width(out_channels, heads, own["head_dim"]), own["bias"]
+        dim = head_width(out_channels, heads, own["head_dim"])
+        bias = check_flag("bias", own["bias"])
         self.in_channels, self.out_channels, self.heads = in_channels, out_channels, heads
-        self.add_self_loops, self.dropout = bool(own["add_self_loops"]), check_dropout(dropout)
+        self.add_self_loops = check_flag("add_self_loops", own["add_self_loops"])
+        self.dropout = check_dropout(dropout)
         self.relaxation = SetHeads(
             energy, dim, heads,
             steps=steps, step_size=step_size, read=read, registry=registry, **settings,
@@ -159,6 +162,7 @@ class EnergyConv(MessagePassing):
             (N_dst, out_channels), or a pair of it and (edges, their weights (n, H)).
 
         Raises:
+            TypeError: something is no tensor.
             ValueError: a shape does not fit, edges leave the graph, numbers for edges with an
                 energy that reads no field, or weights where none are read by.
         """

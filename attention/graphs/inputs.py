@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch_geometric.utils import is_sparse, to_edge_index
 
+from attenergy.attention.arguments import check_size, check_tensor
 from attenergy.attention.initialisation import dense, lecun_normal_
 
 #: A size that is seen in the first input.
@@ -39,10 +40,7 @@ def check_sizes(**sizes: int) -> None:
         ValueError: naming the one that is below 1.
     """
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int):
-            raise ValueError(f"{name} must be a whole number, got {size!r}")
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
+        check_size(name, size)
 
 
 class LazyDense(nn.LazyLinear):
@@ -79,6 +77,7 @@ def nodes_and_edges(
         size: numbers of sources and targets, or None.
 
     Raises:
+        TypeError: something is no tensor.
         ValueError: a type or shape does not fit, or edges leave the graph.
     """
     sources, targets = _pair(x)
@@ -104,11 +103,10 @@ def _pair(x: Any) -> tuple[Tensor, Tensor | None]:
     for name, nodes in (("sources", sources), ("targets", targets)):
         if nodes is None and name == "targets":
             continue
-        if not isinstance(nodes, Tensor) or nodes.ndim != 2:
-            got = tuple(nodes.shape) if isinstance(nodes, Tensor) else type(nodes).__name__
+        check_tensor(f"x ({name})", nodes)
+        if nodes.ndim != 2:
             raise ValueError(
-                f"x must be a tensor (N, width) or a pair of them, the second of which may be "
-                f"None; got {got} for the {name}"
+                f"x must be (N, width) or a pair of such, got {tuple(nodes.shape)} for the {name}"
             )
     return sources, targets
 
@@ -119,12 +117,8 @@ def _edges(adj_t: Any) -> tuple[Tensor, Tensor | None]:
     return edges.flip(0), values
 
 
-def _checked(edge_index: Any) -> Tensor:
-    if not isinstance(edge_index, Tensor):
-        raise ValueError(
-            "edge_index must be a tensor of integers (2, n) or a sparse adj_t, got "
-            f"{type(edge_index).__name__}"
-        )
+def _checked(edge_index: Tensor) -> Tensor:
+    check_tensor("edge_index", edge_index)
     if edge_index.ndim != 2 or edge_index.shape[0] != 2 or edge_index.is_floating_point():
         raise ValueError(
             f"edge_index must be integers (2, n) or a sparse adj_t, got {tuple(edge_index.shape)} "

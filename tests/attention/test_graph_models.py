@@ -179,3 +179,44 @@ def test_the_page_on_graphs_says_what_happens():
     assert len(test.examples) >= 10
     results = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)
     assert results.failed == 0
+
+
+def test_a_graph_transformer_keeps_what_its_attention_carries():
+    """Frozen and tied weights, hooks, other attention; and its checkpoints load."""
+    first, second = gps(), gps()
+    second.attn.out_proj = first.attn.out_proj
+    model = torch.nn.ModuleDict({"first": first, "second": second})
+    model.other = copy.deepcopy(first.attn)
+    model.requires_grad_(False)
+    checkpoint, calls = copy.deepcopy(model.state_dict()), []
+    first.attn.register_forward_hook(lambda *_: calls.append(1))
+    x, edges, batch = graphs()
+    want = first.eval()(x, edges, batch)
+    for energy in ("rbm", "uhop", "lse"):
+        assert energize_gps(model, energy, registry=REGISTRY) is model
+    torch.testing.assert_close(first(x, edges, batch), want)
+    assert len(calls) == 2
+    assert second.attn.out_proj is first.attn.out_proj
+    assert type(model.other) is torch.nn.MultiheadAttention
+    assert all(".heads." in name for name, p in model.named_parameters() if p.requires_grad)
+    assert not any(model.load_state_dict(checkpoint))
+
+
+def test_every_parameter_of_a_graph_transformer_gets_a_gradient():
+    x, edges, batch = graphs()
+    for energy in ("uhop", "learned", "classical_hopfield", "energy_transformer"):
+        model = energize_gps(gps(), energy, registry=REGISTRY)
+        model(x, edges, batch).square().sum().backward()
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_attention_that_computes_something_else_stays_in_a_graph_transformer():
+    class Turned(torch.nn.MultiheadAttention):
+        def forward(self, query, key, value, **more):
+            return super().forward(query.flip(-1), key, value, **more)
+
+    model = torch.nn.ModuleList([gps(), gps()])
+    model[1].attn = Turned(C, 2, batch_first=True)
+    with pytest.raises(ValueError, match=r"'1\.attn' is a Turned with its own forward"):
+        energize_gps(model, registry=REGISTRY)
+    assert type(model[0].attn) is torch.nn.MultiheadAttention

@@ -408,6 +408,12 @@ def test_an_entry_of_ones_own():
         ({"betta": 1.0}, "did you mean 'beta'"),
         ({"steps": 0}, "steps must be a whole number from 1, got 0"),
         ({"step_size": -1.0}, "step_size must be above 0"),
+        ({"step_size": float("inf")}, "step_size must be a finite number"),
+        ({"beta": float("nan")}, "beta"),
+        ({"num_heads": 2.0}, "num_heads must be a whole number"),
+        ({"kdim": 0}, "kdim must be at least 1"),
+        ({"vdim": float("nan")}, "vdim must be a whole number"),
+        ({"batch_first": "yes"}, "batch_first must be True or False"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
         ({"energy": "uhop", "read": "weights"}, "defines no weights over patterns"),
     ],
@@ -434,6 +440,13 @@ def test_inputs_that_do_not_fit(change, message):
     x = draw(B, L, E)
     with pytest.raises(ValueError, match=message):
         make(batch_first=True)(**{"query": x, "key": x, "value": x, **change})
+
+
+@pytest.mark.parametrize("name", ["query", "key", "value", "attn_mask", "key_padding_mask"])
+def test_arrays_are_no_tensors(name):
+    given = {n: draw(B, L, E) for n in ("query", "key", "value")}
+    with pytest.raises(TypeError, match=f"{name} must be a torch tensor, got ndarray"):
+        make(batch_first=True)(**{**given, name: draw(B, L).numpy()})
 
 
 def test_what_some_energies_refuse():
