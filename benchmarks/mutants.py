@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
@@ -216,16 +215,17 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
 
-def faults(text: str) -> Iterator[Fault]:
-    """Every fault that changes what the file means."""
-    tree = ast.parse(text)
+def faults(text: str) -> list[Fault]:
+    """Every fault that may be planted in a file."""
     finder = _Finder(text)
-    finder.visit(tree)
-    plain = ast.dump(tree)
-    for fault in finder.faults:
-        try:
-            changed = ast.dump(ast.parse(fault.plant(text)))
-        except SyntaxError:
-            continue
-        if changed != plain:
-            yield fault
+    finder.visit(ast.parse(text))
+    return finder.faults
+
+
+def changes(text: str, fault: Fault) -> bool:
+    """Whether the file can still be read, and then means something else."""
+    try:
+        changed = ast.parse(fault.plant(text))
+    except SyntaxError:
+        return False
+    return ast.dump(changed) != ast.dump(ast.parse(text))

@@ -135,7 +135,7 @@ class Map:
 
     @cache  # noqa: B019 (lives as long as the process)
     def lines(self, file: str) -> dict[int, list[str]]:
-        path = self.folder / "tree" / file
+        path = (self.folder / "tree" / file).resolve()
         return dict(self.data.contexts_by_lineno(str(path))) if path.is_file() else {}
 
     def tests(self, file: str, text: str, fault: mutants.Fault) -> tuple[set[str], set[str]]:
@@ -160,14 +160,25 @@ class Map:
         return {t for t in self.seconds if t in wanted or t.split("::")[0] in wanted}
 
 
-def choose(maps: list[Map], file: str, text: str, fault: mutants.Fault) -> list[list[str]]:
+def existing(folder: Path) -> set[str]:
+    """Return the tests of the tree: those that a map knows may have another name by now."""
+    call = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-m", "not slow"]
+    call += ["-p", "no:cacheprovider"]
+    options: dict[str, Any] = {"cwd": folder / "tree", "env": environment(folder)}
+    said = subprocess.run(call, capture_output=True, text=True, check=True, **options).stdout
+    return {line for line in said.splitlines() if "::" in line}
+
+
+def choose(
+    maps: list[Map], there: set[str], file: str, text: str, fault: mutants.Fault
+) -> list[list[str]]:
     """Tests in two or three rounds: a few cheap and special ones, the others, the whole file's."""
     own: dict[str, float] = {}
     around: dict[str, float] = {}
     for one in maps:
         direct, everything = one.tests(file, text, fault)
-        own |= {test: one.seconds[test] for test in one.spread(direct)}
-        around |= {test: one.seconds[test] for test in one.spread(everything)}
+        own |= {test: one.seconds[test] for test in one.spread(direct) & there}
+        around |= {test: one.seconds[test] for test in one.spread(everything) & there}
     stem = Path(file).stem.split("_")[0].rstrip("s")
     first = sorted(own, key=lambda t: (stem not in t.split("::")[0], own[t]))
     rounds, used = [], set[str]()

@@ -5,7 +5,7 @@
     python benchmarks/mutations.py write benchmarks/results/mutations.json
 
 All work is done in copies of the committed tree, in `--folder`; an interrupted run goes on where it
-was. A fault is noticed if a test that runs the changed line fails, or takes ten times as long.
+was. A fault is noticed if a test that runs the changed line fails, or does not end.
 `mutants.py` says what can be planted, `mutants_noticed.py` which tests are run.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import itertools
 import json
 import os
 import random
@@ -23,13 +24,14 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import mutants
-from mutants_noticed import AREAS, Map, choose, copy_tree, environment, make_map
+from mutants_noticed import AREAS, Map, choose, copy_tree, environment, existing, make_map
 
 #: Imported once; the process of each fault is a fork of this one.
 HEAVY = (
@@ -52,9 +54,13 @@ def attempt(folder: Path, tests: list[str], seconds: float) -> tuple[str, str]:
         code = 3
         try:
             code = in_the_fork(folder, listed, log, seconds)
+        except BaseException:  # nothing may leave the fork but its exit code
+            traceback.print_exc()
         finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(code)
-    end, pid = time.monotonic() + 40 * seconds + 300, 0
+    end, pid = time.monotonic() + 10 * (2 * seconds + 40), 0
     while not pid and time.monotonic() < end:
         time.sleep(0.05)
         pid, status = os.waitpid(child, os.WNOHANG)
@@ -72,36 +78,53 @@ def attempt(folder: Path, tests: list[str], seconds: float) -> tuple[str, str]:
 
 def in_the_fork(folder: Path, listed: Path, log: Path, seconds: float) -> int:
     os.setsid()
-    limit = int(10 * seconds + 60)
+    limit = int(2 * seconds + 40)
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     os.chdir(folder / "tree")
     for number in (1, 2):
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND), number)
     os.environ.update(environment(folder))
     sys.path.insert(0, str(folder / "links"))
-    options = ["-x", "-q", "--tb=line", "--no-header", "-p", "no:cacheprovider", f"@{listed}"]
-    code = int(importlib.import_module("pytest").main(options))
-    sys.stdout.flush()
-    return code
-
-
-def sites(tree: Path) -> list[tuple[str, mutants.Fault]]:
-    """Return every fault of every file, always in the same order."""
-    files = sorted(path for area in AREAS for path in (tree / area).rglob("*.py"))
-    return [
-        (str(path.relative_to(tree)), fault)
-        for path in files
-        for fault in mutants.faults(path.read_text())
+    # What was imported before the fork is no test, and needs no rewriting.
+    quiet = ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
+    options = [
+        *quiet,
+        "-x",
+        "-q",
+        "--tb=line",
+        "--no-header",
+        "-p",
+        "no:cacheprovider",
+        f"@{listed}",
     ]
+    return int(importlib.import_module("pytest").main(options))
 
 
-def one_fault(folder: Path, maps: list[Map], file: str, fault: mutants.Fault) -> dict[str, Any]:
+def choose_faults(
+    tree: Path, areas: list[str], count: int, seed: int
+) -> list[tuple[str, mutants.Fault]]:
+    """Return so many faults of all that are possible, at random."""
+    texts = {
+        str(path.relative_to(tree)): path.read_text()
+        for area in areas
+        for path in sorted((tree / area).rglob("*.py"))
+    }
+    every = [(file, fault) for file, text in texts.items() for fault in mutants.faults(text)]
+    random.Random(seed).shuffle(every)
+    print(f"{len(every)} faults are possible, {count} are planted", flush=True)
+    chosen = ((file, fault) for file, fault in every if mutants.changes(texts[file], fault))
+    return list(itertools.islice(chosen, count))
+
+
+def one_fault(
+    folder: Path, maps: list[Map], there: set[str], file: str, fault: mutants.Fault
+) -> dict[str, Any]:
     path = folder / "tree" / file
     text = path.read_text()
     started = time.monotonic()
-    result, by, tried = "passed", "", 0
+    result, by, tried = "untested", "", 0
     try:
-        for tests in choose(maps, file, text, fault):
+        for tests in choose(maps, there, file, text, fault):
             path.write_text(fault.plant(text))
             forget(path)
             seconds = sum(max(m.seconds.get(test, 0.0) for m in maps) for test in tests)
@@ -124,27 +147,31 @@ def forget(path: Path) -> None:
         old.unlink()
 
 
-def run(folder: Path, count: int, seed: int) -> None:
-    maps = [Map(path) for path in sorted(folder.glob("map*"))]
+def run(folder: Path, areas: list[str], count: int, seed: int) -> None:
+    maps = [Map(path.parent) for path in sorted(folder.glob("map*/seconds.json"))]
     if not maps:
         raise SystemExit("make a map first: python benchmarks/mutations.py map")
     for name in HEAVY:
         importlib.import_module(name)
     copy = folder / "planted"
     copy_tree(copy)
-    every = sites(copy / "tree")
-    chosen = random.Random(seed).sample(every, min(count, len(every)))
+    chosen = choose_faults(copy / "tree", areas, count, seed)
+    there = existing(copy)
     journal = folder / f"faults_{seed}.jsonl"
     done = {key(one) for one in read(journal)}
-    print(f"{len(every)} faults are possible; {len(chosen)} are planted", flush=True)
     for number, (file, fault) in enumerate(chosen):
         if key({"file": file, **asdict(fault)}) in done:
             continue
-        one = one_fault(copy, maps, file, fault)
+        one = one_fault(copy, maps, there, file, fault)
         with journal.open("a") as lines:
             lines.write(json.dumps(one) + "\n")
         change = f"{fault.before[:50]!r} -> {fault.after[:50]!r}"
         print(number, one["result"], file, fault.first, change, one["seconds"], flush=True)
+    # A test that fails without a fault would notice anything.
+    noticed = sorted({one["by"] for one in read(journal) if one["result"] == "failed"})
+    result, by = attempt(copy, noticed, 600.0) if noticed else ("passed", "")
+    if result != "passed":
+        raise SystemExit(f"without a fault: {result} {by}")
 
 
 def key(one: dict[str, Any]) -> tuple[Any, ...]:
@@ -168,7 +195,7 @@ def write(folder: Path, target: Path) -> None:
     survivors = [
         {name: one[name] for name in names} | {"reason": reasons.get(key(one), "")}
         for one in last.values()
-        if one["result"] == "passed"
+        if one["result"] in {"passed", "untested"}
     ]
     areas = Counter(one["file"].split("/")[0] for one in last.values())
     missed = Counter(one["file"].split("/")[0] for one in survivors)
@@ -176,7 +203,7 @@ def write(folder: Path, target: Path) -> None:
     noticed = [
         {name: one[name] for name in (*names, "by")}
         for one in last.values()
-        if one["result"] != "passed"
+        if one["result"] not in {"passed", "untested"}
     ]
     total = {"planted": len(last), "noticed": len(noticed), "areas": counts}
     target.write_text(
@@ -192,12 +219,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "mutations")
     parser.add_argument("--count", type=int, default=150, help="faults to plant")
     parser.add_argument("--seed", type=int, default=1, help="of their choice")
+    parser.add_argument("--areas", default=",".join(AREAS), help="where to plant them")
     given = parser.parse_intermixed_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.what == "map":
         make_map(given.folder, given.rest)
     elif given.what == "run":
-        run(given.folder, given.count, given.seed)
+        run(given.folder, given.areas.split(","), given.count, given.seed)
     else:
         write(given.folder, Path(given.rest[0]))
 

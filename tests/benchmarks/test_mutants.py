@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import sys
 from pathlib import Path
@@ -58,12 +57,11 @@ def mutants(monkeypatch):
 
 
 def test_every_operator_and_no_words(mutants) -> None:
-    made = list(mutants.faults(PROGRAM))
+    made = mutants.faults(PROGRAM)
     assert {(f.operator, f.before, f.after) for f in made} == EXPECTED
     assert len(made) == len(EXPECTED)
     for fault in made:
-        changed = fault.plant(PROGRAM)
-        assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(PROGRAM))
+        assert mutants.changes(PROGRAM, fault)
         assert fault.before in "\n".join(PROGRAM.splitlines()[fault.first - 1 : fault.last])
         assert fault.function == ("" if fault.before == "3" else "area")
 
@@ -71,7 +69,6 @@ def test_every_operator_and_no_words(mutants) -> None:
 def test_the_files_of_the_package_can_be_changed(mutants) -> None:
     for file in ("energies/base.py", "attention/update.py", "search/space.py", "tasks/waves.py"):
         text = (FOLDER.parent / file).read_text()
-        made = list(mutants.faults(text))
+        made = mutants.faults(text)
         assert len(made) > 50
-        for fault in made[::9]:
-            ast.parse(fault.plant(text))
+        assert all(mutants.changes(text, fault) for fault in made[::19])

@@ -140,6 +140,20 @@ def test_simplifying_keeps_the_value(tree, masked, point):
     close(before, after)
 
 
+#: Their patterns go out where products are distributed over sums, and not before.
+CANCELLING = ("(h+1)*c - h*c", "(h+beta)*c - h*c - c", "(X@xi - 1)*beta - (X@xi)*beta + h")
+
+
+@pytest.mark.parametrize("inner", CANCELLING)
+@pytest.mark.parametrize("function", ["lse", "sum_n", "max_n", "count_n() + max_n"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_simplifying_keeps_the_value_where_patterns_go_out(function, inner, masked, point):
+    tree = parse(f"{function}({inner})", ALL)
+    close(value(tree, point, masked), value(simplified(tree), point, masked))
+    weights = parse(f"softmax({inner}) @ X", ALL)
+    close(value(weights, point, masked), value(simplified(weights), point, masked))
+
+
 @given(tree=trees(functions=SMOOTH), name=st.sampled_from(["beta", "c", "w"]))
 @many
 def test_derivatives_equal_autograds(tree, name, point):

@@ -174,7 +174,11 @@ def test_responses_refuse_what_makes_no_sense():
 # Hidden units.
 
 
-@pytest.mark.parametrize("law", LAWS)
+#: Two laws take seconds; the fast run checks them on the other spins.
+SLOW = [pytest.param(law, marks=pytest.mark.slow) if law[0] in "46" else law for law in LAWS]
+
+
+@pytest.mark.parametrize("law", SLOW)
 def test_exact_inference_keeps_the_laws(law):
     """It is no default and not searched, since it refuses more than 12 patterns."""
     spec = REGISTRY.energies["boltzmann"]

@@ -12,10 +12,11 @@ from attenergy.registry import load_registry
 from attenergy.tasks import IGNORE, Batch, Task, make_task
 
 REGISTRY = load_registry(plugins=False)
-#: A block of instances takes seconds to draw.
+#: A block of instances takes seconds to draw, or a ceiling to compute.
 HEAVY = {
     *(
         "raven",
+        "raven-paper",
         "mqar-easy",
         "mqar-medium",
         "mqar-hard",
