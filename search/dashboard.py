@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from sqlalchemy.engine import make_url
-
+from attenergy.registry.files import open_regular
 from attenergy.search.report import Study
+from attenergy.search.storage import problems_with, shown_url
 
 
 class NoDashboard(ValueError):
@@ -31,6 +31,7 @@ def dashboard(
 
     Raises:
         NoDashboard: optuna-dashboard is not installed, or the study has no database.
+        StorageProblem: the database cannot be reached or read.
         OSError: the port is taken.
     """
     try:
@@ -38,27 +39,34 @@ def dashboard(
     except ImportError as error:
         message = "the dashboard needs optuna-dashboard: `pip install attenergy[dashboard]`"
         raise NoDashboard(message) from error
-    application = wsgi(storage or storage_url(study))
+    url = storage or storage_url(study)
+    with problems_with(url):
+        application = wsgi(url)
     return make_server(host, port, application, handler_class=_Quiet)
 
 
 def storage_url(study: Study) -> str:
-    """Where the study's trials are: its plan's storage, or the file in its folder.
+    """Where the study's trials are, if that is the file in its folder.
 
     Raises:
         NoDashboard: there is none.
     """
     url = getattr(study.plan, "storage", None)
     if url is not None:
-        if make_url(url).password is not None:
-            raise NoDashboard(f"the storage {url} was noted without its password; give --storage")
-        return str(url)
+        # Somebody else's plan may name any server: a command connects to what it is told alone.
+        shown = shown_url(url)
+        note = "was noted without its password" if "***" in str(url) else "is not in its folder"
+        raise NoDashboard(f"the storage {shown} {note}; give it as --storage URL")
     path: Path = study.folder / "study.db"
-    if not path.is_file():
+    try:
+        open_regular(path, within=study.folder).close()
+    except FileNotFoundError:
         raise NoDashboard(
             f"{study.folder} has no study.db to show: comparisons have none; "
             f"`attenergy report {study.folder.name}` writes a page instead"
-        )
+        ) from None
+    except OSError as error:
+        raise NoDashboard(f"{path}: {error.strerror}") from error
     return f"sqlite:///{path.resolve()}"
 
 

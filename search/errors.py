@@ -109,3 +109,15 @@ class SameFailure(NoResult):
             "not tried. What failed is recorded and is not run again; give what you mend another "
             "name (--study)"
         )
+
+
+class DamagedDatabase(StorageProblem):
+    """The database of a study cannot be read; its records are another file."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.url} cannot be used: {self.reason}. The study's database is damaged; the "
+            "records beside it, records.jsonl, are intact: report, export and replay read them, "
+            "where a run is named by its key. To go on with the search, move the database away and "
+            "give --resume: the trials are taken from the records"
+        )

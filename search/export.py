@@ -6,13 +6,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
-from attenergy.attention.saved import (
-    check_target,
-    load_weights,
-    save,
-)
+from attenergy.attention.loading import rebuild
+from attenergy.attention.saved import check_target, save
+from attenergy.registry.files import open_regular
 from attenergy.search.card import model_card
 from attenergy.search.config import RunRecord
 from attenergy.search.leaderboard import Leaderboard
@@ -107,8 +103,8 @@ def export_run(
     """
     check_target(Path(out), force=force)
     task = task_of(record.config)
-    weights = Path(folder) / record.weights
-    if record.weights and weights.is_file():
+    weights = weights_of(record, Path(folder))
+    if weights is not None:
         card = model_card(record, task, Path(out).name, board)
         return _write(record, task, weights, Path(out), card, force)
     say(f"run {record.key} has no weights on disk; training it again from its configuration")
@@ -121,11 +117,25 @@ def export_run(
         return _write(again, task, weights, Path(out), card, force)
 
 
+def weights_of(record: RunRecord, folder: Path) -> Path | None:
+    """Where the weights of a run are; None if they were not kept.
+
+    Raises:
+        ValueError: the record names a file outside of the study's folder, or no regular one.
+    """
+    path = folder / record.weights
+    if not record.weights or not path.exists():
+        return None
+    try:
+        open_regular(path, within=folder).close()
+    except OSError as error:
+        raise ValueError(f"the weights of run {record.key}: {path}: {error.strerror}") from error
+    return path
+
+
 def _write(record: RunRecord, task: Task, weights: Path, out: Path, card: str, force: bool) -> Path:
     arguments = model_arguments(record.config, task)
-    with torch.random.fork_rng(devices=[]):
-        model = arguments.build()
-    load_weights(model, weights)
+    model = rebuild(arguments.build, weights, Path(f"run {record.key}"))
     about = {
         "run": record.key,
         "task": record.config.task,

@@ -10,10 +10,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from attenergy.registry.files import read_regular
 from attenergy.search import formats
+from attenergy.search.names import path_part
 from attenergy.search.ranking import columns_of
+from attenergy.search.records import MAX_FILE, first_problem
 from attenergy.search.statistics import Interval
 
 if TYPE_CHECKING:
@@ -114,10 +117,27 @@ def read_matrix(folder: Path) -> Matrix:
         OSError: if it is missing.
     """
     path = folder / MATRIX
+    content = read_regular(path, MAX_FILE, within=folder)
     try:
-        return TypeAdapter(Matrix).validate_json(path.read_text(encoding="utf-8"))
+        matrix = TypeAdapter(Matrix).validate_json(content)
+    except ValidationError as error:
+        text = f"{path}: cannot be read as a matrix: {first_problem(error)}"
+        raise ValueError(text) from error
+    try:
+        _check(matrix, folder)
     except ValueError as error:
         raise ValueError(f"{path}: cannot be read as a matrix: {error}") from error
+    return matrix
+
+
+def _check(matrix: Matrix, folder: Path) -> None:
+    """Refuse what no comparison leaves: no variant, no column, or a name that leads elsewhere."""
+    if not matrix.variants or not matrix.columns:
+        raise ValueError("it has no variants or no columns")
+    here = folder.resolve()
+    for column in matrix.columns:
+        if not (folder / path_part(column.name)).resolve().is_relative_to(here):
+            raise ValueError(f"{column.name} leads out of the folder")
 
 
 def column_of(name: str, study: Study, missing: Mapping[str, str]) -> Column:

@@ -11,7 +11,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from attenergy.registry.files import open_regular
+from attenergy.registry.printable import printable
 from attenergy.search.config import RunRecord
+
+RECORDS = "records.jsonl"
+MAX_LINE = 4_000_000  # bytes of one record
+MAX_FILE = 4_000_000  # bytes of a plan or a matrix
 
 
 class RunStore:
@@ -30,7 +36,7 @@ class RunStore:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self.path = self.folder / "records.jsonl"
+        self.path = self.folder / RECORDS
         self.folder.mkdir(parents=True, exist_ok=True)
         self._records: dict[str, RunRecord] = {}
         self._bytes, self._lines = 0, 0  # whole lines that have been read
@@ -63,16 +69,9 @@ class RunStore:
         """Read what other processes have written since the last look, and return it."""
         if not self.path.exists():
             return []
-        with self.path.open("rb") as file:
-            file.seek(self._bytes)
-            fresh = file.read()
-        whole = fresh[: fresh.rfind(b"\n") + 1]
-        records = [
-            self._parsed(line, number)
-            for number, line in enumerate(whole.splitlines(), start=self._lines + 1)
-        ]
+        records, self._bytes = _whole_records(self.path, self._bytes, self._lines)
         self._records |= {record.key: record for record in records}
-        self._bytes, self._lines = self._bytes + len(whole), self._lines + len(records)
+        self._lines += len(records)
         return records
 
     def get(self, key: str) -> RunRecord | None:
@@ -87,16 +86,52 @@ class RunStore:
         """Return where the trained weights of a run are, or would be."""
         return weights_path(self.folder, key)
 
-    def _parsed(self, line: bytes, number: int) -> RunRecord:
-        try:
-            return RunRecord.model_validate_json(line)
-        except ValidationError as error:
-            first = error.errors()[0]
-            told = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
-            raise ValueError(
-                f"{self.path}:{number}: not a run record: {told}; without this line the rest can "
-                "be read"
-            ) from error
+
+def read_records(folder: Path) -> list[RunRecord]:
+    """Every record of a folder, in the order in which the runs finished; nothing is made there.
+
+    Raises:
+        ValueError: a whole line is not a record, or is too long.
+        OSError: the file is no regular one, or a link that leads out of the folder.
+    """
+    path = folder / RECORDS
+    if not path.exists():
+        return []
+    records, _ = _whole_records(path, 0, 0, within=folder)
+    return list({record.key: record for record in records}.values())
+
+
+def _whole_records(
+    path: Path, start: int, lines: int, within: Path | None = None
+) -> tuple[list[RunRecord], int]:
+    """The records of the whole lines from a byte on, and the byte after them."""
+    records = []
+    with open_regular(path, within=within) as file:
+        file.seek(start)
+        while (line := file.readline(MAX_LINE + 1)).endswith(b"\n"):
+            start += len(line)
+            records.append(_parsed(line, path, lines + len(records) + 1))
+    if len(line) > MAX_LINE:
+        number = lines + len(records) + 1
+        raise ValueError(f"{path}:{number}: not a run record: longer than {MAX_LINE} bytes")
+    return records, start
+
+
+def _parsed(line: bytes, path: Path, number: int) -> RunRecord:
+    try:
+        return RunRecord.model_validate_json(line)
+    except ValidationError as error:
+        raise ValueError(
+            f"{path}:{number}: not a run record: {first_problem(error)}; without this line the "
+            "rest can be read"
+        ) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that pydantic says, in one line."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return printable(": ".join(filter(None, [place[:200], first["msg"][:200]])), lines=False)
 
 
 def _wait_for(file: FileIO) -> None:
@@ -138,6 +173,8 @@ def write_bytes_atomically(path: Path | str, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:  # of a file that nobody has heard of
+        if error.strerror is None:
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):

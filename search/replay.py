@@ -13,7 +13,7 @@ from attenergy.search import formats, provenance
 from attenergy.search.config import RunRecord
 from attenergy.search.events import Silent
 from attenergy.search.executors import make_executor
-from attenergy.search.export import NoSuchRun, named_run
+from attenergy.search.export import NoSuchRun, named_run, weights_of
 from attenergy.search.plan import Crew, SearchPlan
 from attenergy.search.report import Study
 
@@ -101,22 +101,23 @@ def replay(record: RunRecord, folder: Path, *, workers: int = 1) -> Replay:
 
 
 def _by_number(study: Study, which: str) -> RunRecord:
-    from attenergy.search.storage import latest, open_storage
+    from attenergy.search.trial_numbers import runs_by_number
 
     number = which.removeprefix(_TRIAL)
-    plan = study.plan
-    if not isinstance(plan, SearchPlan):
+    if not isinstance(study.plan, SearchPlan):
         raise NoSuchRun(f"no {which}: only a search with its plan has trial numbers; give a key")
-    here = plan.model_copy(update={"folder": str(study.folder)})
-    if here.storage is None and not (study.folder / "study.db").is_file():
+    path = study.folder / "study.db"
+    if study.plan.storage is not None:
+        # Somebody else's plan may name any server: a command connects to what it is told alone.
+        text = f"no {which}: the trials of {study.folder} are kept elsewhere; give a run's key"
+        raise NoSuchRun(text)
+    if not path.exists():
         raise NoSuchRun(f"no {which}: {study.folder} has no study.db; give a run's key")
-    with open_storage(here) as storage:
-        found, _ = latest(storage, here)
-        trials = found.get_trials(deepcopy=False) if found is not None else []
-    by_number = {f"{trial.number}": trial.user_attrs.get("run", "") for trial in trials}
+    by_number = runs_by_number(path, study.plan.study)
     records = {record.key: record for record in study.records}
     if by_number.get(number) not in records:
-        raise NoSuchRun(f"no {which} with a record; the study has {len(trials)} trials, from 0 on")
+        text = f"no {which} with a record; the study has {len(by_number)} trials, from 0 on"
+        raise NoSuchRun(text)
     return records[by_number[number]]
 
 
@@ -162,10 +163,11 @@ def _timeless(curve: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def _digest(folder: Path, record: RunRecord) -> str:
-    path = folder / record.weights
-    if not record.weights or not path.is_file():
+    path = weights_of(record, folder)
+    if path is None:
         return ""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _compare_weights(record: RunRecord, old: str, new: str) -> tuple[str, str]:

@@ -10,17 +10,24 @@ from typing import Any
 from pydantic import ValidationError
 
 from attenergy.registry import UnknownName
+from attenergy.registry.files import read_regular
 from attenergy.search import compare, formats
 from attenergy.search.compare import ComparePlan
 from attenergy.search.config import RunConfig, RunRecord
+from attenergy.search.failures import in_one_line
 from attenergy.search.leaderboard import Leaderboard, leaderboard
 from attenergy.search.matrix import MATRIX, read_matrix
 from attenergy.search.plan import SearchPlan
-from attenergy.search.records import RunStore, write_atomically
+from attenergy.search.records import (
+    MAX_FILE,
+    RECORDS,
+    first_problem,
+    read_records,
+    write_atomically,
+)
 from attenergy.search.statistics import Interval
 from attenergy.tasks import Task, make_task
 
-RECORDS = "records.jsonl"
 #: How to read a table of `middle_cells`.
 MIDDLES = (
     "Mean of the middle half of the seeds, which one wild run moves less than the mean, and its "
@@ -77,7 +84,7 @@ def read_study(folder: Path) -> Study:
         NoRuns: if no run has finished yet, or the folder is of a comparison over several tasks.
         ValueError: if a file in it is damaged.
     """
-    records = RunStore(folder).all()
+    records = read_records(folder)
     if not records and (folder / MATRIX).is_file():
         parts = ", ".join(f"{folder.name}/{c.name}" for c in read_matrix(folder).columns)
         raise NoRuns(f"{folder} holds several comparisons; name one of them: {parts}")
@@ -87,8 +94,17 @@ def read_study(folder: Path) -> Study:
 
 
 def task_of(config: RunConfig) -> Task:
-    """The task of a run, rebuilt from its configuration alone."""
-    return make_task(config.task_spec, seed=config.seed, split_seed=config.split_seed)
+    """The task of a run, rebuilt from its configuration alone.
+
+    Raises:
+        ValueError: it cannot be.
+    """
+    try:
+        return make_task(config.task_spec, seed=config.seed, split_seed=config.split_seed)
+    except ValueError:
+        raise
+    except Exception as error:  # options that somebody else wrote, of any size
+        raise ValueError(f"the task {config.task} cannot be made: {in_one_line(error)}") from error
 
 
 def write_leaderboard(study: Study) -> Leaderboard:
@@ -230,11 +246,12 @@ def _plan(folder: Path) -> SearchPlan | ComparePlan | None:
     )
     for name, kind in kinds:
         path = folder / name
-        if path.is_file():
+        if path.exists():
             try:
-                return kind.model_validate_json(path.read_text(encoding="utf-8"))
-            except (ValidationError, UnicodeDecodeError) as error:
-                raise ValueError(f"{path}: cannot be read as a plan: {error}") from error
+                return kind.model_validate_json(read_regular(path, MAX_FILE, within=folder))
+            except ValidationError as error:
+                text = f"{path}: cannot be read as a plan: {first_problem(error)}"
+                raise ValueError(text) from error
     return None
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,28 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from attenergy.search.errors import StorageProblem, StudyMismatch
+from attenergy.registry.files import open_regular
+from attenergy.search.errors import DamagedDatabase, StorageProblem, StudyMismatch
 from attenergy.search.objectives import Direction
 from attenergy.search.plan import SearchPlan
 
 READY = "ready"  # user attribute of a study: the format it was set up in, once it was to the end
 #: Raised when studies of older versions can no longer be resumed.
 FORMAT = 3
+#: What every version of Optuna keeps of a study, and a search has written.
+TABLES = (
+    "studies",
+    "trials",
+    "study_user_attributes",
+    "trial_user_attributes",
+    "trial_params",
+    "trial_values",
+    "study_directions",
+)
+_HERE = Path(__file__).parent
+_DAMAGE = re.compile(
+    "no such (table|column)|malformed|not a database|database schema", re.IGNORECASE
+)
 
 
 def url_of(plan: SearchPlan) -> str:
@@ -34,8 +52,34 @@ def problems_with(url: str) -> Iterator[None]:
     """Tell what goes wrong with a storage as a StorageProblem."""
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError) as error:
-        raise StorageProblem(shown_url(url) or "", _first_line(error)) from error
+    except StorageProblem:
+        raise
+    except Exception as error:
+        if not isinstance(error, (SQLAlchemyError, StorageInternalError)):
+            if not _of_storage(error):
+                raise
+            # What no search has written: a state that there is not, a text that is no JSON.
+            raise _damaged(url, f"{type(error).__name__}: {_first_line(error)}") from error
+        reason = _first_line(error)
+        if _DAMAGE.search(reason):
+            raise _damaged(url, reason) from error
+        raise StorageProblem(shown_url(url) or "", reason) from error
+
+
+def _damaged(url: str, reason: str) -> StorageProblem:
+    """What to say of a database that can be opened and not be read."""
+    place = make_url(url)
+    if place.get_backend_name() != "sqlite":
+        return StorageProblem(shown_url(url) or "", f"it is damaged: {reason}")
+    return DamagedDatabase(place.database or "", reason)
+
+
+def _of_storage(error: BaseException) -> bool:
+    """Whether an error comes from reading a storage, not from the search that asked it to."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [index for index, frame in enumerate(frames) if _HERE in Path(frame.filename).parents]
+    names = (Path(frame.filename).as_posix() for frame in frames[max(ours, default=-1) + 1 :])
+    return any("/optuna/storages/" in name or "/sqlalchemy/" in name for name in names)
 
 
 @contextmanager
@@ -51,6 +95,7 @@ def open_storage(plan: SearchPlan) -> Iterator[RDBStorage]:
     storage: RDBStorage | None = None
     try:
         with problems_with(url):
+            _check_tables(url)
             storage = _made(url)
             yield storage
     finally:
@@ -76,6 +121,28 @@ def close(storage: RDBStorage) -> None:
     storage.engine.dispose()
 
 
+def _check_tables(url: str) -> None:
+    """Refuse a file that lacks what a study has: Optuna would make it anew, empty."""
+    place = make_url(url)
+    path = Path(place.database or "")
+    if place.get_backend_name() != "sqlite" or not path.exists():
+        return
+    try:
+        open_regular(path).close()
+    except OSError as error:
+        raise StorageProblem(place.database or "", str(error.strerror)) from error
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            known = {name for (name,) in rows}
+        except sqlite3.Error as error:
+            if _DAMAGE.search(str(error)):
+                raise _damaged(url, str(error)) from error
+            return  # locked or unreadable: opening it says so
+    if lost := [table for table in TABLES if known and table not in known]:
+        raise _damaged(url, f"it has no table {', '.join(lost)}")
+
+
 def _made(url: str, **options: int) -> RDBStorage:
     try:
         ping = {} if make_url(url).get_backend_name() == "sqlite" else {"pool_pre_ping": True}
@@ -83,7 +150,7 @@ def _made(url: str, **options: int) -> RDBStorage:
         _without_waiting_for_the_disk(storage)
         return storage
     except RuntimeError as error:  # tables of another version of Optuna
-        raise StorageProblem(shown_url(url) or "", _first_line(error)) from error
+        raise _damaged(url, _first_line(error)) from error
     except ImportError as error:
         raise no_driver(url, error) from error
 
