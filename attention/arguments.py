@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from torch import Tensor
+
+Value = TypeVar("Value")
 
 
 def check_whole(name: str, value: Any, least: int) -> int:
@@ -105,7 +107,7 @@ def is_number(value: Any) -> bool:
     return hasattr(value, "__float__") and not isinstance(value, (bool, Tensor))
 
 
-def option(name: str, check: Callable[[Any, Any], Any], doc: str) -> Any:
+def option(name: str, check: Callable[[Any, Any], Value], doc: str) -> Value:
     """An attribute that is checked when it is set, and saved with the module as it was set last.
 
     Args:
@@ -124,7 +126,7 @@ def option(name: str, check: Callable[[Any, Any], Any], doc: str) -> Any:
         if not first and now != before:
             module.changed(name)
 
-    return property(get, put, doc=doc)
+    return cast(Value, property(get, put, doc=doc))  # what an instance has
 
 
 def fixed(name: str) -> Callable[[Any, Any], Any]:

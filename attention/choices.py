@@ -42,7 +42,7 @@ def check_entry(name: str, energy: Any) -> None:
 
 def first_steps(steps: int | None, energy: Energy, solver: Solver) -> int:
     """The number of steps that a layer is made with."""
-    default = MOST_STEPS if solver == "fixed_point" else energy.spec.steps.default
+    default = MOST_STEPS if solver == "fixed_point" else int(energy.spec.steps.default)
     return default if steps is None else steps
 
 

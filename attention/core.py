@@ -34,7 +34,7 @@ from attenergy.attention.update import association, read_values
 from attenergy.energies import Energy, make_energy
 from attenergy.energies.on_graph import OnGraph
 from attenergy.energies.parameters import check_settings
-from attenergy.registry import EnergySpec, Registry
+from attenergy.registry import EnergySpec, Reading, Registry
 
 __all__ = ["EnergyLayer", "Read"]
 
@@ -77,8 +77,8 @@ class EnergyLayer(PairDropout):
     #: What a sub-class hands to its `Projections`.
     PROJECTION_SETTINGS: ClassVar[tuple[str, ...]] = ()
 
-    num_heads = option("num_heads", fixed("num_heads"), "H.")
-    read = option("read", fixed("read"), "`weights` or `state`.")
+    num_heads: int = option("num_heads", fixed("num_heads"), "H.")
+    read: Reading = option("read", fixed("read"), "`weights` or `state`.")
     steps = option("steps", checked_steps, "Number of steps.")
     step_size = option("step_size", checked_step_size, "gamma; where it is learned, its start.")
     solver = option("solver", checked_solver, "Name of the solver.")
@@ -297,4 +297,4 @@ def _share_graph(energy: Energy, earlier: nn.ModuleList) -> None:
     """Let the energies of earlier steps have the graph that was given to the last one."""
     if isinstance(energy, OnGraph):
         for one in earlier:
-            one._own = energy._own
+            vars(one)["_own"] = energy._own

@@ -131,21 +131,19 @@ def _layer(layer: nn.Module) -> LayerArguments:
             "described; derive its class from attenergy.attention.hub.Pretrained"
         )
     _check_plain(layer)
-    settings, kind = dict(layer.given), _kind(layer)
+    module: Any = layer
+    settings, kind, memory = dict(layer.given), _kind(layer), None
     if kind == "pooling":
-        attention = layer.attention  # type: ignore[attr-defined]
-        assert isinstance(attention, EnergyLayer)  # for the type checker
-        _check_plain(attention)
-        settings = {**attention.given, "num_queries": len(layer.queries)}  # type: ignore[attr-defined]
+        _check_plain(module.attention)
+        settings = {**module.attention.given, "num_queries": len(module.queries)}
+    elif kind == "block":
+        memory = module.memory.spec
+        settings.pop("memory", None)
     elif isinstance(layer, EnergyLayer):  # of its energy what it holds now counts
         own = (*type(layer).__signature__.parameters, *layer.SETTINGS, *layer.PROJECTION_SETTINGS)
         settings = {n: v for n, v in settings.items() if n in own} | layer.energy.settings
     named = settings.pop("attention" if kind == "block" else "energy", None)
     spec = _spec(layer)
-    memory = None
-    if kind == "block":
-        settings.pop("memory", None)
-        memory = layer.memory.spec  # type: ignore[attr-defined]
     sizes = {
         key: settings.pop(key)
         for key in ("embed_dim", "num_heads", "head_dim", "dropout")

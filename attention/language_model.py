@@ -48,7 +48,7 @@ class LanguageModel(Transformer):
     arXiv:1608.05859.
     """
 
-    causal = option("causal", fixed("causal"), "Always.")
+    causal: bool = option("causal", fixed("causal"), "Always.")
 
     def __init__(  # noqa: PLR0913 - every choice of a model, each by keyword
         self,

@@ -55,8 +55,8 @@ class Preparation(nn.Module):
     arXiv:2010.04245 (normalised queries and keys).
     """
 
-    rotary = option("rotary", fixed("rotary"), "Whether to rotate.")
-    rotary_base = option("rotary_base", fixed("rotary_base"), "About the ratio of speeds.")
+    rotary: bool = option("rotary", fixed("rotary"), "Whether to rotate.")
+    rotary_base: float = option("rotary_base", fixed("rotary_base"), "About the ratio of speeds.")
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class HeadNorm(nn.Module):
         dim: width.
     """
 
-    kind = option("kind", fixed("kind"), "Which norm.")
+    kind: Normalization = option("kind", fixed("kind"), "Which norm.")
 
     def __init__(self, kind: Normalization, num_heads: int, dim: int) -> None:
         super().__init__()

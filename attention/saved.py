@@ -80,14 +80,14 @@ class LayerArguments(_Arguments):
             ValueError: the entry is not of such a layer, or the numbers do not fit.
         """
         settings: dict[str, Any] = {**self.settings, "head_dim": self.head_dim}
-        sizes = {"embed_dim": self.embed_dim, "num_heads": self.num_heads}
+        sizes: dict[str, Any] = {"embed_dim": self.embed_dim, "num_heads": self.num_heads}
         if self.kind == "attention":
             return make_layer(self.spec, dropout=self.dropout, **sizes, **settings)
         if not isinstance(self.spec, EnergySpec):
             raise ValueError(f"a layer of kind '{self.kind}' has an energy, got a mixer")
         if self.kind == "block":
-            memory = {} if self.memory is None else {"memory": self.memory}
-            return EnergyTransformerBlock(attention=self.spec, **memory, **sizes, **settings)
+            memory = "et_memory" if self.memory is None else self.memory
+            return EnergyTransformerBlock(attention=self.spec, memory=memory, **sizes, **settings)
         cls = EnergyLookup if self.kind == "lookup" else EnergyPooling
         return cls(energy=self.spec, dropout=self.dropout, **sizes, **settings)
 

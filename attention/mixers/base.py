@@ -67,8 +67,8 @@ class Mixer(PairDropout):
     needs_length: ClassVar[bool] = False  # whether the greatest S is an argument, `length`
     takes_rotary: ClassVar[bool] = True  # whether queries and keys may be turned by positions
 
-    embed_dim = option("embed_dim", fixed("embed_dim"), "E.")
-    num_heads = option("num_heads", fixed("num_heads"), "H.")
+    embed_dim: int = option("embed_dim", fixed("embed_dim"), "E.")
+    num_heads: int = option("num_heads", fixed("num_heads"), "H.")
 
     def __init__(self, embed_dim: int, num_heads: int, **sizes: Unpack[Sizes]) -> None:
         super().__init__()

@@ -75,8 +75,8 @@ class HypernetworkAttention(Mixer):
     attention: Vaswani et al. 2017, arXiv:1706.03762.
     """
 
-    normalize = option("normalize", fixed("normalize"), "sigma.")
-    value_network = option("value_network", fixed("value_network"), "g.")
+    normalize: Normalize = option("normalize", fixed("normalize"), "sigma.")
+    value_network: ValueNetwork = option("value_network", fixed("value_network"), "g.")
 
     def __init__(
         self,

@@ -52,8 +52,8 @@ class LowRankAttention(Mixer):
     needs_length = True
     takes_rotary = False
 
-    length = option("length", fixed("length"), "Greatest S.")
-    rank = option("rank", fixed("rank"), "r.")
+    length: int = option("length", fixed("length"), "Greatest S.")
+    rank: int = option("rank", fixed("rank"), "r.")
 
     def __init__(
         self,

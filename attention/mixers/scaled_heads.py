@@ -46,7 +46,7 @@ class ScaledHeadAttention(Mixer):
     Source: Nguyen et al. 2023, arXiv:2406.13781 (Attention-SH).
     """
 
-    scales = option("scales", fixed("scales"), "Block sizes.")
+    scales: tuple[int, ...] = option("scales", fixed("scales"), "Block sizes.")
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ class TokenMixing(PatternMixer):
     has_weights = False
     needs_length = True
 
-    length = option("length", fixed("length"), "Greatest number of places.")
+    length: int = option("length", fixed("length"), "Greatest number of places.")
 
     def __init__(
         self,
