@@ -8,6 +8,22 @@ from typing import Any, TypeVar, cast
 
 from torch import Tensor
 
+from attenergy.energies.masks import check_tensor
+
+__all__ = [
+    "check_finite",
+    "check_flag",
+    "check_from_zero",
+    "check_positive",
+    "check_share",
+    "check_size",
+    "check_tensor",
+    "check_whole",
+    "fixed",
+    "is_number",
+    "option",
+]
+
 Value = TypeVar("Value")
 
 
@@ -88,18 +104,6 @@ def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, int) or value not in (0, 1):
         raise ValueError(f"{name} must be True or False, got {value!r}")
     return bool(value)
-
-
-def check_tensor(name: str, value: Any) -> None:
-    """Check that something is a tensor.
-
-    Raises:
-        TypeError: it is none.
-    """
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{name} must be a torch tensor, got {type(value).__name__}; torch.as_tensor makes one"
-        )
 
 
 def is_number(value: Any) -> bool:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, pad
 
+from attenergy.attention.arguments import check_size
 from attenergy.attention.initialisation import lecun_normal_
 
 
@@ -27,8 +28,7 @@ class ShortConvolution(nn.Module):
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
-        if kernel < 1:
-            raise ValueError(f"kernel must be at least 1, got {kernel}")
+        check_size("kernel", kernel)
         self.kernel = kernel
         self.weight = nn.Parameter(lecun_normal_(torch.empty(width, kernel)))
         self.bias = nn.Parameter(torch.zeros(width))

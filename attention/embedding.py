@@ -10,6 +10,7 @@ from typing import Literal, NotRequired, TypedDict
 import torch
 from torch import Tensor, nn
 
+from attenergy.attention.arguments import check_size, check_tensor
 from attenergy.attention.initialisation import dense
 
 
@@ -47,13 +48,15 @@ class InputEmbedding(nn.Module):
 
     def __init__(self, width: int, *, kind: str, size: int, length: int, channels: int = 1) -> None:
         super().__init__()
+        for name, number in (("size", size), ("length", length)):
+            check_size(name, number)
         self.kind, self.size, self.length, self.channels = kind, size, length, channels
         if kind == "vector":
             if channels != 1:
                 raise ValueError(f"only tokens have channels, got {channels} of kind 'vector'")
             self.dense = dense(size, width)
         elif kind == "token":
-            if channels < 1 or width % channels:
+            if not isinstance(channels, int) or channels < 1 or width % channels:
                 raise ValueError(f"channels must divide the width {width}, got {channels}")
             self.tables = nn.ModuleList(
                 nn.Embedding(size, width // channels) for _ in range(channels)
@@ -69,6 +72,7 @@ class InputEmbedding(nn.Module):
         Raises:
             ValueError: shape or type of the inputs does not fit.
         """
+        check_tensor("inputs", inputs)
         if self.kind == "vector":
             if inputs.ndim != 3 or inputs.shape[-1] != self.size:
                 raise ValueError(

@@ -14,7 +14,7 @@ from attenergy.attention.arguments import check_positive, check_size, check_whol
 from attenergy.attention.choices import check_entry
 from attenergy.attention.hub import Pretrained
 from attenergy.attention.masks import tokens_there
-from attenergy.attention.projections import head_width
+from attenergy.attention.projections import check_sequence, head_width
 from attenergy.attention.relax import Relaxation
 from attenergy.attention.update import gradient
 from attenergy.energies import Energy, make_energy
@@ -155,10 +155,7 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
             ValueError: a shape or type does not fit.
         """
         width = self.patterns.shape[-1]
-        if x.ndim != 3 or x.shape[-1] != width:
-            raise ValueError(
-                f"x must be (B, L, E) with last axis {width}, got shape {tuple(x.shape)}"
-            )
+        check_sequence("x", x, "(B, L, E)", width)
         if field is not None and not self.attention.reads_field:
             raise ValueError(f"'{self.attention.spec.title}' reads no field h")
         g, energies, residuals = self.normal(x), [], []
@@ -202,6 +199,7 @@ def _attention(
 ) -> Energy:
     """The attention energy, on whole tokens; its square matrices are replaced by (H, D, E)."""
     head_dim = head_width(embed_dim, num_heads) if head_dim is None else head_dim
+    check_size("head_dim", head_dim)
     spec = registry.layer(attention) if isinstance(attention, str) else attention
     if isinstance(spec, MixerSpec):
         raise ValueError(f"'{spec.title}' is a mixer and has no energy")

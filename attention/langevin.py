@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from attenergy.attention.arguments import check_positive, check_whole
 from attenergy.attention.update import all_states, gradient
 from attenergy.energies import Energy
 
@@ -78,10 +78,8 @@ def langevin(
         )
     if not (energy.reads_patterns or energy.states_interact):
         raise ValueError(f"'{energy.spec.title}' has no density of all states")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise ValueError(f"steps must be a whole number from 0, got {steps!r}")
-    if not 0 < step_size < math.inf:
-        raise ValueError(f"step_size must be above 0, got {step_size}")
+    check_whole("steps", steps, 0)
+    check_positive("step_size", step_size)
     warmth = _temperature(energy, temperature)
     mask, _ = energy.check(xi, X, mask, None)
     xi = all_states(energy, xi, X, mask)
@@ -105,9 +103,13 @@ def _temperature(energy: Energy, temperature: float | Tensor | None) -> Tensor:
         if beta is None:
             raise ValueError(f"'{energy.spec.title}' has no parameter beta: say which temperature")
         return 1 / torch.as_tensor(beta)
-    found = torch.as_tensor(temperature)
+    if not isinstance(temperature, Tensor):
+        return torch.as_tensor(check_positive("temperature", temperature))
+    found = temperature
     if not bool((found > 0).all()):
         raise ValueError(f"temperature must be above 0, got {temperature}")
+    if not bool(found.isfinite().all()):
+        raise ValueError(f"temperature must be finite, got {temperature}")
     return found
 
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.arguments import (
+    check_flag,
     check_from_zero,
+    check_size,
     check_tensor,
     check_whole,
     fixed,
@@ -65,6 +67,8 @@ class LanguageModel(Transformer):
         conv: int = 0,
         checkpoint: bool = False,
     ) -> None:
+        check_size("vocabulary", vocabulary)
+        check_flag("tied", tied)
         super().__init__(
             kind="token", size=vocabulary, length=length, outputs=vocabulary,
             width=width, heads=heads, layers=layers, mlp=mlp,

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from attenergy.attention.answer import Answer
+from attenergy.attention.arguments import check_size
 from attenergy.attention.core import EnergyLayer, Read
 from attenergy.attention.projections import (
     Projections,
@@ -107,6 +108,7 @@ class EnergyAttention(EnergyLayer):
         **settings: Any,
     ) -> None:
         dim = head_width(embed_dim, num_heads) if head_dim is None else head_dim
+        check_size("head_dim", dim)
         super().__init__(
             num_heads, dim, energy, steps=steps, step_size=step_size, read=read,
             registry=registry, dropout=dropout, settings=settings,

@@ -76,6 +76,7 @@ class EnergyLookup(EnergyLayer):
         **settings: Any,
     ) -> None:
         dim = head_width(embed_dim, num_heads) if head_dim is None else head_dim
+        check_size("head_dim", dim)
         super().__init__(
             num_heads, dim, energy, steps=steps, step_size=step_size, read=read,
             registry=registry, dropout=dropout, settings=settings,

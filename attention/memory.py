@@ -10,10 +10,18 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor
 
+from attenergy.attention.arguments import (
+    check_from_zero,
+    check_positive,
+    check_size,
+    check_tensor,
+    check_whole,
+)
+from attenergy.attention.choices import entry_of
 from attenergy.attention.relax import relax
 from attenergy.attention.settle import Recall, Samples, Step, joined, settle
 from attenergy.attention.spins import BLOCK, SpinUpdates
-from attenergy.energies import Energy, make_energy
+from attenergy.energies import DOMAINS, Energy, make_energy
 from attenergy.registry import EnergySpec, Registry, nearest
 
 Mode = Literal["continuous", "parallel", "sequential"]
@@ -56,7 +64,13 @@ class AssociativeMemory:
         registry: Registry | None = None,
         **settings: float | int | str,
     ) -> None:
+        if dim is not None:
+            check_size("dim", dim)
         self._make = partial(_made, energy, registry, settings)
+        if not isinstance(energy, Energy):
+            entry_of(energy, registry)  # its type
+            with torch.random.fork_rng(devices=[]):  # what does not fit shows with any width
+                self._make(4)
         self._patterns: Tensor | None = None
         self._energy = self._make(dim) if dim is not None or isinstance(energy, Energy) else None
 
@@ -84,6 +98,7 @@ class AssociativeMemory:
         Raises:
             ValueError: no matrix of finite floating-point numbers, or not as wide as the others.
         """
+        check_tensor("patterns", patterns)
         if patterns.ndim != 2 or not patterns.is_floating_point() or not len(patterns):
             raise ValueError(
                 "patterns must be floating point (N, D) with N at least 1, "
@@ -162,10 +177,11 @@ class AssociativeMemory:
         mode = self._checked_mode(mode, step_size)
         if order not in get_args(Order):
             raise ValueError(f"order must be one of {get_args(Order)}, got {order!r}")
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-            raise ValueError(f"steps must be a whole number from 0, got {steps!r}")
-        if not 0 <= tolerance < math.inf:
-            raise ValueError(f"tolerance must be a number from 0, got {tolerance}")
+        check_whole("steps", steps, 0)
+        check_whole("seed", seed, 0)
+        check_from_zero("tolerance", tolerance)
+        if step_size is not None:
+            check_positive("step_size", step_size)
         energy, X = self._stored()
         samples, shape = self._samples(states)
         if mode == "continuous":
@@ -207,6 +223,7 @@ class AssociativeMemory:
     def _samples(self, states: Tensor) -> tuple[Tensor, torch.Size]:
         """States as (n, D) or (n, L, D), and the shape that n stands for."""
         energy, X = self._stored()
+        check_tensor("states", states)
         axes = 2 if energy.states_interact else 1
         if states.ndim < axes or states.shape[-1] != energy.dim or not states.is_floating_point():
             wanted = "(..., L, D)" if axes == 2 else "(..., D)"
@@ -266,7 +283,7 @@ def _binary(
     updates = SpinUpdates(energy, X)
 
     def first(state: Tensor) -> Samples:
-        return updates.start(torch.where(state < 0, -1.0, 1.0).to(state))
+        return updates.start(DOMAINS["spin"].project(state))
 
     def step(samples: Samples, index: int) -> Samples:
         if mode == "parallel":

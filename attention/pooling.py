@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.answer import Answer
-from attenergy.attention.arguments import check_size
+from attenergy.attention.arguments import check_size, check_tensor
 from attenergy.attention.hub import Pretrained
 from attenergy.attention.layer import EnergyAttention
 from attenergy.registry import EnergySpec
@@ -93,6 +93,7 @@ class EnergyPooling(Pretrained, nn.Module):
         Raises:
             ValueError: a shape or type does not fit.
         """
+        check_tensor("context", context)
         found: Answer = self.attention(
             self.queries.expand(context.shape[0], -1, -1), context, mask=mask, field=field,
             need_weights=need_weights, trace=trace, value_context=value_context,

@@ -11,7 +11,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from attenergy.attention.arguments import check_size, check_tensor
+from attenergy.attention.arguments import check_flag, check_size, check_tensor
 from attenergy.attention.initialisation import dense
 from attenergy.attention.masks import check_meaning
 from attenergy.attention.preparation import Preparation, PreparationOptions
@@ -72,6 +72,7 @@ class Projections(nn.Module):
             check_size(name, getattr(self, name))
         if num_heads % self.num_kv_heads:
             raise ValueError(f"num_kv_heads ({num_kv_heads}) must divide num_heads ({num_heads})")
+        bias = check_flag("bias", bias)
         self.query = dense(embed_dim, num_heads * self.head_dim, bias)
         if with_keys:
             self.key = dense(self.context_dim, self.num_kv_heads * self.head_dim, bias)

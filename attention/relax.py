@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict, Unpack, get_args
 import torch
 from torch import Tensor
 
+from attenergy.attention.arguments import check_tensor, check_whole
 from attenergy.attention.langevin import langevin
 from attenergy.attention.solvers.descent import descent
 from attenergy.attention.solvers.fixed_point import ImplicitGradient, Rest, check_rest, fixed_point
@@ -176,8 +177,9 @@ def relax(
     given = _checked_options(solver, options)
     if steps is None:
         steps = MOST_STEPS if solver == "fixed_point" else 1
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise ValueError(f"steps must be a whole number from 0, got {steps!r}")
+    check_whole("steps", steps, 0)
+    for name, tensor in (("xi", xi), ("X", X)):
+        check_tensor(name, tensor)
     check_backend(energy, backend)
     if solver == "langevin":
         gammas = _gammas(energy, step_size, steps, solver)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from attenergy.attention.arguments import check_size
+
 
 class Retrieval(nn.Module):
     """xi <- sign(layer(xi, X)), `steps` times, with every projection of the layer the identity.
@@ -27,8 +29,7 @@ class Retrieval(nn.Module):
 
     def __init__(self, layer: nn.Module, steps: int) -> None:
         super().__init__()
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}")
+        check_size("steps", steps)
         self.layer, self.steps = layer, steps
         _make_plain(layer)
         self.requires_grad_(False)

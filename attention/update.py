@@ -29,7 +29,7 @@ from attenergy.attention.flex import flex_read
 from attenergy.attention.fused import fused_attention, fused_pays
 from attenergy.attention.traced import trace_needed, traced_gradient
 from attenergy.energies import Energy, open_rows
-from attenergy.energies.masks import clear_hidden, clear_states
+from attenergy.energies.masks import check_tensor, clear_hidden, clear_states
 from attenergy.registry import UnknownName
 
 Backend = Literal["auto", "eager", "traced", "scores", "sdpa", "chunked", "flex"]
@@ -190,6 +190,7 @@ def read_values(
     check_backend(energy, backend)
     if not energy.has_weights:
         raise ValueError(f"'{energy.spec.title}' defines no weights over patterns; read the state")
+    check_tensor("values", values)
     mask, field = energy.check(xi, X, mask, field)
     values = values if X.shape[-2] else pad(values, (0, 0, 0, 1))
     X, mask, field = some_patterns(energy, X, mask, field)

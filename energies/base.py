@@ -21,6 +21,7 @@ from attenergy.energies.language import (
 )
 from attenergy.energies.masks import (
     check_mask,
+    check_tensor,
     clear_hidden,
     clear_states,
     hide_by_field,
@@ -90,7 +91,8 @@ class Energy(nn.Module):
         settings: Mapping[str, Setting] | None = None,
     ) -> None:
         super().__init__()
-        if dim < 1 or (num_heads is not None and num_heads < 1):
+        whole = all(isinstance(n, int) for n in (dim, 1 if num_heads is None else num_heads))
+        if not whole or dim < 1 or (num_heads is not None and num_heads < 1):
             raise ValueError(f"dim and num_heads must be at least 1, got {dim} and {num_heads}")
         self.spec, self.dim, self.num_heads = spec, dim, num_heads
         self.settings = dict(settings or {})
@@ -262,6 +264,7 @@ class Energy(nn.Module):
         check_mask(mask, field)
         least = 2 if self.num_heads is None else 3
         for name, value in (("xi", xi), ("X", X)):
+            check_tensor(name, value)
             if value.ndim < least or value.shape[-1] != self.dim:
                 axes = "(..., length, D)" if least == 2 else "(..., H, length, D)"
                 raise ValueError(

@@ -255,10 +255,12 @@ def check_shape(shape: Shape) -> None:
     """
     for name, value in (("degree", shape.degree), ("blocks", shape.blocks)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"a graph's {name} must be a whole number from 1, got {value!r}")
+            raise ValueError(
+                f"a graph's {name} must be a whole number from 1, got {value!r} (graph_{name})"
+            )
     for name, share in (("rewire", shape.rewire), ("mixing", shape.mixing)):
         if not 0 <= share <= 1:
-            raise ValueError(f"a graph's {name} must lie in [0, 1], got {share!r}")
+            raise ValueError(f"a graph's {name} must lie in [0, 1], got {share!r} (graph_{name})")
 
 
 def nearest_neighbours(X: Tensor, degree: int, mask: Tensor | None = None) -> Tensor:

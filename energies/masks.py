@@ -11,6 +11,7 @@ infinity is NaN, forward and backward. So hidden numbers are replaced before any
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -117,12 +118,28 @@ def _fitted(seen: Tensor, stored: Tensor) -> Tensor:
     return seen
 
 
+def check_tensor(name: str, value: Any) -> None:
+    """Check that something is a tensor.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name} must be a torch tensor, got {type(value).__name__}; torch.as_tensor makes one"
+        )
+
+
 def check_mask(mask: Tensor | None, field: Tensor | None) -> None:
     """Check the types of a mask and a field.
 
     Raises:
+        TypeError: one is no tensor.
         ValueError: the mask is not boolean, or the field not floating point.
     """
+    for name, value in (("mask", mask), ("field", field)):
+        if value is not None:
+            check_tensor(name, value)
     if mask is not None and mask.dtype != torch.bool:
         raise ValueError(
             f"mask must be boolean, True where a state may see a pattern, got {mask.dtype}; "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor
 
@@ -65,8 +67,8 @@ class QueriedRecall(TokenTask):
 
     def check_sizes(self, length: int, width: int, entries: int, asked: int) -> None:
         """Raise ValueError if the power, the length or the vocabulary does not fit."""
-        if not self.power > 0:
-            raise ValueError(f"'power' must be above 0, got {self.power}")
+        if not 0 < self.power < math.inf:
+            raise ValueError(f"'power' must be a finite number above 0, got {self.power}")
         if length % 2:
             raise ValueError(f"'length' must be even, got {length}")
         if self.vocabulary <= length:

@@ -30,7 +30,8 @@ def split_combinations(
         ValueError: if either side would be empty.
 
     """
-    if isinstance(ood_fraction, bool) or not isinstance(ood_fraction, (int, float)):
+    number = isinstance(ood_fraction, (int, float)) and not isinstance(ood_fraction, bool)
+    if not number or not math.isfinite(ood_fraction):
         raise ValueError(f"'ood_fraction' must be a number between 0 and 1, got {ood_fraction!r}")
     count = len(combinations)
     held_out = int(count * ood_fraction)

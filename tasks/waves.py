@@ -78,8 +78,8 @@ class Waves(Task):
                 f"'coupling' must be above 0 and below (pi^2 - 1) / channels = {most:.3g}, so that "
                 f"the steps follow the fastest oscillation; got {coupling!r}"
             )
-        if not noise > 0:
-            raise ValueError(f"'noise' must be above 0, got {noise!r}")
+        if not 0 < noise < math.inf:
+            raise ValueError(f"'noise' must be a finite number above 0, got {noise!r}")
         self.coupling, self.noise = coupling, noise
         graphs = [numberings(graph, self.channels) for graph in GRAPHS]
         self.class_of = torch.repeat_interleave(torch.tensor([len(g) for g in graphs]))

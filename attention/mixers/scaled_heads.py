@@ -128,7 +128,7 @@ def _scales(scales: str | int | Sequence[int], num_heads: int) -> tuple[int, ...
     wanted = scales.split(",") if isinstance(scales, str) else scales
     try:
         found = tuple(map(int, [wanted] if isinstance(wanted, int) else wanted))
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         found = ()
     if not found or min(found) < 1:
         raise ValueError(f"scales must be whole numbers from 1, such as '1,2', got {scales!r}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from attenergy.attention.arguments import is_number
 from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.record import Record
 from attenergy.attention.solvers.step_sizes import StepSize, scaled_step
@@ -45,7 +46,7 @@ def descent(
     Source: Polyak 1964, doi:10.1016/0041-5553(64)90137-5 (heavy ball).
     """
     for name, share in (("damping", damping), ("momentum", momentum)):
-        if not 0 <= share < 1:
+        if not is_number(share) or not 0 <= share < 1:
             raise ValueError(f"{name} must lie in [0, 1), got {share}")
     if damping and problem.energy.spec.domain == "spin":
         raise ValueError(f"'{problem.energy.spec.title}' has spins, which cannot be damped")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from attenergy.attention.arguments import check_from_zero
 from attenergy.attention.chunked import autocast_now
 from attenergy.attention.settle import at_rest
 from attenergy.attention.solvers.conjugate_gradients import conjugate_gradients
@@ -101,8 +101,7 @@ def fixed_point(
     Source: Bai et al. 2019, arXiv:1909.01377, with a symmetric Jacobian.
     """
     check_rest(problem.energy)
-    if not 0 <= tolerance < math.inf:
-        raise ValueError(f"tolerance must be a number from 0, got {tolerance}")
+    check_from_zero("tolerance", tolerance)
     step = sweep if problem.energy.spec.guarantee == "sequential" else at_once
     start, xi = xi, xi.detach()
     with torch.no_grad():
