@@ -14,6 +14,7 @@ from torch.nn.functional import dropout as drop
 
 from attenergy.attention.core import EnergyLayer, Read
 from attenergy.attention.update import association, read_values
+from attenergy.energies.masks import NEVER
 from attenergy.registry import EnergySpec, Registry
 
 
@@ -161,8 +162,8 @@ def _with_zero_gradients(read: Tensor, unread: list[Tensor]) -> Tensor:
 def split_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
     """A mask of numbers that are added to scores, as `(mask, field)`.
 
-    Where it is -inf, or below half the lowest number of its type (the other custom for "never"),
-    the boolean mask is False and the field 0. Gradients pass to the other numbers.
+    Where a number says "never" (-9000 or less: -1e4, -1e9, the lowest of its type, -inf), the
+    boolean mask is False and the field 0. Gradients pass to the other numbers.
     """
-    hidden = mask <= torch.finfo(mask.dtype).min / 2
+    hidden = mask <= NEVER
     return ~hidden, mask.masked_fill(hidden, 0.0)

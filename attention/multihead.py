@@ -143,7 +143,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
             key: (S, B, kdim), laid out as the query is.
             value: (S, B, vdim), laid out as the query is.
             key_padding_mask: (B, S), or (S,); boolean with True = hidden, or numbers that are
-                added to the scores (the field h; -inf hides).
+                added to the scores (the field h; -9000 or less hides).
             need_weights: whether to return weights; slower.
             attn_mask: (L, S) or (B * H, L, S), in the same two forms.
             average_attn_weights: whether the weights are the mean over heads.

@@ -84,7 +84,9 @@ def energy_attention(
     if mask is not None and mask.dtype != torch.bool:
         mask, field = split_mask(mask)
     if position_bias is not None:
-        field = position_bias if field is None else field + position_bias
+        seen, bias = split_mask(position_bias)
+        mask = seen if mask is None else mask & seen
+        field = bias if field is None else field + bias
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = (x.repeat_interleave(groups, 1) for x in (key, value))
