@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 # C0 and C1 control characters, what changes the direction of writing or is not seen at all, line
 # separators, halves of surrogate pairs, and characters that are none.
@@ -21,3 +22,30 @@ def printable(text: str, *, lines: bool = True) -> str:
     """
     shown = _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text)
     return shown if lines else " ".join(shown.split())
+
+
+def markdown(text: str, *, code: bool = False) -> str:
+    """A text as one line of Markdown that shows it: no tag, link, cell or code comes from it.
+
+    Args:
+        text: any text.
+        code: leave backticks as they are, in a text with `names` of ours.
+    """
+    shown = printable(text, lines=False).replace("\\", "\\\\")
+    shown = re.sub(r"&(?=#|\w+;)", "&amp;", shown).replace("<", "&lt;").replace("|", "\\|")
+    shown = re.sub(r"\](?=[(\[:])", "]\\\\", shown)
+    return shown if code else shown.replace("`", "\\`")
+
+
+def markdown_code(text: str) -> str:
+    """A text as code within a line of Markdown."""
+    shown = printable(text, lines=False)
+    if not shown or set(shown) & set("`<&"):
+        return f"<code>{escape(shown, quote=False)}</code>".replace("|", "&#124;")
+    return f"`{shown}`"
+
+
+def markdown_json(text: str) -> str:
+    """A JSON text as a block of code: equal data, in which nothing looks like a tag or a fence."""
+    safe = text.replace("<", "\\u003c").replace("`", "\\u0060")
+    return f"```json\n{safe}\n```"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from attenergy.registry import EnergySpec
+from attenergy.registry.printable import markdown, markdown_code, markdown_json, printable
 from attenergy.search import formats
 from attenergy.search.config import RunRecord
 from attenergy.search.leaderboard import Leaderboard
@@ -28,10 +29,12 @@ def model_card(
     rows = board.rows if board is not None else ()
     row = next((row for row in rows if record.key in row.keys), None)
     parts = [
-        f"# {config.variant} trained on {config.task}",
-        f"{config.layer.title}{_source(config.layer.reference)} as the attention of a transformer, "
-        f"trained by attenergy on the task: {config.task_spec.title}"
-        f"{_source(config.task_spec.reference)}.",
+        f"# {markdown(config.variant)} trained on {markdown(config.task)}",
+        markdown(
+            f"{config.layer.title}{_source(config.layer.reference)} as the attention of a "
+            f"transformer, trained by attenergy on the task: {config.task_spec.title}"
+            f"{_source(config.task_spec.reference)}."
+        ),
         f"```python\n{_loading(name, config.model.width)}\n```",
         *_formula(record),
         "## Results",
@@ -41,7 +44,7 @@ def model_card(
         "## How it was made",
         "\n".join(f"- {fact}" for fact in _facts(record)),
         "The whole configuration:",
-        f"```json\n{_configuration(record)}\n```",
+        markdown_json(_configuration(record)),
         "Licence: attenergy, which loads this folder, is under Apache-2.0. The training data were "
         "generated, not collected. These weights belong to whoever trained them.",
     ]
@@ -53,11 +56,12 @@ def _source(reference: str) -> str:
 
 
 def _loading(name: str, width: int) -> str:
+    shown = json.dumps(name).replace("`", "\\u0060").replace("<", "\\u003c")
     return (
         "import attenergy\n"
-        f'layer = attenergy.load("{name}")  # the attention of the first block, (B, L, {width}) -> '
+        f"layer = attenergy.load({shown})  # the attention of the first block, (B, L, {width}) -> "
         f"(B, L, {width})\n"
-        f'model = attenergy.load("{name}", part="model")  # the whole transformer'
+        f'model = attenergy.load({shown}, part="model")  # the whole transformer'
     )
 
 
@@ -68,11 +72,15 @@ def _formula(record: RunRecord) -> list[str]:
     from attenergy.energies import describe
 
     try:
-        latex = str(describe(layer)["latex"])
+        latex = printable(str(describe(layer)["latex"]), lines=False).replace("<", "\\lt ")
     except ValueError:  # its class belongs to a plug-in that is not installed here
         latex = ""
-    shown = f"$$E(\\xi; X) = {latex}$$" if latex else f"Energy: class `{layer.class_}`"
-    return [shown, *([f"`{layer.formula}`"] if layer.formula else [])]
+    shown = (
+        f"$$E(\\xi; X) = {latex}$$"
+        if latex
+        else f"Energy: class {markdown_code(str(layer.class_))}"
+    )
+    return [shown, *([markdown_code(layer.formula)] if layer.formula else [])]
 
 
 def _results(record: RunRecord, task: Task, row: Row | None) -> tuple[list[str], list[list[str]]]:
@@ -81,7 +89,7 @@ def _results(record: RunRecord, task: Task, row: Row | None) -> tuple[list[str],
     header += ["mean over seeds"] if several else []
     rows = []
     for split, values in record.metrics.items():
-        if task.metric not in values:
+        if split not in task.splits or task.metric not in values:
             continue
         ceiling = task.ceiling(split)
         column = "iid" if split == "test" else split
@@ -110,15 +118,15 @@ def _facts(record: RunRecord) -> list[str]:
     if config.seconds is not None:
         budget = f"{config.seconds:g} seconds"
     return [
-        f"settings of the layer: `{formats.settings(dict(config.settings))}`",
+        f"settings of the layer: {markdown_code(formats.settings(dict(config.settings)))}",
         f"size: {formats.counted(model.layers, 'block')} of width {model.width}, "
         f"{formats.counted(model.heads, 'head')}, "
         f"{formats.count(record.cost.get('parameters'))} parameters, "
         f"{formats.count(record.cost.get('forward_flops'))} FLOPs for one instance",
         f"training: {budget} of {training.batch_size} instances, learning rate "
         f"{training.learning_rate:g}, seed {config.seed}",
-        f"run: `{record.key}`",
-        f"versions: {', '.join(f'{k} {v}' for k, v in record.versions.items())}",
+        f"run: {markdown_code(record.key)}",
+        markdown(f"versions: {', '.join(f'{k} {v}' for k, v in record.versions.items())}"),
     ]
 
 

@@ -132,6 +132,7 @@ def replay(
 
     Ends with exit code 1 if anything differs, and names versions and machine where they do.
     """
+    from attenergy.registry.printable import printable
     from attenergy.search.replay import find_run
     from attenergy.search.replay import replay as repeat
     from attenergy.search.report import find_study, read_study
@@ -139,7 +140,7 @@ def replay(
     found = read_study(find_study(study, folder))
     result = repeat(find_run(found, trial), found.folder, workers=workers)
     for line in result.lines():
-        typer.echo(line)
+        typer.echo(printable(line))
     if not result.equal:
         raise typer.Exit(1)
 
@@ -167,4 +168,6 @@ def _text(place: Path, form: ReportFormat) -> str:
 
 
 def _say(text: str) -> None:
-    typer.echo(text, err=True)
+    from attenergy.registry.printable import printable
+
+    typer.echo(printable(text), err=True)

@@ -30,11 +30,11 @@ class RunConfig(BaseModel):
 
     model_config = _PLAIN
 
-    variant: str  # registry name of the energy or mixer
+    variant: str = Field(max_length=200)  # registry name of the energy or mixer
     layer: EnergySpec | MixerSpec
     #: The layer's own parameters, choices, options, steps and step_size.
     settings: dict[str, bool | float | int | str] = {}
-    task: str
+    task: str = Field(max_length=200)
     task_spec: TaskSpec
     model: ModelSpec
     training: TrainingSpec

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from attenergy.registry.printable import markdown, printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -97,7 +99,7 @@ def settings(values: dict[str, Any]) -> str:
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, padded so that its source reads well too."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    cells = [[markdown(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
@@ -114,10 +116,12 @@ def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: in
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for index, title in enumerate(header):
-        table.add_column(title, justify="left" if index < left else "right", overflow="fold")
+        table.add_column(
+            Text(printable(title)), justify="left" if index < left else "right", overflow="fold"
+        )
     for row in rows:
         # Text, not markup: an energy's title may hold square brackets.
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from attenergy.registry.printable import markdown, printable
 from attenergy.search import formats
 from attenergy.search.config import RunRecord
 from attenergy.search.ranking import Failure, Row, columns_of, failures, rank
@@ -36,15 +37,18 @@ class Leaderboard:
     def markdown(self, trials: int | None = None) -> str:
         """The page; `trials` limits how many configurations that are not finalists are shown."""
         header, rows = self._cells(trials, with_settings=True)
-        parts = [f"# {self.task}: {self.metric}", formats.markdown_table(header, rows)]
+        parts = [markdown(f"# {self.task}: {self.metric}"), formats.markdown_table(header, rows)]
         header, rows = self._difference_cells()
         if rows:
-            parts += [f"## {self._difference_title()}", formats.markdown_table(header, rows)]
+            parts += [
+                markdown(f"## {self._difference_title()}"),
+                formats.markdown_table(header, rows),
+            ]
         if self.failures:
             parts.append("## Runs without a score")
             parts.append(formats.markdown_table(_FAILURE_HEADER, self._failure_cells()))
         parts.append("## How to read this")
-        parts.append("\n".join(f"- {note}" for note in self.notes))
+        parts.append("\n".join(f"- {markdown(note, code=True)}" for note in self.notes))
         return "\n\n".join(parts) + "\n"
 
     def json(self) -> str:
@@ -63,13 +67,15 @@ class Leaderboard:
             for row in self._shown(trials)
         ]
         parts: list[RenderableType] = [
-            Text(f"{self.task}: {self.metric}", style="bold"),
+            Text(printable(f"{self.task}: {self.metric}"), style="bold"),
             formats.rich_table(header, rows, left=2),
             Padding(formats.rich_table(("#", "variant", "settings"), shown, left=3), (1, 0, 0, 0)),
         ]
         header, rows = self._difference_cells()
         if rows:
-            parts.append(Padding(Text(self._difference_title(), style="bold"), (1, 0, 0, 0)))
+            parts.append(
+                Padding(Text(printable(self._difference_title()), style="bold"), (1, 0, 0, 0))
+            )
             parts.append(formats.rich_table(header, rows, left=2))
         if self.failures:
             table = formats.rich_table(_FAILURE_HEADER, self._failure_cells(), left=5)

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from attenergy.registry.printable import printable
 from attenergy.search import formats
 from attenergy.search.board import Board, Running
 from attenergy.search.config import RunConfig, RunRecord
@@ -75,7 +76,7 @@ class LiveListener:
 
     def message(self, text: str) -> None:
         """Print above the display."""
-        self.console.print(Text(text))
+        self.console.print(Text(printable(text)))
 
     def render(self) -> RenderableType:
         """The display as it stands; a mistake in drawing must not end a search."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 
 from attenergy.registry.files import read_regular
+from attenergy.registry.printable import markdown, printable
 from attenergy.search import formats
 from attenergy.search.names import path_part
 from attenergy.search.ranking import columns_of
@@ -65,7 +66,8 @@ class Matrix:
     def markdown(self) -> str:
         """The page."""
         header, rows = self._cells()
-        parts = [f"# {self.title}", formats.markdown_table(header, rows), self._notes()]
+        notes = "\n".join(f"- {markdown(note)}" for note in self._notes())
+        parts = [f"# {markdown(self.title)}", formats.markdown_table(header, rows), notes]
         return "\n\n".join(parts) + "\n"
 
     def json(self) -> str:
@@ -78,8 +80,9 @@ class Matrix:
         from rich.text import Text
 
         header, rows = self._cells()
-        title = Text(self.title, style="bold")
-        return Group(title, formats.rich_table(header, rows, left=1), Text(self._notes()))
+        title = Text(printable(self.title), style="bold")
+        notes = Text("\n".join(f"- {printable(note, lines=False)}" for note in self._notes()))
+        return Group(title, formats.rich_table(header, rows, left=1), notes)
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
         ranks = self.mean_ranks
@@ -94,7 +97,7 @@ class Matrix:
             rows.append([name, *cells, ""])
         return ["variant", *(column.name for column in self.columns), "mean rank"], rows
 
-    def _notes(self) -> str:
+    def _notes(self) -> list[str]:
         notes = [
             f"{c.name}: {c.metric} on the split {c.split}, the mean over seeds and half of its "
             "95 % interval."
@@ -106,7 +109,7 @@ class Matrix:
             for variant, reason in column.missing.items()
         ]
         notes.append("Mean rank: 1 is best; equal scores share a rank, no score is the last place.")
-        return "\n".join(f"- {note}" for note in notes)
+        return notes
 
 
 def read_matrix(folder: Path) -> Matrix:

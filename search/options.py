@@ -124,13 +124,14 @@ def load(files: Sequence[Path] | None) -> Registry:
     import warnings
 
     from attenergy.registry import PluginWarning, load_registry
+    from attenergy.registry.printable import printable
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", PluginWarning)
         registry = load_registry(*(files or ()))
     for warning in caught:
-        typer.echo(f"warning: {warning.message}", err=True)
+        typer.echo(printable(f"warning: {warning.message}", lines=False), err=True)
     return registry
 
 

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from attenergy.registry.errors import clipped
+from attenergy.registry.printable import printable
 from attenergy.search.errors import NoResult
 from attenergy.search.hints import for_option, option_of
 from attenergy.search.interrupts import ALL, Ear, listening
@@ -132,7 +133,7 @@ def _surprise(error: Exception) -> str:
 
 def _say(text: str) -> None:
     try:
-        typer.echo(text, err=True)
+        typer.echo(printable(text), err=True)
     except OSError:  # the terminal is gone; nor can Python empty its streams at the end
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):

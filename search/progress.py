@@ -8,6 +8,7 @@ from typing import TextIO
 
 from rich.console import Console
 
+from attenergy.registry.printable import printable
 from attenergy.search import formats
 from attenergy.search.board import Board
 from attenergy.search.config import RunConfig, RunRecord
@@ -60,7 +61,7 @@ class PlainListener:
         self._write(text)
 
     def _write(self, text: str) -> None:
-        print(text, file=self.stream or sys.stderr, flush=True)
+        print(printable(text), file=self.stream or sys.stderr, flush=True)
 
 
 class SafeListener:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from attenergy.registry import UnknownName
 from attenergy.registry.files import read_regular
+from attenergy.registry.printable import markdown, markdown_code, markdown_json
 from attenergy.search import compare, formats
 from attenergy.search.compare import ComparePlan
 from attenergy.search.config import RunConfig, RunRecord
@@ -134,11 +135,12 @@ def as_markdown(study: Study) -> str:
     definitions = _definitions(study.records)
     if definitions:
         parts.append("## Energies")
-        parts.append("\n".join(f"- `{name}`: `{text}`" for name, text in definitions.items()))
+        parts.append("\n".join(map(_definition, definitions.items())))
     if study.plan is not None:
         plan = json.dumps(plan_data(study.plan), indent=2)
-        parts += ["## Plan", f"```json\n{plan}\n```"]
-    parts += ["## Machines", "\n".join(f"- {text}" for text in machines(study.records))]
+        parts += ["## Plan", markdown_json(plan)]
+    found = machines(study.records)
+    parts += ["## Machines", "\n".join(f"- {markdown(text)}" for text in found)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -231,6 +233,10 @@ def _definitions(records: list[RunRecord]) -> dict[str, str]:
     layers = {r.config.variant: r.config.layer for r in records}
     formulas = {name: getattr(layer, "formula", None) for name, layer in layers.items()}
     return {name: formula for name, formula in formulas.items() if formula is not None}
+
+
+def _definition(named: tuple[str, str]) -> str:
+    return f"- {markdown_code(named[0])}: {markdown_code(named[1])}"
 
 
 def machines(records: list[RunRecord]) -> list[str]:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attenergy.registry.printable import printable
 from attenergy.search import formats
 from attenergy.search.compare import ComparePlan
 from attenergy.search.matrix import MATRIX, Matrix, read_matrix
@@ -167,7 +168,7 @@ def _budget(row: dict[str, Any]) -> list[str]:
 
 
 def _fill(template: str, **context: Any) -> str:
-    return _environment().get_template(template).render(tones=TONES, **context)
+    return printable(_environment().get_template(template).render(tones=TONES, **context))
 
 
 def _environment() -> Environment:
