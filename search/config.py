@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from attenergy.registry import EnergySpec, MixerSpec, ModelSpec, TaskSpec, TrainingSpec
-from attenergy.search.failures import clean
+from attenergy.search.failures import recordable
 
 Status = Literal["complete", "pruned", "diverged", "failed"]
 #: Who chose the parameters of a trial: an entry's own values, the sampler, the sampler for a
@@ -76,8 +76,8 @@ class RunRecord(BaseModel):
 
     @field_validator("reason", mode="before")
     @classmethod
-    def _one_line(cls, reason: Any) -> Any:
-        return clean(reason) if isinstance(reason, str) else reason
+    def _can_be_written(cls, reason: Any) -> Any:
+        return recordable(reason) if isinstance(reason, str) else reason
 
 
 def _digest(data: dict[str, Any]) -> str:

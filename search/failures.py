@@ -8,7 +8,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LONGEST = 500  # characters of a message
-_LONGEST_REASON = 2000  # of all that a record says
+_LONGEST_REASON = 4000  # of all that a record says
 
 
 class Diverged(ArithmeticError):
@@ -45,6 +45,11 @@ def clean(text: str, longest: int = _LONGEST_REASON) -> str:
     short = " ".join(text[: 2 * longest].split())
     shown = "".join(c if _plain(c) else c.encode("unicode_escape").decode() for c in short)
     return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+
+
+def recordable(text: str) -> str:
+    """A text without the half characters that cannot be written as UTF-8, and not too long."""
+    return text[:_LONGEST_REASON].encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(character: str) -> bool:

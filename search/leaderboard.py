@@ -204,9 +204,9 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
     notes.append(_fairness(finals, trials))
     if told := _tuning(trials, baseline):
         notes.append(told)
-    pairs = [len(row.seeds) for row in rows if row.differences]
+    pairs = [each.count for row in rows for each in row.differences.values()]
     if pairs:
-        tests = len(pairs)
+        tests = sum(bool(row.differences) for row in rows)
         least = min(1.0, tests * 2 / 2 ** min(pairs))
         notes.append(
             "p: permutation of the paired differences, two-sided, corrected (Holm) for the number "

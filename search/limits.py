@@ -233,7 +233,7 @@ def read_bytes(value: Any) -> Any:
         if match is None:
             raise ValueError(f"must be an amount of memory such as 4G or 512M, got {value!r}")
         value = int(float(match[1]) * _UNITS[match[2].upper()])
-    if isinstance(value, int) and not isinstance(value, bool) and value < _LEAST:
+    if isinstance(value, int) and value < _LEAST:
         raise ValueError(f"must be at least 100M, of which PyTorch takes its part, got {value} B")
     return value
 

@@ -33,7 +33,7 @@ class Crew(BaseModel):
     workers: Annotated[int, Field(ge=0)] = 1
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
-    cpus_per_trial: Annotated[float, Field(gt=0)] = 1.0
+    cpus_per_trial: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     trial_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     trial_memory: Annotated[int | None, BeforeValidator(read_bytes)] = None
