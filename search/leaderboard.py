@@ -12,7 +12,7 @@ from attenergy.registry.printable import markdown, printable
 from attenergy.search import formats
 from attenergy.search.config import RunRecord
 from attenergy.search.ranking import Failure, Row, columns_of, failures, rank
-from attenergy.search.significance import least_pairs
+from attenergy.search.significance import holm, least_pairs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -204,13 +204,17 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
     notes.append(_fairness(finals, trials))
     if told := _tuning(trials, baseline):
         notes.append(told)
-    pairs = [each.count for row in rows for each in row.differences.values()]
+    pairs = {
+        f"{row.rank}": min(each.count for each in row.differences.values())
+        for row in rows
+        if row.differences
+    }
     if pairs:
-        tests = sum(bool(row.differences) for row in rows)
-        least = min(1.0, tests * 2 / 2 ** min(pairs))
+        tests, fewest = len(pairs), min(pairs.values())
+        least = max(holm({name: 2 / 2**count for name, count in pairs.items()}).values())
         notes.append(
             "p: permutation of the paired differences, two-sided, corrected (Holm) for the number "
-            f"of rows compared in one column, {tests}. {min(pairs)} seeds cannot give p below "
+            f"of rows compared in one column, {tests}. {fewest} seeds cannot give p below "
             f"{least:.3g}; p <= .05 needs {least_pairs(0.05, tests)} or more."
         )
     if any(row.final and row.tried > len(row.seeds) for row in rows):

@@ -90,6 +90,31 @@ def test_a_lost_seed_is_seen(make_record, known_task) -> None:
     assert "which flatters what diverges" in leaderboard(records, known_task).markdown()
 
 
+@pytest.mark.parametrize(
+    ("seeds", "least"),
+    [
+        ({"softmax": 6, "lse": 6}, "6 seeds cannot give p below 0.0312"),
+        ({"softmax": 3, "lse": 6}, "3 seeds cannot give p below 0.25"),
+        ({"softmax": 6, "lse": 4}, "4 seeds cannot give p below 0.125"),
+        ({"softmax": 5, "lse": 6, "rbm": 4}, "4 seeds cannot give p below 0.125"),
+        ({"softmax": 2, "lse": 6, "rbm": 4}, "2 seeds cannot give p below 1"),
+    ],
+)
+def test_the_least_possible_p_goes_by_the_seeds_that_both_have(
+    make_record, known_task, seeds, least
+) -> None:
+    records = [
+        make_record(variant, (0.5, score + seed / 100, 0.1), seed=seed, purpose="final")
+        for (variant, count), score in zip(seeds.items(), (0.3, 0.5, 0.6), strict=False)
+        for seed in range(count)
+    ]
+    board = leaderboard(records, known_task)
+    (note,) = (note for note in board.notes if note.startswith("p: "))
+    assert least in note
+    reached = [p for row in board.rows for p in row.p_values.values()]
+    assert min(reached) == pytest.approx(float(least.split()[-1]), rel=0.01)
+
+
 def test_runs_without_a_score_are_listed_with_their_reasons(records, known_task) -> None:
     board = leaderboard(records, known_task)
     assert [(f.status, f.reason) for f in board.failures] == [

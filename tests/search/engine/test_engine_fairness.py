@@ -98,6 +98,25 @@ def test_the_baselines_seconds_are_the_measure(
     )
 
 
+def test_finals_of_another_length_get_as_many_more_seconds(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, make_config: ConfigMaker
+) -> None:
+    budget = Budget("seconds", make_config(steps=60), seconds=3.0)
+    for steps, seconds in ((None, 3.0), (60, 3.0), (180, 9.0), (20, 1.0)):
+        fitted = budget.fit(make_config("hyla", steps=60), steps)
+        assert fitted.seconds == pytest.approx(seconds)
+        assert fitted.training.steps == (steps or 60)
+    plan = make_plan(
+        trials=3, finalists=1, fairness="seconds", seconds=0.02, train_steps=6, final_steps=18
+    )
+    records = run_search(plan, registry, watcher)
+    assert {r.config.seconds for r in records if r.purpose == "trial"} == {0.02}
+    finals = [r for r in records if r.purpose == "final"]
+    assert finals
+    assert [r.config.seconds for r in finals] == pytest.approx([0.06] * len(finals))
+    assert all(r.cost["train_seconds"] >= 0.06 for r in finals)
+
+
 def test_a_comparison_may_be_fair_in_either_way(
     registry: Registry, tmp_path: Path, watcher: Any
 ) -> None:

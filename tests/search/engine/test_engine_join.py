@@ -38,6 +38,7 @@ from attenergy.search.trials import RETRIED, RUN
 from attenergy.tasks import make_task
 
 PlanMaker = Callable[..., SearchPlan]
+ConfigMaker = Callable[..., RunConfig]
 Play = Callable[[Callable[[RunConfig], list[float]]], None]
 
 POSTGRES = os.environ.get("ATTENERGY_POSTGRES")  # URL of a database to test with
@@ -242,6 +243,34 @@ def test_a_trial_without_any_sign_of_life_is_lost(
         with joined(plan, registry, watcher) as (other, _):
             assert other.take() is not None
             assert "trial 0 was interrupted; it is run again" in watcher.messages
+
+
+def test_a_second_driver_that_dies_before_its_first_sign_of_life_is_noticed(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, make_config: ConfigMaker
+) -> None:
+    """The first had given signs for the same trial; those are not the second's."""
+    plan = make_plan(trials=2, variants=("softmax",), join=True)
+    running = (optuna.trial.TrialState.RUNNING,)
+    with (
+        joined(plan, registry, watcher) as (first, _),
+        joined(plan, registry, watcher) as (last, _),
+    ):
+        setup = first.setup
+        finals = FinalJobs(setup, [make_config(seed=1000)], list[RunRecord]().append)
+        again = FinalJobs(last.setup, [make_config(seed=1000)], list[RunRecord]().append)
+        for jobs, other in ((first, last), (finals, again)):
+            taken = jobs.take()
+            assert taken is not None
+            setup.heart.forget(taken.trial)
+            assert other.setup.heart.silent(other.study) == [], "it has given a sign"
+            other._take_over(other.study.get_trials(states=running))
+            second = other.study.ask()  # and here the second driver dies
+            assert second.user_attrs[RETRIED] == taken.trial.number
+            lost = other.setup.heart.silent(other.study)
+            assert [trial.number for trial in lost] == [second.number]
+            third = other.take()
+            assert third is not None
+            assert third.config == taken.config
 
 
 def test_finalists_of_a_dead_driver_are_taken_over(

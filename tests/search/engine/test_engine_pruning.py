@@ -15,7 +15,13 @@ from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Silent
 from attenergy.search.plan import SearchPlan
 from attenergy.search.pool import ProcessPool
-from attenergy.search.pruning import HalvingPruner, MedianPruner, Pruner, make_pruner
+from attenergy.search.pruning import (
+    HalvingPruner,
+    MedianPruner,
+    Pruner,
+    PruningListener,
+    make_pruner,
+)
 from attenergy.search.storage import latest, open_storage
 from attenergy.search.study import run_search
 
@@ -142,6 +148,49 @@ def test_failed_runs_and_first_tries_are_no_measure(make: Callable[..., RunConfi
     assert pruner.curves[make(6).run_key()].shares[-1] == 0.5
     pruner.judge(make(6).run_key(), {"step": 250, "accuracy": 0.1})
     assert pruner.curves[make(6).run_key()].scores == [0.1], "its worker died, it began anew"
+
+
+def test_pruned_runs_are_a_measure_as_far_as_they_came(make: Callable[..., RunConfig]) -> None:
+    """Kept by the pruner of this session, and by that of the next; failed and diverged are not."""
+    statuses = ("complete", "complete", "pruned", "pruned", "failed", "diverged")
+    records = [
+        RunRecord(
+            key=make(seed).run_key(),
+            config_hash=make(seed).config_hash(),
+            config=make(seed),
+            status=status,  # type: ignore[arg-type]
+            curve=[
+                {"step": step, "accuracy": 0.5 + seed / 10}
+                for step in (STEPS[:3] if status == "pruned" else STEPS)
+            ],
+        )
+        for seed, status in enumerate(statuses)
+    ]
+    known = [record.key for record in records[:4]]
+    next_session = MedianPruner("accuracy", CHANCE)
+    next_session.remember(records)
+    this_session = MedianPruner("accuracy", CHANCE)
+    listener = PruningListener(Silent(), this_session, lambda *_: None, lambda _: False)
+    for record in records:
+        listener.started(record.config)
+        for point in record.curve:
+            listener.evaluated(record.key, point)
+        listener.finished(record)
+    for pruner in (next_session, this_session):
+        assert list(pruner.curves) == known
+        assert sorted(pruner._others("", 0.5)) == pytest.approx([0.5, 0.6, 0.7, 0.8])
+        assert sorted(pruner._others(known[0], 0.6)) == [0.6], "the pruned did not come so far"
+
+
+@pytest.mark.parametrize(("others", "end"), [(0, None), (1, None), (2, 500), (3, 500)])
+def test_halving_needs_two_others(
+    make: Callable[..., RunConfig], others: int, end: int | None
+) -> None:
+    pruner = HalvingPruner("accuracy", CHANCE)
+    for seed in range(others):
+        feed(pruner, make(seed, prune_after=1 / 4), [0.8] * 6)
+    assert end_of(feed(pruner, make(9, prune_after=1 / 4), [0.3] * 6)) == end
+    assert MedianPruner.others_needed == 5
 
 
 def test_seconds_are_a_share_too(make: Callable[..., RunConfig]) -> None:

@@ -275,3 +275,32 @@ def test_a_fixed_value_that_fits_nothing_is_told_before_anything_runs(
         run_search(make_plan(variants=("lse",), fix=fix), registry, watcher)
     assert not watcher.phases
     assert not Path(make_plan().folder).exists()
+
+
+@pytest.mark.parametrize(
+    ("span", "wrong"),
+    [
+        ({"low": 1, "high": 2}, None),
+        ({"low": 1, "high": 3}, 3),
+        ({"low": 2, "high": 3}, 3),
+        ({"low": 3, "high": 3}, 3),
+        ({"low": 2, "high": 4, "step": 2}, None),
+        ({"low": 2, "high": 6, "step": 2}, 6),
+        ({"low": 2, "high": 5, "step": 2}, None),  # the grid ends at 4
+    ],
+)
+def test_every_number_of_heads_up_to_the_top_of_its_range_is_checked(
+    registry: Registry, make_plan: PlanMaker, span: dict[str, int], wrong: int | None
+) -> None:
+    registry.spaces["few"] = {"heads": Range(**span)}
+    plan = make_plan(space="few")
+    if wrong is not None:
+        with pytest.raises(ValueError, match=f"{wrong} heads do not divide width 16"):
+            Space(registry, plan)
+        return
+    form = Space(registry, plan).distributions()["heads"]
+    assert isinstance(form, IntDistribution)
+    numbers = range(form.low, form.high + 1, form.step)
+    assert max(numbers) == span["high"] - (span["high"] - span["low"]) % span.get("step", 1)
+    assert all(ranges.offers(form, number) for number in numbers)
+    assert not ranges.offers(form, form.high + form.step)

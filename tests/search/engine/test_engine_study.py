@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from attenergy.registry import Range, Registry, load_registry
 from attenergy.search import trial_jobs
 from attenergy.search.config import RunRecord
+from attenergy.search.events import Silent
 from attenergy.search.in_process import InProcess
 from attenergy.search.locks import presence
 from attenergy.search.plan import SearchPlan
@@ -270,6 +271,55 @@ def test_wider_and_narrower_ranges(registry: Registry, make_plan: PlanMaker, wat
     rates = [r.config.training.learning_rate for r in records]
     assert all(2.9e-3 <= rate <= 3.1e-3 for rate in rates[3:])
     assert [t.params["learning_rate"] for t in trials_of(more)[:3]] == rates[:3]
+
+
+class Stop(Silent):
+    """Interrupts after so many runs; 0 for before the first."""
+
+    def __init__(self, runs: int) -> None:
+        self.left = runs
+
+    def phase(self, name: str, done: int, total: int) -> None:
+        if not self.left:
+            raise KeyboardInterrupt
+
+    def finished(self, record: RunRecord) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def test_a_waiting_proposal_whose_value_is_no_longer_offered(
+    registry: Registry, make_plan: PlanMaker, watcher: Any
+) -> None:
+    """What is still offered of it is kept, the rest is left to the sampler, in both moves."""
+    wishes = ({"learning_rate": 9e-3, "heads": 4}, {"learning_rate": 2e-3, "heads": 4})
+    plan = make_plan(
+        trials=3, train_steps=2, sampler="random", variants=("softmax",), enqueue=wishes
+    )
+    with pytest.raises(KeyboardInterrupt):  # the first has ended, the wishes wait
+        run_search(plan, registry, Stop(1))
+    assert [t.state.name for t in trials_of(plan)] == ["COMPLETE", "WAITING", "WAITING"]
+    registry.spaces["tiny"]["learning_rate"] = Range(low=1e-3, high=5e-3, log=True)
+    plan = plan.model_copy(update={"enqueue": ()})
+    with pytest.raises(KeyboardInterrupt):
+        run_search(plan, registry, Stop(0), resume=True)
+    moved = trials_of(plan)
+    assert [t.user_attrs["enqueued"] for t in moved[1:3]] == [
+        {"heads": 4},
+        {"learning_rate": 2e-3, "heads": 4},
+    ]
+    registry.spaces["tiny"]["heads"] = Range(choices=(2, 4, 8))
+    records = run_search(plan, registry, watcher, resume=True)
+    check_everything_is_there(plan, 3)
+    with open_storage(plan) as storage:
+        assert latest(storage, plan)[1] == 3
+    assert "going on as tiny@3" in watcher.messages[-1]
+    first, *wished = trials_of(plan)
+    assert first.user_attrs["origin"] == "tiny:0", "the first origin stays"
+    assert all(t.params["heads"] == 4 for t in wished[:2])
+    assert 2e-3 in {t.params["learning_rate"] for t in wished}
+    assert all(r.config.training.learning_rate <= 5e-3 for r in records)
 
 
 def test_a_choice_that_was_tried_and_is_gone_is_refused(
