@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from attenergy.attention.core import Read
-from attenergy.attention.heads import EnergyHeads
+from attenergy.attention.huggingface.heads import ENTRY, ModelHeads
 from attenergy.attention.huggingface.interface import (
     HEADS,
     IMPLEMENTATION,
@@ -24,8 +24,6 @@ from attenergy.registry import EnergySpec, Registry
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-#: Name of the definition in a model's configuration.
-ENTRY = "attenergy"
 #: Options of `from_pretrained` that say where a model is.
 _WHERE = (
     "cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token",
@@ -49,6 +47,7 @@ class Definition(BaseModel):
     step_size: float | None = None
     read: Read = "auto"
     settings: dict[str, bool | float | int | str] = {}
+    changed: dict[str, dict[str, bool | float | int | str]] = {}  # later, by attention module
 
 
 def energize(
@@ -98,16 +97,21 @@ def energize(
         )
     options = {"steps": steps, "step_size": step_size, "read": read, **settings}
     made = _heads(places, energy, registry, options)
+    spec = next(iter(made.values()))[0].energy.spec
+    try:
+        definition = Definition(
+            energy=spec, steps=steps, step_size=step_size, read=read, settings=dict(settings)
+        )
+    except ValidationError as error:
+        raise ValueError(f"a configuration cannot keep {_said(error)}") from None
     _switch(model, places)
     for name, module in places.items():
         heads, scale = made[name]
         setattr(module, SCALE, scale)
         module.add_module(HEADS, _placed(heads, module, model))
-    spec = next(iter(made.values()))[0].energy.spec
-    definition = Definition(
-        energy=spec, steps=steps, step_size=step_size, read=read, settings=dict(settings)
-    )
     model.config.attenergy = definition.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    for name, module in places.items():
+        getattr(module, HEADS).put_into(model.config, _within_base(name, model))
     return model
 
 
@@ -150,6 +154,9 @@ def load_energized(model_class: type[Model], path: str | Path, **options: Any) -
             self, definition.energy, steps=definition.steps, step_size=definition.step_size,
             read=definition.read, **settings,
         )  # fmt: skip
+        for name, module in attention_modules(self).items():
+            for option, value in definition.changed.get(_within_base(name, self), {}).items():
+                setattr(getattr(module, HEADS), option, value)
 
     # The energies must be there when the weights are matched to names: so they are made with the
     # model, by a class of the same name that lives for this call only.
@@ -168,31 +175,31 @@ def _heads(
     energy: str | EnergySpec,
     registry: Registry | None,
     options: dict[str, Any],
-) -> dict[str, tuple[EnergyHeads, float]]:
+) -> dict[str, tuple[ModelHeads, float]]:
     """New heads for every attention module, and the scale of its scores; nothing is changed."""
     made = {}
     for name, module in places.items():
         dim, num_heads = head_sizes(name, module)
-        heads = EnergyHeads(energy, dim, num_heads, registry=registry, **options)
+        heads = ModelHeads(energy, dim, num_heads, registry=registry, **options)
         spec = heads.energy.spec
         check_asked(name, module, heads.energy)
         _check_fits(heads, name, module)
         scale = asked_scale(name, module, dim)
         beta = spec.parameters.get("beta")
         if beta is not None and beta.init == "1/sqrt(D)" and "beta" not in options:
-            heads = EnergyHeads(spec, dim, num_heads, **{**options, "beta": scale})
+            heads = ModelHeads(spec, dim, num_heads, **{**options, "beta": scale})
         made[name] = (heads, scale)
     return made
 
 
-def _placed(heads: EnergyHeads, module: nn.Module, model: Any) -> EnergyHeads:
+def _placed(heads: ModelHeads, module: nn.Module, model: Any) -> ModelHeads:
     """The heads on the device, in the type and in the mode of a module."""
     own = (p for part in (module, model) for p in part.parameters() if p.is_floating_point())
     like = next(own)  # whole numbers are the compressed weights of a quantised model
     return heads.to(like.device, like.dtype).train(module.training)
 
 
-def _check_fits(heads: EnergyHeads, name: str, module: nn.Module) -> None:
+def _check_fits(heads: ModelHeads, name: str, module: nn.Module) -> None:
     """Refuse energies of states that see more than each other, or may not see each other."""
     energy, config = heads.energy, getattr(module, "config", None)
     if energy.reads_patterns and not energy.states_interact:
@@ -207,6 +214,11 @@ def _check_fits(heads: EnergyHeads, name: str, module: nn.Module) -> None:
             f"'{energy.spec.title}' couples states to each other; it does not fit a model with "
             "attention between two sequences"
         )
+
+
+def _within_base(name: str, model: Any) -> str:
+    """The name of a module in the base model, which models for tasks have one of."""
+    return name.removeprefix(f"{getattr(model, 'base_model_prefix', '')}.")
 
 
 def _switch(model: Any, places: dict[str, nn.Module]) -> None:
@@ -246,10 +258,14 @@ def _definition(stored: Any, path: str | Path) -> Definition:
     try:
         return Definition.model_validate(stored)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, (ENTRY, *e['loc'])))}: {e['msg']}" for e in error.errors()
-        )
-        raise ValueError(f"{path}: {wrong}") from None
+        raise ValueError(f"{path}: {_said(error, ENTRY)}") from None
+
+
+def _said(error: ValidationError, *inside: str) -> str:
+    """What is wrong, and where."""
+    return "; ".join(
+        f"{'.'.join(map(str, (*inside, *e['loc'])))}: {e['msg']}" for e in error.errors()
+    )
 
 
 def _concrete(model_class: Any, config: Any) -> Any:

@@ -300,6 +300,33 @@ def test_loading_into_another_class_or_configuration(folder):
     torch.testing.assert_close(base(tokens)[0], model.model(tokens)[0])
 
 
+def test_options_that_are_set_later_are_saved(folder, tmp_path):
+    """For each layer by itself, by a copy too, and into another class."""
+    _, model = folder
+    twin, tokens = copy.deepcopy(model), torch.randint(3, VOCABULARY, (B, L))
+    twin.model.layers[1].self_attn.energy_heads.steps = 5
+    twin.model.layers[1].self_attn.energy_heads.step_size = 0.4
+    assert "changed" not in model.config.attenergy
+    want = twin(tokens).logits
+    assert (want - model(tokens).logits).abs().max() > 1e-4
+    twin.save_pretrained(tmp_path / "twin")
+    again = load_energized(hf.AutoModelForCausalLM, tmp_path / "twin")
+    torch.testing.assert_close(again(tokens).logits, want)
+    again.save_pretrained(tmp_path / "again")
+    base = load_energized(hf.AutoModel, tmp_path / "again")
+    assert [m.energy_heads.steps for m in attention_modules(base).values()] == [2, 5]
+    torch.testing.assert_close(base(tokens)[0], twin.model(tokens)[0])
+    with pytest.raises(ValueError, match="steps must be a whole number"):
+        twin.model.layers[1].self_attn.energy_heads.steps = 0
+
+
+def test_settings_that_no_configuration_can_keep():
+    model = make("bert", MODELS["bert"])
+    with pytest.raises(ValueError, match=r"beta"):
+        energize(model, beta=torch.ones(4, 1, 1), registry=REGISTRY)
+    assert model.config._attn_implementation == "eager"
+
+
 def test_what_loading_refuses(folder):
     path, model = folder
     with pytest.raises(ValueError, match="attn_implementation must be left out or 'energy', got"):
