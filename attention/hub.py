@@ -139,9 +139,10 @@ def _layer(layer: nn.Module) -> LayerArguments:
     elif kind == "block":
         memory = module.memory.spec
         settings.pop("memory", None)
-    elif isinstance(layer, EnergyLayer):  # of its energy what it holds now counts
-        own = (*type(layer).__signature__.parameters, *layer.SETTINGS, *layer.PROJECTION_SETTINGS)
-        settings = {n: v for n, v in settings.items() if n in own} | layer.energy.settings
+    elif isinstance(module, EnergyLayer):  # of its energy what it holds now counts
+        own = (*type(layer).__signature__.parameters, *module.SETTINGS)
+        own += module.PROJECTION_SETTINGS
+        settings = {n: v for n, v in settings.items() if n in own} | module.energy.settings
     named = settings.pop("attention" if kind == "block" else "energy", None)
     spec = _spec(layer)
     sizes = {

@@ -13,6 +13,7 @@ from torch import Tensor
 from attenergy.attention.answer import Answer
 from attenergy.attention.arguments import check_size
 from attenergy.attention.core import EnergyLayer, Read
+from attenergy.attention.masks import seen_alone
 from attenergy.attention.projections import (
     Projections,
     check_sequence,
@@ -171,9 +172,9 @@ class EnergyAttention(EnergyLayer):
         p = self.projections
         xi, X, values = p.queries(x, offset), None, None
         if self.energy.reads_patterns:
-            X = p.expanded(p.keys(stored, offset if context is None else 0))
+            X = p.expanded(p.keys(seen_alone(stored, mask), offset if context is None else 0))
         if self.read == "weights":
-            values = p.expanded(p.values(source))
+            values = p.expanded(p.values(seen_alone(source, mask)))
         found = self.attend(
             xi, X, values, mask=seen, field=field, need_weights=need_weights, trace=trace
         )

@@ -76,3 +76,19 @@ def check_meaning(mask: Tensor, full: tuple[int, int, int, int]) -> None:
             f"sample (B, L, S), as the batch size is {batch}: give the former as mask[None] and "
             "the latter as mask[:, None]"
         )
+
+
+def seen_alone(stored: Tensor, mask: Tensor | None) -> Tensor:
+    """Patterns (B, S, E) with 0 in place of those that no state sees in any head.
+
+    Multiplying by a weight of 0 would let numbers that are not finite through, forward and into the
+    derivatives of the maps.
+
+    Args:
+        stored: what keys and values are made from.
+        mask: boolean, broadcastable to (B, H, L, S); None changes nothing.
+    """
+    if mask is None:
+        return stored
+    rows = mask.expand(*(1,) * (4 - mask.ndim), *mask.shape)
+    return stored.masked_fill(~rows.any(1).any(1).unsqueeze(-1), 0.0)

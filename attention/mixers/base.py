@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 
 from attenergy.attention.arguments import fixed, option
 from attenergy.attention.dropout import PairDropout
+from attenergy.attention.masks import seen_alone
 from attenergy.attention.positions import rotates
 from attenergy.attention.projections import Projections, check_shapes, visible
 
@@ -111,6 +112,8 @@ class Mixer(PairDropout):
             ValueError: a shape or type does not fit, or the mixer has no field, context or weights.
         """
         self._check(x, context, mask, field, need_weights)
+        if mask is not None:
+            context = seen_alone(x if context is None else context, mask)
         q, k, v = self.heads(x, context)
         if field is not None:
             field = field.to(q.dtype)  # under autocast a field may come in a wider type
