@@ -94,6 +94,8 @@ def test_keys_and_values_are_kept_where_a_field_is_read(name):
     [
         {"positions": "rotary"},
         {"positions": "rotary", "layer": "et_memory"},
+        {"positions": "rotary", "read": "state", "steps": 2},
+        {"positions": "rotary", "read": "state", "layer": "polynomial", "num_kv_heads": 1},
         {"positions": "absolute"},
         {"positions": "none", "conv": 3},
         {"conv": 4, "mlp": 0, "tied": False},

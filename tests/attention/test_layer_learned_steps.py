@@ -142,6 +142,26 @@ def test_an_energy_for_every_step_written_out(read, vary):
     assert all((p.grad != 0).all() for energy in energies for p in energy.parameters())
 
 
+@pytest.mark.parametrize("read", ["weights", "state"])
+@pytest.mark.parametrize("vary", ["per_step", "per_head_and_step"])
+def test_every_step_has_its_own_size_and_its_own_energy(read, vary):
+    layer, x = make(read=read, energy_per_step=True, learn_step_size=vary), draw(B, L, E)
+    betas, logits = [0.5, 2.0, 4.0], torch.tensor([-1.0, 0.2, 1.3]).double()[: layer.moves]
+    raw = layer.learned_step_size.raw
+    heads = torch.tensor([0.0, 0.7]).double().view(H, 1, 1) if "head" in vary else 0.0
+    with torch.no_grad():
+        raw.copy_(logits.view(-1, *(1,) * (raw.ndim - 1)) + heads)
+        for energy, beta in zip([*layer.earlier, layer.energy], betas, strict=True):
+            energy.parameters_.raw["beta"].fill_(torch.tensor(beta).log())
+    p = layer.projections
+    xi, X = p.queries(x), p.keys(x)
+    for beta, logit in zip(betas, logits, strict=False):
+        gamma = 2 * (logit + heads).sigmoid()
+        xi = (1 - gamma) * xi + gamma * (beta * xi @ X.mT).softmax(-1) @ X
+    want = (betas[-1] * xi @ X.mT).softmax(-1) @ p.values(x) if read == "weights" else xi
+    torch.testing.assert_close(layer(x), p.merge(want), rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["lse", "graph_hopfield", "elliptical"])
 def test_energies_of_all_steps_start_alike_and_join_their_traces(name):
     layer, x = make(name, energy_per_step=True), draw(B, L, E)

@@ -69,6 +69,26 @@ def test_damped_magnetisations():
     torch.testing.assert_close(got, 0.7 * undamped + 0.3 * m)
 
 
+@pytest.mark.parametrize("name", ["polynomial", "vector_spins", "et_memory", "causal_tokens"])
+def test_damped_states_stay_on_the_sphere(name):
+    """Between two points of a sphere lies none of it: the mixture is projected back."""
+    energy = make(name)
+    xi = energy.enter(draw(1, L, D))
+    X = draw(2, S, D) if energy.reads_patterns else xi
+    for steps in (1, 2):
+        got = relax(energy, xi, X, steps=steps, step_size=1.0, damping=0.4).state
+        torch.testing.assert_close(got.square().mean(-1), torch.ones(got.shape[:-1]).double())
+        if energy.spec.domain == "layer_norm":
+            torch.testing.assert_close(got.mean(-1), torch.zeros(got.shape[:-1]).double())
+        want = xi
+        for _ in range(steps):
+            stored = X if energy.reads_patterns else want
+            moved = relax(energy, want, stored, step_size=1.0).state
+            mixed = 0.6 * moved + 0.4 * want
+            want = mixed / mixed.square().mean(-1, keepdim=True).sqrt()
+        torch.testing.assert_close(got, want)
+
+
 def test_momentum_is_the_heavy_ball():
     energy, xi, X = make("lse", beta=1.3), draw(1, L, D), draw(2, S, D)
     before, state = xi, xi

@@ -134,6 +134,18 @@ def test_states_that_see_nothing_stay_and_pull_on_none(name):
 
 
 @pytest.mark.parametrize("name", COUPLED)
+def test_damping_keeps_a_share_of_the_old_states(name):
+    energy, xi, X = make(name), draw(1, L, D), draw(2, S, D)
+    step = {"solver": "implicit", "step_size": 1.0}
+    want = xi
+    for _ in range(2):
+        want = 0.6 * relax(energy, want, X, **step).state + 0.4 * want
+    got = relax(energy, xi, X, steps=2, damping=0.4, **step).state
+    torch.testing.assert_close(got, want)
+    assert not torch.allclose(got, relax(energy, xi, X, steps=2, **step).state)
+
+
+@pytest.mark.parametrize("name", COUPLED)
 def test_gradients(name):
     energy, xi = make(name, H), draw(1, H, L, D).requires_grad_()
     X, field = draw(2, H, 3, D).requires_grad_(), draw(3, L, 3).requires_grad_()
