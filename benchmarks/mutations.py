@@ -70,7 +70,8 @@ def attempt(folder: Path, tests: list[str], seconds: float) -> tuple[str, str]:
         os.waitpid(child, 0)
         return "hung", ""
     text = log.read_text(errors="replace")
-    said = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", text, re.MULTILINE)
+    said = re.findall(r"^(?:FAILED|ERROR) (.+)$", text, re.MULTILINE)
+    said = [next((t for t in tests if line.startswith(t)), line) for line in said]
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
         return "passed", ""
     return ("failed" if said else "hung"), (said[0] if said else text[-300:])

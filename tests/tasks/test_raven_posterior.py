@@ -143,6 +143,8 @@ def test_a_posterior_can_be_read() -> None:
         text = str(found)
         assert f"{found.confidence:6.1%}  {' '.join(map(str, found.map_answer))}" in text
         assert next(iter(found.combinations))[0] in text
+        assert f"%  {' '.join(map(str, next(iter(found.alignments))))}" in text
+        assert {type(n) for one in found.alignments for place in one for n in place} == {int}
     longest = max(posteriors, key=lambda found: len(found.combinations))
     assert len(longest.combinations) > 5
     assert f"  and {len(longest.combinations) - 5} more" in str(longest)
