@@ -28,7 +28,7 @@ from attenergy.attention.chunked import can_chunk, chunks_pay, in_chunks
 from attenergy.attention.flex import flex_read
 from attenergy.attention.fused import fused_attention, fused_pays
 from attenergy.attention.traced import trace_needed, traced_gradient
-from attenergy.energies import Energy, open_rows
+from attenergy.energies import Energy
 from attenergy.energies.masks import check_tensor, clear_hidden, clear_states
 from attenergy.registry import UnknownName
 
@@ -139,7 +139,7 @@ def _gradient(
 ) -> Tensor:
     if backend == "traced":
         return traced_gradient(energy, xi, X, mask, field)
-    opened, occupied = (None, None) if mask is None else open_rows(mask)
+    opened, occupied = (None, None) if mask is None else energy.opened(mask)
     xi = xi if occupied is None else clear_states(xi, occupied)
     if backend == "eager":
 
@@ -213,7 +213,7 @@ def _read_rows(
     *,
     backend: Backend,
 ) -> Tensor:
-    opened, occupied = (None, None) if mask is None else open_rows(mask)
+    opened, occupied = (None, None) if mask is None else energy.opened(mask)
     xi = xi if occupied is None else clear_states(xi, occupied)
     out = _read(energy, xi, X, values, opened, field, backend)
     return out if occupied is None else torch.where(occupied, out, 0.0)
@@ -240,7 +240,7 @@ def association(
     if mask is None:
         return energy.weights(xi, X, None, field)
     xi = all_states(energy, xi, X, mask, field)
-    opened, occupied = open_rows(mask)
+    opened, occupied = energy.opened(mask)
     xi, X = clear_hidden(mask, clear_states(xi, occupied), X)
     weights = torch.where(occupied, energy.weights(xi, X, opened, field), 0.0)
     return weights if stored else weights[..., :0]

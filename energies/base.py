@@ -166,7 +166,7 @@ class Energy(nn.Module):
                 f"'{self.spec.title}' says 'quadratic: {RADIAL}', but its gradient is not "
                 "radial * xi - weights @ X"
             )
-        opened = None if mask is None else open_rows(mask)[0]
+        opened = None if mask is None else self.opened(mask)[0]
         factor = torch.as_tensor(self.radial(xi, X, opened, field))
         return torch.where(factor > 0, factor, 1.0)
 
@@ -215,8 +215,12 @@ class Energy(nn.Module):
         """What `forward` gives, for arguments that are checked and in which nothing hidden acts."""
         if mask is None or self.states_interact:
             return self.energy(xi, X, mask, field)
-        opened, occupied = open_rows(mask)
+        opened, occupied = self.opened(mask)
         return torch.where(occupied.squeeze(-1), self.energy(xi, X, opened, field), 0.0)
+
+    def opened(self, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The mask as `energy`, `weights` and `radial` take it, and which rows were not empty."""
+        return open_rows(mask)
 
     def _of_nothing(self, xi: Tensor, X: Tensor, mask: Tensor) -> Tensor:
         """0 for each state, or each set of them, where there are no patterns at all."""

@@ -29,6 +29,7 @@ from attenergy.energies.language import (
     score_form,
     simplify,
 )
+from attenergy.energies.masks import open_rows
 from attenergy.energies.names import name_errors
 from attenergy.energies.parameters import Setting, initial_value
 from attenergy.registry import EnergySpec, nearest
@@ -41,8 +42,7 @@ class FormulaEnergy(Energy):
 
     The formula is compiled to batched tensor code. If it reads xi only through |xi|^2 and
     s = X @ xi, the derivative is taken once, symbolically, and `weights` and `radial` are compiled
-    too. Where nothing is stored, a state is as one that sees no pattern: E and its gradient are 0.
-    Arguments as for `Energy`.
+    too. Arguments as for `Energy`.
 
     Raises:
         FormulaError: the formula, a choice or a parameter's name is wrong.
@@ -63,11 +63,15 @@ class FormulaEnergy(Energy):
                 stacklevel=2,
             )
             self.has_weights = self.is_attention = False
+        opens = any(plan.energy[1].opens for plan in self._plans.values())
+        self._opens = opens and not self.is_attention
+
+    def opened(self, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """As `open_rows`, but closed where the formula's programs open rows themselves."""
+        return (mask, mask.any(-1, keepdim=True)) if self._opens else open_rows(mask)
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The formula's value, (..., L)."""
-        if X.shape[-2] == 0:
-            return (xi @ X.mT).sum(-1)
         return self._run(self._plans[field is not None].energy, xi, X, mask, field)
 
     def weights(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
@@ -75,8 +79,6 @@ class FormulaEnergy(Energy):
         pair = self._plans[field is not None].weights
         assert pair is not None
         scores = xi @ X.mT
-        if X.shape[-2] == 0:
-            return scores
         found = self._run(pair, xi, X, mask, field, scores)
         found = found if isinstance(found, Tensor) else scores.new_full((), found)
         found = found + torch.zeros_like(scores) if found.shape != scores.shape else found
@@ -88,8 +90,6 @@ class FormulaEnergy(Energy):
         """2 dR/dq at q = |xi|^2, a number or (..., L, 1)."""
         pair = self._plans[field is not None].radial
         assert pair is not None
-        if X.shape[-2] == 0:
-            return 0.0
         if isinstance(pair, float):
             return pair
         return self._run(pair, xi, X, mask, field, xi @ X.mT)
@@ -117,6 +117,8 @@ class FormulaEnergy(Energy):
     ) -> Tensor:
         inputs: dict[str, object] = {"xi": xi, "X": X, "mask": mask, "h": field, **self.values()}
         program = pair[mask is not None]
+        if mask is not None and self._opens and not program.opens:
+            mask = open_rows(mask)[0]
         if "h" in program.names and field is None:
             inputs["h"] = X.new_zeros(1, X.shape[-2])
         if "s" in program.names:

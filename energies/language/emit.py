@@ -6,7 +6,8 @@ Layouts (L states, S patterns, D head width, any leading batch axes):
 
 Every sum over the axis N goes through the mask here, so an author cannot forget it. Where a
 function could overflow or has a pole, hidden entries are replaced before it: a sum would give their
-derivative the weight 0, and 0 times infinity is not 0.
+derivative the weight 0, and 0 times infinity is not 0. A row that hides everything is opened for
+sums, so that these have something to sum, and stays closed for functions.
 
 Names of parameters never reach the code: in it they are p0, p1, ...
 """
@@ -28,6 +29,7 @@ from attenergy.energies.language.operations import (
     ELEMENTWISE,
     TAME,
     counts,
+    is_guarded,
     is_inverse,
     is_tame_power,
     negated,
@@ -41,13 +43,14 @@ INPUTS = ("xi", "X", "h", "s", "q", "mask")
 class Program:
     """A compiled tree: call it with the tensors that its symbols name.
 
-    Copies and pickles as the tree it came from.
+    Copies and pickles as the tree it came from. `opens` says that a row of its mask may be empty.
     """
 
     def __init__(self, expr: Expr, *, masked: bool, squeeze: bool) -> None:
         self.expr, self.masked, self.squeeze = expr, masked, squeeze
         emitter = _Emitter(masked)
-        graph = emitter.program(expr, squeeze)
+        self.opens = masked and is_guarded(expr)
+        graph = emitter.program(expr, squeeze, self.opens)
         self.names = tuple(emitter.inputs)
         self.module = fx.GraphModule(torch.nn.Module(), graph)
         self.code = self.module.code
@@ -69,7 +72,8 @@ def compile_tree(expr: Expr, masked: bool, squeeze: bool = False) -> Program:
 
     Args:
         expr: a scalar or vector tree.
-        masked: whether the program takes a `mask` (..., L, S), True = visible; no row may be empty.
+        masked: whether the program takes a `mask` (..., L, S), True = visible. No row may be empty,
+            unless the program `opens` them.
         squeeze: drop the last axis of a scalar, giving (..., L).
     """
     return _compiled(repr(expr.structure), masked, squeeze, _Holder(expr))
@@ -100,7 +104,7 @@ class _Emitter:
         self.done: dict[tuple[object, ...], Any] = {}
         self.inputs: dict[str, fx.Node] = {}  # in the order of the program's arguments
 
-    def program(self, expr: Expr, squeeze: bool) -> fx.Graph:
+    def program(self, expr: Expr, squeeze: bool, opens: bool) -> fx.Graph:
         wanted = set(expr.names) | ({"mask"} if self.masked else set())
         if counts(expr):  # a count takes its size, type and device from the patterns
             wanted.add("X")
@@ -108,6 +112,12 @@ class _Emitter:
             self.inputs[name] = self.graph.placeholder(name)
         for index, name in enumerate(sorted(wanted - set(INPUTS))):
             self.inputs[name] = self.graph.placeholder(f"p{index}")
+        if self.masked:
+            self.opened = self.closed = self.inputs["mask"]
+        if opens:
+            self.occupied = self.call(torch.any, self.closed, -1, keepdim=True)
+            empty = self.call(torch.logical_not, self.occupied)
+            self.opened = self.call(torch.logical_or, self.closed, empty)
         value = self.emit(expr)
         if squeeze and isinstance(value, fx.Node):
             value = self.graph.call_method("squeeze", (value, -1))
@@ -156,26 +166,30 @@ class _Emitter:
         if not self.masked:
             return value
         if fill == 0.0:
-            return self.call(torch.where, self.inputs["mask"], value, 0.0)
+            return self.call(torch.where, self.opened, value, 0.0)
         return self.call(torch.masked_fill, value, self.hidden(), fill)
 
     def hidden(self) -> Any:
-        return self.once("hidden", lambda: self.call(torch.logical_not, self.inputs["mask"]))
+        return self.once("hidden", lambda: self.call(torch.logical_not, self.opened))
 
     def guarded(self, expr: Expr) -> Any:
-        """A value with 1, where all functions are tame, in the place of hidden patterns."""
+        """A value with 1, where all functions are tame, in the place of hidden patterns.
+
+        Or, if it has no axis of patterns, in the place of states that see nothing.
+        """
         value = self.emit(expr)
-        if not self.masked or "N" not in expr.axes:
+        if not self.masked or not ("N" in expr.axes or expr.per_state):
             return value
-        if expr.axes == ("N",):
-            tame = partial(self.call, torch.where, self.inputs["mask"], value, 1.0)
-        else:
+        if len(expr.axes) == 2:
             tame = partial(self._guarded_matrix, expr, value)
+        else:
+            shown = self.closed if expr.axes == ("N",) else self.occupied
+            tame = partial(self.call, torch.where, shown, value, 1.0)
         return self.once("guarded", tame, expr.structure)
 
     def _guarded_matrix(self, expr: Expr, value: Any) -> Any:
         """A matrix is the same for all states; here patterns that no state sees are replaced."""
-        seen = self.once("seen", lambda: self.call(torch.any, self.inputs["mask"], -2))
+        seen = self.once("seen", lambda: self.call(torch.any, self.closed, -2))
         for axis in (i for i, name in enumerate(expr.axes) if name == "N"):
             place = self.call(torch.unsqueeze, seen, -2 if axis else -1)
             value = self.call(torch.where, place, value, 1.0)
@@ -257,7 +271,7 @@ class _Emitter:
         value = self.emit(arg)
         if not self.masked:
             return self.call(torch.sum, value, -2, keepdim=True)
-        weights = self.call(torch.Tensor.to, self.inputs["mask"], value)
+        weights = self.call(torch.Tensor.to, self.opened, value)
         return self.call(torch.matmul, weights, value)
 
     def _sum_d(self, arg: Expr) -> Any:
@@ -278,7 +292,7 @@ class _Emitter:
     def _count_n(self) -> Any:
         if not self.masked:
             return self.call(length, self.inputs["X"], -2)
-        seen = self.call(torch.sum, self.inputs["mask"], -1, keepdim=True)
+        seen = self.call(torch.sum, self.opened, -1, keepdim=True)
         return self.call(torch.Tensor.to, seen, self.inputs["X"])
 
     def _count_d(self) -> Any:

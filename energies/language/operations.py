@@ -61,3 +61,16 @@ TAME = frozenset({"abs", "sign", "step", "relu", "sigmoid", "tanh", "softplus", 
 def is_tame_power(exponent: Expr) -> bool:
     """Whether z^exponent has finite derivatives wherever z is finite; z^2 is written as z*z."""
     return isinstance(exponent, Number) and exponent.value in (1.0, 2.0)
+
+
+def is_guarded(expr: Expr) -> bool:
+    """Whether a function somewhere in the tree is kept away from what a mask hides."""
+    if not isinstance(expr, Call):
+        return False
+    if expr.function == "pow":
+        wild = not is_tame_power(expr.args[1])
+    else:
+        wild = expr.function in ELEMENTWISE and expr.function not in TAME
+    if wild and ("N" in expr.args[0].axes or expr.args[0].per_state):
+        return True
+    return any(map(is_guarded, expr.args))

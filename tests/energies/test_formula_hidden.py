@@ -1,7 +1,8 @@
 """Hidden patterns on which a function overflows or has a pole: as if they were not there.
 
-Two states and six patterns. Three patterns are hidden from the first state: one with a score of
-2000, one that coincides with the state, one at a right angle to it. The second state sees all.
+Three states and six patterns. Three patterns are hidden from the first state: one with a score of
+2000, one that coincides with the state, one at a right angle to it. The second state sees all. The
+third sees none, and coincides with one or is 0, where scalars have poles too.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ FORMULAS = (
     "entmax_conj(1/(2 + X @ xi), 1.5)",
     "normmax_conj(1/(2 + X @ xi), 2)",
     "ksubsets_conj(log(sqdist(X, xi)), 2)",
+    "c*log(|xi|^2) + lse(X @ xi)",
+    "c/|xi| + (1/xi) @ (xi^-3) - lse(X @ xi)",
+    "log(sum_n(relu(X @ xi)))^c + sqrt(lse(X @ xi) + 9)",
 )
 
 
@@ -61,13 +65,14 @@ GENERATOR = torch.Generator().manual_seed(4)
 
 def point():
     """States, patterns, field and mask, as above."""
-    xi, X = draw(2, 4), draw(6, 4)
+    xi, X = draw(3, 4), draw(6, 4)
     away = xi[0] - xi[1] * (xi[0] @ xi[1]) / (xi[1] @ xi[1])  # at a right angle to the second state
     X[3] += 2000 * away / (away @ xi[0])
     X[4] = xi[0]
     X[5] -= xi[0] * (X[5] @ xi[0]) / (xi[0] @ xi[0])
-    mask = torch.tensor([[True, True, True, False, False, False], [True] * 6])
-    return xi, X, 0.3 * draw(2, 6), mask
+    xi[2] = X[1]
+    mask = torch.tensor([[True, True, True, False, False, False], [True] * 6, [False] * 6])
+    return xi, X, 0.3 * draw(3, 6), mask
 
 
 def all_of(value, slope, leaves):
@@ -82,10 +87,14 @@ def all_of(value, slope, leaves):
 def test_they_are_as_if_deleted(formula, energy_of):
     energy = energy_of(formula, c={"init": 0.8, "constraint": "positive"})
     xi, X, h, mask = point()
+    if "|xi|" in formula or "relu(X" in formula:
+        xi[2] = 0.0
     leaves = [xi.requires_grad_(), X.requires_grad_(), *energy.parameters()]
-    rows = [(xi[:1], X[:3], h[:1, :3]), (xi[1:], X, h[1:])]
-    value = torch.cat([energy(s, p, field=f) for s, p, f in rows])
-    slope = torch.cat([gradient(energy, s, p, field=f, backend="eager") for s, p, f in rows])
+    rows = [(xi[:1], X[:3], h[:1, :3]), (xi[1:2], X, h[1:2])]
+    none = torch.zeros(1, 4, dtype=torch.float64)
+    value = torch.cat([*(energy(s, p, field=f) for s, p, f in rows), none[:, 0]])
+    slopes = (gradient(energy, s, p, field=f, backend="eager") for s, p, f in rows)
+    slope = torch.cat([*slopes, none])
     wanted = all_of(value, slope, leaves)
     assert all(part.isfinite().all() for part in wanted)
     traces = FORMULAS.index(formula) % 6 == 0  # tracing takes a second
