@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -10,15 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.energies.domains import DOMAINS, Domain
-from attenergy.energies.language import (
-    Expr,
-    FormulaError,
-    Number,
-    Program,
-    Symbol,
-    compile_tree,
-    parse,
-)
 from attenergy.energies.masks import (
     check_mask,
     check_tensor,
@@ -28,13 +18,12 @@ from attenergy.energies.masks import (
     open_rows,
 )
 from attenergy.energies.parameters import Parameters, Setting, check_settings
+from attenergy.energies.quadratic import RADIAL, quadratic_program
 from attenergy.registry import EnergySpec
 
 Values = dict[str, Tensor | float]
 
 _LARGEST = 2**63 - 1  # whole number that torch takes, as a seed for one
-#: What an entry writes as its quadratic part if that is the radial factor of the gradient.
-RADIAL = "radial"
 
 
 class Energy(nn.Module):
@@ -98,7 +87,7 @@ class Energy(nn.Module):
         self.settings = dict(settings or {})
         check_settings(self.settings, self.known_settings(spec), f"'{spec.title}'")
         self.parameters_ = Parameters(spec, dim, num_heads, self.settings)
-        self._quadratic = _quadratic_program(spec, dim)
+        self._quadratic = quadratic_program(spec, dim)
         self.setup()
 
     def setup(self) -> None:
@@ -308,33 +297,3 @@ def _spread(value: Tensor | None, patterns: int) -> Tensor | None:
         return value
     value = value.expand(*(1,) * (2 - value.ndim), *value.shape)
     return value.expand(*value.shape[:-1], patterns)
-
-
-def quadratic_tree(spec: EnergySpec, dim: int) -> Expr:
-    """The quadratic part as a tree in the entry's scalar parameters and the head width D.
-
-    Raises:
-        FormulaError: it is no scalar expression in them.
-    """
-    scalars = [name for name, parameter in spec.parameters.items() if not parameter.shape]
-    symbols = {name: Symbol((), name=name) for name in scalars}
-    tree = parse(str(spec.quadratic), {**symbols, "D": Number(float(dim))})
-    if tree.per_state or not set(compile_tree(tree, masked=False).names) <= set(scalars):
-        message = "'quadratic' may only use the entry's parameters and D"
-        raise FormulaError(message, str(spec.quadratic), 0)
-    return tree
-
-
-def _quadratic_program(spec: EnergySpec, dim: int) -> Program | float | None:
-    if spec.quadratic is None or spec.quadratic == RADIAL:
-        return None
-    if isinstance(spec.quadratic, (int, float)):
-        value = float(spec.quadratic)
-    else:
-        tree = quadratic_tree(spec, dim)
-        if not isinstance(tree, Number):
-            return compile_tree(tree, masked=False)
-        value = tree.value
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"'quadratic' must be above 0, got {value:g}")
-    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable
 
-from attenergy.energies.base import RADIAL, Energy, quadratic_tree
+from attenergy.energies.base import Energy
 from attenergy.energies.domains import DOMAINS
 from attenergy.energies.feature_memory import ContinuousTime, RandomFeatures
 from attenergy.energies.formula import FormulaEnergy, formula_tree
@@ -16,6 +16,7 @@ from attenergy.energies.learned import Learned
 from attenergy.energies.metric_memory import EllipticalMemory, KernelMemory
 from attenergy.energies.names import name_errors, unused_errors
 from attenergy.energies.parameters import Setting, constant
+from attenergy.energies.quadratic import RADIAL, quadratic_tree
 from attenergy.energies.spherical_spins import SphericalSpins
 from attenergy.energies.spin_systems import GaussianSpins, Potts, VectorSpins
 from attenergy.energies.spins import IsingMeanField, Tap

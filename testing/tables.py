@@ -50,7 +50,7 @@ A formula is an energy E for one state; batches, heads and masks are the compile
 | `xi` | [D] | the state |
 | `X` | [N, D] | the stored patterns, one in a row |
 | `h` | [N] | an external field on the patterns; 0 where none is given |
-| a parameter | scalar, [D] or [D, D] | as the entry declares it |
+| a parameter | scalar, [D] or [D, D] | as the entry declares it, under any name not used here |
 | a choice | a function of one argument | filled by one of the entry's options |
 
 Every part of a formula is a scalar, a vector [D] or [N], or a matrix [N, D], [D, N], [N, N] or
@@ -64,7 +64,8 @@ takes the fast path (`attenergy energies show NAME` tells).
 
 ## Functions
 
-Those over the patterns leave out what the mask hides.
+Those over the patterns leave out what the mask hides. All others are kept from it too where they
+might overflow or have a pole, so that it acts on no derivative.
 
 """
 

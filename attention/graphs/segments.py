@@ -13,7 +13,7 @@ from torch_geometric.utils import softmax
 
 from attenergy.attention.graphs.sets import Sets
 from attenergy.energies import Energy
-from attenergy.energies.base import RADIAL
+from attenergy.energies.quadratic import RADIAL
 
 
 def segment_weights(
