@@ -27,6 +27,11 @@ class Case:
     mask: Tensor | None = None
     field: Tensor | None = None
 
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """B, L and S."""
+        return self.xi.shape[0], self.xi.shape[-2], self.X.shape[-2]
+
     def value(self, xi: Tensor | None = None, X: Tensor | None = None) -> Tensor:
         """The energy, at other states or patterns if given."""
         xi = self.xi if xi is None else xi
@@ -53,17 +58,44 @@ def settings_of(spec: EnergySpec) -> Iterator[dict[str, Any]]:
 
 
 def cases(spec: EnergySpec, seed: int = 0) -> Iterator[Case]:
-    """Every setting of an entry, each alone, with a field, with a mask, and with both."""
+    """Every setting of an entry, each alone, with a field, with a mask, and with both.
+
+    Then the default setting in other `layouts`, alone and with all that it takes.
+    """
     for chosen in settings_of(spec):
         yield from variations(build(spec, seed, **chosen), seed)
+    for case in layouts(spec, seed):
+        *_, full = variations(case.energy, seed, sizes=case.sizes)
+        yield case
+        yield full
 
 
-def variations(energy: Energy, seed: int = 0) -> Iterator[Case]:
+def layouts(spec: EnergySpec, seed: int = 0) -> Iterator[Case]:
+    """Without heads, and with parameters that heads share; all sizes are equal in both.
+
+    Where batch, heads, states, patterns and components are equally many, an axis that is lost or
+    taken for another one gives wrong numbers instead of an error about shapes.
+    """
+    yield random_case(build(spec, seed, heads=None), seed, sizes=(DIM, DIM, DIM))
+    shared = {
+        name: parameter.model_copy(update={"learnable": "shared"})
+        if parameter.learnable == "per_head"
+        else parameter
+        for name, parameter in spec.parameters.items()
+    }
+    alike = spec.model_copy(update={"parameters": shared})
+    yield random_case(build(alike, seed, heads=DIM), seed, sizes=(DIM, DIM, DIM))
+
+
+def variations(
+    energy: Energy, seed: int = 0, sizes: tuple[int, int, int] = (BATCH, STATES, PATTERNS)
+) -> Iterator[Case]:
     """An energy's case alone, with a field, with a mask, and with both."""
-    plain = random_case(energy, seed)
-    stored = plain.X.shape[-2]
-    field = draw(seed + 1, BATCH, 1, STATES, stored)
-    mask = torch.rand(BATCH, 1, STATES, stored, generator=generator(seed + 2)) < 0.7
+    plain = random_case(energy, seed, sizes)
+    pairs = (plain.xi.shape[-2], plain.X.shape[-2])
+    ones = () if energy.num_heads is None else (1,)
+    field = draw(seed + 1, sizes[0], *ones, *pairs)
+    mask = torch.rand(sizes[0], *ones, *pairs, generator=generator(seed + 2)) < 0.7
     mask[..., 0] = True
     yield plain
     yield plain.with_(mask=mask)
@@ -72,10 +104,10 @@ def variations(energy: Energy, seed: int = 0) -> Iterator[Case]:
         yield plain.with_(mask=mask, field=field)
 
 
-def build(spec: EnergySpec, seed: int = 0, **settings: Any) -> Energy:
+def build(spec: EnergySpec, seed: int = 0, *, heads: int | None = HEADS, **settings: Any) -> Energy:
     """An energy in float64 whose per-head parameters differ between the heads."""
     with float64():
-        energy = make_energy(spec, dim=DIM, num_heads=HEADS, **settings)
+        energy = make_energy(spec, dim=DIM, num_heads=heads, **settings)
     with torch.no_grad():
         for parameter in energy.parameters():
             parameter.add_(0.1 * draw(seed + 3, *parameter.shape))
@@ -93,10 +125,14 @@ def float64() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def random_case(energy: Energy, seed: int = 0) -> Case:
-    """Gaussian states and patterns, in the energy's domain."""
-    xi = energy.enter(draw(seed + 4, BATCH, HEADS, STATES, DIM))
-    X = draw(seed + 5, BATCH, HEADS, PATTERNS, DIM)
+def random_case(
+    energy: Energy, seed: int = 0, sizes: tuple[int, int, int] = (BATCH, STATES, PATTERNS)
+) -> Case:
+    """Gaussian states and patterns, in the energy's domain; `sizes` are B, L and S."""
+    heads = () if energy.num_heads is None else (energy.num_heads,)
+    batch, states, patterns = sizes
+    xi = energy.enter(draw(seed + 4, batch, *heads, states, energy.dim))
+    X = draw(seed + 5, batch, *heads, patterns, energy.dim)
     return Case(energy, xi, X if energy.reads_patterns else xi)
 
 

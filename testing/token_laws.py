@@ -10,6 +10,7 @@ from torch import Tensor
 from attenergy.testing.cases import Case
 
 Step = Callable[[Case], Tensor]
+Felt = Callable[[Case, Tensor], list[Tensor]]
 Pair = tuple[Tensor, Tensor]
 
 
@@ -18,23 +19,36 @@ def take(value: Tensor | None, axis: int, index: Tensor) -> Tensor | None:
     return None if value is None else value.index_select(axis, index)
 
 
-def hidden_states(case: Case, step: Step) -> list[Pair]:
-    """Energies and steps with some states hidden, against the same with these changed or left out.
+def hidden_states(case: Case, step: Step, felt: Felt) -> list[Pair]:
+    """Energies, steps and derivatives with some states hidden, against these changed or left out.
 
-    A hidden state is seen by none and sees none.
+    A hidden state is seen by none and sees none. Changed, it is far away, equal to another one, or
+    no finite number.
+
+    Args:
+        case: an energy of the states alone, without a mask.
+        step: gives the states after some steps.
+        felt: gives energies, gradients and their derivatives at some of the states.
     """
     count = case.xi.shape[-2]
     kept = torch.arange(0, count, 2)
     shown = torch.zeros(count, dtype=torch.bool).index_fill(0, kept, True)
-    masked = case.with_(mask=(shown[:, None] & shown).expand(case.xi.shape[0], 1, count, count))
-    other = case.energy.project(100.0 * case.xi.flip(-1) + 7.0)
-    changed = torch.where(shown[:, None], case.xi, other)
+    ones = () if case.energy.num_heads is None else (1,)
+    pairs_shown = (shown[:, None] & shown).expand(case.xi.shape[0], *ones, count, count)
+    masked = case.with_(mask=pairs_shown)
+    far = case.energy.project(100.0 * case.xi.flip(-1) + 7.0)
+    equal = case.xi[..., :1, :].expand_as(case.xi)
     fewer = _states(case.with_(mask=None), kept)
+    want = [*felt(masked, kept), step(masked)[..., kept, :]]
     pairs = []
-    for right in (masked.with_(xi=changed, X=changed), fewer):
-        rows = torch.arange(len(kept)) if right is fewer else kept
-        pairs.append((_values(masked, kept), _values(right, rows)))
-        pairs.append((step(masked)[..., kept, :], step(right)[..., rows, :]))
+    for other in (far, equal, torch.full_like(far, torch.nan), None):
+        if other is None:
+            right, rows = fewer, torch.arange(len(kept))
+        else:
+            changed = torch.where(shown[:, None], case.xi, other)
+            right, rows = masked.with_(xi=changed, X=changed), kept
+        found = [*felt(right, rows), step(right)[..., rows, :]]
+        pairs += list(zip(found, want, strict=True))
     return pairs
 
 

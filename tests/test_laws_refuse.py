@@ -9,7 +9,7 @@ from attenergy.energies import CLASSES, Energy, FormulaError, open_rows
 from attenergy.registry import EnergySpec
 from attenergy.testing import LAWS, check_law
 
-TRUTH, MASKS, KNOWN, DESCENT, CROSS_TALK, TRAINS, GRADIENT, _ = LAWS
+TRUTH, MASKS, KNOWN, DESCENT, CROSS_TALK, TRAINS, GRADIENT, _, BOUNDED = LAWS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:There is a performance drop"),  # fused softmax under vmap
@@ -83,6 +83,64 @@ class HiddenPatternsLeak(Plain):
 
     def energy(self, xi, X, mask, field):
         return super().energy(xi, X / (1 + X.abs().amax((-2, -1), keepdim=True)), mask, field)
+
+
+class HiddenScoresOverflow(Plain):
+    """Right values, but what is hidden is left out after the exponential, not before."""
+
+    has_weights = False
+
+    def energy(self, xi, X, mask, field):
+        score = xi @ X.mT if field is None else xi @ X.mT + field
+        each = torch.exp(score)
+        each = each if mask is None else torch.where(mask, each, 0.0)
+        return 0.5 * (xi * xi).sum(-1) - torch.log(each.sum(-1, keepdim=True)).squeeze(-1)
+
+
+class HiddenDistanceIsZero(Plain):
+    """Right values, but the root of a hidden distance has no derivative where it is 0."""
+
+    has_weights = False
+
+    def energy(self, xi, X, mask, field):
+        away = (xi.unsqueeze(-2) - X.unsqueeze(-3)).square().sum(-1).sqrt()
+        away = away if mask is None else torch.where(mask, away, 0.0)
+        return 0.5 * (xi * xi).sum(-1) + 0.1 * away.sum(-1)
+
+
+class HiddenPatternsLearn(Plain):
+    """Nothing shows but in derivatives: a hidden pattern gets one."""
+
+    has_weights = False
+
+    def energy(self, xi, X, mask, field):
+        leak = X.sum((-2, -1), keepdim=True) * xi.new_zeros(1)
+        leak = (X - X.detach()).sum((-2, -1), keepdim=True) + leak
+        return super().energy(xi, X, mask, field) + (leak * xi).sum(-1)
+
+
+class HeadsMixed(Plain):
+    """A head sees a little of the others."""
+
+    def scores(self, xi, X, mask, field):
+        mixed = (
+            xi if xi.ndim < 3 or self.num_heads is None else xi - 0.01 * xi.mean(-3, keepdim=True)
+        )
+        return super().scores(mixed, X, mask, field)
+
+    has_weights = False
+
+
+class AxisOfStatesLost(Plain):
+    """X @ v has an axis less; it fits where samples, or heads, and states are equally many."""
+
+    has_weights = False
+
+    def scores(self, xi, X, mask, field):
+        tilt = X @ torch.linspace(0.1, 1.0, X.shape[-1], dtype=X.dtype)
+        tilt = tilt if self.num_heads is None else tilt.unsqueeze(-2)
+        scores = xi @ X.mT + tilt if field is None else xi @ X.mT + tilt + field
+        return scores if mask is None else scores.masked_fill(~mask, -torch.inf)
 
 
 class EnergyOnEmptyRows(Plain):
@@ -202,6 +260,11 @@ BROKEN_CLASSES = {
     MaskIgnored: (MASKS, ""),
     MaskMultiplied: (MASKS, ""),
     HiddenPatternsLeak: (MASKS, ""),
+    HiddenScoresOverflow: (MASKS, "derivatives that are not 0"),
+    HiddenDistanceIsZero: (MASKS, "derivatives that are not 0"),
+    HiddenPatternsLearn: (MASKS, "derivatives that are not 0"),
+    HeadsMixed: (CROSS_TALK, ""),
+    AxisOfStatesLost: (CROSS_TALK, ""),
     EnergyOnEmptyRows: (MASKS, "energy other than 0"),
     NotFiniteOnEmptyRows: (MASKS, "energy other than 0"),
     BatchMean: (CROSS_TALK, ""),
@@ -265,6 +328,31 @@ BROKEN_FORMULAS = {
         {"formula": LSE, "known_answers": ["mixed_patterns"]},
     ),
     "a quadratic part that is too small": (DESCENT, {"formula": LSE, "quadratic": 0.3}),
+    "a searched scalar that breaks the promise": (
+        DESCENT,
+        {
+            "formula": "0.5*scale*|xi|^2 - lse(X @ xi + h)",
+            "parameters": {
+                "scale": {
+                    "init": 0.5,
+                    "constraint": "positive",
+                    "learnable": "no",
+                    "search": {"low": 0.1, "high": 10},
+                }
+            },
+        },
+    ),
+    "a learned scalar that breaks the promise": (
+        DESCENT,
+        {
+            "formula": "0.5*(1 + c^2)*|xi|^2 - lse(X @ xi + h)",
+            "parameters": {"c": {"init": 0.0}},
+        },
+    ),
+    "unbounded, with a promise": (
+        BOUNDED,
+        {"formula": "0.5*|xi|^2 - sum_n((X @ xi)^4)/4"},
+    ),
     "a repulsive part": (DESCENT, {"formula": "0.5*|xi|^2 + 5*lse(2 * X @ xi + h)"}),
     "unbounded below": (DESCENT, {"formula": "0.5*|xi|^2 - sum_n(exp(X @ xi + h))"}),
     "convex on the sphere": (
@@ -290,6 +378,22 @@ def test_a_law_that_does_not_apply_says_why():
     assert "nothing is guaranteed" in check_law(DESCENT, silent).note
     assert "names no known answers" in str(check_law(KNOWN, silent))
     assert str(check_law(DESCENT, silent)).startswith("n/a   ")
+
+
+def test_an_energy_without_bound_says_so():
+    silent = entry("-sum_n((X @ xi)^4)/4", quadratic=None)
+    assert check_law(BOUNDED, silent).passed is None
+    assert "WARNING: the energy falls without bound" in check_law(BOUNDED, silent).note
+    said = entry("0.5*|xi|^2 - sum_n((X @ xi)^2)", doc="It is unbounded below.")
+    assert check_law(BOUNDED, said).passed is None
+    strong = entry(
+        "0.5*|xi|^2 - 0.5*c*|X @ xi|^2",
+        quadratic=None,
+        parameters={"c": {"init": 0.001, "search": {"low": 0.001, "high": 10}}},
+    )
+    assert "falls without bound at c 10.0" in check_law(BOUNDED, strong).note
+    assert check_law(BOUNDED, entry(LSE)).passed
+    assert check_law(BOUNDED, entry("-|X @ xi|^2", quadratic=None, domain="sphere")).passed
 
 
 def test_a_law_names_the_backends_that_it_compared():
