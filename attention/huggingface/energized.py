@@ -115,14 +115,15 @@ def energize(
     return model
 
 
-def load_energized(model_class: type[Model], path: str | Path, **options: Any) -> Any:
+def load_energized(model_class: type[Model], path: str | Path | None, **options: Any) -> Any:
     """Load an energized model that `save_pretrained` wrote, with the learned energies.
 
     A plain `from_pretrained` would read the folder as a model with softmax attention.
 
     Args:
         model_class: class of the model, or an `AutoModel...` class.
-        path: folder or name on the hub, as `from_pretrained` takes it.
+        path: folder or name on the hub, as `from_pretrained` takes it; None with a `config` and a
+            `state_dict`.
         **options: what `from_pretrained` takes, to the same effect: overrides of the configuration
             (`num_labels=3`), `dtype`, `device_map`, `output_loading_info`, ... A `config` without
             a definition of the energy gets that of the folder.
@@ -145,6 +146,7 @@ def load_energized(model_class: type[Model], path: str | Path, **options: Any) -
         )
     config, stored = _configuration(path, options)
     cls = _concrete(model_class, config)
+    options.pop("code_revision", None)  # of the configuration; models do not take it
 
     def build(self: Any, config: Any, *arguments: Any, **more: Any) -> None:
         cls.__init__(self, config, *arguments, **more)
@@ -237,14 +239,14 @@ def _switch(model: Any, places: dict[str, nn.Module]) -> None:
             )
 
 
-def _configuration(path: str | Path, options: dict[str, Any]) -> tuple[Any, Any]:
+def _configuration(path: str | Path | None, options: dict[str, Any]) -> tuple[Any, Any]:
     """The configuration that decides on the class, and what the folder says of the energy."""
     from transformers import AutoConfig, PreTrainedConfig
 
     where = {name: options[name] for name in _WHERE if name in options}
-    own = AutoConfig.from_pretrained(path, **where)
     given = options.get("config")
-    config = own if given is None else given
+    own = given if path is None else AutoConfig.from_pretrained(path, **where)
+    config: Any = own if given is None else given
     if not isinstance(config, PreTrainedConfig):
         config = AutoConfig.from_pretrained(config, **where)
     stored = options.get(ENTRY) or getattr(config, ENTRY, None) or getattr(own, ENTRY, None)
@@ -252,7 +254,7 @@ def _configuration(path: str | Path, options: dict[str, Any]) -> tuple[Any, Any]
     return config, stored
 
 
-def _definition(stored: Any, path: str | Path) -> Definition:
+def _definition(stored: Any, path: str | Path | None) -> Definition:
     if stored is None:
         raise ValueError(f"{path}: its configuration holds no '{ENTRY}'; it was not energized")
     try:

@@ -296,6 +296,11 @@ def test_loading_into_another_class_or_configuration(folder):
         loaded = load_energized(hf.AutoModelForCausalLM, path, config=given)
         torch.testing.assert_close(loaded(tokens).logits, model(tokens).logits)
         assert loaded.config.attenergy["steps"] == 2
+    state = model.state_dict()
+    loaded = load_energized(hf.LlamaForCausalLM, None, config=model.config, state_dict=state)
+    torch.testing.assert_close(loaded(tokens).logits, model(tokens).logits)
+    auto = load_energized(hf.AutoModelForSequenceClassification, path, num_labels=3)
+    assert auto.score.out_features == 3
     base = load_energized(hf.AutoModel, path)
     torch.testing.assert_close(base(tokens)[0], model.model(tokens)[0])
 

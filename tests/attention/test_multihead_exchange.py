@@ -21,7 +21,8 @@ WIDTHS = {"packed": {}, "three": {"kdim": 6, "vdim": 3, "add_bias_kv": True}}
 
 def plain(widths="packed", cls=nn.MultiheadAttention, **options):
     made = cls(E, H, batch_first=True, dtype=torch.float64, **WIDTHS[widths], **options)
-    nn.init.normal_(made.in_proj_bias, std=0.3)
+    if made.in_proj_bias is not None:
+        nn.init.normal_(made.in_proj_bias, std=0.3)
     return made
 
 
@@ -293,6 +294,21 @@ def test_checkpoints_from_before_load_strictly(energy, form):
     state = {n[10:]: w for n, w in checkpoint.items() if n.startswith("self_attn.")}
     assert not any(apart.load_state_dict(state))
     torch.testing.assert_close(apart.v_proj_weight, before.self_attn.in_proj_weight[2 * E :])
+
+
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"add_bias_kv": True}])
+def test_checkpoints_with_three_maps_and_an_energy_load(options, assign):
+    """As earlier versions wrote them: all is taken, the energy too."""
+    saved, other = (energise(plain(**options), "rbm") for _ in range(2))
+    with torch.no_grad():
+        for weight in saved.parameters():
+            weight.add_(torch.rand_like(weight))
+    given = (draw(B, L, E),) * 3
+    assert not torch.allclose(other(*given)[0], saved(*given)[0])
+    assert not any(other.load_state_dict(three(saved.state_dict()), assign=assign))
+    torch.testing.assert_close(other(*given), saved(*given))
+    assert all(isinstance(p, nn.Parameter) and p.requires_grad for p in other.parameters())
 
 
 def test_a_checkpoint_with_an_energy_must_hold_all_of_it():
