@@ -156,6 +156,24 @@ def test_hooks_of_every_kind_go_on():
     assert called(layer) == want
 
 
+def test_a_copy_calls_the_same_probes():
+    """Not copies of them, whose records nobody would look at."""
+
+    class Probe:
+        seen = 0
+
+        def note(self, *_):
+            self.seen += 1
+
+        __call__ = note
+
+    called, bound, layer = Probe(), Probe(), plain()
+    layer.register_forward_hook(called)
+    layer.register_forward_pre_hook(bound.note)
+    EnergyMultiheadAttention.from_multihead(layer, registry=REGISTRY)(*inputs())
+    assert (called.seen, bound.seen) == (1, 1)
+
+
 def test_hooks_get_the_module_that_was_exchanged():
     layer, seen = plain(), []
     layer.register_load_state_dict_pre_hook(lambda module, *_: seen.append(module))
