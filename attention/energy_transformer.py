@@ -70,6 +70,7 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
 
     def __init__(
         self,
+        /,
         embed_dim: int,
         num_heads: int,
         attention: str | EnergySpec = "energy_transformer",

@@ -41,6 +41,7 @@ class EnergyHeads(EnergyLayer):
 
     def __init__(
         self,
+        /,
         energy: str | EnergySpec,
         dim: int,
         num_heads: int,

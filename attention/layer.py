@@ -96,6 +96,7 @@ class EnergyAttention(EnergyLayer):
 
     def __init__(
         self,
+        /,
         embed_dim: int,
         num_heads: int,
         energy: str | EnergySpec = "lse",

@@ -62,6 +62,7 @@ class EnergyLookup(EnergyLayer):
 
     def __init__(
         self,
+        /,
         embed_dim: int,
         num_heads: int,
         energy: str | EnergySpec = "lse",

@@ -58,6 +58,7 @@ class AssociativeMemory:
 
     def __init__(
         self,
+        /,
         energy: str | EnergySpec | Energy,
         *,
         dim: int | None = None,

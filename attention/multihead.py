@@ -59,6 +59,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
 
     def __init__(  # noqa: PLR0913, PLR0917 - PyTorch's signature, and the energy's
         self,
+        /,
         embed_dim: int,
         num_heads: int,
         dropout: float = 0.0,

@@ -44,6 +44,7 @@ class EnergyPooling(Pretrained, nn.Module):
 
     def __init__(
         self,
+        /,
         embed_dim: int,
         num_heads: int,
         energy: str | EnergySpec = "lse",

@@ -85,6 +85,7 @@ class EnergyConv(MessagePassing):
 
     def __init__(
         self,
+        /,
         in_channels: int | tuple[int, int],
         out_channels: int,
         heads: int = 1,

@@ -56,6 +56,7 @@ class SetHeads(EnergyLayer):
 
     def __init__(
         self,
+        /,
         energy: str | EnergySpec,
         dim: int,
         num_heads: int,

@@ -93,6 +93,18 @@ def test_names_that_always_worked_keep_their_place_in_a_state_dictionary():
     assert len(energy.state_dict()) == 3
 
 
+def test_a_parameter_called_self_can_be_set_in_every_layer():
+    spec = spec_of(["self"])
+    for layer in (
+        attenergy.EnergyAttention(8, 2, spec, self=2.0),
+        attenergy.EnergyPooling(8, 2, spec, self=2.0).attention,
+        attenergy.EnergyLookup(8, 2, spec, num_patterns=3, self=2.0),
+        attenergy.EnergyMultiheadAttention(8, 2, energy=spec, self=2.0).heads,
+    ):
+        got = layer.energy.values()["self"]
+        torch.testing.assert_close(got, torch.full_like(got, 2.0))
+
+
 def test_a_choice_may_have_any_name_too():
     for name in ("lambda", "self", "torch", "inf"):
         choice = {"default": "class", "options": {"class": "lse(import)", "def": "sum_n(import)"}}
