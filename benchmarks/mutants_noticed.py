@@ -25,7 +25,8 @@ import mutants
 ROOT = Path(__file__).resolve().parents[1]
 AREAS = ("energies", "attention", "search", "tasks")
 ROOMS = ("registry", "analysis", "testing", *AREAS)
-FIRST, MOST = 15.0, 90.0  # seconds of tests before the rest is tried, and in all
+FIRST, MOST = 15.0, 60.0  # seconds of tests in a first round, and in the second
+UNKNOWN = 0.1  # seconds of a test that no map knows
 
 
 def copy_tree(folder: Path) -> None:
@@ -172,29 +173,35 @@ def existing(folder: Path) -> set[str]:
 def choose(
     maps: list[Map], there: set[str], file: str, text: str, fault: mutants.Fault
 ) -> list[list[str]]:
-    """Tests in two or three rounds: a few cheap and special ones, the others, the whole file's."""
+    """Tests in rounds: a few cheap and special ones, all others of the line, of the file, new ones.
+
+    A test that is in no map is new; those of the area are tried last.
+    """
     own: dict[str, float] = {}
     around: dict[str, float] = {}
     for one in maps:
         direct, everything = one.tests(file, text, fault)
         own |= {test: one.seconds[test] for test in one.spread(direct) & there}
         around |= {test: one.seconds[test] for test in one.spread(everything) & there}
-    stem = Path(file).stem.split("_")[0].rstrip("s")
-    first = sorted(own, key=lambda t: (stem not in t.split("::")[0], own[t]))
-    rounds, used = [], set[str]()
-    for pool, most in ((first, FIRST), (sorted(own, key=own.__getitem__), MOST)):
+    known = {test for one in maps for test in one.seconds}
+    area, stem = file.split("/")[0], Path(file).stem
+    new = {
+        test: UNKNOWN if stem.split("_")[0].rstrip("s") in test else 2 * UNKNOWN
+        for test in there - known
+        if test.split("/")[1].split("::")[0] in {area} or test.count("/") == 1
+    }
+    special = sorted(own, key=lambda t: (stem.split("_")[0].rstrip("s") not in t, own[t]))
+    pools = [(special[:60], own, FIRST), (sorted(own, key=own.__getitem__), own, MOST)]
+    pools += [(sorted(more, key=more.__getitem__), more, FIRST) for more in (around, new)]
+    rounds: list[list[str]] = []
+    used: set[str] = set()
+    for pool, seconds, most in pools:
         once = {t.split("[")[0]: t for t in reversed(pool)}  # each function before its other cases
-        ordered = list(dict.fromkeys([*reversed(once.values()), *pool]))
         taken, total = [], 0.0
-        for test in ordered if most == MOST else ordered[:60]:
-            if test not in used and total + own[test] <= most:
+        for test in dict.fromkeys([*reversed(once.values()), *pool]):
+            if test not in used and total + seconds[test] <= most:
                 taken.append(test)
-                total += own[test]
+                total += seconds[test]
         used.update(taken)
         rounds.append(taken)
-    rest, total = [], 0.0
-    for test in sorted(around.keys() - used, key=around.__getitem__):
-        if total + around[test] <= FIRST:
-            rest.append(test)
-            total += around[test]
-    return [tests for tests in (*rounds, rest) if tests]
+    return [tests for tests in rounds if tests]

@@ -2,6 +2,7 @@
 
     python benchmarks/mutations.py map [TESTS]       # which test runs which line; needs coverage
     python benchmarks/mutations.py run --count 150 [--seed 1]
+    python benchmarks/mutations.py run --again       # the survivors, with the tests of today
     python benchmarks/mutations.py write benchmarks/results/mutations.json
 
 All work is done in copies of the committed tree, in `--folder`; an interrupted run goes on where it
@@ -43,6 +44,8 @@ HEAVY = (
     "transformers",
     "pytest",
 )
+#: Results of a fault that no test noticed.
+MISSED = ("passed", "untested")
 
 
 def attempt(folder: Path, tests: list[str], seconds: float) -> tuple[str, str]:
@@ -101,19 +104,21 @@ def in_the_fork(folder: Path, listed: Path, log: Path, seconds: float) -> int:
     return int(importlib.import_module("pytest").main(options))
 
 
-def choose_faults(
-    tree: Path, areas: list[str], count: int, seed: int
-) -> list[tuple[str, mutants.Fault]]:
+def every_fault(tree: Path) -> list[tuple[str, mutants.Fault]]:
+    files = [path for area in AREAS for path in sorted((tree / area).rglob("*.py"))]
+    return [
+        (str(path.relative_to(tree)), fault)
+        for path in files
+        for fault in mutants.faults(path.read_text())
+    ]
+
+
+def choose_faults(tree: Path, count: int, seed: int) -> list[tuple[str, mutants.Fault]]:
     """Return so many faults of all that are possible, at random."""
-    texts = {
-        str(path.relative_to(tree)): path.read_text()
-        for area in areas
-        for path in sorted((tree / area).rglob("*.py"))
-    }
-    every = [(file, fault) for file, text in texts.items() for fault in mutants.faults(text)]
+    every = every_fault(tree)
     random.Random(seed).shuffle(every)
     print(f"{len(every)} faults are possible, {count} are planted", flush=True)
-    chosen = ((file, fault) for file, fault in every if mutants.changes(texts[file], fault))
+    chosen = (pair for pair in every if mutants.changes((tree / pair[0]).read_text(), pair[1]))
     return list(itertools.islice(chosen, count))
 
 
@@ -148,31 +153,38 @@ def forget(path: Path) -> None:
         old.unlink()
 
 
-def run(folder: Path, areas: list[str], count: int, seed: int) -> None:
+def run(folder: Path, areas: list[str], count: int, seed: int, again: bool) -> None:
     maps = [Map(path.parent) for path in sorted(folder.glob("map*/seconds.json"))]
     if not maps:
         raise SystemExit("make a map first: python benchmarks/mutations.py map")
     for name in HEAVY:
         importlib.import_module(name)
-    copy = folder / "planted"
-    copy_tree(copy)
-    chosen = choose_faults(copy / "tree", areas, count, seed)
+    copy, journal = folder / f"planted_{seed}", folder / f"faults_{seed}.jsonl"
+    if again or not copy.exists():
+        copy_tree(copy)
     there = existing(copy)
-    journal = folder / f"faults_{seed}.jsonl"
-    done = {key(one) for one in read(journal)}
-    for number, (file, fault) in enumerate(chosen):
-        if key({"file": file, **asdict(fault)}) in done:
+    done = {key(one): one["result"] for one in read(journal)}
+    if again:
+        chosen = [pair for pair in every_fault(copy / "tree") if done.get(named(pair)) in MISSED]
+    else:
+        chosen = [p for p in choose_faults(copy / "tree", count, seed) if named(p) not in done]
+    for file, fault in chosen:
+        if file.split("/")[0] not in areas:
             continue
         one = one_fault(copy, maps, there, file, fault)
         with journal.open("a") as lines:
             lines.write(json.dumps(one) + "\n")
         change = f"{fault.before[:50]!r} -> {fault.after[:50]!r}"
-        print(number, one["result"], file, fault.first, change, one["seconds"], flush=True)
+        print(one["result"], f"{file}:{fault.first}", change, one["seconds"], flush=True)
     # A test that fails without a fault would notice anything.
-    noticed = sorted({one["by"] for one in read(journal) if one["result"] == "failed"})
+    noticed = sorted({one["by"] for one in read(journal) if one["result"] == "failed"} & there)
     result, by = attempt(copy, noticed, 600.0) if noticed else ("passed", "")
     if result != "passed":
         raise SystemExit(f"without a fault: {result} {by}")
+
+
+def named(pair: tuple[str, mutants.Fault]) -> tuple[Any, ...]:
+    return key({"file": pair[0], **asdict(pair[1])})
 
 
 def key(one: dict[str, Any]) -> tuple[Any, ...]:
@@ -196,7 +208,7 @@ def write(folder: Path, target: Path) -> None:
     survivors = [
         {name: one[name] for name in names} | {"reason": reasons.get(key(one), "")}
         for one in last.values()
-        if one["result"] in {"passed", "untested"}
+        if one["result"] in MISSED
     ]
     areas = Counter(one["file"].split("/")[0] for one in last.values())
     missed = Counter(one["file"].split("/")[0] for one in survivors)
@@ -204,7 +216,7 @@ def write(folder: Path, target: Path) -> None:
     noticed = [
         {name: one[name] for name in (*names, "by")}
         for one in last.values()
-        if one["result"] not in {"passed", "untested"}
+        if one["result"] not in MISSED
     ]
     total = {"planted": len(last), "noticed": len(noticed), "areas": counts}
     target.write_text(
@@ -221,12 +233,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=150, help="faults to plant")
     parser.add_argument("--seed", type=int, default=1, help="of their choice")
     parser.add_argument("--areas", default=",".join(AREAS), help="where to plant them")
+    parser.add_argument("--again", action="store_true", help="those that survived, in today's tree")
     given = parser.parse_intermixed_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.what == "map":
         make_map(given.folder, given.rest)
     elif given.what == "run":
-        run(given.folder, given.areas.split(","), given.count, given.seed)
+        run(given.folder, given.areas.split(","), given.count, given.seed, given.again)
     else:
         write(given.folder, Path(given.rest[0]))
 
