@@ -184,7 +184,7 @@ def choose(
         own |= {test: one.seconds[test] for test in one.spread(direct) & there}
         around |= {test: one.seconds[test] for test in one.spread(everything) & there}
     known = {test for one in maps for test in one.seconds}
-    area, stem = file.split("/")[0], Path(file).stem
+    area, stem = file.split("/", maxsplit=1)[0], Path(file).stem
     new = {
         test: UNKNOWN if stem.split("_")[0].rstrip("s") in test else 2 * UNKNOWN
         for test in there - known
