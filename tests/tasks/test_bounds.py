@@ -1,0 +1,70 @@
+"""The least value of every option that is a whole number, with the other options left alone."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from attenergy.tasks import CLASSES
+
+#: As the docstrings say; a bound that another option sets is that of its default.
+LEAST = {
+    "AssociativeRecall": {"vocabulary": 3, "pairs": 1, "long": 0},
+    "BlockModel": {"nodes": 2, "blocks": 2, "shown": 1},
+    "BracketedArithmetic": {"shortest": 1, "longest": 3, "long": 41},
+    "CompositionalRecall": {"vocabulary": 6, "length": 6, "pairs": 1},
+    "Compression": {"vocabulary": 3, "length": 2, "train_instances": 0},
+    "Copying": {"vocabulary": 4, "length": 18, "tokens": 1, "train_instances": 0},
+    "Dyck": {"types": 1, "depth": 2, "shortest": 1, "longest": 2, "long": 41},
+    "ForgettingRecall": {"vocabulary": 6, "length": 6, "pairs": 1, "updates": 1},
+    "FormalLanguage": {"shortest": 1, "longest": 3, "long": 41},
+    "FuzzyLogic": {"variables": 1, "terms": 2, "examples": 2},
+    "FuzzyRecall": {
+        "vocabulary": 3,
+        "length": 18,
+        "key_size": 1,
+        "value_size": 1,
+        "train_instances": 0,
+    },
+    "GroundState": {"nodes": 2},
+    "GroupWords": {"shortest": 1, "longest": 4, "long": 17},
+    "InContextRecall": {"vocabulary": 2, "length": 4, "noise_vocabulary": 0, "train_instances": 0},
+    "InductionHeads": {"vocabulary": 3, "length": 4, "triggers": 1, "long": 0},
+    "Latch": {"length": 2, "symbols": 3},
+    "ListOps": {"depth": 2, "arguments": 2, "longer_than": 1, "longest": 501, "train_instances": 0},
+    "MQAR": {"vocabulary": 4, "length": 4, "pairs": 1, "passes": 1, "train_instances": 0},
+    "Memorisation": {"vocabulary": 5, "length": 2, "train_instances": 0},
+    "MixedMQAR": {"vocabulary": 4, "train_instances": 0},
+    "MultipleInstance": {"bits": 2, "instances": 1, "signals": 1, "train_instances": 0},
+    "NoisyRetrieval": {"dim": 1, "patterns": 1},
+    "Oscillators": {"channels": 1, "length": 5},
+    "Raven": {"features": 1, "values": 2, "grid": 2, "rules": 1},
+    "StackedRecall": {"vocabulary": 4, "pairs": 1},
+    "StringTransduction": {"symbols": 2, "shortest": 1, "longest": 1, "long": 41},
+    "Text": {"length": 1, "max_bytes": 1},
+    "Waves": {"channels": 4, "length": 2},
+}
+CASES = [(name, option) for name, options in LEAST.items() for option in options]
+
+
+def test_every_whole_number_is_in_the_table() -> None:
+    for name, build in CLASSES.items():
+        parameters = inspect.signature(build).parameters.values()
+        whole = {p.name for p in parameters if type(p.default) is int}
+        assert whole - {"seed", "split_seed"} == LEAST[name].keys(), name
+
+
+@pytest.mark.parametrize(("name", "option"), CASES)
+def test_the_least_value_is_allowed_and_less_is_not(name: str, option: str) -> None:
+    least = LEAST[name][option]
+    refused = f"'{option}' must be a whole number >= {least}"
+    for value in (least - 1, -1, least + 0.5, True):
+        with pytest.raises(ValueError, match=refused):
+            CLASSES[name](**{option: value})
+    said = ""
+    try:
+        CLASSES[name](**{option: least})
+    except ValueError as error:  # another option does not fit
+        said = str(error)
+    assert refused not in said
