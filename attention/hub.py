@@ -14,6 +14,7 @@ import numpy as np
 from torch import nn
 
 from attenergy.energies import Energy
+from attenergy.energies.on_graph import OnGraph
 from attenergy.registry import EnergySpec, MixerSpec, Registry
 
 if TYPE_CHECKING:
@@ -157,6 +158,18 @@ def _layer(layer: nn.Module) -> LayerArguments:
 
 
 def _check_plain(layer: Pretrained) -> None:
+    """Refuse what a folder cannot hold.
+
+    Raises:
+        ValueError: an argument that is not plain, or a graph of the user's own.
+    """
+    module: Any = layer
+    for part in module.modules():
+        if isinstance(part, OnGraph) and part.constants() != (None,):
+            raise ValueError(
+                f"'{part.spec.title}' has a graph of your own (`use_graph`), which would not be "
+                "saved: take it away with use_graph(None), save, and give it again after loading"
+            )
     if layer.not_plain:
         raise ValueError(
             f"a {type(layer).__name__} cannot be described that was made with "

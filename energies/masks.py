@@ -77,7 +77,7 @@ def clear_states(xi: Tensor, occupied: Tensor) -> Tensor:
 
 def may_look(*tensors: Tensor) -> bool:
     """Whether a choice may depend on the numbers in tensors."""
-    return (
+    return bool(
         all(type(t) in (Tensor, nn.Parameter) and t.device.type == "cpu" for t in tensors)
         and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()

@@ -197,6 +197,22 @@ def test_a_graph_reaches_the_energies_of_all_steps(name):
         assert joined.abs().max() > 1e-5
 
 
+@pytest.mark.parametrize("per_step", [False, True])
+def test_a_graph_of_ones_own_is_not_lost_silently(per_step, tmp_path):
+    layer = LAYERS["attention"](energy="graph_hopfield", steps=2, energy_per_step=per_step)
+    layer.use_graph(torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]), nodes=5)
+    model = Transformer(
+        kind="vector", size=8, outputs=3, length=6, layers=1, width=8, heads=2, mlp=4,
+        positions="none", make_layer=lambda: layer,
+    )  # fmt: skip
+    for module in (layer, model):
+        with pytest.raises(ValueError, match=r"graph of your own \(`use_graph`\).* not be saved"):
+            module.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+    layer.use_graph(None)
+    check_same(layer, tmp_path, torch.randn(2, 5, 8))
+
+
 def test_a_layer_that_is_on_no_graph_takes_none():
     with pytest.raises(ValueError, match="is on no graph"):
         LAYERS["attention"](energy="lse").use_graph(torch.zeros(3, 3))
