@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, TypeVar, cast
 
 from torch import Tensor
@@ -33,9 +34,9 @@ def check_whole(name: str, value: Any, least: int) -> int:
     Raises:
         ValueError: it is none, or below `least`.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
-    return value
+    return int(value)
 
 
 def check_size(name: str, value: Any, least: int = 1) -> int:
@@ -44,7 +45,7 @@ def check_size(name: str, value: Any, least: int = 1) -> int:
     Raises:
         ValueError: it is none, or below `least`.
     """
-    if isinstance(value, int) and value < least:
+    if isinstance(value, Integral) and value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return check_whole(name, value, least)
 

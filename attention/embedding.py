@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Literal, NotRequired, TypedDict
 
 import torch
@@ -56,7 +57,7 @@ class InputEmbedding(nn.Module):
                 raise ValueError(f"only tokens have channels, got {channels} of kind 'vector'")
             self.dense = dense(size, width)
         elif kind == "token":
-            if not isinstance(channels, int) or channels < 1 or width % channels:
+            if not isinstance(channels, Integral) or channels < 1 or width % channels:
                 raise ValueError(f"channels must divide the width {width}, got {channels}")
             self.tables = nn.ModuleList(
                 nn.Embedding(size, width // channels) for _ in range(channels)

@@ -78,11 +78,15 @@ class EnergyAttention(EnergyLayer):
                                 `descends: sequential`), or another that `relax` has and gradients
                                 flow through; the entry's default if None
 
+    `steps`, `step_size`, `dropout`, `solver` and `backend` may be set later; they are checked then,
+    and saved as they are.
+
     A score that reads states and patterns through their inner product depends under `rotary` on
     their distance alone. A state that is read is turned back to its own position, if the energy
     lives in free space or on the sphere; so moving all positions changes nothing there either.
 
     Raises:
+        TypeError: `energy` is neither a name nor an entry.
         ValueError: unknown name or setting, or numbers that do not fit.
 
     Source: Ramsauer et al. 2020, arXiv:2008.02217, for any energy; grouped heads: Ainslie et al.
@@ -146,7 +150,9 @@ class EnergyAttention(EnergyLayer):
         Args:
             x: states (B, L, E).
             context: stored patterns (B, S, context_dim); the states themselves if None.
-            mask: boolean, broadcastable to (B, H, L, S), True where a state may see a pattern.
+            mask: boolean, broadcastable to (B, H, L, S), True where a state may see a pattern. With
+                two axes (L, S) it counts for all samples, with three (H, L, S) for each head; a
+                shape that may be padding (B, S) or pairs (B, L, S) as well is refused.
             field: h, broadcastable to (B, H, L, S).
             is_causal: whether state i sees only patterns j <= i.
             need_weights: whether to return the weights at the last state read from as well.

@@ -53,7 +53,9 @@ class AssociativeMemory:
         **settings: parameters, choices and options of the energy, such as `beta`.
 
     Raises:
-        ValueError: the energy stores no patterns, or a setting does not fit.
+        TypeError: `energy` is none of these.
+        ValueError: an unknown name, an energy that stores no patterns, or a setting that does not
+            fit.
     """
 
     def __init__(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, Literal, Unpack, get_args
 
 import torch
@@ -147,7 +148,7 @@ class Transformer(Pretrained, nn.Module):
         for name, size in (("outputs", outputs), ("width", width), ("heads", heads)):
             check_size(name, size)
         check_whole("mlp", mlp, 0)
-        if not isinstance(conv, int) or conv < 0:
+        if not isinstance(conv, Integral) or conv < 0:
             raise ValueError(f"conv must be a kernel from 1, or 0 for none, got {conv}")
         self.causal, self.checkpoint = causal, checkpoint
         self.options: dict[str, Any] = {

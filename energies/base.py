@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import ClassVar
 
 import torch
@@ -80,7 +81,7 @@ class Energy(nn.Module):
         settings: Mapping[str, Setting] | None = None,
     ) -> None:
         super().__init__()
-        whole = all(isinstance(n, int) for n in (dim, 1 if num_heads is None else num_heads))
+        whole = all(isinstance(n, Integral) for n in (dim, 1 if num_heads is None else num_heads))
         if not whole or dim < 1 or (num_heads is not None and num_heads < 1):
             raise ValueError(f"dim and num_heads must be at least 1, got {dim} and {num_heads}")
         self.spec, self.dim, self.num_heads = spec, dim, num_heads

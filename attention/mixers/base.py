@@ -100,7 +100,9 @@ class Mixer(PairDropout):
         Args:
             x: states (B, L, E).
             context: stored patterns (B, S, context_dim); the states themselves if None.
-            mask: boolean, broadcastable to (B, H, L, S), True where a state may see a pattern.
+            mask: boolean, broadcastable to (B, H, L, S), True where a state may see a pattern. With
+                two axes (L, S) it counts for all samples, with three (H, L, S) for each head; a
+                shape that may be padding (B, S) or pairs (B, L, S) as well is refused.
             field: finite numbers added to the scores, broadcastable to (B, H, L, S).
             is_causal: whether state i sees only patterns j <= i (`projections.visible`).
             need_weights: whether to return the weights a as well.

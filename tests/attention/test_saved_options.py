@@ -126,7 +126,8 @@ def test_lists_and_numbers_of_numpy_are_saved(tmp_path):
         make_mixer("attention_sh", embed_dim=8, num_heads=2, scales=[1, 3], registry=REGISTRY)
     )
     check_same(scaled, tmp_path / "a", torch.randn(2, 6, 8))
-    layer = moved(LAYERS["attention"](energy="lse", steps=2, step_size=np.float32(0.5)))
+    numbers = {"steps": np.int64(2), "step_size": np.float32(0.5), "head_dim": np.int32(3)}
+    layer = moved(LAYERS["attention"](energy="lse", beta=np.float64(2.0), **numbers))
     assert check_same(layer, tmp_path / "b", torch.randn(2, 6, 8)).step_size == 0.5
 
 
