@@ -7,6 +7,7 @@ and a short `README.md`; nothing is sent anywhere. See `attenergy.attention.save
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
@@ -16,6 +17,7 @@ from torch import nn
 from attenergy.energies import Energy
 from attenergy.energies.on_graph import OnGraph
 from attenergy.registry import EnergySpec, MixerSpec, Registry
+from attenergy.registry.printable import markdown, markdown_code
 
 if TYPE_CHECKING:
     from attenergy.attention.saved import Kind, LayerArguments, ModelArguments
@@ -231,20 +233,21 @@ def _card(arguments: LayerArguments | ModelArguments, name: str) -> str:
     alone = isinstance(arguments, LayerArguments)
     layer = arguments if isinstance(arguments, LayerArguments) else arguments.layer
     width = f"(B, L, {layer.embed_dim})"
-    facts = [f"layer: {layer.spec.title}"]
-    facts += [f"reference: {layer.spec.reference}"] if layer.spec.reference else []
+    facts = [markdown(f"layer: {layer.spec.title}")]
+    facts += [markdown(f"reference: {layer.spec.reference}")] if layer.spec.reference else []
     formula = getattr(layer.spec, "formula", None)
-    facts += [f"energy: `{formula}`"] if formula else []
-    facts += [f"settings: `{layer.settings}`"] if layer.settings else []
+    facts += [f"energy: {markdown_code(formula)}"] if formula else []
+    facts += [f"settings: {markdown_code(str(layer.settings))}"] if layer.settings else []
     facts += [f"heads: {layer.num_heads}"]
-    loading = [f'layer = attenergy.load("{name}")  # {width} -> {width}']
+    place = json.dumps(name).replace("`", "\\u0060")
+    loading = [f"layer = attenergy.load({place})  # {width} -> {width}"]
     if not isinstance(arguments, LayerArguments):
         facts += [f"blocks: {arguments.layers}", f"positions: {arguments.positions}"]
-        loading += [f'model = attenergy.load("{name}", part="model")']
+        loading += [f'model = attenergy.load({place}, part="model")']
     return "\n".join(
         [
             *["---", "library_name: attenergy", "tags: [energy-based-attention]", "---", ""],
-            f"# {layer.name}, {'an attention layer' if alone else 'a transformer'}",
+            f"# {markdown(layer.name)}, {'an attention layer' if alone else 'a transformer'}",
             *["", "```python", "import attenergy", "", *loading, "```", ""],
             *[f"- {fact}" for fact in facts],
             "",

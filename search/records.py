@@ -105,7 +105,7 @@ def _whole_records(
     path: Path, start: int, lines: int, within: Path | None = None
 ) -> tuple[list[RunRecord], int]:
     """The records of the whole lines from a byte on, and the byte after them."""
-    records = []
+    records: list[RunRecord] = []
     with open_regular(path, within=within) as file:
         file.seek(start)
         while (line := file.readline(MAX_LINE + 1)).endswith(b"\n"):

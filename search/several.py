@@ -21,8 +21,8 @@ from attenergy.search.failures import in_one_line
 from attenergy.search.matrix import Column, Matrix, column_of
 from attenergy.search.model import build_model
 from attenergy.search.names import path_part
-from attenergy.search.records import write_atomically
-from attenergy.search.report import RECORDS, read_study, write_leaderboard
+from attenergy.search.records import RECORDS, write_atomically
+from attenergy.search.report import read_study, write_leaderboard
 from attenergy.tasks import make_task
 
 

@@ -131,14 +131,15 @@ def _check_tables(url: str) -> None:
         open_regular(path).close()
     except OSError as error:
         raise StorageProblem(place.database or "", str(error.strerror)) from error
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as connection:
             rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             known = {name for (name,) in rows}
-        except sqlite3.Error as error:
-            if _DAMAGE.search(str(error)):
-                raise _damaged(url, str(error)) from error
-            return  # locked or unreadable: opening it says so
+    except sqlite3.Error as error:
+        if _DAMAGE.search(str(error)):
+            raise _damaged(url, str(error)) from error
+        return  # locked or unreadable: opening it says so
     if lost := [table for table in TABLES if known and table not in known]:
         raise _damaged(url, f"it has no table {', '.join(lost)}")
 
