@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 from collections.abc import Callable, Iterator, Mapping
 
@@ -82,7 +83,8 @@ class RawParameters(nn.Module):
     """Learned tensors by name, as in `nn.ParameterDict`, whatever the name is.
 
     A parameter is stored under its own name or, where a module needs that for itself (`type`,
-    `training`), under `_raw_NAME`. Names of entries begin with a letter, so that no two can meet.
+    `training`) or no attribute can have it (`lambda`), under `_raw_NAME`. Names of entries begin
+    with a letter, so that no two can meet.
     """
 
     def __init__(self) -> None:
@@ -91,7 +93,8 @@ class RawParameters(nn.Module):
 
     def __setitem__(self, name: str, raw: nn.Parameter) -> None:
         if name not in self._stored:
-            self._stored[name] = f"_raw_{name}" if hasattr(self, name) else name
+            taken = hasattr(self, name) or keyword.iskeyword(name)
+            self._stored[name] = f"_raw_{name}" if taken else name
         setattr(self, self._stored[name], raw)
 
     def __getitem__(self, name: str) -> nn.Parameter:

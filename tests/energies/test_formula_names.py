@@ -86,11 +86,19 @@ def test_names_do_not_change_what_is_computed(names):
 
 
 def test_names_that_always_worked_keep_their_place_in_a_state_dictionary():
-    for name in ("beta", "lambda", "inf", "c1", "X_0", "data"):
+    for name in ("beta", "inf", "c1", "X_0", "data", "match", "torch"):
         energy = make_energy(spec_of([name]), dim=3)
         assert list(energy.state_dict()) == [f"parameters_.raw.{name}"]
     energy = make_energy(spec_of(["type", "raw_type", "training"]), dim=3)
     assert len(energy.state_dict()) == 3
+
+
+def test_names_do_not_reach_the_code_of_an_exported_program():
+    names = ["lambda", "None", "inf", "torch", "self", "type", "keys", "print", "match", "p0"]
+    energy = make_energy(spec_of(names), dim=3)
+    xi, X = torch.randn(4, 3), torch.randn(5, 3)
+    program = torch.export.export(energy, (xi, X)).module()
+    torch.testing.assert_close(program(xi, X), energy(xi, X))
 
 
 def test_a_parameter_called_self_can_be_set_in_every_layer():
