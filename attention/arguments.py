@@ -7,7 +7,7 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any, TypeVar, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from attenergy.energies.masks import check_tensor
 
@@ -105,6 +105,16 @@ def check_flag(name: str, value: Any) -> bool:
     if not isinstance(value, int) or value not in (0, 1):
         raise ValueError(f"{name} must be True or False, got {value!r}")
     return bool(value)
+
+
+def check_module(name: str, value: Any) -> None:
+    """Check that something is a module.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, nn.Module):
+        raise TypeError(f"{name} must be a torch module, got {type(value).__name__}")
 
 
 def is_number(value: Any) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from attenergy.attention.arguments import check_flag, check_size
+from attenergy.attention.arguments import check_flag, check_module, check_size
 from attenergy.attention.dropout import check_dropout
 from attenergy.attention.exchange import MAPS, Part, as_held, change_class, check_exchange, copied
 from attenergy.attention.heads import EnergyHeads
@@ -112,9 +112,14 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
             **options: `steps`, `step_size`, `registry` and `settings` of the constructor.
 
         Raises:
+            TypeError: it is no `nn.MultiheadAttention`.
             ValueError: the attention is of a class that computes something else, or as the
                 constructor.
         """
+        if not isinstance(attention, nn.MultiheadAttention):
+            raise TypeError(
+                f"attention must be an nn.MultiheadAttention, got {type(attention).__name__}"
+            )
         plain = not isinstance(attention, EnergyMultiheadAttention)
         if plain:
             check_exchange("attention", attention)
@@ -263,9 +268,11 @@ def replace_attention(
         The model.
 
     Raises:
+        TypeError: the model is no module.
         ValueError: there is nothing to exchange, a sub-class of `nn.MultiheadAttention` that does
             something else, or as `EnergyMultiheadAttention`; the model is then as it was.
     """
+    check_module("model", model)
     parts = {n: m for n, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}
     if not parts:
         raise ValueError(f"there is no nn.MultiheadAttention inside this {type(model).__name__}")

@@ -8,6 +8,7 @@ from torch import nn
 from torch_geometric.nn import GPSConv, MessagePassing
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
+from attenergy.attention.arguments import check_module
 from attenergy.attention.graphs.conv import EnergyConv
 from attenergy.attention.multihead import exchange
 from attenergy.registry import EnergySpec
@@ -62,9 +63,11 @@ def energize_gps(model: Model, energy: str | EnergySpec = "lse", **options: Any)
         The model itself.
 
     Raises:
+        TypeError: the model is no module.
         ValueError: there is no `GPSConv` with `attn_type="multihead"` in it, or as
             `replace_attention`; the model is then as it was.
     """
+    check_module("model", model)
     places = {
         f"{name}.attn" if name else "attn": module.attn
         for name, module in model.named_modules()

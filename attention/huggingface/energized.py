@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
+from attenergy.attention.arguments import check_module
 from attenergy.attention.core import Read
 from attenergy.attention.huggingface.heads import ENTRY, ModelHeads
 from attenergy.attention.huggingface.interface import (
@@ -84,11 +85,13 @@ def energize(
 
     Raises:
         ImportError: transformers is not installed.
+        TypeError: the model is no module.
         ValueError: a model without such attention, unknown name or setting, numbers that do not
             fit, or an energy whose states see each other in a causal model or one with
             cross-attention.
     """
     register()
+    check_module("model", model)
     places = attention_modules(model)
     if not places:
         raise ValueError(

@@ -325,6 +325,11 @@ def test_options_that_are_set_later_are_saved(folder, tmp_path):
         twin.model.layers[1].self_attn.energy_heads.steps = 0
 
 
+def test_what_is_no_module_is_refused():
+    with pytest.raises(TypeError, match="model must be a torch module, got str"):
+        energize("bert", registry=REGISTRY)
+
+
 def test_settings_that_no_configuration_can_keep():
     model = make("bert", MODELS["bert"])
     with pytest.raises(ValueError, match=r"beta"):

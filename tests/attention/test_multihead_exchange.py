@@ -266,6 +266,13 @@ def test_what_computes_something_else_is_refused(cls, change, message):
     assert type(model.first) is nn.MultiheadAttention
 
 
+def test_what_is_no_module_is_refused():
+    with pytest.raises(TypeError, match="model must be a torch module, got str"):
+        energise("model")
+    with pytest.raises(TypeError, match=r"attention must be an nn\.MultiheadAttention, got Linear"):
+        EnergyMultiheadAttention.from_multihead(nn.Linear(2, 2))
+
+
 def test_quantisable_attention_is_refused():
     quantizable = pytest.importorskip("torch.ao.nn.quantizable")
     model = nn.ModuleDict({"a": quantizable.MultiheadAttention(E, H)})
