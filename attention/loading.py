@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,15 +118,16 @@ class Allowance(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A context in which tensors are made, in so many operations and of so many bytes in all.
 
     What an operation gives is worked out on the meta device first, so that nothing is allocated
-    for one that is refused.
+    for one that is refused. What is made on the meta device takes nothing, or, with `on_meta`, as
+    much as it would elsewhere.
 
     Raises:
         TooLarge: from the operation that would be too much.
     """
 
-    def __init__(self, steps: int, size: int) -> None:
+    def __init__(self, steps: int, size: int, *, on_meta: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.steps, self.size = steps, size
+        self.steps, self.size, self.on_meta = steps, size, on_meta
 
     def __torch_dispatch__(
         self,
@@ -139,20 +140,42 @@ class Allowance(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         self.steps -= 1
         if not func._schema.is_mutable:
-            self.size -= _result_size(func, args, kwargs)
+            self.size -= _result_size(func, args, kwargs, free_on_meta=not self.on_meta)
         if min(self.steps, self.size) < 0:
             raise TooLarge("it describes a module that is larger than its weights explain")
         return func(*args, **kwargs)
 
 
-def _result_size(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+@contextmanager
+def beside(model: nn.Module) -> Iterator[None]:
+    """A context in which a model gets modules of its own size, or some that are small.
+
+    Raises:
+        ValueError: they are larger than the model explains.
+    """
+    parameters = list(model.parameters())
+    size = sum(p.numel() * p.element_size() for p in parameters)
+    steps = 10_000 + 1_000 * len(parameters)
+    try:
+        # On the meta device, too: what is made there gets its values, and its memory, later.
+        with Allowance(steps, _SPARE_BYTES + _TIMES_BYTES * size, on_meta=True):
+            yield
+    except TooLarge as error:
+        text = "the configuration describes energies that are larger than the model explains"
+        raise ValueError(text) from error
+
+
+def _result_size(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, free_on_meta: bool
+) -> int:
     """Bytes of an operation's result.
 
-    0 for one on the meta device, and where its size depends on values, and is no larger than they.
+    0 on the meta device, if that is free, and where the size depends on values and is no larger.
     """
     leaves = tree_leaves((args, kwargs))
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    if kwargs.get("device") == torch.device("meta") or any(x.is_meta for x in tensors):
+    on_meta = kwargs.get("device") == torch.device("meta") or any(x.is_meta for x in tensors)
+    if free_on_meta and on_meta:
         return 0
     whole = (leaf for leaf in leaves if isinstance(leaf, int) and leaf > 1)
     most = math.prod((*(x.numel() for x in tensors), *whole))

@@ -20,6 +20,7 @@ from attenergy.attention.huggingface.interface import (
     register,
 )
 from attenergy.attention.huggingface.request import asked_scale, check_asked
+from attenergy.attention.loading import beside
 from attenergy.registry import EnergySpec, Registry
 
 if TYPE_CHECKING:
@@ -155,10 +156,11 @@ def load_energized(model_class: type[Model], path: str | Path | None, **options:
         cls.__init__(self, config, *arguments, **more)
         definition = _definition(getattr(config, ENTRY, None) or stored, path)
         settings: dict[str, Any] = dict(definition.settings)
-        energize(
-            self, definition.energy, steps=definition.steps, step_size=definition.step_size,
-            read=definition.read, **settings,
-        )  # fmt: skip
+        with beside(self):
+            energize(
+                self, definition.energy, steps=definition.steps, step_size=definition.step_size,
+                read=definition.read, **settings,
+            )  # fmt: skip
         for name, module in attention_modules(self).items():
             for option, value in definition.changed.get(_within_base(name, self), {}).items():
                 setattr(getattr(module, HEADS), option, value)

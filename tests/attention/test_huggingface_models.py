@@ -354,6 +354,18 @@ def test_what_loading_refuses(folder):
         load_energized(hf.LlamaForCausalLM, path, use_cache=False)
 
 
+def test_a_configuration_of_somebody_else_takes_no_memory(tmp_path):
+    sizes = {**MODELS["bert"], "num_hidden_layers": 1}
+    energize(make("bert", sizes), "random_features", registry=REGISTRY).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["attenergy"]["settings"] = {"features": 10**8}  # 13 GB of directions
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="larger than the model explains"):
+        load_energized(hf.BertModel, tmp_path)
+    state = torch.zeros(10**6)  # no allowance is left over
+    assert state.sum() == 0
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_energy_is_saved_and_loaded(name, tmp_path):
     sizes = {**MODELS["bert"], "num_hidden_layers": 1}
