@@ -297,4 +297,4 @@ def _share_graph(energy: Energy, earlier: nn.ModuleList) -> None:
     """Let the energies of earlier steps have the graph that was given to the last one."""
     if isinstance(energy, OnGraph):
         for one in earlier:
-            vars(one)["_own"] = energy._own
+            vars(one)["_lent"] = energy._own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from attenergy.energies.couplings import (
 from attenergy.energies.hidden_chain import chain_log_sum, chain_means
 from attenergy.energies.on_graph import OnGraph
 from attenergy.registry import UnknownName
+
+if TYPE_CHECKING:
+    from attenergy.energies.on_graph import Array, Graph
 
 INFERENCE = ("exact", "mean_field", "tap", "chain")
 
@@ -81,11 +84,11 @@ class Boltzmann(OnGraph):
 
     def use_graph(
         self,
-        graph: Tensor | None,
+        graph: Graph | Tensor | Array | None,
         *,
         nodes: int | None = None,
-        weights: Tensor | None = None,
-        batch: Tensor | None = None,
+        weights: Tensor | Array | None = None,
+        batch: Tensor | Array | None = None,
     ) -> Self:
         """Take a graph of your own over the patterns; see `OnGraph.use_graph`.
 

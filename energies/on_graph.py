@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import torch
 from torch import Tensor
 
 from attenergy.energies.base import Energy
-from attenergy.energies.couplings import (
-    Couplings,
-    EdgeList,
-    as_matrix,
-    check_kind,
-    is_sparse,
-    rule_couplings,
-)
+from attenergy.energies.couplings import Couplings, EdgeList, check_kind, rule_couplings
 from attenergy.energies.graphs import KNN, Shape, check_shape, check_topology, nearest_neighbours
+from attenergy.energies.own_graphs import own_couplings
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import numpy as np
+
+    Graph = nx.Graph[Any]
+    Array = np.ndarray[Any, Any]
+
+#: The buffers that hold a graph of the user's own begin so.
+_OWN = "own_graph_"
 
 
 class OnGraph(Energy):
@@ -49,25 +52,25 @@ class OnGraph(Energy):
         given = {n: chosen[f"graph_{n}"] for n in Shape._fields if f"graph_{n}" in chosen}
         self.shape = Shape(**given)  # type: ignore[arg-type]
         check_shape(self.shape)
-        self._own: Couplings | None = None
 
     def use_graph(
         self,
-        graph: Tensor | None,
+        graph: Graph | Tensor | Array | None,
         *,
         nodes: int | None = None,
-        weights: Tensor | None = None,
-        batch: Tensor | None = None,
+        weights: Tensor | Array | None = None,
+        batch: Tensor | Array | None = None,
     ) -> Self:
         """Take a graph of your own instead of the rule; None goes back to the rule.
 
-        Its weights are the couplings J_ij, 1 if it has none. It is no part of the state
-        dictionary: give it again to a copy, or before every batch if it changes.
+        Its weights are the couplings J_ij, 1 if it has none. It is part of the state dictionary,
+        moves with the energy and is copied with it.
 
         Args:
-            graph: floating point or boolean: an adjacency matrix (n, n), or (B, n, n) with one for
-                each sample; integers: edges (2, m) as PyTorch Geometric's `edge_index`, both
-                directions listed.
+            graph: a networkx graph, whose edges may have a `weight`; floating point or boolean: an
+                adjacency matrix (n, n), or (B, n, n) with one for each sample; integers: edges
+                (2, m) as PyTorch Geometric's `edge_index`, both directions listed. Arrays of numpy
+                do as well.
             nodes: n, for edges.
             weights: of the edges, (m,); PyTorch Geometric's `edge_weight`.
             batch: sample of every node, for the edges of a PyTorch Geometric batch; the graphs
@@ -77,19 +80,60 @@ class OnGraph(Energy):
             The energy itself.
 
         Raises:
-            ValueError: a shape does not fit, or the graph is not symmetric or has self-loops.
+            ValueError: a type or shape does not fit, or the graph is not symmetric or has
+                self-loops.
         """
-        if graph is None:
-            self._own = None
-        elif graph.is_floating_point() or graph.dtype == torch.bool:
-            self._own = _own_matrix(graph)
-        else:
-            self._own = _own_edges(graph, nodes, weights, batch)
+        self._keep_graph(None if graph is None else own_couplings(graph, nodes, weights, batch))
         return self
 
+    def _keep_graph(self, own: Couplings | None) -> None:
+        """Keep the user's graph in buffers; the nodes of a list are an empty tensor's length."""
+        for name in [name for name in self._buffers if name.startswith(_OWN)]:
+            delattr(self, name)
+        if isinstance(own, EdgeList):
+            self.register_buffer(_OWN + "pairs", own.pairs)
+            self.register_buffer(_OWN + "values", own.values)
+            self.register_buffer(_OWN + "nodes", own.values.new_zeros(own.nodes, 0))
+        elif own is not None:
+            self.register_buffer(_OWN + "matrix", own)
+
+    @property
+    def _own(self) -> Couplings | None:
+        """The user's graph, or None; that of a layer's last step is lent to the other steps."""
+        lent: Couplings | None = vars(self).get("_lent")
+        if lent is not None:
+            return lent
+        matrix = self._buffers.get(_OWN + "matrix")
+        if matrix is not None:
+            return matrix
+        pairs, values = self._buffers.get(_OWN + "pairs"), self._buffers.get(_OWN + "values")
+        nodes = self._buffers.get(_OWN + "nodes")
+        if pairs is None or values is None or nodes is None:
+            return None
+        return EdgeList(pairs, values, nodes.shape[0])
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any, **more: Any
+    ) -> None:
+        """Take the graph that was saved, or the rule if none was."""
+        start = prefix + _OWN
+        saved = {name[len(start) :]: t for name, t in state_dict.items() if name.startswith(start)}
+        like = next(iter(self.buffers()), next(iter(self.parameters()), None))
+        device = None if like is None else like.device
+        if set(saved) == {"matrix"}:
+            self._keep_graph(saved["matrix"].to(device, copy=True))
+        elif set(saved) == {"pairs", "values", "nodes"}:
+            pairs, values = (saved[name].to(device, copy=True) for name in ("pairs", "values"))
+            own = EdgeList(pairs, values, saved["nodes"].shape[0])
+            self._keep_graph(own)
+        elif not saved:
+            self._keep_graph(None)
+        super()._load_from_state_dict(state_dict, prefix, *rest, **more)
+
     def constants(self) -> tuple[object, ...]:
-        """The graph of the user's own, or None."""
-        return (self._own,)
+        """What the user's graph consists of."""
+        own = self._own
+        return own[:2] if isinstance(own, EdgeList) else () if own is None else (own,)
 
     def couplings_of_states(self, xi: Tensor) -> Couplings:
         """J between states, a list or (..., L, L).
@@ -130,70 +174,3 @@ class OnGraph(Energy):
             return own
         extra_axes += self.num_heads is not None
         return own.reshape(-1, *(1,) * extra_axes, nodes, nodes)
-
-
-def _own_matrix(graph: Tensor) -> Tensor:
-    if graph.ndim not in (2, 3) or graph.shape[-1] != graph.shape[-2]:
-        raise ValueError(f"an adjacency matrix is (n, n) or (B, n, n), got {tuple(graph.shape)}")
-    matrix = graph.to(torch.get_default_dtype()) if graph.dtype == torch.bool else graph
-    _check_edges(torch.equal(matrix, matrix.mT), bool(matrix.diagonal(dim1=-2, dim2=-1).any()))
-    return matrix
-
-
-def _own_edges(
-    index: Tensor, nodes: int | None, weights: Tensor | None, batch: Tensor | None
-) -> Couplings:
-    if index.ndim != 2 or index.shape[0] != 2:
-        raise ValueError(f"edges are integers (2, m), got {tuple(index.shape)}")
-    if weights is not None and weights.shape != index.shape[1:]:
-        raise ValueError(
-            f"there are {index.shape[1]} edges and weights of shape {tuple(weights.shape)}"
-        )
-    values = torch.ones(index.shape[1], device=index.device) if weights is None else weights
-    if nodes is None and batch is not None:
-        nodes = len(batch)
-    if nodes is None:
-        raise ValueError("edges do not say how many nodes there are: give `nodes`")
-    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < nodes:
-        raise ValueError(
-            f"edges join nodes 0 to {nodes - 1}, got {int(index.min())} to {int(index.max())}"
-        )
-    if batch is not None:
-        return _own_matrix(_padded(index, values, batch))
-    if not is_sparse(nodes, index.shape[1]):
-        return _own_matrix(as_matrix(EdgeList(index, values, nodes)))
-    found, mirrored = _coalesced(index, values, nodes), _coalesced(index.flip(0), values, nodes)
-    same = torch.equal(found.pairs, mirrored.pairs) and torch.equal(found.values, mirrored.values)
-    _check_edges(same, bool((found.pairs[0] == found.pairs[1]).any()))
-    return found
-
-
-def _check_edges(symmetric: bool, looped: bool) -> None:
-    if not symmetric:
-        raise ValueError(
-            "the graph is not symmetric, and couplings of an energy are; list edges in both "
-            "directions, as torch_geometric.utils.to_undirected does"
-        )
-    if looped:
-        raise ValueError(
-            "the graph has self-loops; take them away, as torch_geometric.utils.remove_self_loops"
-        )
-
-
-def _coalesced(index: Tensor, values: Tensor, nodes: int) -> EdgeList:
-    """The edges in order, values of repeated ones added up."""
-    keys, where = torch.unique(index[0] * nodes + index[1], return_inverse=True)
-    summed = values.new_zeros(len(keys)).index_add(0, where, values)
-    return EdgeList(torch.stack([keys // nodes, keys % nodes]), summed, nodes)
-
-
-def _padded(index: Tensor, values: Tensor, batch: Tensor) -> Tensor:
-    """Adjacency matrices (B, n, n) of the graphs in a batch, n the size of the largest."""
-    sizes = torch.bincount(batch)
-    if (batch.diff() < 0).any() or (batch[index[0]] != batch[index[1]]).any():
-        raise ValueError("`batch` must be sorted, and edges must stay within a sample")
-    place = torch.arange(len(batch), device=batch.device) - (sizes.cumsum(0) - sizes)[batch]
-    width = int(sizes.max())
-    matrix = values.new_zeros(len(sizes), width, width)
-    where = (batch[index[0]], place[index[0]], place[index[1]])
-    return matrix.index_put(where, values, accumulate=True)
