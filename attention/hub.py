@@ -167,7 +167,7 @@ def _check_plain(layer: Pretrained) -> None:
     """
     module: Any = layer
     for part in module.modules():
-        if isinstance(part, OnGraph) and part.constants() != (None,):
+        if isinstance(part, OnGraph) and part.constants():
             raise ValueError(
                 f"'{part.spec.title}' has a graph of your own (`use_graph`), which would not be "
                 "saved: take it away with use_graph(None), save, and give it again after loading"
