@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from attenergy.energies import make_energy
+from attenergy.registry import EnergySpec
 from attenergy.search.cli import app
 
 # A formula and where it goes wrong, counted from 1.
@@ -92,6 +95,12 @@ def test_formulas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, formula: str)
     place = re.match(r"bad\.yaml:6:(\d+): energies\.a\.formula: \S", line)
     assert place, line
     assert int(place[1]) == 6 + FORMULAS[formula], line
+
+
+@pytest.mark.parametrize("power", ["9223372036854775808", "1" + "0" * 300, "-1" + "0" * 300])
+def test_a_power_of_any_size_is_compiled(power: str) -> None:
+    spec = EnergySpec(title="t", formula=f"|xi|^({power}) - lse(X @ xi)")
+    assert make_energy(spec, dim=4)(torch.zeros(1, 4), torch.ones(2, 4)).shape == (1,)
 
 
 @pytest.mark.parametrize("text", FILES, ids=lambda t: repr(t[-30:]))

@@ -230,7 +230,7 @@ class _Emitter:
                 return self.call(torch.reciprocal, value)
             if exponent.value == 0.5:
                 return self.call(torch.sqrt, value)
-            whole = exponent.value.is_integer()
+            whole = exponent.value.is_integer() and abs(exponent.value) < 2**63  # as torch has it
             return self.call(torch.pow, value, int(exponent.value) if whole else exponent.value)
         return self.call(torch.pow, value, self.emit(exponent))
 
