@@ -69,7 +69,7 @@ def hidden(b, stored):
     return torch.zeros(b, 1, 1, stored, dtype=torch.bool)
 
 
-@pytest.mark.by_kind("lse", "elliptical", "graph_hopfield", "learned", "exponential", "tap")
+@pytest.mark.by_kind("lse", "elliptical", "graph_hopfield")
 @pytest.mark.parametrize("name", NAMES)
 def test_layers_take_nothing(name):
     for way in ways(name):

@@ -39,7 +39,7 @@ def derivatives(layer, x, dtype, *, inside):
     return out, [p.grad for p in layer.parameters() if p.requires_grad]
 
 
-@pytest.mark.by_kind("lse", "elliptical", "sparsemax", "graph_hopfield", "tap")
+@pytest.mark.by_kind("lse", "elliptical", "graph_hopfield")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", NAMES)
 def test_backward_outside_autocast_is_backward_inside(name, dtype):
