@@ -22,6 +22,7 @@ __all__ = [
     "check_whole",
     "fixed",
     "is_number",
+    "is_whole",
     "option",
 ]
 
@@ -34,7 +35,7 @@ def check_whole(name: str, value: Any, least: int) -> int:
     Raises:
         ValueError: it is none, or below `least`.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+    if isinstance(value, bool) or not is_whole(value) or value < least:
         raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
     return int(value)
 
@@ -45,7 +46,7 @@ def check_size(name: str, value: Any, least: int = 1) -> int:
     Raises:
         ValueError: it is none, or below `least`.
     """
-    if isinstance(value, Integral) and value < least:
+    if is_whole(value) and value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return check_whole(name, value, least)
 
@@ -115,6 +116,11 @@ def check_module(name: str, value: Any) -> None:
     """
     if not isinstance(value, nn.Module):
         raise TypeError(f"{name} must be a torch module, got {type(value).__name__}")
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number, Python's or numpy's."""
+    return isinstance(value, Integral)
 
 
 def is_number(value: Any) -> bool:

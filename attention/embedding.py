@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
 
-from attenergy.attention.arguments import check_size, check_tensor
+from attenergy.attention.arguments import check_size, check_tensor, is_whole
 from attenergy.attention.initialisation import dense
 
 
@@ -57,7 +56,7 @@ class InputEmbedding(nn.Module):
                 raise ValueError(f"only tokens have channels, got {channels} of kind 'vector'")
             self.dense = dense(size, width)
         elif kind == "token":
-            if not isinstance(channels, Integral) or channels < 1 or width % channels:
+            if not is_whole(channels) or channels < 1 or width % channels:
                 raise ValueError(f"channels must divide the width {width}, got {channels}")
             self.tables = nn.ModuleList(
                 nn.Embedding(size, width // channels) for _ in range(channels)

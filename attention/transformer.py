@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any, Literal, Unpack, get_args
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint as recomputed
 
-from attenergy.attention.arguments import check_flag, check_size, check_whole, option
+from attenergy.attention.arguments import check_flag, check_size, check_whole, is_whole, option
 from attenergy.attention.conv import ShortConvolution
 from attenergy.attention.embedding import InputEmbedding, InputShape
 from attenergy.attention.hub import Pretrained
@@ -148,7 +147,7 @@ class Transformer(Pretrained, nn.Module):
         for name, size in (("outputs", outputs), ("width", width), ("heads", heads)):
             check_size(name, size)
         check_whole("mlp", mlp, 0)
-        if not isinstance(conv, Integral) or conv < 0:
+        if not is_whole(conv) or conv < 0:
             raise ValueError(f"conv must be a kernel from 1, or 0 for none, got {conv}")
         self.causal, self.checkpoint = causal, checkpoint
         self.options: dict[str, Any] = {

@@ -90,7 +90,7 @@ def is_tame(tensor: Tensor) -> bool:
         return True
     low, high = torch.aminmax(tensor.detach())
     most = torch.finfo(tensor.dtype).max ** 0.25
-    return -most < float(low) and float(high) < most
+    return bool(-most < float(low) and float(high) < most)
 
 
 def hide_by_field(mask: Tensor | None, field: Tensor) -> tuple[Tensor, Tensor]:
