@@ -55,6 +55,7 @@ def test_numbers_that_hide_in_multihead_attention(name):
         torch.testing.assert_close(read(**given), want)
 
 
+@pytest.mark.by_kind
 @pytest.mark.parametrize("name", NAMES)
 def test_numbers_that_hide_in_models(name):
     """Through the attention of transformers, as a mask and in a bias."""

@@ -366,6 +366,7 @@ def test_a_configuration_of_somebody_else_takes_no_memory(tmp_path):
     assert state.sum() == 0
 
 
+@pytest.mark.by_kind
 @pytest.mark.parametrize("name", NAMES)
 def test_every_energy_is_saved_and_loaded(name, tmp_path):
     sizes = {**MODELS["bert"], "num_hidden_layers": 1}
