@@ -32,7 +32,7 @@ from attenergy.registry.specs import (
 from attenergy.registry.texts import Text
 from attenergy.registry.tunables import Range
 
-_MOST_PROBLEMS = 1000  # of one kind in one file; nobody reads more, and each takes time
+_MOST_PROBLEMS = 200  # of one kind in one file; nobody reads more, and each takes time
 
 
 @dataclass(frozen=True)
