@@ -68,7 +68,7 @@ def dashboard(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     storage: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="The study's storage, if it is not the file in its folder."),
+        typer.Option(metavar="URL", help="The study's storage, if not the file in its folder."),
     ] = None,
     folder: FolderOption = Path("runs"),
 ) -> None:
