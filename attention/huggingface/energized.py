@@ -139,7 +139,8 @@ def load_energized(model_class: type[Model], path: str | Path | None, **options:
     Raises:
         ImportError: transformers is not installed.
         ValueError: the configuration holds no definition of an energy, or a damaged one; weights
-            of the energies are missing; or another `attn_implementation` is asked for.
+            of the energies are missing, or there are others (such as a graph given by
+            `use_graph`, which is not read back); or another `attn_implementation` is asked for.
     """
     register()
     asked = options.get("attn_implementation")
@@ -169,9 +170,10 @@ def load_energized(model_class: type[Model], path: str | Path | None, **options:
     # model, by a class of the same name that lives for this call only.
     temporary: Any = type(cls.__name__, (cls,), {"__init__": build, "__module__": cls.__module__})
     model, info = temporary.from_pretrained(path, **{**options, "output_loading_info": True})
-    missing = sorted(name for name in info["missing_keys"] if f".{HEADS}." in f".{name}")
-    if missing:
-        raise ValueError(f"{path} lacks weights of the energies: {', '.join(missing)}")
+    for wrong, keys in (("lacks", "missing_keys"), ("holds more than the", "unexpected_keys")):
+        names = sorted(name for name in info[keys] if f".{HEADS}." in f".{name}")
+        if names:  # a graph of the user's own is one that is saved and has no place here
+            raise ValueError(f"{path} {wrong} weights of the energies: {', '.join(names)}")
     model.__class__ = cls
     _switch(model, attention_modules(model))
     return (model, info) if options.get("output_loading_info") else model
