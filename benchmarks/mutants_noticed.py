@@ -30,13 +30,13 @@ CHEAP = tuple(f"tests/test_{name}.py" for name in ("arguments", "defaults", "gen
 UNKNOWN = 0.1  # seconds of a test that no map knows
 
 
-def copy_tree(folder: Path) -> None:
-    """Copy the committed tree to `folder/tree`; the package in `folder/links` leads there."""
+def copy_tree(folder: Path, commit: str = "HEAD") -> None:
+    """Copy a committed tree to `folder/tree`; the package in `folder/links` leads there."""
     shutil.rmtree(folder, ignore_errors=True)
     tree, links = folder / "tree", folder / "links" / "attenergy"
     tree.mkdir(parents=True)
     (links / "data").mkdir(parents=True)
-    archive = ["git", "-C", str(ROOT), "archive", "HEAD"]
+    archive = ["git", "-C", str(ROOT), "archive", commit]
     with subprocess.Popen(archive, stdout=subprocess.PIPE) as packed:
         subprocess.run(["tar", "x", "-C", str(tree)], stdin=packed.stdout, check=True)
     for room in ROOMS:

@@ -22,6 +22,7 @@ import random
 import re
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -160,8 +161,11 @@ def run(folder: Path, areas: list[str], count: int, seed: int, again: bool) -> N
     for name in HEAVY:
         importlib.import_module(name)
     copy, journal = folder / f"planted_{seed}", folder / f"faults_{seed}.jsonl"
-    if again or not copy.exists():
-        copy_tree(copy)
+    commit = folder / f"commit_{seed}.txt"
+    if again or not commit.exists():
+        call = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        commit.write_text(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
+    copy_tree(copy, commit.read_text().strip())
     there = existing(copy)
     done = {key(one): one["result"] for one in read(journal)}
     if again:
