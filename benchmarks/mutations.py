@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import mutants
-from mutants_noticed import AREAS, Map, choose, copy_tree, environment, existing, make_map
+from mutants_noticed import AREAS, ROOT, Map, choose, copy_tree, environment, existing, make_map
 
 #: Imported once; the process of each fault is a fork of this one.
 HEAVY = (
@@ -163,7 +163,7 @@ def run(folder: Path, areas: list[str], count: int, seed: int, again: bool) -> N
     copy, journal = folder / f"planted_{seed}", folder / f"faults_{seed}.jsonl"
     commit = folder / f"commit_{seed}.txt"
     if again or not commit.exists():
-        call = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        call = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
         commit.write_text(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
     copy_tree(copy, commit.read_text().strip())
     there = existing(copy)
