@@ -25,7 +25,7 @@ import mutants
 ROOT = Path(__file__).resolve().parents[1]
 AREAS = ("energies", "attention", "search", "tasks")
 ROOMS = ("registry", "analysis", "testing", *AREAS)
-FIRST, MOST = 15.0, 60.0  # seconds of tests in a first round, and in the second
+FIRST, MOST = 8.0, 30.0  # seconds of tests in a first round, and in the second
 CHEAP = tuple(f"tests/test_{name}.py" for name in ("arguments", "defaults", "generators", "laws"))
 UNKNOWN = 0.1  # seconds of a test that no map knows
 

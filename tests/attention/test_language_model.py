@@ -277,3 +277,27 @@ def test_bad_beginnings(arguments, message):
 def test_energies_whose_states_interact_are_refused(name):
     with pytest.raises(ValueError, match="it cannot be causal"):
         make(name)(torch.randint(7, (2, 4)))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("conv", 3), ("tied", False), ("positions", "absolute"), ("mlp", 20), ("layers", 1),
+     ("width", 16), ("vocabulary", 9), ("length", 12)],
+)  # fmt: skip
+def test_every_option_reaches_the_model(option, value):
+    def shapes(**options):
+        model = LanguageModel(
+            **{"vocabulary": 7, "length": 9, "width": 8, "heads": 2, "layers": 2, "mlp": 12}
+            | {
+                "make_layer": lambda: make_layer(
+                    "lse", embed_dim=options.get("width", 8), num_heads=2
+                )
+            }
+            | options
+        )
+        return {name: p.shape for name, p in model.named_parameters()}
+
+    assert shapes() == shapes()
+    assert shapes(**{option: value}) != shapes()
+    assert make(checkpoint=True).checkpoint
+    assert not make().checkpoint

@@ -118,7 +118,13 @@ def test_training_finds_the_data():
     [
         (lambda: RestrictedBoltzmann(3, 2, visible="gausian"), r"did you mean 'gaussian'\?"),
         (lambda: RestrictedBoltzmann(0, 2), "dim and hidden must be at least 1"),
+        (lambda: RestrictedBoltzmann(3, 0), "dim and hidden must be at least 1"),
         (lambda: RestrictedBoltzmann(3, 2, beta=0.0), "beta above 0"),
+        (lambda: RestrictedBoltzmann(3, 2, beta=-0.5), "beta above 0"),
+        (lambda: RestrictedBoltzmann(3, 2, beta=math.inf), "beta above 0"),
+        (lambda: RestrictedBoltzmann(3, 2, beta=math.nan), "beta above 0"),
+        (lambda: RestrictedBoltzmann(3, 2, scale=-0.5), "scale from 0"),
+        (lambda: RestrictedBoltzmann(3, 2, scale=math.inf), "scale from 0"),
         (lambda: RestrictedBoltzmann(3, 21).log_partition(), "N at most 20, got 21"),
         (lambda: machine("binary")(torch.zeros(2, 4)), r"visible states must be \(\.\.\., 3\)"),
         (lambda: machine("binary").block_gibbs(torch.zeros(3), steps=-1), "from 0, got -1"),
