@@ -31,7 +31,17 @@ from pathlib import Path
 from typing import Any
 
 from faults_account import account, cut_connections, summed
-from faults_processes import FOLDER, command, descendants, left, let_eat, make_hook
+from faults_processes import (
+    FOLDER,
+    Forked,
+    Process,
+    adopt,
+    command,
+    descendants,
+    left,
+    let_eat,
+    make_hook,
+)
 
 from attenergy.registry import load_registry
 from attenergy.search import provenance
@@ -110,11 +120,18 @@ class Killer:
         seed: of what is killed, and when.
         kinds: of faults, as in `KINDS`.
         cluster: of Ray, if the runs go there.
+        fork: whether drivers and workers are forked instead of started anew.
     """
 
     def __init__(
-        self, plans: list[SearchPlan], seed: int, kinds: list[str], cluster: Any = None
+        self,
+        plans: list[SearchPlan],
+        seed: int,
+        kinds: list[str],
+        cluster: Any = None,
+        fork: bool = False,
     ) -> None:
+        self.fork = fork
         self.plans, self.cluster, self.random = plans, cluster, random.Random(seed)
         self.kinds = kinds
         self.kills: Counter[str] = Counter()
@@ -141,9 +158,13 @@ class Killer:
             driver.kill()
             driver.wait()
 
-    def _start(self, plan: SearchPlan) -> subprocess.Popen[bytes]:
+    def _start(self, plan: SearchPlan) -> Process:
         program = [sys.executable, __file__, "--drive", plan.model_dump_json()]
-        driver = subprocess.Popen(program, stdout=subprocess.PIPE)
+        driver: Process
+        if self.fork:
+            driver = Forked(lambda: drive(plan))
+        else:
+            driver = subprocess.Popen(program, stdout=subprocess.PIPE, start_new_session=True)
         assert driver.stdout is not None
         self.ears.register(driver.stdout, selectors.EVENT_READ, driver)
         return driver
@@ -160,7 +181,7 @@ class Killer:
                         self._excuse(key.data)
         return events <= 0
 
-    def _excuse(self, driver: subprocess.Popen[bytes]) -> None:
+    def _excuse(self, driver: Process) -> None:
         # To open a study the server has to be there: a driver that was starting ends with an error.
         if time.monotonic() - self.cut > 30:
             raise RuntimeError("a driver failed by itself; see its message above")
@@ -209,8 +230,10 @@ class Killer:
             return False
         return True
 
-    def _workers(self, driver: subprocess.Popen[bytes]) -> list[int]:
+    def _workers(self, driver: Process) -> list[int]:
         root = os.getpid() if self.cluster is not None else driver.pid
+        if self.fork:
+            return list(descendants(root))
         word = "ray::Runner" if self.cluster is not None else "spawn_main"
         return [pid for pid in descendants(root) if word in command(pid)]
 
@@ -243,15 +266,17 @@ def one_batch(arguments: argparse.Namespace, kills: int, seed: int) -> dict[str,
         with cluster_of(arguments.ray_nodes) as cluster:
             plan = make_plan(arguments, folder, cluster.address if cluster else None)
             plans, kinds = several(plan, arguments.drivers), arguments.kinds.split(",")
-            killer = Killer(plans, seed, kinds, cluster)
+            killer = Killer(plans, seed, kinds, cluster, arguments.fork)
             try:
                 killer.run(kills)
             finally:
                 killer.end()
             result = account(killer.plans)
-        result["left_processes"] = len(left(folder))
+        time.sleep(1.0)  # for the orphans to end
+        result["left_processes"] = len(left())
     kind = (arguments.storage or "sqlite").split(":")[0]
     result |= {"storage": kind, "ray_nodes": arguments.ray_nodes, "seed": seed}
+    result |= {"start": "fork" if arguments.fork else "anew"}
     result |= {"drivers": arguments.drivers, "workers": arguments.workers}
     result |= {"kills": killer.kills, "seconds": round(time.perf_counter() - begin, 1)}
     return result | {"versions": provenance.versions(), "machine": provenance.machine()}
@@ -269,6 +294,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--storage", default=None, help="Optuna storage; SQLite if not given")
     parser.add_argument("--kinds", default=",".join(KINDS), help="of faults")
+    parser.add_argument(
+        "--fork", action="store_true", help="start processes in a moment, without Ray; denser kills"
+    )
     parser.add_argument("--ray-nodes", type=int, default=0)
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--drive", default=None, help=argparse.SUPPRESS)
@@ -276,6 +304,7 @@ def main() -> int:
     if arguments.drive is not None:
         drive(SearchPlan.model_validate_json(arguments.drive))
         return 0
+    adopt()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
     out, runs = arguments.out, []
     if out is not None and out.exists():

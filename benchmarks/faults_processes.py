@@ -1,11 +1,19 @@
-"""Processes under test: which there are, which are left, and how one is made to use much memory."""
+"""Processes under test: how they start, which are left, and how one is made to use much memory."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import multiprocessing
 import os
-from collections.abc import Iterator
+import signal
+import subprocess
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
+
+from attenergy.search import pool, worker
 
 #: Environment variable that marks every process of a batch: its folder.
 FOLDER = "ATTENERGY_FAULTS"
@@ -42,20 +50,80 @@ def let_eat(pid: int) -> None:
     Path(os.environ[FOLDER], f"eat.{pid}").touch()
 
 
-def left(folder: str) -> list[int]:
-    """Processes of a batch that are still there."""
-    mark = f"{FOLDER}={folder}".encode()
-    return [pid for pid in _all() if pid != os.getpid() and mark in _environment(pid)]
+def adopt() -> None:
+    """Let processes whose driver has died become children of this one (Linux), to be counted."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
-def _all() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+def left() -> list[int]:
+    """Processes that are still there, but for those that only wait to be counted."""
+    return [pid for pid in descendants(os.getpid()) if _state(pid) not in {"", "Z", "X"}]
 
 
-def _environment(pid: int) -> bytes:
+def _state(pid: int) -> str:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    return b""
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
+
+
+class Forked:
+    """A process that goes on from here, as far as a `Popen` is used: nothing is imported again.
+
+    Args:
+        work: what it does; its output goes to `stdout`.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        out, into = os.pipe()
+        self.stdout: BinaryIO = os.fdopen(out, "rb")
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._be(work, into)
+        os.close(into)
+        self._code: int | None = None
+
+    def kill(self) -> None:
+        """Kill it."""
+        if self._code is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Wait for its end; its exit code."""
+        if self._code is None:
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._code
+
+    @staticmethod
+    def _be(work: Callable[[], None], into: int) -> None:
+        code = 1
+        try:
+            os.setsid()
+            os.dup2(into, 1)
+            os.closerange(3, 1024)  # of the killer and of the other drivers
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            _fork_workers()
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+
+
+def _fork_workers() -> None:
+    """Let the workers of this process be forked too."""
+    fork, main = multiprocessing.get_context("fork"), worker.main
+    hook = compile(_HOOK, "hook", "exec")
+
+    def listening(*arguments: Any) -> None:
+        exec(hook, {})  # noqa: S102 - what a Python that is started anew runs
+        main(*arguments)
+
+    pool.worker.main = listening  # type: ignore[attr-defined]
+    pool.multiprocessing.get_context = lambda _: fork  # type: ignore[attr-defined]
+
+
+Process = subprocess.Popen[bytes] | Forked
 
 
 def descendants(pid: int) -> Iterator[int]:
