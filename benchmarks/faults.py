@@ -257,6 +257,13 @@ def cluster_of(nodes: int) -> Iterator[Any]:
         cluster.shutdown()
 
 
+def warm_up(arguments: argparse.Namespace) -> None:
+    """A small search here, so that what is forked from here has imported everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        plan = make_plan(arguments, folder, None)
+        drive(plan.model_copy(update={"storage": None, "workers": 0, "trials": 2, "finalists": 0}))
+
+
 def one_batch(arguments: argparse.Namespace, kills: int, seed: int) -> dict[str, Any]:
     """A search, so many kills in it, and what became of it."""
     begin = time.perf_counter()
@@ -306,6 +313,9 @@ def main() -> int:
         return 0
     adopt()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clean up on the way
+    if arguments.fork:
+        with contextlib.redirect_stdout(None):
+            warm_up(arguments)
     out, runs = arguments.out, []
     if out is not None and out.exists():
         runs = json.loads(out.read_text())["runs"]

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,10 +61,23 @@ def left() -> list[int]:
     return [pid for pid in descendants(os.getpid()) if _state(pid) not in {"", "Z", "X"}]
 
 
+def _all() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+
+
 def _state(pid: int) -> str:
+    return _facts(pid)[0]
+
+
+def _session(pid: int) -> int:
+    facts = _facts(pid)
+    return int(facts[3]) if len(facts) > 3 else -1
+
+
+def _facts(pid: int) -> list[str]:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return ""
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return [""]
 
 
 class Forked:
@@ -83,9 +97,15 @@ class Forked:
         self._code: int | None = None
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill it, and wait for its workers: forked, they hold its locks while they live."""
         if self._code is None:
             os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+            while held := [pid for pid in _all() if _session(pid) == self.pid]:
+                for pid in held:  # its first thread may be gone before the last
+                    with contextlib.suppress(ChildProcessError):
+                        os.waitpid(pid, os.WNOHANG)
+                time.sleep(0.01)
 
     def wait(self) -> int:
         """Wait for its end; its exit code."""

@@ -22,6 +22,7 @@ from attenergy.search.in_process import InProcess
 from attenergy.search.limits import Learned, LimitReached, Limits, Watch, alarm, memory_in_use
 from attenergy.search.plan import Crew
 from attenergy.search.pool import ProcessPool
+from attenergy.search.ray_executor import RayExecutor
 from attenergy.search.ray_runner import Runner
 from attenergy.search.train import train
 
@@ -284,50 +285,82 @@ def test_a_run_in_which_the_process_ended_twice_is_given_up(
     assert record.reason.startswith("the process ended 2 times during this run")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the state of a process")
-def test_a_worker_that_is_stopped_hangs_or_grows_is_replaced(
-    make_config: ConfigMaker, tmp_path: Path
-) -> None:
-    class Stop(Silent):
-        def __init__(self, pool: ProcessPool) -> None:
-            self.pool, self.messages = pool, list[str]()
+class Stop(Silent):
+    """Stops the worker when it reports, once."""
 
-        def progress(self, key: str, step: int, steps: int, loss: float) -> None:
-            if not self.messages:
-                os.kill(self.pool.pids[0], signal.SIGSTOP)
+    def __init__(self, pool: ProcessPool | RayExecutor) -> None:
+        self.pool, self.messages = pool, list[str]()
 
-        def message(self, text: str) -> None:
-            self.messages.append(text)
+    def progress(self, key: str, step: int, steps: int, loss: float) -> None:
+        if not self.messages:
+            os.kill(self.pool.pids[0], signal.SIGSTOP)
 
-    with ProcessPool(1, tmp_path, Limits(seconds=60, silence=2)) as pool:
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the state of a process")
+
+
+@LINUX
+def test_a_worker_that_is_stopped_is_replaced(make_config: ConfigMaker, tmp_path: Path) -> None:
+    with ProcessPool(1, tmp_path, Limits(silence=2)) as pool:
         (first,) = pool.pids
         stop = Stop(pool)
         pool.submit(make_config(steps=200), "trial")
         retried = pool.wait(stop)
-        assert retried.status == "complete"
-        assert retried.reason.startswith("retried once: the worker process gave no sign of life")
-        assert stop.messages[0].endswith("was killed; trying once more")
         (second,) = pool.pids
+    assert retried.status == "complete"
+    assert retried.reason.startswith("retried once: the worker process gave no sign of life")
+    assert stop.messages[0].endswith("was killed; trying once more")
+    assert second != first
+    assert not any(Path(f"/proc/{pid}").exists() for pid in (first, second))
+
+
+@LINUX
+@pytest.mark.slow  # every limit costs a worker
+def test_a_worker_that_hangs_or_grows_is_replaced(make_config: ConfigMaker, tmp_path: Path) -> None:
+    # An evaluation without an end: no step, no evaluation, yet signs of life.
+    endless = make_config(steps=4, warmup=0, evaluate_every=1, valid_instances=10**9)
+    cases = [
+        (Limits(seconds=0.5), endless, "timed out: it took more than 0.5 s (--trial-seconds)"),
+        (Limits(memory=100 * MIB), make_config(steps=10**6), "out of memory: its process used "),
+    ]
+    for limits, config, reason in cases:
+        with ProcessPool(1, tmp_path, limits) as pool:
+            (first,) = pool.pids
+            pool.submit(config, "final")
+            record = pool.wait(Silent())
+            assert pool.free == 1
+            (second,) = pool.pids
+        assert (record.status, record.purpose) == ("failed", "final")
+        assert record.reason.startswith(reason)
         assert second != first
-        # An evaluation without an end: no step, no evaluation, yet signs of life.
-        pool._limits = Limits(seconds=0.5, silence=60)
-        pool._workers[0].watch._limits = pool._limits
-        pool.submit(
-            make_config(steps=4, warmup=0, evaluate_every=1, valid_instances=10**9), "final"
-        )
-        hung = pool.wait(stop)
-        assert (hung.status, hung.purpose) == ("failed", "final")
-        assert hung.reason.startswith("timed out: it took more than 0.5 s (--trial-seconds)")
-        (third,) = pool.pids
-        assert third != second
-        pool._workers[0].watch._limits = Limits(memory=100 * MIB)
-        pool.submit(make_config(steps=10**6), "trial")
-        grown = pool.wait(stop)
-        assert grown.status == "failed"
-        assert grown.reason.startswith("out of memory: its process used ")
-        assert third not in pool.pids
-    for pid in (first, second, third):
-        assert not Path(f"/proc/{pid}").exists()
+        assert not any(Path(f"/proc/{pid}").exists() for pid in (first, second))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray leaves sockets open
+def test_an_actor_that_is_stopped_hangs_or_grows_is_replaced(
+    make_config: ConfigMaker, tmp_path: Path
+) -> None:
+    crew = Crew(engine="ray", workers=1, heartbeat=1)
+    with RayExecutor(crew, tmp_path) as executor:
+        stop = Stop(executor)
+        executor.submit(make_config(steps=300), "trial")
+        retried = executor.wait(stop)
+        assert retried.status == "complete"
+        assert retried.reason.startswith("retried once: the Ray actor gave no sign of life")
+    endless = make_config(steps=4, warmup=0, evaluate_every=1, valid_instances=10**9)
+    for limit, reason in (
+        ({"trial_seconds": 1}, "timed out"),
+        ({"trial_memory": "100M"}, "out of"),
+    ):
+        with RayExecutor(Crew(engine="ray", workers=1, **limit), tmp_path) as executor:
+            executor.submit(endless, "trial")
+            record = executor.wait(Silent())
+            assert record.status == "failed"
+            assert record.reason.startswith(reason)
 
 
 @pytest.mark.parametrize(

@@ -106,3 +106,14 @@ def test_the_command_line_reads_it(
     missing = CliRunner().invoke(app, ["search", "none.yaml"])
     assert missing.exit_code == 2
     assert "none.yaml:1:1: cannot be read: no such file" in missing.stderr
+
+
+def test_what_a_run_may_take_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "search.yaml"
+    path.write_text("task: tiny\ntrial_seconds: 30\ntrial_memory: 2G\nheartbeat: 5\n")
+    fields = read_search_file(path).fields
+    plan = SearchPlan.model_validate({"study": "s", "folder": "f", **fields})
+    assert (plan.trial_seconds, plan.trial_memory, plan.limits.silence) == (30.0, 2**31, 30.0)
+    path.write_text("task: tiny\ntrial_memory: much\n")
+    with pytest.raises(RegistryError, match=r":2:\d+: trial_memory: .*such as 4G or 512M"):
+        read_search_file(path)
