@@ -115,10 +115,10 @@ class FormulaEnergy(Energy):
         field: Tensor | None,
         scores: Tensor | None = None,
     ) -> Tensor:
-        inputs: dict[str, object] = {"xi": xi, "X": X, "mask": mask, "h": field, **self.values()}
         program = pair[mask is not None]
         if mask is not None and self._opens and not program.opens:
             mask = open_rows(mask)[0]
+        inputs: dict[str, object] = {"xi": xi, "X": X, "mask": mask, "h": field, **self.values()}
         if "h" in program.names and field is None:
             inputs["h"] = X.new_zeros(1, X.shape[-2])
         if "s" in program.names:

@@ -51,6 +51,7 @@ FORMULAS = (
     "normmax_conj(1/(2 + X @ xi), 2)",
     "ksubsets_conj(log(sqdist(X, xi)), 2)",
     "c*log(|xi|^2) + lse(X @ xi)",
+    "c*lse(X @ xi)^3",  # a guard in the energy, and none in the weights
     "c/|xi| + (1/xi) @ (xi^-3) - lse(X @ xi)",
     "log(sum_n(relu(X @ xi)))^c + sqrt(lse(X @ xi) + 9)",
 )
