@@ -78,7 +78,9 @@ def attempt(folder: Path, tests: list[str], seconds: float) -> tuple[str, str]:
     said = [next((t for t in tests if line.startswith(t)), line) for line in said]
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
         return "passed", ""
-    return ("failed" if said else "hung"), (said[0] if said else text[-300:])
+    if os.WIFSIGNALED(status):
+        return "hung", ""
+    return "failed", said[0] if said else f"no test could run: {text.strip()[-100:]}"
 
 
 def in_the_fork(folder: Path, listed: Path, log: Path, seconds: float) -> int:
@@ -181,7 +183,7 @@ def run(folder: Path, areas: list[str], count: int, seed: int, again: bool) -> N
         change = f"{fault.before[:50]!r} -> {fault.after[:50]!r}"
         print(one["result"], f"{file}:{fault.first}", change, one["seconds"], flush=True)
     # A test that fails without a fault would notice anything.
-    noticed = sorted({one["by"] for one in read(journal) if one["result"] == "failed"} & there)
+    noticed = sorted({one["by"] for one in read(journal)} & there)
     result, by = attempt(copy, noticed, 600.0) if noticed else ("passed", "")
     if result != "passed":
         raise SystemExit(f"without a fault: {result} {by}")

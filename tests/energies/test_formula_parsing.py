@@ -103,6 +103,9 @@ WRONG = {
     "exponent of the state": ("beta^|xi|", 5, "an exponent may not"),
     "exponent under the mask": ("beta^count_n()", 5, "an exponent may not"),
     "matrix of the state": ("X*|xi|^2", 3, "may not depend on xi"),
+    "join with a call": ("tanh(xi) + tanh(X@xi)", 11, "'+' cannot join [D] with [N]"),
+    "contraction of calls": ("tanh(xi) @ (X@xi)", 14, "'@' cannot contract [D] with [N]"),
+    "exponent from a call": ("(X@xi)^tanh(xi)", 7, "an exponent must be a scalar, got [D]"),
     "matrix under the mask": ("|X/max_n(|X|)|", 3, "a sum over patterns"),
 }  # fmt: skip
 
