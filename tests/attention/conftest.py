@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import pytest
+import torch
 
 #: One entry of each kind: with softmax weights, differentiated by autograd alone, with states that
 #: act on each other, on a graph of nodes, with sparse weights, and a mixer.
@@ -27,3 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def stored():
     """The patterns that suit an energy: those given, or the states if it reads the states alone."""
     return lambda energy, xi, X: X if energy.reads_patterns else xi
+
+
+@pytest.fixture
+def lone_process_group() -> Iterator[None]:
+    """Distributed training with this process alone."""
+    distributed = torch.distributed
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    # A model that outlives its group can wait for ever, in its destructor, for the group's threads.
+    gc.collect()
+    distributed.destroy_process_group()

@@ -220,18 +220,14 @@ def test_every_parameter_of_the_attention_gets_a_gradient(name):
     assert idle == set()
 
 
+@pytest.mark.usefixtures("lone_process_group")
 def test_distributed_training_goes_on():
-    dist = torch.distributed
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        config = hf.LlamaConfig(**LLAMA)
-        for name in ("uhop", "classical_hopfield", "causal_tokens"):
-            energised = energize(hf.LlamaForCausalLM(config), name, registry=REGISTRY)
-            model = nn.parallel.DistributedDataParallel(energised)
-            for _ in range(2):
-                model(torch.randint(3, VOCABULARY, (B, L))).logits.sum().backward()
-    finally:
-        dist.destroy_process_group()
+    config = hf.LlamaConfig(**LLAMA)
+    for name in ("uhop", "classical_hopfield", "causal_tokens"):
+        energised = energize(hf.LlamaForCausalLM(config), name, registry=REGISTRY)
+        model = nn.parallel.DistributedDataParallel(energised)
+        for _ in range(2):
+            model(torch.randint(3, VOCABULARY, (B, L))).logits.sum().backward()
 
 
 def test_frozen_weights_and_hooks_stay():

@@ -375,17 +375,13 @@ def test_every_parameter_gets_a_gradient(name, widths):
     assert [n for n, p in ours.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
-def test_distributed_training_goes_on(tmp_path):
-    dist = torch.distributed
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        for name in ("uhop", "learned", "classical_hopfield", "energy_transformer"):
-            layer = energise(nn.TransformerEncoderLayer(E, H, 16, batch_first=True), name)
-            model = nn.parallel.DistributedDataParallel(layer)
-            for _ in range(2):
-                model(torch.randn(B, L, E)).sum().backward()
-    finally:
-        dist.destroy_process_group()
+@pytest.mark.usefixtures("lone_process_group")
+def test_distributed_training_goes_on():
+    for name in ("uhop", "learned", "classical_hopfield", "energy_transformer"):
+        layer = energise(nn.TransformerEncoderLayer(E, H, 16, batch_first=True), name)
+        model = nn.parallel.DistributedDataParallel(layer)
+        for _ in range(2):
+            model(torch.randn(B, L, E)).sum().backward()
 
 
 @pytest.mark.parametrize("masked", [False, True])
