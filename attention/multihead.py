@@ -13,7 +13,7 @@ from attenergy.attention.dropout import check_dropout
 from attenergy.attention.exchange import MAPS, Part, as_held, change_class, check_exchange, copied
 from attenergy.attention.heads import EnergyHeads
 from attenergy.attention.projections import visible
-from attenergy.attention.torch_layouts import joined_masks, to_batch_first
+from attenergy.attention.torch_layouts import joined_masks, packed, to_batch_first, unpacked
 from attenergy.registry import EnergySpec, Registry
 
 
@@ -145,7 +145,8 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         """Relax the queries on the keys and read.
 
         Args:
-            query: (L, B, E), (B, L, E) with `batch_first`, or (L, E).
+            query: (L, B, E), (B, L, E) with `batch_first`, or (L, E). Nested (B, *, E) with
+                `batch_first`, for self-attention without masks; the result is nested then.
             key: (S, B, kdim), laid out as the query is.
             value: (S, B, vdim), laid out as the query is.
             key_padding_mask: (B, S), or (S,); boolean with True = hidden, or numbers that are
@@ -165,6 +166,13 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
             ValueError: a shape or type does not fit; numbers to be added to the scores of an
                 energy that reads no field; causality for an energy whose states interact.
         """
+        if any(getattr(x, "is_nested", False) for x in (query, key, value)):
+            masks = (attn_mask, key_padding_mask)
+            x, hidden = unpacked((query, key, value), masks, self.batch_first)
+            out, weights = self.forward(
+                x, x, x, hidden, need_weights, None, average_attn_weights, is_causal
+            )
+            return packed(out, hidden), weights
         batched, within = getattr(query, "ndim", 3) == 3, query is key
         widths = (self.embed_dim, self.kdim, self.vdim)
         query, key, value = to_batch_first((query, key, value), widths, self.batch_first)

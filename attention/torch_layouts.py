@@ -54,6 +54,40 @@ def to_batch_first(
     return [query, key, value]
 
 
+def unpacked(
+    inputs: tuple[Tensor, ...], masks: tuple[Tensor | None, ...], batch_first: bool
+) -> tuple[Tensor, Tensor]:
+    """A nested batch as (B, L, width) with 0 at padding, and where that is, (B, L).
+
+    PyTorch's encoder packs padded batches so at inference, for whatever its layers are by then.
+
+    Args:
+        inputs: query, key and value, of which one is nested.
+        masks: what was given besides.
+        batch_first: which layout the layer has.
+
+    Raises:
+        ValueError: the three are not one tensor, there is a mask, whose shape means nothing, or the
+            batch does not come first.
+    """
+    nested = inputs[0]
+    alike = all(x is nested for x in inputs) and all(mask is None for mask in masks)
+    if not (alike and batch_first):
+        raise ValueError(
+            "a nested tensor must be query, key and value in one, without masks, in a layer made "
+            "with batch_first=True"
+        )
+    sizes = torch.tensor([len(row) for row in nested.unbind()], device=nested.device)
+    x = nested.to_padded_tensor(0.0)
+    return x, torch.arange(x.shape[1], device=x.device) >= sizes[:, None]
+
+
+def packed(x: Tensor, hidden: Tensor) -> Tensor:
+    """The nested batch of what is not hidden in x (B, L, width)."""
+    sizes = (~hidden).sum(-1).tolist()
+    return torch.nested.as_nested_tensor([row[:n] for row, n in zip(x, sizes, strict=True)])
+
+
 def joined_masks(
     attn_mask: Tensor | None,
     padding: Tensor | None,
