@@ -120,7 +120,7 @@ def checked_gradient(
 ) -> Tensor:
     """What `gradient` does with arguments that are checked, and in which nothing hidden acts."""
     if not xi.shape[-2]:
-        return no_slope(energy, xi)
+        return no_slope(energy, xi, X, field)
     kind = _resolve(energy, backend, xi, X, field)
     if kind == "chunked":
         inner: Backend = "scores" if energy.has_weights else _by_autograd()
@@ -257,9 +257,10 @@ def some_patterns(
     return pad(X, (0, 0, 0, 1)), hidden, None if field is None else pad(field, (0, 1))
 
 
-def no_slope(energy: Energy, xi: Tensor) -> Tensor:
-    """The gradient where there are no states: empty, with derivatives of 0 for all parameters."""
-    return xi * sum((0.0 * p.sum() for p in energy.parameters()), start=1.0)
+def no_slope(energy: Energy, xi: Tensor, *others: Tensor | None) -> Tensor:
+    """The gradient where there are no states: empty, with derivatives of 0 for all it reads."""
+    read = (x for x in (*others, *energy.parameters()) if x is not None)
+    return xi * sum((0.0 * x.sum() for x in read), start=1.0)
 
 
 def all_states(energy: Energy, xi: Tensor, X: Tensor, *extra: Tensor | None) -> Tensor:

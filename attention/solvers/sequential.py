@@ -40,6 +40,8 @@ def sweep(problem: Problem, xi: Tensor, gamma: StepSize) -> tuple[Tensor, Tensor
     for index, site in enumerate(_sites(problem.energy, xi)):
         direction = problem.direction(xi) if index else first
         xi = torch.where(site, problem.moved(xi, gamma * direction), xi)
+    if not xi.shape[-2]:  # no state has a site, but all that it depends on gets derivatives of 0
+        xi = problem.moved(xi, gamma * first)
     return first, xi
 
 

@@ -56,6 +56,7 @@ def ways(name):
 
 def checked(layer, b, length, *context, **given):
     """What a layer gives, of the right shape; every trained parameter gets a derivative of 0."""
+    layer.zero_grad()
     out = layer(draw(b, length, E), *context, **given)
     assert out.shape == (b, length, E)
     assert out.isfinite().all()
@@ -76,6 +77,7 @@ def test_layers_take_nothing(name):
         with float64():
             layer = EnergyAttention(E, 2, name, steps=2, registry=REGISTRY, **way)
         bias = layer.projections.out.bias.detach()
+        checked(layer, 2, 0)
         for b, length, stored in SHAPES:
             if not layer.energy.reads_patterns:
                 checked(layer, b, min(length, stored))
@@ -168,7 +170,11 @@ def test_models_take_nothing(name):
             )
         for b, length in ((0, 4), (2, 0), (0, 0)):
             padding = torch.ones(b, length, dtype=torch.bool)
-            assert model(draw(b, length, 3)).shape == (b, length, 2)
+            out = model(draw(b, length, 3))
+            assert out.shape == (b, length, 2)
+            model.zero_grad()
+            out.sum().backward()
+            assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
             assert model(draw(b, length, 3), mask=padding).shape == (b, length, 2)
     if model.blocks[0].mixer.energy.states_interact:
         return
