@@ -13,7 +13,7 @@ from attenergy.search import provenance, worker
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Listener
 from attenergy.search.failures import Outside
-from attenergy.search.interrupts import listening
+from attenergy.search.interrupts import check, listening
 from attenergy.search.limits import (
     NO_LIMITS,
     Learned,
@@ -92,6 +92,7 @@ class InProcess:
 
         def report(step: int, steps: int, loss: float) -> None:
             wind()
+            check()
             _outside(lambda: listener.progress(key, step, steps, loss))
 
         def evaluated(point: dict[str, float]) -> str:

@@ -49,8 +49,10 @@ class Ear:
             try:
                 before(number, frame)
             except KeyboardInterrupt:
+                _CAME.append(number)
                 raise Ended(number) from None
             return
+        _CAME.append(number)
         raise Ended(number)
 
     def listen(self, numbers: tuple[int, ...]) -> None:
@@ -66,6 +68,16 @@ class Ear:
             signal.signal(number, before)
 
 
+_EARS: list[Ear] = []  # of all who listen now
+_CAME: list[int] = []  # signals that have raised since the first of them began to
+
+
+def check() -> None:
+    """Raise `Ended` again if a library, or Python in a destructor, has swallowed it."""
+    if _CAME and _main():
+        raise Ended(_CAME[0])
+
+
 @contextmanager
 def listening(*numbers: int) -> Iterator[Ear]:
     """Let signals raise `Ended` meanwhile; elsewhere than in the main thread nothing changes."""
@@ -73,11 +85,15 @@ def listening(*numbers: int) -> Iterator[Ear]:
     if not _main():
         yield ear
         return
+    _EARS.append(ear)
     ear.listen(numbers)
     try:
         yield ear
     finally:
         ear.end()
+        _EARS.remove(ear)
+        if not _EARS:
+            _CAME.clear()
 
 
 def from_outside(error: KeyboardInterrupt) -> bool:

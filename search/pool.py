@@ -20,7 +20,7 @@ from typing import Any, Self
 from attenergy.search import provenance, worker
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Listener
-from attenergy.search.interrupts import deferred
+from attenergy.search.interrupts import check, deferred
 from attenergy.search.limits import NO_LIMITS, Learned, Limits, Watch, memory_in_use
 from attenergy.search.provenance import Purpose
 
@@ -102,6 +102,7 @@ class ProcessPool:
         if self.free == len(self._workers):
             raise RuntimeError("no run to wait for")
         while True:
+            check()
             record = self._look(listener)
             if record is not None:
                 return record

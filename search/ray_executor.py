@@ -12,6 +12,7 @@ from typing import Self
 from attenergy.search import provenance, worker
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.events import Listener
+from attenergy.search.interrupts import check
 from attenergy.search.limits import Learned, Watch
 from attenergy.search.plan import Crew
 from attenergy.search.provenance import Purpose
@@ -102,6 +103,7 @@ class RayExecutor:
         if not self._waiting and all(actor.job is None for actor in self._actors):
             raise RuntimeError("no run to wait for")
         while True:
+            check()
             self._look(listener)
             record = self._judge_all(listener)
             if record is not None:

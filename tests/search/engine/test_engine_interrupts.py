@@ -15,12 +15,21 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from attenergy.search import compare, several, study
+from attenergy.search import compare, several, study, train
 from attenergy.search.cli import app
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.errors import SameFailure
 from attenergy.search.events import Silent
-from attenergy.search.interrupts import ALL, Ended, deferred, exits_raise, from_outside, listening
+from attenergy.search.in_process import InProcess
+from attenergy.search.interrupts import (
+    ALL,
+    Ended,
+    check,
+    deferred,
+    exits_raise,
+    from_outside,
+    listening,
+)
 from attenergy.search.plan import SearchPlan
 from attenergy.search.records import RunStore
 from attenergy.search.repetition import FailureWatch
@@ -53,6 +62,31 @@ def test_a_signal_raises_where_it_is_listened_to(number: int) -> None:
         with listening(signal.SIGINT) as inner, pytest.raises(Ended):
             signal.raise_signal(signal.SIGINT)
         assert inner.number is None, "who listens already goes on"
+
+
+def test_a_signal_that_a_library_swallows_is_not_lost(
+    make_config: ConfigMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = train.build_model
+
+    def swallow(*facts: Any) -> Any:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            return build(*facts)
+
+    monkeypatch.setattr(train, "build_model", swallow)
+    executor = InProcess(tmp_path)
+    executor.submit(make_config(), "trial")
+    with pytest.raises(Ended):
+        executor.wait(Silent())
+    check()
+    with listening(*ALL):
+        with pytest.raises(Ended):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Ended, match="SIGTERM"):
+            check()
+    check()
 
 
 def test_what_is_ignored_stays_ignored_and_own_handlers_have_their_say() -> None:
