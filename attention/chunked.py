@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from attenergy.energies import Energy
 
@@ -65,6 +67,8 @@ def in_chunks(
     """
     if torch.compiler.is_compiling():  # compilers plan memory themselves
         return rows(energy, xi, mask, field, *shared)
+    if energy.patterns_interact and mask is not None and mask.shape[-2] > 1:
+        rows, shared = partial(_with_witness, rows), (*shared, mask.any(-2, keepdim=True))
     state = {f"energy.{n}": p for n, p in [*energy.named_parameters(), *energy.named_buffers()]}
     count = max(LEAST_ROWS, CHUNK // max(1, _scores(xi, shared[0])))
     plan = _Plan(
@@ -73,6 +77,20 @@ def in_chunks(
     tensors = (xi, mask, field, *shared, *state.values())
     found: Tensor = _Chunks.apply(plan, *tensors)  # type: ignore[no-untyped-call]
     return found
+
+
+def _with_witness(
+    rows: Rows, energy: Energy, xi: Tensor, mask: Tensor, field: Tensor | None, *shared: Tensor
+) -> Tensor:
+    """The rows of a chunk, beside which one more state sees what any state sees.
+
+    Where patterns interact, those that no state of this chunk sees are still there.
+    """
+    *shared, present = shared
+    mask = torch.cat([mask, present], -2)
+    if field is not None and field.shape[-2] > 1:
+        field = pad(field, (0, 0, 0, 1))
+    return rows(energy, pad(xi, (0, 0, 0, 1)), mask, field, *shared)[..., :-1, :]
 
 
 def _scores(xi: Tensor, X: Tensor) -> int:

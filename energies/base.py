@@ -19,6 +19,7 @@ from attenergy.energies.masks import (
     open_rows,
 )
 from attenergy.energies.parameters import Parameters, Setting, check_settings
+from attenergy.energies.presence import open_to_present
 from attenergy.energies.quadratic import RADIAL, quadratic_program
 from attenergy.registry import EnergySpec
 
@@ -209,7 +210,13 @@ class Energy(nn.Module):
         return torch.where(occupied.squeeze(-1), self.energy(xi, X, opened, field), 0.0)
 
     def opened(self, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The mask as `energy`, `weights` and `radial` take it, and which rows were not empty."""
+        """The mask as `energy`, `weights` and `radial` take it, and which rows were not empty.
+
+        Where patterns interact, what no state sees is hidden from the opened rows too: the mask
+        says which patterns are there.
+        """
+        if self.patterns_interact and self.reads_patterns:
+            return open_to_present(mask)
         return open_rows(mask)
 
     def _of_nothing(self, xi: Tensor, X: Tensor, mask: Tensor) -> Tensor:

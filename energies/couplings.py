@@ -140,8 +140,8 @@ def along_last(couplings: Couplings, x: Tensor) -> Tensor:
     """J x over the last axis, (..., L, n); J is (n, n), a list, or (..., L|1, n, n)."""
     if isinstance(couplings, EdgeList):
         return times(couplings, x.mT).mT
-    if couplings.ndim == 2:
-        return x @ couplings
+    if couplings.ndim == 2 or couplings.shape[-3] == 1:
+        return x @ (couplings if couplings.ndim == 2 else couplings.squeeze(-3))
     return (x.unsqueeze(-2) @ couplings).squeeze(-2)
 
 

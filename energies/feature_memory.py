@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from attenergy.energies.base import Energy
+from attenergy.energies.presence import all_present
 
 
 class RandomFeatures(Energy):
@@ -80,7 +81,8 @@ def _weighted_sum(
 class ContinuousTime(Energy):
     r"""E = 1/2 |xi|^2 - 1/beta log int_0^1 exp(beta xi'x(t)) dt,  x(t) = B'psi(t).
 
-    The S patterns are samples of a signal at the times t_n = (n + 1/2)/S. B (M, D) is its ridge
+    The S patterns are samples of a signal at the times t_n = (n + 1/2)/S; padding, which no state
+    sees, is none of them. B (M, D) is its ridge
     regression on the cosines psi_m(t) = cos(pi m t), from the visible samples alone, and the
     integral runs over Gauss-Legendre nodes. So N patterns become M numbers per component, and the
     weights over patterns, A'p with A the map from patterns to nodes, may be negative.
@@ -136,14 +138,33 @@ class ContinuousTime(Energy):
         """A, the map from samples to x at the nodes: (Q, S), or (..., L, Q, S) under a mask."""
         # The regression is solved in at least single precision; no solver takes less.
         wide = torch.promote_types(X.dtype, torch.float32)
-        count = X.shape[-2]
-        steps = torch.arange(count, device=X.device, dtype=wide)
-        samples = _cosines((steps + 0.5) / count, self.basis)
-        seen = samples.mT if mask is None else samples.mT * mask.unsqueeze(-2).to(wide)
+        samples = _cosines(_sample_times(X, mask, wide), self.basis)
+        seen = samples.mT
+        if mask is not None:
+            seen = seen if seen.ndim == 2 else seen.unsqueeze(-3)
+            seen = seen * mask.unsqueeze(-2).to(wide)
         ridge = self.values()["ridge"] * torch.eye(self.basis, device=X.device, dtype=wide)
-        fit = torch.linalg.solve(seen @ samples + ridge, seen)
+        fit = torch.linalg.solve(_products(seen, samples) + ridge, seen)
         found: Tensor = (_cosines(self.times.to(X.device, wide), self.basis) @ fit).to(X.dtype)
         return found
+
+
+def _sample_times(X: Tensor, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """The times (n + 1/2)/S of the patterns that some state sees, (S,), or (..., S) if not all."""
+    count: Tensor | int = X.shape[-2]
+    steps = torch.arange(count, device=X.device, dtype=dtype)
+    if mask is not None and not all_present(present := mask.any(-2)):
+        count = present.sum(-1, keepdim=True).clamp_min(1)
+        steps = (present.cumsum(-1) - 1).to(dtype)
+    return (steps + 0.5) / count
+
+
+def _products(seen: Tensor, samples: Tensor) -> Tensor:
+    """Each sample's matrices (..., [L,] M, S) times its own (S, M)."""
+    if samples.ndim == 2:
+        return seen @ samples
+    states, basis = seen.shape[-3:-1]
+    return (seen.flatten(-3, -2) @ samples).unflatten(-2, (states, basis))
 
 
 def _cosines(times: Tensor, basis: int) -> Tensor:

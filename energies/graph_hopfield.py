@@ -19,7 +19,8 @@ class GraphHopfield(OnGraph):
     nodes are the states; an isolated state has no term. Its eigenvalues lie in [0, 2], so the
     quadratic part lies in [1, 1 + 4 coupling], whatever the graph and its size.
 
-    A state that sees no pattern takes no part: it has no energy, no edges, and does not move.
+    A state that sees no pattern takes no part: it has no energy, does not move, and the rule's
+    graph is built on the others.
 
     Options: as `OnGraph`; `use_graph` takes a graph of your own. With couplings of both signs the
     degree is the sum of their sizes, and an edge below 0 pulls two states apart.
@@ -61,7 +62,7 @@ class GraphHopfield(OnGraph):
 
     def _laplacian_times(self, xi: Tensor, mask: Tensor | None) -> Tensor:
         """Lap xi on the graph of the states that see something."""
-        edges = self.couplings_of_states(xi)
+        edges = self.couplings_of_states(xi, mask)
         alive = torch.ones_like(xi[..., :1])
         if mask is not None:
             alive = alive * mask.any(-1, keepdim=True)

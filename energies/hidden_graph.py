@@ -53,8 +53,8 @@ class Boltzmann(OnGraph):
             least by the factor `coupling`.
 
     Hidden patterns are removed exactly: their units are 0. The couplings are normalised on the
-    whole graph. The descent of `tap` holds while its means vary smoothly with u, as they do for
-    small couplings.
+    graph of all patterns that some state sees. The descent of `tap` holds while its means vary
+    smoothly with u, as they do for small couplings.
 
     Shapes: as `Energy`, with E of shape (..., L).
 
@@ -112,7 +112,9 @@ class Boltzmann(OnGraph):
             exponents, configurations = self._exponents(drive, X, mask)
             return torch.softmax(exponents, -1) @ configurations
         if self.inference == "chain":
-            return chain_means(drive, self._links(X, mask))
+            drive, links, back = self._in_a_row(drive, X, mask)
+            means = chain_means(drive, links)
+            return means if back is None else means.take_along_dim(back, -1)
         return torch.sigmoid(self._local_field(drive, X, mask))
 
     def _drive(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
@@ -129,7 +131,7 @@ class Boltzmann(OnGraph):
         if self.inference == "exact":
             return torch.logsumexp(self._exponents(drive, X, mask)[0], -1)
         if self.inference == "chain":
-            return chain_log_sum(drive, self._links(X, mask))
+            return chain_log_sum(*self._in_a_row(drive, X, mask)[:2])
         couplings, strength = self._couplings(X, mask)
         local = self._local_field(drive, X, mask)
         means = torch.sigmoid(local)
@@ -173,11 +175,20 @@ class Boltzmann(OnGraph):
         pairs = ((configurations @ matrix) * configurations).sum(-1)
         return drive @ configurations.mT + 0.5 * strength * pairs, configurations
 
-    def _links(self, X: Tensor, mask: Tensor | None) -> Tensor:
-        """K between neighbours in the chain, (..., 1, S - 1)."""
+    def _in_a_row(
+        self, drive: Tensor, X: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The chain's drive (..., L, S), K between neighbours (..., 1, S - 1), and the way back.
+
+        With padding, the present units are moved to the front, so that neighbours lie side by side.
+        """
         couplings, strength = self._couplings(X, mask)
         if isinstance(couplings, EdgeList):  # a chain lists its edges n, n + 1 first, in order
-            links = couplings.values[: couplings.nodes - 1]
-        else:
-            links = couplings.diagonal(1, dim1=-2, dim2=-1)
-        return strength * links.unsqueeze(-2)
+            return drive, strength * couplings.values[: couplings.nodes - 1].unsqueeze(-2), None
+        if mask is None or couplings.ndim == 2:
+            links = couplings.diagonal(1, dim1=-2, dim2=-1).unsqueeze(-2)
+            return drive, strength * links, None
+        order = (~mask.any(-2, keepdim=True)).to(torch.int8).argsort(dim=-1, stable=True)
+        rows = couplings.squeeze(-3).take_along_dim(order[..., :-1].mT, -2)
+        links = rows.take_along_dim(order[..., 1:].mT, -1).mT
+        return drive.take_along_dim(order, -1), strength * links, order.argsort(-1)

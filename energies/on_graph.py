@@ -10,6 +10,7 @@ from attenergy.energies.base import Energy
 from attenergy.energies.couplings import Couplings, EdgeList, check_kind, rule_couplings
 from attenergy.energies.graphs import KNN, Shape, check_shape, check_topology, nearest_neighbours
 from attenergy.energies.own_graphs import own_couplings
+from attenergy.energies.presence import all_present, embedded_couplings
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -31,7 +32,9 @@ class OnGraph(Energy):
         graph_degree, graph_rewire, graph_blocks, graph_mixing: numbers of the rules (`Shape`).
         couplings: kind of the numbers on the edges (`attenergy.energies.couplings`).
 
-    `use_graph` puts a graph of the user's own in the rule's place.
+    A rule's graph is built on the nodes that are present, so padding changes nothing: patterns that
+    some state sees, or, where states are the nodes, those that see some pattern. `use_graph` puts a
+    graph of the user's own in the rule's place; its nodes are positions, present or not.
 
     Raises:
         ValueError: unknown rule or kind, or a number out of range.
@@ -135,8 +138,10 @@ class OnGraph(Energy):
         own = self._own
         return own[:2] if isinstance(own, EdgeList) else () if own is None else (own,)
 
-    def couplings_of_states(self, xi: Tensor) -> Couplings:
+    def couplings_of_states(self, xi: Tensor, mask: Tensor | None = None) -> Couplings:
         """J between states, a list or (..., L, L).
+
+        A rule's graph is that of the states which see something, in their order.
 
         Raises:
             ValueError: another number of states than the graph has nodes, or `knn`.
@@ -146,17 +151,31 @@ class OnGraph(Energy):
                 "the graph 'knn' is one of stored patterns, and here states interact; build one "
                 "with `nearest_neighbours` and give it to `use_graph`"
             )
-        return self._by_position(xi.shape[-2], xi, 0)
+        present = None if mask is None else mask.any(-1).expand(*mask.shape[:-2], xi.shape[-2])
+        return self._of_present(xi.shape[-2], xi, present, 0)
 
     def couplings_of_patterns(self, X: Tensor, mask: Tensor | None) -> Couplings:
         """J between patterns, a list, (S, S) or (..., L|1, S, S).
+
+        A rule's graph is that of the patterns which some state sees, in their order.
 
         Raises:
             ValueError: another number of patterns than the graph has nodes.
         """
         if self._own is None and self.graph == KNN:
             return nearest_neighbours(X, self.shape.degree, mask)
-        return self._by_position(X.shape[-2], X, 1)
+        present = None if mask is None else mask.any(-2)
+        return self._of_present(X.shape[-2], X, present, 1)
+
+    def _of_present(
+        self, nodes: int, like: Tensor, present: Tensor | None, extra_axes: int
+    ) -> Couplings:
+        """J on the present nodes (..., n), with as many axes of length 1 before the last two."""
+        if present is None or self._own is not None or all_present(present):
+            return self._by_position(nodes, like, extra_axes)
+        shape = tuple(self.shape)
+        placed = embedded_couplings(self.kind, self.graph, present, self.graph_seed, shape, like)
+        return placed.reshape(*present.shape[:-1], *(1,) * extra_axes, nodes, nodes)
 
     def _by_position(self, nodes: int, like: Tensor, extra_axes: int) -> Couplings:
         if self._own is None:

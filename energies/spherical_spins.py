@@ -30,7 +30,8 @@ class SphericalSpins(OnGraph):
     xi, and a step with gamma in (0, 2) never raises E. With gamma = 1 a step is xi <- <S>, the mean
     spins (t I - J)^-1 f in the fields.
 
-    A state that sees no pattern takes no part: it has no energy, no edges, and does not move.
+    A state that sees no pattern takes no part: it has no energy, does not move, and the rule's
+    graph is built on the others.
 
     Options: as `OnGraph`. Shapes: as `Energy`, with E of shape (...). Costs an eigendecomposition
     of J, (L, L); with a mask, one for every sample.
@@ -85,7 +86,7 @@ class SphericalSpins(OnGraph):
 
     def _normalised(self, like: Tensor, alive: Tensor | None) -> Tensor:
         """K between the states that take part, (..., L, L)."""
-        edges = normalised(self.couplings_of_states(like))
+        edges = normalised(self.couplings_of_states(like, alive))
         matrix = as_matrix(edges) if isinstance(edges, EdgeList) else edges
         return matrix if alive is None else torch.where(alive & alive.mT, matrix, 0.0)
 

@@ -2,7 +2,7 @@
 
 All three are E = sum_i own(S_i; X, h_i) - coupling/2 sum_ij K_ij S_i.S_j with K the couplings of a
 graph over the states, normalised (`attenergy.energies.couplings.normalised`). A state that sees no
-pattern takes no part: it has no energy, no edges, and does not move.
+pattern takes no part: it has no energy, does not move, and the rule's graph is built on the others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SpinsOnGraph(OnGraph):
         return -self._pull(xi, mask)
 
     def _pull(self, xi: Tensor, mask: Tensor | None) -> Tensor:
-        edges = normalised(self.couplings_of_states(xi))
+        edges = normalised(self.couplings_of_states(xi, mask))
         coupling = self.values()["coupling"]
         if mask is None:
             return coupling * times(edges, xi)

@@ -96,13 +96,13 @@ def test_empty_rows_have_no_energy_and_no_gradient(name, stored):
 
 
 def test_a_state_that_sees_nothing_takes_no_part_in_a_joint_energy():
-    """With state 2 blind, the ring of four is a path of the other three."""
+    """With state 2 blind, the ring of four is a ring of the other three."""
     energy, xi, X = make("graph_hopfield", graph="ring"), draw(4, 4), draw(6, 4)
     mask = torch.ones(4, 6, dtype=torch.bool)
     mask[2] = False
     beta, coupling = (energy.values()[n].item() for n in ("beta", "coupling"))
     kept = xi[[3, 0, 1]]
-    edges = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]]).double()
+    edges = torch.tensor([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]]).double()
     half = edges.sum(-1).rsqrt()
     laplacian = torch.eye(3).double() - half[:, None] * edges * half
     own = 0.5 * (kept**2).sum() - torch.logsumexp(beta * kept @ X.mT, -1).sum() / beta
