@@ -82,15 +82,14 @@ def in_chunks(
 def _with_witness(
     rows: Rows, energy: Energy, xi: Tensor, mask: Tensor, field: Tensor | None, *shared: Tensor
 ) -> Tensor:
-    """The rows of a chunk, beside which one more state sees what any state sees.
+    """The rows of a chunk, beside which one more state sees what any state sees, `shared[-1]`.
 
     Where patterns interact, those that no state of this chunk sees are still there.
     """
-    *shared, present = shared
-    mask = torch.cat([mask, present], -2)
+    mask = torch.cat([mask, shared[-1]], -2)
     if field is not None and field.shape[-2] > 1:
         field = pad(field, (0, 0, 0, 1))
-    return rows(energy, pad(xi, (0, 0, 0, 1)), mask, field, *shared)[..., :-1, :]
+    return rows(energy, pad(xi, (0, 0, 0, 1)), mask, field, *shared[:-1])[..., :-1, :]
 
 
 def _scores(xi: Tensor, X: Tensor) -> int:

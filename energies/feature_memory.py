@@ -151,20 +151,18 @@ class ContinuousTime(Energy):
 
 def _sample_times(X: Tensor, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
     """The times (n + 1/2)/S of the patterns that some state sees, (S,), or (..., S) if not all."""
-    count: Tensor | int = X.shape[-2]
-    steps = torch.arange(count, device=X.device, dtype=dtype)
     if mask is not None and not all_present(present := mask.any(-2)):
-        count = present.sum(-1, keepdim=True).clamp_min(1)
-        steps = (present.cumsum(-1) - 1).to(dtype)
-    return (steps + 0.5) / count
+        place = (present.cumsum(-1) - 1).to(dtype)
+        return (place + 0.5) / present.sum(-1, keepdim=True).clamp_min(1)
+    count = X.shape[-2]
+    return (torch.arange(count, device=X.device, dtype=dtype) + 0.5) / count
 
 
 def _products(seen: Tensor, samples: Tensor) -> Tensor:
     """Each sample's matrices (..., [L,] M, S) times its own (S, M)."""
     if samples.ndim == 2:
         return seen @ samples
-    states, basis = seen.shape[-3:-1]
-    return (seen.flatten(-3, -2) @ samples).unflatten(-2, (states, basis))
+    return (seen.flatten(-3, -2) @ samples).reshape(*seen.shape[:-1], samples.shape[-1])
 
 
 def _cosines(times: Tensor, basis: int) -> Tensor:

@@ -29,7 +29,7 @@ def may_count(present: Tensor) -> bool:
 
     Not while it is compiled, exported or traced, nor for different samples under `torch.vmap`.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return False
     while torch._C._functorch.is_functorch_wrapped_tensor(present):
         if torch._C._functorch.is_batchedtensor(present):
