@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from attenergy.attention import gradient
+from attenergy.attention.update import Backend
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import Case, cases
 from attenergy.testing.results import LawBroken
@@ -98,7 +99,7 @@ def _felt(case: Case, shown: Tensor, rows: Tensor | None = None) -> list[Tensor]
     """
     rows = torch.arange(case.xi.shape[-2]) if rows is None else rows
     xi, X = case.xi.clone().requires_grad_(), case.X.clone().requires_grad_()
-    backend = "scores" if case.energy.has_weights else "eager"
+    backend: Backend = "scores" if case.energy.has_weights else "eager"
     value = case.energy(xi, X, mask=case.mask, field=case.field)
     value = value if case.energy.states_interact else value[..., rows]
     slope = gradient(

@@ -208,6 +208,16 @@ def test_options_of_energies_are_finite(name):
     refused(partial(make_energy, name, registry=REGISTRY), {"dim": 4}, "betta", 3)
 
 
+@pytest.mark.parametrize("name", list(REGISTRY.energies))
+def test_what_is_below_the_range_of_an_energys_number_is_refused(name):
+    """Every parameter with a constraint and every option that is a number; none goes below -1."""
+    spec = REGISTRY.energies[name]
+    bounded = [n for n, p in spec.parameters.items() if p.constraint != "real"]
+    numbers = [n for n, o in spec.options.items() if isinstance(o.default, (int, float))]
+    for option in (*bounded, *numbers):
+        refused(partial(make_energy, name, registry=REGISTRY), {"dim": 4}, option, -3)
+
+
 @pytest.mark.parametrize("name", list(REGISTRY.tasks))
 def test_options_of_tasks_are_finite(name):
     call = partial(make_task, name, registry=REGISTRY)
