@@ -85,6 +85,7 @@ def attempt(folder: Path, tests: list[str], seconds: float) -> tuple[str, str]:
 
 def in_the_fork(folder: Path, listed: Path, log: Path, seconds: float) -> int:
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup` it is ignored, and stays so
     limit = int(2 * seconds + 40)
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     os.chdir(folder / "tree")
