@@ -220,6 +220,17 @@ def test_every_parameter_of_the_attention_gets_a_gradient(name):
     assert idle == set()
 
 
+OWN = [({}, 0.5), ({"scale": 0.3}, 0.3), ({"scaling": 2}, 2.0)]
+
+
+@pytest.mark.parametrize(("given", "scale"), OWN)
+def test_the_scale_of_a_module_without_source(given, scale):
+    module = type("Own", (nn.Module,), {"forward": len})()  # a built-in function has none
+    for name, value in given.items():
+        setattr(module, name, value)
+    assert asked_scale("own", module, 4) == pytest.approx(scale)
+
+
 @pytest.mark.usefixtures("lone_process_group")
 def test_distributed_training_goes_on():
     config = hf.LlamaConfig(**LLAMA)

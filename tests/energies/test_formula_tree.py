@@ -150,6 +150,8 @@ CANCELLING = ("(h+1)*c - h*c", "(h+beta)*c - h*c - c", "(X@xi - 1)*beta - (X@xi)
 def test_simplifying_keeps_the_value_where_patterns_go_out(function, inner, masked, point):
     tree = parse(f"{function}({inner})", ALL)
     close(value(tree, point, masked), value(simplified(tree), point, masked))
+    ones = parse(f"(0*h + 1) @ ({inner}) + (0*h) @ ({inner}) + (0*h + 2) @ (X@xi)", ALL)
+    close(value(ones, point, masked), value(simplified(ones), point, masked))
     weights = parse(f"softmax({inner}) @ X", ALL)
     close(value(weights, point, masked), value(simplified(weights), point, masked))
 
