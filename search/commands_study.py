@@ -12,6 +12,17 @@ from attenergy.search.options import FolderOption
 
 StudyArgument = Annotated[str, typer.Argument(help="Name of a study, or its folder.")]
 
+TextOption = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="File or folder of a task that reads a text."),
+]
+AnywayOption = Annotated[
+    bool,
+    typer.Option(
+        "--anyway", help="Train a recorded run again even if it takes over an hour or 2 GiB."
+    ),
+]
+
 
 class ReportFormat(StrEnum):
     """How a report is written."""
@@ -101,6 +112,8 @@ def export(
         ),
     ] = "best",
     force: Annotated[bool, typer.Option("--force", help="Replace an older export.")] = False,
+    text: TextOption = None,
+    anyway: AnywayOption = False,
     folder: FolderOption = Path("runs"),
 ) -> None:
     """Export a trained model as a folder that `attenergy.load` reads."""
@@ -111,7 +124,9 @@ def export(
     found = read_study(find_study(study, folder))
     board = found.leaderboard()
     record = choose_run(found.records, find_run(found, trial).key, board)
-    export_run(record, found.folder, out, force=force, say=_say, board=board)
+    export_run(
+        record, found.folder, out, force=force, say=_say, board=board, text=text, anyway=anyway
+    )
     typer.echo(str(out))
 
 
@@ -126,6 +141,8 @@ def replay(
     workers: Annotated[
         int, typer.Option("--workers", "-w", min=0, max=1, help="0: in this process.")
     ] = 1,
+    text: TextOption = None,
+    anyway: AnywayOption = False,
     folder: FolderOption = Path("runs"),
 ) -> None:
     """Train a recorded run again and compare it bit for bit: metrics, curve and weights.
@@ -138,7 +155,8 @@ def replay(
     from attenergy.search.report import find_study, read_study
 
     found = read_study(find_study(study, folder))
-    result = repeat(find_run(found, trial), found.folder, workers=workers)
+    record = find_run(found, trial)
+    result = repeat(record, found.folder, workers=workers, text=text, anyway=anyway)
     for line in result.lines():
         typer.echo(printable(line))
     if not result.equal:

@@ -9,6 +9,7 @@ from pathlib import Path
 from attenergy.attention.loading import rebuild
 from attenergy.attention.saved import check_target, save
 from attenergy.registry.files import open_regular
+from attenergy.search.again import to_train_again
 from attenergy.search.card import model_card
 from attenergy.search.config import RunRecord
 from attenergy.search.leaderboard import Leaderboard
@@ -83,6 +84,8 @@ def export_run(
     force: bool = False,
     say: Say = print,
     board: Leaderboard | None = None,
+    text: Path | None = None,
+    anyway: bool = False,
 ) -> Path:
     """Write a run's model to `out`, as `attenergy.load` reads it.
 
@@ -96,8 +99,11 @@ def export_run(
         force: replace an older export.
         say: receives what the user should know.
         board: the study's leaderboard, for the means over seeds in the model card.
+        text: what to train on, if the weights are lost and the task reads a text.
+        anyway: train again, if the weights are lost, whatever that takes.
 
     Raises:
+        ValueError: the weights are lost, and `to_train_again` refuses the run.
         SavedError: if `out` must not be overwritten.
         NoSuchRun: if the run has no result and cannot be repeated.
     """
@@ -107,10 +113,11 @@ def export_run(
     if weights is not None:
         card = model_card(record, task, Path(out).name, board)
         return _write(record, task, weights, Path(out), card, force)
+    config = to_train_again(record.config, text=text, anyway=anyway)
     say(f"run {record.key} has no weights on disk; training it again from its configuration")
     with tempfile.TemporaryDirectory() as temporary:
         weights = Path(temporary) / "weights.safetensors"
-        again = train(record.config, purpose=record.purpose, weights=weights)
+        again = train(config, purpose=record.purpose, weights=weights)
         if again.status != "complete":
             raise NoSuchRun(f"run {record.key}: {again.status}: {again.reason}")
         card = model_card(again, task, Path(out).name, board, _AGAIN)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attenergy.search import formats, provenance
+from attenergy.search.again import to_train_again
 from attenergy.search.config import RunRecord
 from attenergy.search.events import Silent
 from attenergy.search.executors import make_executor
@@ -70,7 +71,14 @@ def find_run(study: Study, which: str) -> RunRecord:
     return named_run(study.records, which, study.leaderboard())
 
 
-def replay(record: RunRecord, folder: Path, *, workers: int = 1) -> Replay:
+def replay(
+    record: RunRecord,
+    folder: Path,
+    *,
+    workers: int = 1,
+    text: Path | None = None,
+    anyway: bool = False,
+) -> Replay:
     """Train a recorded configuration anew and compare metrics, curve and weights with the record.
 
     Weights are compared by the SHA-256 of their files; if the old ones were not kept, it is said.
@@ -80,19 +88,23 @@ def replay(record: RunRecord, folder: Path, *, workers: int = 1) -> Replay:
         record: the run.
         folder: the study's folder, where its weights are.
         workers: 1 trains in a worker process of one thread, as a search does; 0 in this one.
+        text: what to train on, if the task reads a text.
+        anyway: train, whatever that takes.
 
     Raises:
-        ValueError: the run's budget was in seconds, which no two runs share.
+        ValueError: the run's budget was in seconds, which no two runs share, or `to_train_again`
+            refuses it.
     """
     if record.config.seconds is not None:
         raise ValueError(
             f"run {record.key} was trained for {record.config.seconds:g} seconds, not for a number "
             "of steps; how many steps fit depends on the moment, so it cannot be repeated exactly"
         )
+    config = to_train_again(record.config, text=text, anyway=anyway)
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         with make_executor(Crew(workers=workers), place) as executor:
-            executor.submit(record.config, record.purpose)
+            executor.submit(config, record.purpose)
             again = executor.wait(Silent())
         digests = [_digest(where, run) for where, run in ((folder, record), (place, again))]
     weights, changed = _compare_weights(record, *digests)

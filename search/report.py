@@ -97,11 +97,18 @@ def read_study(folder: Path) -> Study:
 def task_of(config: RunConfig) -> Task:
     """The task of a run, rebuilt from its configuration alone.
 
+    A text that the record names is not looked for: Python's library, which is always there, takes
+    its place, for nothing of the text is needed.
+
     Raises:
         ValueError: it cannot be.
     """
+    spec = config.task_spec
+    if spec.class_ == "Text":
+        options = {k: v for k, v in spec.options.items() if k in {"length", "max_bytes"}}
+        spec = spec.model_copy(update={"options": options})
     try:
-        return make_task(config.task_spec, seed=config.seed, split_seed=config.split_seed)
+        return make_task(spec, seed=config.seed, split_seed=config.split_seed)
     except ValueError:
         raise
     except Exception as error:  # options that somebody else wrote, of any size

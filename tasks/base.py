@@ -16,6 +16,9 @@ from attenergy.registry import UnknownName
 from attenergy.tasks.streams import Fields, Stream
 
 IGNORE = -100  # target of a position that is not scored
+MOST = 1_000_000  # of an option that is a whole number, unless its task says otherwise
+_MOST_NUMBERS = 1 << 20  # that an instance has: length times width, for ids times channels
+_MOST_DRAWN = 1 << 25  # numbers of the instances that are drawn for a ceiling
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Task(ABC):
     metric: str  # the reported number, a key of what `metrics` returns; higher is better
     headline: str = "test"  # the split whose metric stands for the task in a comparison of tasks
     chance: dict[str, float]  # metric -> value of random guessing
+    masks_pairs: bool = False  # whether every instance has a mask (L, L) of its own
     train_instances: int = 0  # so many, then the same ones again; 0: the training stream is endless
 
     def __init__(
@@ -101,6 +105,12 @@ class Task(ABC):
         self.seed = check_whole("seed", seed)
         self.split_seed = check_whole("split_seed", split_seed)
         self.options = dict(options)
+        if self.numbers > _MOST_NUMBERS:
+            said = ", ".join(f"{key}={value!r:.40}" for key, value in self.options.items())
+            raise ValueError(
+                f"an instance may hold {_MOST_NUMBERS:,} numbers, and these options make it "
+                f"{self.numbers:,}: {said}"
+            )
         self._ceilings: dict[str, Estimate | None] = {}
         self._streams = {split: self._stream(split) for split in self.splits}
 
@@ -111,6 +121,12 @@ class Task(ABC):
         options = {key: value for key, value in self.options.items() if key != "train_instances"}
         key = (type(self).__name__, options, self.split_seed, split, seed)
         return Stream(partial(self.generate, split), "stream", *key, period=period)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers one instance has as a model reads it, the longest one."""
+        token = self.inputs.kind == "token"
+        return self.inputs.length * (self.inputs.channels if token else self.inputs.size)
 
     @abstractmethod
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
@@ -200,13 +216,21 @@ class Task(ABC):
         return int(there.sum())
 
     def ceiling(self, split: str) -> Estimate | None:
-        """Best mean of `metric` that any model can reach on `split`; None where not computed."""
+        """Best mean of `metric` that any model can reach on `split`; None where not computed.
+
+        Where it takes exact inference over drawn instances, it is not computed for options that
+        would make that take minutes, or much memory.
+        """
         if self.check_split(split) not in self._ceilings:
             self._ceilings[split] = self._ceiling(split)
         return self._ceilings[split]
 
     def _ceiling(self, split: str) -> Estimate | None:
         return None
+
+    def affordable(self, instances: int, work: int, most: int) -> bool:
+        """Whether a ceiling may take so many instances, and `work` of at most `most`."""
+        return work <= most and instances * self.numbers <= _MOST_DRAWN
 
     def check_split(self, split: str) -> str:
         """Return `split` if the task has it, else raise ValueError."""
@@ -242,15 +266,20 @@ def scored_hits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return (logits.argmax(-1) == targets) & scored, scored
 
 
-def check_whole(name: str, value: object, least: int | None = None) -> int:
-    """Return `value` if it is a whole number not below `least`, else raise ValueError."""
+def check_whole(name: str, value: object, least: int | None = None, most: int | None = MOST) -> int:
+    """Return `value` if it is a whole number from `least` to `most`, else raise ValueError.
+
+    Without a `least` (a seed) any whole number will do.
+    """
     if (
         not isinstance(value, int)
         or isinstance(value, bool)
         or (least is not None and value < least)
     ):
         wanted = "a whole number" + ("" if least is None else f" >= {least}")
-        raise ValueError(f"'{name}' must be {wanted}, got {value!r}")
+        raise ValueError(f"'{name}' must be {wanted}, got {value!r:.40}")
+    if least is not None and most is not None and value > most:
+        raise ValueError(f"'{name}' must be at most {most}, got {value!r:.40}")
     return value
 
 

@@ -16,6 +16,8 @@ from attenergy.tasks.streams import Fields, draw_in_part
 
 _CEILING_INSTANCES = 1024
 _MOST_ASSIGNMENTS = 1 << 17  # that the exact posterior sums over
+_MOST_PAIRS = 1 << 25  # of nodes, in all of them
+_MOST_NODES, _MOST_NODES_OF_CEILING = 512, 48
 
 
 class BlockModel(GraphTask):
@@ -26,13 +28,13 @@ class BlockModel(GraphTask):
     nodes of each block is told: features are one-hot there, zero at all others, which are scored.
     Metrics: see `GraphTask`. `ceiling` is the mean accuracy, over the first 1024 graphs of a
     split, of the best guess under the exact posterior (a sum over all assignments of the hidden
-    nodes; None if these are more than 131072). In large sparse graphs the blocks can be found from
-    the edges alone, by fast algorithms, if c (1 - m k/(k - 1))^2 > 1.
+    nodes; None if these are more than 131072, or the nodes more than 48). In large sparse graphs
+    the blocks can be found from the edges alone, by fast algorithms, if c (1 - m k/(k - 1))^2 > 1.
 
     Splits share no graph, however its nodes are numbered.
 
     Args:
-        nodes: n, a multiple of k.
+        nodes: n, a multiple of k, at most 512.
         blocks: k >= 2.
         degree: c > 0, such that both probabilities are below 1.
         mixing: m, above 0 and below 1.
@@ -63,7 +65,7 @@ class BlockModel(GraphTask):
         seed: int = 0,
         split_seed: int = 0,
     ) -> None:
-        self.size = check_whole("nodes", nodes, 2)
+        self.size = check_whole("nodes", nodes, 2, _MOST_NODES)
         self.blocks = check_whole("blocks", blocks, 2)
         self.shown = check_whole("shown", shown, 1)
         each, rest = divmod(self.size, self.blocks)
@@ -145,7 +147,8 @@ class BlockModel(GraphTask):
         unknown = assignments([hidden] * self.blocks)
         table = torch.cat([known.expand(len(unknown), -1), unknown], 1)  # in the order of `order`
         i, j = torch.triu_indices(self.size, self.size, 1)
-        joined = (table[:, i] == table[:, j]).float()
+        small = table.to(torch.int16)
+        joined = (small[:, i] == small[:, j]).float()
         odds = log(self.within * (1 - self.across) / (self.across * (1 - self.within)))
         blocks = one_hot(table, self.blocks).double().flatten(1)
         found = []
@@ -161,7 +164,10 @@ class BlockModel(GraphTask):
 
     def _ceiling(self, split: str) -> Estimate | None:
         each = self.size // self.blocks - self.shown
-        if factorial(each * self.blocks) // factorial(each) ** self.blocks > _MOST_ASSIGNMENTS:
+        if self.size > _MOST_NODES_OF_CEILING:
+            return None
+        number = factorial(each * self.blocks) // factorial(each) ** self.blocks
+        if number > _MOST_ASSIGNMENTS or number * self.size**2 // 2 > _MOST_PAIRS:
             return None
         instances = self.instances(split, 0, _CEILING_INSTANCES)
         hidden = ~self._is_shown(instances["order"])

@@ -56,7 +56,7 @@ class Copying(MacroTask):
         self.tokens = check_whole("tokens", tokens, 1)
         self.length = check_whole("length", length, 2 * self.tokens + 2)
         self.selective = selective
-        self.train_instances = check_whole("train_instances", train_instances, 0)
+        self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         self.inputs = Inputs("token", self.vocabulary, self.length)
         self.outputs = Outputs(self.vocabulary)
         chance = 1 / (self.vocabulary - 2)

@@ -10,6 +10,7 @@ from attenergy.tasks.lengths import FIRST, PAD, LengthTask
 from attenergy.tasks.streams import Fields
 
 PAIRS = ("()", "[]", "{}", "<>")
+_MOST_DEPTH, _MOST_PLACES = 1024, 1 << 22  # the latter: of depth and length in a table
 
 
 class Dyck(LengthTask):
@@ -52,10 +53,8 @@ class Dyck(LengthTask):
         seed: int = 0,
         split_seed: int = 0,
     ) -> None:
-        self.types = check_whole("types", types, 1)
-        self.depth = check_whole("depth", depth, 2)
-        if self.types > len(PAIRS):
-            raise ValueError(f"'types' must be <= {len(PAIRS)}, got {types}")
+        self.types = check_whole("types", types, 1, len(PAIRS))
+        self.depth = check_whole("depth", depth, 2, _MOST_DEPTH)
         openers, closers = (tuple(pair[side] for pair in PAIRS[:types]) for side in (0, 1))
         super().__init__(
             symbols=openers + closers,
@@ -66,6 +65,11 @@ class Dyck(LengthTask):
             seed=seed,
             split_seed=split_seed,
         )
+        if (self.depth + 1) * int(self._long[-1]) > _MOST_PLACES:
+            raise ValueError(
+                f"'long' is {long} and 'depth' {depth}; their product must be at most "
+                f"{_MOST_PLACES:,}"
+            )
         self._opens = opening_probabilities(self.depth, int(self._long[-1]))
 
     def word_lengths(self, low: int, high: int) -> Tensor:

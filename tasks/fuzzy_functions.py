@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from attenergy.tasks.streams import seed_of
 
+MOST_VARIABLES = 9  # 512 terms: with more, known or unknown ones make too many functions
 _MOST_FUNCTIONS = 100_000
 _MOST_DRAWS = 1000
 _CELLS = 1 << 22  # values of candidate functions at a time

@@ -26,6 +26,7 @@ class GraphTask(Task):
     """
 
     metric = "accuracy"
+    masks_pairs = True
 
     def nodes(self, instances: Fields) -> GraphNodes:
         """Turn drawn instances into features, edges and targets."""

@@ -67,9 +67,7 @@ class GroundState(GraphTask):
         seed: int = 0,
         split_seed: int = 0,
     ) -> None:
-        self.size = check_whole("nodes", nodes, 2)
-        if self.size > _MOST_NODES:
-            raise ValueError(f"'nodes' must be at most {_MOST_NODES}, got {nodes}")
+        self.size = check_whole("nodes", nodes, 2, _MOST_NODES)
         self.graph = check_known("graph", graph, tuple(GRAPHS))
         made = GRAPHS[graph](self.size, check_whole("split_seed", split_seed))
         pairs = sorted((min(edge), max(edge)) for edge in made.edges)

@@ -13,6 +13,7 @@ from attenergy.tasks.base import IGNORE, Estimate, Inputs, Outputs, check_whole,
 from attenergy.tasks.streams import Fields, draw_in_part
 from attenergy.tasks.tokens import TokenInstance, TokenTask
 
+MOST_SYMBOLS = 20_000  # of a word
 PAD, MARK, FIRST = 0, 1, 2  # ids: padding, the task's own mark, the first symbol
 
 
@@ -53,7 +54,7 @@ class LengthTask(TokenTask):
         least = 1
         for key, value in zip(names, lengths, strict=True):
             # `long` lies above `longest`, which may equal `shortest`.
-            least = check_whole(key, value, least + (key == "long"))
+            least = check_whole(key, value, least + (key == "long"), MOST_SYMBOLS)
         shortest, longest, long = lengths
         self._short = self._possible(shortest, longest)
         self._long = self._possible(longest + 1, long)

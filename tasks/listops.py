@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,7 @@ from attenergy.tasks.streams import Fields, concatenate, draw_in_part
 WORDS = ("_", *map(str, range(10)), *(f"[{name}" for name in OPERATORS), "]", "CLS")
 CLS = len(WORDS) - 1
 _NODES = 1 << 19  # trees are drawn so many nodes at a time: a bound on memory
+_MOST_DEPTH = 64
 _TRIED, _LEAST = 200_000, 1e-4  # give up when fewer trees than this have a wanted length
 
 
@@ -83,11 +85,17 @@ class ListOps(Task):
         seed: int = 0,
         split_seed: int = 0,
     ) -> None:
-        self.depth = check_whole("depth", depth, 2)
+        self.depth = check_whole("depth", depth, 2, _MOST_DEPTH)
         self.arguments = check_whole("arguments", arguments, 2)
         self.longer_than = check_whole("longer_than", longer_than, 1)
         self.longest = check_whole("longest", longest, self.longer_than + 1)
-        self.train_instances = check_whole("train_instances", train_instances, 0)
+        # A node has (2 + arguments) / 2 below it with probability 1/4.
+        if self.depth * math.log((2 + self.arguments) / 8) > math.log(_NODES):
+            raise ValueError(
+                f"'depth' is {depth} and 'arguments' {arguments}: a tree would have more than "
+                f"{_NODES:,} nodes on average"
+            )
+        self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         self.inputs = Inputs("token", len(WORDS), 1 + self.longest)
         self.outputs = Outputs(10)
         self.chance = {"accuracy": 0.1}

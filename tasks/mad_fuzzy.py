@@ -66,7 +66,7 @@ class FuzzyRecall(MacroTask):
         self.value_size = check_whole("value_size", value_size, 1)
         self.both = self.key_size + self.value_size
         self.length = check_whole("length", length, 3 * self.both)
-        self.train_instances = check_whole("train_instances", train_instances, 0)
+        self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         self.keys = (self.vocabulary - 1) // 2
         self.values = self.vocabulary - 1 - self.keys
         for what, size, ids in (("key", key_size, self.keys), ("value", value_size, self.values)):

@@ -55,7 +55,7 @@ class Memorisation(MacroTask):
     ) -> None:
         self.vocabulary = check_whole("vocabulary", vocabulary, 5)
         self.length = check_whole("length", length, 2)
-        self.train_instances = check_whole("train_instances", train_instances, 0)
+        self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         self.keys = (self.vocabulary - 1) // 2
         if self.length % 2:
             raise ValueError(f"'length' must be even, got {length}")
@@ -139,7 +139,7 @@ class Compression(MacroTask):
     ) -> None:
         self.vocabulary = check_whole("vocabulary", vocabulary, 3)
         self.length = check_whole("length", length, 2)
-        self.train_instances = check_whole("train_instances", train_instances, 0)
+        self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         self.inputs = Inputs("token", self.vocabulary, self.length)
         self.outputs = Outputs(self.vocabulary)
         self.chance = dict.fromkeys(("macro_accuracy", "accuracy"), 1 / self.vocabulary)

@@ -60,7 +60,7 @@ class InContextRecall(MacroTask):
         self.length = check_whole("length", length, 4)
         self.noise_vocabulary = check_whole("noise_vocabulary", noise_vocabulary, 0)
         self.noise = noise
-        self.train_instances = check_whole("train_instances", train_instances, 0)
+        self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         self.plain = self.vocabulary - self.noise_vocabulary
         self.keys = self.plain // 2
         if self.length % 2:

@@ -12,6 +12,8 @@ from attenergy.tasks.base import IGNORE, Inputs, check_whole, scored_hits
 from attenergy.tasks.queried_recall import QueriedRecall, check_keys, draw_pairs, memory
 from attenergy.tasks.streams import Fields, draw_in_part
 
+_MOST_SIZES = 1024  # of a mixture: they take turns in a block of so many instances
+
 
 class MQAR(QueriedRecall):
     """k1 v1 k2 v2 ... kK vK, the same P times, then every key once; answer with its value.
@@ -62,7 +64,7 @@ class MQAR(QueriedRecall):
         self.pairs = check_whole("pairs", pairs, 1)
         self.power, self.random_non_queries = power, random_non_queries
         self.passes = check_whole("passes", passes, 1)
-        self.train_instances = check_whole("train_instances", train_instances, 0)
+        self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         self.check_sizes(self.length, 2, self.pairs * self.passes, self.pairs)
         check_keys(self.vocabulary, self.pairs)
         self.declare(self.vocabulary - self.vocabulary // 2)
@@ -124,7 +126,7 @@ class MixedMQAR(QueriedRecall):
     ) -> None:
         self.vocabulary = check_whole("vocabulary", vocabulary, 4)
         self.power, self.random_non_queries = power, random_non_queries
-        self.train_instances = check_whole("train_instances", train_instances, 0)
+        self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         self.mixture = _read_sizes("train_sizes", train_sizes)
         self.tests = {f"{L}x{K}": (L, K) for L, K in _read_sizes("test_sizes", test_sizes)}
         for length, pairs in (*self.mixture, *self.tests.values()):
@@ -193,8 +195,11 @@ def _read_sizes(option: str, text: str) -> tuple[tuple[int, int], ...]:
                 f"'{option}' must be sizes LENGTHxPAIRS, such as '64x4 128x8*2'; got {word!r}"
             )
         length, pairs, times = (int(number or 1) for number in found.groups())
+        check_whole(f"{option}: length", length, 1)
         counts[length, pairs] = counts.get((length, pairs), 0) + times
     if not counts:
         raise ValueError(f"'{option}' must name a size at least, such as '64x4'; got {text!r}")
+    if sum(counts.values()) > _MOST_SIZES:
+        raise ValueError(f"'{option}' must name at most {_MOST_SIZES} sizes, with their repeats")
     rounds = range(max(counts.values()))
     return tuple(size for turn in rounds for size, times in counts.items() if turn < times)

@@ -65,13 +65,11 @@ class MultipleInstance(Task):
         seed: int = 0,
         split_seed: int = 0,
     ) -> None:
-        self.bits = check_whole("bits", bits, 2)
+        self.bits = check_whole("bits", bits, 2, _MOST_BITS)
         self.size = check_whole("instances", instances, 1)
         self.signals = check_whole("signals", signals, 1)
-        self.train_instances = check_whole("train_instances", train_instances, 0)
+        self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         patterns = 2**self.bits - 1
-        if self.bits > _MOST_BITS:
-            raise ValueError(f"'bits' must be at most {_MOST_BITS}, got {bits}")
         if self.signals >= patterns:
             raise ValueError(
                 f"'signals' must be below 2^bits - 1 = {patterns}, so that other patterns are "

@@ -12,6 +12,7 @@ from attenergy.tasks.base import Batch, Estimate, Inputs, Outputs, Task, check_w
 from attenergy.tasks.contents import member_codes, row_codes
 from attenergy.tasks.streams import Fields, belongs
 
+_MOST_BITS = 512  # for which the ceiling is computed
 _ROUNDS = 1000  # a split takes one memory in 16, so an honest draw never needs as many
 _CHANNEL = 8  # bits that are kept in a byte
 
@@ -139,7 +140,9 @@ class NoisyRetrieval(Task):
             "overlap_gain": (2 * share - 1) - (1 - 2 * self.flip),
         }
 
-    def _ceiling(self, split: str) -> Estimate:
+    def _ceiling(self, split: str) -> Estimate | None:
+        if self.dim > _MOST_BITS:
+            return None
         return Estimate(nearest_is_right(self.dim, self.patterns, self.flip), 0.0, 0)
 
     def sample(self, split: str, index: int) -> RetrievalInstance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -30,6 +31,8 @@ from attenergy.tasks.raven_rules import choose_rules
 from attenergy.tasks.streams import Fields, draw_in_part
 
 CEILING_INSTANCES = 8192
+_MOST_COMBINATIONS = 100_000
+_MOST_LINES = 1 << 11  # candidates that the exact solver looks at in a matrix, times rules
 
 
 class Raven(Task):
@@ -48,7 +51,7 @@ class Raven(Task):
     `ceiling(split)` is the accuracy of the exact Bayes solver that knows the split's combinations.
 
     Args:
-        features: K >= 1.
+        features: K >= 1, few enough for at most 100,000 combinations.
         values: F >= 2; `distribute_three` needs 3.
         grid: G >= 2; progressions fit any, the other rules need 3.
         rules: how many of the ten, or their names (a list, or one text with commas). The first
@@ -92,6 +95,12 @@ class Raven(Task):
         if not isinstance(permute, bool):
             raise ValueError(f"'permute' must be true or false, got {permute!r}")
         self.permute = permute
+        count = math.comb(len(self.rules) + self.features - 1, self.features)
+        if count > _MOST_COMBINATIONS:
+            raise ValueError(
+                f"'features' is {features}, with {count:,} combinations of {len(self.rules)} "
+                f"rules; at most {_MOST_COMBINATIONS:,} are allowed, take fewer"
+            )
         self.combinations = all_combinations(len(self.rules), self.features)
         self.in_distribution, self.held_out = split_combinations(
             self.combinations, ood_fraction, check_whole("split_seed", split_seed)
@@ -217,7 +226,10 @@ class Raven(Task):
         known = self.split_of_combinations(split)
         return Prior(known, len(self.rules), shuffled=self.permute)
 
-    def _ceiling(self, split: str) -> Estimate:
+    def _ceiling(self, split: str) -> Estimate | None:
+        lines = self.features**self.grid * len(self.rules)  # every feature has K^(G-1) of them
+        if not self.affordable(CEILING_INSTANCES, lines, _MOST_LINES):
+            return None
         return Estimate.of(self.solve_many(split, 0, CEILING_INSTANCES).confidence)
 
     def sample(self, split: str, index: int) -> RavenInstance:

@@ -17,6 +17,7 @@ from attenergy.tasks.base import Batch, Inputs, Outputs, Task, check_whole, scor
 from attenergy.tasks.streams import Fields, draw_in_part, seed_of
 
 BYTES = 256
+_MOST_BYTES = 1 << 30  # that are read at most
 PAGES = 20  # the text is cut into so many pages: one for valid, one for test, the rest for train
 STARTS = 256  # least number of windows in a page, 16 of which fall to its split on average
 
@@ -70,7 +71,7 @@ class Text(Task):
         split_seed: int = 0,
     ) -> None:
         self.length = check_whole("length", length, 1)
-        self.max_bytes = check_whole("max_bytes", max_bytes, 1)
+        self.max_bytes = check_whole("max_bytes", max_bytes, 1, _MOST_BYTES)
         self.files = find_files(path, suffix)
         size = min(self.max_bytes, sum(file.stat().st_size for file in self.files))
         self.page = size // PAGES

@@ -24,6 +24,7 @@ from attenergy.tasks.streams import Fields, draw_in_part
 
 GRAPHS = ("none", "chain", "ring", "star", "complete")
 _CEILING_INSTANCES = 4096
+_MOST_NUMBERS = 1 << 22  # in the covariances of all graphs
 _MOST_CHANNELS = 5  # all numberings of the oscillators are told apart
 
 
@@ -147,7 +148,10 @@ class Waves(Task):
         each = [group.logsumexp(0) - math.log(len(group)) for group in groups]
         return torch.stack(each, -1).softmax(-1)
 
-    def _ceiling(self, split: str) -> Estimate:
+    def _ceiling(self, split: str) -> Estimate | None:
+        size = len(self.stiffness) * self.numbers**2
+        if not self.affordable(_CEILING_INSTANCES, size, _MOST_NUMBERS):
+            return None
         series = self.instances(split, 0, _CEILING_INSTANCES)["series"]
         return Estimate.of(self.posterior(series).amax(-1))
 

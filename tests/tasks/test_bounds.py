@@ -6,7 +6,8 @@ import inspect
 
 import pytest
 
-from attenergy.tasks import CLASSES
+from attenergy.registry import load_registry
+from attenergy.tasks import CLASSES, make_task
 
 #: As the docstrings say; a bound that another option sets is that of its default.
 LEAST = {
@@ -68,3 +69,52 @@ def test_the_least_value_is_allowed_and_less_is_not(name: str, option: str) -> N
     except ValueError as error:  # another option does not fit
         said = str(error)
     assert refused not in said
+
+
+REGISTRY = load_registry(plugins=False)
+FREE = {
+    "seed",
+    "split_seed",
+    "train_instances",
+    "max_bytes",
+}  # numbers that cost nothing, whatever they are
+
+
+@pytest.mark.parametrize("name", REGISTRY.tasks)
+def test_an_option_of_any_size_is_refused_by_its_name_or_costs_little(name: str) -> None:
+    parameters = inspect.signature(CLASSES[REGISTRY.task(name).class_]).parameters.values()
+    for option in (p.name for p in parameters if type(p.default) is int):
+        for value in (-1, 0, *(10**power for power in (3, 6, 7, 18, 400))):
+            said = ""
+            try:
+                task = make_task(name, registry=REGISTRY, **{option: value})
+                assert option in FREE or value < 10**7, option
+                assert task.numbers <= 1 << 20
+            except ValueError as error:
+                said = str(error)
+            assert not said or option in said or value < 10**7, said
+            assert len(said) < 400
+
+
+@pytest.mark.parametrize("sizes", ["64x4*999999999", "64x4 " * 2000, "99999999999x4"])
+def test_a_mixture_of_any_size_is_refused(sizes: str) -> None:
+    for option in ("train_sizes", "test_sizes"):
+        with pytest.raises(ValueError, match=f"'{option}"):
+            make_task("mqar-memory", registry=REGISTRY, **{option: sizes})
+
+
+def test_a_ceiling_that_takes_minutes_is_left_out() -> None:
+    for name, options in (
+        ("raven", {"features": 9}),
+        ("fuzzy-logic", {"examples": 20_000}),
+        ("fuzzy-logic", {"variables": 8}),
+        ("sbm", {"nodes": 500, "shown": 249}),
+        ("waves", {"length": 5_000}),
+        ("retrieval", {"dim": 5_000}),
+    ):
+        assert make_task(name, registry=REGISTRY, **options).ceiling("test") is None
+
+
+def test_trees_that_never_end_are_refused() -> None:
+    with pytest.raises(ValueError, match="'depth' is 64 and 'arguments' 10: a tree would have"):
+        make_task("listops", registry=REGISTRY, depth=64)

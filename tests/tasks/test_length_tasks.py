@@ -161,7 +161,7 @@ def test_samples_can_be_read() -> None:
         ("reverse", {"operation": "revers"}, "did you mean 'reverse'"),
         ("reverse", {"symbols": 1}, "'symbols' must be a whole number >= 2, got 1"),
         ("A5", {"group": "A6"}, "no group 'A6'; known: S3, S5, A5"),
-        ("dyck", {"types": 5}, "'types' must be <= 4, got 5"),
+        ("dyck", {"types": 5}, "'types' must be at most 4, got 5"),
         ("dyck", {"depth": 1}, "'depth' must be a whole number >= 2, got 1"),
     ],
 )
