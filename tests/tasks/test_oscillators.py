@@ -162,7 +162,7 @@ def test_splits_share_no_series(task: Oscillators | Waves) -> None:
         (Waves, {"channels": 3}, "'channels' must be a whole number >= 4, got 3"),
         (Waves, {"channels": 6}, "'channels' must be 4 or 5, got 6"),
         (Waves, {"coupling": 0}, "'coupling' must be above 0"),
-        (Waves, {"noise": 0.0}, "'noise' must be above 0, got 0.0"),
+        (Waves, {"noise": 0.0}, "'noise' must be a finite number above 0, got 0.0"),
     ],
 )
 def test_bad_options_are_refused(make: type, options: dict, message: str) -> None:
