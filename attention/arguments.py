@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from attenergy.energies.masks import check_tensor
 
@@ -125,7 +125,7 @@ def is_whole(value: Any) -> bool:
 
 def is_number(value: Any) -> bool:
     """Whether it is a number, and no truth value or text."""
-    return hasattr(value, "__float__") and not isinstance(value, (bool, Tensor))
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def option(name: str, check: Callable[[Any, Any], Value], doc: str) -> Value:

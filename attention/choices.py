@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 from attenergy.attention.arguments import check_positive, check_whole
 from attenergy.attention.relax import MOST_STEPS, TRAINABLE, Solver, check_solver
 from attenergy.attention.update import Backend, check_backend
-from attenergy.energies import Energy
-from attenergy.registry import EnergySpec, Reading, Registry, load_registry
+from attenergy.energies import Energy, check_entry
+from attenergy.registry import EnergySpec, Reading, Registry, given_registry
 
 Read = Literal["auto", "weights", "state"]
 
@@ -22,22 +22,8 @@ def entry_of(energy: Any, registry: Registry | None) -> Any:
     if not isinstance(energy, str):
         check_entry("energy", energy)
         return energy
-    entry = (load_registry() if registry is None else registry).layer(energy)
+    entry = given_registry(registry).layer(energy)
     return entry if isinstance(entry, EnergySpec) else energy
-
-
-def check_entry(name: str, energy: Any) -> None:
-    """Check that something is an entry of an energy.
-
-    Raises:
-        TypeError: it is none.
-    """
-    if not isinstance(energy, EnergySpec):
-        what = energy.__name__ if isinstance(energy, type) else type(energy).__name__
-        raise TypeError(
-            f"{name} must be the name of an energy in the registry or its entry (an EnergySpec), "
-            f"got {what}; a class of your own goes into an entry, as `class: {what}`"
-        )
 
 
 def first_steps(steps: int | None, energy: Energy, solver: Solver) -> int:

@@ -10,7 +10,7 @@ from typing import Literal, NotRequired, TypedDict
 import torch
 from torch import Tensor, nn
 
-from attenergy.attention.arguments import check_size, check_tensor, is_whole
+from attenergy.attention.arguments import check_size, check_tensor
 from attenergy.attention.initialisation import dense
 
 
@@ -48,7 +48,7 @@ class InputEmbedding(nn.Module):
 
     def __init__(self, width: int, *, kind: str, size: int, length: int, channels: int = 1) -> None:
         super().__init__()
-        for name, number in (("size", size), ("length", length)):
+        for name, number in (("size", size), ("length", length), ("channels", channels)):
             check_size(name, number)
         self.kind, self.size, self.length, self.channels = kind, size, length, channels
         if kind == "vector":
@@ -56,7 +56,7 @@ class InputEmbedding(nn.Module):
                 raise ValueError(f"only tokens have channels, got {channels} of kind 'vector'")
             self.dense = dense(size, width)
         elif kind == "token":
-            if not is_whole(channels) or channels < 1 or width % channels:
+            if width % channels:
                 raise ValueError(f"channels must divide the width {width}, got {channels}")
             self.tables = nn.ModuleList(
                 nn.Embedding(size, width // channels) for _ in range(channels)

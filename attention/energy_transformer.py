@@ -11,16 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.arguments import check_positive, check_size, check_whole, option
-from attenergy.attention.choices import check_entry
 from attenergy.attention.hub import Pretrained
 from attenergy.attention.masks import tokens_there
 from attenergy.attention.projections import check_sequence, head_width
 from attenergy.attention.relax import Relaxation
 from attenergy.attention.update import gradient
-from attenergy.energies import Energy, make_energy
+from attenergy.energies import Energy, check_entry, make_energy
 from attenergy.energies.lagrangians import normalised
 from attenergy.energies.parameters import constant
-from attenergy.registry import EnergySpec, MixerSpec, Registry, load_registry
+from attenergy.registry import EnergySpec, MixerSpec, Registry, given_registry
 
 _BOUNDED = ("real", "sphere", "layer_norm")  # domains whose energies a layer-normed token can enter
 _EPS = 1e-5  # under the root of the layer norm
@@ -85,11 +84,13 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
     ) -> None:
         super().__init__()
         check_size("memories", memories)
-        registry = load_registry() if registry is None else registry
+        registry = given_registry(registry)
         self.steps, self.step_size = steps, step_size
         self.attention = _attention(
             attention, embed_dim, num_heads, head_dim, registry=registry, settings=settings
         )
+        if not isinstance(memory, str):
+            check_entry("memory", memory)
         self.memory = make_energy(memory, dim=embed_dim, registry=registry)
         _check_memory(self.memory)
         self.patterns = nn.Parameter(torch.randn(memories, embed_dim) * embed_dim**-0.5)

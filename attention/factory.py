@@ -8,7 +8,7 @@ from torch import nn
 
 from attenergy.attention.layer import EnergyAttention
 from attenergy.attention.mixers import make_mixer
-from attenergy.registry import EnergySpec, MixerSpec, Registry, load_registry
+from attenergy.registry import EnergySpec, MixerSpec, Registry, given_registry
 
 
 def make_layer(
@@ -37,7 +37,7 @@ def make_layer(
         ValueError: unknown name or setting, or numbers that do not fit.
     """
     if isinstance(layer, str):
-        layer = (load_registry() if registry is None else registry).layer(layer)
+        layer = given_registry(registry).layer(layer)
     if isinstance(layer, MixerSpec):
         return make_mixer(
             layer,

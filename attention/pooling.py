@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.answer import Answer
-from attenergy.attention.arguments import check_size, check_tensor
+from attenergy.attention.arguments import check_flag, check_size, check_tensor
 from attenergy.attention.hub import Pretrained
 from attenergy.attention.layer import EnergyAttention
 from attenergy.registry import EnergySpec
@@ -54,7 +54,7 @@ class EnergyPooling(Pretrained, nn.Module):
     ) -> None:
         super().__init__()
         check_size("num_queries", num_queries)
-        if settings.get("rotary"):
+        if check_flag("rotary", settings.get("rotary", False)):
             raise ValueError("learned states have no positions: pooling takes no rotary")
         self.attention = EnergyAttention(embed_dim, num_heads, energy, **settings)
         if not self.attention.energy.reads_patterns:

@@ -69,11 +69,11 @@ class Preparation(nn.Module):
         normalize_patterns: Normalization = "none",
     ) -> None:
         super().__init__()
-        if rotary and head_dim % 2:
+        if check_flag("rotary", rotary) and head_dim % 2:
             raise ValueError(f"rotary positions need an even head_dim, got {head_dim}")
         if not is_number(rotary_base) or not 1 < rotary_base < math.inf:
             raise ValueError(f"rotary_base must be a number above 1, got {rotary_base!r}")
-        self.rotary, self.rotary_base = check_flag("rotary", rotary), float(rotary_base)
+        self.rotary, self.rotary_base = bool(rotary), float(rotary_base)
         self.state_norm = _norm("normalize_states", normalize_states, num_heads, head_dim)
         self.pattern_norm = _norm("normalize_patterns", normalize_patterns, num_kv_heads, head_dim)
 

@@ -2,7 +2,13 @@
 
 from attenergy.energies.base import Energy
 from attenergy.energies.domains import DOMAINS, Domain
-from attenergy.energies.factory import CLASSES, describe, formula_problems, make_energy
+from attenergy.energies.factory import (
+    CLASSES,
+    check_entry,
+    describe,
+    formula_problems,
+    make_energy,
+)
 from attenergy.energies.fit import Fit, fit
 from attenergy.energies.formula import FormulaEnergy, formula_tree
 from attenergy.energies.graph_hopfield import GraphHopfield, GraphMemory
@@ -28,6 +34,7 @@ __all__ = [
     "Mixture",
     "RestrictedBoltzmann",
     "adjacency",
+    "check_entry",
     "describe",
     "fit",
     "formula_problems",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from typing import Any
 
 from attenergy.energies.base import Energy
 from attenergy.energies.domains import DOMAINS
@@ -27,7 +28,7 @@ from attenergy.energies.token_attention import (
     HyperSet,
 )
 from attenergy.energies.two_layer import TwoLayer
-from attenergy.registry import EnergySpec, Place, Problem, Registry, UnknownName, load_registry
+from attenergy.registry import EnergySpec, Place, Problem, Registry, UnknownName, given_registry
 
 #: Energies that a registry entry may name as its `class`.
 CLASSES: dict[str, type[Energy]] = {
@@ -72,19 +73,35 @@ def make_energy(
         **settings: initial values of parameters, choices and options.
 
     Raises:
+        TypeError: `energy` is neither a name nor an entry.
         ValueError: unknown name, class or setting, or a value out of range.
         FormulaError: the entry's formula is wrong.
     """
     if isinstance(energy, str):
-        registry = load_registry() if registry is None else registry
+        registry = given_registry(registry)
         spec = registry.layer(energy)
         if not isinstance(spec, EnergySpec):
             raise ValueError(
                 f"'{energy}' is a mixer and has no energy; energies: {', '.join(registry.energies)}"
             )
     else:
+        check_entry("energy", energy)
         spec = energy
     return _class_of(spec)(spec, dim, num_heads, settings)
+
+
+def check_entry(name: str, energy: Any) -> None:
+    """Check that something is an entry of an energy.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(energy, EnergySpec):
+        what = energy.__name__ if isinstance(energy, type) else type(energy).__name__
+        raise TypeError(
+            f"{name} must be the name of an energy in the registry or its entry (an EnergySpec), "
+            f"got {what}; a class of your own goes into an entry, as `class: {what}`"
+        )
 
 
 def _class_of(spec: EnergySpec) -> type[Energy]:

@@ -1,7 +1,7 @@
 """Registry of energies, mixers, tasks, search spaces and bundles: YAML to validated specs."""
 
 from attenergy.registry.errors import Problem, RegistryError, UnknownName, nearest
-from attenergy.registry.loader import Registry, load_registry
+from attenergy.registry.loader import Registry, given_registry, load_registry
 from attenergy.registry.sources import PluginWarning, plugin_modules
 from attenergy.registry.specs import (
     BundleSpec,
@@ -64,6 +64,7 @@ __all__ = [
     "TunableNumber",
     "UnknownName",
     "as_written",
+    "given_registry",
     "load_registry",
     "nearest",
     "plugin_modules",

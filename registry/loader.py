@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -131,6 +132,22 @@ def load_registry(
     if problems:
         raise RegistryError(problems)
     return _merge([_validated(document) for document in documents], documents)
+
+
+def given_registry(registry: Any) -> Registry:
+    """The registry that a caller gave, or the built-in one and plug-ins for None.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if registry is None:
+        return load_registry()
+    if not isinstance(registry, Registry):
+        raise TypeError(
+            "registry must be a Registry, as load_registry(files) gives it, or None, got "
+            f"{type(registry).__name__}"
+        )
+    return registry
 
 
 @lru_cache(maxsize=8)

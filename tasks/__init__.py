@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from attenergy.registry import Registry, TaskSpec, load_registry
+from attenergy.registry import Registry, TaskSpec, given_registry
 from attenergy.tasks.arithmetic import BracketedArithmetic
 from attenergy.tasks.base import IGNORE, Batch, Estimate, Inputs, Outputs, Task, check_known
 from attenergy.tasks.block_model import BlockModel
@@ -144,7 +144,7 @@ def make_task(
 
     """
     if isinstance(name_or_spec, str):
-        registry = load_registry() if registry is None else registry
+        registry = given_registry(registry)
         name, spec = name_or_spec, registry.task(name_or_spec)
     else:
         name, spec = name_or_spec.class_, name_or_spec

@@ -170,6 +170,11 @@ for _name, _options in MIXERS.items():
     )
 
 
+def _keywords(call):
+    """What a case fills in by itself."""
+    return getattr(call, "keywords", {})
+
+
 def refused(call, given, name, value):
     """The error, whose text names the argument."""
     with pytest.raises((ValueError, TypeError)) as caught:
@@ -182,7 +187,7 @@ def test_numbers_that_are_none_are_refused(case):
     call, given, numbers = CASES[case]
     call(**given)
     for name in numbers:
-        for value in (math.nan, math.inf, -math.inf, "many"):
+        for value in (math.nan, math.inf, -math.inf, "many", np.array([1.5, 2.0])):
             refused(call, given, name, value)
 
 
@@ -190,6 +195,12 @@ def test_numbers_that_are_none_are_refused(case):
 def test_unknown_keywords_are_refused(case):
     call, given, _ = CASES[case]
     refused(call, given, "betta", 3)
+
+
+@pytest.mark.parametrize("case", [n for n, c in CASES.items() if "registry" in _keywords(c[0])])
+def test_what_is_no_registry_is_said(case):
+    call, given, _ = CASES[case]
+    refused(call, given, "registry", "my.yaml")
 
 
 def test_every_public_name_is_tried():
@@ -230,9 +241,16 @@ def test_options_of_tasks_are_finite(name):
 
 @pytest.mark.parametrize("energy", [EnergyAttention, lse, 3, None, {"title": "lse"}])
 def test_what_is_no_energy_is_said(energy):
-    for call in (partial(EnergyAttention, 8, 2), partial(EnergyTransformerBlock, 8, 2)):
+    for call in (
+        partial(EnergyAttention, 8, 2),
+        partial(EnergyTransformerBlock, 8, 2),
+        lambda e: EnergyTransformerBlock(8, 2, memory=e, registry=REGISTRY),
+        lambda e: make_energy(e, dim=4),
+    ):
         with pytest.raises(TypeError, match=NO_ENERGY):
             call(energy)
+    with pytest.raises(TypeError, match="name of a mixer"):
+        make_mixer(energy, embed_dim=8, num_heads=2)
     if energy is not lse:
         with pytest.raises(TypeError, match=NO_ENERGY):
             AssociativeMemory(energy)

@@ -86,7 +86,7 @@ def energize(
 
     Raises:
         ImportError: transformers is not installed.
-        TypeError: the model is no module.
+        TypeError: the model is no module, or none of transformers.
         ValueError: a model without such attention, unknown name or setting, numbers that do not
             fit, or an energy whose states see each other in a causal model or one with
             cross-attention.
@@ -98,6 +98,11 @@ def energize(
         raise ValueError(
             f"{type(model).__name__} has no attention that goes through the attention interface "
             "of transformers"
+        )
+    if not hasattr(model, "set_attn_implementation"):
+        raise TypeError(
+            f"model must be a model of transformers, got a {type(model).__name__} around one; "
+            "energize that one, in place"
         )
     options = {"steps": steps, "step_size": step_size, "read": read, **settings}
     made = _heads(places, energy, registry, options)

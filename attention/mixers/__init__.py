@@ -19,7 +19,7 @@ from attenergy.attention.mixers.scaled_heads import ScaledHeadAttention
 from attenergy.attention.mixers.token_mixing import TokenMixing
 from attenergy.attention.mixers.top_k import TopKAttention
 from attenergy.attention.mixers.window import WindowAttention
-from attenergy.registry import MixerSpec, Registry, load_registry, nearest
+from attenergy.registry import MixerSpec, Registry, given_registry, nearest
 
 __all__ = [
     "CLASSES",
@@ -93,14 +93,20 @@ def make_mixer(
         A layer `x (B, L, E) -> (B, L, E)`; see its class.
 
     Raises:
+        TypeError: `name_or_spec` is neither a name nor an entry.
         ValueError: unknown name, class or option, or no length for a mixer that needs one.
     """
-    spec = name_or_spec
+    spec: Any = name_or_spec
     if isinstance(spec, str):
-        name, registry = spec, load_registry() if registry is None else registry
+        name, registry = spec, given_registry(registry)
         if name not in registry.mixers:
             raise ValueError(_unknown("mixer", name, list(registry.mixers)))
         spec = registry.mixers[name]
+    if not isinstance(spec, MixerSpec):
+        raise TypeError(
+            "name_or_spec must be the name of a mixer in the registry or its entry (a MixerSpec), "
+            f"got {type(spec).__name__}"
+        )
     if spec.class_ not in CLASSES:
         raise ValueError(_unknown("class of a mixer", spec.class_, list(CLASSES)))
     cls = CLASSES[spec.class_]

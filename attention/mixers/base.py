@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attenergy.attention.arguments import fixed, option
+from attenergy.attention.arguments import check_flag, check_size, fixed, option
 from attenergy.attention.dropout import PairDropout
 from attenergy.attention.masks import seen_alone
 from attenergy.attention.positions import rotates
@@ -73,12 +73,14 @@ class Mixer(PairDropout):
 
     def __init__(self, embed_dim: int, num_heads: int, **sizes: Unpack[Sizes]) -> None:
         super().__init__()
+        check_size("embed_dim", embed_dim)
+        check_size("num_heads", num_heads)
         self.embed_dim, self.num_heads = embed_dim, num_heads
         self.dropout = sizes.pop("dropout", 0.0)
         maps: Maps = sizes
         if maps.get("context_dim") is not None and not self.takes_context:
             raise ValueError(f"{type(self).__name__} takes no context, and so no context_dim")
-        if maps.get("rotary") and not self.takes_rotary:
+        if check_flag("rotary", maps.get("rotary", False)) and not self.takes_rotary:
             raise ValueError(
                 f"{type(self).__name__} takes no `rotary`: its scores are no inner products, so "
                 "they would not depend on distances alone"

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attenergy.attention.arguments import fixed, option
+from attenergy.attention.arguments import check_size, fixed, is_whole, option
 from attenergy.attention.mixers.base import (
     Mixer,
     Sizes,
@@ -125,13 +125,14 @@ def _blocks(patterns: Tensor, scale: int, axis: int) -> Tensor:
 
 
 def _scales(scales: str | int | Sequence[int], num_heads: int) -> tuple[int, ...]:
-    wanted = scales.split(",") if isinstance(scales, str) else scales
     try:
-        found = tuple(map(int, [wanted] if isinstance(wanted, int) else wanted))
-    except (ValueError, TypeError, OverflowError):
-        found = ()
-    if not found or min(found) < 1:
+        several: Any = [scales] if is_whole(scales) else scales
+        parts = map(int, scales.split(",")) if isinstance(scales, str) else several
+        each = tuple(check_size("scales", scale) for scale in parts)
+    except (ValueError, TypeError):
+        each = ()
+    if not each:
         raise ValueError(f"scales must be whole numbers from 1, such as '1,2', got {scales!r}")
-    if len(found) > num_heads:
-        raise ValueError(f"{len(found)} scales ({scales!r}) are too many for {num_heads} heads")
-    return found
+    if len(each) > num_heads:
+        raise ValueError(f"{len(each)} scales ({scales!r}) are too many for {num_heads} heads")
+    return each

@@ -349,6 +349,8 @@ def test_copies_are_independent():
 def test_models_and_calls_that_do_not_fit():
     with pytest.raises(ValueError, match="has no attention that goes through the attention"):
         energize(hf.ResNetModel(hf.ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1])))
+    with pytest.raises(TypeError, match="got a Sequential around one"):
+        energize(torch.nn.Sequential(make("bert")))
     with pytest.raises(ValueError, match="did you mean 'lse'"):
         energize(make("bert"), "lsee", registry=REGISTRY)
     model = make("bert")
