@@ -46,7 +46,7 @@ class Pretrained:
         own = inspect.signature(cls.__init__)
         cls.__signature__ = own.replace(parameters=list(own.parameters.values())[1:])
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         """Make an instance that remembers the plain arguments among those given."""
         self = super().__new__(cls)
         given = _arguments(cls, args, kwargs)

@@ -38,10 +38,11 @@ def clear_hidden(mask: Tensor | None, xi: Tensor, *stored: Tensor) -> tuple[Tens
     """Make sure that nothing hidden is read, whatever it holds.
 
     Patterns that no state sees become 0. So do those that are not finite, and a state that sees one
-    of these becomes NaN in their place; what other states give and the gradients stay finite. The
-    latter only where numbers can be looked at without waiting: on a CPU, neither compiled nor under
-    transforms of `torch.func`; elsewhere a number that is not finite spoils whoever might see it,
-    as in `scaled_dot_product_attention`. Where all numbers are of usual size nothing is copied.
+    of these becomes NaN in their place; what other states give stays finite, and so do gradients
+    that do not go through a state that is NaN. The latter only where numbers can be looked at
+    without waiting: on a CPU, neither compiled nor under transforms of `torch.func`; elsewhere a
+    number that is not finite spoils whoever might see it, as in `scaled_dot_product_attention`.
+    Where all numbers are of usual size nothing is copied.
 
     Args:
         mask: boolean (..., L, S), True = visible; None changes nothing.

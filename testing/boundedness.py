@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import Case, build, draw, random_case, settings_of
 from attenergy.testing.results import LawBroken
+from attenergy.testing.sweeps import betas, parameter_sweep
 
 #: Distances from the origin at which the energy is looked at.
-_FAR = (1e2, 1e3, 1e4, 1e5)
-_DIRECTIONS = 8
+_FAR = tuple(10.0 ** (3 + step / 2) for step in range(8))
+_DIRECTIONS = 32
+_TURNS = 8
 
 
 def bounded(spec: EnergySpec) -> tuple[float, float, str] | str:
     """9: far from the origin the energy does not fall on and on.
 
-    Looked at along random directions, at the search range's ends of every scalar. An entry that
-    falls without bound passes no more than a warning; if it promises that steps descend, they run
-    away, and its `doc` must say "unbounded".
+    Looked at along random directions, along the patterns and where the energy is least, for every
+    value of a parameter that law 4 looks at. An entry that falls without bound passes no more than
+    a warning; if it promises that steps descend, they run away, and its `doc` must say "unbounded".
     """
-    from attenergy.testing.descent import scalar_sweep  # it imports what imports this
-
     if spec.domain != "real":
         return 0.0, 0.0, f"the domain '{spec.domain}' is bounded"
-    for settings in [*settings_of(spec), *scalar_sweep(spec)]:
+    for settings in [*settings_of(spec), *betas(spec), *parameter_sweep(spec)]:
         if not _falls(random_case(build(spec, **settings))):
             continue
         shown = ", ".join(f"{name} {value}" for name, value in settings.items())
@@ -38,16 +39,45 @@ def bounded(spec: EnergySpec) -> tuple[float, float, str] | str:
 
 
 def _falls(case: Case) -> bool:
-    """Whether the energy falls at least linearly to the last distance, in some direction."""
-    shape = (_DIRECTIONS, *case.xi.shape[1:])
-    towards = case.X[:1].mean(-2, keepdim=True).expand(1, *case.xi.shape[1:])
-    along = torch.cat([draw(61, *shape), towards, -towards])
-    X = case.X[:1].expand(len(along), *case.X.shape[1:])
-    if not case.energy.reads_patterns:
-        return False
-    with torch.no_grad():
-        path = torch.stack([case.energy(far * along, X) for far in _FAR])
+    """Whether the energy still falls at the last distances, in some direction.
+
+    From each to the next as much as before or more: a logarithm does, and what approaches a limit
+    or goes up and down does not.
+    """
+    along, X = _directions(case)
+    path = torch.stack([_energy(case, far * along, X).detach() for far in _FAR])
     fall = path[:-1] - path[1:]
-    least = torch.tensor(_FAR[:-1], dtype=path.dtype).reshape(-1, *(1,) * (path.ndim - 1))
-    steady = (fall > 0.01 * least) | (path[1:] == -torch.inf) | path[1:].isnan()
+    lasting = (fall[1:] > 0.9 * fall[:-1]) & (fall[:-1] > 0.01)
+    steady = lasting | (path[2:] == -torch.inf) | path[2:].isnan()
     return bool(steady.all(0).any())
+
+
+def _directions(case: Case) -> tuple[Tensor, Tensor]:
+    """Directions (directions, ..., L, D) of length 1 for the states, and the patterns (1, ...)."""
+    X, states = case.X[:1], case.xi.shape[1:]
+    each = X.movedim(-2, 0).squeeze(1).unsqueeze(-2)  # a pattern for all states at a time
+    each = torch.cat([each, X.mean(-2, keepdim=True)]).expand(-1, *states)
+    along = _unit(torch.cat([draw(61, _DIRECTIONS, *states), each, -each]))
+    turned, angle = along, torch.full_like(along[..., :1], 0.5)
+    for _ in range(_TURNS):  # down the energy at a fixed distance
+        at = (_FAR[0] * turned).requires_grad_()
+        before = _energy(case, at, X)
+        (slope,) = torch.autograd.grad(before.sum(), at)
+        slope = slope - (slope * turned).sum(-1, keepdim=True) * turned
+        trial = _unit(turned - angle * _unit(slope.nan_to_num(0.0, 0.0, 0.0)))
+        lower = _energy(case, _FAR[0] * trial, X) < before
+        lower = lower.reshape(*lower.shape, *(1,) * (trial.ndim - lower.ndim))
+        turned, angle = torch.where(lower, trial, turned), torch.where(lower, angle, angle / 2)
+    return torch.cat([along, turned]), X
+
+
+def _energy(case: Case, xi: Tensor, X: Tensor) -> Tensor:
+    """The energy; one that reads no patterns reads the states in their place."""
+    stored = X.expand(len(xi), *X.shape[1:]) if case.energy.reads_patterns else xi
+    value: Tensor = case.energy(xi, stored)
+    return value
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    length: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return vectors / length.clamp_min(1e-30)

@@ -66,8 +66,13 @@ def _heads(case: Case, out: Tensor, value: Tensor) -> float:
 
 
 def _states(case: Case, out: Tensor, value: Tensor) -> float:
-    """All states but the last one, without it."""
-    kept = torch.arange(case.sizes[1] - 1)
-    fewer = case.with_(**{n: take(getattr(case, n), -2, kept) for n in ("xi", "mask", "field")})
-    worst = distance(two_steps(fewer), out[..., kept, :])
-    return max(worst, distance(fewer.value(), value[..., kept]))
+    """The states in another order, and all but the last one, without it."""
+    worst = 0.0
+    order = torch.arange(case.sizes[1]).flip(0)
+    for states in (order, order[1:]):
+        other = case.with_(
+            **{n: take(getattr(case, n), -2, states) for n in ("xi", "mask", "field")}
+        )
+        worst = max(worst, distance(two_steps(other), out[..., states, :]))
+        worst = max(worst, distance(other.value(), value[..., states]))
+    return worst

@@ -107,8 +107,8 @@ def _all_finite(case: Case) -> bool:
     own = [p for p in case.energy.parameters() if p.requires_grad]
     value = case.value(xi, X)
     state = relax(case.energy, xi, X, mask=case.mask, field=case.field, steps=2).state
-    found: list[Tensor] = [value, state]
+    results: list[Tensor] = [value, state]
     for total in (value.sum(), state.square().sum()):
         grads = torch.autograd.grad(total, [xi, X, *own], allow_unused=True, materialize_grads=True)
-        found += grads
-    return all(bool(torch.isfinite(f).all()) for f in found)
+        results += grads
+    return all(bool(torch.isfinite(f).all()) for f in results)

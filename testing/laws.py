@@ -46,6 +46,7 @@ def energy_is_the_truth(spec: EnergySpec) -> Outcome:
     worst = 0.0
     names: set[str] = set()
     for case in cases(spec):
+        _check_field(case)
         names |= set(quick(case.energy)[1:])
         worst = max(worst, _apart(case, quick(case.energy)[1:]))
     if not case.energy.has_weights:  # where traces are used; the last case has mask and field
@@ -54,11 +55,18 @@ def energy_is_the_truth(spec: EnergySpec) -> Outcome:
     return worst, EXACT, f"largest difference of {', '.join(sorted(names))} from torch.func.grad"
 
 
+def _check_field(case: Case) -> None:
+    if case.field is not None and torch.equal(case.value(), case.with_(field=None).value()):
+        raise LawBroken(
+            "a field changes nothing; a class that reads none says `reads_field = False`"
+        )
+
+
 def _apart(case: Case, names: Sequence[Backend]) -> float:
     want = _derivatives(case, "eager") if names else []
-    found = [_derivatives(case, backend) for backend in names]
+    results = [_derivatives(case, backend) for backend in names]
     return max(
-        (distance(a, b) for got in found for a, b in zip(got, want, strict=True)), default=0.0
+        (distance(a, b) for got in results for a, b in zip(got, want, strict=True)), default=0.0
     )
 
 
@@ -66,10 +74,10 @@ def _derivatives(case: Case, backend: Backend) -> list[Tensor]:
     """The gradient, then its derivatives, then theirs, contracted with fixed random tensors."""
     xi, X = case.xi.clone().requires_grad_(), case.X.clone().requires_grad_()
     inputs = [xi, X, *(p for p in case.energy.parameters() if p.requires_grad)]
-    found = gradient(case.energy, xi, X, mask=case.mask, field=case.field, backend=backend)
-    first = grads(found, inputs, 11, create_graph=True)
+    results = gradient(case.energy, xi, X, mask=case.mask, field=case.field, backend=backend)
+    first = grads(results, inputs, 11, create_graph=True)
     second = grads(torch.cat([f.flatten() for f in first]), inputs, 12)
-    return [found, *first, *second]
+    return [results, *first, *second]
 
 
 def known_answers(spec: EnergySpec) -> Outcome:
@@ -150,6 +158,9 @@ def _check_modes(energy: Energy, case: Case, *, compiled: bool) -> None:
         _same(fast(case.xi, case.X), want, "torch.compile")
     low = copy.deepcopy(energy).to(torch.bfloat16)
     out = two_steps(Case(low, case.xi.bfloat16(), case.X.bfloat16()))
+    value = low(case.xi.bfloat16(), case.X.bfloat16())
+    if value.dtype != torch.bfloat16:
+        raise LawBroken(f"the energy of bfloat16 is {value.dtype}")
     if not torch.isfinite(out).all():
         raise LawBroken("not finite in bfloat16")
 

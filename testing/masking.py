@@ -54,8 +54,8 @@ def _difference(case: Case, masked: Case, hidden: Tensor) -> float:
     worst = 0.0
     for other in others:
         every = shown if other.X.shape == case.X.shape else shown[shown]
-        found = felt(other, every)
-        worst = max(worst, *(distance(a, b) for a, b in zip(found, want, strict=True)))
+        results = felt(other, every)
+        worst = max(worst, *(distance(a, b) for a, b in zip(results, want, strict=True)))
         worst = max(worst, distance(two_steps(other), state))
     return worst
 
@@ -72,8 +72,8 @@ def _seen_by_others(case: Case, hidden: Tensor) -> float:
     want = _felt(_rows(_without(case, hidden), first), (~hidden)[~hidden])
     worst = 0.0
     for spoilt in _spoilt(case, hidden)[:1]:
-        found = _felt(case.with_(mask=mask, X=spoilt), ~hidden, first)
-        worst = max(worst, *(distance(a, b) for a, b in zip(found, want, strict=True)))
+        results = _felt(case.with_(mask=mask, X=spoilt), ~hidden, first)
+        worst = max(worst, *(distance(a, b) for a, b in zip(results, want, strict=True)))
     return worst
 
 
@@ -107,13 +107,13 @@ def _felt(case: Case, shown: Tensor, rows: Tensor | None = None) -> list[Tensor]
     )[..., rows, :]  # fmt: skip
     first = [*grads(value, [xi, X], 41, create_graph=True), *grads(slope, [xi, X], 42, True)]
     second = grads(torch.cat([f[..., rows, :].flatten() for f in first[::2]]), [xi, X], 43)
-    found = [value, slope]
+    results = [value, slope]
     at_states, at_patterns = [*first[::2], second[0]], [*first[1::2], second[1]]
     for of_states, of_patterns in zip(at_states, at_patterns, strict=True):
         if of_patterns[..., ~shown, :].any():
             raise LawBroken("a hidden pattern has derivatives that are not 0")
-        found += [of_states[..., rows, :], of_patterns[..., shown, :]]
-    return found
+        results += [of_states[..., rows, :], of_patterns[..., shown, :]]
+    return results
 
 
 def _valued(case: Case, shown: Tensor) -> list[Tensor]:
@@ -154,8 +154,8 @@ def _check_empty_row(case: Case) -> None:
         state = two_steps(case.with_(mask=mask, xi=xi, X=X), backend)
         if not torch.equal(state[..., 1, :], xi[..., 1, :]):
             raise LawBroken(f"a state that sees no pattern moved ({backend})")
-        found = torch.autograd.grad(state.square().sum(), (xi, X), materialize_grads=True)
-        if not all(torch.isfinite(g).all() for g in found):
+        results = torch.autograd.grad(state.square().sum(), (xi, X), materialize_grads=True)
+        if not all(torch.isfinite(g).all() for g in results):
             raise LawBroken(
                 f"an empty row of the mask gives gradients that are not finite ({backend})"
             )

@@ -32,8 +32,8 @@ def grads(of: Tensor, inputs: list[Tensor], seed: int, create_graph: bool = Fals
     total = (of * draw(seed, *of.shape)).sum()
     if not total.requires_grad:  # the derivatives of a quadratic energy are constant
         return [torch.zeros_like(i) for i in inputs]
-    found = torch.autograd.grad(total, inputs, create_graph=create_graph, materialize_grads=True)
-    return list(found)
+    results = torch.autograd.grad(total, inputs, create_graph=create_graph, materialize_grads=True)
+    return list(results)
 
 
 def distance(a: Tensor, b: Tensor) -> float:

@@ -31,24 +31,24 @@ def hidden_states(case: Case, step: Step, felt: Felt) -> list[Pair]:
         felt: gives energies, gradients and their derivatives at some of the states.
     """
     count = case.xi.shape[-2]
-    kept = torch.arange(0, count, 2)
-    shown = torch.zeros(count, dtype=torch.bool).index_fill(0, kept, True)
+    seen = torch.arange(0, count, 2)
+    shown = torch.zeros(count, dtype=torch.bool).index_fill(0, seen, True)
     ones = () if case.energy.num_heads is None else (1,)
     pairs_shown = (shown[:, None] & shown).expand(case.xi.shape[0], *ones, count, count)
     masked = case.with_(mask=pairs_shown)
     far = case.energy.project(100.0 * case.xi.flip(-1) + 7.0)
     equal = case.xi[..., :1, :].expand_as(case.xi)
-    fewer = _states(case.with_(mask=None), kept)
-    want = [*felt(masked, kept), step(masked)[..., kept, :]]
+    fewer = _states(case.with_(mask=None), seen)
+    want = [*felt(masked, seen), step(masked)[..., seen, :]]
     pairs = []
     for other in (far, equal, torch.full_like(far, torch.nan), None):
         if other is None:
-            right, rows = fewer, torch.arange(len(kept))
+            right, rows = fewer, torch.arange(len(seen))
         else:
             changed = torch.where(shown[:, None], case.xi, other)
-            right, rows = masked.with_(xi=changed, X=changed), kept
-        found = [*felt(right, rows), step(right)[..., rows, :]]
-        pairs += list(zip(found, want, strict=True))
+            right, rows = masked.with_(xi=changed, X=changed), seen
+        results = [*felt(right, rows), step(right)[..., rows, :]]
+        pairs += list(zip(results, want, strict=True))
     return pairs
 
 

@@ -101,15 +101,16 @@ def test_names_do_not_reach_the_code_of_an_exported_program():
     torch.testing.assert_close(program(xi, X), energy(xi, X))
 
 
-def test_a_parameter_called_self_can_be_set_in_every_layer():
-    spec = spec_of(["self"])
+@pytest.mark.parametrize("name", ["self", "cls"])
+def test_a_parameter_of_a_name_in_methods_can_be_set_in_every_layer(name):
+    spec = spec_of([name])
     for layer in (
-        attenergy.EnergyAttention(8, 2, spec, self=2.0),
-        attenergy.EnergyPooling(8, 2, spec, self=2.0).attention,
-        attenergy.EnergyLookup(8, 2, spec, num_patterns=3, self=2.0),
-        attenergy.EnergyMultiheadAttention(8, 2, energy=spec, self=2.0).heads,
+        attenergy.EnergyAttention(8, 2, spec, **{name: 2.0}),
+        attenergy.EnergyPooling(8, 2, spec, **{name: 2.0}).attention,
+        attenergy.EnergyLookup(8, 2, spec, num_patterns=3, **{name: 2.0}),
+        attenergy.EnergyMultiheadAttention(8, 2, energy=spec, **{name: 2.0}).heads,
     ):
-        got = layer.energy.values()["self"]
+        got = layer.energy.values()[name]
         torch.testing.assert_close(got, torch.full_like(got, 2.0))
 
 
