@@ -247,7 +247,7 @@ def test_chance_and_ceiling() -> None:
         (lambda: MQAR(pairs=17), "'length' must be >= 68: 17 entries and 17 queries of 2"),
         (lambda: MQAR(pairs=8, passes=4), "'length' must be >= 80: 32 entries and 8 queries"),
         (lambda: MQAR(vocabulary=64), "'vocabulary' must be above 'length' = 64, got 64"),
-        (lambda: MQAR(power=0.0), "'power' must be above 0, got 0"),
+        (lambda: MQAR(power=0.0), "'power' must be a finite number above 0, got 0"),
         (lambda: MixedMQAR(vocabulary=512), "'vocabulary' must be above 'length' = 512"),
         (lambda: ForgettingRecall(updates=9), "'updates' must be <= 'pairs' = 8, got 9"),
         (lambda: CompositionalRecall(pairs=8), "'pairs' must be a square number"),
