@@ -9,7 +9,7 @@ from torch.nn.parameter import is_lazy
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import add_self_loops, remove_self_loops
 
-from attenergy.attention.arguments import check_flag
+from attenergy.attention.arguments import check_flag, check_tensor
 from attenergy.attention.core import Read
 from attenergy.attention.dropout import check_dropout
 from attenergy.attention.graphs.heads import SetHeads, split_heads
@@ -223,6 +223,9 @@ class EnergyConv(MessagePassing):
     def _field(self, edges: Tensor, weight: Tensor | None, attr: Tensor | None) -> Tensor | None:
         """The field h (n, H), or None."""
         field = None
+        for name, given in (("edge_weight", weight), ("edge_attr", attr)):
+            if given is not None:
+                check_tensor(name, given)
         if weight is not None:
             self._check_reads_field()
             if weight.shape not in ((edges.shape[1],), (edges.shape[1], self.heads)):

@@ -160,7 +160,7 @@ class SetHeads(EnergyLayer):
     def _resolved(self, form: str) -> Form:
         """The form that a name stands for."""
         if form not in get_args(Form):
-            raise UnknownName("form", form, get_args(Form))
+            raise UnknownName("form", str(form), get_args(Form))
         if form == "padded":
             return "padded"
         plain = self.solver == "descent" and self.learned_step_size is None and self.earlier is None

@@ -214,3 +214,17 @@ def test_settings_that_do_not_fit(layer, options, message):
     sizes = {EnergyConv: (C, C), EnergyAggregation: (C,), EnergyGNN: (C, C, 2)}[layer]
     with pytest.raises(ValueError, match=message):
         layer(*sizes, registry=REGISTRY, **options)
+
+
+@pytest.mark.parametrize("name", ["edge_weight", "edge_attr"])
+@pytest.mark.parametrize("kind", [list, lambda x: x.numpy()])
+def test_numbers_of_edges_are_tensors(name, kind):
+    edges = torch.tensor([[0, 1, 2], [1, 0, 1]])
+    with pytest.raises(TypeError, match=f"{name} must be a torch tensor"):
+        EnergyConv(4, 4, edge_dim=1)(torch.randn(3, 4), edges, **{name: kind(torch.randn(3))})
+
+
+def test_an_unknown_form_is_refused():
+    for form in ("segment", 1.0):
+        with pytest.raises(ValueError, match="form"):
+            EnergyConv(4, 4, form=form)
