@@ -1,4 +1,4 @@
-"""Signs of life of the trials that this driver has, for others that work on the same study."""
+"""Heartbeats of the trials that this driver has, for others that work on the same study."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Heart:
         self._end = threading.Event()
 
     def watch(self, trial: optuna.Trial) -> None:
-        """Give signs of life for a trial, the first at once; if that fails, there will be none."""
+        """Send heartbeats for a trial, the first at once; if that fails, there will be none."""
         if self._storage is not None:
             self._dropped.add(trial._trial_id)
             self._storage.record_heartbeat(trial._trial_id)
@@ -60,7 +60,7 @@ class Heart:
         return [t for t in theirs if t._trial_id in stale or ALIVE not in t.user_attrs]
 
     def beat(self) -> None:
-        """Give the signs of life, for as long as the heart is to beat."""
+        """Send heartbeats until the end."""
         if self._storage is None:
             return
         interval = self._storage.get_heartbeat_interval()

@@ -30,7 +30,7 @@ class Ended(KeyboardInterrupt):
         return signal.Signals(self.number).name
 
 
-class Ear:
+class SignalHandler:
     """The handler of signals: raises `Ended`.
 
     Attributes:
@@ -55,20 +55,20 @@ class Ear:
         _CAME.append(number)
         raise Ended(number)
 
-    def listen(self, numbers: tuple[int, ...]) -> None:
+    def install(self, numbers: tuple[int, ...]) -> None:
         """Handle these from now on, but for what is ignored (as `nohup` does) or handled so."""
         for number in numbers:
             before = signal.getsignal(number)
-            if before not in (signal.SIG_IGN, None) and not isinstance(before, Ear):
+            if before not in (signal.SIG_IGN, None) and not isinstance(before, SignalHandler):
                 self._before[number] = signal.signal(number, self)
 
-    def end(self) -> None:
+    def restore(self) -> None:
         """Give the handlers back that were there before."""
         for number, before in self._before.items():
             signal.signal(number, before)
 
 
-_EARS: list[Ear] = []  # of all who listen now
+_INSTALLED: list[SignalHandler] = []  # those at work now, innermost last
 _CAME: list[int] = []  # signals that have raised since the first of them began to
 
 
@@ -79,20 +79,20 @@ def check() -> None:
 
 
 @contextmanager
-def listening(*numbers: int) -> Iterator[Ear]:
+def listening(*numbers: int) -> Iterator[SignalHandler]:
     """Let signals raise `Ended` meanwhile; elsewhere than in the main thread nothing changes."""
-    ear = Ear()
+    handler = SignalHandler()
     if not _main():
-        yield ear
+        yield handler
         return
-    _EARS.append(ear)
-    ear.listen(numbers)
+    _INSTALLED.append(handler)
+    handler.install(numbers)
     try:
-        yield ear
+        yield handler
     finally:
-        ear.end()
-        _EARS.remove(ear)
-        if not _EARS:
+        handler.restore()
+        _INSTALLED.remove(handler)
+        if not _INSTALLED:
             _CAME.clear()
 
 
@@ -105,7 +105,7 @@ def from_outside(error: KeyboardInterrupt) -> bool:
     if isinstance(error, Ended):
         return True
     handler = signal.getsignal(signal.SIGINT)
-    return _main() and not isinstance(handler, Ear) and handler is not signal.SIG_IGN
+    return _main() and not isinstance(handler, SignalHandler) and handler is not signal.SIG_IGN
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from attenergy.search.config import RunConfig, RunRecord
 _FLOOR = 600.0  # s without a training step that every run may take
 _UNKNOWN = 3600.0  # s, as long as no run has finished
 _TIMES = 10.0  # as long as the longest run that has finished
-_SIGNS = 6  # signs of life that may be missing
+_HEARTBEATS = 6  # heartbeats that may be missing
 _LONGEST_PASS = 1.0  # s; what is longer between two looks is a pause of whoever looks
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _LEAST = 100 * 2**20  # bytes; PyTorch alone takes more
@@ -41,12 +41,12 @@ class Limits:
 
     seconds: float | None = None
     memory: int | None = None
-    silence: float = 10.0 * _SIGNS
+    silence: float = 10.0 * _HEARTBEATS
 
     @classmethod
     def of(cls, seconds: float | None, memory: int | None, heartbeat: float) -> Limits:
         """The limits where a sign of life comes every `heartbeat` seconds."""
-        return cls(seconds, memory, heartbeat * _SIGNS)
+        return cls(seconds, memory, heartbeat * _HEARTBEATS)
 
     def too_large(self, used: float) -> bool:
         """Whether a process that uses so many bytes uses more than it may."""

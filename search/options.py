@@ -95,7 +95,7 @@ HeartbeatOption = Annotated[
     typer.Option(
         min=1,
         metavar="S",
-        help="Between signs of life: a driver that joined may miss 3 of them, a worker 6.",
+        help="Between heartbeats: a driver that joined may miss 3 of them, a worker 6.",
     ),
 ]
 TrialSecondsOption = Annotated[

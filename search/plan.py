@@ -25,7 +25,7 @@ class Crew(BaseModel):
     A run that takes longer than `trial_seconds`, or whose worker grows beyond `trial_memory`
     (bytes, or a text such as "4G"), is recorded as failed, without a second try. Without
     `trial_seconds` it may go on for as long as it makes training steps; see `limits.Learned`.
-    Workers give signs of life; one that gives none for six times `heartbeat` seconds is replaced.
+    Workers send heartbeats; one that sends none for six times `heartbeat` seconds is replaced.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -16,7 +16,7 @@ from attenergy.registry.errors import clipped
 from attenergy.registry.printable import printable
 from attenergy.search.errors import NoResult
 from attenergy.search.hints import for_option, option_of
-from attenergy.search.interrupts import ALL, Ear, listening
+from attenergy.search.interrupts import ALL, SignalHandler, listening
 
 BAD_INPUT, UNEXPECTED, NO_RESULT = 2, 1, 1
 _PLANS = {"SearchPlan": "search", "ComparePlan": "compare"}
@@ -33,17 +33,17 @@ class Policy(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        with listening(*ALL) as ear:
+        with listening(*ALL) as handler:
             try:
                 answer = self._invoke(ctx)
             except KeyboardInterrupt:
-                _interrupted(ear.number or signal.SIGINT)
+                _interrupted(handler.number or signal.SIGINT)
             except typer.Exit:
-                if ear.number is None:
+                if handler.number is None:
                     raise
-                _interrupted(ear.number)  # what it broke off has ended in an error of its own
-            if ear.number not in {None, signal.SIGINT}:  # Ctrl-C is how a dashboard ends
-                _interrupted(ear.number)
+                _interrupted(handler.number)  # what it broke off has ended in an error of its own
+            if handler.number not in {None, signal.SIGINT}:  # Ctrl-C is how a dashboard ends
+                _interrupted(handler.number)
             return answer
 
     def _invoke(self, ctx: Any) -> Any:
@@ -81,7 +81,7 @@ def _suggest(error: Any) -> None:
 
 def _interrupted(number: int) -> NoReturn:
     for each in ALL:
-        if isinstance(signal.getsignal(each), Ear):
+        if isinstance(signal.getsignal(each), SignalHandler):
             signal.signal(each, signal.SIG_IGN)  # it ends already
     name = signal.Signals(number).name
     _say("interrupted" if number == signal.SIGINT else f"ended by {name}")

@@ -44,7 +44,7 @@ class ProcessPool:
 
     A worker that dies is noticed at once and replaced, and its run is tried once more; if that
     ends in a death too, the run is recorded as failed. So is a worker that is stopped or hangs as a
-    whole, which its missing signs of life tell. A run that takes more time or memory than it may is
+    whole, which its missing heartbeats tell. A run that takes more time or memory than it may is
     ended with its worker, and not tried again.
 
     Args:

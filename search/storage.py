@@ -105,7 +105,7 @@ def open_storage(plan: SearchPlan) -> Iterator[RDBStorage]:
 
 
 def with_heartbeat(plan: SearchPlan) -> RDBStorage:
-    """Another way into an open storage, for signs of life alone; to be closed by its user.
+    """Another way into an open storage, for heartbeats alone; to be closed by its user.
 
     Optuna warns of every trial that is asked of a study whose storage has a heartbeat.
     """

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 Job = tuple[RunConfig, Purpose]
 
 _SECONDS_BETWEEN_REPORTS = 0.2
-_SECONDS_BETWEEN_SIGNS = 0.5
+_SECONDS_BETWEEN_HEARTBEATS = 0.5
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 
 
-class _Line:
+class _Channel:
     """A pipe into which several threads may speak."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -61,15 +61,15 @@ def main(pipe: Connection, folder: str, limits: Limits = NO_LIMITS, tied: bool =
     if tied:
         _tie()
     threading.Thread(target=_die_with_driver, daemon=True).start()
-    line = _Line(pipe)
-    threading.Thread(target=_give_signs, args=(line,), daemon=True).start()
+    channel = _Channel(pipe)
+    threading.Thread(target=_send_heartbeats, args=(channel,), daemon=True).start()
     prepare()
     try:
-        line.send("ready")
+        channel.send("ready")
         while True:
             word, *values = pipe.recv()
             if word == "run":
-                line.send("done", _run(line, Path(folder), limits, *values))
+                channel.send("done", _run(channel, Path(folder), limits, *values))
     except (EOFError, OSError):
         return  # the driver has closed the pipe
 
@@ -86,22 +86,22 @@ def prepare() -> None:
 
 
 def _run(
-    line: _Line, folder: Path, limits: Limits, config: RunConfig, purpose: Purpose
+    channel: _Channel, folder: Path, limits: Limits, config: RunConfig, purpose: Purpose
 ) -> RunRecord:
-    key, pipe = config.run_key(), line.pipe
+    key, pipe = config.run_key(), channel.pipe
 
     def report(step: int, steps: int, loss: float) -> None:
-        line.send("progress", step, steps, loss)
+        channel.send("progress", step, steps, loss)
 
     def evaluated(point: dict[str, float]) -> str:
-        line.send("evaluated", point)
+        channel.send("evaluated", point)
         while pipe.poll():
             _, stopped, reason = pipe.recv()
             if stopped == key:
                 return str(reason)
         return ""
 
-    line.send("begun")
+    channel.send("begun")
     return run_job(config, purpose, folder, report, evaluated, limits)
 
 
@@ -166,11 +166,11 @@ def _now_and_then(report: Report) -> Report:
     return throttled
 
 
-def _give_signs(line: _Line) -> None:
+def _send_heartbeats(channel: _Channel) -> None:
     with suppress(OSError):  # the driver has closed the pipe
         while True:
-            line.send("alive", memory_in_use())
-            time.sleep(_SECONDS_BETWEEN_SIGNS)
+            channel.send("alive", memory_in_use())
+            time.sleep(_SECONDS_BETWEEN_HEARTBEATS)
 
 
 def _tie() -> None:

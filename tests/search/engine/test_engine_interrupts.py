@@ -52,10 +52,10 @@ def handlers() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", ALL)
 def test_a_signal_raises_where_it_is_listened_to(number: int) -> None:
-    with listening(*ALL) as ear:
+    with listening(*ALL) as handler:
         with pytest.raises(Ended) as told:
             signal.raise_signal(number)
-        assert ear.number == told.value.number == number
+        assert handler.number == told.value.number == number
         assert str(told.value) == signal.Signals(number).name
         assert from_outside(told.value)
         assert not from_outside(KeyboardInterrupt())
