@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from attenergy.energies.language import PUBLIC, FormulaError
+from attenergy.energies.quadratic import RADIAL
 from attenergy.registry import EnergySpec
 
 #: Symbols that every formula has, and those that the compiler uses.
@@ -23,6 +24,9 @@ def name_errors(spec: EnergySpec) -> list[FormulaError]:
         for path, name in _named(spec)
         if name in taken
     ]
+    if spec.quadratic == RADIAL and RADIAL in spec.parameters:
+        message = f"'quadratic: {RADIAL}' means the radial factor; give the parameter another name"
+        errors.append(FormulaError(message, path=("parameters", RADIAL)))
     for choice, options in spec.choices.items():
         if options.argument in {*taken, *spec.parameters}:
             message = f"the argument '{options.argument}' means something else"

@@ -16,7 +16,7 @@ from torch import nn
 import attenergy
 from attenergy.attention import gradient, make_layer
 from attenergy.energies import formula_problems, make_energy
-from attenergy.energies.language import PUBLIC
+from attenergy.energies.language import PUBLIC, FormulaError
 from attenergy.energies.names import SYMBOLS
 from attenergy.registry import EnergySpec, RegistryError, load_registry
 from attenergy.testing.cases import float64
@@ -154,3 +154,12 @@ def test_a_file_may_use_keywords_but_not_the_arguments_of_a_layer(tmp_path):
         for name in [*arguments, *getattr(maker, "PROJECTION_SETTINGS", ())]:
             with pytest.raises(RegistryError, match=f"the name '{name}' is reserved"):
                 registry(name)
+
+
+def test_a_parameter_is_not_taken_for_the_radial_factor():
+    scale = {"radial": {"init": 0.7, "constraint": "positive"}}
+    formula = "0.5*radial*|xi|^2 - lse(X @ xi)"
+    entry = {"title": "t", "formula": formula, "parameters": scale}
+    make_energy(EnergySpec.model_validate(entry), dim=3)
+    with pytest.raises(FormulaError, match="another name"):
+        make_energy(EnergySpec.model_validate({**entry, "quadratic": "radial"}), dim=3)
