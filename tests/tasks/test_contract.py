@@ -210,6 +210,20 @@ def test_a_person_can_look_at_it(task: Task, name: str) -> None:
     assert name in task.describe()
 
 
+ESTIMATED = {"Raven", "FuzzyLogic", "BlockModel", "Waves"}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, s in REGISTRY.tasks.items() if s.class_ not in ESTIMATED]
+)
+def test_a_proven_ceiling_has_no_error(name: str) -> None:
+    task = make_task(name, registry=REGISTRY)
+    for split in task.splits:
+        ceiling = task.ceiling(split)
+        assert ceiling is None or (ceiling.error, ceiling.instances) == (0.0, 0)
+        assert ceiling is None or 0 < ceiling.value <= TOP.get(task.metric, 1.0)
+
+
 def test_bundles_and_sweeps_name_what_exists() -> None:
     for bundle in REGISTRY.bundles.values():
         for name in bundle.tasks:
