@@ -113,6 +113,8 @@ def _pair(x: Any) -> tuple[Tensor, Tensor | None]:
 
 def _edges(adj_t: Any) -> tuple[Tensor, Tensor | None]:
     """Edges (2, n) from source to target of a sparse `adj_t`, and its values."""
+    if getattr(adj_t, "layout", None) == torch.sparse_coo and not adj_t.is_coalesced():
+        adj_t = adj_t.clone()  # PyTorch Geometric marks what it is given as coalesced
     edges, values = to_edge_index(adj_t)
     return edges.flip(0), values
 

@@ -228,3 +228,11 @@ def test_an_unknown_form_is_refused():
     for form in ("segment", 1.0):
         with pytest.raises(ValueError, match="form"):
             EnergyConv(4, 4, form=form)
+
+
+def test_an_unsorted_adjacency_is_read_and_left_as_it_was():
+    edges = torch.tensor([[0, 1, 2, 3], [1, 0, 1, 2]])
+    x, conv = torch.randn(4, 4), EnergyConv(4, 4)
+    adj_t = torch.sparse_coo_tensor(edges.flip(0), torch.ones(4), (4, 4), check_invariants=True)
+    torch.testing.assert_close(conv(x, adj_t), conv(x, edges))
+    assert not adj_t.is_coalesced()
