@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from attenergy.search import formats
 from attenergy.search.page import coordinates, costs, curves, importances, ink
 from attenergy.search.ranking import rank
 
@@ -150,3 +151,29 @@ def test_axes_of_parallel_coordinates_hold_every_value() -> None:
     assert [text for _, text in steps.marks] == ["1", "3"]
     places = [variant.place(name) for name in ("lse", "rbm", "softmax")]
     assert places == pytest.approx([1 / 6, 3 / 6, 5 / 6])
+
+
+@pytest.mark.parametrize(
+    ("values", "across", "upwards"),
+    [([1.0, 2.9], "linear", "linear"), ([1.0, 3.1], "log", "linear"),
+     ([2.0, 59.0], "log", "linear"), ([2.0, 61.0], "log", "log"),
+     ([0.0, 100.0], "linear", "linear"), ([-1.0, 100.0], "linear", "linear")],
+)  # fmt: skip
+def test_axes_are_logarithmic_where_numbers_differ_much(values, across, upwards) -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    below, beside = figure.subplots(2)
+    costs._scale(below, values)
+    assert below.get_xscale() == across
+    beside.plot([0, 1], values)
+    curves._perhaps_logarithmic(beside)
+    assert beside.get_yscale() == upwards
+
+
+def test_numbers_that_lie_close_together_are_written_out() -> None:
+    axes = pytest.importorskip("matplotlib.figure").Figure().subplots()
+    costs._scale(axes, [10_000.0, 10_900.0])
+    assert axes.xaxis.get_major_formatter()(10_500.0, 0) == "10,500"
+    costs._scale(axes, [10_000.0, 20_000.0])
+    assert axes.xaxis.get_major_formatter()(10_000.0, 0) == "10k"
+    costs._scale(axes, [1.0, 1.1])
+    assert axes.xaxis.get_major_formatter()(1.05, 0) == formats.tick(1.05)
