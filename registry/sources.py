@@ -69,7 +69,7 @@ def plugin_sources() -> Iterator[Source]:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # foreign code may fail in any way, SystemExit among them
-            leave_out(label, _told(error))
+            leave_out(label, _reason(error))
         else:
             yield Source(str(content), content, label)
 
@@ -94,7 +94,7 @@ class _NoFile(ValueError):
     """A plug-in that names no file."""
 
 
-def _told(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, _NoFile):
         return str(error)
     try:
