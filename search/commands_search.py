@@ -229,6 +229,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     address: AddressOption = None,
     cpus_per_trial: CoresOption = 1.0,
     gpus_per_trial: GpusOption = 0.0,
+    heartbeat: HeartbeatOption = 10,
     trial_seconds: TrialSecondsOption = None,
     trial_memory: TrialMemoryOption = None,
     log: LogOption = None,
@@ -270,6 +271,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         address=address,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
+        heartbeat=heartbeat,
         trial_seconds=trial_seconds,
         trial_memory=trial_memory,  # type: ignore[arg-type] # a validator reads it
         fairness=fairness,
