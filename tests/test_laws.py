@@ -38,8 +38,17 @@ NOT_APPLICABLE = {
 QUICK = {"lse", "classical_hopfield", "graph_memory"}
 #: Entries of which a law takes many seconds, with the law's number; they too are for when asked.
 HEAVY = {
-    *(("spherical_spins", "4"), ("spherical_spins", "6"), ("boltzmann", "4"), ("boltzmann", "6")),
-    *(("entmax", "6"), ("normmax", "6"), ("hyper_set", "6"), ("ising_mean_field", "4")),
+    *(("spherical_spins", law) for law in "1234569"),
+    *(("boltzmann", law) for law in "12469"),
+    *(("tap", law) for law in "1236"),
+    *(("ising_mean_field", law) for law in "1346"),
+    *(("energy_transformer_block", law) for law in "46"),
+    *(("hyper_set", law) for law in "36"),
+    *(("learned", law) for law in "16"),
+    *(("entmax", law) for law in "46"),
+    *(("normmax", law) for law in "46"),
+    *(("potts", law) for law in "46"),
+    *((name, "6") for name in ("elliptical", "random_features", "continuous_time")),
 }
 PAIRS = [
     pytest.param(name, law, marks=pytest.mark.slow)
