@@ -26,7 +26,7 @@ from attenergy.registry.texts import Text, written
 MAX_DEPTH = 32
 # Aliases expanded, so that a small file cannot ask for endless memory or time: the built-in
 # registry, the largest that there is, has some 4,000 values and 90,000 characters.
-MAX_VALUES = 10_000
+MAX_VALUES = 8_000
 MAX_CHARACTERS = 1_000_000
 
 # A quoted "\\ud800" reads as half of a surrogate pair, which no file or screen can take.
