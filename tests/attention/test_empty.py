@@ -48,9 +48,9 @@ def solvers(energy):
 
 
 def ways(name):
-    """Options of layers that reach every backend and every solver of an energy."""
+    """Options of layers that reach every solver of an energy and every backend, but `traced`."""
     energy = make_energy(name, dim=4, num_heads=2, registry=REGISTRY)
-    yield from ({"backend": b} for b in ("auto", *backends(energy)))
+    yield from ({"backend": b} for b in ("auto", *backends(energy)) if b != "traced")
     yield from ({"solver": s} for s in solvers(energy))
 
 
@@ -74,18 +74,28 @@ def hidden(b, stored):
 @pytest.mark.parametrize("name", NAMES)
 def test_layers_take_nothing(name):
     for way in ways(name):
-        with float64():
-            layer = EnergyAttention(E, 2, name, steps=2, registry=REGISTRY, **way)
-        bias = layer.projections.out.bias.detach()
-        checked(layer, 2, 0)
-        for b, length, stored in SHAPES:
-            if not layer.energy.reads_patterns:
-                checked(layer, b, min(length, stored))
-                continue
-            out = checked(layer, b, length, draw(b, stored, E))
-            checked(layer, b, length, draw(b, stored, E), mask=hidden(b, stored))
-            if layer.read == "weights" and not stored:
-                torch.testing.assert_close(out, bias.expand_as(out))
+        check_that_it_takes_nothing(name, **way)
+
+
+@pytest.mark.by_kind("elliptical")  # two seconds each, for four traces
+@pytest.mark.parametrize("name", NAMES)
+def test_traced_layers_take_nothing(name):
+    check_that_it_takes_nothing(name, backend="traced")
+
+
+def check_that_it_takes_nothing(name, **way):
+    with float64():
+        layer = EnergyAttention(E, 2, name, steps=2, registry=REGISTRY, **way)
+    bias = layer.projections.out.bias.detach()
+    checked(layer, 2, 0)
+    for b, length, stored in SHAPES:
+        if not layer.energy.reads_patterns:
+            checked(layer, b, min(length, stored))
+            continue
+        out = checked(layer, b, length, draw(b, stored, E))
+        checked(layer, b, length, draw(b, stored, E), mask=hidden(b, stored))
+        if layer.read == "weights" and not stored:
+            torch.testing.assert_close(out, bias.expand_as(out), msg=lambda m: f"{way}: {m}")
 
 
 @pytest.mark.parametrize("name", NAMES)

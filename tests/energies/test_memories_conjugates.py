@@ -60,7 +60,7 @@ def test_weights_are_the_gradient_of_the_conjugate(name, weights, value):
 
 @each
 def test_derivatives_of_three_orders_on_sparse_supports(name, weights, value):
-    z = (2.0 * draw(2, 3, 5)).requires_grad_()
+    z = (2.0 * draw(2, 2, 5)).requires_grad_()
     torch.autograd.gradcheck(weights, (z,))
     torch.autograd.gradgradcheck(weights, (z,), atol=1e-4)
     torch.autograd.gradcheck(value, (z,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise, product
 
 import pytest
@@ -46,6 +47,7 @@ def obeys() -> Callable[[str, Grid, int], bool]:
 def obeying() -> Callable[[str, int], list[tuple[tuple[int, ...], ...]]]:
     """All 3 x 3 grids of numbers below F that obey a rule, found row by row."""
 
+    @cache
     def grids(rule: str, values: int) -> list[tuple[tuple[int, ...], ...]]:
         if rule != "distribute_three":
             rows = [row for row in product(range(values), repeat=3) if _obeys(rule, [row], values)]

@@ -40,6 +40,7 @@ every = pytest.mark.parametrize(
         pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else [])
         for name in REGISTRY.tasks
     ],
+    scope="module",  # one task after the other, each with all of its tests
 )
 
 
