@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Self
@@ -270,6 +271,10 @@ def _never_wait_longer(pipe: Connection, seconds: float) -> None:
 @contextmanager
 def _worker_environment() -> Iterator[None]:
     # What a child inherits: one thread, and Ctrl-C blocked, which ends the driver alone.
+    # The tracker that `multiprocessing` starts before the first child lets Ctrl-C through again, so
+    # it is started first.
+    if _POSIX:
+        resource_tracker.ensure_running()
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if _POSIX else None

@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("any")
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(content=st.binary(max_size=200) | st.text(max_size=200).map(lambda t: t.encode()))
 def test_any_bytes(folder: Path, content: bytes) -> None:
     check(folder, content)
@@ -87,7 +87,7 @@ def test_any_words_of_yaml(folder: Path, words: list[str]) -> None:
     check(folder, text.encode())
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(data=REGISTRIES | st.dictionaries(KEYS, TREES, max_size=4))
 def test_any_tree_of_known_keys(folder: Path, data: dict[str, Any]) -> None:
     text = yaml.safe_dump(data, allow_unicode=True)

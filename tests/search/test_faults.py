@@ -40,6 +40,7 @@ def test_a_few_kills(tmp_path: Path) -> None:
         "1",
         "--kinds",
         "worker,driver",
+        "--fork",  # nothing is imported again; the slow test starts processes anew
     )
     result = strike(tmp_path, *options, "--seed", "2")
     assert sum(result["kills"].values()) == 2
