@@ -15,8 +15,8 @@ from attenergy.search.compare import ComparePlan, run_compare
 from attenergy.search.config import RunConfig, RunRecord
 from attenergy.search.ranking import Row, rank
 
-NULLS = 200
-# A rate of .05 over 200 comparisons has a standard deviation of .0154.
+# A rate of .05 over 200 comparisons has a standard deviation of .0154; half of them are held to
+# the same.
 MOST = 0.05 + 3 * 0.0154
 PLAN: dict[str, Any] = {
     "task": "tiny",
@@ -67,12 +67,13 @@ def called(rows: list[Row]) -> set[str]:
     return {row.variant for row in rows if row.p_values.get("valid", 1.0) <= 0.05}
 
 
+@pytest.mark.parametrize("nulls", [100, pytest.param(200, marks=pytest.mark.slow)])
 def test_equal_variants_are_called_different_in_at_most_one_comparison_of_twenty(
-    compare: Compare,
+    compare: Compare, nulls: int
 ) -> None:
     """Rates swept, eight seeds, four tests each: one wrong call makes a comparison wrong."""
-    wrong = sum(bool(called(compare(0.0))) for _ in range(NULLS))
-    assert 0 < wrong / NULLS <= MOST, "without the correction about one of eight"
+    wrong = sum(bool(called(compare(0.0))) for _ in range(nulls))
+    assert 0 < wrong / nulls <= MOST, "without the correction about one of eight"
 
 
 def test_a_planted_difference_is_called_and_nothing_else(compare: Compare) -> None:

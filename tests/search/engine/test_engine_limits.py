@@ -226,7 +226,7 @@ def test_what_a_library_does_costs_one_run_in_process(
     assert not list(tmp_path.glob(".at_work*"))
 
 
-@pytest.mark.parametrize("limits", [Limits(seconds=1), Limits(memory=100 * MIB)])
+@pytest.mark.parametrize("limits", [Limits(seconds=0.3), Limits(memory=100 * MIB)])
 def test_the_limits_are_looked_at_after_every_step(
     make_config: ConfigMaker, tmp_path: Path, limits: Limits
 ) -> None:

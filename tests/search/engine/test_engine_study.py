@@ -351,17 +351,23 @@ def _die(times: dict[str, int], function: Callable[..., Any], *, after: bool) ->
     return killed
 
 
-@pytest.mark.parametrize("nth", [1, 4])
+PLACES = [
+    (optuna.Study, "ask", True),
+    (Space, "suggest", True),
+    (optuna.Trial, "set_user_attr", True),
+    (InProcess, "wait", False),
+    (RunStore, "append", False),
+    (RunStore, "append", True),
+    (trial_jobs, "tell", True),
+]
+
+
 @pytest.mark.parametrize(
-    ("owner", "name", "after"),
-    [
-        (optuna.Study, "ask", True),
-        (Space, "suggest", True),
-        (optuna.Trial, "set_user_attr", True),
-        (InProcess, "wait", False),
-        (RunStore, "append", False),
-        (RunStore, "append", True),
-        (trial_jobs, "tell", True),
+    ("owner", "name", "after", "nth"),
+    [  # at every place once, by turns at its first and its fourth call; both when asked
+        pytest.param(*place, nth, marks=[] if (n % 2 == 0) == (nth == 1) else [pytest.mark.slow])
+        for n, place in enumerate(PLACES)
+        for nth in (1, 4)
     ],
 )
 def test_a_driver_killed_anywhere_goes_on(
