@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +73,18 @@ def golden() -> Golden:
             return {key: data[key] for key in data.files}
 
     return read
+
+
+@pytest.fixture(scope="session")
+def named() -> Callable[[object], AbstractContextManager[None]]:
+    """`with named(case):` in a test that goes over many small cases: one that fails is named."""
+
+    @contextmanager
+    def naming(case: object) -> Iterator[None]:
+        try:
+            yield
+        except (Exception, pytest.fail.Exception) as error:
+            error.add_note(f"in the case {case}")
+            raise
+
+    return naming

@@ -25,13 +25,15 @@ def draw(*shape):
 
 @every
 @pytest.mark.parametrize("heads", [None, 3])
-@pytest.mark.parametrize("batch", [(), (2,), (2, 5)])
-def test_shapes(name, heads, batch, stored):
-    axes = batch if heads is None else (*batch, heads)
-    energy, xi = make(name, num_heads=heads), draw(*axes, 4, 4)
-    X = stored(energy, xi, draw(*axes, 6, 4))
-    out = energy(xi, X, field=draw(*axes, 4, X.shape[-2]))
-    assert out.shape == (axes if energy.states_interact else (*axes, 4))
+def test_shapes(name, heads, stored, named):
+    energy = make(name, num_heads=heads)
+    for batch in ((), (2,), (2, 5)):
+        axes = batch if heads is None else (*batch, heads)
+        with named(batch):
+            xi = draw(*axes, 4, 4)
+            X = stored(energy, xi, draw(*axes, 6, 4))
+            out = energy(xi, X, field=draw(*axes, 4, X.shape[-2]))
+            assert out.shape == (axes if energy.states_interact else (*axes, 4))
 
 
 @every
@@ -53,19 +55,24 @@ def test_heads_are_independent_and_a_single_one_is_shared(name, stored):
     torch.testing.assert_close(energy(xi, X[:, :1]), energy(xi, X[:, :1].expand_as(X)))
 
 
-@every
-@pytest.mark.parametrize(
-    "shape",
-    [(), (1,), (6,), (4, 1), (1, 6), (4, 6), (3, 1, 1), (3, 4, 6), (2, 1, 1, 6), (2, 1, 4, 1)],
+#: What can be broadcast to (B, H, L, S) = (2, 3, 4, 6).
+SHAPES = (
+    *((), (1,), (6,), (4, 1), (1, 6), (4, 6), (3, 1, 1), (3, 4, 6)),
+    *((2, 1, 1, 6), (2, 1, 4, 1)),
 )
-def test_masks_of_every_broadcast_shape(name, shape, stored):
+
+
+@every
+def test_masks_of_every_broadcast_shape(name, stored, named):
     energy, xi = make(name, num_heads=3), draw(2, 3, 4, 4)
     X = stored(energy, xi, draw(2, 3, 6, 4))
     count = X.shape[-2]
-    mask = torch.rand([count if size == 6 else size for size in shape]) < 0.6
-    torch.testing.assert_close(
-        energy(xi, X, mask=mask), energy(xi, X, mask=mask.expand(2, 3, 4, count))
-    )
+    for shape in SHAPES:
+        mask = torch.rand([count if size == 6 else size for size in shape]) < 0.6
+        with named(shape):
+            torch.testing.assert_close(
+                energy(xi, X, mask=mask), energy(xi, X, mask=mask.expand(2, 3, 4, count))
+            )
 
 
 @every
@@ -141,15 +148,14 @@ ERRORS = {
 
 
 @every
-@pytest.mark.parametrize("case", ERRORS)
-def test_errors(name, case, stored):
-    changes, message = ERRORS[case]
+def test_errors(name, stored, named):
     energy, xi = make(name, num_heads=3), draw(2, 3, 4, 4)
-    given = {"xi": xi, "X": stored(energy, xi, draw(2, 3, 6, 4)), "mask": None, "field": None}
-    given |= changes
-    message = message.replace("[46]", "6" if energy.reads_patterns else "4")
-    with pytest.raises(ValueError, match=message):
-        energy(given.pop("xi"), given.pop("X"), **given)
+    fitting = {"xi": xi, "X": stored(energy, xi, draw(2, 3, 6, 4)), "mask": None, "field": None}
+    for case, (changes, message) in ERRORS.items():
+        given = fitting | changes
+        match = message.replace("[46]", "6" if energy.reads_patterns else "4")
+        with named(case), pytest.raises(ValueError, match=match):
+            energy(given.pop("xi"), given.pop("X"), **given)
 
 
 def test_no_head_axis_is_asked_for_without_heads():
