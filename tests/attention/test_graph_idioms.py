@@ -147,26 +147,28 @@ GRAPHS = {
 }
 
 
-@pytest.mark.parametrize("graph", GRAPHS)
 @pytest.mark.parametrize("name", NAMES)
-def test_graphs_with_nothing_in_them(name, graph):
+def test_graphs_with_nothing_in_them(name, named):
     """Finite values and gradients, and every parameter has one."""
-    count, edges = GRAPHS[graph]
     options = {"heads": H, "energy": name, "registry": REGISTRY, "steps": 2}
     conv, pool = EnergyConv(C, C, **options), EnergyAggregation(C, **options)
     gnn = EnergyGNN(C, C, 2, 3, **options)
-    x = torch.randn(count, C)
-    index = torch.zeros(count, dtype=torch.long)
-    for module, out, shape in (
-        (conv, conv(x, edges), (count, C)),
-        (gnn, gnn(x, edges), (count, 3)),
-        (pool, pool(x, index, dim_size=2), (2, C)),
-    ):
-        assert out.shape == shape
-        assert out.isfinite().all()
-        out.square().sum().backward()
-        grads = {n: p.grad for n, p in module.named_parameters() if p.requires_grad}
-        assert [n for n, g in grads.items() if g is None or not g.isfinite().all()] == []
+    for graph, (count, edges) in GRAPHS.items():
+        x = torch.randn(count, C)
+        index = torch.zeros(count, dtype=torch.long)
+        for module, arguments, given, shape in (
+            (conv, (x, edges), {}, (count, C)),
+            (gnn, (x, edges), {}, (count, 3)),
+            (pool, (x, index), {"dim_size": 2}, (2, C)),
+        ):
+            with named(f"{graph}, {type(module).__name__}"):
+                module.zero_grad()
+                out = module(*arguments, **given)
+                assert out.shape == shape
+                assert out.isfinite().all()
+                out.square().sum().backward()
+                grads = {n: p.grad for n, p in module.named_parameters() if p.requires_grad}
+                assert [n for n, g in grads.items() if g is None or not g.isfinite().all()] == []
 
 
 @pytest.mark.parametrize(
