@@ -50,9 +50,10 @@ test-slow: $(LINKED)  ## run the long tests
 test-processors: $(LINKED)  ## run it as on other processors: nine runs, in random order (an hour)
 	$(BIN)/python tests/processors.py
 
-lint: $(INSTALLED)  ## check style
+lint: $(LINKED)  ## check style, and who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 typecheck: $(LINKED)  ## check types
 	$(BIN)/mypy

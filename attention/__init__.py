@@ -3,25 +3,25 @@
 `attenergy.attention.graphs`, for PyTorch Geometric, is imported by its own name.
 """
 
-from attenergy.attention.allocator import tune_cpu
-from attenergy.attention.answer import Traced
-from attenergy.attention.energy_transformer import EnergyTransformerBlock
 from attenergy.attention.factory import make_layer
-from attenergy.attention.hub import Pretrained
-from attenergy.attention.huggingface import energize, load_energized
-from attenergy.attention.langevin import Chain, langevin
-from attenergy.attention.language_model import Decoder, LanguageModel
-from attenergy.attention.layer import EnergyAttention
-from attenergy.attention.lookup import EnergyLookup
-from attenergy.attention.memory import AssociativeMemory
+from attenergy.attention.gradients.allocator import tune_cpu
+from attenergy.attention.gradients.gradient import association, backends, gradient, read_values
+from attenergy.attention.integrations.huggingface import energize, load_energized
+from attenergy.attention.integrations.multihead import EnergyMultiheadAttention, replace_attention
+from attenergy.attention.layers.energy_attention import EnergyAttention
+from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
+from attenergy.attention.layers.lookup import EnergyLookup
+from attenergy.attention.layers.outputs import Traced
+from attenergy.attention.layers.pooling import EnergyPooling
+from attenergy.attention.memory.associative_memory import AssociativeMemory
+from attenergy.attention.memory.recall import Recall
 from attenergy.attention.mixers import HypernetworkAttention, make_mixer
-from attenergy.attention.multihead import EnergyMultiheadAttention, replace_attention
-from attenergy.attention.pooling import EnergyPooling
-from attenergy.attention.relax import Relaxation, relax
-from attenergy.attention.saved import load, save
-from attenergy.attention.settle import Recall
-from attenergy.attention.transformer import Transformer
-from attenergy.attention.update import association, backends, gradient, read_values
+from attenergy.attention.models.language_model import Decoder, LanguageModel
+from attenergy.attention.models.transformer import Transformer
+from attenergy.attention.saving.load import load, save
+from attenergy.attention.saving.pretrained import Pretrained
+from attenergy.attention.solvers.langevin import Chain, langevin
+from attenergy.attention.solvers.relax import Relaxation, relax
 
 __all__ = [
     "AssociativeMemory",

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from attenergy.attention.layer import EnergyAttention
+from attenergy.attention.layers.energy_attention import EnergyAttention
 from attenergy.attention.mixers import make_mixer
 from attenergy.registry import EnergySpec, MixerSpec, Registry, given_registry
 

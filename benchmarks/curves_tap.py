@@ -18,7 +18,7 @@ from torch import Tensor
 
 from attenergy.attention import relax
 from attenergy.energies import make_energy
-from attenergy.energies.spins import patterns_with_couplings
+from attenergy.energies.spins.ising import patterns_with_couplings
 from attenergy.registry import Registry
 
 BETAS = (0.2, 0.4, 0.6, 0.8)

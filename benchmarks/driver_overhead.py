@@ -23,12 +23,12 @@ from typing import Any
 import optuna
 
 from attenergy.registry import load_registry
-from attenergy.search import provenance
-from attenergy.search.config import RunRecord
-from attenergy.search.events import Silent
-from attenergy.search.plan import SearchPlan
-from attenergy.search.space import Space
-from attenergy.search.study import run_search
+from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.planning.space import Space
+from attenergy.search.runs import provenance
+from attenergy.search.runs.config import RunRecord
+from attenergy.search.runs.events import Silent
+from attenergy.search.study.run import run_search
 
 
 class Stopwatch:

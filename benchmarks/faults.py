@@ -44,11 +44,11 @@ from faults_processes import (
 )
 
 from attenergy.registry import load_registry
-from attenergy.search import provenance
-from attenergy.search.config import RunConfig, RunRecord
-from attenergy.search.events import Silent
-from attenergy.search.plan import SearchPlan
-from attenergy.search.study import run_search
+from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.runs import provenance
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.events import Silent
+from attenergy.search.study.run import run_search
 
 #: How often each kind of fault comes.
 KINDS = {"worker": 6, "driver": 3, "stopped": 3, "memory": 3, "node": 1, "connections": 1}

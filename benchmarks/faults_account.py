@@ -12,9 +12,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, text
 
-from attenergy.search.plan import SearchPlan
-from attenergy.search.records import RunStore
-from attenergy.search.storage import latest, open_storage
+from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.runs.records import RunStore
+from attenergy.search.study.storage.database import latest, open_storage
 
 
 def cut_connections(url: str) -> None:

@@ -1,7 +1,7 @@
 """From how many patterns on does PyTorch's fused attention beat explicit weights?
 
 One step of log-sum-exp, forward and backward, by both backends. The answer is
-`attenergy.attention.fused.CPU_PATTERNS`.
+`attenergy.attention.gradients.sdpa.CPU_PATTERNS`.
 """
 
 from __future__ import annotations

@@ -30,14 +30,14 @@ from typing import Any
 
 from fuzz_inputs import hostile_folder, registry
 
-from attenergy.attention.saved import LayerArguments, ModelArguments, load, save
+from attenergy.attention.saving.load import LayerArguments, ModelArguments, load, save
 from attenergy.energies import formula_problems, make_energy
 from attenergy.registry import load_registry
 from attenergy.registry.sources import builtin_source, read_text
-from attenergy.search import provenance
-from attenergy.search.events import Silent
-from attenergy.search.plan import SearchPlan
-from attenergy.search.records import write_atomically
+from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.runs import provenance
+from attenergy.search.runs.events import Silent
+from attenergy.search.runs.records import write_atomically
 
 SECONDS, MEGABYTES, PAGE_SECONDS = 1.0, 500, 8.0
 BATCH, SHARE = 50, 500
@@ -137,7 +137,7 @@ def _exports(place: Path) -> list[Path]:
 
 
 def _study(place: Path) -> Path:
-    from attenergy.search.study import run_search
+    from attenergy.search.study.run import run_search
 
     plan = SearchPlan(
         study="study", folder=str(place), task="stacked-recall", workers=0, trials=3, finalists=1,
@@ -151,10 +151,10 @@ def _study(place: Path) -> Path:
 
 
 def _read_study(folder: Path, *, page: bool) -> str:
-    from attenergy.search.export import choose_run, export_run, weights_of
-    from attenergy.search.replay import find_run
-    from attenergy.search.report import as_json, as_markdown, read_study
-    from attenergy.search.storage import latest, open_storage
+    from attenergy.search.artifacts.export import choose_run, export_run, weights_of
+    from attenergy.search.artifacts.replay import find_run
+    from attenergy.search.results.study_folder import as_json, as_markdown, read_study
+    from attenergy.search.study.storage.database import latest, open_storage
 
     outcomes = []
 
@@ -177,7 +177,7 @@ def _read_study(folder: Path, *, page: bool) -> str:
 
     attempt("export", export)
     if page:
-        from attenergy.search.page.build import page as html
+        from attenergy.search.report.html.build import page as html
 
         attempt("page", lambda: html(study))
     if isinstance(study.plan, SearchPlan) and study.plan.storage is None:

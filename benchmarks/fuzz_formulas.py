@@ -30,7 +30,7 @@ from torch import Tensor
 
 from attenergy.attention import gradient
 from attenergy.energies import Energy, FormulaError, make_energy
-from attenergy.search import provenance
+from attenergy.search.runs import provenance
 
 HEADS, STATES, PATTERNS, DIM = 2, 4, 7, 4
 NEAR = {"rtol": 1e-6, "atol": 1e-7}

@@ -3,7 +3,7 @@
 Whole layers with projections, forward and backward, float32, against the same projections around
 `scaled_dot_product_attention`; CPU time of one thread, A B A B (`timing.py`). Then the peak memory
 of one step, whole and in chunks, each in a process of its own. With `--tune`, the allocator is
-tuned (`attenergy.attention.allocator`) for all sides.
+tuned (`attenergy.attention.gradients.allocator`) for all sides.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from timing import ratios, show
 from torch import Tensor, nn
 
 from attenergy.attention import EnergyAttention, gradient
-from attenergy.attention.allocator import tune_cpu
+from attenergy.attention.gradients.allocator import tune_cpu
 from attenergy.energies import make_energy
 
 WIDTH, HEADS, TOKENS = 64, 4, 2048

@@ -13,7 +13,7 @@ import torch
 from curves import Data, mean_and_error, run
 
 from attenergy.tasks import Raven
-from attenergy.tasks.raven_ceiling import wholly_ambiguous
+from attenergy.tasks.raven.ceiling import wholly_ambiguous
 
 PAPER = {4: [0.0642, 0.0038], 8: [0.0032, 0.0009], 16: [0.0005, 0.0003]}  # values: Table A2
 

@@ -22,9 +22,10 @@ from unittest.mock import patch
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from attenergy.search import live, progress
-from attenergy.search.board import Board
-from attenergy.search.cli import app
+from attenergy.search.cli.app import app
+from attenergy.search.display import live
+from attenergy.search.display import plain as progress
+from attenergy.search.display.state import Board
 
 COMMAND = (
     "attenergy search --task stacked-recall --energies lse,sparsemax,rbm,softmax,linear,l2_lse "

@@ -1,6 +1,11 @@
 """Scalar energies E(xi; X, h): formulas and classes behind one contract."""
 
 from attenergy.energies.base import Energy
+from attenergy.energies.density.expectation_maximization import Fit, fit
+from attenergy.energies.density.mixture import Mixture, mixture
+from attenergy.energies.density.partition import log_likelihood, log_partition, sample
+from attenergy.energies.density.rbm import RestrictedBoltzmann
+from attenergy.energies.density.score_readout import score_readout
 from attenergy.energies.domains import DOMAINS, Domain
 from attenergy.energies.factory import (
     CLASSES,
@@ -9,16 +14,11 @@ from attenergy.energies.factory import (
     formula_problems,
     make_energy,
 )
-from attenergy.energies.fit import Fit, fit
 from attenergy.energies.formula import FormulaEnergy, formula_tree
-from attenergy.energies.graph_hopfield import GraphHopfield, GraphMemory
-from attenergy.energies.graphs import TOPOLOGIES, adjacency
+from attenergy.energies.graphs.graph_hopfield import GraphHopfield, GraphMemory
+from attenergy.energies.graphs.topologies import TOPOLOGIES, adjacency
 from attenergy.energies.language import FormulaError
 from attenergy.energies.masks import open_rows
-from attenergy.energies.mixture import Mixture, mixture
-from attenergy.energies.partition import log_likelihood, log_partition, sample
-from attenergy.energies.readout import score_readout
-from attenergy.energies.restricted import RestrictedBoltzmann
 
 __all__ = [
     "CLASSES",

@@ -8,26 +8,26 @@ from typing import Any
 
 from attenergy.energies.base import Energy
 from attenergy.energies.domains import DOMAINS
-from attenergy.energies.feature_memory import ContinuousTime, RandomFeatures
+from attenergy.energies.entry_names import name_errors, unused_errors
 from attenergy.energies.formula import FormulaEnergy, formula_tree
-from attenergy.energies.graph_hopfield import GraphHopfield, GraphMemory
-from attenergy.energies.hidden_graph import Boltzmann
+from attenergy.energies.graphs.boltzmann import Boltzmann
+from attenergy.energies.graphs.graph_hopfield import GraphHopfield, GraphMemory
 from attenergy.energies.language import FormulaError, score_form, to_latex
-from attenergy.energies.learned import Learned
-from attenergy.energies.metric_memory import EllipticalMemory, KernelMemory
-from attenergy.energies.names import name_errors, unused_errors
+from attenergy.energies.memories.feature_memory import ContinuousTime, RandomFeatures
+from attenergy.energies.memories.learned import Learned
+from attenergy.energies.memories.metric_memory import EllipticalMemory, KernelMemory
+from attenergy.energies.memories.two_layer import TwoLayer
 from attenergy.energies.parameters import Setting, constant
 from attenergy.energies.quadratic import RADIAL, quadratic_tree
-from attenergy.energies.spherical_spins import SphericalSpins
-from attenergy.energies.spin_systems import GaussianSpins, Potts, VectorSpins
-from attenergy.energies.spins import IsingMeanField, Tap
-from attenergy.energies.token_attention import (
+from attenergy.energies.spins.ising import IsingMeanField, Tap
+from attenergy.energies.spins.spherical_spins import SphericalSpins
+from attenergy.energies.spins.spin_systems import GaussianSpins, Potts, VectorSpins
+from attenergy.energies.tokens.token_attention import (
     CausalTokens,
     EnergyTransformer,
     EnergyTransformerBlock,
     HyperSet,
 )
-from attenergy.energies.two_layer import TwoLayer
 from attenergy.registry import EnergySpec, Place, Problem, Registry, UnknownName, given_registry
 
 #: Energies that a registry entry may name as its `class`.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attenergy.energies.couplings import coupling_matrix
+from attenergy.energies.graphs.couplings import coupling_matrix
 
 
 def open_to_present(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +49,7 @@ def embedded_couplings(
     """The couplings of a rule's graph on the present nodes of each sample, 0 at the others.
 
     Args:
-        kind: one of `attenergy.energies.couplings.KINDS`.
+        kind: one of `attenergy.energies.graphs.couplings.KINDS`.
         rule: a topology.
         present: boolean (..., n).
         seed: of the graph and of the couplings.

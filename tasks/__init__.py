@@ -6,36 +6,36 @@ import inspect
 from typing import Any
 
 from attenergy.registry import Registry, TaskSpec, given_registry
-from attenergy.tasks.arithmetic import BracketedArithmetic
-from attenergy.tasks.base import IGNORE, Batch, Estimate, Inputs, Outputs, Task, check_known
-from attenergy.tasks.block_model import BlockModel
-from attenergy.tasks.copying import Copying
-from attenergy.tasks.dyck import Dyck
-from attenergy.tasks.formal import FormalLanguage
-from attenergy.tasks.fuzzy_logic import FuzzyInstance, FuzzyLogic
-from attenergy.tasks.graph import GraphInstance, GraphTask
-from attenergy.tasks.ground_state import GroundState
-from attenergy.tasks.groups import GroupWords
-from attenergy.tasks.induction import AssociativeRecall, InductionHeads
-from attenergy.tasks.latch import Latch
-from attenergy.tasks.lengths import Word
-from attenergy.tasks.listops import Expression, ListOps
-from attenergy.tasks.mad_fuzzy import FuzzyRecall
-from attenergy.tasks.mad_memorisation import Compression, Memorisation
-from attenergy.tasks.mad_recall import InContextRecall
-from attenergy.tasks.mqar import MQAR, MixedMQAR
-from attenergy.tasks.mqar_variants import CompositionalRecall, ForgettingRecall
+from attenergy.tasks.core.base import IGNORE, Batch, Estimate, Inputs, Outputs, Task, check_known
+from attenergy.tasks.core.token_task import TokenInstance
+from attenergy.tasks.formal.arithmetic import BracketedArithmetic
+from attenergy.tasks.formal.base import Word
+from attenergy.tasks.formal.dyck import Dyck
+from attenergy.tasks.formal.groups import GroupWords
+from attenergy.tasks.formal.listops import Expression, ListOps
+from attenergy.tasks.formal.regular_languages import FormalLanguage
+from attenergy.tasks.formal.string_transduction import StringTransduction
+from attenergy.tasks.fuzzy.fuzzy_logic import FuzzyInstance, FuzzyLogic
+from attenergy.tasks.graphs.base import GraphInstance, GraphTask
+from attenergy.tasks.graphs.block_model import BlockModel
+from attenergy.tasks.graphs.ground_state import GroundState
 from attenergy.tasks.multiple_instance import BagInstance, MultipleInstance
-from attenergy.tasks.noisy_retrieval import NoisyRetrieval, RetrievalInstance
-from attenergy.tasks.oscillators import Oscillators, SeriesInstance
-from attenergy.tasks.raven import Raven
-from attenergy.tasks.raven_instance import RavenInstance
-from attenergy.tasks.raven_posterior import Posterior
-from attenergy.tasks.stacked_recall import RecallInstance, StackedRecall
-from attenergy.tasks.strings import StringTransduction
+from attenergy.tasks.raven.instance import RavenInstance
+from attenergy.tasks.raven.posterior import Posterior
+from attenergy.tasks.raven.task import Raven
+from attenergy.tasks.recall.copying import Copying
+from attenergy.tasks.recall.induction import AssociativeRecall, InductionHeads
+from attenergy.tasks.recall.latch import Latch
+from attenergy.tasks.recall.mad_fuzzy import FuzzyRecall
+from attenergy.tasks.recall.mad_memorisation import Compression, Memorisation
+from attenergy.tasks.recall.mad_recall import InContextRecall
+from attenergy.tasks.recall.mqar import MQAR, MixedMQAR
+from attenergy.tasks.recall.mqar_variants import CompositionalRecall, ForgettingRecall
+from attenergy.tasks.recall.noisy_retrieval import NoisyRetrieval, RetrievalInstance
+from attenergy.tasks.recall.stacked_recall import RecallInstance, StackedRecall
+from attenergy.tasks.series.oscillators import Oscillators, SeriesInstance
+from attenergy.tasks.series.waves import Waves
 from attenergy.tasks.text import Text, TextWindow
-from attenergy.tasks.tokens import TokenInstance
-from attenergy.tasks.waves import Waves
 
 __all__ = [
     "CLASSES",

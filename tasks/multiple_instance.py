@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from attenergy.tasks.base import (
+from attenergy.tasks.core.base import (
     IGNORE,
     Batch,
     Estimate,
@@ -17,7 +17,7 @@ from attenergy.tasks.base import (
     check_whole,
     scored_hits,
 )
-from attenergy.tasks.streams import Fields, draw_in_part, seed_of
+from attenergy.tasks.core.streams import Fields, draw_in_part, seed_of
 
 _MOST_BITS = 16  # all patterns but the signals are kept in a table
 

@@ -13,8 +13,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
-from attenergy.tasks.base import Batch, Inputs, Outputs, Task, check_whole, scored_hits
-from attenergy.tasks.streams import Fields, draw_in_part, seed_of
+from attenergy.tasks.core.base import Batch, Inputs, Outputs, Task, check_whole, scored_hits
+from attenergy.tasks.core.streams import Fields, draw_in_part, seed_of
 
 BYTES = 256
 _MOST_BYTES = 1 << 30  # that are read at most

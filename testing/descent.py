@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from attenergy.attention import relax
-from attenergy.attention.relax import Solver
+from attenergy.attention.solvers.relax import Solver
 from attenergy.energies import DOMAINS
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import Case, build, random_case, settings_of, variations

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attenergy.attention import gradient
-from attenergy.attention.update import Backend
+from attenergy.attention.gradients.gradient import Backend
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import Case, cases
 from attenergy.testing.results import LawBroken

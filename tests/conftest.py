@@ -23,9 +23,9 @@ settings.load_profile("suite")
 LONGEST = (
     "test_end_to_end.py",
     "test_faults.py",
-    "test_engine_killed_driver.py",
-    "test_engine_executors.py",
-    "test_engine_false_positives.py",
+    "test_killed_driver.py",
+    "test_executors.py",
+    "test_false_positives.py",
 )
 
 

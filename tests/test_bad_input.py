@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from attenergy.energies import make_energy
 from attenergy.registry import EnergySpec
-from attenergy.search.cli import app
+from attenergy.search.cli.app import app
 
 # A formula and where it goes wrong, counted from 1.
 FORMULAS = {

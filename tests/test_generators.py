@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attenergy.attention import AssociativeMemory, langevin, make_layer, relax
-from attenergy.attention.language_model import LanguageModel
+from attenergy.attention.models.language_model import LanguageModel
 from attenergy.energies import RestrictedBoltzmann, make_energy, sample
 from attenergy.registry import EnergySpec, load_registry
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from attenergy.search.cli import app
+from attenergy.search.cli.app import app
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.aggr.base import Aggregation
 
-from attenergy.attention.arguments import check_flag, check_tensor
 from attenergy.attention.graphs.heads import SetHeads, split_heads
 from attenergy.attention.graphs.inputs import check_sizes, head_width, reset_linear
 from attenergy.attention.graphs.sets import Sets
-from attenergy.attention.initialisation import dense
+from attenergy.attention.modules.arguments import check_flag, check_tensor
+from attenergy.attention.modules.initialisation import dense
 from attenergy.energies import Energy
 from attenergy.registry import EnergySpec
 

@@ -9,9 +9,6 @@ from torch.nn.parameter import is_lazy
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import add_self_loops, remove_self_loops
 
-from attenergy.attention.arguments import check_flag, check_tensor
-from attenergy.attention.core import Read
-from attenergy.attention.dropout import check_dropout
 from attenergy.attention.graphs.heads import SetHeads, split_heads
 from attenergy.attention.graphs.inputs import (
     LAZY,
@@ -22,7 +19,10 @@ from attenergy.attention.graphs.inputs import (
     reset_linear,
 )
 from attenergy.attention.graphs.sets import Sets
-from attenergy.attention.initialisation import dense
+from attenergy.attention.layers.base import Read
+from attenergy.attention.modules.arguments import check_flag, check_tensor
+from attenergy.attention.modules.initialisation import dense
+from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.energies import Energy
 from attenergy.registry import EnergySpec, Registry
 

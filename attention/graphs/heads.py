@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout as drop
 
-from attenergy.attention.core import EnergyLayer, Read
+from attenergy.attention.gradients.gradient import association
 from attenergy.attention.graphs.segments import has_segments, segment_step, segment_weights
 from attenergy.attention.graphs.sets import Padding, Sets
-from attenergy.attention.learned_step_size import LearnedStepSize
-from attenergy.attention.update import association
+from attenergy.attention.layers.base import EnergyLayer, Read
+from attenergy.attention.modules.learned_step_size import LearnedStepSize
 from attenergy.energies import Energy
 from attenergy.registry import EnergySpec, Registry, UnknownName
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch_geometric.utils import is_sparse, to_edge_index
 
-from attenergy.attention.arguments import check_size, check_tensor
-from attenergy.attention.initialisation import dense, lecun_normal_
+from attenergy.attention.modules.arguments import check_size, check_tensor
+from attenergy.attention.modules.initialisation import dense, lecun_normal_
 
 #: A size that is seen in the first input.
 LAZY = -1

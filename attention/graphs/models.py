@@ -8,9 +8,9 @@ from torch import nn
 from torch_geometric.nn import GPSConv, MessagePassing
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
-from attenergy.attention.arguments import check_module
 from attenergy.attention.graphs.conv import EnergyConv
-from attenergy.attention.multihead import exchange
+from attenergy.attention.integrations.multihead import exchange
+from attenergy.attention.modules.arguments import check_module
 from attenergy.registry import EnergySpec
 
 Model = TypeVar("Model", bound=nn.Module)

@@ -22,7 +22,7 @@ from attenergy.attention.mixers.base import (
     same_for_all_states,
     scores,
 )
-from attenergy.attention.projections import Projections
+from attenergy.attention.modules.projections import Projections
 
 
 class Aaren(PatternMixer):

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attenergy.attention.arguments import check_flag, check_size, fixed, option
-from attenergy.attention.dropout import PairDropout
-from attenergy.attention.masks import seen_alone
-from attenergy.attention.positions import rotates
-from attenergy.attention.projections import Projections, check_shapes, visible
+from attenergy.attention.modules.arguments import check_flag, check_size, fixed, option
+from attenergy.attention.modules.masks import seen_alone
+from attenergy.attention.modules.pair_dropout import PairDropout
+from attenergy.attention.modules.positions import rotates
+from attenergy.attention.modules.projections import Projections, check_shapes, visible
 
 #: What `step` carries from one state to the next; the batch is the first axis of each tensor.
 State = tuple[Tensor, ...]

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from attenergy.attention.arguments import fixed, option
-from attenergy.attention.fused import fused_pays
-from attenergy.attention.initialisation import lecun_normal_
+from attenergy.attention.gradients.sdpa import fused_pays
 from attenergy.attention.mixers.base import Mixer, Sizes, State, masked_softmax, scores
-from attenergy.attention.projections import visible
+from attenergy.attention.modules.arguments import fixed, option
+from attenergy.attention.modules.initialisation import lecun_normal_
+from attenergy.attention.modules.projections import visible
 from attenergy.registry import nearest
 
 Normalize = Literal["softmax", "none", "rms_head"]

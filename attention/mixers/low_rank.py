@@ -10,8 +10,6 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from attenergy.attention.arguments import check_size, fixed, option
-from attenergy.attention.initialisation import lecun_normal_
 from attenergy.attention.mixers.base import (
     Mixer,
     Sizes,
@@ -20,7 +18,9 @@ from attenergy.attention.mixers.base import (
     same_for_all_states,
     scores,
 )
-from attenergy.attention.mixers.places import check_places, first_places
+from attenergy.attention.mixers.fixed_length import check_places, first_places
+from attenergy.attention.modules.arguments import check_size, fixed, option
+from attenergy.attention.modules.initialisation import lecun_normal_
 
 
 class LowRankAttention(Mixer):

@@ -8,9 +8,9 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from attenergy.attention.arguments import check_size
 from attenergy.attention.mixers.base import Sizes
 from attenergy.attention.mixers.kernel import KernelAttention
+from attenergy.attention.modules.arguments import check_size
 
 
 class Performer(KernelAttention):

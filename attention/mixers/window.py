@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attenergy.attention.arguments import check_size, option
 from attenergy.attention.mixers.base import (
     Mixer,
     Sizes,
@@ -21,6 +20,7 @@ from attenergy.attention.mixers.base import (
     same_for_all_states,
     scores,
 )
+from attenergy.attention.modules.arguments import check_size, option
 
 
 class WindowAttention(Mixer):

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from attenergy.attention.arguments import is_number
+from attenergy.attention.modules.arguments import is_number
 from attenergy.attention.solvers.problem import Problem
-from attenergy.attention.solvers.record import Record
 from attenergy.attention.solvers.step_sizes import StepSize, scaled_step
+from attenergy.attention.solvers.trace import Record
 
 
 def descent(

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from attenergy.attention.arguments import check_from_zero
-from attenergy.attention.chunked import autocast_now
-from attenergy.attention.settle import at_rest
+from attenergy.attention.gradients.chunked import autocast_now
+from attenergy.attention.memory.recall import at_rest
+from attenergy.attention.modules.arguments import check_from_zero
 from attenergy.attention.solvers.conjugate_gradients import conjugate_gradients
+from attenergy.attention.solvers.coordinate_descent import check_sites, sweep
 from attenergy.attention.solvers.descent import at_once
 from attenergy.attention.solvers.problem import Problem
-from attenergy.attention.solvers.record import Record
-from attenergy.attention.solvers.sequential import check_sites, sweep
 from attenergy.attention.solvers.step_sizes import StepSize
+from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy
 
 #: Largest number of iterations for a system with the Hessian.

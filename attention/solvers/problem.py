@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attenergy.attention.update import (
+from attenergy.attention.gradients.gradient import (
     Backend,
     all_states,
     association,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from attenergy.attention.arguments import check_positive
+from attenergy.attention.modules.arguments import check_positive
 from attenergy.energies import Energy
 
 #: One number, or one for every head, sample or state: broadcastable to (..., L, 1).

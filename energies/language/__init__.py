@@ -15,10 +15,7 @@ from attenergy.energies.language.derive import (
 from attenergy.energies.language.emit import Program, compile_tree
 from attenergy.energies.language.errors import FormulaError
 from attenergy.energies.language.functions import PUBLIC, TABLE, is_smooth
-from attenergy.energies.language.parse import parse
-from attenergy.energies.language.show import to_latex, to_text
-from attenergy.energies.language.simplify import simplify
-from attenergy.energies.language.tree import (
+from attenergy.energies.language.nodes import (
     FIELD,
     PATTERNS,
     XI,
@@ -30,6 +27,9 @@ from attenergy.energies.language.tree import (
     call,
     substitute,
 )
+from attenergy.energies.language.parse import parse
+from attenergy.energies.language.printing import to_latex, to_text
+from attenergy.energies.language.simplify import simplify
 
 __all__ = [
     "FIELD",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attenergy.energies.language.tree import Axes, Expr, Number, call
+from attenergy.energies.language.nodes import Axes, Expr, Number, call
 
 
 def reduced(function: str, args: tuple[Expr, ...], axes: tuple[Axes, ...]) -> Expr | None:

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from attenergy.energies.language.algebra import split_factors, split_terms
 from attenergy.energies.language.errors import TooLarge
 from attenergy.energies.language.functions import TABLE
-from attenergy.energies.language.parts import split_factors, split_terms
-from attenergy.energies.language.simplify import product, simplify
-from attenergy.energies.language.tree import (
+from attenergy.energies.language.nodes import (
     PATTERNS,
     XI,
     Axes,
@@ -26,6 +25,7 @@ from attenergy.energies.language.tree import (
     Symbol,
     call,
 )
+from attenergy.energies.language.simplify import product, simplify
 
 SCORES = Symbol(("N",), name="s")
 SQUARE = Symbol((), name="q")

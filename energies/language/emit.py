@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, fx
 
 from attenergy.energies.language.conjugates import CONJUGATES
+from attenergy.energies.language.nodes import Call, Expr, Number, Symbol
 from attenergy.energies.language.numerics import length, safe_sqrt
 from attenergy.energies.language.operations import (
     ELEMENTWISE,
@@ -34,7 +35,6 @@ from attenergy.energies.language.operations import (
     is_tame_power,
     negated,
 )
-from attenergy.energies.language.tree import Call, Expr, Number, Symbol
 
 #: Order of a program's arguments before its parameters.
 INPUTS = ("xi", "X", "h", "s", "q", "mask")

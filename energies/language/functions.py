@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 
-from attenergy.energies.language.axes import (
+from attenergy.energies.language.errors import FormulaError, TooLarge
+from attenergy.energies.language.nodes import ALLOWED, Call, Expr, Number, call, show_axes
+from attenergy.energies.language.typing_rules import (
     Typing,
     contraction,
     distances,
@@ -24,8 +26,6 @@ from attenergy.energies.language.axes import (
     takes,
     transposed,
 )
-from attenergy.energies.language.errors import FormulaError, TooLarge
-from attenergy.energies.language.tree import ALLOWED, Call, Expr, Number, call, show_axes
 
 Derivative = Callable[[Expr], Expr]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from attenergy.energies.language.nodes import Call, Expr, Number
 from attenergy.energies.language.numerics import logcosh, softplus, step
-from attenergy.energies.language.tree import Call, Expr, Number
 
 
 def counts(expr: Expr) -> bool:

@@ -19,7 +19,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput
 
 from attenergy.energies.language.errors import FormulaError
 from attenergy.energies.language.functions import MAX_LEVELS, PUBLIC, TABLE
-from attenergy.energies.language.tree import Expr, Number, call
+from attenergy.energies.language.nodes import Expr, Number, call
 
 MAX_LENGTH = 500
 MAX_DEPTH = 32

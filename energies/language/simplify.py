@@ -12,10 +12,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeGuard
 
+from attenergy.energies.language.algebra import is_positive, split_factors, split_terms
 from attenergy.energies.language.constants import reduced
 from attenergy.energies.language.functions import TABLE
-from attenergy.energies.language.parts import is_positive, split_factors, split_terms
-from attenergy.energies.language.tree import Call, Expr, Number, call
+from attenergy.energies.language.nodes import Call, Expr, Number, call
 
 _ONE = Number(1.0)
 _MOST_TERMS = 64

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from attenergy.attention import association, gradient, relax
-from attenergy.energies.lagrangians import LAGRANGIANS
-from attenergy.energies.two_layer import joint_energy
+from attenergy.energies.memories.lagrangians import LAGRANGIANS
+from attenergy.energies.memories.two_layer import joint_energy
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import DIM, draw
 from attenergy.testing.known_answers.common import PATTERNS, error_of, problem, single

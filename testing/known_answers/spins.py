@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attenergy.attention import relax
 from attenergy.energies import Energy
-from attenergy.energies.spins import patterns_with_couplings
+from attenergy.energies.spins.ising import patterns_with_couplings
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import DIM, draw
 from attenergy.testing.known_answers.common import error_of, problem, single

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attenergy.attention import EnergyAttention, chunked, make_mixer
-from attenergy.attention.update import Backend
+from attenergy.attention import EnergyAttention, make_mixer
+from attenergy.attention.gradients import chunked
+from attenergy.attention.gradients.gradient import Backend
 from attenergy.registry import Registry
 from attenergy.testing.cases import draw, float64
 

@@ -14,7 +14,7 @@ from typing import get_args
 
 import torch
 
-from attenergy.attention.update import Backend
+from attenergy.attention.gradients.gradient import Backend
 from attenergy.registry import Registry
 from attenergy.testing.modes.checks import MODES
 from attenergy.testing.modes.limits import reason

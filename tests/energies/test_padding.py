@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attenergy.attention import chunked, relax
+from attenergy.attention import relax
+from attenergy.attention.gradients import chunked
 from attenergy.energies import make_energy
-from attenergy.energies.graphs import TOPOLOGIES
+from attenergy.energies.graphs.topologies import TOPOLOGIES
 from attenergy.energies.presence import embedded_couplings, open_to_present
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64

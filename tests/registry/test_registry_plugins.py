@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from attenergy.registry import PluginWarning, load_registry, plugin_modules
-from attenergy.search.cli import app
+from attenergy.search.cli.app import app
 
 GOOD = "version: 1\nenergies:\n  plugged: {title: A plug-in, formula: 0.5*|xi|^2}\n"
 Install = Callable[..., Path]

@@ -1,0 +1,1 @@
+"""How an energy's gradient and its weights are computed: eager, fused, in chunks, traced."""

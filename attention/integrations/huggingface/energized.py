@@ -1,0 +1,294 @@
+"""Give a Hugging Face model energies, and read it back from where it was saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+
+from attenergy.attention.integrations.huggingface.heads import ENTRY, ModelHeads
+from attenergy.attention.integrations.huggingface.interface import (
+    HEADS,
+    IMPLEMENTATION,
+    SCALE,
+    attention_modules,
+    head_sizes,
+    register,
+)
+from attenergy.attention.integrations.huggingface.request import asked_scale, check_asked
+from attenergy.attention.layers.base import Read
+from attenergy.attention.modules.arguments import check_module
+from attenergy.attention.saving.weights import beside
+from attenergy.registry import EnergySpec, Registry
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+#: Options of `from_pretrained` that say where a model is.
+_WHERE = (
+    "cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token",
+    "trust_remote_code", "code_revision",
+)  # fmt: skip
+
+#: Where a configuration keeps the name of its attention.
+_USED = "_attn_implementation_internal"
+
+Model = TypeVar("Model", bound="PreTrainedModel")
+
+
+class Definition(BaseModel):
+    """How a model was energized: what stands under `attenergy` in its `config.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = Field(default=1, ge=1, le=1)
+    energy: EnergySpec
+    steps: int | None = None
+    step_size: float | None = None
+    read: Read = "auto"
+    settings: dict[str, bool | float | int | str] = {}
+    changed: dict[str, dict[str, bool | float | int | str]] = {}  # later, by attention module
+
+
+def energize(
+    model: Model,
+    energy: str | EnergySpec = "lse",
+    *,
+    steps: int | None = None,
+    step_size: float | None = None,
+    read: Read = "auto",
+    registry: Registry | None = None,
+    **settings: Any,
+) -> Model:
+    """Give every attention module of a Hugging Face model an energy, in place.
+
+    The head's query is the state xi, its keys are the stored patterns; after `steps` steps the
+    weights are applied to the values, or the state itself is read. The parameters of the energy are
+    learned with the model: energize before the optimiser is built. A beta that an entry starts at
+    1/sqrt(D) starts at the model's own scale of the scores instead, so that log-sum-exp with one
+    step is the model as it was. The definition is kept in the configuration, and
+    `load_energized` reads what `save_pretrained` wrote.
+
+    Args:
+        model: any model whose attention goes through the attention interface.
+        energy: name in the registry, or an entry.
+        steps: number of steps, from 1; the entry's default if None.
+        step_size: gamma; the entry's default if None.
+        read: `weights`, `state`, or `auto` to follow the entry.
+        registry: where the name is looked up; the built-in one and plug-ins if None.
+        **settings: initial values of the energy's parameters, choices and options, and what
+            `EnergyHeads` takes.
+
+    Returns:
+        The model.
+
+    Raises:
+        ImportError: transformers is not installed.
+        TypeError: the model is no module, or none of transformers.
+        ValueError: a model without such attention, unknown name or setting, numbers that do not
+            fit, or an energy whose states see each other in a causal model or one with
+            cross-attention.
+    """
+    register()
+    check_module("model", model)
+    places = attention_modules(model)
+    if not places:
+        raise ValueError(
+            f"{type(model).__name__} has no attention that goes through the attention interface "
+            "of transformers"
+        )
+    if not hasattr(model, "set_attn_implementation"):
+        raise TypeError(
+            f"model must be a model of transformers, got a {type(model).__name__} around one; "
+            "energize that one, in place"
+        )
+    options = {"steps": steps, "step_size": step_size, "read": read, **settings}
+    made = _heads(places, energy, registry, options)
+    spec = next(iter(made.values()))[0].energy.spec
+    try:
+        definition = Definition(
+            energy=spec, steps=steps, step_size=step_size, read=read, settings=dict(settings)
+        )
+    except ValidationError as error:
+        raise ValueError(f"a configuration cannot keep {_said(error)}") from None
+    _switch(model, places)
+    for name, module in places.items():
+        heads, scale = made[name]
+        setattr(module, SCALE, scale)
+        module.add_module(HEADS, _placed(heads, module, model))
+    model.config.attenergy = definition.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    for name, module in places.items():
+        getattr(module, HEADS).put_into(model.config, _within_base(name, model))
+    return model
+
+
+def load_energized(model_class: type[Model], path: str | Path | None, **options: Any) -> Any:
+    """Load an energized model that `save_pretrained` wrote, with the learned energies.
+
+    A plain `from_pretrained` would read the folder as a model with softmax attention.
+
+    Args:
+        model_class: class of the model, or an `AutoModel...` class.
+        path: folder or name on the hub, as `from_pretrained` takes it; None with a `config` and a
+            `state_dict`.
+        **options: what `from_pretrained` takes, to the same effect: overrides of the configuration
+            (`num_labels=3`), `dtype`, `device_map`, `output_loading_info`, ... A `config` without
+            a definition of the energy gets that of the folder.
+
+    Returns:
+        The model, in evaluation mode; a pair of it and the information on loading with
+        `output_loading_info=True`.
+
+    Raises:
+        ImportError: transformers is not installed.
+        ValueError: the configuration holds no definition of an energy, or a damaged one; weights
+            of the energies are missing, or there are others (such as a graph given by
+            `use_graph`, which is not read back); or another `attn_implementation` is asked for.
+    """
+    register()
+    asked = options.get("attn_implementation")
+    if asked not in (None, IMPLEMENTATION):
+        raise ValueError(
+            f"attn_implementation must be left out or {IMPLEMENTATION!r}, got {asked!r}: the "
+            "attention of an energized model is its energy"
+        )
+    config, stored = _configuration(path, options)
+    cls = _concrete(model_class, config)
+    options.pop("code_revision", None)  # of the configuration; models do not take it
+
+    def build(self: Any, config: Any, *arguments: Any, **more: Any) -> None:
+        cls.__init__(self, config, *arguments, **more)
+        definition = _definition(getattr(config, ENTRY, None) or stored, path)
+        settings: dict[str, Any] = dict(definition.settings)
+        with beside(self):
+            energize(
+                self, definition.energy, steps=definition.steps, step_size=definition.step_size,
+                read=definition.read, **settings,
+            )  # fmt: skip
+        for name, module in attention_modules(self).items():
+            for option, value in definition.changed.get(_within_base(name, self), {}).items():
+                setattr(getattr(module, HEADS), option, value)
+
+    # The energies must be there when the weights are matched to names: so they are made with the
+    # model, by a class of the same name that lives for this call only.
+    temporary: Any = type(cls.__name__, (cls,), {"__init__": build, "__module__": cls.__module__})
+    model, info = temporary.from_pretrained(path, **{**options, "output_loading_info": True})
+    for wrong, keys in (("lacks", "missing_keys"), ("holds more than the", "unexpected_keys")):
+        names = sorted(name for name in info[keys] if f".{HEADS}." in f".{name}")
+        if names:  # a graph of the user's own is one that is saved and has no place here
+            raise ValueError(f"{path} {wrong} weights of the energies: {', '.join(names)}")
+    model.__class__ = cls
+    _switch(model, attention_modules(model))
+    return (model, info) if options.get("output_loading_info") else model
+
+
+def _heads(
+    places: dict[str, nn.Module],
+    energy: str | EnergySpec,
+    registry: Registry | None,
+    options: dict[str, Any],
+) -> dict[str, tuple[ModelHeads, float]]:
+    """New heads for every attention module, and the scale of its scores; nothing is changed."""
+    made = {}
+    for name, module in places.items():
+        dim, num_heads = head_sizes(name, module)
+        heads = ModelHeads(energy, dim, num_heads, registry=registry, **options)
+        spec = heads.energy.spec
+        check_asked(name, module, heads.energy)
+        _check_fits(heads, name, module)
+        scale = asked_scale(name, module, dim)
+        beta = spec.parameters.get("beta")
+        if beta is not None and beta.init == "1/sqrt(D)" and "beta" not in options:
+            heads = ModelHeads(spec, dim, num_heads, **{**options, "beta": scale})
+        made[name] = (heads, scale)
+    return made
+
+
+def _placed(heads: ModelHeads, module: nn.Module, model: Any) -> ModelHeads:
+    """The heads on the device, in the type and in the mode of a module."""
+    own = (p for part in (module, model) for p in part.parameters() if p.is_floating_point())
+    like = next(own)  # whole numbers are the compressed weights of a quantised model
+    return heads.to(like.device, like.dtype).train(module.training)
+
+
+def _check_fits(heads: ModelHeads, name: str, module: nn.Module) -> None:
+    """Refuse energies of states that see more than each other, or may not see each other."""
+    energy, config = heads.energy, getattr(module, "config", None)
+    if energy.reads_patterns and not energy.states_interact:
+        return
+    if energy.states_interact and getattr(module, "is_causal", False):
+        raise ValueError(
+            f"'{energy.spec.title}' couples states to each other, and '{name}' is causal: later "
+            "ones would act on earlier ones"
+        )
+    if any(getattr(config, key, False) for key in ("is_encoder_decoder", "add_cross_attention")):
+        raise ValueError(
+            f"'{energy.spec.title}' couples states to each other; it does not fit a model with "
+            "attention between two sequences"
+        )
+
+
+def _within_base(name: str, model: Any) -> str:
+    """The name of a module in the base model, which models for tasks have one of."""
+    return name.removeprefix(f"{getattr(model, 'base_model_prefix', '')}.")
+
+
+def _switch(model: Any, places: dict[str, nn.Module]) -> None:
+    """Make the model use the energies; check that every module does, or leave all as it was."""
+    configs = {id(c): c for c in (getattr(m, "config", None) for m in model.modules()) if c}
+    before = {key: getattr(c, _USED, None) for key, c in configs.items()}
+    model.set_attn_implementation(IMPLEMENTATION)
+    for name, module in places.items():
+        used = getattr(getattr(module, "config", None), "_attn_implementation", None)
+        if used != IMPLEMENTATION:
+            for key, config in configs.items():
+                setattr(config, _USED, before[key])
+            raise ValueError(
+                f"'{name}' ({type(module).__name__}) keeps the attention {used!r}: the model does "
+                "not let it be set"
+            )
+
+
+def _configuration(path: str | Path | None, options: dict[str, Any]) -> tuple[Any, Any]:
+    """The configuration that decides on the class, and what the folder says of the energy."""
+    from transformers import AutoConfig, PreTrainedConfig
+
+    where = {name: options[name] for name in _WHERE if name in options}
+    given = options.get("config")
+    own = given if path is None else AutoConfig.from_pretrained(path, **where)
+    config: Any = own if given is None else given
+    if not isinstance(config, PreTrainedConfig):
+        config = AutoConfig.from_pretrained(config, **where)
+    stored = options.get(ENTRY) or getattr(config, ENTRY, None) or getattr(own, ENTRY, None)
+    _definition(stored, path)  # refused before anything is built
+    return config, stored
+
+
+def _definition(stored: Any, path: str | Path | None) -> Definition:
+    if stored is None:
+        raise ValueError(f"{path}: its configuration holds no '{ENTRY}'; it was not energized")
+    try:
+        return Definition.model_validate(stored)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {_said(error, ENTRY)}") from None
+
+
+def _said(error: ValidationError, *inside: str) -> str:
+    """What is wrong, and where."""
+    return "; ".join(
+        f"{'.'.join(map(str, (*inside, *e['loc'])))}: {e['msg']}" for e in error.errors()
+    )
+
+
+def _concrete(model_class: Any, config: Any) -> Any:
+    """The class of the model itself, also for an `AutoModel...` class."""
+    mapping = getattr(model_class, "_model_mapping", None)
+    if mapping is None:
+        return model_class
+    fitting = mapping[type(config)]
+    if not isinstance(fitting, (list, tuple)):
+        return fitting
+    named = [cls for cls in fitting if cls.__name__ in (config.architectures or ())]
+    return (named or list(fitting))[0]

@@ -1,0 +1,340 @@
+"""`nn.MultiheadAttention` whose heads relax an energy: PyTorch's signature, masks and layouts."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, pad
+
+from attenergy.attention.integrations.exchange import (
+    MAPS,
+    Part,
+    as_held,
+    change_class,
+    check_exchange,
+    copied,
+)
+from attenergy.attention.integrations.heads import EnergyHeads
+from attenergy.attention.integrations.torch_layouts import (
+    joined_masks,
+    packed,
+    to_batch_first,
+    unpacked,
+)
+from attenergy.attention.modules.arguments import check_flag, check_module, check_size
+from attenergy.attention.modules.pair_dropout import check_dropout
+from attenergy.attention.modules.projections import visible
+from attenergy.registry import EnergySpec, Registry
+
+
+class EnergyMultiheadAttention(nn.MultiheadAttention):
+    """out_i = sum_h Wout_h r[h,i] + bout, where r[h,i] is read after a relaxation of Wq_h q_i + bq.
+
+    The patterns of head h are Wk_h k_j + bk, the values Wv_h v_j + bv. With log-sum-exp and one
+    step (the defaults) it computes what `nn.MultiheadAttention` computes. It has the parameters of
+    that layer, by the same names, and those of the energy, so checkpoints of that layer load; what
+    an energy does not read gets gradients of zero. `q_proj_weight`, `k_proj_weight` and
+    `v_proj_weight` show the parts of the packed `in_proj_weight` where there is one; checkpoints
+    that hold the three load too.
+
+    Args:
+        embed_dim: E, the width of queries and of the result.
+        num_heads: H; must divide E.
+        dropout: probability of dropping a weight in training, where weights are read.
+        bias: whether the maps have biases.
+        add_bias_kv: whether one learned pattern is added to those of every sequence.
+        add_zero_attn: whether a pattern of zeros is added to those of every sequence.
+        kdim: width of the keys; E if None.
+        vdim: width of the values; E if None.
+        batch_first: layout (B, L, E) instead of (L, B, E).
+        device: of the parameters.
+        dtype: of the parameters.
+        energy: name in the registry, or an entry.
+        steps: number of steps, from 1; the entry's default if None.
+        step_size: gamma; the entry's default if None.
+        registry: where the name is looked up; the built-in one and plug-ins if None.
+        **settings: initial values of the energy's parameters, choices and options; `read` (`auto`,
+            `weights` or `state`; values are not used where the state is read); and what
+            `EnergyHeads` takes.
+
+    Raises:
+        ValueError: unknown name or setting, or numbers that do not fit.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762; Ramsauer et al. 2020, arXiv:2008.02217.
+    """
+
+    #: Of checkpoints: from 2 on the parameters are named as PyTorch's.
+    _version = 2
+    q_proj_weight, k_proj_weight, v_proj_weight = map(Part, MAPS)
+
+    def __init__(  # noqa: PLR0913, PLR0917 - PyTorch's signature, and the energy's
+        self,
+        /,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        energy: str | EnergySpec = "lse",
+        steps: int | None = None,
+        step_size: float | None = None,
+        registry: Registry | None = None,
+        **settings: Any,
+    ) -> None:
+        check_size("embed_dim", embed_dim)
+        if check_size("num_heads", num_heads) and embed_dim % num_heads:
+            raise ValueError(
+                f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads})"
+            )
+        for name, width in (("kdim", kdim), ("vdim", vdim)):
+            check_size(name, 1 if width is None else width)
+        for name, flag in (
+            ("bias", bias), ("add_bias_kv", add_bias_kv), ("add_zero_attn", add_zero_attn),
+            ("batch_first", batch_first),
+        ):  # fmt: skip
+            check_flag(name, flag)
+        super().__init__(
+            embed_dim, num_heads, check_dropout(dropout), bias, add_bias_kv, add_zero_attn,
+            kdim, vdim, batch_first, device, dtype,
+        )  # fmt: skip
+        given = {"steps": steps, "step_size": step_size, "registry": registry, **settings}
+        self._take(*_heads(self, energy, given))
+
+    @classmethod
+    def from_multihead(
+        cls, attention: nn.MultiheadAttention, energy: str | EnergySpec = "lse", **options: Any
+    ) -> Self:
+        """Build a layer like PyTorch's, with copies of its weights and all else that it carries.
+
+        That is: options, device, dtype, mode, frozen parameters, hooks, buffers, parametrisations
+        and pruning masks. A layer that has an energy gives its weights in the same way.
+
+        Args:
+            attention: a trained or fresh `nn.MultiheadAttention`.
+            energy: name in the registry, or an entry.
+            **options: `steps`, `step_size`, `registry` and `settings` of the constructor.
+
+        Raises:
+            TypeError: it is no `nn.MultiheadAttention`.
+            ValueError: the attention is of a class that computes something else, or as the
+                constructor.
+        """
+        if not isinstance(attention, nn.MultiheadAttention):
+            raise TypeError(
+                f"attention must be an nn.MultiheadAttention, got {type(attention).__name__}"
+            )
+        plain = not isinstance(attention, EnergyMultiheadAttention)
+        if plain:
+            check_exchange("attention", attention)
+        heads = _heads(attention, energy, options)
+        new = copied(attention)
+        if plain:
+            change_class(new, cls)
+        new._take(*heads)
+        layer: Self = new
+        return layer
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Relax the queries on the keys and read.
+
+        Args:
+            query: (L, B, E), (B, L, E) with `batch_first`, or (L, E). Nested (B, *, E) with
+                `batch_first`, for self-attention without masks; the result is nested then.
+            key: (S, B, kdim), laid out as the query is.
+            value: (S, B, vdim), laid out as the query is.
+            key_padding_mask: (B, S), or (S,); boolean with True = hidden, or numbers that are
+                added to the scores (the field h; -9000 or less hides).
+            need_weights: whether to return weights; slower.
+            attn_mask: (L, S) or (B * H, L, S), in the same two forms.
+            average_attn_weights: whether the weights are the mean over heads.
+            is_causal: whether `attn_mask` is causal. Without a mask, causality is applied.
+
+        Returns:
+            The result, laid out as the query is, and the weights: (B, L, S), (B, H, L, S) if not
+            averaged, without B for (L, E); None if not needed, or if the energy has none. A query
+            that sees no key reads 0 (in PyTorch NaN, if weights are needed).
+
+        Raises:
+            TypeError: an input is no tensor.
+            ValueError: a shape or type does not fit; numbers to be added to the scores of an
+                energy that reads no field; causality for an energy whose states interact.
+        """
+        if any(getattr(x, "is_nested", False) for x in (query, key, value)):
+            masks = (attn_mask, key_padding_mask)
+            x, hidden = unpacked((query, key, value), masks, self.batch_first)
+            out, weights = self.forward(
+                x, x, x, hidden, need_weights, None, average_attn_weights, is_causal
+            )
+            return packed(out, hidden), weights
+        batched, within = getattr(query, "ndim", 3) == 3, query is key
+        widths = (self.embed_dim, self.kdim, self.vdim)
+        query, key, value = to_batch_first((query, key, value), widths, self.batch_first)
+        if is_causal and self.heads.energy.states_interact:
+            raise ValueError(
+                f"'{self.heads.energy.spec.title}' couples states to each other; it cannot be "
+                "causal"
+            )
+        sizes = (query.shape[0], self.num_heads, query.shape[1], key.shape[1])
+        mask, field = joined_masks(attn_mask, key_padding_mask, sizes, batched)
+        if is_causal and attn_mask is None:
+            mask = visible(mask, True, *sizes[2:], query.device)
+        xi, X, values = self._projected(query, key, value)
+        extra = X.shape[-2] - sizes[3]
+        mask = None if mask is None else pad(mask, (0, extra), value=True)
+        field = None if field is None else pad(field, (0, extra))
+        dropout = self.dropout if self.training else 0.0
+        read, weights = self.heads(
+            xi, X, values, mask=mask, field=field, within=within, dropout=dropout,
+            need_weights=need_weights,
+        )  # fmt: skip
+        out = self.out_proj(read.transpose(1, 2).flatten(2))
+        if weights is not None and average_attn_weights:
+            weights = weights.mean(1)
+        if not batched:
+            return out[0], None if weights is None else weights[0]
+        return (out if self.batch_first else out.transpose(0, 1)), weights
+
+    def _take(self, heads: EnergyHeads, options: dict[str, Any]) -> None:
+        """Read by these heads from now on."""
+        # PyTorch's transformer layers read the packed weight to step around `forward` at
+        # inference, and would leave the energy out; without this flag they do not.
+        self._qkv_same_embed_dim = False
+        self.heads, self._options = heads, options
+
+    def _reset_parameters(self) -> None:
+        """Draw the weights anew, as PyTorch does; reset the energy too."""
+        self._qkv_same_embed_dim = self.in_proj_weight is not None
+        super()._reset_parameters()
+        self._qkv_same_embed_dim = False
+        if "heads" in self._modules:  # else PyTorch's constructor is still at work
+            self.heads.load_state_dict(EnergyHeads(**self._options).state_dict())
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
+    ) -> None:
+        """Take the input maps packed or as three, and no energy from before there was one."""
+        as_held(self, state_dict, prefix)
+        before = (local_metadata.get("version") or 0) < self._version
+        inside = f"{prefix}heads."
+        if before and not any(name.startswith(inside) for name in state_dict):
+            state_dict |= {inside + name: value for name, value in self.heads.state_dict().items()}
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+    def _projected(
+        self, query: Tensor, key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """States (B, H, L, D), patterns and values (B, H, S, D), with the patterns added."""
+        q, k, v = self._mapped(query, key, value)
+        if self.bias_k is not None and self.bias_v is not None:
+            k = torch.cat([k, self.bias_k.expand(k.shape[0], -1, -1)], 1)
+            v = torch.cat([v, self.bias_v.expand(v.shape[0], -1, -1)], 1)
+        if self.add_zero_attn:
+            k, v = pad(k, (0, 0, 0, 1)), pad(v, (0, 0, 0, 1))
+        heads = (self.num_heads, self.head_dim)
+        q, k, v = (x.view(*x.shape[:2], *heads).transpose(1, 2) for x in (q, k, v))
+        return q, k, v
+
+    def _mapped(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        """The three inputs through their maps, (B, length, E); one product for self-attention."""
+        weight: Any = self.in_proj_weight  # None where the three are kept apart
+        bias: Tensor | None = self.in_proj_bias
+        if weight is not None and query is key and key is value:
+            return linear(query, weight, bias).chunk(3, -1)
+        if weight is None:
+            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        else:
+            weights = weight.chunk(3)
+        biases = (None,) * 3 if bias is None else bias.chunk(3)
+        inputs = (query, key, value)
+        return tuple(linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))
+
+
+def replace_attention(
+    model: nn.Module, energy: str | EnergySpec = "lse", **options: Any
+) -> nn.Module:
+    """Give every `nn.MultiheadAttention` of a model an energy, in place.
+
+    The modules stay where they are, and keep their weights and all that they carry: ties, frozen
+    parameters, hooks, parametrisations and pruning masks. So with log-sum-exp and one step the
+    model computes what it did, and its checkpoints still load. Do it before the optimiser is
+    built, since energies bring parameters of their own. A layer that has an energy already gets
+    the new one.
+
+    Args:
+        model: any module, `nn.Transformer` for one.
+        energy: name in the registry, or an entry.
+        **options: `steps`, `step_size`, `registry` and `settings` of `EnergyMultiheadAttention`.
+
+    Returns:
+        The model.
+
+    Raises:
+        TypeError: the model is no module.
+        ValueError: there is nothing to exchange, a sub-class of `nn.MultiheadAttention` that does
+            something else, or as `EnergyMultiheadAttention`; the model is then as it was.
+    """
+    check_module("model", model)
+    parts = {n: m for n, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}
+    if not parts:
+        raise ValueError(f"there is no nn.MultiheadAttention inside this {type(model).__name__}")
+    exchange({name or type(part).__name__: part for name, part in parts.items()}, energy, options)
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoder):
+            # It would pack padded sequences for PyTorch's fused layer, which is no longer there.
+            module.use_nested_tensor = False
+    return model
+
+
+def exchange(
+    parts: dict[str, nn.MultiheadAttention], energy: str | EnergySpec, options: dict[str, Any]
+) -> None:
+    """Give attention modules an energy where they stand; all of them, or none.
+
+    Args:
+        parts: the modules, by what they are called in messages.
+        energy: name in the registry, or an entry.
+        options: as for `replace_attention`.
+
+    Raises:
+        ValueError: one of them computes something else, or as `EnergyMultiheadAttention`.
+    """
+    plain = [name for name, p in parts.items() if not isinstance(p, EnergyMultiheadAttention)]
+    for name in plain:
+        check_exchange(name, parts[name])
+    made = [_heads(part, energy, options) for part in parts.values()]
+    for name in plain:
+        change_class(parts[name], EnergyMultiheadAttention)
+    for part, heads in zip(parts.values(), made, strict=True):
+        part._take(*heads)  # type: ignore[operator]  # it has become one
+
+
+def _heads(
+    attention: nn.MultiheadAttention, energy: str | EnergySpec, options: dict[str, Any]
+) -> tuple[EnergyHeads, dict[str, Any]]:
+    """Heads that fit an attention module, and the options to make such ones again."""
+    check_dropout(attention.dropout)
+    dim, count = attention.head_dim, attention.num_heads
+    heads = EnergyHeads(energy, dim=dim, num_heads=count, **options)
+    again = {**options, "energy": heads.energy.spec, "dim": dim, "num_heads": count}
+    again.pop("registry", None)
+    like = attention.out_proj.weight
+    return heads.to(like.device, like.dtype).train(attention.training), again

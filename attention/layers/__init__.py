@@ -1,0 +1,1 @@
+"""Attention layers whose update steps come from an energy."""

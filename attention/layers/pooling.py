@@ -1,0 +1,102 @@
+"""Pooling: a few learned states read a sequence of any length.
+
+`B` batch, `H` heads, `Q` learned states, `S` stored patterns, `E` model width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attenergy.attention.layers.energy_attention import EnergyAttention
+from attenergy.attention.layers.outputs import Answer
+from attenergy.attention.modules.arguments import check_flag, check_size, check_tensor
+from attenergy.attention.saving.pretrained import Pretrained
+from attenergy.registry import EnergySpec
+
+
+class EnergyPooling(Pretrained, nn.Module):
+    """out_q = Attention(y_q, context), where the states y_1 ... y_Q are parameters.
+
+    A set of S patterns becomes Q vectors, whose number and meaning do not depend on S nor, for most
+    energies, on the order of the patterns. The states start as N(0, 1) per entry.
+
+    Args:
+        embed_dim: E.
+        num_heads: H.
+        energy: name in the registry, or an entry; one that reads stored patterns.
+        num_queries: Q.
+        **settings: of `EnergyAttention`, `steps` to `solver`; all but `rotary`, as learned states
+            stand nowhere in the sequence.
+
+    Attributes:
+        queries: y, (Q, E).
+        attention: the `EnergyAttention` by which they read.
+
+    Raises:
+        ValueError: unknown name or setting, numbers that do not fit, or an energy of the states
+            alone.
+
+    Source: Ramsauer et al. 2020, arXiv:2008.02217 (Hopfield pooling).
+    """
+
+    def __init__(
+        self,
+        /,
+        embed_dim: int,
+        num_heads: int,
+        energy: str | EnergySpec = "lse",
+        *,
+        num_queries: int = 1,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        check_size("num_queries", num_queries)
+        if check_flag("rotary", settings.get("rotary", False)):
+            raise ValueError("learned states have no positions: pooling takes no rotary")
+        self.attention = EnergyAttention(embed_dim, num_heads, energy, **settings)
+        if not self.attention.energy.reads_patterns:
+            title = self.attention.energy.spec.title
+            raise ValueError(
+                f"'{title}' is an energy of the states alone; there is nothing to pool"
+            )
+        act = self.attention.projections.query.weight.requires_grad  # else no state is read
+        self.queries = nn.Parameter(torch.randn(num_queries, embed_dim), requires_grad=act)
+
+    def forward(
+        self,
+        context: Tensor,
+        *,
+        mask: Tensor | None = None,
+        field: Tensor | None = None,
+        need_weights: bool = False,
+        trace: bool = False,
+        value_context: Tensor | None = None,
+    ) -> Answer:
+        """Pool the context.
+
+        Args:
+            context: stored patterns (B, S, context_dim).
+            mask: boolean, broadcastable to (B, H, Q, S), True where a state may see a pattern.
+                Padding (B, S) becomes one by `mask[:, None, None, :]`.
+            field: h, broadcastable to (B, H, Q, S).
+            need_weights: whether to return the weights as well.
+            trace: whether to return the weights and the steps that were taken as well.
+            value_context: what values are made from, (B, S, value_context_dim); the patterns if
+                None.
+
+        Returns:
+            (B, Q, E); with `need_weights` a pair of it and the weights (B, H, Q, S); with `trace` a
+            `Traced`.
+
+        Raises:
+            ValueError: a shape or type does not fit.
+        """
+        check_tensor("context", context)
+        found: Answer = self.attention(
+            self.queries.expand(context.shape[0], -1, -1), context, mask=mask, field=field,
+            need_weights=need_weights, trace=trace, value_context=value_context,
+        )  # fmt: skip
+        return found

@@ -1,0 +1,301 @@
+"""`AssociativeMemory`: store patterns, recall them from noisy ones; no projections, no training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, Self, get_args
+
+import torch
+from torch import Tensor
+
+from attenergy.attention.layers.choices import entry_of
+from attenergy.attention.memory.recall import Recall, Samples, Step, joined, settle
+from attenergy.attention.memory.spin_updates import BLOCK, SpinUpdates
+from attenergy.attention.modules.arguments import (
+    check_from_zero,
+    check_positive,
+    check_size,
+    check_tensor,
+    check_whole,
+)
+from attenergy.attention.solvers.relax import relax
+from attenergy.energies import DOMAINS, Energy, make_energy
+from attenergy.registry import EnergySpec, Registry, nearest
+
+Mode = Literal["continuous", "parallel", "sequential"]
+Order = Literal["random", "fixed"]
+
+
+class AssociativeMemory:
+    """Patterns at the bottom of an energy, recalled by going down from a noisy state.
+
+        >>> patterns = torch.nn.functional.normalize(torch.randn(100, 64), dim=-1)
+        >>> memory = AssociativeMemory("lse", beta=50.0).store(patterns)
+        >>> recalled = memory.recall(patterns + 0.05 * torch.randn(100, 64), steps=3)
+        >>> torch.allclose(recalled.state, patterns, atol=1e-3)
+        True
+
+    Nothing is projected and nothing is learned: states and patterns are compared as they are.
+    Binary patterns (all entries +-1) are recalled by turning spins, with any energy:
+
+        >>> signs = torch.sign(torch.randn(20, 100))
+        >>> memory = AssociativeMemory("polynomial", power=3).store(signs)
+        >>> damaged = torch.cat([-signs[:, :10], signs[:, 10:]], dim=1)
+        >>> torch.equal(memory.recall(damaged, mode="sequential").state, signs)
+        True
+
+    Args:
+        energy: a name in the registry, an entry, or an energy without heads.
+        dim: width D of the patterns; that of the first patterns stored if None.
+        registry: where the name is looked up; the built-in one and plug-ins if None.
+        **settings: parameters, choices and options of the energy, such as `beta`.
+
+    Raises:
+        TypeError: `energy` is none of these.
+        ValueError: an unknown name, an energy that stores no patterns, or a setting that does not
+            fit.
+    """
+
+    def __init__(
+        self,
+        /,
+        energy: str | EnergySpec | Energy,
+        *,
+        dim: int | None = None,
+        registry: Registry | None = None,
+        **settings: float | int | str,
+    ) -> None:
+        if dim is not None:
+            check_size("dim", dim)
+        self._make = partial(_made, energy, registry, settings)
+        if not isinstance(energy, Energy):
+            entry_of(energy, registry)  # its type
+            with torch.random.fork_rng(devices=[]):  # what does not fit shows with any width
+                self._make(4)
+        self._patterns: Tensor | None = None
+        self._energy = self._make(dim) if dim is not None or isinstance(energy, Energy) else None
+
+    def __len__(self) -> int:
+        """How many patterns are stored."""
+        return 0 if self._patterns is None else len(self._patterns)
+
+    def __repr__(self) -> str:
+        return f"AssociativeMemory({self._energy!r}, patterns={len(self)})"
+
+    @property
+    def patterns(self) -> Tensor:
+        """The stored patterns (N, D).
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self._patterns is None:
+            raise ValueError("the memory is empty: store(patterns) comes before anything else")
+        return self._patterns
+
+    def store(self, patterns: Tensor) -> Self:
+        """Add patterns (N, D) to those that are stored; returns the memory itself.
+
+        Raises:
+            ValueError: no matrix of finite floating-point numbers, or not as wide as the others.
+        """
+        check_tensor("patterns", patterns)
+        if patterns.ndim != 2 or not patterns.is_floating_point() or not len(patterns):
+            raise ValueError(
+                "patterns must be floating point (N, D) with N at least 1, "
+                f"got {tuple(patterns.shape)} of {patterns.dtype}"
+            )
+        if not patterns.isfinite().all():
+            raise ValueError("patterns must be finite numbers, got infinity or nan")
+        if self._energy is None:
+            self._energy = self._make(patterns.shape[1])
+        if patterns.shape[1] != self._energy.dim:
+            raise ValueError(
+                f"patterns must be {self._energy.dim} wide as the memory, got {patterns.shape[1]}"
+            )
+        new = patterns.detach().clone()
+        old = self._patterns
+        self._patterns = new if old is None else torch.cat([old, new.to(old)])
+        return self
+
+    def clear(self) -> Self:
+        """Forget all patterns; returns the memory itself."""
+        self._patterns = None
+        return self
+
+    @torch.no_grad()
+    def energy(self, states: Tensor) -> Tensor:
+        """E(states; patterns), one number for every state (..., D), or one for all that interact.
+
+        Raises:
+            ValueError: the memory is empty, or the states do not fit.
+        """
+        energy, X = self._stored()
+        samples, shape = self._samples(states)
+        blocks = torch.split(samples, self._at_once(samples))
+        return torch.cat([energy(block, X) for block in blocks]).reshape(shape)
+
+    @torch.no_grad()
+    def recall(
+        self,
+        states: Tensor,
+        *,
+        steps: int = 100,
+        mode: Mode | None = None,
+        step_size: float | None = None,
+        tolerance: float = 1e-6,
+        order: Order = "random",
+        seed: int = 0,
+        trace: bool = False,
+    ) -> Recall:
+        """Go down the energy from the given states, each until it rests.
+
+        `continuous` takes the steps of `relax`; a sample stops when a step moves it by no more than
+        `tolerance` times the larger of its length and sqrt(D). `parallel` and `sequential` turn the
+        components of binary states where that lowers the energy, all at once or one by one (a step
+        is a sweep over all of them), until nothing changes; their states are the signs of what is
+        given (0 counts as +1). Sequential updates always come to rest; parallel ones may end in a
+        cycle of two states, which `cycling` tells.
+
+        A sample that has stopped does not change again, and no sample depends on another.
+        Gradients do not flow through; for those use `relax`.
+
+        Args:
+            states: (..., D), where to start; (..., L, D) if states interact.
+            steps: most steps or sweeps.
+            mode: `continuous`, `parallel` or `sequential`; if None, `sequential` for an energy of
+                spins and `continuous` for the others.
+            step_size: gamma of continuous steps; the entry's default if None.
+            tolerance: when a continuous sample rests, from 0.
+            order: of sequential updates: `random`, drawn anew for every sweep, or `fixed`.
+            seed: of the random order.
+            trace: whether to record energies and residuals.
+
+        Raises:
+            ValueError: the memory is empty, a name or number is not allowed, or the patterns are
+                not binary in a mode that needs it.
+        """
+        mode = self._checked_mode(mode, step_size)
+        if order not in get_args(Order):
+            raise ValueError(f"order must be one of {get_args(Order)}, got {order!r}")
+        check_whole("steps", steps, 0)
+        check_whole("seed", seed, 0)
+        check_from_zero("tolerance", tolerance)
+        if step_size is not None:
+            check_positive("step_size", step_size)
+        energy, X = self._stored()
+        samples, shape = self._samples(states)
+        if mode == "continuous":
+            first, step = _continuous(energy, X, step_size, trace)
+        else:
+            tolerance = 0.0
+            first, step = _binary(energy, X, mode, order, seed)
+        blocks = torch.split(samples, self._at_once(samples))
+        parts = [settle(first(b), step, steps, tolerance=tolerance, trace=trace) for b in blocks]
+        return joined(parts, states.shape, shape)
+
+    def _stored(self) -> tuple[Energy, Tensor]:
+        X = self.patterns
+        assert self._energy is not None
+        return self._energy, X
+
+    def _checked_mode(self, mode: Mode | None, step_size: float | None) -> Mode:
+        energy, X = self._stored()
+        domain = energy.spec.domain
+        if mode is None:
+            mode = "sequential" if domain == "spin" else "continuous"
+        if mode not in get_args(Mode):
+            hint = nearest(mode, get_args(Mode))
+            raise ValueError(
+                f"no mode {mode!r}{f' ({hint})' if hint else ''}; known: {get_args(Mode)}"
+            )
+        if mode == "continuous":
+            if domain == "spin":
+                raise ValueError("spins have no continuous steps; modes: parallel, sequential")
+            return mode
+        if domain == "simplex":
+            raise ValueError("states on the simplex are not binary; mode: continuous")
+        if step_size is not None:
+            raise ValueError(f"step_size belongs to mode 'continuous', the mode is '{mode}'")
+        if not (X.abs() == 1).all():
+            raise ValueError(f"mode '{mode}' needs binary patterns, all entries +1 or -1")
+        return mode
+
+    def _samples(self, states: Tensor) -> tuple[Tensor, torch.Size]:
+        """States as (n, D) or (n, L, D), and the shape that n stands for."""
+        energy, X = self._stored()
+        check_tensor("states", states)
+        axes = 2 if energy.states_interact else 1
+        if states.ndim < axes or states.shape[-1] != energy.dim or not states.is_floating_point():
+            wanted = "(..., L, D)" if axes == 2 else "(..., D)"
+            raise ValueError(
+                f"states must be floating point {wanted} with D = {energy.dim}, "
+                f"got {tuple(states.shape)} of {states.dtype}"
+            )
+        shape = states.shape[:-axes]
+        return states.to(X).reshape(shape.numel(), *states.shape[-axes:]), shape
+
+    def _at_once(self, samples: Tensor) -> int:
+        """How many samples are worked on at once, so that memory is flat in their number."""
+        scores = math.prod(samples.shape[1:-1]) * len(self)
+        return max(1, 4 * BLOCK // max(scores, 1))
+
+
+def _made(
+    source: str | EnergySpec | Energy,
+    registry: Registry | None,
+    settings: dict[str, float | int | str],
+    dim: int | None,
+) -> Energy:
+    if isinstance(source, Energy):
+        energy = source
+        if settings or dim not in (None, energy.dim):
+            raise ValueError("an energy that is made already has its own dim and settings")
+    else:
+        assert dim is not None
+        energy = make_energy(source, dim=dim, registry=registry, **settings)  # type: ignore[arg-type]
+    if not energy.reads_patterns:
+        raise ValueError(f"'{energy.spec.title}' reads no stored patterns")
+    if energy.num_heads is not None:
+        raise ValueError(f"a memory has no heads, the energy has {energy.num_heads}")
+    return energy
+
+
+def _continuous(
+    energy: Energy, X: Tensor, step_size: float | None, trace: bool
+) -> tuple[Callable[[Tensor], Samples], Step]:
+    """How samples start and move by steps of `relax`."""
+
+    def first(state: Tensor) -> Samples:
+        state = energy.project(state)
+        value = energy(state, X) if trace else state.new_zeros(len(state))
+        return Samples(state, value)
+
+    def step(samples: Samples, _: int) -> Samples:
+        return first(relax(energy, samples.state, X, step_size=step_size).state)
+
+    return first, step
+
+
+def _binary(
+    energy: Energy, X: Tensor, mode: Mode, order: Order, seed: int
+) -> tuple[Callable[[Tensor], Samples], Step]:
+    """How samples start and move by turning spins."""
+    updates = SpinUpdates(energy, X)
+
+    def first(state: Tensor) -> Samples:
+        return updates.start(DOMAINS["spin"].project(state))
+
+    def step(samples: Samples, index: int) -> Samples:
+        if mode == "parallel":
+            return updates.parallel(samples)
+        sites = samples.state[0].numel()
+        if order == "fixed":
+            return updates.sequential(samples, range(sites))
+        # A sweep's order depends on the seed and its number alone, never on other samples.
+        generator = torch.Generator().manual_seed(seed + index)
+        return updates.sequential(samples, torch.randperm(sites, generator=generator).tolist())
+
+    return first, step

@@ -1,0 +1,1 @@
+"""Transformers and language models around the layers."""

@@ -1,0 +1,160 @@
+"""Decoding position after position without computing the earlier ones again.
+
+`B` batch, `H` heads, `S` positions seen before, `n` new positions, `E` model width.
+
+    projected   keys X and values of the earlier positions are kept; the new states relax on them.
+                Energies whose states and patterns do not interact, and `HypernetworkAttention`
+    streamed    the layer keeps a state of its own (`init_state`, `step`); mixers without positions
+    none        any other layer; the model then reads all positions again for every new one
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from attenergy.attention.layers.energy_attention import EnergyAttention
+from attenergy.attention.mixers import HypernetworkAttention
+from attenergy.attention.modules.positions import RelativePositionBias, rotates
+from attenergy.attention.modules.projections import Projections
+
+Kind = Literal["projected", "streamed", "none"]
+
+
+class LayerCache(Protocol):
+    """What one layer remembers of the positions that it has seen."""
+
+    def extend(self, x: Tensor, bias: RelativePositionBias | None = None) -> Tensor:
+        """Return what the layer gives at the new positions.
+
+        Args:
+            x: the layer's inputs there, (B, n, E).
+            bias: makes the layer's field; None if it has none.
+
+        Returns:
+            (B, n, E), equal to the last n rows of the causal layer on all positions so far.
+        """
+
+
+def caching(layer: nn.Module, *, has_field: bool = False) -> Kind:
+    """How a layer is decoded; see the head of this module.
+
+    Args:
+        layer: a causal layer.
+        has_field: whether it gets a field, as with relative positions.
+    """
+    if isinstance(layer, EnergyAttention):
+        energy = layer.energy
+        alone = not (energy.states_interact or energy.patterns_interact)
+        return "projected" if alone and energy.reads_patterns else "none"
+    # A step of a mixer has neither a field nor a place that a rotation could follow from.
+    if (
+        hasattr(layer, "step")
+        and hasattr(layer, "init_state")
+        and not (has_field or rotates(layer))
+    ):
+        return "streamed"
+    return "projected" if isinstance(layer, HypernetworkAttention) else "none"
+
+
+def layer_cache(layer: nn.Module, *, has_field: bool = False) -> LayerCache | None:
+    """An empty cache of the kind that suits the layer, or None; arguments as of `caching`."""
+    kind = caching(layer, has_field=has_field)
+    if kind == "none":
+        return None
+    return ProjectedCache(layer) if kind == "projected" else StreamedCache(layer)
+
+
+class ProjectedCache:
+    """The keys and values of earlier positions, `projected` in `caching`.
+
+    The layer itself runs, with its own weights, on projections that remember.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        projections = layer.projections
+        assert isinstance(projections, Projections)  # for the type checker
+        self.memory = _Remembering.of(projections)
+        self.layer = copy.copy(layer)
+        # The copy shares all but this dictionary, so that the layer keeps its own projections.
+        self.layer._modules = {**layer._modules, "projections": self.memory}
+
+    def extend(self, x: Tensor, bias: RelativePositionBias | None = None) -> Tensor:
+        """See `LayerCache`."""
+        seen, total = self.memory.seen, self.memory.seen + x.shape[1]
+        self.memory.new = x
+        # One new position sees all; of several, each sees those before it and itself.
+        mask = None
+        if x.shape[1] > 1:
+            shape = 1, 1, x.shape[1], total
+            mask = torch.ones(shape, dtype=torch.bool, device=x.device).tril(seen)
+        field = None if bias is None else bias(total, start=seen)
+        # Only the length of this context is read: `memory` makes keys and values from `new`.
+        context = x[:, :1].expand(-1, total, -1)
+        found: Tensor = self.layer(x, context, mask=mask, field=field)
+        self.memory.keep()
+        return found
+
+
+class StreamedCache:
+    """The state of a recurrent layer, `streamed` in `caching`."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer: Any = layer
+        self.state: Any = None
+
+    def extend(self, x: Tensor, bias: RelativePositionBias | None = None) -> Tensor:
+        """See `LayerCache`; there is no bias where a layer streams."""
+        assert bias is None
+        if self.state is None:
+            self.state = self.layer.init_state(x.shape[0])
+        found = []
+        for now in x.unbind(1):
+            out, self.state = self.layer.step(now, self.state)
+            found.append(out)
+        return torch.stack(found, dim=1)
+
+
+class _Remembering(Projections):
+    """Projections of the new positions only; keys and values come with those of earlier ones."""
+
+    seen: int
+    new: Tensor
+    kept: dict[str, Tensor]
+    fresh: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, projections: Projections) -> _Remembering:
+        """A view of `projections` with the same weights and an empty memory."""
+        view = cls.__new__(cls)
+        view.__dict__.update(projections.__dict__)
+        view.seen, view.kept, view.fresh = 0, {}, {}
+        return view
+
+    def keep(self) -> None:
+        """Count the new positions among the earlier ones from now on."""
+        self.seen, self.kept = self.seen + self.new.shape[1], dict(self.fresh)
+
+    def queries(self, x: Tensor, offset: int | Tensor = 0) -> Tensor:
+        """Queries of the new positions, (B, H, n, d)."""
+        return super().queries(x, self.seen)
+
+    def turned_back(self, z: Tensor, offset: int | Tensor = 0) -> Tensor:
+        """States of the new positions as seen from there."""
+        return super().turned_back(z, self.seen)
+
+    def keys(self, context: Tensor, offset: int | Tensor = 0) -> Tensor:
+        """Keys of all positions, (B, G, S + n, d)."""
+        return self._all("keys", super().keys(self.new, self.seen))
+
+    def values(self, context: Tensor) -> Tensor:
+        """Values of all positions, (B, G, S + n, e)."""
+        return self._all("values", super().values(self.new))
+
+    def _all(self, name: str, new: Tensor) -> Tensor:
+        before = self.kept.get(name)
+        self.fresh[name] = new if before is None else torch.cat([before, new], dim=2)
+        return self.fresh[name]

@@ -1,0 +1,202 @@
+"""A causal transformer over tokens that continues sequences.
+
+`B` batch, `L` positions, `W` model width, `V` tokens of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from attenergy.attention.models.kv_cache import Kind, caching, layer_cache
+from attenergy.attention.models.transformer import Block, Positions, Transformer
+from attenergy.attention.modules.arguments import (
+    check_flag,
+    check_from_zero,
+    check_size,
+    check_tensor,
+    check_whole,
+    fixed,
+    option,
+)
+
+
+class LanguageModel(Transformer):
+    """p(next token) = softmax(y[t]),  y = LN(Block_n(... Block_1(embed(tokens)))) T'.
+
+    A `Transformer` whose positions see only themselves and earlier ones. T (V, W) is the table of
+    the embedding; without tying the readout has a map and a bias of its own.
+
+    Args:
+        vocabulary: V.
+        length: number of positions L that it is made for. Absolute positions end there; relative
+            ones know no greater distances; rotary ones have no end.
+        width: W.
+        heads: H of the relative bias; the same as the layer's.
+        layers: number of blocks.
+        mlp: hidden width of the feed-forward parts; 0 for none.
+        make_layer: see `Transformer`; the layer must be able to be causal.
+        positions: see `Transformer`.
+        tied: whether the readout is the table of the embedding.
+        conv: see `Transformer`.
+        checkpoint: see `Transformer`.
+
+    Raises:
+        ValueError: see `Transformer`.
+
+    Source: Schug et al. 2025, arXiv:2406.05816 (section 4.3); tied tables: Press and Wolf 2017,
+    arXiv:1608.05859.
+    """
+
+    causal: bool = option("causal", fixed("causal"), "Always.")
+
+    def __init__(  # noqa: PLR0913 - every choice of a model, each by keyword
+        self,
+        *,
+        vocabulary: int,
+        length: int,
+        width: int,
+        heads: int,
+        layers: int,
+        mlp: int,
+        make_layer: Callable[..., nn.Module],
+        positions: Positions = "relative",
+        tied: bool = True,
+        conv: int = 0,
+        checkpoint: bool = False,
+    ) -> None:
+        check_size("vocabulary", vocabulary)
+        check_flag("tied", tied)
+        super().__init__(
+            kind="token", size=vocabulary, length=length, outputs=vocabulary,
+            width=width, heads=heads, layers=layers, mlp=mlp,
+            make_layer=make_layer, positions=positions, causal=True, conv=conv,
+            readout="tied" if tied else "position", checkpoint=checkpoint,
+        )  # fmt: skip
+
+    @property
+    def caching(self) -> tuple[Kind, ...]:
+        """How each block's layer is decoded (`attenergy.attention.models.kv_cache`)."""
+        return tuple(_kind(block) for block in self.blocks)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        tokens: Tensor,
+        n: int,
+        *,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Append n tokens, each drawn from softmax(y / temperature) of the last position.
+
+        Earlier positions are not computed again if all layers allow it (`caching`). Nothing is
+        dropped out, whether or not the model is in training mode.
+
+        Args:
+            tokens: the beginning, whole numbers (B, L), L from 1.
+            n: number of tokens to append, from 0.
+            temperature: finite, from 0; 0 always takes the likeliest token.
+            generator: source of the randomness; torch's own if None.
+
+        Returns:
+            (B, L + n), the beginning included.
+
+        Raises:
+            ValueError: a number or shape does not fit, or absolute positions come to their end.
+        """
+        check_whole("n", n, 0)
+        check_from_zero("temperature", temperature)
+        check_tensor("tokens", tokens)
+        if tokens.ndim != 2 or not tokens.shape[1]:
+            raise ValueError(
+                f"tokens must be (B, L) with L from 1, got shape {tuple(tokens.shape)}"
+            )
+        training = self.training
+        self.eval()
+        try:
+            decoder, new = Decoder(self), tokens
+            for _ in range(n):
+                logits = decoder.extend(new)[:, -1]
+                new = _drawn(logits, temperature, generator).to(tokens.dtype)
+                tokens = torch.cat([tokens, new], dim=1)
+        finally:
+            self.train(training)
+        return tokens
+
+
+class Decoder:
+    """Reads a sequence piece by piece, and gives the logits that the model gives for all of it.
+
+    If all layers have a cache, only the new positions are computed; else all so far are, in every
+    piece. An energy whose patterns sit on a graph or a curve is of the second kind, and the logits
+    at a position then also depend on how many positions there are.
+
+    One decoder reads one batch of sequences, from their beginning. Put the model in evaluation mode
+    before, as dropout would draw anew for every piece.
+
+    Args:
+        model: the language model; its parameters must stay as they are meanwhile.
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model, self.length = model, 0
+        found = [
+            layer_cache(block.mixer, has_field=block.bias is not None) for block in _blocks(model)
+        ]
+        caches = [cache for cache in found if cache is not None]
+        self.caches = caches if len(caches) == len(found) else None
+        self.before: list[Tensor | None] = [None] * len(found)
+        self.tokens: Tensor | None = None
+
+    def extend(self, tokens: Tensor) -> Tensor:
+        """Read further tokens (B, n), n from 1, and return the logits (B, n, V) at them.
+
+        Raises:
+            ValueError: a shape or type does not fit, or absolute positions come to their end.
+        """
+        if self.caches is None:
+            all_ = tokens if self.tokens is None else torch.cat([self.tokens, tokens], dim=1)
+            self.tokens = all_
+            logits: Tensor = self.model(all_)
+            return logits[:, -tokens.shape[1] :]
+        x = self.model.embedding(tokens)
+        if self.model.positions is not None:
+            x = self.model.positions(x, self.length)
+        for index, (block, cache) in enumerate(zip(_blocks(self.model), self.caches, strict=True)):
+            z = self._convolved(block, block.norm1(x), index)
+            x = block.after(x + cache.extend(z, block.bias))
+        self.length += tokens.shape[1]
+        return self.model.read(x)
+
+    def _convolved(self, block: Block, z: Tensor, index: int) -> Tensor:
+        """What the block's short convolution makes of z, which is remembered for what comes."""
+        if block.conv is None:
+            return z
+        before = self.before[index]
+        out: Tensor = block.conv(z, before=before)
+        if before is None:
+            before = z.new_zeros(z.shape[0], block.conv.kernel - 1, z.shape[2])
+        self.before[index] = torch.cat([before, z], dim=1)[:, z.shape[1] :]
+        return out
+
+
+def _blocks(model: Transformer) -> list[Block]:
+    return [block for block in model.blocks if isinstance(block, Block)]
+
+
+def _kind(block: nn.Module) -> Kind:
+    assert isinstance(block, Block)  # for the type checker
+    return caching(block.mixer, has_field=block.bias is not None)
+
+
+def _drawn(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    """One token for each row of logits (B, V), as (B, 1)."""
+    # Below, the quotient of equal logits would be no number where denormal ones count as 0.
+    if temperature < torch.finfo(torch.float64).tiny:
+        return logits.argmax(-1, keepdim=True)
+    below = (logits - logits.amax(-1, keepdim=True)).double()
+    weights = (below / temperature).softmax(-1).to(logits.dtype)
+    return torch.multinomial(weights, 1, generator=generator)

@@ -1,0 +1,253 @@
+"""A pre-norm transformer with one layer of choice in every block.
+
+`B` batch, `L` positions, `H` heads, `W` model width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Unpack, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch.utils.checkpoint import checkpoint as recomputed
+
+from attenergy.attention.models.bottleneck import NORM_EPS, Bottleneck
+from attenergy.attention.modules.arguments import (
+    check_flag,
+    check_size,
+    check_whole,
+    is_whole,
+    option,
+)
+from attenergy.attention.modules.embedding import InputEmbedding, InputShape
+from attenergy.attention.modules.initialisation import dense
+from attenergy.attention.modules.masks import tokens_there
+from attenergy.attention.modules.positions import AbsolutePositions, RelativePositionBias, rotates
+from attenergy.attention.modules.short_convolution import ShortConvolution
+from attenergy.attention.saving.pretrained import Pretrained
+from attenergy.registry import UnknownName
+
+Positions = Literal["relative", "absolute", "rotary", "none"]
+Readout = Literal["position", "bottleneck", "tied"]
+
+
+class Block(nn.Module):
+    """h = x + Mixer(C(LN1 x)),  y = h + FFN(LN2 h),  FFN z = W2 gelu(W1 z + b1) + b2.
+
+    GELU is its tanh approximation, C a causal short convolution. Without a convolution C z = z,
+    without a feed-forward part y = h.
+
+    Args:
+        width: W.
+        mixer: the layer, `(B, L, W) -> (B, L, W)`.
+        mlp: hidden width of the feed-forward part; 0 for none.
+        bias: relative positions, handed to the mixer as its field; None for none.
+        conv: kernel of the convolution (`ShortConvolution`); 0 for none.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        mixer: nn.Module,
+        mlp: int,
+        bias: RelativePositionBias | None = None,
+        conv: int = 0,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
+        self.bias = bias
+        self.conv = ShortConvolution(width, conv) if conv else None
+        self.mixer = mixer
+        self.feed_forward = None
+        if mlp:
+            self.feed_forward = nn.Sequential(
+                nn.LayerNorm(width, eps=NORM_EPS),
+                dense(width, mlp),
+                nn.GELU(approximate="tanh"),
+                dense(mlp, width),
+            )
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        is_causal: bool = False,
+        padding: Tensor | None = None,
+    ) -> Tensor:
+        """Return y (B, L, W) of x (B, L, W); `padding` (B, L) is False where x does not count."""
+        z = self.norm1(x)
+        if self.conv is not None:
+            z = self.conv(z, padding)
+        field = None if self.bias is None else self.bias(x.shape[1])
+        return self.after(x + self.mixer(z, mask=mask, field=field, is_causal=is_causal))
+
+    def after(self, h: Tensor) -> Tensor:
+        """Return y of h, what comes after the mixer."""
+        return h if self.feed_forward is None else h + self.feed_forward(h)
+
+
+class Transformer(Pretrained, nn.Module):
+    """y = Wout LN(Block_n(... Block_1(embed(inputs)))) + bout.
+
+    Pre-norm blocks, none of them shared. Relative positions are a bias per block that the layer
+    adds to its scores. A layer that reads no field (`reads_field` False or absent) cannot use
+    them; then the whole model has learned absolute positions on its inputs instead, and
+    `positions_used` says so. Rotary positions are the layer's own: it is made with `rotary=True`;
+    if it then has none (`attenergy.attention.modules.positions.rotates`), the same is
+    done about it.
+
+    Args:
+        outputs: numbers per position.
+        layers: number of blocks.
+        width: W.
+        heads: H of the relative bias; the same as the layer's.
+        mlp: hidden width of the feed-forward parts; 0 for none.
+        positions: how a layer gets to know the order: "relative", "absolute", "rotary" or "none".
+        make_layer: called once per block, returns a new layer
+            `layer(x, *, mask, field, is_causal)`, `(B, L, W) -> (B, L, W)`. Called with
+            `rotary=True` if positions are rotary, else without arguments.
+        causal: whether positions see only themselves and earlier ones, unless `forward` says else.
+        conv: kernel of a causal short convolution before every layer; 0 for none.
+        readout: "position", as above; "tied", y = LN(...) T' with the table T of the embedding;
+            "bottleneck", all outputs from the last position's vector (`Bottleneck`).
+        checkpoint: whether training keeps only the blocks' inputs and computes the rest again on
+            the way back: less memory, more time, equal values and gradients. Energies without
+            weights over patterns need backend "traced", as `torch.func.grad` allows no such hooks.
+        **inputs: `kind`, `size`, `length` and `channels`; see `InputShape`.
+
+    Attributes:
+        blocks: the blocks; `blocks[i].mixer` is the layer of block i.
+        positions_used: "relative", "absolute", "rotary" or "none".
+        options: what it was made with besides its layer, plain values.
+
+    Raises:
+        ValueError: unknown `kind`, `positions` or `readout`, or sizes that do not fit.
+
+    Source: Schug et al. 2025, arXiv:2406.05816 (section 4).
+    """
+
+    causal = option("causal", lambda _, value: check_flag("causal", value), "As made.")
+    checkpoint = option("checkpoint", lambda _, v: check_flag("checkpoint", v), "As made.")
+
+    def __init__(  # noqa: PLR0913 - every choice of a model, each by keyword
+        self,
+        *,
+        outputs: int,
+        layers: int,
+        width: int,
+        heads: int,
+        mlp: int,
+        positions: Positions,
+        make_layer: Callable[..., nn.Module],
+        causal: bool = False,
+        conv: int = 0,
+        readout: Readout = "position",
+        checkpoint: bool = False,
+        **inputs: Unpack[InputShape],
+    ) -> None:
+        super().__init__()
+        _check_choice("positions", positions, get_args(Positions))
+        _check_choice("readout", readout, get_args(Readout))
+        check_size("layers", layers)
+        for name, size in (("outputs", outputs), ("width", width), ("heads", heads)):
+            check_size(name, size)
+        check_whole("mlp", mlp, 0)
+        if not is_whole(conv) or conv < 0:
+            raise ValueError(f"conv must be a kernel from 1, or 0 for none, got {conv}")
+        self.causal, self.checkpoint = causal, checkpoint
+        self.options: dict[str, Any] = {
+            "outputs": outputs, "layers": layers, "mlp": mlp, "positions": positions,
+            "causal": causal, "conv": conv, "readout": readout, "checkpoint": checkpoint, **inputs,
+        }  # fmt: skip
+        self.embedding = InputEmbedding(width, **inputs)
+        length = self.embedding.length
+        extra = {"rotary": True} if positions == "rotary" else {}
+        mixers = [make_layer(**extra) for _ in range(layers)]
+        if not all(_able(mixer, positions) for mixer in mixers):
+            positions = "absolute"
+            mixers = [make_layer() for _ in range(layers)] if extra else mixers
+        self.positions_used: Positions = positions
+        self.positions = AbsolutePositions(length, width) if positions == "absolute" else None
+        relative = positions == "relative"
+        self.blocks = nn.ModuleList(
+            Block(
+                width, mixer, mlp, RelativePositionBias(heads, length) if relative else None, conv
+            )
+            for mixer in mixers
+        )
+        self.norm = None if readout == "bottleneck" else nn.LayerNorm(width, eps=NORM_EPS)
+        self.out: nn.Module | None = None
+        if readout == "tied":
+            _check_tied(self.embedding, outputs)
+        else:
+            self.out = Bottleneck(width, outputs) if self.norm is None else dense(width, outputs)
+
+    def changed(self, name: str) -> None:
+        """Remember an option that was set after the model was made."""
+        self.options[name] = getattr(self, name)
+
+    def forward(
+        self, inputs: Tensor, *, mask: Tensor | None = None, is_causal: bool | None = None
+    ) -> Tensor:
+        """Return (B, L, outputs).
+
+        Args:
+            inputs: (B, L, size) vectors, or (B, L) or (B, L, channels) tokens.
+            mask: boolean. (L) or (B, L): False at padding, which no position sees. (B, L, L): True
+                where a position may see another. Or anything with four axes that can be broadcast
+                to (B, H, L, L).
+            is_causal: whether positions see only themselves and earlier ones; as the model was
+                made (`causal`) if None.
+
+        Raises:
+            ValueError: a shape or type does not fit.
+        """
+        x = self.embedding(inputs)
+        if self.positions is not None:
+            x = self.positions(x)
+        seen, padding = (None, None) if mask is None else tokens_there(mask, *x.shape[:2])
+        causal = self.causal if is_causal is None else is_causal
+        for block in self.blocks:
+            if self.checkpoint and torch.is_grad_enabled():
+                x = recomputed(block, x, seen, causal, padding, use_reentrant=False)
+            else:
+                x = block(x, seen, causal, padding)
+        return self.read(x, padding)
+
+    def read(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+        """Return the outputs (B, L, outputs) of what the last block gave, x (B, L, W)."""
+        if self.norm is None:
+            assert self.out is not None  # a bottleneck has norms of its own
+            found: Tensor = self.out(x, padding)
+            return found
+        x = self.norm(x)
+        logits: Tensor = linear(x, self._table()) if self.out is None else self.out(x)
+        return logits
+
+    def _table(self) -> Tensor:
+        table = self.embedding.tables[0].weight
+        assert isinstance(table, Tensor)  # for the type checker: attributes are a union
+        return table
+
+
+def _able(mixer: nn.Module, positions: Positions) -> bool:
+    """Whether a layer does its part in such positions."""
+    if positions == "relative":
+        return bool(getattr(mixer, "reads_field", False))
+    return positions != "rotary" or rotates(mixer)
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UnknownName(name, str(value), allowed)
+
+
+def _check_tied(embedding: InputEmbedding, outputs: int) -> None:
+    if embedding.kind != "token" or embedding.channels != 1 or outputs != embedding.size:
+        raise ValueError(
+            "a tied readout needs tokens of one channel and as many outputs as tokens, got "
+            f"kind {embedding.kind!r}, {embedding.channels} channels, {embedding.size} tokens and "
+            f"{outputs} outputs"
+        )

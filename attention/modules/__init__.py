@@ -1,0 +1,1 @@
+"""Projections, positions, normalisation, dropout: what layers and models are put together from."""

@@ -1,0 +1,92 @@
+"""From what a task gives, vectors or tokens, to vectors of the model's width.
+
+`B` batch, `L` positions, `W` model width.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from attenergy.attention.modules.arguments import check_size, check_tensor
+from attenergy.attention.modules.initialisation import dense
+
+
+class InputShape(TypedDict):
+    """What a sequence is made of.
+
+    kind: "vector" for float tokens of width `size`, "token" for whole numbers below `size`.
+    size: width of a vector, or number of different tokens.
+    length: number of positions L that the model is made for.
+    channels: tokens per position (1 if absent).
+    """
+
+    kind: Literal["vector", "token"]
+    size: int
+    length: int
+    channels: NotRequired[int]
+
+
+class InputEmbedding(nn.Module):
+    """Vectors: x Win + bin. Tokens: the table's row of each channel, side by side.
+
+    Tables start as N(0, 1/W) per entry, so that an embedded position has an expected squared
+    length of 1; Win is LeCun normal.
+
+    Args:
+        width: W.
+        kind: see `InputShape`, as the other three.
+        size: see `InputShape`.
+        length: see `InputShape`.
+        channels: see `InputShape`; the channels share the width equally.
+
+    Raises:
+        ValueError: unknown kind, or channels that do not fit.
+    """
+
+    def __init__(self, width: int, *, kind: str, size: int, length: int, channels: int = 1) -> None:
+        super().__init__()
+        for name, number in (("size", size), ("length", length), ("channels", channels)):
+            check_size(name, number)
+        self.kind, self.size, self.length, self.channels = kind, size, length, channels
+        if kind == "vector":
+            if channels != 1:
+                raise ValueError(f"only tokens have channels, got {channels} of kind 'vector'")
+            self.dense = dense(size, width)
+        elif kind == "token":
+            if width % channels:
+                raise ValueError(f"channels must divide the width {width}, got {channels}")
+            self.tables = nn.ModuleList(
+                nn.Embedding(size, width // channels) for _ in range(channels)
+            )
+            for table in self.tables.parameters():
+                nn.init.normal_(table, std=width**-0.5)
+        else:
+            raise ValueError(f"kind must be 'vector' or 'token', got {kind!r}")
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return (B, L, W) of vectors (B, L, size) or tokens (B, L) or (B, L, channels).
+
+        Raises:
+            ValueError: shape or type of the inputs does not fit.
+        """
+        check_tensor("inputs", inputs)
+        if self.kind == "vector":
+            if inputs.ndim != 3 or inputs.shape[-1] != self.size:
+                raise ValueError(
+                    f"inputs must be (B, L, {self.size}) vectors, got shape {tuple(inputs.shape)}"
+                )
+            out: Tensor = self.dense(inputs)
+            return out
+        if inputs.is_floating_point() or inputs.dtype == torch.bool:
+            raise ValueError(f"inputs must be whole numbers below {self.size}, got {inputs.dtype}")
+        tokens = inputs.unsqueeze(-1) if inputs.ndim == 2 else inputs
+        if tokens.ndim != 3 or tokens.shape[-1] != self.channels:
+            raise ValueError(
+                f"inputs must be (B, L, {self.channels}) tokens"
+                f"{' or (B, L)' if self.channels == 1 else ''}, got shape {tuple(inputs.shape)}"
+            )
+        channels = zip(self.tables, tokens.unbind(-1), strict=True)
+        return torch.cat([table(ids) for table, ids in channels], dim=-1)

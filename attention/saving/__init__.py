@@ -1,0 +1,1 @@
+"""Saving layers and models, and loading them again."""

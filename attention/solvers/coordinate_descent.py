@@ -1,0 +1,65 @@
+"""Steps of one site after the other, each seeing what the ones before it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from attenergy.attention.solvers.problem import Problem
+from attenergy.attention.solvers.step_sizes import StepSize
+from attenergy.attention.solvers.trace import Record
+from attenergy.energies import Energy
+
+#: Domains whose components are tied to each other: none can move alone.
+TIED = ("sphere", "layer_norm", "simplex")
+
+
+def sequential(
+    problem: Problem, xi: Tensor, gammas: Sequence[StepSize], record: Record | None = None
+) -> Tensor:
+    """Sweep over the sites, one sweep for every step size.
+
+    Sites are the states if they interact, else the components of every state.
+
+    Raises:
+        ValueError: the sites are components that cannot move alone.
+    """
+    check_sites(problem.energy)
+    for gamma in gammas:
+        direction, xi = sweep(problem, xi, gamma)
+        if record is not None:
+            record.step(direction, xi)
+    return xi
+
+
+def sweep(problem: Problem, xi: Tensor, gamma: StepSize) -> tuple[Tensor, Tensor]:
+    """One step at every site; returns the direction before the first, and the states at the end."""
+    first = direction = problem.direction(xi)
+    for index, site in enumerate(_sites(problem.energy, xi)):
+        direction = problem.direction(xi) if index else first
+        xi = torch.where(site, problem.moved(xi, gamma * direction), xi)
+    if not xi.shape[-2]:  # no state has a site, but all that it depends on gets derivatives of 0
+        xi = problem.moved(xi, gamma * first)
+    return first, xi
+
+
+def check_sites(energy: Energy) -> None:
+    """Check that an energy has sites that move alone.
+
+    Raises:
+        ValueError: its states do not interact, and the components of each are tied by a constraint.
+    """
+    if not energy.states_interact and energy.spec.domain in TIED:
+        raise ValueError(
+            f"the components of a state of '{energy.spec.title}' are tied ({energy.spec.domain}), "
+            "none moves alone; take the solver 'descent'"
+        )
+
+
+def _sites(energy: Energy, xi: Tensor) -> Iterator[Tensor]:
+    """One mask after the other, (L, 1) over states or (D,) over components."""
+    axis = -2 if energy.states_interact else -1
+    for site in torch.eye(xi.shape[axis], dtype=torch.bool, device=xi.device):
+        yield site.unsqueeze(-1) if energy.states_interact else site

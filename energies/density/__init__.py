@@ -1,0 +1,1 @@
+"""Mixtures, restricted Boltzmann machines and their partition functions."""

@@ -1,0 +1,1 @@
+"""Energies of patterns that interact along the edges of a graph."""

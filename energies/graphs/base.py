@@ -1,0 +1,202 @@
+"""Energies on a graph: a rule from the entry's options, or the user's own graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from torch import Tensor
+
+from attenergy.energies.base import Energy
+from attenergy.energies.graphs.couplings import Couplings, EdgeList, check_kind, rule_couplings
+from attenergy.energies.graphs.own_graphs import own_couplings
+from attenergy.energies.graphs.topologies import (
+    KNN,
+    Shape,
+    check_shape,
+    check_topology,
+    nearest_neighbours,
+)
+from attenergy.energies.presence import all_present, embedded_couplings
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import numpy as np
+
+    Graph = nx.Graph[Any]
+    Array = np.ndarray[Any, Any]
+
+#: The buffers that hold a graph of the user's own begin so.
+_OWN = "own_graph_"
+
+
+class OnGraph(Energy):
+    """An energy whose states, patterns or components are the nodes of a graph.
+
+    Options, as far as the entry has them:
+        graph: rule of the graph (`attenergy.energies.graphs.topologies`); `knn` joins nearest
+            patterns.
+        graph_seed: seed of the rules and couplings that are random.
+        graph_degree, graph_rewire, graph_blocks, graph_mixing: numbers of the rules (`Shape`).
+        couplings: kind of the numbers on the edges (`attenergy.energies.graphs.couplings`).
+
+    A rule's graph is built on the nodes that are present, so padding changes nothing: patterns that
+    some state sees, or, where states are the nodes, those that see some pattern. `use_graph` puts a
+    graph of the user's own in the rule's place; its nodes are positions, present or not.
+
+    Raises:
+        ValueError: unknown rule or kind, or a number out of range.
+    """
+
+    #: Kinds of couplings besides those of `attenergy.energies.graphs.couplings`.
+    own_kinds: ClassVar[tuple[str, ...]] = ()
+
+    def setup(self) -> None:
+        """Read the options of the graph."""
+        chosen = {
+            n: self.settings.get(n, option.default) for n, option in self.spec.options.items()
+        }
+        self.chosen = chosen
+        self.graph = check_topology(str(chosen.get("graph", "lattice")))
+        self.kind = check_kind(str(chosen.get("couplings", "ferromagnetic")), self.own_kinds)
+        self.graph_seed = self.whole_option("graph_seed", 0)
+        given = {n: chosen[f"graph_{n}"] for n in Shape._fields if f"graph_{n}" in chosen}
+        self.shape = Shape(**given)  # type: ignore[arg-type]
+        check_shape(self.shape)
+
+    def use_graph(
+        self,
+        graph: Graph | Tensor | Array | None,
+        *,
+        nodes: int | None = None,
+        weights: Tensor | Array | None = None,
+        batch: Tensor | Array | None = None,
+    ) -> Self:
+        """Take a graph of your own instead of the rule; None goes back to the rule.
+
+        Its weights are the couplings J_ij, 1 if it has none. It is part of the state dictionary,
+        moves with the energy and is copied with it.
+
+        Args:
+            graph: a networkx graph, whose edges may have a `weight`; floating point or boolean: an
+                adjacency matrix (n, n), or (B, n, n) with one for each sample; integers: edges
+                (2, m) as PyTorch Geometric's `edge_index`, both directions listed. Arrays of numpy
+                do as well.
+            nodes: n, for edges.
+            weights: of the edges, (m,); PyTorch Geometric's `edge_weight`.
+            batch: sample of every node, for the edges of a PyTorch Geometric batch; the graphs
+                are padded to the size of the largest.
+
+        Returns:
+            The energy itself.
+
+        Raises:
+            ValueError: a type or shape does not fit, or the graph is not symmetric or has
+                self-loops.
+        """
+        self._keep_graph(None if graph is None else own_couplings(graph, nodes, weights, batch))
+        return self
+
+    def _keep_graph(self, own: Couplings | None) -> None:
+        """Keep the user's graph in buffers; the nodes of a list are an empty tensor's length."""
+        for name in [name for name in self._buffers if name.startswith(_OWN)]:
+            delattr(self, name)
+        if isinstance(own, EdgeList):
+            self.register_buffer(_OWN + "pairs", own.pairs)
+            self.register_buffer(_OWN + "values", own.values)
+            self.register_buffer(_OWN + "nodes", own.values.new_zeros(own.nodes, 0))
+        elif own is not None:
+            self.register_buffer(_OWN + "matrix", own)
+
+    @property
+    def _own(self) -> Couplings | None:
+        """The user's graph, or None; that of a layer's last step is lent to the other steps."""
+        lent: Couplings | None = vars(self).get("_lent")
+        if lent is not None:
+            return lent
+        matrix = self._buffers.get(_OWN + "matrix")
+        if matrix is not None:
+            return matrix
+        pairs, values = self._buffers.get(_OWN + "pairs"), self._buffers.get(_OWN + "values")
+        nodes = self._buffers.get(_OWN + "nodes")
+        if pairs is None or values is None or nodes is None:
+            return None
+        return EdgeList(pairs, values, nodes.shape[0])
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any, **more: Any
+    ) -> None:
+        """Take the graph that was saved, or the rule if none was."""
+        start = prefix + _OWN
+        saved = {name[len(start) :]: t for name, t in state_dict.items() if name.startswith(start)}
+        like = next(iter(self.buffers()), next(iter(self.parameters()), None))
+        device = None if like is None else like.device
+        if set(saved) == {"matrix"}:
+            self._keep_graph(saved["matrix"].to(device, copy=True))
+        elif set(saved) == {"pairs", "values", "nodes"}:
+            pairs, values = (saved[name].to(device, copy=True) for name in ("pairs", "values"))
+            own = EdgeList(pairs, values, saved["nodes"].shape[0])
+            self._keep_graph(own)
+        elif not saved:
+            self._keep_graph(None)
+        super()._load_from_state_dict(state_dict, prefix, *rest, **more)
+
+    def constants(self) -> tuple[object, ...]:
+        """What the user's graph consists of."""
+        own = self._own
+        return own[:2] if isinstance(own, EdgeList) else () if own is None else (own,)
+
+    def couplings_of_states(self, xi: Tensor, mask: Tensor | None = None) -> Couplings:
+        """J between states, a list or (..., L, L).
+
+        A rule's graph is that of the states which see something, in their order.
+
+        Raises:
+            ValueError: another number of states than the graph has nodes, or `knn`.
+        """
+        if self._own is None and self.graph == KNN:
+            raise ValueError(
+                "the graph 'knn' is one of stored patterns, and here states interact; build one "
+                "with `nearest_neighbours` and give it to `use_graph`"
+            )
+        present = None if mask is None else mask.any(-1).expand(*mask.shape[:-2], xi.shape[-2])
+        return self._of_present(xi.shape[-2], xi, present, 0)
+
+    def couplings_of_patterns(self, X: Tensor, mask: Tensor | None) -> Couplings:
+        """J between patterns, a list, (S, S) or (..., L|1, S, S).
+
+        A rule's graph is that of the patterns which some state sees, in their order.
+
+        Raises:
+            ValueError: another number of patterns than the graph has nodes.
+        """
+        if self._own is None and self.graph == KNN:
+            return nearest_neighbours(X, self.shape.degree, mask)
+        present = None if mask is None else mask.any(-2)
+        return self._of_present(X.shape[-2], X, present, 1)
+
+    def _of_present(
+        self, nodes: int, like: Tensor, present: Tensor | None, extra_axes: int
+    ) -> Couplings:
+        """J on the present nodes (..., n), with as many axes of length 1 before the last two."""
+        if present is None or self._own is not None or all_present(present):
+            return self._by_position(nodes, like, extra_axes)
+        shape = tuple(self.shape)
+        placed = embedded_couplings(self.kind, self.graph, present, self.graph_seed, shape, like)
+        return placed.reshape(*present.shape[:-1], *(1,) * extra_axes, nodes, nodes)
+
+    def _by_position(self, nodes: int, like: Tensor, extra_axes: int) -> Couplings:
+        if self._own is None:
+            return rule_couplings(
+                self.kind, self.graph, nodes, self.graph_seed, tuple(self.shape), like
+            )
+        own = self._own
+        size = own.nodes if isinstance(own, EdgeList) else own.shape[-1]
+        if size != nodes:
+            raise ValueError(f"the graph in use has {size} nodes, there are {nodes}")
+        if isinstance(own, EdgeList):
+            return EdgeList(own.pairs.to(like.device), own.values.to(like), size)
+        own = own.to(like)
+        if own.ndim == 2:
+            return own
+        extra_axes += self.num_heads is not None
+        return own.reshape(-1, *(1,) * extra_axes, nodes, nodes)

@@ -1,0 +1,175 @@
+"""A tree as formula text (which parses back to an equal tree) and as LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attenergy.energies.language.functions import TABLE
+from attenergy.energies.language.nodes import Call, Expr, Number, Symbol
+
+_SUM, _PRODUCT, _POWER, _ATOM = range(4)
+
+
+def to_text(expr: Expr) -> str:
+    """The tree in the formula language."""
+    return _text(expr)[0]
+
+
+def to_latex(expr: Expr) -> str:
+    """The tree as LaTeX, without dollar signs."""
+    return _latex(expr)[0]
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def _wrap(shown: tuple[str, int], level: int, brackets: tuple[str, str] = ("(", ")")) -> str:
+    text, own = shown
+    return text if own >= level else f"{brackets[0]}{text}{brackets[1]}"
+
+
+def _signed(expr: Expr) -> tuple[bool, Expr]:
+    """Whether a term is written with a minus, and the term without it."""
+    if isinstance(expr, Number) and expr.value < 0:
+        return True, Number(-expr.value)
+    if isinstance(expr, Call) and expr.function == "mul":
+        factors = _factors(expr)
+        minus = [i for i, f in enumerate(factors) if isinstance(f, Number) and f.value < 0]
+        if minus:
+            for i in minus:
+                factors[i] = -1.0 * factors[i]
+            kept = [f for f in factors if not (isinstance(f, Number) and f.value == 1)]
+            return len(minus) % 2 == 1, _product_node(kept or [Number(1.0)], expr)
+    return False, expr
+
+
+def _product_node(parts: list[Expr], like: Call) -> Expr:
+    if len(parts) == 1:
+        return parts[0]
+    return Call(like.axes, function="mul", args=tuple(parts))
+
+
+def _factors(expr: Expr) -> list[Expr]:
+    """Factors of a product, nested products opened."""
+    if isinstance(expr, Call) and expr.function == "mul":
+        return [f for a in expr.args for f in _factors(a)]
+    return [expr]
+
+
+def _fraction(expr: Call) -> tuple[list[Expr], list[Expr]]:
+    """Factors above and below the bar; exponents below are positive."""
+    above: list[Expr] = []
+    below: list[Expr] = []
+    for part in _factors(expr):
+        exponent = part.args[1] if isinstance(part, Call) and part.function == "pow" else None
+        if isinstance(exponent, Number) and exponent.value < 0 and isinstance(part, Call):
+            base = part.args[0]
+            flipped = Number(-exponent.value)
+            power = Call(part.axes, function="pow", args=(base, flipped))
+            below.append(base if flipped.value == 1 else power)
+        else:
+            above.append(part)
+    return above, below
+
+
+def _terms(expr: Call, show: Callable[[Expr], tuple[str, int]]) -> str:
+    out = ""
+    for term in sorted(expr.args, key=lambda t: _signed(t)[0]):
+        negative, rest = _signed(term)
+        shown = _wrap(show(rest), _PRODUCT)
+        out += (" - " if out else "-") + shown if negative else (" + " if out else "") + shown
+    return out
+
+
+def _text(expr: Expr) -> tuple[str, int]:
+    if isinstance(expr, Number):
+        return _number(expr.value), _ATOM if expr.value >= 0 else _SUM
+    if isinstance(expr, Symbol):
+        return expr.name, _ATOM
+    assert isinstance(expr, Call)
+    if expr.function == "add":
+        return _terms(expr, _text), _SUM
+    negative, rest = _signed(expr)
+    if negative:
+        return f"-{_wrap(_text(rest), _PRODUCT)}", _SUM
+    if expr.function in {"mul", "pow"}:
+        above, below = _fraction(expr)
+        if below:
+            top = "*".join(_wrap(_text(p), _POWER) for p in above) or "1"
+            return "/".join([top, *(_wrap(_text(p), _POWER) for p in below)]), _PRODUCT
+        if expr.function == "mul":
+            return "*".join(_wrap(_text(p), _POWER) for p in above), _PRODUCT
+        base, exponent = expr.args
+        return f"{_wrap(_text(base), _ATOM)}^{_wrap(_text(exponent), _ATOM)}", _POWER
+    return _text_call(expr)
+
+
+def _text_call(expr: Call) -> tuple[str, int]:
+    args = [_text(a) for a in expr.args]
+    if expr.function == "matmul":
+        return f"{_wrap(args[0], _ATOM)} @ {_wrap(args[1], _ATOM)}", _PRODUCT
+    if expr.function == "transpose":
+        return f"{_wrap(args[0], _ATOM)}'", _ATOM
+    if expr.function == "sumsq":
+        return f"|{args[0][0]}|^2", _POWER
+    if expr.function == "norm":
+        return f"|{args[0][0]}|", _ATOM
+    return f"{expr.function}({', '.join(a for a, _ in args)})", _ATOM
+
+
+_GREEK = frozenset(
+    ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda"]
+) | {"mu", "nu", "xi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega"}
+
+
+def _latex_name(name: str) -> str:
+    head, _, tail = name.partition("_")
+    shown = f"\\{head}" if head in _GREEK else head if len(head) == 1 else rf"\mathrm{{{head}}}"
+    return f"{shown}_{{{tail}}}" if tail else shown
+
+
+def _latex(expr: Expr) -> tuple[str, int]:
+    if isinstance(expr, Number):
+        return _number(expr.value), _ATOM if expr.value >= 0 else _SUM
+    if isinstance(expr, Symbol):
+        return _latex_name(expr.name), _ATOM
+    assert isinstance(expr, Call)
+    if expr.function == "add":
+        return _terms(expr, _latex), _SUM
+    negative, rest = _signed(expr)
+    if negative:
+        return f"-{_paren(_latex(rest), _PRODUCT)}", _SUM
+    if expr.function in {"mul", "pow"}:
+        above, below = _fraction(expr)
+        if below:
+            top = r"\,".join(_paren(_latex(p), _PRODUCT) for p in above) or "1"
+            bottom = r"\,".join(_paren(_latex(p), _PRODUCT) for p in below)
+            return rf"\frac{{{top}}}{{{bottom}}}", _ATOM
+        if expr.function == "mul":
+            return r"\,".join(_paren(_latex(p), _PRODUCT) for p in above), _PRODUCT
+        base, exponent = expr.args
+        return f"{_paren(_latex(base), _ATOM)}^{{{_latex(exponent)[0]}}}", _POWER
+    return _latex_call(expr)
+
+
+def _paren(shown: tuple[str, int], level: int) -> str:
+    return _wrap(shown, level, (r"\left(", r"\right)"))
+
+
+def _latex_call(expr: Call) -> tuple[str, int]:
+    args = [_latex(a) for a in expr.args]
+    if expr.function == "matmul":
+        left = _paren(args[0], _PRODUCT)
+        if len(expr.args[0].axes) == 1:
+            left = rf"{_paren(args[0], _ATOM)}^{{\top}}"
+        return rf"{left}\,{_paren(args[1], _PRODUCT)}", _PRODUCT
+    if expr.function == "transpose":
+        return rf"{_paren(args[0], _ATOM)}^{{\top}}", _ATOM
+    if expr.function in {"sumsq", "norm"}:
+        square = "^{2}" if expr.function == "sumsq" else ""
+        return rf"\left\lVert {args[0][0]} \right\rVert{square}", _ATOM
+    name = TABLE[expr.function].latex or rf"\operatorname{{{expr.function}}}"
+    if not args:
+        return name, _ATOM
+    return rf"{name}\left({', '.join(a for a, _ in args)}\right)", _ATOM

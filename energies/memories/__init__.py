@@ -1,0 +1,1 @@
+"""Dense associative memories: features, metrics, layers of neurons, fast weights."""

@@ -1,0 +1,1 @@
+"""Spin systems: Ising, Potts, vector and spherical spins."""

@@ -1,0 +1,1 @@
+"""Energies of tokens that interact with each other."""

@@ -1,0 +1,1 @@
+"""What leaves a study: exports, model cards, runs trained again."""

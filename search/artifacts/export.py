@@ -1,0 +1,157 @@
+"""From a finished run to a folder that other people's programs can load."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from attenergy.attention.saving.load import check_target, save
+from attenergy.attention.saving.weights import rebuild
+from attenergy.registry.files import open_regular
+from attenergy.search.artifacts.model_card import model_card
+from attenergy.search.artifacts.train_again import to_train_again
+from attenergy.search.results.leaderboard import Leaderboard
+from attenergy.search.results.study_folder import task_of
+from attenergy.search.runs.config import RunRecord
+from attenergy.search.training.model import model_arguments
+from attenergy.search.training.train import train
+from attenergy.tasks import Task
+
+Say = Callable[[str], None]
+
+_AGAIN = (
+    "The weights of the recorded run were not kept: these come from training it again from its "
+    "configuration. The scores of this run are theirs; the means are of the recorded runs."
+)
+
+
+class NoSuchRun(ValueError):
+    """The study has no finished run of this name."""
+
+
+def choose_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> RunRecord:
+    """The run that `which` names, as `named_run` does; it must have a score.
+
+    Raises:
+        NoSuchRun: if it names none, several, or one without a score.
+    """
+    found = named_run(records, which, board)
+    if found.status != "complete":
+        raise NoSuchRun(f"run {found.key} has no result: {found.status}, {found.reason}")
+    return found
+
+
+def named_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> RunRecord:
+    """The run that `which` names: `best`, a row of the leaderboard (`2`), a variant, or a key.
+
+    `best` is the first row, a variant stands for its first. A row over several seeds gives its run
+    with the best validation score. A run's key may be cut short as long as it names one run; the
+    run need not have a score.
+
+    Raises:
+        NoSuchRun: if it names none, or several.
+    """
+    if which in {record.config.variant for record in records}:
+        place = next((row.rank for row in board.rows if row.variant == which), None)
+        if place is None:
+            raise NoSuchRun(f"no run of {which} has a score")
+        which = f"{place}"
+    rank = 1 if which == "best" else int(which) if which.isdecimal() else None
+    # Keys are 16 hexadecimal digits, so a short number can only be a row.
+    if rank is not None and len(which) < 8:
+        row = next((row for row in board.rows if row.rank == rank), None)
+        if row is None:
+            raise NoSuchRun(f"no row {which!r}; the leaderboard has {len(board.rows)}")
+        scores = row.values.get("valid", {})
+        runs = [record for record in records if record.key in row.keys]
+        return max(runs, key=lambda record: scores.get(record.config.seed, float("-inf")))
+    found = [record for record in records if record.key.startswith(which)]
+    if len(found) != 1:
+        number = "several runs" if found else "no run"
+        raise NoSuchRun(
+            f"{number} with key {which!r}; give 'best', a row's number, a variant, a run's key or "
+            "trial-7"
+        )
+    return found[0]
+
+
+def export_run(
+    record: RunRecord,
+    folder: str | Path,
+    out: str | Path,
+    *,
+    force: bool = False,
+    say: Say = print,
+    board: Leaderboard | None = None,
+    text: Path | None = None,
+    anyway: bool = False,
+) -> Path:
+    """Write a run's model to `out`, as `attenergy.load` reads it.
+
+    The weights are those that were evaluated. If they are lost, the run is repeated from its
+    configuration, and `say` is told so; on another machine the weights may then differ slightly.
+
+    Args:
+        record: a complete run.
+        folder: the study's folder, where the weights are.
+        out: where to write.
+        force: replace an older export.
+        say: receives what the user should know.
+        board: the study's leaderboard, for the means over seeds in the model card.
+        text: what to train on, if the weights are lost and the task reads a text.
+        anyway: train again, if the weights are lost, whatever that takes.
+
+    Raises:
+        ValueError: the weights are lost, and `to_train_again` refuses the run.
+        SavedError: if `out` must not be overwritten.
+        NoSuchRun: if the run has no result and cannot be repeated.
+    """
+    check_target(Path(out), force=force)
+    task = task_of(record.config)
+    weights = weights_of(record, Path(folder))
+    if weights is not None:
+        card = model_card(record, task, Path(out).name, board)
+        return _write(record, task, weights, Path(out), card, force)
+    config = to_train_again(record.config, text=text, anyway=anyway)
+    say(f"run {record.key} has no weights on disk; training it again from its configuration")
+    with tempfile.TemporaryDirectory() as temporary:
+        weights = Path(temporary) / "weights.safetensors"
+        again = train(config, purpose=record.purpose, weights=weights)
+        if again.status != "complete":
+            raise NoSuchRun(f"run {record.key}: {again.status}: {again.reason}")
+        card = model_card(again, task, Path(out).name, board, _AGAIN)
+        return _write(again, task, weights, Path(out), card, force)
+
+
+def weights_of(record: RunRecord, folder: Path) -> Path | None:
+    """Where the weights of a run are; None if they were not kept.
+
+    Raises:
+        ValueError: the record names a file outside of the study's folder, or no regular one.
+    """
+    path = folder / record.weights
+    if not record.weights or not path.exists():
+        return None
+    try:
+        open_regular(path, within=folder).close()
+    except OSError as error:
+        raise ValueError(f"the weights of run {record.key}: {path}: {error.strerror}") from error
+    return path
+
+
+def _write(record: RunRecord, task: Task, weights: Path, out: Path, card: str, force: bool) -> Path:
+    arguments = model_arguments(record.config, task)
+    model = rebuild(arguments.build, weights, Path(f"run {record.key}"))
+    about = {
+        "run": record.key,
+        "task": record.config.task,
+        "task_spec": record.config.task_spec.model_dump(mode="json", by_alias=True),
+        "seed": record.config.seed,
+        "split_seed": record.config.split_seed,
+        "training": record.config.training.model_dump(mode="json"),
+        "metrics": record.metrics,
+        "cost": record.cost,
+        "versions": record.versions,
+    }
+    return save(out, model=model, arguments=arguments, about=about, card=card, force=force)

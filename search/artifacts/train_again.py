@@ -1,0 +1,108 @@
+"""What a recorded run may take to be trained again: its record may be somebody else's."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from attenergy.search.results.study_folder import task_of
+from attenergy.search.runs.config import RunConfig
+from attenergy.tasks import Task
+
+# An hour of one core that does 3e10 operations a second, and 2 GiB in single precision.
+_MOST_OPERATIONS, _OPERATIONS_PER_HOUR = 10**14, 10**14
+_MOST_NUMBERS, _BYTES = 1 << 29, 4
+_MOST_SECONDS = 3600.0
+_DRAWN = 20_000  # instances of a split that are drawn at a time, those of other splits included
+_LARGEST = 10**300  # that a float can show
+
+
+class TooLarge(ValueError):
+    """A run that is not trained again unless somebody insists."""
+
+
+def to_train_again(
+    config: RunConfig, *, text: Path | None = None, anyway: bool = False
+) -> RunConfig:
+    """The configuration of a recorded run, to be trained again.
+
+    A task over a text names a file or folder. It is the recording machine's, and nothing outside
+    of a study is read because its records say so: `text` takes its place.
+
+    Args:
+        config: as recorded.
+        text: the text of a task that reads one.
+        anyway: whatever it takes.
+
+    Raises:
+        TooLarge: by the sizes in the record it takes over an hour of one core or over 2 GiB.
+        ValueError: the task reads a text and none is given, or there is one and it reads none.
+    """
+    path = config.task_spec.options.get("path")
+    if config.task_spec.class_ != "Text":
+        if text is not None:
+            raise ValueError(f"'--text' is for tasks that read one; {config.task} does not")
+    elif path and text is None:
+        raise ValueError(
+            f"run {config.run_key()} was trained on the text {path!r:.200}; nothing outside of the "
+            "study is read because its records name it: give yours with --text PATH"
+        )
+    elif text is not None:
+        options = {**config.task_spec.options, "path": str(text)}
+        spec = config.task_spec.model_copy(update={"options": options})
+        config = config.model_copy(update={"task_spec": spec})
+    if not anyway:
+        _check_size(config)
+    return config
+
+
+def _check_size(config: RunConfig) -> None:
+    task = task_of(config)
+    operations, numbers = _operations(config, task), _numbers(config, task)
+    seconds = config.seconds or 0.0
+    if operations > _MOST_OPERATIONS or numbers > _MOST_NUMBERS or seconds > _MOST_SECONDS:
+        hours = max(seconds / 3600, min(operations, _LARGEST) / _OPERATIONS_PER_HOUR)
+        gigabytes = min(numbers, _LARGEST) * _BYTES / 2**30
+        raise TooLarge(
+            f"by the sizes in its record, run {config.run_key()} takes about {hours:.2g} hours of "
+            f"one core and {gigabytes:.2g} GiB to be trained again; more than an hour or 2 GiB "
+            "takes --anyway"
+        )
+
+
+def _largest_setting(config: RunConfig) -> int:
+    values = [*config.settings.values(), *getattr(config.layer, "options", {}).values()]
+    return max((value for value in values if type(value) is int), default=1)
+
+
+def _parameters(config: RunConfig, task: Task) -> int:
+    """About as many as the model has; the layer's largest setting may be a number of units."""
+    model = config.model
+    inner = model.heads * model.head_dim if model.head_dim is not None else model.width
+    units = max(1, _largest_setting(config))
+    block = 4 * model.width * inner + 2 * model.width * model.mlp + model.width * model.conv
+    ends = (task.inputs.size * task.inputs.channels + task.outputs.size) * model.width
+    return model.layers * (block + inner * units) + ends
+
+
+def _operations(config: RunConfig, task: Task) -> int:
+    """About as many as all instances take, those of the evaluations included."""
+    training, length = config.training, task.inputs.length
+    steps = config.settings.get("steps", 1)
+    times = max(1, int(steps)) if isinstance(steps, (int, float)) and math.isfinite(steps) else 1
+    pairs = 4 * config.model.layers * length * config.model.width
+    token = (2 * _parameters(config, task) + pairs) * times
+    evaluations = 1 + training.steps // training.evaluate_every
+    instances = 3 * training.steps * training.batch_size + evaluations * training.valid_instances
+    return token * length * (instances + len(task.splits) * training.test_instances)
+
+
+def _numbers(config: RunConfig, task: Task) -> int:
+    """About as many as are in memory at a time: parameters, a batch's activations, instances."""
+    model, length = config.model, task.inputs.length
+    inner = model.heads * (model.head_dim or 1) + model.width
+    block = 4 * inner + 2 * model.mlp + model.heads * length
+    token = model.layers * block + task.outputs.size
+    batch = max(config.training.batch_size, 1)
+    drawn = max(task.numbers, length**2 if task.masks_pairs else 0)
+    return 4 * _parameters(config, task) + batch * length * token + _DRAWN * drawn

@@ -1,0 +1,57 @@
+"""The command line `attenergy`: what is registered, searching, and reading what was found.
+
+Commands import what they need when they run, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from attenergy.search.cli import registry as commands_registry
+from attenergy.search.cli import search as commands_search
+from attenergy.search.cli import study as commands_study
+from attenergy.search.cli.errors import Policy
+
+app = typer.Typer(
+    cls=Policy,
+    help="Write an energy, get an attention layer, find out whether it beats the others.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(commands_registry.energies, name="energies")
+app.add_typer(commands_registry.mixers, name="mixers")
+app.add_typer(commands_registry.tasks, name="tasks")
+app.command()(commands_search.search)
+app.command()(commands_search.compare)
+app.command()(commands_study.report)
+app.command()(commands_study.dashboard)
+app.command()(commands_study.export)
+app.command()(commands_study.replay)
+app.command()(commands_registry.schema)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"attenergy {metadata.version('attenergy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_version, help="Print the version."),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Write an energy, get an attention layer, find out whether it beats the others."""
+
+
+def main() -> None:
+    """Run the command line; the entry point of the console script."""
+    app()

@@ -1,0 +1,140 @@
+"""What the command line does with errors: one place for all commands."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import traceback
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from attenergy.registry.errors import clipped
+from attenergy.registry.printable import printable
+from attenergy.search.planning.option_names import for_option, option_of
+from attenergy.search.runs.errors import NoResult
+from attenergy.search.runs.interrupts import ALL, SignalHandler, listening
+
+BAD_INPUT, UNEXPECTED, NO_RESULT = 2, 1, 1
+_PLANS = {"SearchPlan": "search", "ComparePlan": "compare"}
+
+
+class Policy(TyperGroup):
+    """A group of commands whose errors end in a text and an exit code, never in a traceback.
+
+    Exit code 2: something that the user gave cannot be used (every such error of the toolkit is a
+    `ValueError`; files that cannot be opened are of the kind `OSError`). 1: no run gave a result,
+    or anything unexpected, in one line, or with its traceback after `--debug`. 130, 143, 129:
+    interrupted from the keyboard, by SIGTERM, by a terminal that went away.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        with listening(*ALL) as handler:
+            try:
+                answer = self._invoke(ctx)
+            except KeyboardInterrupt:
+                _interrupted(handler.number or signal.SIGINT)
+            except typer.Exit:
+                if handler.number is None:
+                    raise
+                _interrupted(handler.number)  # what it broke off has ended in an error of its own
+            if handler.number not in {None, signal.SIGINT}:  # Ctrl-C is how a dashboard ends
+                _interrupted(handler.number)
+            return answer
+
+    def _invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except NoResult as error:
+            _say(str(error))
+            raise typer.Exit(NO_RESULT) from None
+        except SystemExit as error:  # of a library, or of a plug-in
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            _say(f"something called by this command ended the program (SystemExit: {error})")
+            raise typer.Exit(UNEXPECTED) from None
+        except Exception as error:
+            if hasattr(error, "format_message"):  # wrong usage: typer shows it and exits with 2
+                _suggest(error)
+                raise
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            known = isinstance(error, (ValueError, OSError))
+            _say(_text(error) if known else _surprise(error))
+            raise typer.Exit(BAD_INPUT if known else UNEXPECTED) from None
+
+
+def _suggest(error: Any) -> None:
+    """Let an unknown option name the one that says what was meant."""
+    context = getattr(error, "ctx", None)
+    if hasattr(error, "possibilities") and context is not None:
+        known = {option for parameter in context.command.params for option in parameter.opts}
+        if meant := for_option(str(getattr(error, "option_name", "")), known):
+            error.possibilities = meant
+
+
+def _interrupted(number: int) -> NoReturn:
+    for each in ALL:
+        if isinstance(signal.getsignal(each), SignalHandler):
+            signal.signal(each, signal.SIG_IGN)  # it ends already
+    name = signal.Signals(number).name
+    _say("interrupted" if number == signal.SIGINT else f"ended by {name}")
+    hint = resume_command(sys.argv)
+    if hint:
+        _say(f"finished runs are kept; to go on:\n  {hint}")
+    raise typer.Exit(128 + number)
+
+
+def resume_command(arguments: list[str]) -> str:
+    """The command line that goes on with an interrupted search or comparison; else empty."""
+    words = ["attenergy", *arguments[1:]]
+    verb = next((word for word in words[1:] if not word.startswith("-")), "")
+    if verb not in ("search", "compare"):
+        return ""
+    return shlex.join(
+        [*words, "--resume"] if verb == "search" and "--resume" not in words else words
+    )
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    details = getattr(error, "errors", None)
+    if not callable(details):
+        return str(error)
+    # A pydantic error: one line for each value, without the model's name and links.
+    command = _PLANS.get(getattr(error, "title", ""), "")
+    return "\n".join(_detail(detail, command) for detail in details())
+
+
+def _detail(error: dict[str, Any], command: str) -> str:
+    """One line; values that do not go together have no place, and the whole plan as their input."""
+    text = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return text
+    field, *inside = map(str, error["loc"])
+    place = ".".join([option_of(field, command) if command else field, *inside])
+    return f"{place}: {text}, got {clipped(repr(error['input']))}"
+
+
+def _surprise(error: Exception) -> str:
+    first = (str(error).splitlines() or [""])[0]
+    return (
+        f"unexpected {type(error).__name__}: {first}\n"
+        "(`attenergy --debug ...` shows where; please report it)"
+    )
+
+
+def _say(text: str) -> None:
+    try:
+        typer.echo(printable(text), err=True)
+    except OSError:  # the terminal is gone; nor can Python empty its streams at the end
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)

@@ -1,0 +1,144 @@
+"""What `search` and `compare` have in common: checks before, display during, result after."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from attenergy.search.cli.options import Format, emit
+from attenergy.search.runs.errors import NoResult
+
+if TYPE_CHECKING:
+    from attenergy.registry import Registry
+    from attenergy.search.comparison.compare import ComparePlan
+    from attenergy.search.display.plain import SafeListener
+    from attenergy.search.display.trackers import Logged
+    from attenergy.search.planning.plan import SearchPlan
+    from attenergy.search.results.leaderboard import Leaderboard
+    from attenergy.search.results.study_folder import Study
+    from attenergy.search.results.task_table import Matrix
+    from attenergy.search.runs.config import RunRecord
+
+
+def show_matrix(matrix: Matrix, folder: Path, form: Format) -> None:
+    """Write and print the table of a comparison over several tasks.
+
+    Raises:
+        NoResult: no variant has a score on any task.
+    """
+    from attenergy.search.comparison.multi_task import write_matrix
+
+    write_matrix(matrix, folder)
+    emit(form, matrix.json(), matrix.table())
+    parts = ", ".join(column.name for column in matrix.columns)
+    typer.echo(
+        f"\nkept in {folder}: matrix.md, matrix.json, and one comparison each: {parts}",
+        err=form is Format.JSON,
+    )
+    _need_scores(matrix)
+
+
+def _need_result(records: Sequence[RunRecord]) -> None:
+    """Raise NoResult if no run has come to its end."""
+    if any(record.status == "complete" for record in records):
+        return
+    first = next((f": {r.reason}" for r in records if r.reason), "")
+    counts = Counter(record.status for record in records)
+    ends = " and ".join(f"{number} {status}" for status, number in counts.items())
+    raise NoResult(f"no run gave a result ({ends or 'none was made'}){first}")
+
+
+def _need_scores(matrix: Matrix) -> None:
+    """Raise NoResult if no variant has a score on any task."""
+    if any(column.scores for column in matrix.columns):
+        return
+    reasons = (reason for column in matrix.columns for reason in column.missing.values())
+    raise NoResult(f"no run gave a result: {next(reasons, 'none was made')}")
+
+
+def check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:
+    """Raise RegistryError if a formula of the chosen energies cannot be compiled."""
+    from attenergy.energies import formula_problems
+    from attenergy.registry import RegistryError
+
+    problems = formula_problems(registry, [n for n in chosen if n in registry.energies])
+    if problems:
+        raise RegistryError(problems)
+
+
+def too_few(plan: SearchPlan, registry: Registry) -> str:
+    """What to say where there are fewer trials than variants; else empty."""
+    every = plan.variants or (*registry.energies, *registry.mixers)
+    number = len({plan.baseline, *every})
+    if "variant" in plan.fix or plan.trials >= number:
+        return ""
+    return (
+        f"{plan.trials} trials are too few for {number} variants: {number - plan.trials} of them "
+        "are not tried at all; give more --trials, or name fewer with --energies"
+    )
+
+
+def make_progress(
+    plain: bool | None,
+    registry: Registry,
+    plan: SearchPlan | ComparePlan,
+    baseline: str,
+    log: list[str] | None = None,
+) -> SafeListener | Logged:
+    """The display of a plan, and loggers beside it.
+
+    Runs that the plan's folder already holds compete for the best so far.
+    """
+    from attenergy.search.display.plain import make_listener
+    from attenergy.search.display.trackers import Logged, make_logger
+    from attenergy.search.runs.records import RunStore
+    from attenergy.tasks import make_task
+
+    options: dict[str, Any] = dict(plan.task_options)
+    metric = make_task(plan.task, registry=registry, **options).metric
+    known = RunStore(plan.folder).all() if Path(plan.folder).is_dir() else []
+    shown = make_listener(plain, metric=metric, baseline=baseline, known=known)
+    return Logged(shown, *map(make_logger, log)) if log else shown
+
+
+def show(folder: Path, form: Format, records: Sequence[RunRecord], *, export: bool) -> None:
+    """Write and print the leaderboard of a finished study, and export its best model.
+
+    Raises:
+        NoResult: no run has come to its end.
+    """
+    from attenergy.search.results.study_folder import read_study, write_leaderboard
+
+    study = read_study(folder)
+    board = write_leaderboard(study)
+    emit(form, board.json(), board.table())
+    # JSON stands alone on the output stream.
+    say = partial(typer.echo, err=form is Format.JSON)
+    say(f"\nkept in {folder}: records.jsonl, leaderboard.md, leaderboard.json")
+    if export:
+        _export_best(study, board, say)
+    _need_result(records)
+
+
+def _export_best(study: Study, board: Leaderboard, say: Callable[[str], None]) -> None:
+    from attenergy.search.artifacts.export import choose_run, export_run
+
+    if not board.rows:
+        say("nothing to export: no run has a score")
+        return
+    record = choose_run(study.records, "best", board)
+    if record.weights and not (study.folder / record.weights).is_file():
+        say(
+            f"the best model is run {record.key}; its weights are where it was trained. There, or "
+            f"here, trained again: attenergy export {study.folder.name} --trial {record.key[:8]} "
+            "--out FOLDER"
+        )
+        return
+    out = study.folder / "exported"
+    export_run(record, study.folder, out, force=True, say=say, board=board)
+    say(f'the best model: attenergy.load("{out}")')

@@ -1,0 +1,191 @@
+"""Commands that read a study: `report`, `dashboard`, `export` and `replay`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attenergy.search.cli.options import FolderOption
+
+StudyArgument = Annotated[str, typer.Argument(help="Name of a study, or its folder.")]
+
+TextOption = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="File or folder of a task that reads a text."),
+]
+AnywayOption = Annotated[
+    bool,
+    typer.Option(
+        "--anyway", help="Train a recorded run again even if it takes over an hour or 2 GiB."
+    ),
+]
+
+
+class ReportFormat(StrEnum):
+    """How a report is written."""
+
+    HTML = "html"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+def report(
+    study: StudyArgument,
+    form: Annotated[
+        ReportFormat, typer.Option("--format", "-f", help="How to write it.")
+    ] = ReportFormat.HTML,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File; else a page beside the study, or printed."),
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option("--pictures", metavar="DIR", help="Write every picture as PNG, too."),
+    ] = None,
+    folder: FolderOption = Path("runs"),
+) -> None:
+    """Report on a study: leaderboard, curves, costs, importances, formulas, how to repeat it.
+
+    The page is one file that needs nothing else: it opens without a network, light or dark, on a
+    phone, and on paper. Markdown and JSON have the tables and every record.
+    """
+    from attenergy.search.results.study_folder import find_study
+    from attenergy.search.runs.records import refuse_folder, write_atomically
+
+    place = find_study(study, folder)
+    if form is ReportFormat.HTML and out is None:
+        out = place / "report.html"
+    if out is not None:
+        refuse_folder(out)
+    text = _text(place, form)
+    if pictures is not None:
+        from attenergy.search.report.html.build import write_pictures
+
+        written = write_pictures(place, pictures)
+        _say(f"{len(written)} pictures written to {pictures}")
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    write_atomically(out, text)
+    _say(f"written to {out}")
+
+
+def dashboard(
+    study: StudyArgument,
+    port: Annotated[int, typer.Option("--port", "-p", min=0, help="0 for any free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The study's storage, if not the file in its folder."),
+    ] = None,
+    folder: FolderOption = Path("runs"),
+) -> None:
+    """Show a search live in a browser, with Optuna's dashboard; Ctrl-C ends it."""
+    from attenergy.search.display.dashboard import dashboard as make
+    from attenergy.search.results.study_folder import find_study, read_study
+
+    found = read_study(find_study(study, folder))
+    try:
+        server = make(found, host=host, port=port, storage=storage)
+    except OSError as error:
+        raise ValueError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port, 0 for any"
+        ) from error
+    with server:
+        _say(f"http://{host}:{server.server_port}/ shows {study}; Ctrl-C ends it")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            _say("")
+
+
+def export(
+    study: StudyArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    trial: Annotated[
+        str,
+        typer.Option(
+            help="'best', a row of the leaderboard, a variant, the key of a run, or trial-7."
+        ),
+    ] = "best",
+    force: Annotated[bool, typer.Option("--force", help="Replace an older export.")] = False,
+    text: TextOption = None,
+    anyway: AnywayOption = False,
+    folder: FolderOption = Path("runs"),
+) -> None:
+    """Export a trained model as a folder that `attenergy.load` reads."""
+    from attenergy.search.artifacts.export import choose_run, export_run
+    from attenergy.search.artifacts.replay import find_run
+    from attenergy.search.results.study_folder import find_study, read_study
+
+    found = read_study(find_study(study, folder))
+    board = found.leaderboard()
+    record = choose_run(found.records, find_run(found, trial).key, board)
+    export_run(
+        record, found.folder, out, force=force, say=_say, board=board, text=text, anyway=anyway
+    )
+    typer.echo(str(out))
+
+
+def replay(
+    study: StudyArgument,
+    trial: Annotated[
+        str,
+        typer.Argument(
+            help="'best', a row of the leaderboard, a variant, the key of a run, or trial-7."
+        ),
+    ] = "best",
+    workers: Annotated[
+        int, typer.Option("--workers", "-w", min=0, max=1, help="0: in this process.")
+    ] = 1,
+    text: TextOption = None,
+    anyway: AnywayOption = False,
+    folder: FolderOption = Path("runs"),
+) -> None:
+    """Train a recorded run again and compare it bit for bit: metrics, curve and weights.
+
+    Ends with exit code 1 if anything differs, and names versions and machine where they do.
+    """
+    from attenergy.registry.printable import printable
+    from attenergy.search.artifacts.replay import find_run
+    from attenergy.search.artifacts.replay import replay as repeat
+    from attenergy.search.results.study_folder import find_study, read_study
+
+    found = read_study(find_study(study, folder))
+    record = find_run(found, trial)
+    result = repeat(record, found.folder, workers=workers, text=text, anyway=anyway)
+    for line in result.lines():
+        typer.echo(printable(line))
+    if not result.equal:
+        raise typer.Exit(1)
+
+
+def _text(place: Path, form: ReportFormat) -> str:
+    from attenergy.search.results.study_folder import (
+        as_json,
+        as_markdown,
+        read_study,
+        several_as_json,
+        several_as_markdown,
+    )
+    from attenergy.search.results.task_table import MATRIX
+
+    several = (place / MATRIX).is_file()
+    if form is ReportFormat.HTML:
+        from attenergy.search.report.html.build import matrix_page, page
+
+        return matrix_page(place) if several else page(read_study(place))
+    if several:
+        markdown = form is ReportFormat.MARKDOWN
+        return several_as_markdown(place) if markdown else several_as_json(place) + "\n"
+    study = read_study(place)
+    return as_markdown(study) if form is ReportFormat.MARKDOWN else as_json(study) + "\n"
+
+
+def _say(text: str) -> None:
+    from attenergy.registry.printable import printable
+
+    typer.echo(printable(text), err=True)

@@ -1,0 +1,1 @@
+"""Fixed variants over the same seeds, on one task or several."""

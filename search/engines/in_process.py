@@ -1,0 +1,148 @@
+"""Runs in the driver's own process, one at a time."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from attenergy.search.engines import worker
+from attenergy.search.runs import provenance
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.events import Listener
+from attenergy.search.runs.failures import Outside
+from attenergy.search.runs.interrupts import check, listening
+from attenergy.search.runs.limits import (
+    NO_LIMITS,
+    Learned,
+    LimitReached,
+    Limits,
+    alarm,
+    stuck,
+    timed_out,
+)
+
+T = TypeVar("T")
+
+_TRIES = 2  # of a run whose process ends in the middle, as in a worker
+
+
+class InProcess:
+    """Runs one configuration at a time in this process, inside `wait`.
+
+    With one thread, as the worker processes do, so that all give the same bits; the number of
+    threads is afterwards what it was.
+
+    What a worker process would be killed for can be noticed here only between training steps, or,
+    in the main thread, where Python code or a system call goes on: nothing interrupts a single call
+    of a C library. A run in which the process itself ends is tried once more when the folder is
+    next used, and recorded as failed if the process ends again.
+
+    Args:
+        folder: the study's folder.
+        limits: of every run.
+    """
+
+    def __init__(self, folder: Path, limits: Limits = NO_LIMITS) -> None:
+        self._folder, self._limits, self._learned = folder, limits, Learned()
+        self._job: worker.Job | None = None
+        self._stops: dict[str, str] = {}
+
+    @property
+    def free(self) -> int:
+        """1 until a run is submitted."""
+        return 1 if self._job is None else 0
+
+    def submit(self, config: RunConfig, purpose: provenance.Purpose) -> None:
+        """Keep the run for `wait`."""
+        if self._job is not None:
+            raise RuntimeError("a run is submitted already; wait for it first")
+        self._job = (config, purpose)
+
+    def wait(self, listener: Listener) -> RunRecord:
+        """Train the submitted run."""
+        if self._job is None:
+            raise RuntimeError("no run to wait for")
+        config, purpose = self._job
+        with self._mark(config.run_key()) as deaths, worker.one_thread(), listening(signal.SIGINT):
+            if deaths >= _TRIES:
+                reason = (
+                    f"the process ended {deaths} times during this run, which was in process "
+                    "(--workers 1 would have survived it)"
+                )
+                record = provenance.failed(config, purpose, reason)
+            else:
+                record = self._run(config, purpose, listener)
+        self._learned.finished(record)
+        self._job = None
+        return record
+
+    def _run(self, config: RunConfig, purpose: provenance.Purpose, listener: Listener) -> RunRecord:
+        key, seconds = config.run_key(), self._limits.seconds
+        allowed, begin = self._learned.allowed(config), time.monotonic()
+
+        def left() -> float:
+            if seconds is None:
+                return allowed
+            return max(0.001, seconds - (time.monotonic() - begin))
+
+        reason = stuck(allowed) if seconds is None else timed_out(seconds)
+
+        def report(step: int, steps: int, loss: float) -> None:
+            wind()
+            check()
+            _outside(lambda: listener.progress(key, step, steps, loss))
+
+        def evaluated(point: dict[str, float]) -> str:
+            wind()
+            _outside(lambda: listener.evaluated(key, point))
+            return self._stops.pop(key, "")
+
+        try:
+            with alarm(left, reason) as wind:
+                return worker.run_job(
+                    config, purpose, self._folder, report, evaluated, self._limits
+                )
+        except LimitReached as error:  # a moment before the run could see to it
+            return provenance.failed(config, purpose, str(error))
+        except Outside as error:
+            raise error.error from None
+
+    @contextmanager
+    def _mark(self, key: str) -> Iterator[int]:
+        """Leave word that a run is at work, for a process that finds it; how often it was found."""
+        path = self._folder / f".at_work.{key}"
+        deaths = 0
+        with suppress(OSError, ValueError):
+            deaths = int(path.read_text(encoding="ascii"))
+        with suppress(OSError):
+            path.write_text(f"{deaths + 1}", encoding="ascii")
+        try:
+            yield deaths
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+    def stop(self, key: str, reason: str) -> None:
+        """End the run at the evaluation that is being heard."""
+        if self._job is not None and self._job[0].run_key() == key:
+            self._stops[key] = reason
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._job = None
+
+
+def _outside(event: Callable[[], Any]) -> None:
+    """Tell a listener; what it raises is not the run's."""
+    try:
+        event()
+    except LimitReached:
+        raise
+    except BaseException as error:
+        raise Outside(error) from error

@@ -1,0 +1,111 @@
+"""The Ray cluster as a whole: is it there, does it answer, how many runs has it room for?"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from importlib.util import find_spec
+from typing import Any
+
+from attenergy.search.planning.plan import Crew
+
+
+class NoRoom(ValueError):
+    """The cluster lacks what a run was to be given."""
+
+
+class ClusterLost(ConnectionError):
+    """The cluster has gone while runs went on."""
+
+
+def lost(what: str) -> ClusterLost:
+    """The error, and what can be done about it."""
+    return ClusterLost(f"{what}; finished runs are kept, and --resume goes on from there")
+
+
+def connected(crew: Crew) -> Any:
+    """The module `ray`, connected to the cluster; ValueError if it is not there."""
+    if find_spec("ray") is None:
+        raise ValueError("the engine ray needs Ray: pip install attenergy[ray]")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+    from ray._private import worker
+
+    worker._worker_logs_enabled = False  # else Ray writes pages to the output stream at every death
+    before = signal.getsignal(signal.SIGTERM)
+    address = crew.address or os.environ.get("RAY_ADDRESS") or None
+    try:
+        address = _found(address)
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False if address == "local" else None,
+        )
+    except (ConnectionError, RuntimeError, OSError, ray.exceptions.RayError) as error:
+        reason = str(error).strip().splitlines()[0]
+        if "Authentication" in f"{type(error)} {error.__cause__}":
+            reason = "it asks for a token; set RAY_AUTH_MODE=token and give the token of its nodes"
+        raise ValueError(f"cannot reach a Ray cluster at {address}: {reason}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray has put its own there
+    return ray
+
+
+def _found(address: str | None) -> str:
+    """Where to connect to; `local` for a new cluster, if none is asked for and none is here."""
+    if address not in {None, "auto"}:
+        _check_answers(address)
+        return str(address)
+    from ray._private import services
+
+    find: Any = services.canonicalize_bootstrap_address
+    found: str | None = find(address)
+    if address is None and (found is None or not answers(found)):
+        return "local"  # a cluster that was killed leaves its address behind
+    _check_answers(found)
+    return str(found)
+
+
+def answers(address: str) -> bool:
+    """Whether somebody listens at `host:port`; True for any other kind of address."""
+    try:
+        _check_answers(address, timeout=2.0)
+    except OSError:
+        return False
+    return True
+
+
+def _check_answers(address: str | None, timeout: float = 10.0) -> None:
+    # Ray itself asks for minutes before it gives up.
+    host, colon, port = (address or "").rpartition(":")
+    if colon and "/" not in host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=timeout).close()
+
+
+def places(crew: Crew, nodes: list[dict[str, float]]) -> int:
+    """How many runs can go on at a time on nodes that have so much of everything."""
+    wanted = {"CPU": crew.cpus_per_trial, "GPU": crew.gpus_per_trial}
+    return sum(
+        min(int(node.get(name, 0) / share + 1e-9) for name, share in wanted.items() if share)
+        for node in nodes
+    )
+
+
+def check_room(crew: Crew, nodes: list[dict[str, float]]) -> int:
+    """The same, but NoRoom if that is none, or less than the crew."""
+    room, least = places(crew, nodes), max(1, crew.workers)
+    if room < least:
+        wanted = {"CPU": crew.cpus_per_trial, "GPU": crew.gpus_per_trial}
+        has = ", ".join(f"{sum(node.get(name, 0) for node in nodes):g} {name}s" for name in wanted)
+        asked = " and ".join(f"{share:g} {name}" for name, share in wanted.items() if share)
+        raise NoRoom(
+            f"{least} runs at a time with {asked} each do not fit the Ray cluster, which has {has} "
+            f"on {len(nodes)} nodes: room for {room}"
+        )
+    return room

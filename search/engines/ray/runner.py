@@ -1,0 +1,83 @@
+"""What runs on a node of a Ray cluster: one run at a time, watched from the driver."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from attenergy.search.engines import worker
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.limits import NO_LIMITS, Limits, memory_in_use
+from attenergy.search.runs.provenance import Purpose
+
+_NO_GPU = "PyTorch cannot use the GPU that a run was given on its node; it goes on on the CPU"
+
+
+class Runner:
+    """A Ray actor: `run` works in one thread while `news` and `stop` answer in others.
+
+    Args:
+        gpus: what it was given; a word is sent if PyTorch cannot use it. With none it sees none.
+        limits: of every run.
+    """
+
+    def __init__(self, gpus: float = 0.0, limits: Limits = NO_LIMITS) -> None:
+        self._gpus, self._limits = gpus, limits
+        if not gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else all such runs would share the first
+        self._news: list[tuple[Any, ...]] = []
+        self._stops: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def pid(self) -> int:
+        """Number of the process."""
+        return os.getpid()
+
+    def run(self, config: RunConfig, purpose: Purpose) -> tuple[RunRecord, bytes]:
+        """Train; return the record and the bytes of the weights, which lie on this node."""
+        worker.prepare()  # in this thread: the number of threads is each thread's own
+        self._check_gpu()
+        key = config.run_key()
+        self._tell("begun")
+
+        def report(step: int, steps: int, loss: float) -> None:
+            self._tell("progress", key, step, steps, loss)
+
+        def evaluated(point: dict[str, float]) -> str:
+            self._tell("evaluated", key, point)
+            with self._lock:
+                return self._stops.pop(key, "")
+
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            record = worker.run_job(config, purpose, folder, report, evaluated, self._limits)
+            weights = (folder / record.weights).read_bytes() if record.weights else b""
+        return record, weights
+
+    def news(self) -> list[tuple[Any, ...]]:
+        """What has happened since the last call: names of events and their values.
+
+        The last is always the memory that the process uses.
+        """
+        with self._lock:
+            news, self._news = self._news, []
+        return [*news, ("memory", memory_in_use())]
+
+    def stop(self, key: str, reason: str) -> None:
+        """End the run at its next evaluation."""
+        with self._lock:
+            self._stops[key] = reason
+
+    def _check_gpu(self) -> None:
+        import torch
+
+        if self._gpus and not torch.cuda.is_available():
+            self._gpus = 0.0
+            self._tell("message", _NO_GPU)
+
+    def _tell(self, *event: Any) -> None:
+        with self._lock:
+            self._news.append(event)

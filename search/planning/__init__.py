@@ -1,0 +1,1 @@
+"""What is going to be run: plans, search files, spaces and budgets."""

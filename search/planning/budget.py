@@ -1,0 +1,124 @@
+"""What is made equal for all runs: training steps, training FLOPs, or seconds of training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import torch
+
+from attenergy.search.engines.executors import Executor, run_all
+from attenergy.search.planning.plan import Fairness
+from attenergy.search.planning.space import with_steps
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.events import Listener
+from attenergy.search.runs.records import RunStore
+from attenergy.search.training import cost
+from attenergy.search.training.model import build_model
+from attenergy.tasks import make_task
+
+
+class Budget:
+    """Gives every run as much as the reference has.
+
+    Args:
+        fairness: what is equal.
+        reference: the run that is the measure, with its number of training steps.
+        seconds: for the fairness `seconds`; if None, runs go by steps until `measured` is told
+            how long the reference took.
+    """
+
+    def __init__(
+        self, fairness: Fairness, reference: RunConfig, seconds: float | None = None
+    ) -> None:
+        self.fairness, self.reference, self.seconds = fairness, reference, seconds
+        self._known: dict[str, float] = {}
+
+    @property
+    def waits(self) -> bool:
+        """Whether the reference has to be run first, because its time is the measure."""
+        return self.fairness == "seconds" and self.seconds is None and bool(self._steps)
+
+    def measured(self, record: RunRecord) -> None:
+        """Take the seconds of training of the reference's first run as the measure.
+
+        Raises:
+            ValueError: the run gave no result, so there is nothing to measure by.
+        """
+        if record.status != "complete":
+            raise ValueError(
+                f"the first run of the reference {self.reference.variant!r} was to set the seconds "
+                f"for all, but ended as {record.status}: {record.reason}. Give the seconds yourself"
+            )
+        self.seconds = record.cost["train_seconds"]
+
+    def fit(self, config: RunConfig, steps: int | None = None) -> RunConfig:
+        """The run with its budget.
+
+        Args:
+            config: what to run.
+            steps: steps of the reference that the budget is worth; its own number if None.
+        """
+        if not config.training.steps:
+            return config
+        steps = steps or self._steps
+        if self.fairness == "flops" and self._steps:
+            equal = steps * self._per_step(self.reference) / self._per_step(config)
+            return with_steps(config, max(1, round(equal)))
+        if self.fairness == "seconds" and self.seconds is not None:
+            seconds = self.seconds * (steps / max(1, self._steps))
+            return with_steps(config, steps).model_copy(update={"seconds": seconds})
+        return with_steps(config, steps)
+
+    @property
+    def _steps(self) -> int:
+        return self.reference.training.steps
+
+    def _per_step(self, config: RunConfig) -> float:
+        """FLOPs of one training step, but for the factor of the backward pass."""
+        about = config.model_dump(
+            mode="json", include={"layer", "settings", "model"}, by_alias=True
+        )
+        key = json.dumps(about, sort_keys=True)
+        if key not in self._known:
+            self._known[key] = _forward(config)
+        return self._known[key] * config.training.batch_size
+
+
+def measure(budget: Budget, executor: Executor, store: RunStore, listener: Listener) -> None:
+    """Run the reference first, if its time is the measure and not known yet."""
+    if not budget.waits:
+        return
+    key = budget.reference.run_key()
+    listener.phase("reference", int(store.get(key) is not None), 1)
+    run_all([budget.reference], "trial", executor, store, listener)
+    record = store.get(key)
+    assert record is not None
+    budget.measured(record)
+
+
+def _forward(config: RunConfig) -> float:
+    task = make_task(config.task_spec, split_seed=config.split_seed)
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(config, task)
+    batch = task.batch("valid", 0, 2)
+    return max(1.0, cost.forward_flops(model, batch.inputs, batch.mask))
+
+
+def describe(records: Iterable[RunRecord], fairness: Fairness) -> str:
+    """One sentence on what the runs had in common, for a leaderboard."""
+    runs = list(records)
+    if fairness == "flops":
+        spent = [r.cost["training_flops"] for r in runs if "training_flops" in r.cost]
+        return f"Equal training FLOPs: {_span(spent)} for every run; the steps differ."
+    if fairness == "seconds":
+        limits = [r.config.seconds for r in runs if r.config.seconds is not None]
+        return f"Equal time: {_span(limits)} seconds of training for every run; the steps differ."
+    return f"Equal training steps: {_span([r.config.training.steps for r in runs])} for every run."
+
+
+def _span(values: list[float] | list[int]) -> str:
+    if not values:
+        return "an unknown number of"
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return low if low == high else f"{low} to {high}"

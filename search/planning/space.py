@@ -1,0 +1,265 @@
+"""The search space, read from the registry: adding an entry makes it searchable."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import optuna
+from optuna.distributions import BaseDistribution
+from pydantic import ValidationError
+
+from attenergy.registry import (
+    EnergySpec,
+    ModelSpec,
+    Range,
+    Registry,
+    Scalar,
+    Solver,
+    TaskSpec,
+    TrainingSpec,
+    UnknownName,
+    as_written,
+)
+from attenergy.search.planning import ranges
+from attenergy.search.planning.enqueued import checked
+from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.planning.ranges import Layer
+from attenergy.search.runs.config import RunConfig
+from attenergy.search.training.schedule import learning_rate
+
+_MODEL = tuple(ModelSpec.model_fields)
+_TRAINING = tuple(name for name in TrainingSpec.model_fields if name != "steps")
+
+
+class Space:
+    """What a search may vary, by the names that the study's trials carry.
+
+    `variant` is the energy or mixer; `<variant>.<name>` are its parameters, choices and options
+    that have a range, its `steps`, its `solver` and its `step_size`, each where it changes anything
+    (`ranges.matters`); the rest comes from the task's space or the plan's (`heads`,
+    `learning_rate`, ...: fields of the task's `model` or `training`). The task's own values are
+    always in the space, and so is the baseline.
+
+    `task` is the plan's task with the plan's options.
+
+    Args:
+        registry: where the variants, the task and its space are found.
+        plan: the search; its `fix` takes names out of the space and gives them a value.
+
+    Raises:
+        ValueError: for an unknown name, a fixed value that is not allowed, a solver that does not
+            go with its energy, heads that do not divide the width, or a warm-up longer than the
+            training.
+    """
+
+    def __init__(self, registry: Registry, plan: SearchPlan) -> None:
+        self._plan = plan
+        self.task = _task(registry, plan)
+        self._space = plan.space or self.task.space
+        self._layers = _chosen_layers(registry, plan)
+        for variant, layer in self._layers.items():
+            ranges.check_solvers(variant, layer, self._head_width)
+        self._fix = {name: value for name, value in plan.fix.items() if name != "variant"}
+        self.choices: dict[str, Range] = {"variant": Range(choices=tuple(self._layers))}
+        for variant, layer in self._layers.items():
+            spans = ranges.layer_ranges(layer)
+            self.choices |= {f"{variant}.{name}": span for name, span in spans.items()}
+        self.choices |= _task_ranges(registry, self.task, self._space)
+        self._check()
+        #: The plan's enqueued parameters, completed by the variant where they name its settings.
+        self.wishes = tuple(checked(wish, self.distributions()) for wish in plan.enqueue)
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> RunConfig:
+        """Ask the trial for a value of everything that is open, and put the run together."""
+        variant = str(self._value(trial, "variant"))
+        layer = self._layers[variant]
+        settings = self._pinned(variant)
+        for name in (n for n in self.choices if n.startswith(f"{variant}.")):
+            short = name.removeprefix(f"{variant}.")
+            if short not in settings and ranges.matters(layer, short, settings):
+                settings[short] = self._value(trial, name)
+        names = dict.fromkeys((*self._fix, *self.choices))
+        shared = {n: self._value(trial, n) for n in names if n in {*_MODEL, *_TRAINING}}
+        return self._config(variant, settings, shared)
+
+    def baseline(self) -> dict[str, Any]:
+        """Return the parameters of the first trial: the baseline, on the task's own terms."""
+        return self.defaults(self._plan.baseline)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants, the baseline first, then in the order of the registry."""
+        return tuple(dict.fromkeys((self._plan.baseline, *self._layers)))
+
+    def reference(self) -> RunConfig:
+        """Return the baseline on the task's own terms, but for what is fixed."""
+        return self._on_its_terms(self._plan.baseline)
+
+    def pinned(self) -> list[RunConfig]:
+        """Return every variant that has a fixed setting, on the same terms."""
+        return [self._on_its_terms(name) for name in self._layers if self._pinned(name)]
+
+    def _on_its_terms(self, name: str) -> RunConfig:
+        shared = {n: value for n, value in self._fix.items() if "." not in n}
+        return self._config(name, self._pinned(name), shared)
+
+    def defaults(self, name: str) -> dict[str, Any]:
+        """Return the parameters of a trial of a variant as its entry and the task describe it.
+
+        A default that lies outside its range is left to the sampler.
+        """
+        defaults = ranges.layer_defaults(self._layers[name], self._head_width)
+        values = {f"{name}.{setting}": value for setting, value in defaults.items()}
+        values |= {"variant": name, **_task_defaults(self.task)}
+        forms = self.distributions()
+        return {n: values[n] for n in forms if n in values and ranges.offers(forms[n], values[n])}
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return the open quantities as Optuna's distributions."""
+        open_ = {name: span for name, span in self.choices.items() if name not in self._fix}
+        return {name: ranges.distribution(span) for name, span in open_.items()}
+
+    def definitions(self) -> dict[str, str]:
+        """Return a hash of what each variant computes (its ranges do not count)."""
+        return {name: ranges.definition(layer) for name, layer in self._layers.items()}
+
+    @property
+    def _head_width(self) -> int:
+        """Of the task's own model."""
+        model = self.task.model
+        return model.head_dim or model.width // model.heads
+
+    def _pinned(self, variant: str) -> dict[str, Any]:
+        """The fixed settings of a variant, by their names in the layer."""
+        own = {n: v for n, v in self._fix.items() if n.startswith(f"{variant}.")}
+        return {name.removeprefix(f"{variant}."): value for name, value in own.items()}
+
+    def _value(self, trial: optuna.trial.BaseTrial, name: str) -> Scalar:
+        if name in self._fix:
+            return self._fix[name]
+        return ranges.suggest(trial, name, self.choices[name])
+
+    def _config(self, variant: str, settings: dict[str, Any], shared: dict[str, Any]) -> RunConfig:
+        plan, task = self._plan, self.task
+        model = {n: value for n, value in shared.items() if n in _MODEL}
+        training = {n: value for n, value in shared.items() if n in _TRAINING}
+        config = RunConfig(
+            variant=variant,
+            layer=self._layers[variant],
+            settings=settings,
+            task=plan.task,
+            task_spec=task,
+            model=ModelSpec.model_validate({**task.model.model_dump(), **model}),
+            training=TrainingSpec.model_validate({**task.training.model_dump(), **training}),
+            seed=plan.seed,
+            split_seed=plan.split_seed,
+        )
+        return with_steps(config, plan.train_steps)
+
+    def _check(self) -> None:
+        allowed = self._fixable()
+        for name, value in self._fix.items():
+            if name not in allowed:
+                raise UnknownName("quantity to fix", name, allowed)
+            span = allowed[name]
+            if span is None or span.holds(value):
+                continue
+            words = any(isinstance(choice, (bool, str)) for choice in span.choices or ())
+            if words or isinstance(value, bool):
+                shown = as_written(value) if isinstance(value, bool) else repr(value)
+                raise ValueError(f"cannot fix {name} to {shown}; known: {ranges.told(span)}")
+        shared = {n: value for n, value in self._fix.items() if "." not in n}
+        try:
+            config = self._config(self._plan.baseline, {}, shared)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise ValueError(f"cannot fix {name} to {first['input']!r}: {first['msg']}") from None
+        if config.model.head_dim is None:
+            self._check_heads(config.model)
+        training = config.training
+        if training.steps:  # 0: the model is used as it is built
+            learning_rate(0, peak=1.0, warmup=training.warmup, total=training.steps)
+
+    def _fixable(self) -> dict[str, Range | None]:
+        names: dict[str, Range | None] = dict.fromkeys(("variant", *_MODEL, *_TRAINING))
+        for variant, layer in self._layers.items():
+            names |= {f"{variant}.{name}": None for name in ranges.layer_defaults(layer)}
+            if isinstance(layer, EnergySpec):
+                choices = layer.choices.items()
+                names |= {f"{variant}.{name}": ranges.words(c.options) for name, c in choices}
+        return names | self.choices | self._fixable_solvers()
+
+    def _fixable_solvers(self) -> dict[str, Range | None]:
+        """For every variant whose solver is fixed all that it could be, offered or not."""
+        names: dict[str, Range | None] = {}
+        for variant, layer in self._layers.items():
+            if isinstance(layer, EnergySpec) and f"{variant}.solver" in self._fix:
+                objections = ranges.solver_objections(layer, self._head_width)
+                fitting = tuple(s for s in get_args(Solver) if s not in objections)
+                names[f"{variant}.solver"] = Range(choices=fitting)
+        return names
+
+    def _check_heads(self, model: ModelSpec) -> None:
+        for width in self._whole_numbers("width", model.width):
+            for heads in self._whole_numbers("heads", model.heads):
+                if width % heads:
+                    raise ValueError(
+                        f"{heads} heads do not divide width {width} (task {self._plan.task!r}, "
+                        f"space {self._space!r}); choose other values or fix one of them"
+                    )
+
+    def _whole_numbers(self, name: str, value: int) -> list[int]:
+        span = self.choices.get(name)
+        if span is None or name in self._fix:
+            return [value]
+        if span.choices is not None:
+            return [int(choice) for choice in span.choices]
+        assert span.low is not None
+        assert span.high is not None
+        return list(range(int(span.low), int(span.high) + 1, int(span.step or 1)))
+
+
+def with_steps(config: RunConfig, steps: int | None) -> RunConfig:
+    """Change the number of training steps of a run; a task that is not trained stays untrained.
+
+    The warm-up is cut to a quarter of the steps where it is longer, and the model is evaluated at
+    least once.
+    """
+    old = config.training
+    if steps is None or old.steps in {steps, 0}:
+        return config
+    training = old.model_copy(
+        update={
+            "steps": steps,
+            "warmup": min(old.warmup, steps // 4),
+            "evaluate_every": min(old.evaluate_every, steps),
+        }
+    )
+    return config.model_copy(update={"training": training})
+
+
+def _task(registry: Registry, plan: SearchPlan) -> TaskSpec:
+    task = registry.task(plan.task)
+    return task.model_copy(update={"options": {**task.options, **plan.task_options}})
+
+
+def _chosen_layers(registry: Registry, plan: SearchPlan) -> dict[str, Layer]:
+    everything = [*registry.energies, *registry.mixers]
+    pinned = plan.fix.get("variant")
+    wanted = [str(pinned)] if pinned is not None else plan.variants or everything
+    layers = {name: registry.layer(name) for name in (*wanted, plan.baseline)}
+    return {name: layers[name] for name in everything if name in layers}
+
+
+def _task_defaults(task: TaskSpec) -> dict[str, Any]:
+    return {**task.model.model_dump(), **task.training.model_dump(include=set(_TRAINING))}
+
+
+def _task_ranges(registry: Registry, task: TaskSpec, space: str) -> dict[str, Range]:
+    defaults = _task_defaults(task)
+    spans = registry.space(space)
+    for name in spans:
+        if name not in defaults:
+            raise UnknownName(f"field of a model or training (space {space!r})", name, defaults)
+    return {name: ranges.including(span, defaults[name]) for name, span in spans.items()}

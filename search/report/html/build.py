@@ -1,0 +1,194 @@
+"""Puts a page together: the pictures and tables of a study, or of several, in one HTML text."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attenergy.registry.printable import printable
+from attenergy.search.comparison.compare import ComparePlan
+from attenergy.search.report.html import command_line as repeat
+from attenergy.search.report.html import (
+    coordinates,
+    costs,
+    curves,
+    importances,
+    overview,
+    profiles,
+    tables,
+)
+from attenergy.search.report.html.study_view import View
+from attenergy.search.report.html.style import TONES, Picture
+from attenergy.search.results import formats
+from attenergy.search.results.study_folder import (
+    MIDDLES,
+    Study,
+    budgets,
+    machines,
+    middle_cells,
+    plan_data,
+    read_study,
+)
+from attenergy.search.results.task_table import MATRIX, Matrix, read_matrix
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_DRAW = {
+    "curves": curves.draw,
+    "costs": costs.draw,
+    "importances": importances.draw,
+    "coordinates": coordinates.draw,
+    "profiles": profiles.draw,
+}
+
+
+class NoTemplates(ImportError, ValueError):
+    """A page was asked for, and the package that fills its template is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__("an HTML page needs jinja2: `pip install attenergy[report]`")
+
+
+def pictures(view: View) -> dict[str, list[Picture]]:
+    """Every picture of a study by the section it belongs to; those that lack data are left out."""
+    return {name: draw(view) for name, draw in _DRAW.items()}
+
+
+def page(study: Study) -> str:
+    """The page of one study.
+
+    The text holds everything: no script, no font, no picture is fetched. Everything that came from
+    a record is escaped. The same study gives the same text.
+
+    Raises:
+        NoMatplotlib: without matplotlib.
+        NoTemplates: without jinja2.
+    """
+    return _fill("study.html.j2", study=_context(View(study), full=True), title=study.folder.name)
+
+
+def matrix_page(folder: Path) -> str:
+    """The page of a comparison over several tasks: the matrix, then a section for each task.
+
+    Raises:
+        ValueError: if the folder holds no matrix that can be read; as `page` says.
+    """
+    matrix = read_matrix(folder)
+    parts = {column.name: read_study(folder / column.name) for column in matrix.columns}
+    context = overview.context(matrix, parts)
+    studies = [_context(View(study, matrix.variants), full=False) for study in parts.values()]
+    plan = next(iter(parts.values())).plan
+    return _fill(
+        "matrix.html.j2",
+        title=matrix.title,
+        matrix=context,
+        pictures=[_shown(p, "") for p in overview.draw(matrix, parts)],
+        studies=studies,
+        energies=list(
+            {one["name"]: one for study in studies for one in study["energies"]}.values()
+        ),
+        machines=list(dict.fromkeys(text for study in studies for text in study["machines"])),
+        command=overview.command(matrix, plan),
+    )
+
+
+def write_pictures(path: Path, folder: Path) -> list[Path]:
+    """Write every picture of the study, or of the comparisons, at `path` as PNG into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (path / MATRIX).is_file():
+        found = [p for group in pictures(View(read_study(path))).values() for p in group]
+        return [picture.save(folder) for picture in found]
+    matrix: Matrix = read_matrix(path)
+    parts = {column.name: read_study(path / column.name) for column in matrix.columns}
+    written = [picture.save(folder) for picture in overview.draw(matrix, parts)]
+    for name in parts:
+        written += write_pictures(path / name, folder / name)
+    return written
+
+
+def _context(view: View, *, full: bool) -> dict[str, Any]:
+    study = view.study
+    name = re.sub(r"\W", "-", study.folder.name)
+    drawn = pictures(view) if full else {"curves": curves.draw(view)}
+    config = study.records[0].config
+    plan = study.plan
+    return {
+        "id": name,
+        "name": study.folder.name,
+        "kind": "comparison" if isinstance(plan, ComparePlan) else "search",
+        "task": view.board.task,
+        "task_title": config.task_spec.title,
+        "metric": view.metric,
+        "verdict": tables.verdict(view),
+        "tiles": tables.tiles(view),
+        "board": tables.leaderboard(view),
+        "middles": middle_cells(view.board),
+        "about_middles": MIDDLES,
+        # The page marks the baseline with a word, not with a star.
+        "notes": [note for note in view.board.notes if not note.startswith("*")],
+        "pictures": {
+            section: [_shown(p, f"{name}-") for p in found] for section, found in drawn.items()
+        },
+        "few": importances.FEWEST,
+        "energies": tables.energies(view),
+        "lost": tables.lost(view),
+        "proposers": tables.proposers(view),
+        "budgets": [_budget(row) for row in budgets(study)],
+        "runs": tables.runs(view),
+        "command": repeat.command(plan) if plan is not None else "",
+        "foreign": repeat.foreign(study.records),
+        "enqueued": bool(getattr(plan, "enqueue", ())),
+        "plan": json.dumps(plan_data(plan), indent=2) if plan is not None else "",
+        "machines": machines(study.records),
+        "best": view.board.rows[0].keys[0] if view.board.rows else study.records[0].key,
+    }
+
+
+def _shown(picture: Picture, prefix: str) -> dict[str, Any]:
+    return {
+        "svg": picture.svg(prefix),
+        "title": picture.title,
+        "about": picture.about,
+        "wide": picture.wide,
+    }
+
+
+def _budget(row: dict[str, Any]) -> list[str]:
+    best = row["best_valid"]
+    return [
+        row["variant"],
+        f"{row['trials']}",
+        f"{row['scored']}",
+        formats.NOTHING if best is None else f"{best:.3f}",
+        formats.duration(row["seconds"]),
+    ]
+
+
+def _fill(template: str, **context: Any) -> str:
+    return printable(_environment().get_template(template).render(tones=TONES, **context))
+
+
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ImportError as error:
+        raise NoTemplates from error
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["code"] = _code
+    return environment
+
+
+def _code(text: str) -> str:
+    """A text with `names` in it, escaped, the names set as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

@@ -1,0 +1,66 @@
+"""The command line that does a study again, written from its plan."""
+
+from __future__ import annotations
+
+import shlex
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from attenergy.search.comparison.compare import ComparePlan
+from attenergy.search.planning.option_names import option_of
+from attenergy.search.runs.config import RunRecord
+
+if TYPE_CHECKING:
+    from attenergy.search.planning.plan import SearchPlan
+
+#: Fields of a plan that are not written: a storage may hold a password, and only a search file can
+#: say what is enqueued.
+_UNSAID = frozenset({"folder", "storage", "enqueue"})
+
+
+def command(plan: SearchPlan | ComparePlan, tasks: tuple[str, ...] = ()) -> str:
+    """The call of `attenergy` that makes this plan; what is at its default is left out.
+
+    Args:
+        plan: of a search or a comparison.
+        tasks: of a comparison of several; by default the plan's own.
+    """
+    comparison = isinstance(plan, ComparePlan)
+    words = ["attenergy", "compare" if comparison else "search"]
+    for name, field in type(plan).model_fields.items():
+        value = getattr(plan, name)
+        if name == "task" and tasks:
+            value = tasks
+        if name in _UNSAID or (not field.is_required() and value == field.get_default()):
+            continue
+        words += _words(option_of(name, words[1]), value)
+    return shlex.join(words)
+
+
+def _words(option: str, value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [word for k, v in value.items() for word in (option, f"{k}={_text(v)}")]
+    if isinstance(value, bool):
+        return [option if value else option.replace("--", "--no-", 1)]
+    if isinstance(value, (tuple, list)):
+        return [option, ",".join(map(_text, value))]
+    return [option, _text(value)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
+def foreign(records: Iterable[RunRecord]) -> list[str]:
+    """Names of variants whose recorded entry is not the one of this installation's registry."""
+    from attenergy.registry import PluginWarning, load_registry
+
+    with warnings.catch_warnings():  # commands have told of broken plug-ins, if anybody asked
+        warnings.simplefilter("ignore", PluginWarning)
+        registry = load_registry()
+    known = {**registry.energies, **registry.mixers}
+    layers = {record.config.variant: record.config.layer for record in records}
+    return [name for name, layer in layers.items() if known.get(name) != layer]

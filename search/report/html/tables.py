@@ -1,0 +1,234 @@
+"""The tables of a page as plain data: texts ready to show, and places between 0 and 100."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from attenergy.registry import EnergySpec
+from attenergy.search.report.html.study_view import View
+from attenergy.search.results import formats
+from attenergy.search.results.ranking import Row, short_settings, varying_in
+from attenergy.search.results.statistics import Interval
+from attenergy.search.runs.config import RunRecord
+
+_PROPOSERS = {
+    "default": "entries' own values",
+    "sampler": "sampler",
+    "matched": "sampler, for a variant that had fewer trials",
+    "control": "random control",
+    "enqueued": "enqueued by hand",
+}
+
+
+def leaderboard(view: View, most: int = 10) -> dict[str, Any]:
+    """Rows with a bar for each score, then ceiling and chance; at most `most` single trials."""
+    board = view.board
+    spans = {column: _span(view, column) for column in board.columns}
+    others = [row for row in board.rows if not row.final]
+    shown = [*view.finals, *others[:most]]
+    ceilings = {c: value["value"] for c, value in board.ceiling.items() if value is not None}
+    return {
+        "columns": board.columns,
+        "differences": any(row.differences for row in board.rows),
+        "baseline": board.baseline,
+        "rows": [_row(view, row, spans) for row in shown],
+        "hidden": len(others) - len(others[:most]),
+        "ceiling": [_plain(ceilings.get(column)) for column in board.columns],
+        "chance": _plain(board.chance),
+    }
+
+
+def verdict(view: View) -> str:
+    """One or two sentences on what the study found, no bolder than its numbers."""
+    board = view.board
+    if not board.rows:
+        return "No run has a score yet."
+    best = board.rows[0]
+    if not best.final:
+        score = formats.score(best.scores.get("valid"))
+        return (
+            f"The best single trial is of {best.variant}, valid {score}. It has one seed, and was "
+            "chosen for its score: repeat it over seeds before believing it."
+        )
+    column = _headline(view)
+    told = f"{best.variant} leads with {_score(best, column)} on {column}"
+    if best.baseline:
+        return f"{told}: by the validation score nothing was better than the baseline."
+    difference, p = best.differences.get(column), best.p_values.get(column)
+    if difference is None:
+        return f"{told}. The baseline {board.baseline} has no runs to compare it with."
+    if difference.mean < 0:  # the order is that of the validation scores
+        told = f"{best.variant} leads on valid; on {column} it has {_score(best, column)}"
+    lead = f"{told}, {formats.difference(difference)} against the baseline {board.baseline}"
+    if p is None:
+        return f"{lead}."
+    shown = formats.p_value(p)
+    shown = f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+    if p > 0.05:
+        return f"{lead} ({shown}). Luck alone can do that much: no winner is shown."
+    base = next(row for row in board.rows if row.baseline and row.final)
+    if lost := best.tried - len(best.seeds) + base.tried - len(base.seeds):
+        count = "counts" if lost == 1 else "count"
+        runs = f"{formats.counted(lost, 'run')} of the two gave no score"
+        return f"{lead} ({shown}), but {runs} and {count} for nothing here."
+    side = "above" if difference.mean > 0 else "below"
+    return f"{lead} ({shown}): reliably {side} the baseline."
+
+
+def _score(row: Row, column: str) -> str:
+    return formats.score(row.scores.get(column))
+
+
+def tiles(view: View) -> list[tuple[str, str]]:
+    """The study in a few numbers."""
+    records = view.study.records
+    counts = Counter(record.status for record in records)
+    trials = sum(record.purpose == "trial" for record in records)
+    seconds = sum(record.cost.get("seconds", 0.0) for record in records)
+    found = [(f"{trials}", "trials"), (f"{len(records) - trials}", "runs over seeds")]
+    found += [(f"{counts[s]}", s) for s in ("pruned", "diverged", "failed") if counts[s]]
+    found.append((f"{len({r.config.variant for r in records})}", "variants"))
+    found.append((formats.duration(seconds), "of computing"))
+    return found
+
+
+def energies(view: View) -> list[dict[str, Any]]:
+    """What every variant is: title, source, and its formula as MathML where it has one."""
+    layers = {record.config.variant: record.config.layer for record in view.study.records}
+    return [
+        {
+            "name": name,
+            "tone": view.looks[name].tone,
+            "title": layer.title,
+            "reference": layer.reference,
+            **(_formula(layer) if isinstance(layer, EnergySpec) else {}),
+        }
+        for name, layer in layers.items()
+    ]
+
+
+def lost(view: View) -> list[dict[str, Any]]:
+    """Runs without a score: equal status, variant and reason together, the most frequent first."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for failure in view.board.failures:
+        group = groups.setdefault((failure.status, failure.variant, failure.reason), [])
+        group.append(formats.settings({**failure.settings, "seed": failure.seed}))
+    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+    return [
+        {"status": status, "variant": variant, "reason": reason, "runs": runs}
+        for (status, variant, reason), runs in ordered
+    ]
+
+
+def proposers(view: View) -> list[list[str]]:
+    """Trials by who proposed them, with their best and middle score; empty for one proposer."""
+    groups: dict[str, list[float]] = {}
+    for record in view.trials:
+        groups.setdefault(record.proposer, []).append(record.metrics["valid"][view.metric])
+    if len(groups) < 2:
+        return []
+    return [
+        [_PROPOSERS.get(who, who or "unknown"), f"{len(v)}", f"{max(v):.3f}", f"{median(v):.3f}"]
+        for who, v in groups.items()
+    ]
+
+
+def runs(view: View) -> list[list[str]]:
+    """Every run: key, variant, settings, seed, what for, outcome, score, seconds."""
+    varying = varying_in(view.study.records)
+    return [_run(view, record, varying) for record in view.study.records]
+
+
+def _run(view: View, record: RunRecord, varying: Sequence[str]) -> list[str]:
+    score = view.score(record)
+    return [
+        record.key,
+        record.config.variant,
+        formats.settings(short_settings(record.config, varying)),
+        f"{record.config.seed}",
+        record.purpose,
+        record.status,
+        _plain(score),
+        formats.number(record.cost.get("seconds")),
+    ]
+
+
+def _row(view: View, row: Row, spans: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    cost = row.cost
+    return {
+        "rank": row.rank,
+        "variant": row.variant,
+        "tone": view.looks[row.variant].tone,
+        "final": row.final,
+        "baseline": row.baseline,
+        "settings": formats.settings(row.settings),
+        "scores": [
+            {"text": formats.score(row.scores.get(c)), "bar": _bar(row.scores.get(c), *spans[c])}
+            for c in view.board.columns
+        ],
+        "differences": [
+            {
+                "text": formats.difference(row.differences.get(c)),
+                "p": formats.p_value(row.p_values.get(c)),
+                "sure": row.p_values.get(c, 1.0) <= 0.05,
+            }
+            for c in view.board.columns
+        ],
+        "seeds": f"{len(row.seeds)}"
+        if len(row.seeds) == row.tried
+        else f"{len(row.seeds)}/{row.tried}",
+        "cost": [
+            formats.count(cost.get("parameters")),
+            formats.count(cost.get("forward_flops")),
+            formats.number(cost.get("ms_per_step")),
+            formats.number(cost.get("seconds")),
+        ],
+    }
+
+
+def _span(view: View, column: str) -> tuple[float, float]:
+    """The scores between which the bars of a column are drawn: chance and ceiling, or wider."""
+    scores = [row.scores[column].mean for row in view.board.rows if column in row.scores]
+    ceiling = view.board.ceiling.get(column)
+    known = [] if ceiling is None else [ceiling["value"]]
+    known += [] if view.board.chance is None else [view.board.chance]
+    values = [*scores, *known] or [0.0]
+    return min(values), max(values)
+
+
+def _bar(score: Interval | None, low: float, high: float) -> dict[str, float] | None:
+    if score is None or high <= low:
+        return None
+
+    def place(value: float) -> float:
+        return round(100 * min(1.0, max(0.0, (value - low) / (high - low))), 2)
+
+    left = place(score.mean if score.low is None else score.low)
+    right = place(score.mean if score.high is None else score.high)
+    return {"at": place(score.mean), "left": left, "width": round(right - left, 2)}
+
+
+def _headline(view: View) -> str:
+    """The column that a task is reported by: its headline split if the board shows it."""
+    split = getattr(view.study.task, "headline", "valid")
+    column = "iid" if split == "test" else split
+    return column if column in view.board.columns else "valid"
+
+
+def _plain(value: float | None) -> str:
+    return formats.NOTHING if value is None else f"{value:.3f}"
+
+
+def _formula(layer: EnergySpec) -> dict[str, Any]:
+    from attenergy.energies import describe
+    from attenergy.search.report.html.mathml import to_mathml
+
+    try:
+        found = describe(layer)
+    except ValueError:  # its class belongs to a plug-in that is not installed here
+        return {"formula": layer.formula or f"class {layer.class_}"}
+    latex = str(found["latex"])
+    return {"formula": layer.formula, "mathml": to_mathml(latex) if latex else ""}

@@ -1,0 +1,130 @@
+"""How numbers, settings and tables look in every table and page of the toolkit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from attenergy.registry.printable import markdown, printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from attenergy.search.results.statistics import Interval
+
+NOTHING = "-"
+
+
+def score(value: Interval | None) -> str:
+    """`0.912±.013`: a mean and half of its interval; the mean alone for one value."""
+    if value is None:
+        return NOTHING
+    if value.low is None or value.high is None:
+        return f"{value.mean:.3f}"
+    return f"{value.mean:.3f}±{_without_zero((value.high - value.low) / 2)}"
+
+
+def estimate(value: float, error: float) -> str:
+    """`0.928±.001`: a number and its error; an exact one has no error."""
+    return f"{value:.3f}±{_without_zero(error)}" if error > 0 else f"{value:.3f}"
+
+
+def difference(value: Interval | None) -> str:
+    """`+0.021±.017`: a signed mean and half of its interval."""
+    if value is None:
+        return NOTHING
+    text = score(value)
+    return text if text.startswith("-") else f"+{text}"
+
+
+def p_value(value: float | None) -> str:
+    """`.031`, or `<.001`."""
+    if value is None:
+        return NOTHING
+    return "<.001" if value < 0.001 else _without_zero(value)
+
+
+def count(value: float | None) -> str:
+    """`945`, `12.3k`, `590k`, `1.2M`: a count in at most five characters."""
+    if value is None:
+        return NOTHING
+    for unit in ("", "k", "M", "G"):
+        if abs(value) < 999.5:
+            return f"{value:.0f}{unit}" if not unit or abs(value) >= 99.95 else f"{value:.1f}{unit}"
+        value /= 1000
+    return f"{value:.3g}T"
+
+
+def tick(value: float) -> str:
+    """`0.5`, `20`, `5k`, `2M`: a round number beside an axis."""
+    return f"{value:.2g}" if abs(value) < 10 else count(value).replace(".0", "")
+
+
+def number(value: float | None) -> str:
+    """Three significant digits without an exponent where that is short."""
+    return NOTHING if value is None else f"{value:.3g}"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`0:42`, `12:05`, `1:02:03`."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def rough_time(seconds: float | None) -> str:
+    """`35 s`, `8 min`, `14 h`, `3 days`: a time in its largest unit, rounded."""
+    if seconds is None:
+        return NOTHING
+    for unit, length, limit in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48)):
+        if seconds / length < limit:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"
+
+
+def settings(values: dict[str, Any]) -> str:
+    """`beta=0.354 steps=2`, or `defaults` when nothing is set."""
+    if not values:
+        return "defaults"
+    return " ".join(
+        f"{name}={number(value) if isinstance(value, float) else value}"
+        for name, value in values.items()
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, padded so that its source reads well too."""
+    cells = [[markdown(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> Table:
+    """A terminal table without lines; the first `left` columns are words, the others numbers."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for index, title in enumerate(header):
+        table.add_column(
+            Text(printable(title)), justify="left" if index < left else "right", overflow="fold"
+        )
+    for row in rows:
+        # Text, not markup: an energy's title may hold square brackets.
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
+
+
+def _without_zero(value: float) -> str:
+    text = f"{value:.3f}"
+    return text.removeprefix("0") if text.startswith("0.") else text

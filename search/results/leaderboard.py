@@ -1,0 +1,301 @@
+"""The result of a search: finalists with intervals, trials, chance and ceiling, and what failed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from attenergy.registry.printable import markdown, printable
+from attenergy.search.results import formats
+from attenergy.search.results.ranking import Failure, Row, columns_of, failures, rank
+from attenergy.search.results.significance import holm, least_pairs
+from attenergy.search.runs.config import RunRecord
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from attenergy.tasks import Task
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Rows ordered by validation score, finalists first, between chance and ceiling."""
+
+    task: str
+    metric: str
+    baseline: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    chance: float | None
+    ceiling: dict[str, dict[str, float] | None]
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+
+    def markdown(self, trials: int | None = None) -> str:
+        """The page; `trials` limits how many configurations that are not finalists are shown."""
+        header, rows = self._cells(trials, with_settings=True)
+        parts = [markdown(f"# {self.task}: {self.metric}"), formats.markdown_table(header, rows)]
+        header, rows = self._difference_cells()
+        if rows:
+            parts += [
+                markdown(f"## {self._difference_title()}"),
+                formats.markdown_table(header, rows),
+            ]
+        if self.failures:
+            parts.append("## Runs without a score")
+            parts.append(formats.markdown_table(_FAILURE_HEADER, self._failure_cells()))
+        parts.append("## How to read this")
+        parts.append("\n".join(f"- {markdown(note, code=True)}" for note in self.notes))
+        return "\n\n".join(parts) + "\n"
+
+    def json(self) -> str:
+        """Everything as JSON: raw numbers, no rounding."""
+        return json.dumps(asdict(self), indent=2)
+
+    def table(self, trials: int | None = 10) -> RenderableType:
+        """The same for a terminal of 80 columns: scores above, settings below."""
+        from rich.console import Group
+        from rich.padding import Padding
+        from rich.text import Text
+
+        header, rows = self._cells(trials, with_settings=False)
+        shown = [
+            (f"{row.rank}", row.variant, formats.settings(row.settings))
+            for row in self._shown(trials)
+        ]
+        parts: list[RenderableType] = [
+            Text(printable(f"{self.task}: {self.metric}"), style="bold"),
+            formats.rich_table(header, rows, left=2),
+            Padding(formats.rich_table(("#", "variant", "settings"), shown, left=3), (1, 0, 0, 0)),
+        ]
+        header, rows = self._difference_cells()
+        if rows:
+            parts.append(
+                Padding(Text(printable(self._difference_title()), style="bold"), (1, 0, 0, 0))
+            )
+            parts.append(formats.rich_table(header, rows, left=2))
+        if self.failures:
+            table = formats.rich_table(_FAILURE_HEADER, self._failure_cells(), left=5)
+            parts.append(Padding(table, (1, 0, 0, 0)))
+        notes = formats.rich_table(("", ""), [["-", note] for note in self.notes], left=2)
+        notes.show_header = False
+        parts.append(Padding(notes, (1, 0, 0, 0)))
+        return Group(*parts)
+
+    def _shown(self, trials: int | None) -> list[Row]:
+        others = [row for row in self.rows if not row.final]
+        return [row for row in self.rows if row.final] + others[:trials]
+
+    def _cells(
+        self, trials: int | None, *, with_settings: bool
+    ) -> tuple[list[str], list[list[str]]]:
+        extra = ["settings"] if with_settings else []
+        header = ["#", "variant", *extra, *self.columns, "seeds", *_COST_HEADER]
+        rows = []
+        for row in self._shown(trials):
+            name = row.variant + ("*" if row.baseline else "")
+            about = [formats.settings(row.settings)] if with_settings else []
+            scores = [formats.score(row.scores.get(column)) for column in self.columns]
+            done = len(row.seeds)
+            seeds = f"{done}" if done == row.tried else f"{done}/{row.tried}"
+            rows.append([f"{row.rank}", name, *about, *scores, seeds, *_cost_cells(row.cost)])
+        blank = [""] * (1 + len(_COST_HEADER))
+        ceilings = [
+            formats.estimate(value["value"], value["error"]) if value else formats.NOTHING
+            for value in map(self.ceiling.get, self.columns)
+        ]
+        chance = formats.NOTHING if self.chance is None else f"{self.chance:.3f}"
+        space = [""] * len(extra)
+        rows.append(["", "ceiling", *space, *ceilings, *blank])
+        rows.append(["", "chance", *space, *[chance] * len(self.columns), *blank])
+        return header, rows
+
+    def _difference_title(self) -> str:
+        return f"Difference to {self.baseline}, paired by seed, with 95 % interval"
+
+    def _difference_cells(self) -> tuple[list[str], list[list[str]]]:
+        rows = [
+            [f"{row.rank}", row.variant]
+            + [
+                cell
+                for column in self.columns
+                for cell in (
+                    formats.difference(row.differences.get(column)),
+                    formats.p_value(row.p_values.get(column)),
+                )
+            ]
+            for row in self.rows
+            if row.differences
+        ]
+        header = [cell for column in self.columns for cell in (column, "p")]
+        return ["#", "variant", *header], rows
+
+    def _failure_cells(self) -> list[list[str]]:
+        return [
+            [f.variant, formats.settings(f.settings), f"{f.seed}", f.status, f.reason]
+            for f in self.failures
+        ]
+
+
+_SAME_FLOPS = 1.05  # ratio of the largest to the smallest budget that still counts as equal
+_COST_HEADER = ["params", "FLOPs", "ms", "s"]
+_FAILURE_HEADER = ["variant", "settings", "seed", "status", "reason"]
+
+
+def leaderboard(
+    records: Sequence[RunRecord], task: Task, *, baseline: str = "softmax"
+) -> Leaderboard:
+    """Finalists, trials, chance and ceilings of one study, ordered by validation score.
+
+    Test and ood scores are shown and never used to order or choose; see `ranking.rank`.
+
+    Args:
+        records: the runs of one study, of any status.
+        task: the task they were trained on, for its metric, chance and ceilings.
+        baseline: the variant to mark.
+
+    Raises:
+        ValueError: if records of different tasks are mixed.
+    """
+    tasks = {record.config.task for record in records}
+    if len(tasks) > 1:
+        raise ValueError(f"records of several tasks cannot be ranked together: {sorted(tasks)}")
+    columns = columns_of(task)
+    rows = rank(records, task.metric, columns, baseline)
+    return Leaderboard(
+        task=records[0].config.task if records else task.name,
+        metric=task.metric,
+        baseline=baseline,
+        columns=tuple(columns),
+        rows=rows,
+        chance=task.chance.get(task.metric),
+        ceiling={column: _ceiling(task, split) for column, split in columns.items()},
+        failures=failures(records),
+        notes=_notes(records, rows, baseline),
+    )
+
+
+def _ceiling(task: Task, split: str) -> dict[str, float] | None:
+    ceiling = task.ceiling(split)
+    if ceiling is None:
+        return None
+    return {
+        "value": ceiling.value,
+        "error": ceiling.error,
+        "instances": ceiling.instances,
+    }
+
+
+def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> tuple[str, ...]:
+    finals = [r for r in records if r.purpose != "trial"]
+    trials = [r for r in records if r.purpose == "trial"]
+    notes = ["Order and choice use `valid` only; the other scores were never looked at to choose."]
+    if any(row.final for row in rows):
+        seeds = sorted({r.config.seed for r in finals})
+        notes.append(
+            f"Finalists: mean over seeds {', '.join(map(str, seeds))} and half of the 95 % "
+            "interval (Student's t, each row by itself), without the trials that chose them."
+        )
+    if any(not row.final for row in rows):
+        notes.append("Rows without an interval are trials of one seed: too little to rank closely.")
+    notes.append(_fairness(finals, trials))
+    if told := _tuning(trials, baseline):
+        notes.append(told)
+    pairs = {
+        f"{row.rank}": min(each.count for each in row.differences.values())
+        for row in rows
+        if row.differences
+    }
+    if pairs:
+        tests, fewest = len(pairs), min(pairs.values())
+        least = max(holm({name: 2 / 2**count for name, count in pairs.items()}).values())
+        notes.append(
+            "p: permutation of the paired differences, two-sided, corrected (Holm) for the number "
+            f"of rows compared in one column, {tests}. {fewest} seeds cannot give p below "
+            f"{least:.3g}; p <= .05 needs {least_pairs(0.05, tests)} or more."
+        )
+    if any(row.final and row.tried > len(row.seeds) for row in rows):
+        notes.append(
+            "Seeds without a score are left out of means and pairs, which flatters what diverges."
+        )
+    if not any(row.baseline and row.final for row in rows):
+        notes.append(f"The baseline `{baseline}` has no finished runs over seeds.")
+    else:
+        notes.append(f"* marks the baseline, `{baseline}`.")
+    lost = Counter(r.status for r in records if r.status != "complete")
+    if lost:
+        told = ", ".join(f"{number} {status}" for status, number in sorted(lost.items()))
+        notes.append(f"{told} of {len(records)} runs gave no score.")
+    notes.append("FLOPs: forward pass of one instance; ms: per training step; s: whole run.")
+    notes.append(f"Versions: {_versions(records)}.")
+    return tuple(notes)
+
+
+def _fairness(finals: Sequence[RunRecord], trials: Sequence[RunRecord]) -> str:
+    told, units = list[str](), list[str]()
+    for name, group in (("finalists", finals), ("trials", trials)):
+        if not group:
+            continue
+        unit, amount = _budget(group)
+        if not unit:
+            return f"No fairness: {name} were trained {amount}."
+        units.append(unit)
+        told.append(f"{name} {amount}")
+    if len(set(units)) > 1:
+        if both := _equal_flops([*finals, *trials]):
+            return f"Unit of fairness: equal training FLOPs ({both} for every run)."
+        return f"No fairness between finalists and trials: {'; '.join(told)}."
+    unit = units[0] if units else "training steps"
+    return f"Unit of fairness: equal {unit} ({'; '.join(told) or 'no runs yet'})."
+
+
+def _tuning(trials: Sequence[RunRecord], baseline: str) -> str:
+    """How often the baseline was tried, and how often the others; empty without two variants."""
+    counts = Counter(record.config.variant for record in trials)
+    mine = counts.pop(baseline, 0)
+    if not mine or not counts:
+        return ""
+    most, number = counts.most_common(1)[0]
+    tried = formats.counted(mine, "trial")
+    return f"Tuning: {tried} of the baseline; `{most}`, the most tried other, had {number}."
+
+
+def _budget(records: Sequence[RunRecord]) -> tuple[str, str]:
+    """What runs have in common, and how much of it; an empty unit if nothing."""
+    seconds = {r.config.seconds for r in records}
+    if None not in seconds and len(seconds) == 1:
+        return "seconds of training", f"{seconds.pop():g} s"
+    kinds = sorted({(r.config.training.steps, r.config.training.batch_size) for r in records})
+    if len(kinds) == 1 and seconds == {None}:
+        return "training steps", f"{kinds[0][0]} steps of {kinds[0][1]} instances"
+    if about := _equal_flops(records):
+        return "training FLOPs", about
+    return "", f"for different steps or batches, {kinds}"
+
+
+def _equal_flops(records: Sequence[RunRecord]) -> str:
+    """About how many training FLOPs every run had; empty if they differ."""
+    flops = [r.cost.get("training_flops", 0.0) for r in records if r.status == "complete"]
+    # Whole steps are counted, so budgets differ by a part of one.
+    same = flops and min(flops) > 0 and max(flops) < _SAME_FLOPS * min(flops)
+    return f"about {formats.count(max(flops))} FLOPs" if same else ""
+
+
+def _versions(records: Sequence[RunRecord]) -> str:
+    seen: dict[str, dict[str, None]] = {}
+    for record in records:
+        for name, version in record.versions.items():
+            seen.setdefault(name, {})[version] = None
+    return ", ".join(f"{name} {' and '.join(found)}" for name, found in seen.items()) or "unknown"
+
+
+def _cost_cells(cost: dict[str, float]) -> list[str]:
+    return [
+        formats.count(cost.get("parameters")),
+        formats.count(cost.get("forward_flops")),
+        formats.number(cost.get("ms_per_step")),
+        formats.count(cost.get("seconds")),
+    ]

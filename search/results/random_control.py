@@ -1,0 +1,67 @@
+"""The random control of a search: did the sampler do better than chance?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from attenergy.search.runs.config import RunRecord
+
+
+def best_of(records: Iterable[RunRecord], metric: str) -> dict[str, tuple[int, float]]:
+    """Trials and best validation score of the control and of the sampler, where both exist.
+
+    Trials whose parameters were given (the defaults of each variant, enqueued ones) count for
+    neither: whoever proposes, they would have been tried.
+    """
+    trials = list(records)
+    found = {
+        kind: (tried, max(scores))
+        for kind in ("control", "sampler")
+        for tried, scores in [_scores(trials, metric, kind)]
+        if scores
+    }
+    return found if len(found) == 2 else {}
+
+
+def expected_best(scores: Sequence[float], draws: int) -> float:
+    """Mean of the best of `draws` of the n scores, drawn without return.
+
+    sum_i x_(i) C(i - 1, k - 1)/C(n, k), x_(1) <= ... <= x_(n), k draws.
+
+    Raises:
+        ValueError: there are fewer scores than draws, or no draws.
+    """
+    n = len(scores)
+    if not 1 <= draws <= n:
+        raise ValueError(f"draws must be from 1 to the number of scores, {n}, got {draws}")
+    weighed = (x * math.comb(i, draws - 1) for i, x in enumerate(sorted(scores)))
+    return math.fsum(weighed) / math.comb(n, draws)
+
+
+def summary(records: Iterable[RunRecord], metric: str) -> str:
+    """The same as one sentence; empty if there is nothing to compare.
+
+    The best of many is better than the best of few by number alone. So it says as well what the
+    best of as few of the sampler's trials is on average.
+    """
+    trials = list(records)
+    found = best_of(trials, metric)
+    if not found:
+        return ""
+    (few, control), (many, sampler) = found["control"], found["sampler"]
+    drawn = len(_scores(trials, metric, "control")[1])
+    scores = _scores(trials, metric, "sampler")[1]
+    equal = ""
+    if drawn < len(scores):
+        equal = f" ({expected_best(scores, drawn):.3f} on average for {drawn} of them)"
+    return (
+        f"best {metric} of the sampler's {many} trials {sampler:.3f}{equal}, "
+        f"of {few} random ones {control:.3f}"
+    )
+
+
+def _scores(records: Iterable[RunRecord], metric: str, kind: str) -> tuple[int, list[float]]:
+    """How many trials one of the two proposed, and the scores of those that came to their end."""
+    own = [r for r in records if r.purpose == "trial" and r.proposer == kind]
+    return len(own), [r.metrics["valid"][metric] for r in own if r.status == "complete"]

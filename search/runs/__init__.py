@@ -1,0 +1,1 @@
+"""What one training run is: plain data, and what it leaves on disk."""

@@ -1,0 +1,85 @@
+"""A run: what is trained (`RunConfig`) and what came of it (`RunRecord`).
+
+Both are plain data that survive a trip through JSON. A configuration carries the whole definition
+of its layer and task, so a run can be repeated without the registry files that it came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from attenergy.registry import EnergySpec, MixerSpec, ModelSpec, TaskSpec, TrainingSpec
+from attenergy.search.runs.failures import recordable
+
+Status = Literal["complete", "pruned", "diverged", "failed"]
+#: Who chose the parameters of a trial: an entry's own values, the sampler, the sampler for a
+#: variant that is to be tried as often as others, the random control beside it, or the person who
+#: enqueued them. Empty for runs that are no trials.
+Proposer = Literal["", "default", "sampler", "matched", "control", "enqueued"]
+
+# What is not finite is written as what it is: `null` could not be read back.
+_PLAIN = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class RunConfig(BaseModel):
+    """Everything that decides the result of one training run, the seed included."""
+
+    model_config = _PLAIN
+
+    variant: str = Field(max_length=200)  # registry name of the energy or mixer
+    layer: EnergySpec | MixerSpec
+    #: The layer's own parameters, choices, options, steps and step_size.
+    settings: dict[str, bool | float | int | str] = {}
+    task: str = Field(max_length=200)
+    task_spec: TaskSpec
+    model: ModelSpec
+    training: TrainingSpec
+    seed: int = 0  # weights and training stream
+    split_seed: int = 0  # which combinations are held out
+    #: Seconds of training (evaluations not counted) instead of a number of steps; the schedule of
+    #: the learning rate follows the share of them that is spent.
+    seconds: float | None = None
+
+    def config_hash(self) -> str:
+        """Hash of the configuration without its seed: equal for repeats over seeds."""
+        return _digest(self.model_dump(mode="json", by_alias=True, exclude={"seed"}))
+
+    def run_key(self) -> str:
+        """Hash of the configuration with its seed: one run has one key."""
+        return _digest(self.model_dump(mode="json", by_alias=True))
+
+
+class RunRecord(BaseModel):
+    """What one run gave: raw metrics, curve, cost and the circumstances, one line of JSON."""
+
+    model_config = _PLAIN
+
+    key: str
+    config_hash: str
+    config: RunConfig
+    status: Status
+    reason: str = ""  # why it was pruned, diverged or failed; what happened on the way
+    metrics: dict[str, dict[str, float]] = {}  # split -> metric -> value
+    #: step, loss, and the validation metrics at that step; `seconds` where they are the budget
+    curve: list[dict[str, float]] = []
+    cost: dict[str, float] = {}  # see `attenergy.search.training.cost`
+    versions: dict[str, str] = {}
+    machine: dict[str, str] = {}
+    started: str = ""  # ISO 8601, UTC
+    weights: str = ""  # path of the trained weights (safetensors), relative to the study's folder
+    purpose: Literal["trial", "final", "compare"] = Field(default="trial")
+    proposer: Proposer = ""
+
+    @field_validator("reason", mode="before")
+    @classmethod
+    def _can_be_written(cls, reason: Any) -> Any:
+        return recordable(reason) if isinstance(reason, str) else reason
+
+
+def _digest(data: dict[str, Any]) -> str:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

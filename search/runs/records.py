@@ -1,0 +1,187 @@
+"""The records of a study on disk: one line of JSON per finished run, never rewritten."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from attenergy.registry.files import open_regular
+from attenergy.registry.printable import printable
+from attenergy.search.runs.config import RunRecord
+
+RECORDS = "records.jsonl"
+MAX_LINE = 4_000_000  # bytes of one record
+MAX_FILE = 4_000_000  # bytes of a plan or a matrix
+
+
+class RunStore:
+    """Finished runs of one folder, in `records.jsonl`, each run once.
+
+    A record is on the disk when `append` returns. A last line that a crash cut short counts as
+    never written: readers pass over it, and the next `append` removes it. Several processes may
+    write to the same folder; `refresh` hears of what the others wrote.
+
+    Args:
+        folder: the study's folder; made if absent.
+
+    Raises:
+        ValueError: if a whole line is not a record.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / RECORDS
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._records: dict[str, RunRecord] = {}
+        self._bytes, self._lines = 0, 0  # whole lines that have been read
+        self.refresh()
+
+    def append(self, record: RunRecord) -> None:
+        """Write one record and wait until it is on the disk.
+
+        Raises:
+            ValueError: if the run is already recorded.
+            OSError: if it cannot be written, as on a full disk; what was there before stays.
+        """
+        line = (record.model_dump_json(by_alias=True) + "\n").encode()
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                _wait_for(file)
+                self.refresh()
+                if record.key in self._records:
+                    raise ValueError(f"run {record.key} is already recorded in {self.path.name}")
+                file.truncate(self._bytes)
+                _write_whole(file, line)
+                os.fsync(file.fileno())
+        except OSError as error:
+            text = f"run {record.key} cannot be recorded ({error.strerror}); make room and resume"
+            raise OSError(error.errno, text, str(self.path)) from error
+        self._records[record.key] = record
+        self._bytes, self._lines = self._bytes + len(line), self._lines + 1
+
+    def refresh(self) -> list[RunRecord]:
+        """Read what other processes have written since the last look, and return it."""
+        if not self.path.exists():
+            return []
+        records, self._bytes = _whole_records(self.path, self._bytes, self._lines)
+        self._records |= {record.key: record for record in records}
+        self._lines += len(records)
+        return records
+
+    def get(self, key: str) -> RunRecord | None:
+        """Return the record of a run, if it has finished."""
+        return self._records.get(key)
+
+    def all(self) -> list[RunRecord]:
+        """Return every record, in the order in which the runs finished."""
+        return list(self._records.values())
+
+    def weights_path(self, key: str) -> Path:
+        """Return where the trained weights of a run are, or would be."""
+        return weights_path(self.folder, key)
+
+
+def read_records(folder: Path) -> list[RunRecord]:
+    """Every record of a folder, in the order in which the runs finished; nothing is made there.
+
+    Raises:
+        ValueError: a whole line is not a record, or is too long.
+        OSError: the file is no regular one, or a link that leads out of the folder.
+    """
+    path = folder / RECORDS
+    if not path.exists():
+        return []
+    records, _ = _whole_records(path, 0, 0, within=folder)
+    return list({record.key: record for record in records}.values())
+
+
+def _whole_records(
+    path: Path, start: int, lines: int, within: Path | None = None
+) -> tuple[list[RunRecord], int]:
+    """The records of the whole lines from a byte on, and the byte after them."""
+    records: list[RunRecord] = []
+    with open_regular(path, within=within) as file:
+        file.seek(start)
+        while (line := file.readline(MAX_LINE + 1)).endswith(b"\n"):
+            start += len(line)
+            records.append(_parsed(line, path, lines + len(records) + 1))
+    if len(line) > MAX_LINE:
+        number = lines + len(records) + 1
+        raise ValueError(f"{path}:{number}: not a run record: longer than {MAX_LINE} bytes")
+    return records, start
+
+
+def _parsed(line: bytes, path: Path, number: int) -> RunRecord:
+    try:
+        return RunRecord.model_validate_json(line)
+    except ValidationError as error:
+        raise ValueError(
+            f"{path}:{number}: not a run record: {first_problem(error)}; without this line the "
+            "rest can be read"
+        ) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that pydantic says, in one line."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return printable(": ".join(filter(None, [place[:200], first["msg"][:200]])), lines=False)
+
+
+def _wait_for(file: FileIO) -> None:
+    # Until no other process writes to it; where the system has no such locks, at once.
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _write_whole(file: FileIO, data: bytes) -> None:
+    # A nearly full disk takes a part of the bytes without complaint.
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def weights_path(folder: Path, key: str) -> Path:
+    """Return where the weights of run `key` are kept in a study's folder."""
+    return folder / "weights" / f"{key}.safetensors"
+
+
+def write_atomically(path: Path | str, text: str) -> None:
+    """Write a text file so that readers and crashes see the old text or the new, never a part."""
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path | str, data: bytes) -> None:
+    """The same for bytes."""
+    path = Path(path)
+    refuse_folder(path)
+    temporary = path.with_name(f".{path.name[:64]}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # a crash's, or a link that somebody put there
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:  # of a file that nobody has heard of
+        if error.strerror is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def refuse_folder(path: Path) -> None:
+    """Raise IsADirectoryError where a file is to be written and a folder is."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, name a file", str(path))

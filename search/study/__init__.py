@@ -1,0 +1,1 @@
+"""The Optuna study: its queue of trials, its finals, its resumption."""

@@ -1,0 +1,111 @@
+"""A study whose space has grown: its trials move to a new generation with the wider space.
+
+Optuna does not let the choices of a categorical parameter change inside a study, so an energy
+that is new in the registry could not be sampled there.
+"""
+
+from __future__ import annotations
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    check_distribution_compatibility,
+    distribution_to_json,
+)
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from attenergy.search.planning.ranges import offers
+from attenergy.search.planning.space import Space
+from attenergy.search.runs.errors import StudyMismatch
+from attenergy.search.study.attributes import ENQUEUED
+from attenergy.search.study.objectives import Direction
+from attenergy.search.study.storage.database import create
+
+DEFINITIONS = "definitions"
+SPACE = "space"
+ORIGIN = "origin"  # user attribute of a trial that came from an older generation
+
+
+def fingerprint(space: Space) -> dict[str, dict[str, str]]:
+    """Say what decides whether old trials fit: variants' definitions, and distributions."""
+    forms = space.distributions()
+    return {
+        DEFINITIONS: space.definitions(),
+        SPACE: {name: distribution_to_json(form) for name, form in forms.items()},
+    }
+
+
+def changes(study: optuna.Study, space: Space) -> list[str]:
+    """List what has changed in the space since the study was made; empty if nothing."""
+    lines = []
+    for kind, now in fingerprint(space).items():
+        before = study.user_attrs.get(kind, {})
+        lines += [f"{name} is new" for name in now if name not in before]
+        lines += [f"{name} is gone" for name in before if name not in now]
+        lines += [f"{n} has changed" for n in now if n in before and before[n] != now[n]]
+    return list(dict.fromkeys(lines))
+
+
+def refuse_lost_variants(study: optuna.Study, space: Space) -> None:
+    """Raise StudyMismatch if a variant of the study is gone or computes something else now."""
+    now, before = space.definitions(), study.user_attrs.get(DEFINITIONS, {})
+    wrong = [f"variant {name!r} is gone" for name in before if name not in now]
+    wrong += [
+        f"variant {name!r} is defined otherwise"
+        for name in before
+        if name in now and now[name] != before[name]
+    ]
+    if wrong:
+        raise StudyMismatch(study.study_name, wrong)
+
+
+def migrate(study: optuna.Study, name: str, storage: RDBStorage, space: Space) -> optuna.Study:
+    """Copy the finished and the waiting trials of `study` to a new study `name`.
+
+    A copied trial names its origin. The caller marks the new study as ready.
+
+    Raises:
+        StudyMismatch: if a variant is gone or was redefined, or a value that was tried is no
+            longer among the choices.
+    """
+    refuse_lost_variants(study, space)
+    forms = space.distributions()
+    trials = study.get_trials(deepcopy=False)
+    finished = [_carry(trial, study, forms) for trial in trials if trial.state.is_finished()]
+    directions: list[Direction] = [
+        "maximize" if direction == StudyDirection.MAXIMIZE else "minimize"
+        for direction in study.directions
+    ]
+    successor = create(storage, name, directions)
+    successor.add_trials(finished)
+    for trial in trials:
+        if trial.state == TrialState.WAITING:
+            wished = trial.user_attrs[ENQUEUED].items()
+            params = {n: value for n, value in wished if n in forms and offers(forms[n], value)}
+            successor.enqueue_trial(params, user_attrs={**trial.user_attrs, ENQUEUED: params})
+    return successor
+
+
+def _carry(
+    trial: FrozenTrial, study: optuna.Study, forms: dict[str, BaseDistribution]
+) -> FrozenTrial:
+    distributions: dict[str, BaseDistribution] = {}
+    for name, old in trial.distributions.items():
+        value, new = trial.params[name], forms.get(name, old)
+        distributions[name] = new if offers(new, value) else old
+        try:
+            check_distribution_compatibility(distributions[name], new)
+        except ValueError as error:
+            lost = f"{name} = {value!r} of trial {trial.number} is no longer offered"
+            raise StudyMismatch(study.study_name, [lost]) from error
+    origin = {ORIGIN: f"{study.study_name}:{trial.number}"}
+    return optuna.trial.create_trial(
+        state=trial.state,
+        values=trial.values,
+        params=trial.params,
+        distributions=distributions,
+        user_attrs={**origin, **trial.user_attrs},  # the first origin stays
+        intermediate_values=trial.intermediate_values,
+    )

@@ -1,0 +1,61 @@
+"""The model of a run: a transformer whose token mixers are the layer under study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from attenergy.attention.saving.load import LayerArguments, ModelArguments
+from attenergy.search.runs.config import RunConfig
+from attenergy.tasks import Task
+
+
+def model_arguments(config: RunConfig, task: Task) -> ModelArguments:
+    """The description of the network that a run trains."""
+    model = config.model
+    layer = LayerArguments(
+        name=config.variant,
+        spec=config.layer,
+        embed_dim=model.width,
+        num_heads=model.heads,
+        head_dim=model.head_dim,
+        dropout=config.training.dropout,
+        settings=config.settings,
+    )
+    return ModelArguments(
+        layer=layer,
+        kind=task.inputs.kind,
+        size=task.inputs.size,
+        length=task.inputs.length,
+        channels=task.inputs.channels,
+        outputs=task.outputs.size,
+        layers=model.layers,
+        mlp=model.mlp,
+        positions=model.positions,
+        causal=model.causal,
+        conv=model.conv,
+        readout=model.readout,
+    )
+
+
+def build_model(config: RunConfig, task: Task) -> nn.Module:
+    """Build the transformer of a run; seed the global generator first."""
+    return model_arguments(config, task).build()
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write the model's state as safetensors, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    tensors = {
+        name: value.detach().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
+    try:
+        save_file(tensors, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,313 @@
+"""Train one configuration from its seed and measure what came of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from attenergy.registry import TrainingSpec
+from attenergy.search.runs import provenance
+from attenergy.search.runs.config import RunConfig, RunRecord, Status
+from attenergy.search.runs.failures import Diverged, Outside, Pruned, in_one_line
+from attenergy.search.runs.interrupts import from_outside
+from attenergy.search.runs.limits import LimitReached
+from attenergy.search.training import cost
+from attenergy.search.training.model import build_model, save_weights
+from attenergy.search.training.schedule import learning_rate, make_optimizer, set_learning_rate
+from attenergy.tasks import Batch, Task, make_task
+
+Report = Callable[[int, int, float], None]  # step, steps, loss
+#: Hears every point of the curve; a text that is not empty ends the run, and is the reason.
+Evaluated = Callable[[dict[str, float]], str]
+
+LARGEST_EVALUATION_BATCH = 256
+
+
+def train(
+    config: RunConfig,
+    *,
+    purpose: provenance.Purpose = "trial",
+    report: Report | None = None,
+    evaluated: Evaluated | None = None,
+    weights: Path | None = None,
+) -> RunRecord:
+    """Run `config` to its end and return the record, whatever happens on the way.
+
+    The same configuration gives the same metrics, bit for bit, on one machine with one thread.
+    A loss or a score that is not finite ends the run as `diverged`, an answer of `evaluated` as
+    `pruned`, an exception as `failed`, a library's SystemExit or KeyboardInterrupt too, all with a
+    reason of one line; only an interrupt from the keyboard, and what the listeners raise as
+    `Outside`, passes through. Weights that cannot be written cost the run nothing else. The global
+    random generator is left as it was found. A GPU is used where there is one.
+
+    Args:
+        config: what to run.
+        purpose: kept in the record.
+        report: called now and then with (step, steps, loss).
+        evaluated: called with every point of the curve; may end the run.
+        weights: where to save the trained weights (safetensors) of a complete run.
+    """
+    progress = _Progress()
+    started, begin = provenance.now(), time.perf_counter()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    status: Status = "complete"
+    reason, kept = "", ""
+    try:
+        memory = cost.PeakMemory(device)
+        with torch.random.fork_rng():
+            model = _run(config, progress, device, report, evaluated)
+        progress.cost |= _named("memory_bytes", memory.bytes())
+        kept, reason = _keep(model, weights)
+    except Diverged as error:
+        status, reason = "diverged", str(error)
+    except Pruned as error:
+        status, reason = "pruned", str(error)
+    except LimitReached as error:
+        status, reason = "failed", str(error)
+    except Outside:
+        raise
+    except KeyboardInterrupt as error:
+        if from_outside(error):
+            raise
+        status, reason = "failed", in_one_line(error)
+    except BaseException as error:  # SystemExit of a library too
+        status, reason = "failed", in_one_line(error)
+    progress.cost["seconds"] = time.perf_counter() - begin
+    return _record(config, status, reason, progress, purpose, device, kept, started)
+
+
+def _record(
+    config: RunConfig,
+    status: Status,
+    reason: str,
+    progress: _Progress,
+    purpose: provenance.Purpose,
+    device: torch.device,
+    kept: str,
+    started: str,
+) -> RunRecord:
+    about = provenance.failed(config, purpose, reason)
+    facts = about.model_dump() | {
+        "config": config,
+        "status": status,
+        "machine": {
+            **about.machine,
+            "threads": str(torch.get_num_threads()),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        },
+        "started": started,
+        "weights": kept,
+        "metrics": progress.metrics,
+        "curve": progress.curve,
+        "cost": progress.cost,
+    }
+    try:
+        return RunRecord.model_validate(facts)
+    except ValidationError as error:  # a task's metric that is no number
+        return about.model_copy(update={"started": started, "reason": in_one_line(error)})
+
+
+def _keep(model: nn.Module, path: Path | None) -> tuple[str, str]:
+    """Save the weights; return where they are, and why they are not."""
+    if path is None:
+        return "", ""
+    try:
+        save_weights(model, path)
+    except (OSError, SafetensorError) as error:
+        return "", f"the weights could not be kept: {in_one_line(error)}"
+    return str(path), ""
+
+
+def _named(name: str, value: float | None) -> dict[str, float]:
+    return {} if value is None else {name: value}
+
+
+@dataclass
+class _Progress:
+    # What is known so far; it survives an exception.
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    cost: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class _Clock:
+    """How much of the budget is spent: steps, or seconds of training."""
+
+    steps: int
+    seconds: float | None
+    done: int = 0
+    busy: float = 0.0
+
+    @property
+    def position(self) -> int:
+        """The step of the schedule."""
+        if self.seconds is None:
+            return self.done
+        return min(self.steps, int(self.steps * self.busy / self.seconds))
+
+    @property
+    def over(self) -> bool:
+        spent = self.done >= self.steps if self.seconds is None else self.busy >= self.seconds
+        return self.done > 0 and spent
+
+
+def _run(
+    config: RunConfig,
+    progress: _Progress,
+    device: torch.device,
+    report: Report | None,
+    evaluated: Evaluated | None,
+) -> nn.Module:
+    training = config.training
+    torch.manual_seed(config.seed)
+    task = make_task(config.task_spec, seed=config.seed, split_seed=config.split_seed)
+    model = build_model(config, task)
+    progress.cost["parameters"] = cost.count_parameters(model)
+    batch = task.batch("valid", 0, 2)
+    progress.cost["forward_flops"] = cost.forward_flops(model, batch.inputs, batch.mask)
+    progress.cost["state_bytes"] = cost.state_bytes(model, task.inputs.length)
+    model.to(device)
+
+    size = evaluation_batch(training)
+    if training.steps:
+        _descend(model, task, config, progress, report, evaluated)
+    else:  # nothing to train; one evaluation stands for the curve
+        scores = evaluate(model, task, "valid", training.valid_instances, batch_size=size)
+        progress.curve.append({"step": 0, **scores})
+        progress.metrics["valid"] = scores
+    for split in task.splits:
+        if split not in {"train", "valid"}:
+            progress.metrics[split] = evaluate(
+                model, task, split, training.test_instances, batch_size=size
+            )
+    return model
+
+
+def _descend(
+    model: nn.Module,
+    task: Task,
+    config: RunConfig,
+    progress: _Progress,
+    report: Report | None,
+    evaluated: Evaluated | None,
+) -> None:
+    """The training loop; fills in the curve, the cost and the last validation scores."""
+    training = config.training
+    optimizer = make_optimizer(model, training)
+    clock, losses = _Clock(training.steps, config.seconds), list[float]()
+    while not clock.over:
+        begin = time.perf_counter()
+        rate = learning_rate(
+            clock.position, peak=training.learning_rate, warmup=training.warmup, total=clock.steps
+        )
+        set_learning_rate(optimizer, rate)
+        losses.append(_update(model, task, optimizer, clock, training))
+        clock.busy += time.perf_counter() - begin
+        clock.done += 1
+        _count(clock, training, progress)
+        if report is not None:
+            report(clock.position, clock.steps, losses[-1])
+        if clock.done % training.evaluate_every == 0 or clock.over:
+            _look(model, task, config, progress, clock, losses)
+            losses.clear()
+            reason = evaluated(progress.curve[-1]) if evaluated is not None else ""
+            if reason and not clock.over:
+                raise Pruned(reason)
+
+
+def _update(
+    model: nn.Module,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    clock: _Clock,
+    training: TrainingSpec,
+) -> float:
+    """One step on the next batch; the loss before it."""
+    batch = task.batch("train", clock.done * training.batch_size, training.batch_size)
+    logits = _predict(model, batch)
+    loss = task.loss(logits, batch.targets.to(logits.device))
+    value = loss.item()
+    if not math.isfinite(value):
+        raise Diverged(f"training loss {value} at step {clock.done} of {training.steps}")
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return value
+
+
+def _count(clock: _Clock, training: TrainingSpec, progress: _Progress) -> None:
+    progress.cost["ms_per_step"] = 1000.0 * clock.busy / clock.done
+    progress.cost["train_seconds"] = clock.busy
+    instances = clock.done * training.batch_size
+    flops = cost.BACKWARD * instances * progress.cost["forward_flops"]
+    progress.cost["training_flops"] = flops
+
+
+def _look(
+    model: nn.Module,
+    task: Task,
+    config: RunConfig,
+    progress: _Progress,
+    clock: _Clock,
+    losses: list[float],
+) -> None:
+    """Evaluate on the validation split and add a point to the curve."""
+    training, where = config.training, f"after step {clock.done}"
+    size = evaluation_batch(training)
+    scores = evaluate(model, task, "valid", training.valid_instances, where, batch_size=size)
+    named = {"valid_loss" if name == "loss" else name: value for name, value in scores.items()}
+    spent = {} if clock.seconds is None else {"seconds": clock.busy}
+    mean_loss = math.fsum(losses) / len(losses)
+    progress.curve.append({"step": clock.done, **spent, "loss": mean_loss, **named})
+    progress.metrics["valid"] = scores
+
+
+def _predict(model: nn.Module, batch: Batch) -> Tensor:
+    device = next(model.parameters(), torch.empty(0)).device
+    mask = None if batch.mask is None else batch.mask.to(device)
+    logits: Tensor = model(batch.inputs.to(device), mask=mask)
+    return logits
+
+
+def evaluation_batch(training: TrainingSpec) -> int:
+    """How many instances are evaluated at once: no more than memory has been found for."""
+    return min(LARGEST_EVALUATION_BATCH, training.batch_size)
+
+
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    split: str,
+    instances: int,
+    where: str = "",
+    *,
+    batch_size: int = LARGEST_EVALUATION_BATCH,
+) -> dict[str, float]:
+    """Average loss and metrics of the model over the first `instances` of a split.
+
+    The batch size decides the memory, and no score but for rounding.
+
+    Raises:
+        Diverged: if one of them is not finite; `where` completes the message.
+    """
+    model.eval()
+    try:
+        with torch.inference_mode():
+            scores = task.evaluate(
+                lambda batch: _predict(model, batch), split, instances, batch_size=batch_size
+            )
+    finally:
+        model.train()
+    for name, value in scores.items():
+        if not math.isfinite(value):
+            raise Diverged(f"{split} {name} {value} {where}".rstrip())
+    return scores

@@ -1,0 +1,1 @@
+"""What every task is built on: the base class, streams of instances, sampling."""

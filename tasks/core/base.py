@@ -1,0 +1,290 @@
+"""What every task is: instances from a seed, a loss, metrics, a chance level and a ceiling."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from attenergy.registry import UnknownName
+from attenergy.tasks.core.streams import Fields, Stream
+
+IGNORE = -100  # target of a position that is not scored
+MOST = 1_000_000  # of an option that is a whole number, unless its task says otherwise
+_MOST_NUMBERS = 1 << 20  # that an instance has: length times width, for ids times channels
+_MOST_DRAWN = 1 << 25  # numbers of the instances that are drawn for a ceiling
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model reads.
+
+    `vector`: float tokens of width `size`, tensor (B, L, size). `token`: int64 ids below `size`,
+    tensor (B, L), or (B, L, channels) where a token is several ids. `memory`: patterns of +-1 and
+    a corrupted one, tensor (B, L, size), the last of the L to be restored without any training.
+
+    `length` is the largest L of any split: a model must be made for it.
+    """
+
+    kind: Literal["vector", "token", "memory"]
+    size: int
+    length: int
+    channels: int = 1
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model answers at every position, (B, L, size).
+
+    `class`: logits over `size` classes. `number`: `size` numbers.
+    """
+
+    size: int
+    kind: Literal["class", "number"] = "class"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs as `Inputs` says, what may be seen, and what is to be answered.
+
+    targets: int64 (B, L), `IGNORE` where not scored; for numbers float (B, L, size), NaN there.
+    mask: bool, None where all is visible. (B, L): False at padding. (B, L, L): True where a
+        position may see another (the edges of a graph).
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `instances` with its standard error; both are 0 where the value is proven."""
+
+    value: float
+    error: float
+    instances: int
+
+    @classmethod
+    def of(cls, values: Tensor) -> Estimate:
+        """Mean and standard error of per-instance values (N,), N >= 2."""
+        count = len(values)
+        error = values.double().std().item() / count**0.5
+        return cls(values.double().mean().item(), error, count)
+
+
+class Task(ABC):
+    """A generator of instances with its loss, metrics, chance level and exact ceiling.
+
+    A subclass sets the attributes below, then calls `super().__init__`, and writes `generate`,
+    `encode`, `metrics` and `sample`. Its own options are the keyword arguments of its constructor.
+
+    `seed` decides the training stream only. Every other split depends on `split_seed` and on the
+    options alone, so all variants and seeds are compared on the same evaluation sets.
+    """
+
+    inputs: Inputs
+    outputs: Outputs
+    splits: tuple[str, ...]
+    metric: str  # the reported number, a key of what `metrics` returns; higher is better
+    headline: str = "test"  # the split whose metric stands for the task in a comparison of tasks
+    chance: dict[str, float]  # metric -> value of random guessing
+    masks_pairs: bool = False  # whether every instance has a mask (L, L) of its own
+    train_instances: int = 0  # so many, then the same ones again; 0: the training stream is endless
+
+    def __init__(
+        self, *, name: str, seed: int, split_seed: int, options: Mapping[str, Any]
+    ) -> None:
+        self.name = name
+        self.seed = check_whole("seed", seed)
+        self.split_seed = check_whole("split_seed", split_seed)
+        self.options = dict(options)
+        if self.numbers > _MOST_NUMBERS:
+            said = ", ".join(f"{key}={value!r:.40}" for key, value in self.options.items())
+            raise ValueError(
+                f"an instance may hold {_MOST_NUMBERS:,} numbers, and these options make it "
+                f"{self.numbers:,}: {said}"
+            )
+        self._ceilings: dict[str, Estimate | None] = {}
+        self._streams = {split: self._stream(split) for split in self.splits}
+
+    def _stream(self, split: str) -> Stream:
+        seed, period = (self.seed, self.train_instances) if split == "train" else (None, 0)
+        # The number of training instances names no stream: a smaller set is the start of a larger
+        # one, and all of them are judged on the same evaluation sets.
+        options = {key: value for key, value in self.options.items() if key != "train_instances"}
+        key = (type(self).__name__, options, self.split_seed, split, seed)
+        return Stream(partial(self.generate, split), "stream", *key, period=period)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers one instance has as a model reads it, the longest one."""
+        token = self.inputs.kind == "token"
+        return self.inputs.length * (self.inputs.channels if token else self.inputs.size)
+
+    @abstractmethod
+    def generate(self, split: str, count: int, generator: Generator) -> Fields:
+        """Draw `count` instances of `split`; the first axis of every tensor counts them."""
+
+    @abstractmethod
+    def encode(self, instances: Fields) -> Batch:
+        """Turn drawn instances into what a model reads and must answer."""
+
+    @abstractmethod
+    def metrics(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Per-instance values (B,) of every metric, from logits (B, L, C) and targets (B, L)."""
+
+    def tally(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Counts that are summed over a whole split, for metrics that are no mean of instances."""
+        return {}
+
+    def summary(self, tally: Mapping[str, Tensor]) -> dict[str, float]:
+        """Metrics made from the summed counts of `tally`."""
+        return {}
+
+    @abstractmethod
+    def sample(self, split: str, index: int) -> object:
+        """One instance, whose `str` a person can read."""
+
+    def instances(self, split: str, start: int, size: int) -> Fields:
+        """Return instances `start .. start + size - 1` of `split` as they were drawn.
+
+        Raises:
+            ValueError: for an unknown split, a negative start or a size below 1.
+
+        """
+        return self._streams[self.check_split(split)].read(start, size)
+
+    def batch(self, split: str, start: int, size: int) -> Batch:
+        """Return instances `start .. start + size - 1` of `split`, on the CPU.
+
+        A function of (options, seed, split_seed, split, index) alone: batches of any size agree.
+
+        Raises:
+            ValueError: for an unknown split, a negative start or a size below 1.
+
+        """
+        return self.encode(self.instances(split, start, size))
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy in nats over scored positions, or mean squared error of numbers."""
+        if self.outputs.kind == "number":
+            scored = ~targets.isnan()
+            return F.mse_loss(logits[scored], targets[scored].to(logits.dtype))
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+
+    @torch.no_grad()
+    def evaluate(
+        self,
+        predict: Callable[[Batch], Tensor],
+        split: str,
+        instances: int,
+        *,
+        batch_size: int = 256,
+    ) -> dict[str, float]:
+        """Average `loss` and every metric over the first `instances` of `split`.
+
+        `predict` maps a batch, on the CPU, to logits on any device. Metrics are averaged over
+        instances, the loss over scored positions, so that batches of any size give the same.
+        """
+        total: dict[str, float] = {}
+        counts: dict[str, Tensor] = {}
+        loss, scored = 0.0, 0
+        for start in range(0, instances, batch_size):
+            batch = self.batch(split, start, min(batch_size, instances - start))
+            logits = predict(batch)
+            targets = batch.targets.to(logits.device)
+            for name, x in self.metrics(logits, targets).items():
+                total[name] = total.get(name, 0.0) + x.cpu().sum(dtype=torch.float64).item()
+            if here := self.scored(batch.targets):
+                loss += self.loss(logits, targets).item() * here
+                scored += here
+            found = self.tally(logits, targets)
+            counts = {name: counts.get(name, 0) + value for name, value in found.items()}
+        means = {name: value / instances for name, value in total.items()}
+        return means | {"loss": loss / max(1, scored)} | self.summary(counts)
+
+    def scored(self, targets: Tensor) -> int:
+        """How many answers of `targets` are scored."""
+        there = targets != IGNORE if self.outputs.kind == "class" else ~targets.isnan()
+        return int(there.sum())
+
+    def ceiling(self, split: str) -> Estimate | None:
+        """Best mean of `metric` that any model can reach on `split`; None where not computed.
+
+        Where it takes exact inference over drawn instances, it is not computed for options that
+        would make that take minutes, or much memory.
+        """
+        if self.check_split(split) not in self._ceilings:
+            self._ceilings[split] = self._ceiling(split)
+        return self._ceilings[split]
+
+    def _ceiling(self, split: str) -> Estimate | None:
+        return None
+
+    def affordable(self, instances: int, work: int, most: int) -> bool:
+        """Whether a ceiling may take so many instances, and `work` of at most `most`."""
+        return work <= most and instances * self.numbers <= _MOST_DRAWN
+
+    def check_split(self, split: str) -> str:
+        """Return `split` if the task has it, else raise ValueError."""
+        return check_known("split", split, self.splits)
+
+    def describe(self) -> str:
+        """Sizes, splits and chance levels, as text of a few lines."""
+        options = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        chance = ", ".join(f"{key} {value:.3g}" for key, value in self.chance.items())
+        ceilings = [
+            f"{split} {found.value:.3f} +- {found.error:.3f}"
+            for split in self.splits
+            if split != "train" and (found := self.ceiling(split)) is not None
+        ]
+        noun = "classes" if self.outputs.kind == "class" else "numbers"
+        channels = f" x {self.inputs.channels}" if self.inputs.channels > 1 else ""
+        return "\n".join(
+            [
+                f"{self.name}: {type(self).__name__}({options})",
+                f"inputs: {self.inputs.length} tokens ({self.inputs.kind}, size "
+                f"{self.inputs.size}{channels})",
+                f"outputs: {self.outputs.size} {noun}, scored by {self.metric}",
+                f"chance: {chance}",
+                f"ceiling of {self.metric}: {', '.join(ceilings) or 'unknown'}",
+                f"splits: {', '.join(self.splits)}",
+            ]
+        )
+
+
+def scored_hits(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the largest logit is the target, and where there is a target: two bool (B, L)."""
+    scored = targets != IGNORE
+    return (logits.argmax(-1) == targets) & scored, scored
+
+
+def check_whole(name: str, value: object, least: int | None = None, most: int | None = MOST) -> int:
+    """Return `value` if it is a whole number from `least` to `most`, else raise ValueError.
+
+    Without a `least` (a seed) any whole number will do.
+    """
+    if (
+        not isinstance(value, int)
+        or isinstance(value, bool)
+        or (least is not None and value < least)
+    ):
+        wanted = "a whole number" + ("" if least is None else f" >= {least}")
+        raise ValueError(f"'{name}' must be {wanted}, got {value!r:.40}")
+    if least is not None and most is not None and value > most:
+        raise ValueError(f"'{name}' must be at most {most}, got {value!r:.40}")
+    return value
+
+
+def check_known(what: str, name: object, known: tuple[str, ...]) -> str:
+    """Return `name` if it is one of `known`, else raise `UnknownName` with the nearest one."""
+    if isinstance(name, str) and name in known:
+        return name
+    raise UnknownName(what, str(name), known)

@@ -1,0 +1,1 @@
+"""Recall of what stood earlier in a sequence."""

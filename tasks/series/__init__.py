@@ -1,0 +1,1 @@
+"""Oscillators and noisy series."""

@@ -1,0 +1,175 @@
+"""Comparisons over several tasks and over sweeps, and the table of variants and tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attenergy.registry import UnknownName, load_registry
+from attenergy.search.cli.search import _title
+from attenergy.search.comparison.compare import ComparePlan, ComparisonMismatch, configure
+from attenergy.search.comparison.multi_task import (
+    Part,
+    parts_of_sweep,
+    parts_of_tasks,
+    run_several,
+    write_matrix,
+)
+from attenergy.search.planning.budget import Budget
+from attenergy.search.results.statistics import Interval
+from attenergy.search.results.task_table import Column, Matrix
+from attenergy.search.runs.events import Silent
+
+REGISTRY = load_registry()
+
+
+class Noting(Silent):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.started_runs = 0
+
+    def started(self, config: Any) -> None:
+        self.started_runs += 1
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+def plan(folder: Path, **changes: Any) -> ComparePlan:
+    values: dict[str, Any] = {
+        "name": "s",
+        "folder": str(folder),
+        "task": "stacked-recall",
+        "task_options": {"vocabulary": 16},
+        "variants": ("softmax", "linear"),
+        "seeds": 1,
+        "steps": 2,
+        "workers": 0,
+        "fix": {"valid_instances": 32, "test_instances": 32},
+    }
+    return ComparePlan.model_validate({**values, **changes})
+
+
+def column(name: str, **means: float) -> Column:
+    scores = {variant: Interval(mean, None, None, 1) for variant, mean in means.items()}
+    return Column(name, name, "accuracy", "test", 0.1, 1.0, scores, {})
+
+
+def test_a_sweep_is_one_comparison_for_each_value_and_resumes(tmp_path: Path) -> None:
+    parts = [
+        Part("pairs-2", "stacked-recall", {"pairs": 2}),
+        Part("pairs-4", "stacked-recall", {"pairs": 4}),
+    ]
+    listener = Noting()
+
+    @contextmanager
+    def listen(_: ComparePlan) -> Iterator[Noting]:
+        yield listener
+
+    matrix = run_several(plan(tmp_path / "s"), parts, REGISTRY, listen)
+    assert [c.name for c in matrix.columns] == ["pairs-2", "pairs-4"]
+    assert all(set(c.scores) == {"softmax", "linear"} for c in matrix.columns)
+    assert matrix.columns[0].chance == pytest.approx(1 / 8)
+    assert listener.started_runs == 4
+    lengths = [
+        json.loads((tmp_path / "s" / name / "compare.json").read_text())["task_options"]["pairs"]
+        for name in ("pairs-2", "pairs-4")
+    ]
+    assert lengths == [2, 4]
+    assert "linear" in (tmp_path / "s" / "pairs-2" / "leaderboard.md").read_text()
+    again = run_several(plan(tmp_path / "s"), parts, REGISTRY, listen)
+    assert listener.started_runs == 4
+    assert again == matrix
+    write_matrix(matrix, tmp_path / "s")
+    assert json.loads((tmp_path / "s" / "matrix.json").read_text())["title"] == "s"
+    assert "| pairs-2" in (tmp_path / "s" / "matrix.md").read_text()
+
+
+def test_a_variant_that_does_not_fit_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    listener = Noting()
+
+    @contextmanager
+    def listen(_: ComparePlan) -> Iterator[Noting]:
+        yield listener
+
+    unfit = plan(
+        tmp_path / "s", fix={"lse.steps": 0, "valid_instances": 32}, variants=("softmax", "lse")
+    )
+    parts = [Part("few", "stacked-recall", {"pairs": 2})]
+    matrix = run_several(unfit, parts, REGISTRY, listen)
+    assert set(matrix.columns[0].scores) == {"softmax"}
+    assert "steps" in matrix.columns[0].missing["lse"]
+    assert listener.messages == [f"lse is left out of few: {matrix.columns[0].missing['lse']}"]
+    assert "lse has no score in few" in matrix.markdown()
+    with pytest.raises(ValueError, match="no variant fits few: "):
+        run_several(unfit.model_copy(update={"variants": ("lse",)}), parts, REGISTRY, listen)
+
+
+@pytest.mark.parametrize("file", ["compare.json", "records.jsonl"])
+def test_a_folder_of_one_task_is_not_taken_over(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text("")
+    with pytest.raises(ComparisonMismatch, match="holds a study of one task"):
+        run_several(plan(tmp_path), [Part("few", "stacked-recall", {"pairs": 2})], REGISTRY, print)  # type: ignore[arg-type]
+
+
+def test_a_sweep_does_not_bear_the_name_of_the_comparison_on_its_task() -> None:
+    one = [Part("t", "t", {})]
+    assert _title(one, None, None) == "compare-t"
+    assert _title([Part("a-1", "t", {"a": 1}), Part("a-2", "t", {"a": 2})], None, "a") == (
+        "compare-t-a"
+    )
+    assert _title([*one, Part("u", "u", {})], None, None) == "compare-t-u"
+    assert _title(one, "smoke", None) == "compare-smoke"
+
+
+def test_ranks_are_averaged_and_ties_share() -> None:
+    columns = (column("a", x=0.9, y=0.5, z=0.5), column("b", x=0.1, y=0.3), column("c", y=1, z=0))
+    matrix = Matrix("m", ("x", "y", "z"), columns)
+    # a: 1, 2.5, 2.5; b: 2, 1, 3 (z has no score); c: 3, 1, 2
+    assert matrix.mean_ranks == pytest.approx({"x": 2.0, "y": 4.5 / 3, "z": 7.5 / 3})
+    lines = matrix.markdown().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[4:9]] == [
+        "y",
+        "x",
+        "z",
+        "ceiling",
+        "chance",
+    ]
+
+
+def test_parts_come_from_the_registry() -> None:
+    assert [p.name for p in parts_of_tasks(REGISTRY, ("raven", "raven"))] == ["raven"]
+    values = REGISTRY.task("stacked-recall").sweeps["pairs"]
+    parts = parts_of_sweep(REGISTRY, "stacked-recall", "pairs")
+    assert [dict(p.options) for p in parts] == [{"pairs": value} for value in values]
+    with pytest.raises(UnknownName, match=r"sweep of stacked-recall 'pear'.*did you mean 'pairs'"):
+        parts_of_sweep(REGISTRY, "stacked-recall", "pear")
+    with pytest.raises(UnknownName, match="task 'ravn'"):
+        parts_of_tasks(REGISTRY, ("ravn",))
+
+
+@pytest.mark.parametrize("fairness", ["steps", "flops", "seconds"])
+def test_a_number_of_steps_leaves_untrained_tasks_alone(tmp_path: Path, fairness: Any) -> None:
+    untrained = 0
+    for name, spec in REGISTRY.tasks.items():
+        asked = plan(tmp_path, task=name, task_options={}, steps=300, fix={}, fairness=fairness)
+        config = configure(asked, REGISTRY, "softmax")
+        assert config.training.steps == (300 if spec.training.steps else 0)
+        if not spec.training.steps:
+            untrained += 1
+            seconds = 2.0 if fairness == "seconds" else None
+            run = Budget(fairness, config, seconds).fit(config, 100)
+            assert run == config
+    assert untrained
+
+
+def test_a_bundle_with_an_untrained_task_runs_with_a_number_of_steps(tmp_path: Path) -> None:
+    parts = [Part("retrieval", "retrieval", {"patterns": 4})]
+    here = plan(tmp_path, task_options={}, steps=300)
+    matrix = run_several(here, parts, REGISTRY, lambda _: nullcontext(Silent()))
+    assert set(matrix.columns[0].scores) == {"softmax", "linear"}
