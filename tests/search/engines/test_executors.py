@@ -13,11 +13,11 @@ import torch
 
 from attenergy.search.engines import process_pool as pool_module
 from attenergy.search.engines import worker
-from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.engines.executors import run_all
 from attenergy.search.engines.in_process import InProcess
-from attenergy.search.runs.limits import Limits
 from attenergy.search.engines.process_pool import ProcessPool
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.limits import Limits
 from attenergy.search.runs.records import RunStore
 
 ConfigMaker = Callable[..., RunConfig]
