@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,20 @@ def gone(pid: int) -> bool:
     return False
 
 
+@pytest.fixture
+def _quick_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let workers begin as copies of one process that has imported everything, not anew.
+
+    How they begin anew is tried wherever a search has a worker: in `test_engine_killed_driver.py`.
+    """
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["attenergy.search.train", "torch._dynamo"])
+    monkeypatch.setattr(pool_module.multiprocessing, "get_context", lambda _: server)
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("_quick_starts")
 def test_two_workers_run_what_is_missing_and_are_killed_and_stopped(
     make_config: ConfigMaker, tmp_path: Path, watcher: Any
 ) -> None:
