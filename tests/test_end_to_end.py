@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from attenergy.search.cli import app
+from attenergy.search.cli.app import app
 
 REGISTRY = """\
 version: 1

@@ -25,7 +25,7 @@ SAMPLE = [
     *(("lse/" + backend, LONG) for backend in ("eager", "scores", "sdpa", "chunked", "flex")),
     *(("energy_transformer/" + b, LONG) for b in ("eager", "scores", "sdpa", "chunked", "flex")),
     ("lse/auto", set()),
-    ("window", set()),
+    ("window", {"onnx"}),
 ]
 
 

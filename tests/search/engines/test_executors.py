@@ -20,6 +20,7 @@ from attenergy.search.engines.process_pool import ProcessPool
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.limits import Limits
 from attenergy.search.runs.records import RunStore
+from attenergy.search.training import train
 
 ConfigMaker = Callable[..., RunConfig]
 
@@ -59,10 +60,10 @@ def gone(pid: int) -> bool:
 def _quick_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let workers begin as copies of one process that has imported everything, not anew.
 
-    How they begin anew is tried wherever a search has a worker: in `test_engine_killed_driver.py`.
+    How they begin anew is tried wherever a search has a worker: in `test_killed_driver.py`.
     """
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["attenergy.search.train", "torch._dynamo"])
+    server.set_forkserver_preload([train.__name__, "torch._dynamo"])
     monkeypatch.setattr(pool_module.multiprocessing, "get_context", lambda _: server)
     yield
     forkserver._forkserver._stop()  # type: ignore[attr-defined]

@@ -303,7 +303,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the stat
 
 
 @LINUX
-@pytest.mark.slow  # a stopped worker is one of those in `test_engine_executors.py`
+@pytest.mark.slow  # a stopped worker is one of those in `test_executors.py`
 def test_a_worker_that_is_stopped_is_replaced(make_config: ConfigMaker, tmp_path: Path) -> None:
     with ProcessPool(1, tmp_path, Limits(silence=2)) as pool:
         (first,) = pool.pids
