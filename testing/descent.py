@@ -68,7 +68,7 @@ def _largest_rise(
             steps=_STEPS, step_size=sizes.view(-1, *[1] * (xi.ndim - 1)), solver=solver, trace=True,
         ).energies  # fmt: skip
     assert path is not None
-    path = path.unflatten(1, (times, -1))
+    path = path.reshape(len(path), times, -1, *path.shape[2:])
     for gamma, own in zip(gammas, path.unbind(1), strict=True):
         if not torch.isfinite(own).all():
             at = {"step size": gamma, **settings}
