@@ -66,11 +66,11 @@ bench: $(LINKED)  ## measure speed against hand-written layers
 	$(BIN)/python benchmarks/fused_attention.py
 
 docs: $(LINKED)  ## write the pages of docs/ that are made from the registry
-	$(BIN)/python -m attenergy.testing.tables docs
+	$(BIN)/python -m attenergy.testing.docs_pages docs
 
 # An interrupted run goes on with `make modes MODES=--resume`.
 modes: $(LINKED)  ## write docs/modes.md, what works under which mode of PyTorch (about half an hour)
-	$(BIN)/python -m attenergy.testing.modes docs $(MODES)
+	$(BIN)/python -m attenergy.testing.compatibility docs $(MODES)
 
 schema: $(LINKED)  ## write registry.schema.json anew
 	$(BIN)/python -m attenergy.registry.schema > registry.schema.json

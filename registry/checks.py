@@ -12,11 +12,11 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from attenergy.registry.error_messages import message
 from attenergy.registry.errors import Problem, UnknownName, clipped, nearest
-from attenergy.registry.explain import message
-from attenergy.registry.marks import Document
 from attenergy.registry.specs import Kind, ModelSpec, TaskSpec, TrainingSpec
 from attenergy.registry.tunables import Choice, Range
+from attenergy.registry.yaml_document import Document
 
 _ENTRY_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _SETTING_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")

@@ -11,9 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from attenergy.registry.checks import check
+from attenergy.registry.error_messages import explain
 from attenergy.registry.errors import Path, Problem, RegistryError, UnknownName
-from attenergy.registry.explain import explain
-from attenergy.registry.marks import Document, read_yaml
 from attenergy.registry.sources import (
     Source,
     builtin_source,
@@ -30,8 +29,9 @@ from attenergy.registry.specs import (
     RegistryFile,
     TaskSpec,
 )
-from attenergy.registry.texts import Text
 from attenergy.registry.tunables import Range
+from attenergy.registry.yaml_document import Document, read_yaml
+from attenergy.registry.yaml_scalars import Text
 
 _MOST_PROBLEMS = 200  # of one kind in one file; nobody reads more, and each takes time
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import Case, cases, draw
+from attenergy.testing.laws_tokens import moved_states, take
 from attenergy.testing.results import LawBroken
 from attenergy.testing.steps import EXACT, distance, two_steps
-from attenergy.testing.token_laws import moved_states, take
 
 _PARTS = ("xi", "X", "mask", "field")
 

@@ -30,9 +30,9 @@ from attenergy.testing.cases import (
     settings_of,
 )
 from attenergy.testing.cross_talk import no_cross_talk
-from attenergy.testing.descent import descent
-from attenergy.testing.export_law import exports
 from attenergy.testing.known_answers import KNOWN_ANSWERS
+from attenergy.testing.laws_descent import descent
+from attenergy.testing.laws_export import exports
 from attenergy.testing.masking import masking_equals_deleting
 from attenergy.testing.results import LawBroken
 from attenergy.testing.steps import EXACT, distance, grads, quick, two_steps

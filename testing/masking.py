@@ -11,9 +11,9 @@ from attenergy.attention import gradient
 from attenergy.attention.gradients.gradient import Backend
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import Case, cases
+from attenergy.testing.laws_tokens import hidden_states, take
 from attenergy.testing.results import LawBroken
 from attenergy.testing.steps import EXACT, distance, grads, quick, two_steps
-from attenergy.testing.token_laws import hidden_states, take
 
 
 def masking_equals_deleting(spec: EnergySpec) -> tuple[float, float, str]:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from attenergy.registry import EnergySpec, load_registry
-from attenergy.testing import tables
-from attenergy.testing.extremes import EXTREMES, at_the_edges
-from attenergy.testing.task_page import tasks_page
+from attenergy.testing.docs_pages import energies
+from attenergy.testing.docs_pages.formulas import formulas_page
+from attenergy.testing.docs_pages.tasks import tasks_page
+from attenergy.testing.edge_cases import EXTREMES, at_the_edges
 
 REGISTRY = load_registry(plugins=False)
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -33,8 +34,8 @@ def test_the_page_on_energies_is_up_to_date(every: int, monkeypatch: pytest.Monk
     def edges(spec: EnergySpec) -> dict[str, str]:
         return at_the_edges(spec) if id(spec) in computed else written[id(spec)]
 
-    monkeypatch.setattr(tables, "at_the_edges", edges)
-    assert page == tables.energies_page(REGISTRY), "run `make docs`"
+    monkeypatch.setattr(energies, "at_the_edges", edges)
+    assert page == energies.energies_page(REGISTRY), "run `make docs`"
 
 
 def test_the_page_on_tasks_is_up_to_date() -> None:
@@ -45,7 +46,7 @@ def test_the_page_on_tasks_is_up_to_date() -> None:
 
 def test_the_page_on_formulas_is_up_to_date() -> None:
     page = (DOCS / "formulas.md").read_text(encoding="utf-8")
-    assert page == tables.formulas_page(), "run `make docs`"
+    assert page == formulas_page(), "run `make docs`"
 
 
 @pytest.mark.slow  # what the page on energies says already

@@ -172,7 +172,7 @@ def numbers(text: str | None, option: str) -> tuple[float, ...]:
 
 def scalar(text: str) -> float | int | str | bool:
     """A text as what it would say in a registry file: `1e-3`, `8`, `true`, `ring`."""
-    from attenergy.registry.scalars import read_scalar
+    from attenergy.registry.yaml_scalars import read_scalar
 
     value = read_scalar(text)
     return text if value is None else value

@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from attenergy.registry import RegistryError
+from attenergy.registry.error_messages import explain
 from attenergy.registry.errors import clipped
-from attenergy.registry.explain import explain
-from attenergy.registry.marks import read_yaml
 from attenergy.registry.sources import read_text, user_source
+from attenergy.registry.yaml_document import read_yaml
 from attenergy.search.planning.option_names import for_key
 from attenergy.search.planning.plan import SearchPlan
 

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from attenergy.registry import Registry, RegistryError, load_registry
-from attenergy.registry.scalars import read_scalar
+from attenergy.registry.yaml_scalars import read_scalar
 
 WORDS = [
     *["version: 1", "energies:", "mixers:", "tasks:", "spaces:", "default:", "search:", "low:"],

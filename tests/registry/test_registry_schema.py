@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from attenergy.registry import EnergySpec, ModelSpec, TrainingSpec
-from attenergy.registry.marks import read_yaml
 from attenergy.registry.schema import json_schema, schema_text
+from attenergy.registry.yaml_document import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"object": dict, "array": tuple, "string": str, "boolean": bool, "null": type(None)}

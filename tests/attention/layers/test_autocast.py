@@ -9,7 +9,7 @@ from attenergy.attention import EnergyAttention
 from attenergy.attention.solvers.relax import TRAINABLE, check_solver
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
-from attenergy.testing.modes.subject import small_chunks
+from attenergy.testing.compatibility.layer_under_test import small_chunks
 
 REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)

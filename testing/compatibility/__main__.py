@@ -1,4 +1,4 @@
-"""`python -m attenergy.testing.modes docs` computes the table of modes and writes its pages."""
+"""`python -m attenergy.testing.compatibility docs` computes the table of modes and its pages."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 import torch
 
 from attenergy.registry import load_registry
-from attenergy.testing.modes.page import page, read, write
-from attenergy.testing.modes.table import Cells, row_of, rows
+from attenergy.testing.compatibility.page import page, read, write
+from attenergy.testing.compatibility.table import Cells, row_of, rows
 
 
 def main() -> None:
     """Compute the rows that are wanted, keep each as soon as it is there, and write the page."""
-    parser = argparse.ArgumentParser(prog="python -m attenergy.testing.modes", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m attenergy.testing.compatibility", description=__doc__
+    )
     parser.add_argument("folder", type=Path, help="where modes.json and modes.md are written")
     parser.add_argument("--resume", action="store_true", help="keep the rows that are there")
     parser.add_argument(
@@ -26,16 +28,16 @@ def main() -> None:
     torch.set_num_threads(1)
     registry, path = load_registry(plugins=False), given.folder / "modes.json"
     keeps = (given.resume or given.only) and path.is_file()
-    found: Cells = read(path) if keeps else {}
+    computed: Cells = read(path) if keeps else {}
     if given.only:
-        found = {r: cells for r, cells in found.items() if not fnmatchcase(r, given.only)}
+        computed = {r: c for r, c in computed.items() if not fnmatchcase(r, given.only)}
     names = rows(registry)
     for row in names:
-        if row not in found:
-            found[row] = row_of(registry, row)
-            write(path, {name: found[name] for name in names if name in found})
+        if row not in computed:
+            computed[row] = row_of(registry, row)
+            write(path, {name: computed[name] for name in names if name in computed})
             print(row, file=sys.stderr, flush=True)
-    cells = {name: found[name] for name in names}
+    cells = {name: computed[name] for name in names}
     write(path, cells)
     (given.folder / "modes.md").write_text(page(cells), encoding="utf-8")
 

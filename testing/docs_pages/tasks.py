@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attenergy.registry import Registry
 from attenergy.tasks import Task, make_task
-from attenergy.testing.tables import table
+from attenergy.testing.docs_pages.markdown import table
 
 _HEAD = """\
 # The tasks

@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from attenergy.registry.errors import Path, Problem, clipped, nearest
-from attenergy.registry.marks import Document
 from attenergy.registry.specs import RegistryFile
+from attenergy.registry.yaml_document import Document
 
 # What an error type says was expected; a union of types gives several of these for one value.
 _EXPECTED = {

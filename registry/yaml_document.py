@@ -19,9 +19,8 @@ from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
 from attenergy.registry.errors import Path, Problem, RegistryError, clipped, dotted
-from attenergy.registry.scalars import read_scalar
 from attenergy.registry.specs import Place
-from attenergy.registry.texts import Text, written
+from attenergy.registry.yaml_scalars import Text, read_scalar, text_of
 
 MAX_DEPTH = 32
 # Aliases expanded, so that a small file cannot ask for endless memory or time: the built-in
@@ -256,7 +255,7 @@ class _Builder:
     def scalar(self, node: ScalarNode, path: Path) -> str | int | float | bool | None:
         self.weigh(node)
         source = self.text[node.start_mark.index : node.end_mark.index]
-        self.document.texts[path] = written(node.value, node.style, source, self.place(node))
+        self.document.texts[path] = text_of(node.value, node.style, source, self.place(node))
         try:
             if _HALF_CHARACTER.search(node.value):
                 raise ValueError("the text holds half a character (a lone surrogate)")

@@ -1,4 +1,4 @@
 """Which layers run under which modes of PyTorch: checks, and the table of their outcomes.
 
-`python -m attenergy.testing.modes docs` (`make modes`) computes the table.
+`python -m attenergy.testing.compatibility docs` (`make modes`) computes the table.
 """

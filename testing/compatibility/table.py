@@ -1,7 +1,7 @@
 """The table itself: a cell for every layer and mode, computed one by one.
 
 A row is named `NAME/BACKEND` for an energy and `NAME` for a mixer. A cell is "yes" or the reason
-why not (`attenergy.testing.modes.limits`).
+why not (`attenergy.testing.compatibility.known_limits`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 
 from attenergy.attention.gradients.gradient import Backend
 from attenergy.registry import Registry
-from attenergy.testing.modes.checks import MODES
-from attenergy.testing.modes.limits import reason
-from attenergy.testing.modes.subject import Subject, small_chunks, subject
+from attenergy.testing.compatibility.checks import MODES
+from attenergy.testing.compatibility.known_limits import reason
+from attenergy.testing.compatibility.layer_under_test import Subject, small_chunks, subject
 
 #: Cells by row and mode.
 Cells = dict[str, dict[str, str]]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from attenergy.testing.cases import draw
-from attenergy.testing.modes.subject import B, E, H, L, Plain, S, Subject, derived
+from attenergy.testing.compatibility.layer_under_test import B, E, H, L, Plain, S, Subject, derived
 
 
 class Partly(Exception):

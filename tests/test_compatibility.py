@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from attenergy.registry import load_registry
-from attenergy.testing.modes.checks import MODES
-from attenergy.testing.modes.limits import UNEXPLAINED, reason
-from attenergy.testing.modes.page import page, read, write
-from attenergy.testing.modes.subject import subject
-from attenergy.testing.modes.table import YES, outcome, row_of, rows
+from attenergy.testing.compatibility.checks import MODES
+from attenergy.testing.compatibility.known_limits import UNEXPLAINED, reason
+from attenergy.testing.compatibility.layer_under_test import subject
+from attenergy.testing.compatibility.page import page, read, write
+from attenergy.testing.compatibility.table import YES, outcome, row_of, rows
 
 REGISTRY = load_registry(plugins=False)
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from attenergy.testing.modes.checks import MODES
-from attenergy.testing.modes.table import BACKENDS, YES, Cells
+from attenergy.testing.compatibility.checks import MODES
+from attenergy.testing.compatibility.table import BACKENDS, YES, Cells
 
 _HEAD = """\
 # What works under which mode of PyTorch

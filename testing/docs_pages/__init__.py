@@ -1,0 +1,1 @@
+"""The pages of `docs/` made from the registry and the language: `make docs` writes them."""
