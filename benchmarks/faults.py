@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from faults_account import account, cut_connections, summed
+from faults_account import account, cut_connections, make_plan, several, summed
 from faults_processes import (
     FOLDER,
     Forked,
@@ -73,43 +73,6 @@ class Loud(Silent):
 def drive(plan: SearchPlan) -> None:
     """The search itself, from wherever it has come to."""
     run_search(plan, load_registry(plugins=False), Loud(), resume=True)
-
-
-def make_plan(arguments: argparse.Namespace, folder: str, address: str | None) -> SearchPlan:
-    """Small real runs of a second or so."""
-    return SearchPlan(
-        study=f"faults-{os.getpid()}",  # a database may hold those of other days
-        folder=folder,
-        task="stacked-recall",
-        task_options={"vocabulary": 16, "pairs": 4},
-        variants=("softmax", "lse", "linear"),
-        trials=arguments.trials,
-        workers=arguments.workers,
-        finalists=1,
-        seeds=2,
-        train_steps=arguments.train_steps,
-        pruner="median",
-        storage=arguments.storage,
-        engine="ray" if address else "local",
-        address=address,
-        cpus_per_trial=1.0,
-        trial_memory="800M",  # type: ignore[arg-type] # a validator reads it
-        heartbeat=1,
-        fix={"valid_instances": 32, "test_instances": 32, "heads": 1, "evaluate_every": 20},
-    )
-
-
-def several(plan: SearchPlan, drivers: int) -> list[SearchPlan]:
-    """The plans of so many drivers; more than one join, each with a folder of its own."""
-    if drivers == 1:
-        return [plan]
-    shared = {
-        "storage": plan.storage or f"sqlite:///{Path(plan.folder) / 'shared.db'}",
-        "join": True,
-        "heartbeat": 2,
-    }
-    folders = [{"folder": str(Path(plan.folder) / f"driver{n}")} for n in range(drivers)]
-    return [plan.model_copy(update={**shared, **folder}) for folder in folders]
 
 
 class Killer:

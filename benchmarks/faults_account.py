@@ -1,8 +1,10 @@
-"""What the records and the study say after all the kills, and what does not agree."""
+"""The plans of the searches that are struck, and what records and study say after all the kills."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -15,6 +17,43 @@ from sqlalchemy import create_engine, text
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.records import RunStore
 from attenergy.search.study.storage.database import latest, open_storage
+
+
+def make_plan(arguments: argparse.Namespace, folder: str, address: str | None) -> SearchPlan:
+    """Small real runs of a second or so."""
+    return SearchPlan(
+        study=f"faults-{os.getpid()}",  # a database may hold those of other days
+        folder=folder,
+        task="stacked-recall",
+        task_options={"vocabulary": 16, "pairs": 4},
+        variants=("softmax", "lse", "linear"),
+        trials=arguments.trials,
+        workers=arguments.workers,
+        finalists=1,
+        seeds=2,
+        train_steps=arguments.train_steps,
+        pruner="median",
+        storage=arguments.storage,
+        engine="ray" if address else "local",
+        address=address,
+        cpus_per_trial=1.0,
+        trial_memory="800M",  # type: ignore[arg-type] # a validator reads it
+        heartbeat=1,
+        fix={"valid_instances": 32, "test_instances": 32, "heads": 1, "evaluate_every": 20},
+    )
+
+
+def several(plan: SearchPlan, drivers: int) -> list[SearchPlan]:
+    """The plans of so many drivers; more than one join, each with a folder of its own."""
+    if drivers == 1:
+        return [plan]
+    shared = {
+        "storage": plan.storage or f"sqlite:///{Path(plan.folder) / 'shared.db'}",
+        "join": True,
+        "heartbeat": 2,
+    }
+    folders = [{"folder": str(Path(plan.folder) / f"driver{n}")} for n in range(drivers)]
+    return [plan.model_copy(update={**shared, **folder}) for folder in folders]
 
 
 def cut_connections(url: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
-BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks" / "curves"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 Data = dict[str, Any]
 Draw = Callable[[Any, Data], None]
