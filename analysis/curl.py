@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from attenergy.registry import ArgumentError
+
 
 def curl(update: Callable[[Tensor], Tensor], xi: Tensor) -> float:
     """|J - J'| / |J| with J the Jacobian of `update` at `xi` and |.| the Frobenius norm.
@@ -27,12 +29,12 @@ def curl(update: Callable[[Tensor], Tensor], xi: Tensor) -> float:
     """
     field = update(xi)
     if field.shape != xi.shape:
-        raise ValueError(
+        raise ArgumentError(
             f"update must keep the shape {tuple(xi.shape)} of its states, got {tuple(field.shape)}"
         )
     rows = torch.func.jacrev(update)(xi).detach().reshape(xi.numel(), xi.numel())
     if not torch.isfinite(rows).all():
-        raise ValueError("the Jacobian of the update is not finite at these states")
+        raise ArgumentError("the Jacobian of the update is not finite at these states")
     size = torch.linalg.matrix_norm(rows)
     if size == 0:
         return 0.0

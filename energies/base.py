@@ -21,7 +21,7 @@ from attenergy.energies.masks import (
 from attenergy.energies.parameters import Parameters, Setting, check_settings
 from attenergy.energies.presence import open_to_present
 from attenergy.energies.quadratic import RADIAL, quadratic_program
-from attenergy.registry import EnergySpec
+from attenergy.registry import ArgumentError, EnergySpec
 
 Values = dict[str, Tensor | float]
 
@@ -84,7 +84,7 @@ class Energy(nn.Module):
         super().__init__()
         whole = all(isinstance(n, Integral) for n in (dim, 1 if num_heads is None else num_heads))
         if not whole or dim < 1 or (num_heads is not None and num_heads < 1):
-            raise ValueError(f"dim and num_heads must be at least 1, got {dim} and {num_heads}")
+            raise ArgumentError(f"dim and num_heads must be at least 1, got {dim} and {num_heads}")
         self.spec, self.dim, self.num_heads = spec, dim, num_heads
         self.settings = dict(settings or {})
         check_settings(self.settings, self.known_settings(spec), f"'{spec.title}'")
@@ -110,7 +110,7 @@ class Energy(nn.Module):
         wrong = isinstance(value, bool) or not isinstance(value, int) or value < least
         if wrong or int(value) > (_LARGEST if most is None else most):
             allowed = f"from {least}" if most is None else f"from {least} to {most}"
-            raise ValueError(f"'{name}' must be a whole number {allowed}, got {value!r}")
+            raise ArgumentError(f"'{name}' must be a whole number {allowed}, got {value!r}")
         return int(value)
 
     @staticmethod
@@ -153,7 +153,7 @@ class Energy(nn.Module):
         if self.spec.quadratic != RADIAL:
             return self.quadratic()
         if not self.has_weights:
-            raise ValueError(
+            raise ArgumentError(
                 f"'{self.spec.title}' says 'quadratic: {RADIAL}', but its gradient is not "
                 "radial * xi - weights @ X"
             )
@@ -268,17 +268,17 @@ class Energy(nn.Module):
             check_tensor(name, value)
             if value.ndim < least or value.shape[-1] != self.dim:
                 axes = "(..., length, D)" if least == 2 else "(..., H, length, D)"
-                raise ValueError(
+                raise ArgumentError(
                     f"{name} must be {axes} with D = {self.dim}, got {tuple(value.shape)}"
                 )
             if self.num_heads is not None and value.shape[-3] not in (1, self.num_heads):
-                raise ValueError(
+                raise ArgumentError(
                     f"{name} has {value.shape[-3]} heads (axis -3), the energy {self.num_heads}"
                 )
         stored = (X if self.reads_patterns else xi).shape[-2]
         for name, extra in (("mask", mask), ("field", field)):
             if extra is not None and not _fits(extra, xi.shape[-2], stored):
-                raise ValueError(
+                raise ArgumentError(
                     f"{name} must be broadcastable to (..., L, S) = (..., {xi.shape[-2]}, "
                     f"{stored}), got {tuple(extra.shape)}"
                 )

@@ -28,7 +28,16 @@ from attenergy.energies.tokens.token_attention import (
     EnergyTransformerBlock,
     HyperSet,
 )
-from attenergy.registry import EnergySpec, Place, Problem, Registry, UnknownName, given_registry
+from attenergy.registry import (
+    ArgumentError,
+    ArgumentTypeError,
+    EnergySpec,
+    Place,
+    Problem,
+    Registry,
+    UnknownName,
+    given_registry,
+)
 
 #: Energies that a registry entry may name as its `class`.
 CLASSES: dict[str, type[Energy]] = {
@@ -81,7 +90,7 @@ def make_energy(
         registry = given_registry(registry)
         spec = registry.layer(energy)
         if not isinstance(spec, EnergySpec):
-            raise ValueError(
+            raise ArgumentError(
                 f"'{energy}' is a mixer and has no energy; energies: {', '.join(registry.energies)}"
             )
     else:
@@ -98,7 +107,7 @@ def check_entry(name: str, energy: Any) -> None:
     """
     if not isinstance(energy, EnergySpec):
         what = energy.__name__ if isinstance(energy, type) else type(energy).__name__
-        raise TypeError(
+        raise ArgumentTypeError(
             f"{name} must be the name of an energy in the registry or its entry (an EnergySpec), "
             f"got {what}; a class of your own goes into an entry, as `class: {what}`"
         )

@@ -32,7 +32,7 @@ from attenergy.energies.language import (
 )
 from attenergy.energies.masks import open_rows
 from attenergy.energies.parameters import Setting, initial_value
-from attenergy.registry import EnergySpec, nearest
+from attenergy.registry import ArgumentError, EnergySpec, nearest
 
 _INPUTS: dict[str, Expr] = {"xi": XI, "X": PATTERNS, "h": FIELD}
 
@@ -237,7 +237,7 @@ def _chosen(name: str, spec: EnergySpec, settings: Mapping[str, Setting]) -> str
     if chosen not in choice.options:
         hint = nearest(chosen, choice.options)
         known = ", ".join(choice.options)
-        raise ValueError(
+        raise ArgumentError(
             f"'{name}' cannot be {chosen!r}{f' ({hint})' if hint else ''}; options: {known}"
         )
     return chosen

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attenergy.registry import ArgumentError, ArgumentTypeError
+
 #: A field at or below this says "never", as a mask does: the usual numbers are -1e4 (-9984 in
 #: bfloat16), -1e9 and the lowest of the type.
 NEVER = -9e3
@@ -126,7 +128,7 @@ def check_tensor(name: str, value: Any) -> None:
         TypeError: it is none.
     """
     if not isinstance(value, Tensor):
-        raise TypeError(
+        raise ArgumentTypeError(
             f"{name} must be a torch tensor, got {type(value).__name__}; torch.as_tensor makes one"
         )
 
@@ -142,9 +144,9 @@ def check_mask(mask: Tensor | None, field: Tensor | None) -> None:
         if value is not None:
             check_tensor(name, value)
     if mask is not None and mask.dtype != torch.bool:
-        raise ValueError(
+        raise ArgumentError(
             f"mask must be boolean, True where a state may see a pattern, got {mask.dtype}; "
             "numbers to be added to the scores go to `field`"
         )
     if field is not None and not field.is_floating_point():
-        raise ValueError(f"field must be floating point, got {field.dtype}")
+        raise ArgumentError(f"field must be floating point, got {field.dtype}")

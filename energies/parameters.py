@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.energies.language import FormulaError, Number, parse
-from attenergy.registry import EnergySpec, Parameter, nearest
+from attenergy.registry import ArgumentError, EnergySpec, Parameter, nearest
 
 Setting = float | int | str
 
@@ -127,19 +127,19 @@ def initial_value(name: str, parameter: Parameter, dim: int, setting: Setting | 
     """
     given = parameter.init if setting is None else setting
     if not isinstance(given, (int, float, str)) or isinstance(given, bool):
-        raise ValueError(
+        raise ArgumentError(
             f"parameter '{name}' must be a number or an expression in D, got {given!r}"
         )
     try:
         value = constant(given, dim)
     except FormulaError as error:
-        raise ValueError(f"parameter '{name}': {error}") from None
+        raise ArgumentError(f"parameter '{name}': {error}") from None
     if not math.isfinite(value):
-        raise ValueError(f"parameter '{name}' must be a finite number, got {given!r}")
+        raise ArgumentError(f"parameter '{name}' must be a finite number, got {given!r}")
     if parameter.constraint == "positive" and value <= 0:
-        raise ValueError(f"parameter '{name}' must be above 0, got {value:g}")
+        raise ArgumentError(f"parameter '{name}' must be above 0, got {value:g}")
     if parameter.constraint == "unit" and not 0 < value < 1:
-        raise ValueError(f"parameter '{name}' must lie between 0 and 1, got {value:g}")
+        raise ArgumentError(f"parameter '{name}' must lie between 0 and 1, got {value:g}")
     return value
 
 
@@ -166,7 +166,7 @@ def check_settings(settings: Mapping[str, object], known: list[str], owner: str)
     for name in settings:
         if name not in known:
             hint = nearest(name, known)
-            raise ValueError(
+            raise ArgumentError(
                 f"{owner} has no setting '{name}'{f' ({hint})' if hint else ''}; "
                 f"known: {', '.join(known) or 'none'}"
             )

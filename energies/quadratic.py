@@ -13,7 +13,7 @@ from attenergy.energies.language import (
     compile_tree,
     parse,
 )
-from attenergy.registry import EnergySpec
+from attenergy.registry import ArgumentError, EnergySpec
 
 #: What an entry writes as its quadratic part if that is the radial factor of the gradient.
 RADIAL = "radial"
@@ -52,5 +52,5 @@ def quadratic_program(spec: EnergySpec, dim: int) -> Program | float | None:
             return compile_tree(tree, masked=False)
         value = tree.value
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"'quadratic' must be above 0, got {value:g}")
+        raise ArgumentError(f"'quadratic' must be above 0, got {value:g}")
     return value

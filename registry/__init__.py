@@ -1,6 +1,16 @@
 """Registry of energies, mixers, tasks, search spaces and bundles: YAML to validated specs."""
 
-from attenergy.registry.errors import Problem, RegistryError, UnknownName, nearest
+from attenergy.registry.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    AttenergyError,
+    MissingPackage,
+    Place,
+    Problem,
+    RegistryError,
+    UnknownName,
+    nearest,
+)
 from attenergy.registry.loader import Registry, given_registry, load_registry
 from attenergy.registry.sources import PluginWarning, plugin_modules
 from attenergy.registry.specs import (
@@ -11,7 +21,6 @@ from attenergy.registry.specs import (
     Kind,
     MixerSpec,
     ModelSpec,
-    Place,
     Reading,
     RegistryFile,
     TaskSpec,
@@ -34,6 +43,9 @@ from attenergy.registry.tunables import (
 )
 
 __all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "AttenergyError",
     "BundleSpec",
     "Choice",
     "Descends",
@@ -41,6 +53,7 @@ __all__ = [
     "EnergySpec",
     "Entry",
     "Kind",
+    "MissingPackage",
     "MixerSpec",
     "ModelSpec",
     "Number",

@@ -1,4 +1,9 @@
-"""Errors of the registry: each says where, what was got, what is allowed and what is nearest."""
+"""The base of every error that a user can mend, and the errors of the registry.
+
+Each says where, what was got, what is allowed and what is nearest. A mistake inside the toolkit
+is none of these: it is a plain `RuntimeError` or whatever Python raises, and the command line
+shows its traceback.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,42 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from attenergy.registry.specs import Place
+from pydantic import BaseModel, ConfigDict
 
 Path = tuple[str | int, ...]  # keys and list positions from the top of a file
+
+
+class AttenergyError(Exception):
+    """Something that was given to the toolkit cannot be used: the base of all its errors.
+
+    `except attenergy.AttenergyError` catches every mistake that a user can mend, whatever its
+    kind; the kinds are also a `ValueError`, `TypeError` or `ImportError`, as their names say.
+    """
+
+
+class ArgumentError(AttenergyError, ValueError):
+    """An argument, setting or input has a value that cannot be used."""
+
+
+class ArgumentTypeError(AttenergyError, TypeError):
+    """An argument is of a type that cannot be used."""
+
+
+class MissingPackage(AttenergyError, ImportError):
+    """A package is needed that an extra of attenergy brings; the message names the extra."""
+
+
+class Place(BaseModel):
+    """Where something was written: file, line and column (both from 1)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True)
@@ -27,7 +65,7 @@ class Problem:
         return ": ".join(filter(None, (str(self.place), self.path, self.message)))
 
 
-class RegistryError(ValueError):
+class RegistryError(AttenergyError, ValueError):
     """All problems of all files read, in the order of their places, a line of text for each."""
 
     problems: tuple[Problem, ...]
@@ -47,7 +85,7 @@ def _order(problem: Problem) -> tuple[str, int, int]:
     return problem.place.file, problem.place.line, problem.place.column
 
 
-class UnknownName(ValueError):
+class UnknownName(AttenergyError, ValueError):
     """A name that nothing is registered under; the text lists the known ones.
 
     Args:
@@ -69,8 +107,8 @@ class UnknownName(ValueError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """`did you mean 'x'?` for the known name closest to `name`, or an empty text."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f"did you mean {by_lower[found[0]]!r}?" if found else ""
+    closest = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"did you mean {by_lower[closest[0]]!r}?" if closest else ""
 
 
 def dotted(path: Path) -> str:

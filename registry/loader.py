@@ -12,7 +12,14 @@ from pydantic import ValidationError
 
 from attenergy.registry.checks import check
 from attenergy.registry.error_messages import explain
-from attenergy.registry.errors import Path, Problem, RegistryError, UnknownName
+from attenergy.registry.errors import (
+    ArgumentTypeError,
+    Path,
+    Place,
+    Problem,
+    RegistryError,
+    UnknownName,
+)
 from attenergy.registry.sources import (
     Source,
     builtin_source,
@@ -25,7 +32,6 @@ from attenergy.registry.specs import (
     BundleSpec,
     EnergySpec,
     MixerSpec,
-    Place,
     RegistryFile,
     TaskSpec,
 )
@@ -143,7 +149,7 @@ def given_registry(registry: Any) -> Registry:
     if registry is None:
         return load_registry()
     if not isinstance(registry, Registry):
-        raise TypeError(
+        raise ArgumentTypeError(
             "registry must be a Registry, as load_registry(files) gives it, or None, got "
             f"{type(registry).__name__}"
         )

@@ -10,8 +10,7 @@ from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from attenergy.registry.errors import Problem, RegistryError
-from attenergy.registry.specs import Place
+from attenergy.registry.errors import Place, Problem, RegistryError
 
 PLUGIN_GROUP = "attenergy.registries"
 MAX_BYTES = 500_000

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from attenergy.registry.errors import ArgumentError
 from attenergy.registry.tunables import (
     Choice,
     Entry,
@@ -29,19 +30,6 @@ Kind = Literal["energies", "mixers", "tasks", "spaces", "bundles"]
 Domain = Literal["real", "sphere", "layer_norm", "magnetisation", "simplex", "spin"]
 Descends = Literal["parallel", "sequential", "none"]
 Reading = Literal["weights", "state"]
-
-
-class Place(BaseModel):
-    """Where an entry was written: file, line and column (both from 1)."""
-
-    model_config = ConfigDict(frozen=True)
-
-    file: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
 
 
 class EnergySpec(Entry):
@@ -80,15 +68,17 @@ class EnergySpec(Entry):
     @model_validator(mode="after")
     def _formula_or_class(self) -> EnergySpec:
         if (self.formula is None) == (self.class_ is None):
-            raise ValueError("give exactly one of 'formula' and 'class'")
+            raise ArgumentError("give exactly one of 'formula' and 'class'")
         if self.formula is None and self.choices:
-            raise ValueError("'choices' belong to a formula; an entry with a class has 'options'")
+            raise ArgumentError(
+                "'choices' belong to a formula; an entry with a class has 'options'"
+            )
         if self.class_ is None and self.options:
-            raise ValueError("'options' belong to a class; a formula has 'choices'")
+            raise ArgumentError("'options' belong to a class; a formula has 'choices'")
         if not all(isinstance(v, int) and v >= 1 for v in _numbers(self.steps)):
-            raise ValueError("'steps' are whole numbers from 1")
+            raise ArgumentError("'steps' are whole numbers from 1")
         if not all(isinstance(v, (int, float)) and v > 0 for v in _numbers(self.step_size)):
-            raise ValueError("'step_size' is a number above 0")
+            raise ArgumentError("'step_size' is a number above 0")
         return self
 
 

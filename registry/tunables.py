@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from attenergy.registry.errors import ArgumentError
+
 Scalar = float | int | str | bool
 #: How a layer relaxes its states: the solvers of `attenergy.attention.solvers` that train.
 Solver = Literal["descent", "sequential", "implicit", "fixed_point"]
@@ -19,7 +21,7 @@ class Entry(BaseModel):
 
 def _not_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("must be a number or an expression, not true or false")
+        raise ArgumentError("must be a number or an expression, not true or false")
     return value
 
 
@@ -54,22 +56,22 @@ class Range(Entry):
     def _one_kind(self) -> Range:
         if self.choices is not None:
             if self.low is not None or self.high is not None or self.log or self.step is not None:
-                raise ValueError("give either 'choices' or 'low' and 'high', not both")
+                raise ArgumentError("give either 'choices' or 'low' and 'high', not both")
             if not self.choices:
-                raise ValueError("'choices' is empty")
+                raise ArgumentError("'choices' is empty")
             if len(set(self.choices)) < len(self.choices):  # 1, 1.0 and true are one to a search
-                raise ValueError("'choices' names a value twice")
+                raise ArgumentError("'choices' names a value twice")
             return self
         if self.low is None or self.high is None:
-            raise ValueError("a range needs 'low' and 'high', or 'choices'")
+            raise ArgumentError("a range needs 'low' and 'high', or 'choices'")
         if not self.low <= self.high:
-            raise ValueError(f"'low' ({self.low:g}) is above 'high' ({self.high:g})")
+            raise ArgumentError(f"'low' ({self.low:g}) is above 'high' ({self.high:g})")
         if self.log and self.low <= 0:
-            raise ValueError(f"a logarithmic range needs 'low' above 0, got {self.low:g}")
+            raise ArgumentError(f"a logarithmic range needs 'low' above 0, got {self.low:g}")
         if self.log and self.step is not None:
-            raise ValueError("'log' and 'step' exclude each other")
+            raise ArgumentError("'log' and 'step' exclude each other")
         if self.step is not None and self.step <= 0:
-            raise ValueError(f"'step' must be above 0, got {self.step:g}")
+            raise ArgumentError(f"'step' must be above 0, got {self.step:g}")
         return self
 
     @property
@@ -124,17 +126,17 @@ class Parameter(Entry):
         needed = f"a {self.constraint} parameter needs a {kind[self.constraint]}"
         number = not isinstance(self.init, str)
         if number and not _satisfies(self.constraint, self.init):
-            raise ValueError(f"{needed} as 'init', got {self.init}")
+            raise ArgumentError(f"{needed} as 'init', got {self.init}")
         if self.search is not None:
             for value in self.search.choices or (self.search.low, self.search.high):
                 if value is None or not _satisfies(self.constraint, value):
-                    raise ValueError(f"{needed} everywhere in its search range, got {value}")
+                    raise ArgumentError(f"{needed} everywhere in its search range, got {value}")
             if number and (objection := self.search.objection(self.init)):
-                raise ValueError(f"'init' ({self.init}) {objection}")
+                raise ArgumentError(f"'init' ({self.init}) {objection}")
         if len(self.shape) > 2:
-            raise ValueError("a parameter has at most two axes")
+            raise ArgumentError("a parameter has at most two axes")
         if self.shape and self.search is not None and self.search.choices is not None:
-            raise ValueError("only a scalar parameter can be searched over choices")
+            raise ArgumentError("only a scalar parameter can be searched over choices")
         return self
 
 
@@ -150,7 +152,7 @@ class Tunable(Entry):
     @model_validator(mode="after")
     def _default_in_range(self) -> Tunable:
         if self.search is not None and (objection := self.search.objection(self.default)):
-            raise ValueError(f"'default' ({as_written(self.default)}) {objection}")
+            raise ArgumentError(f"'default' ({as_written(self.default)}) {objection}")
         return self
 
 
@@ -182,9 +184,9 @@ class SolverChoice(Entry):
             return self
         offered = self.search.choices
         if len(set(offered)) < len(offered):
-            raise ValueError("'choices' names a solver twice")
+            raise ArgumentError("'choices' names a solver twice")
         if self.default not in offered:
-            raise ValueError(f"'default' ({self.default}) is none of the choices")
+            raise ArgumentError(f"'default' ({self.default}) is none of the choices")
         return self
 
 
@@ -205,5 +207,5 @@ class Choice(Entry):
     def _default_is_an_option(self) -> Choice:
         if self.default not in self.options:
             known = ", ".join(self.options)
-            raise ValueError(f"'default' ({self.default}) is not an option (options: {known})")
+            raise ArgumentError(f"'default' ({self.default}) is not an option (options: {known})")
         return self

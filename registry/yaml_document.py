@@ -18,8 +18,15 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from attenergy.registry.errors import Path, Problem, RegistryError, clipped, dotted
-from attenergy.registry.specs import Place
+from attenergy.registry.errors import (
+    ArgumentError,
+    Path,
+    Place,
+    Problem,
+    RegistryError,
+    clipped,
+    dotted,
+)
 from attenergy.registry.yaml_scalars import Text, read_scalar, text_of
 
 MAX_DEPTH = 32
@@ -258,7 +265,7 @@ class _Builder:
         self.document.texts[path] = text_of(node.value, node.style, source, self.place(node))
         try:
             if _HALF_CHARACTER.search(node.value):
-                raise ValueError("the text holds half a character (a lone surrogate)")
+                raise ArgumentError("the text holds half a character (a lone surrogate)")
             return str(node.value) if node.style is not None else read_scalar(node.value)
         except ValueError as error:
             self.complain(node, path, str(error))

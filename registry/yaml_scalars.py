@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from attenergy.registry.specs import Place
+from attenergy.registry.errors import ArgumentError, Place
 
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -30,7 +30,7 @@ def read_scalar(text: str) -> str | int | float | bool | None:
     if text in _WORDS:
         return _WORDS[text]
     if _NOT_FINITE.fullmatch(text):
-        raise ValueError(f"{text} is not allowed: a number must be finite")
+        raise ArgumentError(f"{text} is not allowed: a number must be finite")
     if _DECIMAL.fullmatch(text):
         return _integer(text, 10)
     if _BASED.fullmatch(text):
@@ -38,7 +38,7 @@ def read_scalar(text: str) -> str | int | float | bool | None:
     if _FLOAT.fullmatch(text):
         value = float(text)
         if math.isinf(value):
-            raise ValueError("this number is too large for 64 bits")
+            raise ArgumentError("this number is too large for 64 bits")
         return value
     return text
 
@@ -47,7 +47,7 @@ def _integer(text: str, base: int) -> int:
     # The length is looked at first: Python refuses to read or print very long integers.
     value = int(text, base) if len(text) <= 80 else 2**63
     if not -(2**63) <= value < 2**63:
-        raise ValueError("this number is too large for 64 bits")
+        raise ArgumentError("this number is too large for 64 bits")
     return value
 
 

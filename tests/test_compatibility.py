@@ -81,5 +81,5 @@ def test_a_layer_that_computes_something_else_is_no_yes() -> None:
 
 def test_an_error_without_explanation_is_given_whole() -> None:
     assert reason("lse/auto", "train", "KeyError: 3") == UNEXPLAINED + "KeyError: 3"
-    refusal = "ValueError: 'Lse' reads no field h; give positions with the inputs"
+    refusal = "ArgumentError: 'Lse' reads no field h; give positions with the inputs"
     assert not reason("lse/auto", "field", refusal).startswith(UNEXPLAINED)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import flex_attention
 
 from attenergy.energies import Energy
+from attenergy.registry import ArgumentError
 
 
 def flex_read(
@@ -46,7 +47,7 @@ def flex_read(
     given = [t for t in (scale * xi, X, values, bias) if t is not None]
     on_gpu = xi.device.type == "cuda"
     if not on_gpu and torch.is_grad_enabled() and any(t.requires_grad for t in given):
-        raise ValueError(
+        raise ArgumentError(
             f"backend 'flex' has derivatives on CUDA only, the states are on {xi.device}; "
             "choose 'sdpa', or run it under torch.no_grad()"
         )

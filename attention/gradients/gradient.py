@@ -31,7 +31,7 @@ from attenergy.attention.gradients.sdpa import fused_attention, fused_pays
 from attenergy.attention.gradients.traced import trace_needed, traced_gradient
 from attenergy.energies import Energy
 from attenergy.energies.masks import check_tensor, clear_hidden, clear_states
-from attenergy.registry import UnknownName
+from attenergy.registry import ArgumentError, UnknownName
 
 Backend = Literal["auto", "eager", "traced", "scores", "sdpa", "chunked", "flex"]
 
@@ -64,7 +64,7 @@ def check_backend(energy: Energy, backend: Backend) -> None:
     available = backends(energy)
     if backend in available or (backend == "flex" and energy.is_attention):
         return
-    raise ValueError(
+    raise ArgumentError(
         f"'{energy.spec.title}' has no backend '{backend}'; it has {', '.join(available)}"
     )
 
@@ -190,7 +190,9 @@ def read_values(
     """
     check_backend(energy, backend)
     if not energy.has_weights:
-        raise ValueError(f"'{energy.spec.title}' defines no weights over patterns; read the state")
+        raise ArgumentError(
+            f"'{energy.spec.title}' defines no weights over patterns; read the state"
+        )
     check_tensor("values", values)
     mask, field = energy.check(xi, X, mask, field)
     values = values if X.shape[-2] else pad(values, (0, 0, 0, 1))
@@ -234,7 +236,7 @@ def association(
         ValueError: the energy has no weights, or a shape or type does not fit.
     """
     if not energy.has_weights:
-        raise ValueError(f"'{energy.spec.title}' defines no weights over patterns")
+        raise ArgumentError(f"'{energy.spec.title}' defines no weights over patterns")
     mask, field = energy.check(xi, X, mask, field)
     stored = X.shape[-2]
     X, mask, field = some_patterns(energy, X, mask, field)

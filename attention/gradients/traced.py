@@ -19,13 +19,14 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import _disable_current_modes
 
 from attenergy.energies import Energy
+from attenergy.registry import AttenergyError
 
 #: Axes of the largest input: states, patterns and batches get these lengths in the example, all
 #: different, as the tracer takes equal lengths for the same length.
 _PRIMES = (11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97)
 
 
-class TraceError(ValueError):
+class TraceError(AttenergyError, ValueError):
     """An energy whose gradient cannot be written as one graph of operations."""
 
 

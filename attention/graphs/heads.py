@@ -26,7 +26,7 @@ from attenergy.attention.graphs.sets import Padding, Sets
 from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.attention.modules.learned_step_size import LearnedStepSize
 from attenergy.energies import Energy
-from attenergy.registry import EnergySpec, Registry, UnknownName
+from attenergy.registry import ArgumentError, EnergySpec, Registry, UnknownName
 
 Form = Literal["auto", "padded", "segments"]
 
@@ -167,7 +167,7 @@ class SetHeads(EnergyLayer):
         if plain and self.backend == "auto" and has_segments(self.energy):
             return "segments"
         if form == "segments":
-            raise ValueError(
+            raise ArgumentError(
                 f"'{self.energy.spec.title}' with these settings has no form 'segments', which is "
                 "for softmax weights, solver 'descent', backend 'auto' and one step size; "
                 "form 'padded' takes all"
@@ -187,7 +187,7 @@ def check_energy(energy: Energy) -> None:
         (energy.patterns_interact, "reads its patterns in an order, and neighbours have none"),
     ):
         if wrong:
-            raise ValueError(
+            raise ArgumentError(
                 f"'{energy.spec.title}' {reason}; on a graph it can be used by `EnergyAttention` "
                 "over all nodes, with the adjacency as the mask or by `energy.use_graph`"
             )

@@ -11,7 +11,7 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 from attenergy.attention.graphs.conv import EnergyConv
 from attenergy.attention.integrations.multihead import exchange
 from attenergy.attention.modules.arguments import check_module
-from attenergy.registry import EnergySpec
+from attenergy.registry import ArgumentError, EnergySpec
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -74,7 +74,7 @@ def energize_gps(model: Model, energy: str | EnergySpec = "lse", **options: Any)
         if isinstance(module, GPSConv) and isinstance(module.attn, nn.MultiheadAttention)
     }
     if not places:
-        raise ValueError(
+        raise ArgumentError(
             f"{type(model).__name__} has no torch_geometric.nn.GPSConv(attn_type='multihead')"
         )
     exchange(places, energy, options)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from attenergy.registry import ArgumentError
+
 #: What a sub-class may define and still compute what its base computes.
 _HARMLESS = frozenset({
     "__init__", "__module__", "__qualname__", "__doc__", "__annotations__", "__constants__",
@@ -54,13 +56,13 @@ def check_exchange(name: str, attention: nn.MultiheadAttention) -> None:
     kind = parametrize.type_before_parametrizations(attention)
     own = _overridden(attention, nn.MultiheadAttention)
     if own:
-        raise ValueError(
+        raise ArgumentError(
             f"'{name}' is a {kind.__name__} with its own {', '.join(own)}, which an energy in its "
             "place would leave out; exchange it by hand, or leave it out of the model given"
         )
     out = attention.out_proj
     if not isinstance(out, nn.Linear) or _overridden(out, nn.Linear):
-        raise ValueError(
+        raise ArgumentError(
             f"'{name}.out_proj' is a {parametrize.type_before_parametrizations(out).__name__}; "
             "nn.MultiheadAttention reads the weight of an nn.Linear there, and never calls it: "
             "merge it into one first"

@@ -15,7 +15,7 @@ from torch.nn.functional import dropout as drop
 from attenergy.attention.gradients.gradient import association, read_values
 from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.energies.masks import NEVER
-from attenergy.registry import EnergySpec, Registry
+from attenergy.registry import ArgumentError, EnergySpec, Registry
 
 
 class EnergyHeads(EnergyLayer):
@@ -130,7 +130,7 @@ class EnergyHeads(EnergyLayer):
 
     def _check_within(self, within: bool, xi: Tensor, X: Tensor) -> None:
         if not within or X.shape[-2] != xi.shape[-2]:
-            raise ValueError(
+            raise ArgumentError(
                 f"'{self.energy.spec.title}' is an energy of the states alone; it takes neither "
                 f"other patterns nor a cache, got {xi.shape[-2]} states and {X.shape[-2]} patterns"
             )
@@ -143,7 +143,7 @@ class EnergyHeads(EnergyLayer):
         if torch.compiler.is_compiling():
             torch._assert_async((field == 0).all(), message)  # a graph has no branch to raise from
         elif field.any():
-            raise ValueError(f"{message}, but it holds numbers to be added to the scores")
+            raise ArgumentError(f"{message}, but it holds numbers to be added to the scores")
         return None
 
 

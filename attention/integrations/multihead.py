@@ -26,7 +26,7 @@ from attenergy.attention.integrations.torch_layouts import (
 from attenergy.attention.modules.arguments import check_flag, check_module, check_size
 from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.attention.modules.projections import visible
-from attenergy.registry import EnergySpec, Registry
+from attenergy.registry import ArgumentError, ArgumentTypeError, EnergySpec, Registry
 
 
 class EnergyMultiheadAttention(nn.MultiheadAttention):
@@ -92,7 +92,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
     ) -> None:
         check_size("embed_dim", embed_dim)
         if check_size("num_heads", num_heads) and embed_dim % num_heads:
-            raise ValueError(
+            raise ArgumentError(
                 f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads})"
             )
         for name, width in (("kdim", kdim), ("vdim", vdim)):
@@ -129,7 +129,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
                 constructor.
         """
         if not isinstance(attention, nn.MultiheadAttention):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"attention must be an nn.MultiheadAttention, got {type(attention).__name__}"
             )
         plain = not isinstance(attention, EnergyMultiheadAttention)
@@ -189,7 +189,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         widths = (self.embed_dim, self.kdim, self.vdim)
         query, key, value = to_batch_first((query, key, value), widths, self.batch_first)
         if is_causal and self.heads.energy.states_interact:
-            raise ValueError(
+            raise ArgumentError(
                 f"'{self.heads.energy.spec.title}' couples states to each other; it cannot be "
                 "causal"
             )
@@ -295,7 +295,7 @@ def replace_attention(
     check_module("model", model)
     parts = {n: m for n, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}
     if not parts:
-        raise ValueError(f"there is no nn.MultiheadAttention inside this {type(model).__name__}")
+        raise ArgumentError(f"there is no nn.MultiheadAttention inside this {type(model).__name__}")
     exchange({name or type(part).__name__: part for name, part in parts.items()}, energy, options)
     for module in model.modules():
         if isinstance(module, nn.TransformerEncoder):

@@ -34,7 +34,7 @@ from attenergy.attention.solvers.relax import Relaxation, default_step_size, tak
 from attenergy.energies import Energy, make_energy
 from attenergy.energies.graphs.base import OnGraph
 from attenergy.energies.parameters import check_settings
-from attenergy.registry import EnergySpec, Reading, Registry
+from attenergy.registry import ArgumentError, EnergySpec, Reading, Registry
 
 __all__ = ["EnergyLayer", "Read"]
 
@@ -108,7 +108,7 @@ class EnergyLayer(PairDropout):
         self.energy = make_energy(spec, dim=dim, num_heads=num_heads, registry=registry, **theirs)
         self.read = reading(self.energy, read)
         if self.read == "state" and settings.get("value_dim", dim) != dim:
-            raise ValueError(
+            raise ArgumentError(
                 f"value_dim ({settings['value_dim']}) is for reading by weights; the state that "
                 f"'{self.energy.spec.title}' is read by has head_dim ({dim})"
             )
@@ -208,7 +208,7 @@ class EnergyLayer(PairDropout):
         read = state
         if self.read == "weights":
             if values is None:
-                raise ValueError("this layer reads by weights: give values")
+                raise ArgumentError("this layer reads by weights: give values")
             read = self._read_weights(state, X, values, mask, field)
         weights = None
         if need_weights or (trace and self.energy.has_weights):
@@ -227,7 +227,7 @@ class EnergyLayer(PairDropout):
             ValueError: the energy is on no graph, or the graph does not fit.
         """
         if not isinstance(self.energy, OnGraph):
-            raise ValueError(f"'{self.energy.spec.title}' is on no graph")
+            raise ArgumentError(f"'{self.energy.spec.title}' is on no graph")
         self.energy.use_graph(graph, **options)
         return self
 
@@ -238,7 +238,7 @@ class EnergyLayer(PairDropout):
             ValueError: there is one, and the energy reads none.
         """
         if field is not None and not self.reads_field:
-            raise ValueError(
+            raise ArgumentError(
                 f"'{self.energy.spec.title}' reads no field h; give positions with the inputs"
             )
 

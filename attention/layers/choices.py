@@ -8,7 +8,7 @@ from attenergy.attention.gradients.gradient import Backend, check_backend
 from attenergy.attention.modules.arguments import check_positive, check_whole
 from attenergy.attention.solvers.relax import MOST_STEPS, TRAINABLE, Solver, check_solver
 from attenergy.energies import Energy, check_entry
-from attenergy.registry import EnergySpec, Reading, Registry, given_registry
+from attenergy.registry import ArgumentError, EnergySpec, Reading, Registry, given_registry
 
 Read = Literal["auto", "weights", "state"]
 
@@ -43,12 +43,14 @@ def checked_steps(layer: Any, steps: Any) -> int:
     learned = layer.learned_step_size
     if steps != made:
         if layer.earlier is not None or (learned is not None and learned.per_step):
-            raise ValueError(
+            raise ArgumentError(
                 f"steps are fixed at {made}, as every step has an energy or a step size of its "
                 f"own; got {steps}"
             )
         if learned is not None and layer.read == "weights" and steps == 1:
-            raise ValueError("steps must be at least 2: of 1 there is no step_size to learn, got 1")
+            raise ArgumentError(
+                "steps must be at least 2: of 1 there is no step_size to learn, got 1"
+            )
     return int(steps)
 
 
@@ -59,7 +61,7 @@ def checked_step_size(layer: Any, step_size: Any) -> float:
         ValueError: it is no finite number above 0, or it is learned.
     """
     if layer.learned_step_size is not None:
-        raise ValueError(
+        raise ArgumentError(
             f"step_size is learned, in `learned_step_size`, and cannot be set, got {step_size!r}"
         )
     return check_positive("step_size", step_size)
@@ -79,7 +81,7 @@ def checked_solver(layer: Any, solver: Any) -> Solver:
     """
     check_solver(str(solver), layer.energy)
     if solver not in TRAINABLE:
-        raise ValueError(
+        raise ArgumentError(
             f"solver '{solver}' draws states and has no derivatives, so no layer is trained "
             f"through it; take one of {', '.join(TRAINABLE)}"
         )
@@ -97,7 +99,7 @@ def check_memory(name: str, solver: Solver) -> None:
         ValueError: the solver is `fixed_point`.
     """
     if solver == "fixed_point":
-        raise ValueError(
+        raise ArgumentError(
             f"{name} means nothing to solver 'fixed_point', which forgets how it came to rest"
         )
 
@@ -119,9 +121,11 @@ def reading(energy: Energy, read: Any) -> Reading:
         ValueError: an unknown way, or by weights where there are none.
     """
     if read not in get_args(Read):
-        raise ValueError(f"read must be one of {', '.join(get_args(Read))}, got {read!r}")
+        raise ArgumentError(f"read must be one of {', '.join(get_args(Read))}, got {read!r}")
     if read == "weights" and not energy.has_weights:
-        raise ValueError(f"'{energy.spec.title}' defines no weights over patterns; read the state")
+        raise ArgumentError(
+            f"'{energy.spec.title}' defines no weights over patterns; read the state"
+        )
     if read != "auto":
         return read  # type: ignore[no-any-return]
     wanted = energy.spec.read or "weights"

@@ -21,7 +21,7 @@ from attenergy.attention.modules.projections import (
     head_width,
     visible,
 )
-from attenergy.registry import EnergySpec, Registry
+from attenergy.registry import ArgumentError, EnergySpec, Registry
 
 __all__ = ["EnergyAttention", "Read"]
 
@@ -197,20 +197,22 @@ class EnergyAttention(EnergyLayer):
             lacking += ["normalize_patterns"] + ["num_kv_heads"] * (self.read == "state")
         for name in lacking:
             if own.get(name, "none") not in (None, "none"):
-                raise ValueError(
+                raise ArgumentError(
                     f"{name} has no use in a layer of '{self.energy.spec.title}' that is read by "
                     f"{self.read}"
                 )
 
     def _check_values(self, source: Tensor, stored: Tensor, given: bool) -> None:
         if given and self.read == "state":
-            raise ValueError("value_context is for reading by weights; this layer reads the state")
+            raise ArgumentError(
+                "value_context is for reading by weights; this layer reads the state"
+            )
         if self.read == "state":
             return
         name = "value_context" if given else "x or context, from which values are made,"
         check_sequence(name, source, "(B, S, C)", self.projections.value_context_dim)
         if source.shape[:2] != stored.shape[:2]:
-            raise ValueError(
+            raise ArgumentError(
                 f"value_context must have one row for each pattern, (B, S) = "
                 f"{tuple(stored.shape[:2])}, got {tuple(source.shape[:2])}"
             )
@@ -221,11 +223,11 @@ class EnergyAttention(EnergyLayer):
         """The mask that the energy gets; refuses what it cannot honour."""
         self.check_field(field)
         if not within and not self.energy.reads_patterns:
-            raise ValueError(
+            raise ArgumentError(
                 f"'{self.energy.spec.title}' is an energy of the states alone; it takes no context"
             )
         if is_causal and self.energy.states_interact:
-            raise ValueError(
+            raise ArgumentError(
                 f"'{self.energy.spec.title}' couples states to each other, so later ones would "
                 "act on earlier ones; it cannot be causal"
             )

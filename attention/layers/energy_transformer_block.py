@@ -19,7 +19,7 @@ from attenergy.attention.solvers.relax import Relaxation
 from attenergy.energies import Energy, check_entry, make_energy
 from attenergy.energies.memories.lagrangians import normalised
 from attenergy.energies.parameters import constant
-from attenergy.registry import EnergySpec, MixerSpec, Registry, given_registry
+from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, Registry, given_registry
 
 _BOUNDED = ("real", "sphere", "layer_norm")  # domains whose energies a layer-normed token can enter
 _EPS = 1e-5  # under the root of the layer norm
@@ -159,7 +159,7 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
         width = self.patterns.shape[-1]
         check_sequence("x", x, "(B, L, E)", width)
         if field is not None and not self.attention.reads_field:
-            raise ValueError(f"'{self.attention.spec.title}' reads no field h")
+            raise ArgumentError(f"'{self.attention.spec.title}' reads no field h")
         g, energies, residuals = self.normal(x), [], []
         if trace:
             energies.append(self.energy(g, mask=mask, field=field))
@@ -204,7 +204,7 @@ def _attention(
     check_size("head_dim", head_dim)
     spec = registry.layer(attention) if isinstance(attention, str) else attention
     if isinstance(spec, MixerSpec):
-        raise ValueError(f"'{spec.title}' is a mixer and has no energy")
+        raise ArgumentError(f"'{spec.title}' is a mixer and has no energy")
     check_entry("attention", spec)
     scalars = {name: p.init for name, p in spec.parameters.items() if not p.shape}
     in_width = {
@@ -212,7 +212,7 @@ def _attention(
     }
     energy = make_energy(spec, dim=embed_dim, num_heads=num_heads, **{**in_width, **settings})
     if not energy.states_interact or energy.reads_patterns or spec.domain not in _BOUNDED:
-        raise ValueError(
+        raise ArgumentError(
             f"'{spec.title}' is no joint energy of tokens alone; 'energy_transformer' and "
             "'hyper_set' are"
         )
@@ -226,7 +226,7 @@ def _attention(
 
 def _check_memory(energy: Energy) -> None:
     if energy.states_interact or not energy.reads_patterns or energy.spec.domain not in _BOUNDED:
-        raise ValueError(
+        raise ArgumentError(
             f"'{energy.spec.title}' is no energy of one token and stored patterns; 'et_memory' and "
             "'lse' are"
         )

@@ -20,7 +20,7 @@ from attenergy.attention.modules.projections import (
     check_sequence,
     head_width,
 )
-from attenergy.registry import EnergySpec, Registry
+from attenergy.registry import ArgumentError, EnergySpec, Registry
 
 
 class EnergyLookup(EnergyLayer):
@@ -85,7 +85,7 @@ class EnergyLookup(EnergyLayer):
         check_size("num_patterns", num_patterns)
         if not self.energy.reads_patterns:
             title = self.energy.spec.title
-            raise ValueError(f"'{title}' is an energy of the states alone; it looks nothing up")
+            raise ArgumentError(f"'{title}' is an energy of the states alone; it looks nothing up")
         self.projections = Projections(
             embed_dim, num_heads, dim, with_values=False, with_keys=False, **self.chosen(settings)
         )

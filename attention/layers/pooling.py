@@ -14,7 +14,7 @@ from attenergy.attention.layers.energy_attention import EnergyAttention
 from attenergy.attention.layers.outputs import Answer
 from attenergy.attention.modules.arguments import check_flag, check_size, check_tensor
 from attenergy.attention.saving.pretrained import Pretrained
-from attenergy.registry import EnergySpec
+from attenergy.registry import ArgumentError, EnergySpec
 
 
 class EnergyPooling(Pretrained, nn.Module):
@@ -55,11 +55,11 @@ class EnergyPooling(Pretrained, nn.Module):
         super().__init__()
         check_size("num_queries", num_queries)
         if check_flag("rotary", settings.get("rotary", False)):
-            raise ValueError("learned states have no positions: pooling takes no rotary")
+            raise ArgumentError("learned states have no positions: pooling takes no rotary")
         self.attention = EnergyAttention(embed_dim, num_heads, energy, **settings)
         if not self.attention.energy.reads_patterns:
             title = self.attention.energy.spec.title
-            raise ValueError(
+            raise ArgumentError(
                 f"'{title}' is an energy of the states alone; there is nothing to pool"
             )
         act = self.attention.projections.query.weight.requires_grad  # else no state is read

@@ -22,7 +22,7 @@ from attenergy.attention.modules.arguments import (
 )
 from attenergy.attention.solvers.relax import relax
 from attenergy.energies import DOMAINS, Energy, make_energy
-from attenergy.registry import EnergySpec, Registry, nearest
+from attenergy.registry import ArgumentError, EnergySpec, Registry, nearest
 
 Mode = Literal["continuous", "parallel", "sequential"]
 Order = Literal["random", "fixed"]
@@ -92,7 +92,7 @@ class AssociativeMemory:
             ValueError: there are none.
         """
         if self._patterns is None:
-            raise ValueError("the memory is empty: store(patterns) comes before anything else")
+            raise ArgumentError("the memory is empty: store(patterns) comes before anything else")
         return self._patterns
 
     def store(self, patterns: Tensor) -> Self:
@@ -103,16 +103,16 @@ class AssociativeMemory:
         """
         check_tensor("patterns", patterns)
         if patterns.ndim != 2 or not patterns.is_floating_point() or not len(patterns):
-            raise ValueError(
+            raise ArgumentError(
                 "patterns must be floating point (N, D) with N at least 1, "
                 f"got {tuple(patterns.shape)} of {patterns.dtype}"
             )
         if not patterns.isfinite().all():
-            raise ValueError("patterns must be finite numbers, got infinity or nan")
+            raise ArgumentError("patterns must be finite numbers, got infinity or nan")
         if self._energy is None:
             self._energy = self._make(patterns.shape[1])
         if patterns.shape[1] != self._energy.dim:
-            raise ValueError(
+            raise ArgumentError(
                 f"patterns must be {self._energy.dim} wide as the memory, got {patterns.shape[1]}"
             )
         new = patterns.detach().clone()
@@ -179,7 +179,7 @@ class AssociativeMemory:
         """
         mode = self._checked_mode(mode, step_size)
         if order not in get_args(Order):
-            raise ValueError(f"order must be one of {get_args(Order)}, got {order!r}")
+            raise ArgumentError(f"order must be one of {get_args(Order)}, got {order!r}")
         check_whole("steps", steps, 0)
         check_whole("seed", seed, 0)
         check_from_zero("tolerance", tolerance)
@@ -208,19 +208,19 @@ class AssociativeMemory:
             mode = "sequential" if domain == "spin" else "continuous"
         if mode not in get_args(Mode):
             hint = nearest(mode, get_args(Mode))
-            raise ValueError(
+            raise ArgumentError(
                 f"no mode {mode!r}{f' ({hint})' if hint else ''}; known: {get_args(Mode)}"
             )
         if mode == "continuous":
             if domain == "spin":
-                raise ValueError("spins have no continuous steps; modes: parallel, sequential")
+                raise ArgumentError("spins have no continuous steps; modes: parallel, sequential")
             return mode
         if domain == "simplex":
-            raise ValueError("states on the simplex are not binary; mode: continuous")
+            raise ArgumentError("states on the simplex are not binary; mode: continuous")
         if step_size is not None:
-            raise ValueError(f"step_size belongs to mode 'continuous', the mode is '{mode}'")
+            raise ArgumentError(f"step_size belongs to mode 'continuous', the mode is '{mode}'")
         if not (X.abs() == 1).all():
-            raise ValueError(f"mode '{mode}' needs binary patterns, all entries +1 or -1")
+            raise ArgumentError(f"mode '{mode}' needs binary patterns, all entries +1 or -1")
         return mode
 
     def _samples(self, states: Tensor) -> tuple[Tensor, torch.Size]:
@@ -230,7 +230,7 @@ class AssociativeMemory:
         axes = 2 if energy.states_interact else 1
         if states.ndim < axes or states.shape[-1] != energy.dim or not states.is_floating_point():
             wanted = "(..., L, D)" if axes == 2 else "(..., D)"
-            raise ValueError(
+            raise ArgumentError(
                 f"states must be floating point {wanted} with D = {energy.dim}, "
                 f"got {tuple(states.shape)} of {states.dtype}"
             )
@@ -252,14 +252,14 @@ def _made(
     if isinstance(source, Energy):
         energy = source
         if settings or dim not in (None, energy.dim):
-            raise ValueError("an energy that is made already has its own dim and settings")
+            raise ArgumentError("an energy that is made already has its own dim and settings")
     else:
         assert dim is not None
         energy = make_energy(source, dim=dim, registry=registry, **settings)  # type: ignore[arg-type]
     if not energy.reads_patterns:
-        raise ValueError(f"'{energy.spec.title}' reads no stored patterns")
+        raise ArgumentError(f"'{energy.spec.title}' reads no stored patterns")
     if energy.num_heads is not None:
-        raise ValueError(f"a memory has no heads, the energy has {energy.num_heads}")
+        raise ArgumentError(f"a memory has no heads, the energy has {energy.num_heads}")
     return energy
 
 

@@ -19,7 +19,14 @@ from attenergy.attention.mixers.scaled_heads import ScaledHeadAttention
 from attenergy.attention.mixers.token_mixing import TokenMixing
 from attenergy.attention.mixers.top_k import TopKAttention
 from attenergy.attention.mixers.window import WindowAttention
-from attenergy.registry import MixerSpec, Registry, given_registry, nearest
+from attenergy.registry import (
+    ArgumentError,
+    ArgumentTypeError,
+    MixerSpec,
+    Registry,
+    given_registry,
+    nearest,
+)
 
 __all__ = [
     "CLASSES",
@@ -100,24 +107,24 @@ def make_mixer(
     if isinstance(spec, str):
         name, registry = spec, given_registry(registry)
         if name not in registry.mixers:
-            raise ValueError(_unknown("mixer", name, list(registry.mixers)))
+            raise ArgumentError(_unknown("mixer", name, list(registry.mixers)))
         spec = registry.mixers[name]
     if not isinstance(spec, MixerSpec):
-        raise TypeError(
+        raise ArgumentTypeError(
             "name_or_spec must be the name of a mixer in the registry or its entry (a MixerSpec), "
             f"got {type(spec).__name__}"
         )
     if spec.class_ not in CLASSES:
-        raise ValueError(_unknown("class of a mixer", spec.class_, list(CLASSES)))
+        raise ArgumentError(_unknown("class of a mixer", spec.class_, list(CLASSES)))
     cls = CLASSES[spec.class_]
     options = {key: tunable.default for key, tunable in spec.options.items()} | options
     known = _options(cls)
     for option in options:
         if option not in known:
-            raise ValueError(_unknown(f"option of {spec.class_}", option, known))
+            raise ArgumentError(_unknown(f"option of {spec.class_}", option, known))
     if cls.needs_length:
         if length is None:
-            raise ValueError(
+            raise ArgumentError(
                 f"'{spec.title}' has parameters for every place of a sequence: give `length`, the "
                 "greatest number of places"
             )

@@ -18,6 +18,7 @@ from attenergy.attention.modules.masks import seen_alone
 from attenergy.attention.modules.pair_dropout import PairDropout
 from attenergy.attention.modules.positions import rotates
 from attenergy.attention.modules.projections import Projections, check_shapes, visible
+from attenergy.registry import ArgumentError
 
 #: What `step` carries from one state to the next; the batch is the first axis of each tensor.
 State = tuple[Tensor, ...]
@@ -79,9 +80,9 @@ class Mixer(PairDropout):
         self.dropout = sizes.pop("dropout", 0.0)
         maps: Maps = sizes
         if maps.get("context_dim") is not None and not self.takes_context:
-            raise ValueError(f"{type(self).__name__} takes no context, and so no context_dim")
+            raise ArgumentError(f"{type(self).__name__} takes no context, and so no context_dim")
         if check_flag("rotary", maps.get("rotary", False)) and not self.takes_rotary:
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(self).__name__} takes no `rotary`: its scores are no inner products, so "
                 "they would not depend on distances alone"
             )
@@ -185,7 +186,7 @@ class Mixer(PairDropout):
 
     def _check_streams(self) -> None:
         if rotates(self):
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(self).__name__} with rotary positions cannot take single steps; "
                 "decode with a LanguageModel, which keeps keys and values"
             )
@@ -212,11 +213,13 @@ class Mixer(PairDropout):
         name = type(self).__name__
         check_shapes(x, context, mask, field, self.projections)
         if field is not None and not self.reads_field:
-            raise ValueError(f"{name} reads no field; give positions with the inputs")
+            raise ArgumentError(f"{name} reads no field; give positions with the inputs")
         if context is not None and not self.takes_context:
-            raise ValueError(f"{name} mixes the states with each other; it takes no context")
+            raise ArgumentError(f"{name} mixes the states with each other; it takes no context")
         if need_weights and not self.has_weights:
-            raise ValueError(f"{name} has no weights over patterns; call it without need_weights")
+            raise ArgumentError(
+                f"{name} has no weights over patterns; call it without need_weights"
+            )
 
     def extra_repr(self) -> str:
         """Options, for printing."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from attenergy.registry import ArgumentError
+
 
 def check_places(sequence: Tensor, length: int) -> None:
     """Check that a sequence (B, N, width) has no more than `length` places.
@@ -13,7 +15,7 @@ def check_places(sequence: Tensor, length: int) -> None:
         ValueError: it has.
     """
     if sequence.shape[1] > length:
-        raise ValueError(
+        raise ArgumentError(
             f"a sequence of {sequence.shape[1]} places is too long for a mixer of {length}; "
             "build it with a greater length"
         )

@@ -18,7 +18,7 @@ from attenergy.attention.mixers.base import Mixer, Sizes, State, masked_softmax,
 from attenergy.attention.modules.arguments import fixed, option
 from attenergy.attention.modules.initialisation import lecun_normal_
 from attenergy.attention.modules.projections import visible
-from attenergy.registry import nearest
+from attenergy.registry import ArgumentError, nearest
 
 Normalize = Literal["softmax", "none", "rms_head"]
 ValueNetwork = Literal["linear", "relu_values", "relu", "hyper_linear", "deep"]
@@ -210,4 +210,4 @@ def _check_option(name: str, value: str, allowed: tuple[str, ...]) -> None:
         hint = (
             f"{name} must be one of {', '.join(allowed)}, got {value!r} {nearest(value, allowed)}"
         )
-        raise ValueError(hint.rstrip())
+        raise ArgumentError(hint.rstrip())

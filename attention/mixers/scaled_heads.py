@@ -21,6 +21,7 @@ from attenergy.attention.mixers.base import (
     scores,
 )
 from attenergy.attention.modules.arguments import check_size, fixed, is_whole, option
+from attenergy.registry import ArgumentError
 
 
 class ScaledHeadAttention(Mixer):
@@ -132,7 +133,7 @@ def _scales(scales: str | int | Sequence[int], num_heads: int) -> tuple[int, ...
     except (ValueError, TypeError):
         each = ()
     if not each:
-        raise ValueError(f"scales must be whole numbers from 1, such as '1,2', got {scales!r}")
+        raise ArgumentError(f"scales must be whole numbers from 1, such as '1,2', got {scales!r}")
     if len(each) > num_heads:
-        raise ValueError(f"{len(each)} scales ({scales!r}) are too many for {num_heads} heads")
+        raise ArgumentError(f"{len(each)} scales ({scales!r}) are too many for {num_heads} heads")
     return each

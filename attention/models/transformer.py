@@ -27,7 +27,7 @@ from attenergy.attention.modules.masks import tokens_there
 from attenergy.attention.modules.positions import AbsolutePositions, RelativePositionBias, rotates
 from attenergy.attention.modules.short_convolution import ShortConvolution
 from attenergy.attention.saving.pretrained import Pretrained
-from attenergy.registry import UnknownName
+from attenergy.registry import ArgumentError, UnknownName
 
 Positions = Literal["relative", "absolute", "rotary", "none"]
 Readout = Literal["position", "bottleneck", "tied"]
@@ -155,7 +155,7 @@ class Transformer(Pretrained, nn.Module):
             check_size(name, size)
         check_whole("mlp", mlp, 0)
         if not is_whole(conv) or conv < 0:
-            raise ValueError(f"conv must be a kernel from 1, or 0 for none, got {conv}")
+            raise ArgumentError(f"conv must be a kernel from 1, or 0 for none, got {conv}")
         self.causal, self.checkpoint = causal, checkpoint
         self.options: dict[str, Any] = {
             "outputs": outputs, "layers": layers, "mlp": mlp, "positions": positions,
@@ -246,7 +246,7 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def _check_tied(embedding: InputEmbedding, outputs: int) -> None:
     if embedding.kind != "token" or embedding.channels != 1 or outputs != embedding.size:
-        raise ValueError(
+        raise ArgumentError(
             "a tied readout needs tokens of one channel and as many outputs as tokens, got "
             f"kind {embedding.kind!r}, {embedding.channels} channels, {embedding.size} tokens and "
             f"{outputs} outputs"

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from torch import nn
 
 from attenergy.energies.masks import check_tensor
+from attenergy.registry import ArgumentError, ArgumentTypeError
 
 __all__ = [
     "check_finite",
@@ -36,7 +37,7 @@ def check_whole(name: str, value: Any, least: int) -> int:
         ValueError: it is none, or below `least`.
     """
     if isinstance(value, bool) or not is_whole(value) or value < least:
-        raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
+        raise ArgumentError(f"{name} must be a whole number from {least}, got {value!r}")
     return int(value)
 
 
@@ -47,7 +48,7 @@ def check_size(name: str, value: Any, least: int = 1) -> int:
         ValueError: it is none, or below `least`.
     """
     if is_whole(value) and value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
+        raise ArgumentError(f"{name} must be at least {least}, got {value}")
     return check_whole(name, value, least)
 
 
@@ -58,7 +59,7 @@ def check_positive(name: str, value: Any) -> float:
         ValueError: it is none, not above 0, or not finite.
     """
     if check_finite(name, value) <= 0:
-        raise ValueError(f"{name} must be above 0, got {value!r}")
+        raise ArgumentError(f"{name} must be above 0, got {value!r}")
     return float(value)
 
 
@@ -69,7 +70,7 @@ def check_from_zero(name: str, value: Any) -> float:
         ValueError: it is none, below 0, or not finite.
     """
     if check_finite(name, value) < 0:
-        raise ValueError(f"{name} must be a number from 0, got {value!r}")
+        raise ArgumentError(f"{name} must be a number from 0, got {value!r}")
     return float(value)
 
 
@@ -80,9 +81,9 @@ def check_finite(name: str, value: Any) -> float:
         ValueError: it is none, or not finite.
     """
     if not is_number(value):
-        raise ValueError(f"{name} must be a number, got {value!r}")
+        raise ArgumentError(f"{name} must be a number, got {value!r}")
     if not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
+        raise ArgumentError(f"{name} must be a finite number, got {value!r}")
     return float(value)
 
 
@@ -93,7 +94,7 @@ def check_share(name: str, value: Any) -> float:
         ValueError: it is none.
     """
     if not is_number(value) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {value!r}")
+        raise ArgumentError(f"{name} must be at least 0 and below 1, got {value!r}")
     return value  # type: ignore[no-any-return]
 
 
@@ -104,7 +105,7 @@ def check_flag(name: str, value: Any) -> bool:
         ValueError: it is neither, nor 1 or 0.
     """
     if not isinstance(value, int) or value not in (0, 1):
-        raise ValueError(f"{name} must be True or False, got {value!r}")
+        raise ArgumentError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
 
@@ -115,7 +116,7 @@ def check_module(name: str, value: Any) -> None:
         TypeError: it is none.
     """
     if not isinstance(value, nn.Module):
-        raise TypeError(f"{name} must be a torch module, got {type(value).__name__}")
+        raise ArgumentTypeError(f"{name} must be a torch module, got {type(value).__name__}")
 
 
 def is_whole(value: Any) -> bool:
@@ -160,7 +161,7 @@ def fixed(name: str) -> Callable[[Any, Any], Any]:
     def check(module: Any, value: Any) -> Any:
         before = module.__dict__.get(f"_{name}", value)
         if before != value:
-            raise ValueError(
+            raise ArgumentError(
                 f"{name} is fixed when the {type(module).__name__} is made ({before!r}), got "
                 f"{value!r}; make a new one"
             )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from attenergy.attention.modules.arguments import check_size, check_tensor
 from attenergy.attention.modules.initialisation import dense
+from attenergy.registry import ArgumentError
 
 
 class InputShape(TypedDict):
@@ -53,18 +54,18 @@ class InputEmbedding(nn.Module):
         self.kind, self.size, self.length, self.channels = kind, size, length, channels
         if kind == "vector":
             if channels != 1:
-                raise ValueError(f"only tokens have channels, got {channels} of kind 'vector'")
+                raise ArgumentError(f"only tokens have channels, got {channels} of kind 'vector'")
             self.dense = dense(size, width)
         elif kind == "token":
             if width % channels:
-                raise ValueError(f"channels must divide the width {width}, got {channels}")
+                raise ArgumentError(f"channels must divide the width {width}, got {channels}")
             self.tables = nn.ModuleList(
                 nn.Embedding(size, width // channels) for _ in range(channels)
             )
             for table in self.tables.parameters():
                 nn.init.normal_(table, std=width**-0.5)
         else:
-            raise ValueError(f"kind must be 'vector' or 'token', got {kind!r}")
+            raise ArgumentError(f"kind must be 'vector' or 'token', got {kind!r}")
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return (B, L, W) of vectors (B, L, size) or tokens (B, L) or (B, L, channels).
@@ -75,16 +76,18 @@ class InputEmbedding(nn.Module):
         check_tensor("inputs", inputs)
         if self.kind == "vector":
             if inputs.ndim != 3 or inputs.shape[-1] != self.size:
-                raise ValueError(
+                raise ArgumentError(
                     f"inputs must be (B, L, {self.size}) vectors, got shape {tuple(inputs.shape)}"
                 )
             out: Tensor = self.dense(inputs)
             return out
         if inputs.is_floating_point() or inputs.dtype == torch.bool:
-            raise ValueError(f"inputs must be whole numbers below {self.size}, got {inputs.dtype}")
+            raise ArgumentError(
+                f"inputs must be whole numbers below {self.size}, got {inputs.dtype}"
+            )
         tokens = inputs.unsqueeze(-1) if inputs.ndim == 2 else inputs
         if tokens.ndim != 3 or tokens.shape[-1] != self.channels:
-            raise ValueError(
+            raise ArgumentError(
                 f"inputs must be (B, L, {self.channels}) tokens"
                 f"{' or (B, L)' if self.channels == 1 else ''}, got shape {tuple(inputs.shape)}"
             )

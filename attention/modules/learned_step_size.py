@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from attenergy.registry import UnknownName
+from attenergy.registry import ArgumentError, UnknownName
 
 Vary = Literal["shared", "per_head", "per_step", "per_head_and_step"]
 
@@ -39,14 +39,14 @@ class LearnedStepSize(nn.Module):
         if vary not in get_args(Vary):
             raise UnknownName("learn_step_size", str(vary), get_args(Vary))
         if steps < 1:
-            raise ValueError(
+            raise ArgumentError(
                 "no step is taken from which a step size could be learned: reading by weights "
                 "moves the state steps - 1 times; take more steps, or read the state"
             )
         self.vary = vary
         self.bound = None if bound is None or math.isinf(bound) else bound
         if self.bound is not None and start > self.bound:
-            raise ValueError(
+            raise ArgumentError(
                 f"a learned step_size stays in (0, {self.bound:g}), where no step raises this "
                 f"energy; it cannot start at {start:g}"
             )

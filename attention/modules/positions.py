@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from attenergy.registry import ArgumentError
+
 
 def distance_buckets(distance: Tensor, num_buckets: int) -> Tensor:
     """Return the bucket of each distance n: near ones one by one, far ones by their logarithm.
@@ -119,7 +121,7 @@ class AbsolutePositions(nn.Module):
         """
         length = start + x.shape[1]
         if length > self.table.shape[0]:
-            raise ValueError(
+            raise ArgumentError(
                 f"a sequence of {length} positions is too long for {self.table.shape[0]} learned "
                 "absolute positions; build the model for a greater length"
             )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.modules.arguments import check_flag, fixed, is_number, option
-from attenergy.registry import UnknownName
+from attenergy.registry import ArgumentError, UnknownName
 
 Normalization = Literal["none", "l2", "rms_norm", "layer_norm"]
 
@@ -70,9 +70,9 @@ class Preparation(nn.Module):
     ) -> None:
         super().__init__()
         if check_flag("rotary", rotary) and head_dim % 2:
-            raise ValueError(f"rotary positions need an even head_dim, got {head_dim}")
+            raise ArgumentError(f"rotary positions need an even head_dim, got {head_dim}")
         if not is_number(rotary_base) or not 1 < rotary_base < math.inf:
-            raise ValueError(f"rotary_base must be a number above 1, got {rotary_base!r}")
+            raise ArgumentError(f"rotary_base must be a number above 1, got {rotary_base!r}")
         self.rotary, self.rotary_base = bool(rotary), float(rotary_base)
         self.state_norm = _norm("normalize_states", normalize_states, num_heads, head_dim)
         self.pattern_norm = _norm("normalize_patterns", normalize_patterns, num_kv_heads, head_dim)

@@ -25,7 +25,7 @@ from attenergy.attention.mixers import CLASSES
 from attenergy.attention.models.language_model import LanguageModel
 from attenergy.attention.models.transformer import Transformer
 from attenergy.attention.saving.weights import SavedError, load_weights, read_json, rebuild
-from attenergy.registry import EnergySpec, MixerSpec
+from attenergy.registry import ArgumentError, EnergySpec, MixerSpec
 from attenergy.registry.errors import clipped
 
 __all__ = [
@@ -84,7 +84,7 @@ class LayerArguments(_Arguments):
         if self.kind == "attention":
             return make_layer(self.spec, dropout=self.dropout, **sizes, **settings)
         if not isinstance(self.spec, EnergySpec):
-            raise ValueError(f"a layer of kind '{self.kind}' has an energy, got a mixer")
+            raise ArgumentError(f"a layer of kind '{self.kind}' has an energy, got a mixer")
         if self.kind == "block":
             memory = "et_memory" if self.memory is None else self.memory
             return EnergyTransformerBlock(attention=self.spec, memory=memory, **sizes, **settings)
@@ -207,14 +207,14 @@ def load(path: str | Path, part: Literal["layer", "model"] = "layer", index: int
         ValueError: if `part` or `index` names nothing.
     """
     if part not in ("layer", "model"):
-        raise ValueError(f"part is {part!r}; allowed are 'layer' and 'model'")
+        raise ArgumentError(f"part is {part!r}; allowed are 'layer' and 'model'")
     folder = Path(path)
     arguments = _read_description(folder)
     alone = isinstance(arguments, LayerArguments)
     if alone and part == "model":
         raise SavedError(f"{folder}: holds a layer alone, not a model")
     if alone and index not in (0, -1):
-        raise ValueError(f"there is no layer {index}: the folder holds one layer alone")
+        raise ArgumentError(f"there is no layer {index}: the folder holds one layer alone")
     blocks = 0
     if isinstance(arguments, ModelArguments) and arguments.kind != "memory":
         blocks = arguments.layers
@@ -304,7 +304,9 @@ def _exchange(fresh: Path, target: Path, old: Path) -> None:
 def _layer(model: Transformer, index: int) -> nn.Module:
     count = len(model.blocks)
     if not -count <= index < count:
-        raise ValueError(f"there is no layer {index}: the model has {count}, from 0 to {count - 1}")
+        raise ArgumentError(
+            f"there is no layer {index}: the model has {count}, from 0 to {count - 1}"
+        )
     block = model.blocks[index]
     mixer = block.mixer
     assert isinstance(mixer, nn.Module)  # for the type checker: attributes of a module are a union

@@ -16,7 +16,7 @@ from torch import nn
 
 from attenergy.energies import Energy
 from attenergy.energies.graphs.base import OnGraph
-from attenergy.registry import EnergySpec, MixerSpec, Registry
+from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, Registry
 from attenergy.registry.printable import markdown, markdown_code
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _model(model: Transformer) -> ModelArguments:
 
     layers = [_layer(cast(nn.Module, block.mixer)) for block in model.blocks]
     if any(layer != layers[0] for layer in layers):
-        raise ValueError("only a model whose blocks have equal layers can be described")
+        raise ArgumentError("only a model whose blocks have equal layers can be described")
     language = isinstance(model, LanguageModel)
     return ModelArguments(layer=layers[0], language=language, **model.options)
 
@@ -129,7 +129,7 @@ def _layer(layer: nn.Module) -> LayerArguments:
     from attenergy.attention.saving.load import LayerArguments
 
     if not isinstance(layer, Pretrained):
-        raise ValueError(
+        raise ArgumentError(
             f"a layer of class {type(layer).__name__} does not keep its arguments, so it cannot be "
             "described; derive its class from attenergy.attention.saving.pretrained.Pretrained"
         )
@@ -168,12 +168,12 @@ def _check_plain(layer: Pretrained) -> None:
     module: Any = layer
     for part in module.modules():
         if isinstance(part, OnGraph) and part.constants():
-            raise ValueError(
+            raise ArgumentError(
                 f"'{part.spec.title}' has a graph of your own (`use_graph`), which would not be "
                 "saved: take it away with use_graph(None), save, and give it again after loading"
             )
     if layer.not_plain:
-        raise ValueError(
+        raise ArgumentError(
             f"a {type(layer).__name__} cannot be described that was made with "
             f"{', '.join(layer.not_plain)} of a kind other than number, text or registry entry"
         )
@@ -202,7 +202,7 @@ def _spec(layer: nn.Module) -> EnergySpec | MixerSpec:
     for cls in type(layer).__mro__:
         if CLASSES.get(cls.__name__) is cls:
             return MixerSpec.model_validate({"title": cls.__name__, "class": cls.__name__})
-    raise ValueError(
+    raise ArgumentError(
         f"a layer of class {type(layer).__name__} cannot be described: it is neither a layer of "
         f"an energy nor a mixer ({', '.join(CLASSES)})"
     )

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from attenergy.registry import ArgumentError, AttenergyError
 from attenergy.registry.files import open_regular, read_regular
 from attenergy.registry.printable import printable
 
@@ -33,7 +34,7 @@ _SMALL = 4096  # elements
 _HOLES = 16  # a file of which less than this share is on the disk is mostly holes
 
 
-class SavedError(ValueError):
+class SavedError(AttenergyError, ValueError):
     """A folder that cannot be read as a saved model, or must not be overwritten."""
 
     def __init__(self, text: str) -> None:
@@ -162,7 +163,7 @@ def beside(model: nn.Module) -> Iterator[None]:
             yield
     except TooLarge as error:
         text = "the configuration describes energies that are larger than the model explains"
-        raise ValueError(text) from error
+        raise ArgumentError(text) from error
 
 
 def _result_size(

@@ -11,6 +11,7 @@ from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.step_sizes import StepSize
 from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy
+from attenergy.registry import ArgumentError
 
 #: Domains whose components are tied to each other: none can move alone.
 TIED = ("sphere", "layer_norm", "simplex")
@@ -52,7 +53,7 @@ def check_sites(energy: Energy) -> None:
         ValueError: its states do not interact, and the components of each are tied by a constraint.
     """
     if not energy.states_interact and energy.spec.domain in TIED:
-        raise ValueError(
+        raise ArgumentError(
             f"the components of a state of '{energy.spec.title}' are tied ({energy.spec.domain}), "
             "none moves alone; take the solver 'descent'"
         )

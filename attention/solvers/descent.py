@@ -10,6 +10,7 @@ from attenergy.attention.modules.arguments import is_number
 from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.step_sizes import StepSize, scaled_step
 from attenergy.attention.solvers.trace import Record
+from attenergy.registry import ArgumentError
 
 
 def descent(
@@ -47,9 +48,9 @@ def descent(
     """
     for name, share in (("damping", damping), ("momentum", momentum)):
         if not is_number(share) or not 0 <= share < 1:
-            raise ValueError(f"{name} must lie in [0, 1), got {share}")
+            raise ArgumentError(f"{name} must lie in [0, 1), got {share}")
     if damping and problem.energy.spec.domain == "spin":
-        raise ValueError(f"'{problem.energy.spec.title}' has spins, which cannot be damped")
+        raise ArgumentError(f"'{problem.energy.spec.title}' has spins, which cannot be damped")
     direction = problem.direction if direction is None else direction
     d = None
     for gamma in gammas:

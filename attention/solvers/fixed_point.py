@@ -19,6 +19,7 @@ from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.step_sizes import StepSize
 from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy
+from attenergy.registry import ArgumentError
 
 #: Largest number of iterations for a system with the Hessian.
 ITERATIONS = 200
@@ -141,12 +142,14 @@ def check_rest(energy: Energy) -> None:
             would have to move components one by one that cannot move alone.
     """
     if energy.spec.domain == "spin":
-        raise ValueError(
+        raise ArgumentError(
             f"'{energy.spec.title}' has spins, which have no derivatives; take the solver "
             "'sequential'"
         )
     if not (energy.reads_patterns or energy.states_interact):
-        raise ValueError(f"'{energy.spec.title}' is no energy of all states: there is no Hessian")
+        raise ArgumentError(
+            f"'{energy.spec.title}' is no energy of all states: there is no Hessian"
+        )
     if energy.spec.guarantee == "sequential":
         check_sites(energy)
 

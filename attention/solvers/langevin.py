@@ -11,6 +11,7 @@ from torch import Tensor
 from attenergy.attention.gradients.gradient import all_states, gradient
 from attenergy.attention.modules.arguments import check_positive, check_whole
 from attenergy.energies import Energy
+from attenergy.registry import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,11 @@ def langevin(
     Source: Roberts and Tweedie 1996, doi:10.2307/3318418.
     """
     if energy.spec.domain != "real":
-        raise ValueError(
+        raise ArgumentError(
             f"Langevin steps are for real states, '{energy.spec.title}' has {energy.spec.domain}"
         )
     if not (energy.reads_patterns or energy.states_interact):
-        raise ValueError(f"'{energy.spec.title}' has no density of all states")
+        raise ArgumentError(f"'{energy.spec.title}' has no density of all states")
     check_whole("steps", steps, 0)
     check_positive("step_size", step_size)
     warmth = _temperature(energy, temperature)
@@ -101,15 +102,17 @@ def _temperature(energy: Energy, temperature: float | Tensor | None) -> Tensor:
     if temperature is None:
         beta = energy.values().get("beta")
         if beta is None:
-            raise ValueError(f"'{energy.spec.title}' has no parameter beta: say which temperature")
+            raise ArgumentError(
+                f"'{energy.spec.title}' has no parameter beta: say which temperature"
+            )
         return 1 / torch.as_tensor(beta)
     if not isinstance(temperature, Tensor):
         return torch.as_tensor(check_positive("temperature", temperature))
     found = temperature
     if not bool((found > 0).all()):
-        raise ValueError(f"temperature must be above 0, got {temperature}")
+        raise ArgumentError(f"temperature must be above 0, got {temperature}")
     if not bool(found.isfinite().all()):
-        raise ValueError(f"temperature must be finite, got {temperature}")
+        raise ArgumentError(f"temperature must be finite, got {temperature}")
     return found
 
 

@@ -23,7 +23,7 @@ from attenergy.attention.solvers.semi_implicit import check_quadratic_form, impl
 from attenergy.attention.solvers.step_sizes import StepSize, default_step_size, step_sizes
 from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy
-from attenergy.registry import UnknownName
+from attenergy.registry import ArgumentError, UnknownName
 
 __all__ = [
     "MOST_STEPS",
@@ -273,7 +273,7 @@ def _checked_options(solver: Solver, options: SolverOptions) -> dict[str, Any]:
         if name in given and name not in _OPTIONS[solver]:
             group = next(names for names in _OPTIONS.values() if name in names)
             verb = "is" if len(group) == 1 else "are"
-            raise ValueError(
+            raise ArgumentError(
                 f"{' and '.join(group)} {verb} for {' and '.join(owners)}, the solver is '{solver}'"
             )
     return given
@@ -289,7 +289,7 @@ def _gammas(
     if solver not in ("langevin", "fixed_point"):
         return step_sizes(energy, step_size, steps)
     if step_size is not None and not isinstance(step_size, (int, float, Tensor)):
-        raise ValueError(f"solver '{solver}' takes one step_size for all steps, got a sequence")
+        raise ArgumentError(f"solver '{solver}' takes one step_size for all steps, got a sequence")
     return step_sizes(energy, step_size, 1)
 
 
@@ -297,9 +297,9 @@ def _noisy_step_size(gamma: StepSize, field: Tensor | None, trace: bool, backend
     """The step size of `langevin`; refuses what that solver does not take."""
     for name, given in (("field", field is not None), ("trace", trace)):
         if given:
-            raise ValueError(f"solver 'langevin' takes no {name}")
+            raise ArgumentError(f"solver 'langevin' takes no {name}")
     if backend != "auto":
-        raise ValueError(f"solver 'langevin' takes no backend but 'auto', got '{backend}'")
+        raise ArgumentError(f"solver 'langevin' takes no backend but 'auto', got '{backend}'")
     if isinstance(gamma, Tensor):
-        raise ValueError("solver 'langevin' takes one number as step_size, got a tensor")
+        raise ArgumentError("solver 'langevin' takes one number as step_size, got a tensor")
     return gamma

@@ -13,6 +13,7 @@ from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.step_sizes import StepSize
 from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy
+from attenergy.registry import ArgumentError
 
 
 @runtime_checkable
@@ -63,7 +64,7 @@ def check_quadratic_form(energy: Energy) -> None:
         ValueError: it does not.
     """
     if not isinstance(energy, QuadraticForm):
-        raise ValueError(
+        raise ArgumentError(
             f"'{energy.spec.title}' has no quadratic term between states to solve for; take the "
             "solver 'descent'"
         )

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from attenergy.attention.modules.arguments import check_positive
 from attenergy.energies import Energy
+from attenergy.registry import ArgumentError
 
 #: One number, or one for every head, sample or state: broadcastable to (..., L, 1).
 StepSize = float | Tensor
@@ -33,7 +34,7 @@ def step_sizes(
         return (check_step_size(given),) * steps
     found = tuple(check_step_size(gamma) for gamma in given)
     if len(found) != steps:
-        raise ValueError(f"step_size lists {len(found)} numbers, there are {steps} steps")
+        raise ArgumentError(f"step_size lists {len(found)} numbers, there are {steps} steps")
     return found
 
 
@@ -46,7 +47,7 @@ def check_step_size(gamma: StepSize) -> StepSize:
     if not isinstance(gamma, Tensor):
         check_positive("step_size", gamma)
     elif gamma.ndim and gamma.shape[-1] != 1:
-        raise ValueError(
+        raise ArgumentError(
             f"step_size must be broadcastable to (..., L, 1), got {tuple(gamma.shape)}; step sizes "
             "for one step after the other are a list, as gamma.unbind() gives it"
         )

@@ -28,6 +28,7 @@ from torch import Tensor
 from attenergy.energies.base import Energy
 from attenergy.energies.density.mixture import Mixture, mixture
 from attenergy.energies.density.partition import check_states
+from attenergy.registry import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,11 @@ def fit(
     """
     check_states(energy, data)
     if data.ndim != 2 or not len(data):
-        raise ValueError(f"data must be (M, D) with M at least 1, got {tuple(data.shape)}")
+        raise ArgumentError(f"data must be (M, D) with M at least 1, got {tuple(data.shape)}")
     X = patterns
     found = mixture(energy, X)
     if found.kind != "gaussian" or found.weighting == "other":
-        raise ValueError(
+        raise ArgumentError(
             f"'{energy.spec.title}' cannot be fitted in closed form: it must be a mixture of "
             "Gaussians with weights that are equal or follow from the patterns' lengths"
         )

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from attenergy.energies.base import Energy
 from attenergy.energies.density.mixture import Mixture, mixture
+from attenergy.registry import ArgumentError
 
 
 def log_partition(energy: Energy, X: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ def sample(
         ValueError: no closed form is known, or an argument does not fit.
     """
     if count < 0:
-        raise ValueError(f"count must be a whole number from 0, got {count}")
+        raise ArgumentError(f"count must be a whole number from 0, got {count}")
     found = mixture(energy, X)
     if count == 0:
         return X.new_zeros(0, X.shape[1])
@@ -94,6 +95,6 @@ def check_states(energy: Energy, states: Tensor) -> None:
         ValueError: they are not.
     """
     if not states.ndim or states.shape[-1] != energy.dim:
-        raise ValueError(
+        raise ArgumentError(
             f"states must be (..., D) with D = {energy.dim}, got {tuple(states.shape)}"
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from attenergy.registry import nearest
+from attenergy.registry import ArgumentError, nearest
 
 Visible = Literal["gaussian", "binary"]
 #: Most hidden units whose 2^N configurations are enumerated.
@@ -51,12 +51,12 @@ class RestrictedBoltzmann(nn.Module):
         super().__init__()
         if visible not in get_args(Visible):
             hint = nearest(visible, get_args(Visible))
-            raise ValueError(
+            raise ArgumentError(
                 f"visible units cannot be {visible!r}{f' ({hint})' if hint else ''}; "
                 f"known: {get_args(Visible)}"
             )
         if min(dim, hidden) < 1 or not (0 < beta < math.inf and 0 <= scale < math.inf):
-            raise ValueError(
+            raise ArgumentError(
                 "dim and hidden must be at least 1, beta above 0 and scale from 0, "
                 f"got {dim}, {hidden}, {beta} and {scale}"
             )
@@ -68,7 +68,7 @@ class RestrictedBoltzmann(nn.Module):
     def forward(self, v: Tensor) -> Tensor:
         """The free energy F(v) of visible states (..., D), giving (...)."""
         if v.shape[-1:] != self.visible_bias.shape:
-            raise ValueError(
+            raise ArgumentError(
                 f"visible states must be (..., {len(self.visible_bias)}), got {tuple(v.shape)}"
             )
         if self.visible == "gaussian":
@@ -108,7 +108,7 @@ class RestrictedBoltzmann(nn.Module):
             ValueError: steps is negative.
         """
         if steps < 0:
-            raise ValueError(f"steps must be a whole number from 0, got {steps}")
+            raise ArgumentError(f"steps must be a whole number from 0, got {steps}")
         for _ in range(steps):
             v = self.visible_given(self.hidden_given(v, generator=generator), generator=generator)
         return v
@@ -137,7 +137,7 @@ class RestrictedBoltzmann(nn.Module):
             ValueError: steps is below 1.
         """
         if steps < 1:
-            raise ValueError(f"steps must be a whole number from 1, got {steps}")
+            raise ArgumentError(f"steps must be a whole number from 1, got {steps}")
         start = data if chains is None else chains
         end = self.block_gibbs(start.detach(), steps=steps, generator=generator)
         return self.beta * (self(data).mean() - self(end).mean()), end
@@ -150,7 +150,7 @@ class RestrictedBoltzmann(nn.Module):
         """
         count, dim = self.weights.shape
         if count > MOST_HIDDEN:
-            raise ValueError(
+            raise ArgumentError(
                 f"the exact sum runs over 2^N hidden states, N at most {MOST_HIDDEN}, got {count}"
             )
         numbers = torch.arange(2**count, device=self.weights.device)

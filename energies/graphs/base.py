@@ -17,6 +17,7 @@ from attenergy.energies.graphs.topologies import (
     nearest_neighbours,
 )
 from attenergy.energies.presence import all_present, embedded_couplings
+from attenergy.registry import ArgumentError
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -154,7 +155,7 @@ class OnGraph(Energy):
             ValueError: another number of states than the graph has nodes, or `knn`.
         """
         if self._own is None and self.graph == KNN:
-            raise ValueError(
+            raise ArgumentError(
                 "the graph 'knn' is one of stored patterns, and here states interact; build one "
                 "with `nearest_neighbours` and give it to `use_graph`"
             )
@@ -192,7 +193,7 @@ class OnGraph(Energy):
         own = self._own
         size = own.nodes if isinstance(own, EdgeList) else own.shape[-1]
         if size != nodes:
-            raise ValueError(f"the graph in use has {size} nodes, there are {nodes}")
+            raise ArgumentError(f"the graph in use has {size} nodes, there are {nodes}")
         if isinstance(own, EdgeList):
             return EdgeList(own.pairs.to(like.device), own.values.to(like), size)
         own = own.to(like)

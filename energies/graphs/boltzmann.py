@@ -17,7 +17,7 @@ from attenergy.energies.graphs.couplings import (
     squared,
 )
 from attenergy.energies.graphs.transfer_matrix import chain_log_sum, chain_means
-from attenergy.registry import UnknownName
+from attenergy.registry import ArgumentError, UnknownName
 
 if TYPE_CHECKING:
     from attenergy.energies.graphs.base import Array, Graph
@@ -96,7 +96,7 @@ class Boltzmann(OnGraph):
             ValueError: as there, or inference is `chain`.
         """
         if graph is not None and self.inference == "chain":
-            raise ValueError("inference 'chain' has the chain as its graph; take 'mean_field'")
+            raise ArgumentError("inference 'chain' has the chain as its graph; take 'mean_field'")
         return super().use_graph(graph, nodes=nodes, weights=weights, batch=batch)
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
@@ -163,7 +163,7 @@ class Boltzmann(OnGraph):
         """S'u + 1/2 s'Ks of every configuration (..., L, 2^S), and the configurations (2^S, S)."""
         count = drive.shape[-1]
         if count > MOST_ENUMERATED:
-            raise ValueError(
+            raise ArgumentError(
                 f"exact inference enumerates 2^S configurations of S patterns, at most "
                 f"S = {MOST_ENUMERATED}, got {count}; take inference 'mean_field' or 'chain'"
             )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from attenergy.energies.graphs.couplings import Couplings, EdgeList, as_matrix, is_sparse
+from attenergy.registry import ArgumentError
 
 
 def own_couplings(
@@ -21,7 +22,7 @@ def own_couplings(
     weights, batch = _tensor("weights", weights), _tensor("batch", batch)
     if hasattr(graph, "is_directed") and hasattr(graph, "edges"):
         if not (nodes is None and weights is None and batch is None):
-            raise ValueError(
+            raise ArgumentError(
                 "a networkx graph has its own nodes and weights: give no nodes, weights or batch"
             )
         return _own_networkx(graph)
@@ -30,9 +31,9 @@ def own_couplings(
     if not (tensor.is_floating_point() or tensor.dtype == torch.bool):
         return _own_edges(tensor, nodes, weights, batch)
     if weights is not None or batch is not None:
-        raise ValueError("weights and batch go with edges (2, m), got an adjacency matrix")
+        raise ArgumentError("weights and batch go with edges (2, m), got an adjacency matrix")
     if nodes is not None and nodes != tensor.shape[-1]:
-        raise ValueError(f"the adjacency matrix has {tensor.shape[-1]} nodes, got nodes={nodes}")
+        raise ArgumentError(f"the adjacency matrix has {tensor.shape[-1]} nodes, got nodes={nodes}")
     return _own_matrix(tensor)
 
 
@@ -45,7 +46,7 @@ def _tensor(name: str, value: object) -> Tensor | None:
     if name == "graph":
         allowed = f"a networkx graph, {allowed}: an adjacency matrix or edges (2, m)"
     got = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-    raise ValueError(f"'{name}' must be {allowed}; got {got}")
+    raise ArgumentError(f"'{name}' must be {allowed}; got {got}")
 
 
 def _own_networkx(graph: Any) -> Couplings:
@@ -62,7 +63,7 @@ def _own_networkx(graph: Any) -> Couplings:
 
 def _own_matrix(graph: Tensor) -> Tensor:
     if graph.ndim not in (2, 3) or graph.shape[-1] != graph.shape[-2]:
-        raise ValueError(f"an adjacency matrix is (n, n) or (B, n, n), got {tuple(graph.shape)}")
+        raise ArgumentError(f"an adjacency matrix is (n, n) or (B, n, n), got {tuple(graph.shape)}")
     matrix = graph.to(torch.get_default_dtype()) if graph.dtype == torch.bool else graph
     _check_finite(matrix)
     _check_edges(torch.equal(matrix, matrix.mT), bool(matrix.diagonal(dim1=-2, dim2=-1).any()))
@@ -73,9 +74,9 @@ def _own_edges(
     index: Tensor, nodes: int | None, weights: Tensor | None, batch: Tensor | None
 ) -> Couplings:
     if index.ndim != 2 or index.shape[0] != 2:
-        raise ValueError(f"edges are integers (2, m), got {tuple(index.shape)}")
+        raise ArgumentError(f"edges are integers (2, m), got {tuple(index.shape)}")
     if weights is not None and weights.shape != index.shape[1:]:
-        raise ValueError(
+        raise ArgumentError(
             f"there are {index.shape[1]} edges and weights of shape {tuple(weights.shape)}"
         )
     values = torch.ones(index.shape[1], device=index.device) if weights is None else weights
@@ -83,9 +84,9 @@ def _own_edges(
     if nodes is None and batch is not None:
         nodes = len(batch)
     if nodes is None:
-        raise ValueError("edges do not say how many nodes there are: give `nodes`")
+        raise ArgumentError("edges do not say how many nodes there are: give `nodes`")
     if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < nodes:
-        raise ValueError(
+        raise ArgumentError(
             f"edges join nodes 0 to {nodes - 1}, got {int(index.min())} to {int(index.max())}"
         )
     if batch is not None:
@@ -100,17 +101,17 @@ def _own_edges(
 
 def _check_finite(values: Tensor) -> None:
     if not torch.isfinite(values).all():
-        raise ValueError("the graph's couplings must be finite numbers, got NaN or infinity")
+        raise ArgumentError("the graph's couplings must be finite numbers, got NaN or infinity")
 
 
 def _check_edges(symmetric: bool, looped: bool) -> None:
     if not symmetric:
-        raise ValueError(
+        raise ArgumentError(
             "the graph is not symmetric, and couplings of an energy are; list edges in both "
             "directions, as torch_geometric.utils.to_undirected does"
         )
     if looped:
-        raise ValueError(
+        raise ArgumentError(
             "the graph has self-loops; take them away, as torch_geometric.utils.remove_self_loops"
         )
 
@@ -126,7 +127,7 @@ def _padded(index: Tensor, values: Tensor, batch: Tensor) -> Tensor:
     """Adjacency matrices (B, n, n) of the graphs in a batch, n the size of the largest."""
     sizes = torch.bincount(batch)
     if (batch.diff() < 0).any() or (batch[index[0]] != batch[index[1]]).any():
-        raise ValueError("`batch` must be sorted, and edges must stay within a sample")
+        raise ArgumentError("`batch` must be sorted, and edges must stay within a sample")
     place = torch.arange(len(batch), device=batch.device) - (sizes.cumsum(0) - sizes)[batch]
     width = int(sizes.max())
     matrix = values.new_zeros(len(sizes), width, width)

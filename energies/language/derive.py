@@ -26,6 +26,7 @@ from attenergy.energies.language.nodes import (
     call,
 )
 from attenergy.energies.language.simplify import product, simplify
+from attenergy.registry import ArgumentError
 
 SCORES = Symbol(("N",), name="s")
 SQUARE = Symbol((), name="q")
@@ -101,7 +102,7 @@ def differentiate(expr: Expr, symbol: Symbol) -> Expr:
         NotDerivable: a function on the way has no derivative in the table.
     """
     if expr.axes:
-        raise ValueError(f"only a scalar can be differentiated, got axes {expr.axes}")
+        raise ArgumentError(f"only a scalar can be differentiated, got axes {expr.axes}")
     parts: list[Expr] = []
     _pull_back(simplify(expr), Number(1.0), symbol, parts)
     return _total(parts)

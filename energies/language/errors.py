@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from attenergy.registry import AttenergyError
 
-class FormulaError(ValueError):
+
+class FormulaError(AttenergyError, ValueError):
     """A formula that cannot be understood, with the character at which that showed.
 
     Attributes:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from attenergy.energies.language.numerics import logcosh as _logcosh
 from attenergy.energies.language.numerics import softplus as _softplus
-from attenergy.registry import nearest
+from attenergy.registry import ArgumentError, nearest
 
 Map = Callable[[Tensor], Tensor]
 
@@ -94,7 +94,7 @@ def normalised(
 
 def _check_gamma(gamma: float | Tensor) -> None:
     if isinstance(gamma, Tensor) and gamma.numel() != 1:
-        raise ValueError(
+        raise ArgumentError(
             f"gamma must be one number, got shape {tuple(gamma.shape)}; with a gain for each "
             "component a layer norm is not the gradient of any function"
         )
@@ -120,5 +120,5 @@ def lagrangian(name: str) -> Lagrangian:
     if name not in LAGRANGIANS:
         hint = nearest(name, LAGRANGIANS)
         known = ", ".join(LAGRANGIANS)
-        raise ValueError(f"no Lagrangian '{name}'{f' ({hint})' if hint else ''}; known: {known}")
+        raise ArgumentError(f"no Lagrangian '{name}'{f' ({hint})' if hint else ''}; known: {known}")
     return LAGRANGIANS[name]

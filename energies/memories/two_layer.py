@@ -7,6 +7,7 @@ from torch import Tensor
 
 from attenergy.energies.base import Energy
 from attenergy.energies.memories.lagrangians import LAGRANGIANS, Lagrangian, lagrangian
+from attenergy.registry import ArgumentError
 
 #: Lagrangians that add up over neurons, so that a hidden neuron can be left out.
 _SEPARATE = ("quadratic", "relu", "softplus", "logcosh")
@@ -40,7 +41,7 @@ class TwoLayer(Energy):
         self.visible, self.hidden = names.get("visible", "quadratic"), names.get("hidden", "lse")
         lagrangian(self.visible)
         if self.hidden not in (*_SEPARATE, "lse"):
-            raise ValueError(
+            raise ArgumentError(
                 f"'hidden' must be one of lse, {', '.join(_SEPARATE)}, got {self.hidden!r}"
             )
         self.smooth = "relu" not in (self.visible, self.hidden)

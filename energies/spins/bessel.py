@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from attenergy.registry import ArgumentError
+
 _TERMS = 256
 
 
@@ -28,9 +30,9 @@ def bessel_ratio(kappa: Tensor, dim: int) -> Tensor:
     Source: Amos 1974, doi:10.1090/S0025-5718-1974-0333287-7, for the recurrence and its start.
     """
     if dim < 1:
-        raise ValueError(f"a spin has at least 1 component, got {dim}")
+        raise ArgumentError(f"a spin has at least 1 component, got {dim}")
     if (kappa < 0).any():
-        raise ValueError("kappa is the length of a field, it cannot be below 0")
+        raise ArgumentError("kappa is the length of a field, it cannot be below 0")
     order = 0.5 * (dim + 2 * _TERMS) - 1.0  # of the lower Bessel function in the last ratio
     root = torch.sqrt((order + 0.5) * (order + 1.5) + kappa.square())  # right to 1/kappa^2
     ratio = kappa / (order + 0.5 + root)
@@ -50,6 +52,6 @@ def large_dimension_response(kappa: Tensor, dim: int) -> Tensor:
         ValueError: D below 3.
     """
     if dim < 3:
-        raise ValueError(f"the large-D form needs at least 3 components, got {dim}")
+        raise ArgumentError(f"the large-D form needs at least 3 components, got {dim}")
     scaled = kappa / (0.5 * dim - 1.0)
     return scaled / (1.0 + torch.sqrt(1.0 + scaled.square()))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from attenergy.energies.base import Energy
 from attenergy.energies.masks import open_rows
+from attenergy.registry import ArgumentError
 
 
 class EnergyTransformer(Energy):
@@ -152,7 +153,7 @@ class CausalTokens(Energy):
             ValueError: xi and X are of different lengths.
         """
         if X.shape[-2] != xi.shape[-2]:
-            raise ValueError(
+            raise ArgumentError(
                 f"'{self.spec.title}' reads no patterns: X is a copy of the {xi.shape[-2]} states, "
                 f"got {X.shape[-2]} rows"
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attenergy.attention.saving.load import check_target, save
 from attenergy.attention.saving.weights import rebuild
+from attenergy.registry import ArgumentError, AttenergyError
 from attenergy.registry.files import open_regular
 from attenergy.search.artifacts.model_card import model_card
 from attenergy.search.artifacts.train_again import to_train_again
@@ -26,7 +27,7 @@ _AGAIN = (
 )
 
 
-class NoSuchRun(ValueError):
+class NoSuchRun(AttenergyError, ValueError):
     """The study has no finished run of this name."""
 
 
@@ -136,7 +137,7 @@ def weights_of(record: RunRecord, folder: Path) -> Path | None:
     try:
         open_regular(path, within=folder).close()
     except OSError as error:
-        raise ValueError(f"the weights of run {record.key}: {path}: {error.strerror}") from error
+        raise ArgumentError(f"the weights of run {record.key}: {path}: {error.strerror}") from error
     return path
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attenergy.registry import ArgumentError
 from attenergy.search.artifacts.export import NoSuchRun, named_run, weights_of
 from attenergy.search.artifacts.train_again import to_train_again
 from attenergy.search.engines.executors import make_executor
@@ -97,7 +98,7 @@ def replay(
             refuses it.
     """
     if record.config.seconds is not None:
-        raise ValueError(
+        raise ArgumentError(
             f"run {record.key} was trained for {record.config.seconds:g} seconds, not for a number "
             "of steps; how many steps fit depends on the moment, so it cannot be repeated exactly"
         )

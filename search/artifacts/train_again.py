@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from attenergy.registry import ArgumentError, AttenergyError
 from attenergy.search.results.study_folder import task_of
 from attenergy.search.runs.config import RunConfig
 from attenergy.tasks import Task
@@ -17,7 +18,7 @@ _DRAWN = 20_000  # instances of a split that are drawn at a time, those of other
 _LARGEST = 10**300  # that a float can show
 
 
-class TooLarge(ValueError):
+class TooLarge(AttenergyError, ValueError):
     """A run that is not trained again unless somebody insists."""
 
 
@@ -41,9 +42,9 @@ def to_train_again(
     path = config.task_spec.options.get("path")
     if config.task_spec.class_ != "Text":
         if text is not None:
-            raise ValueError(f"'--text' is for tasks that read one; {config.task} does not")
+            raise ArgumentError(f"'--text' is for tasks that read one; {config.task} does not")
     elif path and text is None:
-        raise ValueError(
+        raise ArgumentError(
             f"run {config.run_key()} was trained on the text {path!r:.200}; nothing outside of the "
             "study is read because its records name it: give yours with --text PATH"
         )

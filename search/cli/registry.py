@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attenergy.registry import ArgumentError
 from attenergy.search.cli.options import Format, FormatOption, RegistryOption, emit, load
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def sample_task(
     instance = task.sample(split, index)
     if picture is not None:
         if not isinstance(instance, RavenInstance):
-            raise ValueError(f"only Raven matrices can be drawn, and task '{name}' has none")
+            raise ArgumentError(f"only Raven matrices can be drawn, and task '{name}' has none")
         from attenergy.tasks.raven.picture import draw
 
         draw(instance, picture)
@@ -272,7 +273,7 @@ def _energies_of(registry: Registry, path: Path, chosen: str | None) -> list[str
             raise UnknownName(f"energy in {path}", chosen, names)
         return [chosen]
     if not names:
-        raise ValueError(f"{path}: holds no energies")
+        raise ArgumentError(f"{path}: holds no energies")
     return names
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from attenergy.registry import ArgumentError
 from attenergy.search.cli.options import FolderOption
 
 StudyArgument = Annotated[str, typer.Argument(help="Name of a study, or its folder.")]
@@ -91,7 +92,7 @@ def dashboard(
     try:
         server = make(found, host=host, port=port, storage=storage)
     except OSError as error:
-        raise ValueError(
+        raise ArgumentError(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another port, 0 for any"
         ) from error
     with server:

@@ -8,7 +8,14 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from attenergy.registry import ModelSpec, Registry, Scalar, TrainingSpec, UnknownName
+from attenergy.registry import (
+    AttenergyError,
+    ModelSpec,
+    Registry,
+    Scalar,
+    TrainingSpec,
+    UnknownName,
+)
 from attenergy.search.engines.executors import Executor, make_executor, run_all
 from attenergy.search.planning.budget import Budget, measure
 from attenergy.search.planning.plan import Crew, Fairness, check_seconds
@@ -27,7 +34,7 @@ PLAN = "compare.json"
 _CHOOSING_SEED = 0  # learning rates are chosen with it; results come from the seeds after it
 
 
-class ComparisonMismatch(ValueError):
+class ComparisonMismatch(AttenergyError, ValueError):
     """The folder holds a comparison whose runs are not comparable with the one asked for."""
 
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from attenergy.registry import Registry, Scalar, UnknownName
+from attenergy.registry import ArgumentError, Registry, Scalar, UnknownName
 from attenergy.search.comparison.compare import (
     PLAN,
     ComparePlan,
@@ -62,7 +62,7 @@ def parts_of_sweep(registry: Registry, task: str, option: str) -> list[Part]:
             path_part(part.name)
         except ValueError as error:
             text = f"the sweep {option} of {task} cannot name a folder by a value: {error}"
-            raise ValueError(text) from error
+            raise ArgumentError(text) from error
     return parts
 
 
@@ -100,7 +100,7 @@ def run_several(
         missing = _unfit(plan.model_copy(update=changes), registry)
         fit = tuple(variant for variant in plan.variants if variant not in missing)
         if not fit:
-            raise ValueError(f"no variant fits {part.name}: {next(iter(missing.values()))}")
+            raise ArgumentError(f"no variant fits {part.name}: {next(iter(missing.values()))}")
         fix = {n: value for n, value in plan.fix.items() if n.split(".")[0] not in missing}
         here = plan.model_copy(update={**changes, "variants": fit, "fix": fix})
         with listen(here) as listener:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from attenergy.registry import AttenergyError
 from attenergy.registry.files import open_regular
 from attenergy.search.results.study_folder import Study
 from attenergy.search.study.storage.database import problems_with, shown_url
 
 
-class NoDashboard(ValueError):
+class NoDashboard(AttenergyError, ValueError):
     """The dashboard cannot be shown: its package, or the study's database, is missing."""
 
 

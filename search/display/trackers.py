@@ -11,13 +11,13 @@ from contextlib import AbstractContextManager
 from types import ModuleType, TracebackType
 from typing import Any, Protocol, Self
 
-from attenergy.registry import UnknownName
+from attenergy.registry import MissingPackage, UnknownName
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.names import as_path_part
 
 
-class MissingLogger(ValueError):
+class MissingLogger(MissingPackage, ValueError):
     """The package of a logger is not installed."""
 
 

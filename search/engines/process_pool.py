@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Self
 
+from attenergy.registry import ArgumentError
 from attenergy.search.engines import worker
 from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunConfig, RunRecord
@@ -60,7 +61,7 @@ class ProcessPool:
 
     def __init__(self, workers: int, folder: Path, limits: Limits = NO_LIMITS) -> None:
         if workers < 1:
-            raise ValueError(f"a pool needs at least 1 worker, got {workers}")
+            raise ArgumentError(f"a pool needs at least 1 worker, got {workers}")
         self._folder, self._limits, self._learned = folder, limits, Learned()
         self._workers: list[_Worker] = []
         self._looked = time.monotonic()

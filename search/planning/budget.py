@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import torch
 
+from attenergy.registry import ArgumentError
 from attenergy.search.engines.executors import Executor, run_all
 from attenergy.search.planning.plan import Fairness
 from attenergy.search.planning.space import with_steps
@@ -46,7 +47,7 @@ class Budget:
             ValueError: the run gave no result, so there is nothing to measure by.
         """
         if record.status != "complete":
-            raise ValueError(
+            raise ArgumentError(
                 f"the first run of the reference {self.reference.variant!r} was to set the seconds "
                 f"for all, but ended as {record.status}: {record.reason}. Give the seconds yourself"
             )

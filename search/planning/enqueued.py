@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from attenergy.registry import Scalar, UnknownName
+from attenergy.registry import ArgumentError, Scalar, UnknownName
 from attenergy.search.planning.ranges import offers
 
 
@@ -24,17 +24,19 @@ def checked(wish: Mapping[str, Scalar], forms: Mapping[str, BaseDistribution]) -
         ValueError: a value that is not offered, settings of several variants, or nothing at all.
     """
     if not wish:
-        raise ValueError("an enqueued trial names no quantity")
+        raise ArgumentError("an enqueued trial names no quantity")
     for name, value in wish.items():
         if name not in forms:
             raise UnknownName("open quantity to enqueue", name, forms)
         if not offers(forms[name], value):
             allowed = _allowed(forms[name])
-            raise ValueError(f"cannot enqueue {name} = {value!r}; the space offers {allowed}")
+            raise ArgumentError(f"cannot enqueue {name} = {value!r}; the space offers {allowed}")
     owners = {name.split(".")[0] for name in wish if "." in name}
     owners |= {str(wish["variant"])} if "variant" in wish else set()
     if len(owners) > 1:
-        raise ValueError(f"an enqueued trial has one variant, got {' and '.join(sorted(owners))}")
+        raise ArgumentError(
+            f"an enqueued trial has one variant, got {' and '.join(sorted(owners))}"
+        )
     complete: dict[str, Scalar] = dict(wish)
     if owners and "variant" in forms:
         complete["variant"] = owners.pop()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from attenergy.registry import Scalar
+from attenergy.registry import ArgumentError, Scalar
 from attenergy.search.runs.limits import Limits, read_bytes
 from attenergy.search.runs.names import PathPart
 from attenergy.search.study.pruning import PrunerName
@@ -113,13 +113,13 @@ class SearchPlan(Crew):
     @model_validator(mode="after")
     def _all_drivers_do_the_same(self) -> SearchPlan:
         if self.join and self.fairness == "seconds" and self.seconds is None:
-            raise ValueError("drivers that join need 'seconds': each would measure its own")
+            raise ArgumentError("drivers that join need 'seconds': each would measure its own")
         if self.join and self.sampler == "brute-force":
-            raise ValueError("the sampler brute-force counts what is left for one driver only")
+            raise ArgumentError("the sampler brute-force counts what is left for one driver only")
         return self
 
 
 def check_seconds(fairness: Fairness, seconds: float | None) -> None:
     """Raise ValueError if seconds are given to runs that do not stop by the clock."""
     if seconds is not None and fairness != "seconds":
-        raise ValueError(f"'seconds' needs fairness 'seconds', got {fairness!r}")
+        raise ArgumentError(f"'seconds' needs fairness 'seconds', got {fairness!r}")

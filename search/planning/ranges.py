@@ -19,6 +19,7 @@ from optuna.distributions import (
 from attenergy.energies import describe, make_energy
 from attenergy.energies.parameters import constant
 from attenergy.registry import (
+    ArgumentError,
     EnergySpec,
     MixerSpec,
     Parameter,
@@ -137,7 +138,9 @@ def check_solvers(name: str, layer: Layer, width: int) -> None:
     objections = solver_objections(layer, width) if wanted else {}
     for solver in wanted:
         if solver in objections:
-            raise ValueError(f"{name!r} declares the solver {solver!r}, but {objections[solver]}")
+            raise ArgumentError(
+                f"{name!r} declares the solver {solver!r}, but {objections[solver]}"
+            )
 
 
 def solver_objections(layer: EnergySpec, width: int) -> dict[Solver, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from attenergy.registry import RegistryError
+from attenergy.registry import ArgumentError, RegistryError
 from attenergy.registry.error_messages import explain
 from attenergy.registry.errors import clipped
 from attenergy.registry.sources import read_text, user_source
@@ -85,7 +85,7 @@ def complete_plan(
         elif isinstance(value, dict):
             fields[name] = {**value, **given[name]}
     if fields["task"] is None:
-        raise ValueError("a search needs a task: give --task, or a search file with 'task'")
+        raise ArgumentError("a search needs a task: give --task, or a search file with 'task'")
     if fields["study"] is None:
         fields["study"] = fields["task"]
     fields["folder"] = str(Path(fields["folder"]) / fields["study"])

@@ -9,6 +9,7 @@ from optuna.distributions import BaseDistribution
 from pydantic import ValidationError
 
 from attenergy.registry import (
+    ArgumentError,
     EnergySpec,
     ModelSpec,
     Range,
@@ -167,14 +168,16 @@ class Space:
             words = any(isinstance(choice, (bool, str)) for choice in span.choices or ())
             if words or isinstance(value, bool):
                 shown = as_written(value) if isinstance(value, bool) else repr(value)
-                raise ValueError(f"cannot fix {name} to {shown}; known: {ranges.told(span)}")
+                raise ArgumentError(f"cannot fix {name} to {shown}; known: {ranges.told(span)}")
         shared = {n: value for n, value in self._fix.items() if "." not in n}
         try:
             config = self._config(self._plan.baseline, {}, shared)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
-            raise ValueError(f"cannot fix {name} to {first['input']!r}: {first['msg']}") from None
+            raise ArgumentError(
+                f"cannot fix {name} to {first['input']!r}: {first['msg']}"
+            ) from None
         if config.model.head_dim is None:
             self._check_heads(config.model)
         training = config.training
@@ -204,7 +207,7 @@ class Space:
         for width in self._whole_numbers("width", model.width):
             for heads in self._whole_numbers("heads", model.heads):
                 if width % heads:
-                    raise ValueError(
+                    raise ArgumentError(
                         f"{heads} heads do not divide width {width} (task {self._plan.task!r}, "
                         f"space {self._space!r}); choose other values or fix one of them"
                     )

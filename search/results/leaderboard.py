@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from attenergy.registry import ArgumentError
 from attenergy.registry.printable import markdown, printable
 from attenergy.search.results import formats
 from attenergy.search.results.ranking import Failure, Row, columns_of, failures, rank
@@ -162,7 +163,7 @@ def leaderboard(
     """
     tasks = {record.config.task for record in records}
     if len(tasks) > 1:
-        raise ValueError(f"records of several tasks cannot be ranked together: {sorted(tasks)}")
+        raise ArgumentError(f"records of several tasks cannot be ranked together: {sorted(tasks)}")
     columns = columns_of(task)
     rows = rank(records, task.metric, columns, baseline)
     return Leaderboard(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from attenergy.registry import ArgumentError
 from attenergy.search.runs.config import RunRecord
 
 
@@ -34,7 +35,7 @@ def expected_best(scores: Sequence[float], draws: int) -> float:
     """
     n = len(scores)
     if not 1 <= draws <= n:
-        raise ValueError(f"draws must be from 1 to the number of scores, {n}, got {draws}")
+        raise ArgumentError(f"draws must be from 1 to the number of scores, {n}, got {draws}")
     weighed = (x * math.comb(i, draws - 1) for i, x in enumerate(sorted(scores)))
     return math.fsum(weighed) / math.comb(n, draws)
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from attenergy.registry import ArgumentError
+
 #: Up to this many pairs every sign is tried (2^16 of them); above, `_DRAWS` random ones.
 _EXACT_PAIRS = 16
 _DRAWS = 100_000
@@ -82,7 +84,7 @@ def least_pairs(level: float, tests: int = 1) -> int:
         ValueError: the level is not between 0 and 1, or there is no test.
     """
     if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level:g}")
+        raise ArgumentError(f"level must lie between 0 and 1, got {level:g}")
     if tests < 1:
-        raise ValueError(f"tests must be at least 1, got {tests}")
+        raise ArgumentError(f"tests must be at least 1, got {tests}")
     return max(1, math.ceil(math.log2(2 * tests / level)))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attenergy.registry import ArgumentError
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -41,9 +43,9 @@ def t_probability(t: float, freedom: int) -> float:
 def t_quantile(freedom: int, confidence: float = 0.95) -> float:
     """The t with P(|T| <= t) = `confidence`, by bisection of `t_probability`."""
     if freedom < 1:
-        raise ValueError(f"degrees of freedom must be at least 1, got {freedom}")
+        raise ArgumentError(f"degrees of freedom must be at least 1, got {freedom}")
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence:g}")
+        raise ArgumentError(f"confidence must lie between 0 and 1, got {confidence:g}")
     # Bisect the angle, not t: it is bounded, so very wide intervals need no special case.
     low, high = 0.0, math.pi / 2
     for _ in range(60):
@@ -157,5 +159,5 @@ def _middle_means(rows: np.ndarray) -> np.ndarray:
 def _as_array(values: Sequence[float] | np.ndarray) -> np.ndarray:
     data = np.asarray(values, dtype=np.float64)
     if data.size == 0:
-        raise ValueError("a mean needs at least one value")
+        raise ArgumentError("a mean needs at least one value")
     return data

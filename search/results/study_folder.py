@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from attenergy.registry import UnknownName
+from attenergy.registry import ArgumentError, AttenergyError, UnknownName
 from attenergy.registry.files import read_regular
 from attenergy.registry.printable import markdown, markdown_code, markdown_json
 from attenergy.search.comparison import compare
@@ -37,7 +37,7 @@ MIDDLES = (
 )
 
 
-class NoRuns(ValueError):
+class NoRuns(AttenergyError, ValueError):
     """A study in which no run has finished."""
 
 
@@ -113,7 +113,9 @@ def task_of(config: RunConfig) -> Task:
     except ValueError:
         raise
     except Exception as error:  # options that somebody else wrote, of any size
-        raise ValueError(f"the task {config.task} cannot be made: {in_one_line(error)}") from error
+        raise ArgumentError(
+            f"the task {config.task} cannot be made: {in_one_line(error)}"
+        ) from error
 
 
 def write_leaderboard(study: Study) -> Leaderboard:
@@ -265,7 +267,7 @@ def _plan(folder: Path) -> SearchPlan | ComparePlan | None:
                 return kind.model_validate_json(read_regular(path, MAX_FILE, within=folder))
             except ValidationError as error:
                 text = f"{path}: cannot be read as a plan: {first_problem(error)}"
-                raise ValueError(text) from error
+                raise ArgumentError(text) from error
     return None
 
 

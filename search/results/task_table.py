@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from attenergy.registry import ArgumentError
 from attenergy.registry.files import read_regular
 from attenergy.registry.printable import markdown, printable
 from attenergy.search.results import formats
@@ -125,22 +126,22 @@ def read_matrix(folder: Path) -> Matrix:
         matrix = TypeAdapter(Matrix).validate_json(content)
     except ValidationError as error:
         text = f"{path}: cannot be read as a matrix: {first_problem(error)}"
-        raise ValueError(text) from error
+        raise ArgumentError(text) from error
     try:
         _check(matrix, folder)
     except ValueError as error:
-        raise ValueError(f"{path}: cannot be read as a matrix: {error}") from error
+        raise ArgumentError(f"{path}: cannot be read as a matrix: {error}") from error
     return matrix
 
 
 def _check(matrix: Matrix, folder: Path) -> None:
     """Refuse what no comparison leaves: no variant, no column, or a name that leads elsewhere."""
     if not matrix.variants or not matrix.columns:
-        raise ValueError("it has no variants or no columns")
+        raise ArgumentError("it has no variants or no columns")
     here = folder.resolve()
     for column in matrix.columns:
         if not (folder / path_part(column.name)).resolve().is_relative_to(here):
-            raise ValueError(f"{column.name} leads out of the folder")
+            raise ArgumentError(f"{column.name} leads out of the folder")
 
 
 def column_of(name: str, study: Study, missing: Mapping[str, str]) -> Column:

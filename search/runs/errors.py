@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from attenergy.registry import AttenergyError
 
-class StudyExists(ValueError):
+
+class StudyExists(AttenergyError, ValueError):
     """The study has trials already, and it was not asked to go on with it."""
 
     def __init__(self, name: str, trials: int) -> None:
@@ -19,7 +21,7 @@ class StudyExists(ValueError):
         )
 
 
-class StudyMismatch(ValueError):
+class StudyMismatch(AttenergyError, ValueError):
     """The study to be resumed was made by a plan, or a registry, that does not fit this one."""
 
     def __init__(self, name: str, differences: Iterable[str]) -> None:
@@ -32,7 +34,7 @@ class StudyMismatch(ValueError):
         return f"study {name!r} cannot be resumed: {found}. Choose another name"
 
 
-class StorageProblem(ValueError):
+class StorageProblem(AttenergyError, ValueError):
     """The study's storage cannot be reached, read or written."""
 
     def __init__(self, url: str, reason: str) -> None:
@@ -51,7 +53,7 @@ class StorageProblem(ValueError):
         )
 
 
-class StudyBusy(ValueError):
+class StudyBusy(AttenergyError, ValueError):
     """Another driver is at work on the study, and one of the two wants to be alone."""
 
     def __init__(self, name: str, joined: bool = False) -> None:
@@ -63,7 +65,7 @@ class StudyBusy(ValueError):
         return f"study {self.name!r} is being run by another process{hint if self.joined else ''}"
 
 
-class StudyStuck(ValueError):
+class StudyStuck(AttenergyError, ValueError):
     """Another driver of the study does not end its turn."""
 
     def __init__(self, name: str, seconds: float) -> None:
@@ -81,7 +83,7 @@ class TurnLost(ConnectionError):
     """The turn that kept other drivers away has ended, with the connection that held it."""
 
 
-class CannotJoin(ValueError):
+class CannotJoin(AttenergyError, ValueError):
     """Several drivers cannot work on this study together."""
 
     def __init__(self, reason: str) -> None:

@@ -6,7 +6,7 @@ import traceback
 import unicodedata
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _LONGEST = 500  # characters of a message
 _LONGEST_REASON = 4000  # of all that a record says
 

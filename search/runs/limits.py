@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attenergy.registry import ArgumentError
 from attenergy.search.runs.config import RunConfig, RunRecord
 
 _FLOOR = 600.0  # s without a training step that every run may take
@@ -231,10 +232,12 @@ def read_bytes(value: Any) -> Any:
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", value, re.IGNORECASE)
         if match is None:
-            raise ValueError(f"must be an amount of memory such as 4G or 512M, got {value!r}")
+            raise ArgumentError(f"must be an amount of memory such as 4G or 512M, got {value!r}")
         value = int(float(match[1]) * _UNITS[match[2].upper()])
     if isinstance(value, int) and value < _LEAST:
-        raise ValueError(f"must be at least 100M, of which PyTorch takes its part, got {value} B")
+        raise ArgumentError(
+            f"must be at least 100M, of which PyTorch takes its part, got {value} B"
+        )
     return value
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from attenergy.registry import ArgumentError
+
 MOST_BYTES = 200  # file systems take 255, and beside a folder stand temporary ones of its name
 _ALLOWED = re.compile(r"[\w.-]+")
 _OTHER = re.compile(r"[^\w.-]+")
@@ -20,16 +22,18 @@ def path_part(name: str) -> str:
             letters, digits, dots, dashes and underscores.
     """
     if not name:
-        raise ValueError("a name cannot be empty")
+        raise ArgumentError("a name cannot be empty")
     if len(name.encode(errors="replace")) > MOST_BYTES:
-        raise ValueError(f"a name has at most {MOST_BYTES} bytes, this one has {len(name)} letters")
+        raise ArgumentError(
+            f"a name has at most {MOST_BYTES} bytes, this one has {len(name)} letters"
+        )
     if not _ALLOWED.fullmatch(name):
         wrong = _OTHER.findall(name)[0][0]
-        raise ValueError(f"a name has letters, digits, '.', '-' and '_' only, not {wrong!a}")
+        raise ArgumentError(f"a name has letters, digits, '.', '-' and '_' only, not {wrong!a}")
     if not name.strip("."):
-        raise ValueError(f"{name!r} names another folder; a name has a letter, a digit or '_'")
+        raise ArgumentError(f"{name!r} names another folder; a name has a letter, a digit or '_'")
     if name.startswith("-"):
-        raise ValueError("a name cannot begin with '-': it would be read as an option")
+        raise ArgumentError("a name cannot begin with '-': it would be read as an option")
     return name
 
 

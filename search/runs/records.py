@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from attenergy.registry import ArgumentError
 from attenergy.registry.files import open_regular
 from attenergy.registry.printable import printable
 from attenergy.search.runs.config import RunRecord
@@ -55,7 +56,7 @@ class RunStore:
                 _wait_for(file)
                 self.refresh()
                 if record.key in self._records:
-                    raise ValueError(f"run {record.key} is already recorded in {self.path.name}")
+                    raise ArgumentError(f"run {record.key} is already recorded in {self.path.name}")
                 file.truncate(self._bytes)
                 _write_whole(file, line)
                 os.fsync(file.fileno())
@@ -113,7 +114,7 @@ def _whole_records(
             records.append(_parsed(line, path, lines + len(records) + 1))
     if len(line) > MAX_LINE:
         number = lines + len(records) + 1
-        raise ValueError(f"{path}:{number}: not a run record: longer than {MAX_LINE} bytes")
+        raise ArgumentError(f"{path}:{number}: not a run record: longer than {MAX_LINE} bytes")
     return records, start
 
 
@@ -121,7 +122,7 @@ def _parsed(line: bytes, path: Path, number: int) -> RunRecord:
     try:
         return RunRecord.model_validate_json(line)
     except ValidationError as error:
-        raise ValueError(
+        raise ArgumentError(
             f"{path}:{number}: not a run record: {first_problem(error)}; without this line the "
             "rest can be read"
         ) from error

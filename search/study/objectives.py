@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from attenergy.registry import UnknownName
+from attenergy.registry import ArgumentError, UnknownName
 from attenergy.search.runs.config import RunRecord
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def find_objectives(task: Task, names: Sequence[str]) -> tuple[Objective, ...]:
     )
     if found[0].costs:
         metrics = ", ".join(name for name in known if name not in COSTS)
-        raise ValueError(
+        raise ArgumentError(
             f"the first objective must be a metric of the task ({metrics}), not the cost "
             f"{found[0].name!r}"
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 import optuna
 import torch
 
-from attenergy.registry import Registry
+from attenergy.registry import ArgumentError, Registry
 from attenergy.search.engines.executors import make_executor
 from attenergy.search.planning.budget import Budget, measure
 from attenergy.search.planning.plan import SearchPlan
@@ -107,7 +107,7 @@ def _check_fixed(space: Space, task: Task) -> None:
                 build_model(config, task)
         except (TypeError, ValueError) as error:
             told = ", ".join(f"{config.variant}.{n}={v}" for n, v in config.settings.items())
-            raise ValueError(f"cannot fix {told}: {error}") from error
+            raise ArgumentError(f"cannot fix {told}: {error}") from error
 
 
 @contextmanager

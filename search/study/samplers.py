@@ -21,6 +21,7 @@ from optuna.samplers import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
+from attenergy.registry import ArgumentError
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
 
@@ -44,7 +45,7 @@ def make_sampler(plan: SearchPlan, space: Space, existing: int, place: int = 0) 
     if plan.sampler == "brute-force":
         _check_finite(space)
     if plan.sampler == "gp" and find_spec("scipy") is None:
-        raise ValueError("the sampler gp needs SciPy: pip install attenergy[gp]")
+        raise ArgumentError("the sampler gp needs SciPy: pip install attenergy[gp]")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if plan.sampler == "brute-force":
@@ -135,7 +136,7 @@ def _check_finite(space: Space) -> None:
     forms = space.distributions().items()
     endless = [n for n, form in forms if isinstance(form, FloatDistribution) and not form.step]
     if endless:
-        raise ValueError(
+        raise ArgumentError(
             "the sampler brute-force needs a finite space, but these are continuous: "
             f"{', '.join(endless)}; fix them or choose another sampler"
         )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from attenergy.energies import Energy
-from attenergy.registry import TrainingSpec
+from attenergy.registry import ArgumentError, TrainingSpec
 
 
 def learning_rate(step: int, *, peak: float, warmup: int, total: int) -> float:
@@ -33,7 +33,7 @@ def learning_rate(step: int, *, peak: float, warmup: int, total: int) -> float:
     Source: Schug et al. 2025, arXiv:2406.05816, and its published code.
     """
     if total <= 2 * warmup:
-        raise ValueError(
+        raise ArgumentError(
             f"a warm-up of {warmup} updates needs more than {2 * warmup} training steps, "
             f"got {total}"
         )

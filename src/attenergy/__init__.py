@@ -29,11 +29,12 @@ if TYPE_CHECKING:
         tune_cpu,
     )
     from attenergy.energies import Energy, make_energy
-    from attenergy.registry import Registry, load_registry
+    from attenergy.registry import AttenergyError, Registry, load_registry
     from attenergy.tasks import Task, make_task
 
 _HOMES = {
     "AssociativeMemory": "attention",
+    "AttenergyError": "registry",
     "Energy": "energies",
     "EnergyAttention": "attention",
     "EnergyLookup": "attention",
@@ -60,6 +61,7 @@ _HOMES = {
 
 __all__ = [
     "AssociativeMemory",
+    "AttenergyError",
     "Energy",
     "EnergyAttention",
     "EnergyLookup",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from attenergy.registry import ArgumentError
+
 
 def permutations(count: int, size: int, generator: Generator) -> Tensor:
     """Draw `count` independent uniform permutations of 0..size-1: (count, size), int64."""
@@ -18,7 +20,7 @@ def distinct(count: int, size: int, population: int, generator: Generator) -> Te
     orders it. Result (count, size), int64.
     """
     if not 0 < size <= population:
-        raise ValueError(f"cannot draw {size} distinct numbers out of {population}")
+        raise ArgumentError(f"cannot draw {size} distinct numbers out of {population}")
     chosen = torch.empty(count, size, dtype=torch.int64)
     for k, top in enumerate(range(population - size, population)):
         number = torch.randint(top + 1, (count,), generator=generator)
@@ -34,7 +36,7 @@ def weighted_order(count: int, size: int, weights: Tensor, generator: Generator)
     It is a race: thing m arrives at a time exponential with rate w_m, the first `size` are drawn.
     """
     if not 0 < size <= len(weights):
-        raise ValueError(f"cannot draw {size} distinct numbers out of {len(weights)}")
+        raise ArgumentError(f"cannot draw {size} distinct numbers out of {len(weights)}")
     times = torch.empty(count, len(weights), dtype=torch.float64).exponential_(generator=generator)
     return (times / weights).topk(size, largest=False, sorted=True).indices
 

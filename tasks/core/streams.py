@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from attenergy.registry import ArgumentError
+
 Fields = dict[str, Tensor]  # what was drawn; the first axis of every tensor counts instances
 
 BLOCK = 1024
@@ -57,7 +59,7 @@ class Stream:
     def read(self, start: int, size: int) -> Fields:
         """Return instances `start .. start + size - 1`, as tensors that the caller may change."""
         if start < 0 or size < 1:
-            raise ValueError(f"a batch needs start >= 0 and size >= 1, got {start} and {size}")
+            raise ArgumentError(f"a batch needs start >= 0 and size >= 1, got {start} and {size}")
         pieces = []
         end = start + size
         while start < end:
@@ -147,7 +149,7 @@ def draw_in_part(
         kept.append({name: x[chosen] for name, x in fields.items()})
         drawn, accepted = drawn + size, accepted + int(chosen.sum())
         if accepted < 0.01 * _SHARE[split] * drawn:
-            raise ValueError(
+            raise ArgumentError(
                 f"the split '{split}' is (almost) empty: {accepted} of {drawn} drawn instances "
                 "fall to it; the task has too few different contexts, make it larger"
             )

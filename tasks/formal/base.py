@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from attenergy.registry import ArgumentError
 from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole, scored_hits
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.core.token_task import TokenInstance, TokenTask
@@ -70,7 +71,7 @@ class LengthTask(TokenTask):
     def _possible(self, low: int, high: int) -> Tensor:
         found = self.word_lengths(low, high)
         if not len(found):
-            raise ValueError(f"no word of this task has {low} to {high} symbols")
+            raise ArgumentError(f"no word of this task has {low} to {high} symbols")
         return found
 
     def word_lengths(self, low: int, high: int) -> Tensor:

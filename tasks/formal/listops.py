@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
+from attenergy.registry import ArgumentError
 from attenergy.tasks.core.base import (
     IGNORE,
     Batch,
@@ -91,7 +92,7 @@ class ListOps(Task):
         self.longest = check_whole("longest", longest, self.longer_than + 1)
         # A node has (2 + arguments) / 2 below it with probability 1/4.
         if self.depth * math.log((2 + self.arguments) / 8) > math.log(_NODES):
-            raise ValueError(
+            raise ArgumentError(
                 f"'depth' is {depth} and 'arguments' {arguments}: a tree would have more than "
                 f"{_NODES:,} nodes on average"
             )
@@ -126,7 +127,7 @@ class ListOps(Task):
             wanted = (lengths > self.longer_than) & (lengths <= self.longest)
             drawn, kept = drawn + size, kept + int(wanted.sum())
             if drawn >= _TRIED and kept < _LEAST * drawn:
-                raise ValueError(
+                raise ArgumentError(
                     f"of {drawn} drawn expressions {kept} have more than {self.longer_than} and at "
                     f"most {self.longest} tokens; choose other lengths, depth or arguments"
                 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from attenergy.registry import MissingPackage
 from attenergy.tasks.raven.instance import RavenInstance
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def draw(instance: RavenInstance, path: str | Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         message = "a picture needs matplotlib: `pip install attenergy[report]`"
-        raise ImportError(message) from error
+        raise MissingPackage(message) from error
 
     layout = _Layout.of(instance)
     size = ((layout.width + 2 * _MARGIN) * _INCH, (layout.height + 2 * _MARGIN) * _INCH)

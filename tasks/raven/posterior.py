@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from attenergy.registry import ArgumentError
 from attenergy.tasks.raven.enumerate import ROUNDING, check_size, explain
 from attenergy.tasks.raven.prior import Prior
 from attenergy.tasks.raven.rules import Rule
@@ -80,7 +81,7 @@ def posterior(
     weight = found.likelihood * prior(found.rules)
     total = weight.sum()
     if not total > 0:
-        raise ValueError("no combination of rules in the prior explains the matrix")
+        raise ArgumentError("no combination of rules in the prior explains the matrix")
     weights = (weight / total).tolist()
     names = [rule.name for rule in rules]
     combinations = found.rules.sort(-1).values.tolist()

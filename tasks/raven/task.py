@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from attenergy.registry import ArgumentError
 from attenergy.tasks.core.base import (
     IGNORE,
     Batch,
@@ -93,11 +94,11 @@ class Raven(Task):
         self.grid = check_whole("grid", grid, 2)
         self.rules = choose_rules(rules, self.values, self.grid)
         if not isinstance(permute, bool):
-            raise ValueError(f"'permute' must be true or false, got {permute!r}")
+            raise ArgumentError(f"'permute' must be true or false, got {permute!r}")
         self.permute = permute
         count = math.comb(len(self.rules) + self.features - 1, self.features)
         if count > _MOST_COMBINATIONS:
-            raise ValueError(
+            raise ArgumentError(
                 f"'features' is {features}, with {count:,} combinations of {len(self.rules)} "
                 f"rules; at most {_MOST_COMBINATIONS:,} are allowed, take fewer"
             )

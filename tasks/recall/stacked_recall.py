@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from attenergy.registry import ArgumentError
 from attenergy.tasks.core.base import (
     IGNORE,
     Batch,
@@ -61,10 +62,10 @@ class StackedRecall(Task):
         self.vocabulary = check_whole("vocabulary", vocabulary, 4)
         self.pairs = check_whole("pairs", pairs, 1)
         if self.vocabulary % 2:
-            raise ValueError(f"'vocabulary' must be even, got {vocabulary}")
+            raise ArgumentError(f"'vocabulary' must be even, got {vocabulary}")
         self.half = self.vocabulary // 2
         if self.pairs > self.half - 1:
-            raise ValueError(
+            raise ArgumentError(
                 f"'pairs' must be <= vocabulary/2 - 1 = {self.half - 1}, the number of keys; "
                 f"got {pairs}"
             )

@@ -21,7 +21,7 @@ from attenergy.attention.integrations.huggingface.request import asked_scale, ch
 from attenergy.attention.layers.base import Read
 from attenergy.attention.modules.arguments import check_module
 from attenergy.attention.saving.weights import beside
-from attenergy.registry import EnergySpec, Registry
+from attenergy.registry import ArgumentError, ArgumentTypeError, EnergySpec, Registry
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -95,12 +95,12 @@ def energize(
     check_module("model", model)
     places = attention_modules(model)
     if not places:
-        raise ValueError(
+        raise ArgumentError(
             f"{type(model).__name__} has no attention that goes through the attention interface "
             "of transformers"
         )
     if not hasattr(model, "set_attn_implementation"):
-        raise TypeError(
+        raise ArgumentTypeError(
             f"model must be a model of transformers, got a {type(model).__name__} around one; "
             "energize that one, in place"
         )
@@ -112,7 +112,7 @@ def energize(
             energy=spec, steps=steps, step_size=step_size, read=read, settings=dict(settings)
         )
     except ValidationError as error:
-        raise ValueError(f"a configuration cannot keep {_said(error)}") from None
+        raise ArgumentError(f"a configuration cannot keep {_said(error)}") from None
     _switch(model, places)
     for name, module in places.items():
         heads, scale = made[name]
@@ -150,7 +150,7 @@ def load_energized(model_class: type[Model], path: str | Path | None, **options:
     register()
     asked = options.get("attn_implementation")
     if asked not in (None, IMPLEMENTATION):
-        raise ValueError(
+        raise ArgumentError(
             f"attn_implementation must be left out or {IMPLEMENTATION!r}, got {asked!r}: the "
             "attention of an energized model is its energy"
         )
@@ -178,7 +178,7 @@ def load_energized(model_class: type[Model], path: str | Path | None, **options:
     for wrong, keys in (("lacks", "missing_keys"), ("holds more than the", "unexpected_keys")):
         names = sorted(name for name in info[keys] if f".{HEADS}." in f".{name}")
         if names:  # a graph of the user's own is one that is saved and has no place here
-            raise ValueError(f"{path} {wrong} weights of the energies: {', '.join(names)}")
+            raise ArgumentError(f"{path} {wrong} weights of the energies: {', '.join(names)}")
     model.__class__ = cls
     _switch(model, attention_modules(model))
     return (model, info) if options.get("output_loading_info") else model
@@ -219,12 +219,12 @@ def _check_fits(heads: ModelHeads, name: str, module: nn.Module) -> None:
     if energy.reads_patterns and not energy.states_interact:
         return
     if energy.states_interact and getattr(module, "is_causal", False):
-        raise ValueError(
+        raise ArgumentError(
             f"'{energy.spec.title}' couples states to each other, and '{name}' is causal: later "
             "ones would act on earlier ones"
         )
     if any(getattr(config, key, False) for key in ("is_encoder_decoder", "add_cross_attention")):
-        raise ValueError(
+        raise ArgumentError(
             f"'{energy.spec.title}' couples states to each other; it does not fit a model with "
             "attention between two sequences"
         )
@@ -245,7 +245,7 @@ def _switch(model: Any, places: dict[str, nn.Module]) -> None:
         if used != IMPLEMENTATION:
             for key, config in configs.items():
                 setattr(config, _USED, before[key])
-            raise ValueError(
+            raise ArgumentError(
                 f"'{name}' ({type(module).__name__}) keeps the attention {used!r}: the model does "
                 "not let it be set"
             )
@@ -268,11 +268,11 @@ def _configuration(path: str | Path | None, options: dict[str, Any]) -> tuple[An
 
 def _definition(stored: Any, path: str | Path | None) -> Definition:
     if stored is None:
-        raise ValueError(f"{path}: its configuration holds no '{ENTRY}'; it was not energized")
+        raise ArgumentError(f"{path}: its configuration holds no '{ENTRY}'; it was not energized")
     try:
         return Definition.model_validate(stored)
     except ValidationError as error:
-        raise ValueError(f"{path}: {_said(error, ENTRY)}") from None
+        raise ArgumentError(f"{path}: {_said(error, ENTRY)}") from None
 
 
 def _said(error: ValidationError, *inside: str) -> str:

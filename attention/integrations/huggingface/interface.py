@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attenergy.attention.integrations.heads import split_mask
 from attenergy.attention.integrations.huggingface.request import FOREIGN, asks_interface
+from attenergy.registry import ArgumentError, MissingPackage
 
 #: Name of the implementation; of the heads in an attention module, and of its scale then.
 IMPLEMENTATION, HEADS, SCALE = "energy", "energy_heads", "energy_score_scale"
@@ -28,7 +29,7 @@ def register() -> None:
         from transformers import AttentionInterface, AttentionMaskInterface
         from transformers.masking_utils import eager_mask
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackage(
             "Hugging Face models need transformers: pip install attenergy[hf]"
         ) from error
     AttentionInterface.register(IMPLEMENTATION, energy_attention)
@@ -75,7 +76,7 @@ def energy_attention(
     """
     heads = getattr(module, HEADS, None)
     if heads is None:
-        raise ValueError(
+        raise ArgumentError(
             f"{type(module).__name__} has no energy: call "
             "attenergy.attention.integrations.huggingface.energize(model)"
         )
@@ -91,7 +92,7 @@ def energy_attention(
     if groups > 1:
         key, value = (x.repeat_interleave(groups, 1) for x in (key, value))
     if heads.read == "state" and value.shape[-1] != query.shape[-1]:
-        raise ValueError(
+        raise ArgumentError(
             f"'{heads.energy.spec.title}' is read by its state, of width {query.shape[-1]}, but "
             f"{type(module).__name__} goes on with values of width {value.shape[-1]}"
         )
@@ -130,7 +131,7 @@ def head_sizes(name: str, module: nn.Module) -> tuple[int, int]:
 
     dim, heads = first(_WIDTHS), first(_COUNTS)
     if dim is None or heads is None:
-        raise ValueError(
+        raise ArgumentError(
             f"'{name}' ({type(module).__name__}) does not say how many heads it has, or how wide "
             f"they are: looked for {', '.join(_COUNTS)} and {', '.join(_WIDTHS)}"
         )
@@ -148,11 +149,13 @@ def _own_size(owner: Any, name: str) -> int | None:
 def _check_call(module: nn.Module, dim: int, scaling: float | None, others: dict[str, Any]) -> None:
     asked = [name for name in FOREIGN if others.get(name) is not None]
     if asked:
-        raise ValueError(f"{type(module).__name__} asks for {asked[0]}, which energies do not do")
+        raise ArgumentError(
+            f"{type(module).__name__} asks for {asked[0]}, which energies do not do"
+        )
     given = dim**-0.5 if scaling is None else scaling
     then = getattr(module, SCALE, given)  # not there in models that were pickled before it was
     if not math.isclose(given, then, rel_tol=1e-6):
-        raise ValueError(
+        raise ArgumentError(
             f"{type(module).__name__} scales its scores by {given:g} now, but by {then:g} when the "
             "energy was made"
         )

@@ -17,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from attenergy.energies import Energy
+from attenergy.registry import ArgumentError
 
 #: What some models ask of their attention and no energy here does.
 FOREIGN = ("softcap", "s_aux", "sinks", "indices", "block_indices")
@@ -50,7 +51,7 @@ def asked_scale(name: str, module: nn.Module, dim: int) -> float:
         own = (getattr(module, attribute, None) for attribute in ("scaling", "scale"))
         scales = {next((s for s in own if isinstance(s, (int, float))), dim**-0.5)}
     if len(scales) > 1:
-        raise ValueError(
+        raise ArgumentError(
             f"'{name}' ({type(module).__name__}) scales its scores now by one number, now by "
             f"another: {', '.join(f'{scale:g}' for scale in sorted(scales))}"
         )
@@ -73,13 +74,13 @@ def check_asked(name: str, module: nn.Module, energy: Energy) -> None:
     if getattr(module, "sinks", None) is not None:  # some functions look it up by themselves
         asked.append("sinks")
     if asked:
-        raise ValueError(
+        raise ArgumentError(
             f"'{name}' ({type(module).__name__}) asks its attention for {asked[0]}, which energies "
             "do not do"
         )
     adds = [call[_BIAS] for call in _calls(type(module).forward) if _BIAS in call]
     if not energy.reads_field and any(_value(bias, module) is not None for bias in adds):
-        raise ValueError(
+        raise ArgumentError(
             f"'{name}' ({type(module).__name__}) adds a bias for positions to its scores, and "
             f"'{energy.spec.title}' reads no field h"
         )
@@ -90,7 +91,7 @@ def _scale(name: str, module: nn.Module, call: dict[str, ast.expr], dim: int) ->
     if scale is None:
         return float(dim**-0.5)
     if isinstance(scale, bool) or not isinstance(scale, (int, float)):
-        raise ValueError(
+        raise ArgumentError(
             f"'{name}' ({type(module).__name__}) scales its scores by "
             f"`{ast.unparse(call['scaling'])}`, which is no number that is known beforehand"
         )

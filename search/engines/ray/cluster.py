@@ -10,10 +10,11 @@ import threading
 from importlib.util import find_spec
 from typing import Any
 
+from attenergy.registry import ArgumentError, AttenergyError
 from attenergy.search.planning.plan import Crew
 
 
-class NoRoom(ValueError):
+class NoRoom(AttenergyError, ValueError):
     """The cluster lacks what a run was to be given."""
 
 
@@ -29,7 +30,7 @@ def lost(what: str) -> ClusterLost:
 def connected(crew: Crew) -> Any:
     """The module `ray`, connected to the cluster; ValueError if it is not there."""
     if find_spec("ray") is None:
-        raise ValueError("the engine ray needs Ray: pip install attenergy[ray]")
+        raise ArgumentError("the engine ray needs Ray: pip install attenergy[ray]")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
@@ -50,7 +51,7 @@ def connected(crew: Crew) -> Any:
         reason = str(error).strip().splitlines()[0]
         if "Authentication" in f"{type(error)} {error.__cause__}":
             reason = "it asks for a token; set RAY_AUTH_MODE=token and give the token of its nodes"
-        raise ValueError(f"cannot reach a Ray cluster at {address}: {reason}") from error
+        raise ArgumentError(f"cannot reach a Ray cluster at {address}: {reason}") from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray has put its own there

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from attenergy.registry import ArgumentError
 from attenergy.search.engines import worker
 from attenergy.search.engines.ray.actor import Actor
 from attenergy.search.engines.ray.cluster import answers, check_room, connected, lost, places
@@ -168,7 +169,7 @@ class RayExecutor:
             raise RuntimeError(f"a run cannot even begin on the cluster: {reason}") from error
         except errors.RayError as error:  # it is dead, out of memory, or its result is lost
             if getattr(error, "actor_init_failed", False):
-                raise ValueError(
+                raise ArgumentError(
                     f"no run can begin on the cluster: {str(error).strip().splitlines()[-1]}; is "
                     "the same version of attenergy installed on every node?"
                 ) from error

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attenergy.registry import MissingPackage
 from attenergy.registry.printable import printable
 from attenergy.search.comparison.compare import ComparePlan
 from attenergy.search.report.html import command_line as repeat
@@ -45,7 +46,7 @@ _DRAW = {
 }
 
 
-class NoTemplates(ImportError, ValueError):
+class NoTemplates(MissingPackage, ValueError):
     """A page was asked for, and the package that fills its template is not installed."""
 
     def __init__(self) -> None:

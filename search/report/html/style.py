@@ -15,6 +15,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attenergy.registry import MissingPackage
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -59,7 +61,7 @@ _STYLE: Any = {
 }
 
 
-class NoMatplotlib(ImportError, ValueError):
+class NoMatplotlib(MissingPackage, ValueError):
     """Pictures were asked for, and the package that draws them is not installed."""
 
     def __init__(self) -> None:

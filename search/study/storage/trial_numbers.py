@@ -13,6 +13,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from attenergy.registry import ArgumentError
 from attenergy.registry.files import open_regular
 from attenergy.search.runs.errors import DamagedDatabase
 from attenergy.search.study.storage.database import READY, TABLES
@@ -57,7 +58,7 @@ def _copied(path: Path, folder: Path) -> Path:
             continue
         with open_regular(beside, within=path.parent) as file:
             if file.seek(0, 2) > MAX_BYTES:
-                raise ValueError(f"larger than {MAX_BYTES} bytes")
+                raise ArgumentError(f"larger than {MAX_BYTES} bytes")
             file.seek(0)
             with (folder / name).open("wb") as target:
                 shutil.copyfileobj(file, target)
@@ -79,7 +80,7 @@ def _read(connection: sqlite3.Connection, study: str) -> dict[str, str]:
     known = {name for (name,) in rows}
     for table in TABLES:
         if table not in known:
-            raise ValueError(f"it has no table {table}")
+            raise ArgumentError(f"it has no table {table}")
     generations = {}
     for number, name in connection.execute(_STUDIES, (READY,)):
         base, _, generation = str(name).partition("@")

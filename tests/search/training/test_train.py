@@ -162,7 +162,7 @@ def test_an_exception_becomes_one_line(make_config: ConfigMaker) -> None:
     )
     record = train(broken)
     assert record.status == "failed"
-    assert record.reason.startswith("ValueError: ")
+    assert record.reason.startswith("ArgumentError: ")
     assert "Nowhere" in record.reason
     assert "(attention/mixers/" in record.reason
     assert "\n" not in record.reason
