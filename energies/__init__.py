@@ -6,7 +6,7 @@ from attenergy.energies.density.mixture import Mixture, mixture
 from attenergy.energies.density.partition import log_likelihood, log_partition, sample
 from attenergy.energies.density.rbm import RestrictedBoltzmann
 from attenergy.energies.density.score_readout import score_readout
-from attenergy.energies.domains import DOMAINS, Domain
+from attenergy.energies.domains import DOMAINS, Domain, domain_of, guarantee_of
 from attenergy.energies.factory import (
     CLASSES,
     check_entry,
@@ -36,9 +36,11 @@ __all__ = [
     "adjacency",
     "check_entry",
     "describe",
+    "domain_of",
     "fit",
     "formula_problems",
     "formula_tree",
+    "guarantee_of",
     "log_likelihood",
     "log_partition",
     "make_energy",

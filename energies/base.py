@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from attenergy.energies.domains import DOMAINS, Domain
+from attenergy.energies.domains import Domain, domain_of, guarantee_of
 from attenergy.energies.masks import (
     check_mask,
     check_tensor,
@@ -21,7 +21,7 @@ from attenergy.energies.masks import (
 from attenergy.energies.parameters import Parameters, Setting, check_settings
 from attenergy.energies.presence import open_to_present
 from attenergy.energies.quadratic import RADIAL, quadratic_program
-from attenergy.registry import ArgumentError, EnergySpec
+from attenergy.registry import ArgumentError, Descends, EnergySpec
 
 Values = dict[str, Tensor | float]
 
@@ -85,6 +85,7 @@ class Energy(nn.Module):
         whole = all(isinstance(n, Integral) for n in (dim, 1 if num_heads is None else num_heads))
         if not whole or dim < 1 or (num_heads is not None and num_heads < 1):
             raise ArgumentError(f"dim and num_heads must be at least 1, got {dim} and {num_heads}")
+        domain_of(spec)
         self.spec, self.dim, self.num_heads = spec, dim, num_heads
         self.settings = dict(settings or {})
         check_settings(self.settings, self.known_settings(spec), f"'{spec.title}'")
@@ -171,19 +172,26 @@ class Energy(nn.Module):
     @property
     def domain(self) -> Domain:
         """Where states live, and what a step is there."""
-        return DOMAINS[self.spec.domain]
+        return domain_of(self.spec)
 
     def project(self, xi: Tensor) -> Tensor:
         """A point of the domain near `xi`; points of the domain stay."""
         return self.domain.project(xi)
 
-    def enter(self, xi: Tensor) -> Tensor:
+    def from_real(self, x: Tensor) -> Tensor:
         """Any real vectors (..., L, D) as points of the domain."""
-        return self.domain.enter(xi)
+        return self.domain.from_real(x)
+
+    enter = from_real  # earlier name
+
+    @property
+    def guarantee(self) -> Descends:
+        """Which steps never raise the energy: `parallel`, `sequential` or `none`."""
+        return guarantee_of(self.spec)
 
     def largest_step_size(self) -> float | None:
         """The gamma below which no step raises the energy; None if there is no such promise."""
-        return None if self.spec.guarantee == "none" else self.domain.largest_step
+        return None if self.guarantee == "none" else self.domain.largest_step
 
     def forward(
         self, xi: Tensor, X: Tensor, *, mask: Tensor | None = None, field: Tensor | None = None

@@ -14,89 +14,203 @@ magnetisations or of the simplex, A = 1/beta and gamma = 1 give the mean-field e
 
 On the sphere and in `layer_norm` no step of any size raises E if -E is convex: the new state is
 the point of the domain that is nearest to xi - d, so it lies at least as low along grad E as xi.
+
+A domain is one object in `DOMAINS`; whatever else depends on where states live asks that object.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-Map = Callable[[Tensor], Tensor]
+from attenergy.registry import Descends, EnergySpec, UnknownName
 
 
-@dataclass(frozen=True)
 class Domain:
-    """One domain.
+    """All of R^D, and the base of every other domain, which says in what it differs.
 
     Attributes:
-        project: a point near the domain to a point in it; points in it stay (to rounding).
-        enter: any real vector into the domain, smoothly where there is a smooth way.
-        move: (xi, d) to the state after a step.
         largest_step: below this gamma a step is safe if E is a convex part in A minus a convex v.
+        tied: a constraint ties the components of a state, so none of them can move alone.
+        discrete: there is nothing between two points: no derivatives by a state, no damping.
+        constrained: not every real vector is a point.
+        rotation_invariant: a rotation maps the domain to itself.
+        formula_anywhere: energies here have a value at any real vector, so a state of another
+            domain may be put in; false where they take logarithms or expect signs.
+        signs: vectors of -1 and 1 are points, or limits of points.
+        concave_descent: an energy here promises that steps of all states at once never raise it,
+            without declaring a quadratic part: its entry says that -E is convex.
     """
 
-    project: Map
-    enter: Map
-    move: Callable[[Tensor, Tensor], Tensor]
-    largest_step: float
+    largest_step: ClassVar[float] = 2.0
+    tied: ClassVar[bool] = False
+    discrete: ClassVar[bool] = False
+    constrained: ClassVar[bool] = False
+    rotation_invariant: ClassVar[bool] = True
+    formula_anywhere: ClassVar[bool] = True
+    signs: ClassVar[bool] = True
+    concave_descent: ClassVar[bool] = False
+
+    def project(self, xi: Tensor) -> Tensor:
+        """A point near the domain (..., D) to a point in it; points in it stay (to rounding)."""
+        return xi
+
+    def from_real(self, x: Tensor) -> Tensor:
+        """Any real vectors (..., D) to points, smoothly where there is a smooth way."""
+        return self.project(x)
+
+    def retract(self, xi: Tensor, d: Tensor) -> Tensor:
+        """The point after a step against d from the point xi, both (..., D)."""
+        return self.project(xi - d)
+
+    def project_tangent(self, xi: Tensor, v: Tensor) -> Tensor:
+        """The part of v (..., D) that is tangent to the domain at xi."""
+        return v
 
 
-def _keep(xi: Tensor) -> Tensor:
-    return xi
+class Sphere(Domain):
+    """|xi| = sqrt(D)."""
+
+    largest_step = float("inf")
+    tied = True
+    constrained = True
+    concave_descent = True
+
+    def project(self, xi: Tensor) -> Tensor:
+        """sqrt(D) xi/|xi|; 0 stays."""
+        # The floor under the root keeps the derivative at xi = 0 finite.
+        floor = torch.finfo(xi.dtype).eps
+        return xi * torch.rsqrt((xi * xi).mean(-1, keepdim=True) + floor)
+
+    def project_tangent(self, xi: Tensor, v: Tensor) -> Tensor:
+        """V - xi (xi'v)/|xi|^2."""
+        square = (xi * xi).sum(-1, keepdim=True)
+        return v - xi * (xi * v).sum(-1, keepdim=True) / torch.where(square > 0, square, 1.0)
 
 
-def _to_sphere(xi: Tensor) -> Tensor:
-    # The floor under the root keeps the derivative at xi = 0 finite.
-    floor = torch.finfo(xi.dtype).eps
-    return xi * torch.rsqrt((xi * xi).mean(-1, keepdim=True) + floor)
-
-
-def _layer_norm(xi: Tensor) -> Tensor:
+class LayerNorm(Sphere):
     """Mean 0 and variance 1: the sphere, cut by the plane sum_i xi_i = 0."""
-    return _to_sphere(xi - xi.mean(-1, keepdim=True))
+
+    rotation_invariant = False
+    concave_descent = False
+
+    def project(self, xi: Tensor) -> Tensor:
+        """(xi - mean)/sqrt(variance)."""
+        return super().project(_centred(xi))
+
+    def project_tangent(self, xi: Tensor, v: Tensor) -> Tensor:
+        """Tangent to the sphere and to the plane."""
+        return super().project_tangent(xi, _centred(v))
 
 
-def _inside(xi: Tensor) -> Tensor:
-    """Magnetisations at distance sqrt(eps) from +-1, where atanh is still finite and exact."""
-    edge = 1.0 - torch.finfo(xi.dtype).eps ** 0.5
-    return xi.clamp(-edge, edge)
+class Magnetisation(Domain):
+    """-1 < xi_i < 1, means of spins."""
+
+    largest_step = 1.0
+    constrained = True
+    rotation_invariant = False
+    formula_anywhere = False
+
+    def project(self, xi: Tensor) -> Tensor:
+        """At distance sqrt(eps) from -1 and 1, where atanh is still finite and exact."""
+        edge = 1.0 - torch.finfo(xi.dtype).eps ** 0.5
+        return xi.clamp(-edge, edge)
+
+    def from_real(self, x: Tensor) -> Tensor:
+        """Tanh x."""
+        return self.project(torch.tanh(x))
+
+    def retract(self, xi: Tensor, d: Tensor) -> Tensor:
+        """tanh(atanh(xi) - d)."""
+        return self.project(torch.tanh(torch.atanh(self.project(xi)) - d))
 
 
-def _to_simplex(xi: Tensor) -> Tensor:
-    positive = xi.clamp_min(torch.finfo(xi.dtype).eps ** 2)
-    return positive / positive.sum(-1, keepdim=True)
+class Simplex(Domain):
+    """xi_i > 0 and sum_i xi_i = 1."""
+
+    largest_step = 1.0
+    tied = True
+    constrained = True
+    rotation_invariant = False
+    formula_anywhere = False
+    signs = False
+
+    def project(self, xi: Tensor) -> Tensor:
+        """Positive parts, over their sum."""
+        positive = xi.clamp_min(torch.finfo(xi.dtype).eps ** 2)
+        return positive / positive.sum(-1, keepdim=True)
+
+    def from_real(self, x: Tensor) -> Tensor:
+        """Softmax x."""
+        return torch.softmax(x, -1)
+
+    def retract(self, xi: Tensor, d: Tensor) -> Tensor:
+        """softmax(log xi - d)."""
+        return torch.softmax(torch.log(self.project(xi)) - d, -1)
+
+    def project_tangent(self, xi: Tensor, v: Tensor) -> Tensor:
+        """V - mean(v): the sum of the components stays."""
+        return _centred(v)
 
 
-def _signs(xi: Tensor) -> Tensor:
-    """+1 from 0 on, with derivatives of 0: what made the states has a gradient. NaN stays NaN."""
-    return torch.where(xi.isnan(), xi, torch.sign(torch.where(xi == 0, 1.0, xi)))
+class Spin(Domain):
+    """xi_i = -1 or 1."""
+
+    largest_step = float("inf")
+    discrete = True
+    constrained = True
+    rotation_invariant = False
+    formula_anywhere = False
+
+    def project(self, xi: Tensor) -> Tensor:
+        """1 from 0 on, else -1, with derivatives of 0: what made the states has a gradient.
+
+        NaN stays NaN.
+        """
+        return torch.where(xi.isnan(), xi, torch.sign(torch.where(xi == 0, 1.0, xi)))
+
+    def retract(self, xi: Tensor, d: Tensor) -> Tensor:
+        """-sign(d); a spin without a preference stays, one with NaN is NaN."""
+        turned = torch.where(d == 0, xi, -torch.sign(d))
+        return torch.where(d.isnan() | xi.isnan(), math.nan, turned)
 
 
-def _spin_move(xi: Tensor, d: Tensor) -> Tensor:
-    """Against the gradient; a spin without a preference stays, one with NaN is NaN."""
-    moved = torch.where(d == 0, xi, -torch.sign(d))
-    return torch.where(d.isnan() | xi.isnan(), math.nan, moved)
+def _centred(v: Tensor) -> Tensor:
+    return v - v.mean(-1, keepdim=True)
 
 
+#: Every domain that an entry may name.
 DOMAINS: dict[str, Domain] = {
-    "real": Domain(_keep, _keep, lambda xi, d: xi - d, 2.0),
-    "sphere": Domain(_to_sphere, _to_sphere, lambda xi, d: _to_sphere(xi - d), float("inf")),
-    "layer_norm": Domain(_layer_norm, _layer_norm, lambda xi, d: _layer_norm(xi - d), float("inf")),
-    "magnetisation": Domain(
-        _inside,
-        lambda xi: _inside(torch.tanh(xi)),
-        lambda xi, d: _inside(torch.tanh(torch.atanh(_inside(xi)) - d)),
-        1.0,
-    ),
-    "simplex": Domain(
-        _to_simplex,
-        lambda xi: torch.softmax(xi, -1),
-        lambda xi, d: torch.softmax(torch.log(_to_simplex(xi)) - d, -1),
-        1.0,
-    ),
-    "spin": Domain(_signs, _signs, _spin_move, float("inf")),
+    "real": Domain(),
+    "sphere": Sphere(),
+    "layer_norm": LayerNorm(),
+    "magnetisation": Magnetisation(),
+    "simplex": Simplex(),
+    "spin": Spin(),
 }
+
+
+def domain_of(spec: EnergySpec) -> Domain:
+    """The domain that an entry names.
+
+    Raises:
+        UnknownName: there is none of that name.
+    """
+    if spec.domain not in DOMAINS:
+        raise UnknownName("domain", spec.domain, DOMAINS)
+    return DOMAINS[spec.domain]
+
+
+def guarantee_of(spec: EnergySpec) -> Descends:
+    """Which steps never raise the energy: of all states at once, of one site alone, or none.
+
+    What the entry says (`descends`); else all at once if it declares its quadratic part, or lives
+    where that takes no quadratic part (`Domain.concave_descent`).
+    """
+    if spec.descends is not None:
+        return spec.descends
+    known = spec.quadratic is not None or domain_of(spec).concave_descent
+    return "parallel" if known else "none"

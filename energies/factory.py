@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from attenergy.energies.base import Energy
-from attenergy.energies.domains import DOMAINS
+from attenergy.energies.domains import domain_of, guarantee_of
 from attenergy.energies.entry_names import name_errors, unused_errors
 from attenergy.energies.formula import FormulaEnergy, formula_tree
 from attenergy.energies.graphs.boltzmann import Boltzmann
@@ -158,11 +158,12 @@ def describe(spec: EnergySpec) -> dict[str, str | bool]:
 
 
 def _safe_steps(spec: EnergySpec) -> str:
-    if spec.guarantee == "none":
+    guarantee = guarantee_of(spec)
+    if guarantee == "none":
         return "no promise"
-    largest = DOMAINS[spec.domain].largest_step
+    largest = domain_of(spec).largest_step
     span = {2.0: "0 to 2", 1.0: "0 to 1"}.get(largest, "any")
-    return span if spec.guarantee == "parallel" else f"{span}, one site at a time"
+    return span if guarantee == "parallel" else f"{span}, one site at a time"
 
 
 def formula_problems(registry: Registry, names: Iterable[str] | None = None) -> list[Problem]:
@@ -206,10 +207,11 @@ def _errors(spec: EnergySpec) -> list[tuple[tuple[str, ...], ValueError]]:
             quadratic_tree(spec, dim=4)
         except FormulaError as error:
             found.append((("quadratic",), error))
-    try:
-        _class_of(spec)
-    except ValueError as error:
-        found.append((("class",), error))
+    for key, check in (("class", _class_of), ("domain", domain_of)):
+        try:
+            check(spec)
+        except ValueError as error:
+            found.append(((key,), error))
     if spec.formula is not None:
         named = [*name_errors(spec), *unused_errors(spec)]
         found += [(error.path, error) for error in named] or _formula_errors(spec)

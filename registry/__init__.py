@@ -16,7 +16,6 @@ from attenergy.registry.sources import PluginWarning, plugin_modules
 from attenergy.registry.specs import (
     BundleSpec,
     Descends,
-    Domain,
     EnergySpec,
     Kind,
     MixerSpec,
@@ -49,7 +48,6 @@ __all__ = [
     "BundleSpec",
     "Choice",
     "Descends",
-    "Domain",
     "EnergySpec",
     "Entry",
     "Kind",

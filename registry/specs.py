@@ -27,7 +27,6 @@ from attenergy.registry.tunables import (
 )
 
 Kind = Literal["energies", "mixers", "tasks", "spaces", "bundles"]
-Domain = Literal["real", "sphere", "layer_norm", "magnetisation", "simplex", "spin"]
 Descends = Literal["parallel", "sequential", "none"]
 Reading = Literal["weights", "state"]
 
@@ -41,7 +40,7 @@ class EnergySpec(Entry):
     reference: str = ""
     doc: str = ""
     symbols: dict[str, str] = {}
-    domain: Domain = "real"
+    domain: str = "real"  # a name of `attenergy.energies.DOMAINS`
     parameters: dict[str, Parameter] = {}
     choices: dict[str, Choice] = {}
     options: dict[str, Tunable] = {}
@@ -53,17 +52,6 @@ class EnergySpec(Entry):
     read: Reading | None = None
     capacity: str = ""
     known_answers: tuple[str, ...] = ()
-
-    @property
-    def guarantee(self) -> Descends:
-        """Which updates never raise the energy: of all states at once, one by one, or none.
-
-        What the entry says (`descends`); else all at once if it declares its quadratic part or
-        lives on the sphere.
-        """
-        if self.descends is not None:
-            return self.descends
-        return "none" if self.quadratic is None and self.domain != "sphere" else "parallel"
 
     @model_validator(mode="after")
     def _formula_or_class(self) -> EnergySpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from attenergy.energies import domain_of, guarantee_of
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import Case, build, draw, random_case, settings_of
 from attenergy.testing.results import LawBroken
@@ -23,14 +24,14 @@ def bounded(spec: EnergySpec) -> tuple[float, float, str] | str:
     value of a parameter that law 4 looks at. An entry that falls without bound passes no more than
     a warning; if it promises that steps descend, they run away, and its `doc` must say "unbounded".
     """
-    if spec.domain != "real":
+    if domain_of(spec).constrained:
         return 0.0, 0.0, f"the domain '{spec.domain}' is bounded"
     for settings in [*settings_of(spec), *betas(spec), *parameter_sweep(spec)]:
         if not _falls(random_case(build(spec, **settings))):
             continue
         shown = ", ".join(f"{name} {value}" for name, value in settings.items())
         what = "WARNING: the energy falls without bound" + (f" at {shown}" if shown else "")
-        if spec.guarantee != "none" and "unbounded" not in spec.doc.lower():
+        if guarantee_of(spec) != "none" and "unbounded" not in spec.doc.lower():
             raise LawBroken(
                 f"{what}, and the entry promises that steps descend; let its doc say 'unbounded'"
             )

@@ -131,7 +131,7 @@ def random_case(
     """Gaussian states and patterns, in the energy's domain; `sizes` are B, L and S."""
     heads = () if energy.num_heads is None else (energy.num_heads,)
     batch, states, patterns = sizes
-    xi = energy.enter(draw(seed + 4, batch, *heads, states, energy.dim))
+    xi = energy.from_real(draw(seed + 4, batch, *heads, states, energy.dim))
     X = draw(seed + 5, batch, *heads, patterns, energy.dim)
     return Case(energy, xi, X if energy.reads_patterns else xi)
 

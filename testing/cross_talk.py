@@ -56,7 +56,7 @@ def _heads(case: Case, out: Tensor, value: Tensor) -> float:
     """What a head gives when the others have other states and patterns."""
     if case.energy.num_heads is None:
         return 0.0
-    fresh = case.energy.enter(draw(51, *case.xi.shape))
+    fresh = case.energy.from_real(draw(51, *case.xi.shape))
     stored = draw(52, *case.X.shape) if case.energy.reads_patterns else fresh
     first = torch.arange(case.energy.num_heads) == 0
     at = first[:, None, None]

@@ -40,12 +40,12 @@ def _beta(value: float) -> Variation:
 
 def _large(spec: EnergySpec, settings: Settings) -> Case:
     case = _case(spec, settings)
-    return replace(case, xi=case.energy.enter(100.0 * case.xi), X=100.0 * case.X)
+    return replace(case, xi=case.energy.from_real(100.0 * case.xi), X=100.0 * case.X)
 
 
 def _zero(spec: EnergySpec, settings: Settings) -> Case:
     case = _case(spec, settings)
-    return replace(case, xi=case.energy.enter(torch.zeros_like(case.xi)))
+    return replace(case, xi=case.energy.from_real(torch.zeros_like(case.xi)))
 
 
 def _one_pattern(spec: EnergySpec, settings: Settings) -> Case:

@@ -9,7 +9,7 @@ import torch
 
 from attenergy.attention import relax
 from attenergy.attention.solvers.relax import Solver
-from attenergy.energies import DOMAINS
+from attenergy.energies import domain_of, guarantee_of
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import Case, build, random_case, settings_of, variations
 from attenergy.testing.results import LawBroken
@@ -20,11 +20,12 @@ _STEPS = 6
 
 def descent(spec: EnergySpec) -> tuple[float, float, str] | str:
     """4: within the range of the step size no step raises the energy at any of its parameters."""
-    if spec.guarantee == "none":
+    guarantee = guarantee_of(spec)
+    if guarantee == "none":
         return "the entry declares neither a quadratic part nor 'descends': nothing is guaranteed"
-    largest = DOMAINS[spec.domain].largest_step
+    largest = domain_of(spec).largest_step
     gammas = {2.0: (0.25, 1.0, 1.5, 1.99), 1.0: (0.25, 0.5, 1.0)}.get(largest, (0.1, 1.0, 10.0))
-    solver: Solver = "descent" if spec.guarantee == "parallel" else "sequential"
+    solver: Solver = "descent" if guarantee == "parallel" else "sequential"
     worst = float("-inf")
     for settings in _problems(spec):
         for case in variations(build(spec, **settings)):

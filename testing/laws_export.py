@@ -46,7 +46,7 @@ def exports(spec: EnergySpec) -> tuple[float, float, str]:
 
 def _inputs(energy: Energy, batch: int, states: int, patterns: int) -> tuple[Tensor, ...]:
     """States, patterns and a mask."""
-    xi = energy.enter(draw(31, batch, HEADS, states, energy.dim))
+    xi = energy.from_real(draw(31, batch, HEADS, states, energy.dim))
     X = draw(32, batch, HEADS, patterns, energy.dim) if energy.reads_patterns else xi
     mask = draw(33, batch, 1, states, X.shape[-2]) < 1.0
     mask[..., 0] = True

@@ -103,7 +103,7 @@ class SetHeads(EnergyLayer):
             (N, H, e), or (N, H, D) where the state is read, and the weights read by (n, H), after
             dropout. The state of an empty set does not move and reads 0 by weights.
         """
-        state = self.energy.enter(xi.unsqueeze(-2))
+        state = self.energy.from_real(xi.unsqueeze(-2))
         field = None if field is None else field.to(state.dtype)
         if self.form == "segments":
             state, weights = self._by_segments(state, X, field, sets, pull)

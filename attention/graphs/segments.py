@@ -41,7 +41,7 @@ def segment_weights(
 
 
 def segment_step(energy: Energy, xi: Tensor, pulled: Tensor, step_size: float) -> Tensor:
-    """A step of `relax` by descent, xi <- move(xi, gamma/A (radial * xi - pulled)).
+    """A step of `relax` by descent, xi <- retract(xi, gamma/A (radial * xi - pulled)).
 
     Args:
         energy: one that `has_segments`.
@@ -52,7 +52,7 @@ def segment_step(energy: Energy, xi: Tensor, pulled: Tensor, step_size: float) -
     radial = energy.radial(xi, xi, None, None)  # it does not read the patterns: any will do
     slope, curvature = radial * xi - pulled.unsqueeze(-2), energy.quadratic()
     slope = slope if curvature is None else slope / curvature
-    return energy.domain.move(xi, step_size * slope)
+    return energy.domain.retract(xi, step_size * slope)
 
 
 @torch.no_grad()

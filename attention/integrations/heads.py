@@ -91,7 +91,7 @@ class EnergyHeads(EnergyLayer):
         """
         energy = self.energy
         unread = [] if self.read == "weights" else [values]
-        xi = energy.enter(xi)
+        xi = energy.from_real(xi)
         if not energy.reads_patterns:
             self._check_within(within, xi, X)
             unread.append(X)

@@ -200,7 +200,7 @@ class EnergyLayer(PairDropout):
         Raises:
             ValueError: a shape or type does not fit, or weights are wanted where there are none.
         """
-        xi = self.energy.enter(xi)
+        xi = self.energy.from_real(xi)
         X = xi if X is None else X
         field = None if field is None else field.to(xi.dtype)
         relaxation = self._relax(xi, X, mask, field, trace)

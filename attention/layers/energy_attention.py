@@ -25,9 +25,6 @@ from attenergy.registry import ArgumentError, EnergySpec, Registry
 
 __all__ = ["EnergyAttention", "Read"]
 
-#: Domains that a rotation maps to themselves.
-_ROUND = ("real", "sphere")
-
 
 class EnergyAttention(EnergyLayer):
     """out_i = sum_h Wout_h r[h,i] + bout, where r[h,i] is read after a relaxation of xi[h,i].
@@ -186,7 +183,7 @@ class EnergyAttention(EnergyLayer):
             xi, X, values, mask=seen, field=field, need_weights=need_weights, trace=trace
         )
         read = found.read
-        if self.read == "state" and self.energy.spec.domain in _ROUND:
+        if self.read == "state" and self.energy.domain.rotation_invariant:
             read = p.turned_back(read, offset)
         return found.answer(p.merge(read), need_weights, trace)
 

@@ -21,7 +21,6 @@ from attenergy.energies.memories.lagrangians import normalised
 from attenergy.energies.parameters import constant
 from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, Registry, given_registry
 
-_BOUNDED = ("real", "sphere", "layer_norm")  # domains whose energies a layer-normed token can enter
 _EPS = 1e-5  # under the root of the layer norm
 
 
@@ -211,7 +210,8 @@ def _attention(
         name: constant(init, head_dim) for name, init in scalars.items() if isinstance(init, str)
     }
     energy = make_energy(spec, dim=embed_dim, num_heads=num_heads, **{**in_width, **settings})
-    if not energy.states_interact or energy.reads_patterns or spec.domain not in _BOUNDED:
+    of_tokens = energy.states_interact and not energy.reads_patterns
+    if not (of_tokens and energy.domain.formula_anywhere):
         raise ArgumentError(
             f"'{spec.title}' is no joint energy of tokens alone; 'energy_transformer' and "
             "'hyper_set' are"
@@ -225,7 +225,8 @@ def _attention(
 
 
 def _check_memory(energy: Energy) -> None:
-    if energy.states_interact or not energy.reads_patterns or energy.spec.domain not in _BOUNDED:
+    of_patterns = energy.reads_patterns and not energy.states_interact
+    if not (of_patterns and energy.domain.formula_anywhere):
         raise ArgumentError(
             f"'{energy.spec.title}' is no energy of one token and stored patterns; 'et_memory' and "
             "'lse' are"

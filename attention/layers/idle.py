@@ -53,7 +53,7 @@ def _acts(energy: Energy) -> list[bool]:
     heads = () if energy.num_heads is None else (energy.num_heads,)
     xi, X = (like.new_full((*heads, length, energy.dim), 0.5).requires_grad_() for length in (2, 3))
     field = like.new_zeros(2, 3) if energy.reads_field else None
-    weights = energy.weights(energy.enter(xi), X, None, field)
+    weights = energy.weights(energy.from_real(xi), X, None, field)
     asked = [xi, X, *parameters]
     if not weights.requires_grad:
         return [False] * len(asked)

@@ -203,20 +203,22 @@ class AssociativeMemory:
 
     def _checked_mode(self, mode: Mode | None, step_size: float | None) -> Mode:
         energy, X = self._stored()
-        domain = energy.spec.domain
+        domain = energy.domain
         if mode is None:
-            mode = "sequential" if domain == "spin" else "continuous"
+            mode = "sequential" if domain.discrete else "continuous"
         if mode not in get_args(Mode):
             hint = nearest(mode, get_args(Mode))
             raise ArgumentError(
                 f"no mode {mode!r}{f' ({hint})' if hint else ''}; known: {get_args(Mode)}"
             )
         if mode == "continuous":
-            if domain == "spin":
+            if domain.discrete:
                 raise ArgumentError("spins have no continuous steps; modes: parallel, sequential")
             return mode
-        if domain == "simplex":
-            raise ArgumentError("states on the simplex are not binary; mode: continuous")
+        if not domain.signs:
+            raise ArgumentError(
+                f"states on the {energy.spec.domain} are not binary; mode: continuous"
+            )
         if step_size is not None:
             raise ArgumentError(f"step_size belongs to mode 'continuous', the mode is '{mode}'")
         if not (X.abs() == 1).all():

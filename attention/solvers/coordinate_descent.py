@@ -13,9 +13,6 @@ from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy
 from attenergy.registry import ArgumentError
 
-#: Domains whose components are tied to each other: none can move alone.
-TIED = ("sphere", "layer_norm", "simplex")
-
 
 def sequential(
     problem: Problem, xi: Tensor, gammas: Sequence[StepSize], record: Record | None = None
@@ -52,7 +49,7 @@ def check_sites(energy: Energy) -> None:
     Raises:
         ValueError: its states do not interact, and the components of each are tied by a constraint.
     """
-    if not energy.states_interact and energy.spec.domain in TIED:
+    if not energy.states_interact and energy.domain.tied:
         raise ArgumentError(
             f"the components of a state of '{energy.spec.title}' are tied ({energy.spec.domain}), "
             "none moves alone; take the solver 'descent'"

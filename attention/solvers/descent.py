@@ -23,7 +23,7 @@ def descent(
     damping: float = 0.0,
     momentum: float = 0.0,
 ) -> Tensor:
-    r"""Take steps xi <- (1 - damping) move(xi, d) + damping xi, d <- gamma g(xi) + momentum d.
+    r"""Take steps xi <- (1 - damping) retract(xi, d) + damping xi, d <- gamma g(xi) + momentum d.
 
     g is the preconditioned gradient, and d = 0 before the first step. In free space momentum is the
     heavy ball, d = gamma g - momentum (xi - xi of one step ago).
@@ -49,7 +49,7 @@ def descent(
     for name, share in (("damping", damping), ("momentum", momentum)):
         if not is_number(share) or not 0 <= share < 1:
             raise ArgumentError(f"{name} must lie in [0, 1), got {share}")
-    if damping and problem.energy.spec.domain == "spin":
+    if damping and problem.energy.domain.discrete:
         raise ArgumentError(f"'{problem.energy.spec.title}' has spins, which cannot be damped")
     direction = problem.direction if direction is None else direction
     d = None

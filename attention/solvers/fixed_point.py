@@ -103,7 +103,7 @@ def fixed_point(
     """
     check_rest(problem.energy)
     check_from_zero("tolerance", tolerance)
-    step = sweep if problem.energy.spec.guarantee == "sequential" else at_once
+    step = sweep if problem.energy.guarantee == "sequential" else at_once
     start, xi = xi, xi.detach()
     with torch.no_grad():
         shape = [1 if i - xi.ndim in problem.axes else n for i, n in enumerate(xi.shape)]
@@ -121,7 +121,7 @@ def fixed_point(
     report = None
     if torch.is_grad_enabled():
         report = ImplicitGradient()
-        slope = _along(problem, xi, problem.gradient(xi))
+        slope = problem.tangent(xi, problem.gradient(xi))
         cast = autocast_now(xi.device.type)
         system = _System(problem, xi, converged, tolerance_of(xi), report, cast)
         attached: Tensor = _Attach.apply(start, xi, slope, system)  # type: ignore[no-untyped-call]
@@ -141,7 +141,7 @@ def check_rest(energy: Energy) -> None:
         ValueError: its states are spins, or it is a game (none of all states together), or it
             would have to move components one by one that cannot move alone.
     """
-    if energy.spec.domain == "spin":
+    if energy.domain.discrete:
         raise ArgumentError(
             f"'{energy.spec.title}' has spins, which have no derivatives; take the solver "
             "'sequential'"
@@ -150,7 +150,7 @@ def check_rest(energy: Energy) -> None:
         raise ArgumentError(
             f"'{energy.spec.title}' is no energy of all states: there is no Hessian"
         )
-    if energy.spec.guarantee == "sequential":
+    if energy.guarantee == "sequential":
         check_sites(energy)
 
 
@@ -174,16 +174,16 @@ class _System:
         xi, problem = self.xi, self.problem
 
         def slope(state: Tensor) -> Tensor:
-            return _along(problem, state, problem.gradient(state))
+            return problem.tangent(state, problem.gradient(state))
 
         # H is symmetric, so the product with a vector from the left is that from the right.
         grad, pull = torch.func.vjp(slope, xi)[:2]
 
         def times(v: Tensor) -> Tensor:
-            return _along(problem, xi, pull(v)[0])
+            return problem.tangent(xi, pull(v)[0])
 
         # Without derivatives a system of states that see nothing is 0 = 0, and solved.
-        target = _along(problem, xi, problem.kept(torch.zeros_like(u), u))
+        target = problem.tangent(xi, problem.kept(torch.zeros_like(u), u))
         found = conjugate_gradients(
             times, target, problem.axes, tolerance=self.tolerance, most=ITERATIONS
         )
@@ -223,14 +223,3 @@ class _Attach(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor, None, Tensor, None]:
         return torch.zeros_like(u), None, ctx.system.solve(u), None
-
-
-def _along(problem: Problem, xi: Tensor, v: Tensor) -> Tensor:
-    """The part of a vector that is tangent to the domain at xi."""
-    domain = problem.energy.spec.domain
-    if domain in ("layer_norm", "simplex"):
-        v = v - v.mean(-1, keepdim=True)
-    if domain in ("sphere", "layer_norm"):
-        square = (xi * xi).sum(-1, keepdim=True)
-        v = v - xi * (xi * v).sum(-1, keepdim=True) / torch.where(square > 0, square, 1.0)
-    return v

@@ -39,7 +39,7 @@ class Promise:
             return f"'{spec.title}' promises no descent"
         if self.momentum:
             return "steps with momentum may raise the energy"
-        if self.solver == "descent" and spec.guarantee == "sequential":
+        if self.solver == "descent" and self.energy.guarantee == "sequential":
             return f"'{spec.title}' descends one site after the other, not all at once"
         outside = [gamma for gamma in self.gammas if not _within(gamma, largest)]
         if outside:

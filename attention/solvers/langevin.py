@@ -73,7 +73,7 @@ def langevin(
 
     Source: Roberts and Tweedie 1996, doi:10.2307/3318418.
     """
-    if energy.spec.domain != "real":
+    if energy.domain.constrained:
         raise ArgumentError(
             f"Langevin steps are for real states, '{energy.spec.title}' has {energy.spec.domain}"
         )

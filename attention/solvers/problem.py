@@ -78,7 +78,11 @@ class Problem:
 
     def moved(self, xi: Tensor, d: Tensor) -> Tensor:
         """The states after a step d in the energy's domain; those that see nothing stay."""
-        return self.kept(xi, self.energy.domain.move(xi, d))
+        return self.kept(xi, self.energy.domain.retract(xi, d))
+
+    def tangent(self, xi: Tensor, v: Tensor) -> Tensor:
+        """The part of a vector that is tangent to the energy's domain at xi."""
+        return self.energy.domain.project_tangent(xi, v)
 
     def kept(self, old: Tensor, new: Tensor) -> Tensor:
         """The new states, but the old one where a state sees no pattern."""

@@ -129,10 +129,10 @@ def relax(
     trace: bool = False,
     **options: Unpack[SolverOptions],
 ) -> Relaxation:
-    r"""Take steps xi <- move(xi, gamma/A grad_xi E(xi; X, h)), `steps` times.
+    r"""Take steps xi <- retract(xi, gamma/A grad_xi E(xi; X, h)), `steps` times.
 
     A is the energy's quadratic part (1 if it declares none), gamma the step size, and
-    move(xi, d) = xi - d in free space (`attenergy.energies.domains` for the others). If
+    retract(xi, d) = xi - d in free space (`attenergy.energies.domains` for the others). If
     E = 1/2 xi'A xi - v(xi) with v convex, no step with gamma in (0, 2) raises E, at any beta; on
     the sphere no step of any size does, if -E is convex. Other step sizes are taken as they are;
     `Relaxation.guarantee` and `objection` say what holds. States are projected to the domain before

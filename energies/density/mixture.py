@@ -89,7 +89,7 @@ def mixture(energy: Energy, X: Tensor) -> Mixture:
     """
     if X.ndim != 2 or X.shape[-1] != energy.dim:
         raise ArgumentError(f"patterns must be (N, D) with D = {energy.dim}, got {tuple(X.shape)}")
-    single = energy.num_heads is None and energy.spec.domain == "real"
+    single = energy.num_heads is None and not energy.domain.constrained
     if single and isinstance(energy, FormulaEnergy):
         found = _gaussian(energy, X) or _epanechnikov(energy, X)
         if found is not None:

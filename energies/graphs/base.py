@@ -9,6 +9,7 @@ from torch import Tensor
 from attenergy.energies.base import Energy
 from attenergy.energies.graphs.couplings import Couplings, EdgeList, check_kind, rule_couplings
 from attenergy.energies.graphs.own_graphs import own_couplings
+from attenergy.energies.graphs.present_nodes import embedded_couplings
 from attenergy.energies.graphs.topologies import (
     KNN,
     Shape,
@@ -16,7 +17,7 @@ from attenergy.energies.graphs.topologies import (
     check_topology,
     nearest_neighbours,
 )
-from attenergy.energies.presence import all_present, embedded_couplings
+from attenergy.energies.presence import all_present
 from attenergy.registry import ArgumentError
 
 if TYPE_CHECKING:

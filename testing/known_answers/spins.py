@@ -46,7 +46,7 @@ def settle(energy: Energy, couplings: Tensor, field: Tensor, step_size: float = 
     """The state (D,) to which spins at 0 relax one by one."""
     X, h = encode(couplings, field)
     start = torch.zeros(1, len(field), dtype=torch.float64)
-    one_by_one = energy.spec.guarantee == "sequential"
+    one_by_one = energy.guarantee == "sequential"
     return relax(
         energy, start, X, field=h, step_size=step_size, steps=60 if one_by_one else 600,
         solver="sequential" if one_by_one else "descent",

@@ -93,7 +93,7 @@ def _tokens(spec: EnergySpec, seed: int, **settings: int) -> tuple[Energy, Tenso
     with torch.no_grad():
         for index, parameter in enumerate(energy.parameters()):
             parameter.add_(0.3 * draw(seed + index, *parameter.shape))
-    return energy, energy.enter(draw(seed + 20, _TOKENS, DIM))
+    return energy, energy.from_real(draw(seed + 20, _TOKENS, DIM))
 
 
 def _maps(energy: Energy) -> tuple[float, Tensor, Tensor]:
@@ -171,7 +171,7 @@ def two_tokens_repel(spec: EnergySpec) -> tuple[float, float]:
     energy = single(spec, memories=1)
     with torch.no_grad():
         energy.get_parameter("memories").zero_()
-    start = energy.enter(draw(73, 2, DIM))
+    start = energy.from_real(draw(73, 2, DIM))
     state = relax(energy, start, start, steps=400, step_size=4.0).state
     return error_of(state[0], -state[1]), 1e-9
 

@@ -57,7 +57,7 @@ def test_random_fields_are_near_root_two():
 def test_energies_have_none_and_hand_written_reads_have(name):
     with float64():
         energy = make_energy(name, dim=4, registry=REGISTRY)
-    xi, X, values = energy.enter(draw(3, 4)), draw(5, 4), draw(5, 4)
+    xi, X, values = energy.from_real(draw(3, 4)), draw(5, 4), draw(5, 4)
     if energy.reads_patterns or energy.states_interact:  # else a game: no joint energy
         assert curl(lambda s: gradient(energy, s, X), xi) < 1e-12
     if energy.has_weights and name != "gaussian_spins":  # its weights are those of the field alone

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from attenergy.attention import read_values, relax
-from attenergy.energies import DOMAINS
+from attenergy.energies import DOMAINS, domain_of
 from attenergy.energies.masks import NEVER, clear_hidden
 from attenergy.registry import load_registry
 from attenergy.testing.cases import BATCH, PATTERNS, STATES, build, draw, random_case
@@ -135,12 +135,12 @@ def test_spins_keep_nan_and_what_has_no_preference():
     xi = torch.tensor([1.0, -1.0, 1.0, math.nan, -1.0])
     d = torch.tensor([0.0, 0.0, 2.0, 1.0, math.nan])
     want = torch.tensor([1.0, -1.0, -1.0, math.nan, math.nan])
-    torch.testing.assert_close(spin.move(xi, d), want, equal_nan=True)
+    torch.testing.assert_close(spin.retract(xi, d), want, equal_nan=True)
     torch.testing.assert_close(spin.project(xi), xi, equal_nan=True)
-    torch.testing.assert_close(spin.enter(xi), xi, equal_nan=True)
+    torch.testing.assert_close(spin.from_real(xi), xi, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", [n for n, s in REGISTRY.energies.items() if s.domain == "spin"])
+@pytest.mark.parametrize("name", [n for n, s in REGISTRY.energies.items() if domain_of(s).discrete])
 def test_nan_stays_in_its_own_sample(name):
     energy = build(REGISTRY.energies[name])
     case = random_case(energy)

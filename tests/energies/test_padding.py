@@ -8,8 +8,9 @@ import torch
 from attenergy.attention import relax
 from attenergy.attention.gradients import chunked
 from attenergy.energies import make_energy
+from attenergy.energies.graphs.present_nodes import embedded_couplings
 from attenergy.energies.graphs.topologies import TOPOLOGIES
-from attenergy.energies.presence import embedded_couplings, open_to_present
+from attenergy.energies.presence import open_to_present
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
 
@@ -52,7 +53,7 @@ def present(places):
 
 def results(energy, xi, X, mask, **options):
     """Values, the states after two steps, and what these states' sum of squares is worth to X."""
-    xi, X = energy.enter(xi).requires_grad_(), X.clone().requires_grad_()
+    xi, X = energy.from_real(xi).requires_grad_(), X.clone().requires_grad_()
     stored = X if energy.reads_patterns else xi
     value = energy(xi, stored, mask=mask)
     state = relax(energy, xi, stored, mask=mask, steps=2, **options).state

@@ -102,10 +102,10 @@ BROKEN = {
         ],
     ),
     "words-of-a-list": (
-        "version: 1\nenergies:\n  a:\n    title: A\n    formula: f\n    domain: «spere\n"
+        "version: 1\nenergies:\n  a:\n    title: A\n    formula: f\n    read: «wheights\n"
         "    parameters: {b: {init: 1.0, learnable: «false, constraint: «Positive}}\n",
         [
-            "(got 'spere', did you mean 'sphere'?)",
+            "(got 'wheights', did you mean 'weights'?)",
             "must be one of no, shared, per_head (got false)",
             "(got 'Positive', did you mean 'positive'?)",
         ],

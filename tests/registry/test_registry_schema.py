@@ -131,7 +131,7 @@ def test_the_builtin_file_is_accepted() -> None:
         (("energy",), {}),
         (("energies", "LSE"), {"title": "A", "formula": "f"}),
         (("energies", "lse", "stepz"), 1),
-        (("energies", "lse", "domain"), "reel"),
+        (("energies", "lse", "read"), "weigths"),
         (("energies", "lse", "title"), 3),
         (("energies", "lse", "steps"), {"default": True}),
         (("energies", "lse", "solver"), {"default": "langevin"}),

@@ -101,7 +101,7 @@ def test_missing_batch_axes_give_one_gradient_per_sample(name, heads, stored):
 def test_weights_give_the_update(name):
     """With patterns as values, the read is what pulls the states."""
     energy, X = make(name), draw(2, 5, 4)
-    xi = energy.enter(draw(2, 3, 4))
+    xi = energy.from_real(draw(2, 3, 4))
     pulled = read_values(energy, xi, X, X)
     weights = association(energy, xi, X)
     torch.testing.assert_close(pulled, weights @ X)

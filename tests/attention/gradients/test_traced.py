@@ -51,7 +51,7 @@ def test_one_graph_serves_all_lengths(dim):
 def test_an_energy_on_a_graph_has_one_for_every_number_of_nodes():
     energy = make("spherical_spins")
     for batch, nodes in ((2, 3), (4, 3), (2, 6)):
-        xi = energy.enter(draw(batch, nodes, 4))
+        xi = energy.from_real(draw(batch, nodes, 4))
         same(energy, xi, draw(batch, 5, 4))
     assert kinds(energy) == [(3, 5), (6, 5)]
 
@@ -59,7 +59,7 @@ def test_an_energy_on_a_graph_has_one_for_every_number_of_nodes():
 @pytest.mark.slow
 def test_an_own_graph_replaces_the_one_traced():
     energy = make("spherical_spins")
-    xi, X = energy.enter(draw(2, 3, 4)), draw(2, 5, 4)
+    xi, X = energy.from_real(draw(2, 3, 4)), draw(2, 5, 4)
     same(energy, xi, X)
     line = torch.tensor([[0.0, 2.0, 0.0], [2.0, 0.0, 1.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
     energy.use_graph(line)

@@ -48,7 +48,7 @@ def one_set(module, x):
     """The result for a single set (n, C), with dense tensors (H, 1, D) and (H, n, D)."""
     energy, heads = module.energy, module.relaxation
     X = module.key(x).view(-1, H, C // H).transpose(0, 1)
-    xi = energy.enter(module.query.unsqueeze(1))
+    xi = energy.from_real(module.query.unsqueeze(1))
     state = relax(energy, xi, X, steps=heads.moves, step_size=heads.step_size).state
     if module.value is None:
         return module.out(state.flatten())

@@ -96,7 +96,7 @@ def test_a_node_without_neighbours_keeps_its_state(energy, form):
     conv = make(energy, form=form)
     x = draw(N, C).requires_grad_()
     got = conv(x, EDGES[:, EDGES[1] != 3])[3]
-    state = conv.energy.enter(conv.query(x[3]).view(H, 1, -1)).flatten()
+    state = conv.energy.from_real(conv.query(x[3]).view(H, 1, -1)).flatten()
     want = conv.out(state) if conv.value is None else conv.out.bias
     torch.testing.assert_close(got, want)
     if got.requires_grad:

@@ -12,7 +12,7 @@ from torch import nn
 from attenergy.attention import EnergyAttention, relax
 from attenergy.attention.integrations.heads import EnergyHeads
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention, replace_attention
-from attenergy.energies import make_energy
+from attenergy.energies import domain_of, make_energy
 from attenergy.registry import EnergySpec, load_registry
 
 REGISTRY = load_registry(plugins=False)
@@ -20,7 +20,7 @@ NAMES = list(REGISTRY.energies)
 ENERGIES = {n: make_energy(n, dim=4, registry=REGISTRY) for n in NAMES}
 WITHOUT_FIELD = [n for n in NAMES if not ENERGIES[n].reads_field]
 ALONE = [n for n in NAMES if not ENERGIES[n].states_interact]
-SPINS = [n for n in NAMES if REGISTRY.energies[n].domain == "spin"]
+SPINS = [n for n in NAMES if domain_of(REGISTRY.energies[n]).discrete]
 B, L, S, E, H = 2, 4, 5, 8, 2
 D = E // H
 

@@ -103,7 +103,7 @@ def test_states_without_patterns_stay_where_they_are(name):
     energy = make_energy(name, dim=4, registry=REGISTRY).double()
     if not energy.reads_patterns:
         pytest.skip("an energy of the states alone")
-    xi = energy.enter(draw(2, 3, 4))
+    xi = energy.from_real(draw(2, 3, 4))
     got = relax(energy, xi, draw(2, 0, 4), steps=2, trace=True)
     torch.testing.assert_close(got.state, xi)
     assert not got.residuals.any()

@@ -12,7 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from attenergy.attention import EnergyAttention, make_layer, relax
 from attenergy.attention.gradients.sdpa import CPU_PATTERNS
-from attenergy.energies import make_energy
+from attenergy.energies import domain_of, make_energy
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
@@ -21,7 +21,7 @@ ENERGIES = {n: make_energy(n, dim=4, registry=REGISTRY) for n in NAMES}
 #: Energies of the states alone; those that give every state a number of its own; those of spins.
 STATES_ONLY = [n for n in NAMES if not ENERGIES[n].reads_patterns]
 APART = [n for n in NAMES if not ENERGIES[n].states_interact]
-SPINS = [n for n in NAMES if REGISTRY.energies[n].domain == "spin"]
+SPINS = [n for n in NAMES if domain_of(REGISTRY.energies[n]).discrete]
 B, L, S, E, H = 2, 5, 4, 8, 2
 D = E // H
 
@@ -125,7 +125,7 @@ def test_reading_the_state(name):
     context, p = None if name in STATES_ONLY else draw(B, S, E), layer.projections
     assert not hasattr(p, "value")
     assert hasattr(p, "key") == (context is not None)
-    xi = layer.energy.enter(p.query(x).unflatten(-1, (H, D)).transpose(1, 2))
+    xi = layer.energy.from_real(p.query(x).unflatten(-1, (H, D)).transpose(1, 2))
     X = xi if context is None else p.key(context).unflatten(-1, (H, D)).transpose(1, 2)
     state = relax(layer.energy, xi, X, steps=2, step_size=layer.step_size, backend="eager").state
     torch.testing.assert_close(layer(x, context), p.out(state.transpose(1, 2).flatten(2)))
@@ -184,7 +184,7 @@ def test_rows_that_see_nothing(name):
     mask[0, :, 1] = False
     mask[1] = False
     out, p = layer(x, mask=mask), layer.projections
-    still = p.out(layer.energy.enter(p.query(x).unflatten(-1, (H, D))).flatten(-2))
+    still = p.out(layer.energy.from_real(p.query(x).unflatten(-1, (H, D))).flatten(-2))
     want = p.out.bias.expand(L, E) if layer.read == "weights" else still[1]
     torch.testing.assert_close(out[1], want)
     torch.testing.assert_close(out[0, 1], want[1] if layer.read == "weights" else still[0, 1])

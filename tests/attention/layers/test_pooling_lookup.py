@@ -9,7 +9,7 @@ from torch import nn
 from attenergy.attention.layers.lookup import EnergyLookup
 from attenergy.attention.layers.outputs import Traced
 from attenergy.attention.layers.pooling import EnergyPooling
-from attenergy.energies import make_energy
+from attenergy.energies import domain_of, make_energy
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
@@ -73,7 +73,7 @@ def test_pooling_ignores_the_order_and_what_is_hidden(name):
 @pytest.mark.parametrize("kind", [pool, lookup])
 @pytest.mark.parametrize("name", READ)
 def test_every_parameter_is_trained(kind, name):
-    spins = REGISTRY.energies[name].domain == "spin"
+    spins = domain_of(REGISTRY.energies[name]).discrete
     # A single step of size 1 of `lsr` lands on the plain mean of what is in reach.
     layer = kind(name, steps=2, step_size=0.5 if name == "lsr" else None)
     layer(draw(B, 4, E)).square().sum().backward()

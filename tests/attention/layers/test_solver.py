@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from attenergy.attention import EnergyAttention, make_layer, relax
+from attenergy.energies import guarantee_of
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
-IN_TURN = [name for name, spec in REGISTRY.energies.items() if spec.guarantee == "sequential"]
+IN_TURN = [name for name, spec in REGISTRY.energies.items() if guarantee_of(spec) == "sequential"]
 
 
 def make(name, **settings):
@@ -26,7 +27,7 @@ def draw(*shape, seed=1):
 def seen_by_the_energy(layer, x):
     """States and patterns as the layer makes them."""
     xi, X = layer.projections.states(x, None)
-    xi = layer.energy.enter(xi)
+    xi = layer.energy.from_real(xi)
     return xi, (X if layer.energy.reads_patterns else xi)
 
 

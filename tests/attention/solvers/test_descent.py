@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from attenergy.attention import relax
 from attenergy.attention.solvers.relax import TRAINABLE, check_solver
-from attenergy.energies import DOMAINS, make_energy
+from attenergy.energies import domain_of, guarantee_of, make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.cases import build, draw, float64, random_case, variations
 
 REGISTRY = load_registry(plugins=False)
-PROMISED = [n for n, spec in REGISTRY.energies.items() if spec.guarantee != "none"]
+PROMISED = [n for n, spec in REGISTRY.energies.items() if guarantee_of(spec) != "none"]
 H, L, S, D = 2, 3, 5, 4
 
 
@@ -73,7 +73,7 @@ def test_damped_magnetisations():
 def test_damped_states_stay_on_the_sphere(name):
     """Between two points of a sphere lies none of it: the mixture is projected back."""
     energy = make(name)
-    xi = energy.enter(draw(1, L, D))
+    xi = energy.from_real(draw(1, L, D))
     X = draw(2, S, D) if energy.reads_patterns else xi
     for steps in (1, 2):
         got = relax(energy, xi, X, steps=steps, step_size=1.0, damping=0.4).state
@@ -117,9 +117,9 @@ def test_steps_that_promise_descent_keep_it(name, share, damping, seed):
     """With a field, a mask and any gamma in the range; damped as well, but for spins."""
     spec = REGISTRY.energies[name]
     energy = build(spec, seed)
-    at_once = spec.guarantee == "parallel"
-    largest = min(DOMAINS[spec.domain].largest_step, 10.0)
-    options = {"damping": damping} if at_once and spec.domain != "spin" else {}
+    at_once = guarantee_of(spec) == "parallel"
+    largest = min(domain_of(spec).largest_step, 10.0)
+    options = {"damping": damping} if at_once and not domain_of(spec).discrete else {}
     for case in variations(energy, seed):
         found = relax(
             energy, case.xi, case.X, mask=case.mask, field=case.field, steps=3, trace=True,

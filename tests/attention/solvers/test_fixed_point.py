@@ -74,7 +74,7 @@ def test_derivatives_are_those_of_a_long_unrolled_relaxation(name, masked):
     given = {"mask": mask, "field": field, "step_size": step_size}
     found = relax(energy, xi, X, steps=1000, solver="fixed_point", tolerance=1e-14, **given)
     assert found.converged.all()
-    solver = "sequential" if energy.spec.guarantee == "sequential" else "descent"
+    solver = "sequential" if energy.guarantee == "sequential" else "descent"
     steps = int(found.steps_taken.max()) + 5
     unrolled = relax(energy, xi, X, steps=steps, solver=solver, **given).state
     torch.testing.assert_close(found.state, unrolled, rtol=1e-8, atol=1e-8)
@@ -284,7 +284,7 @@ def test_every_entry_comes_to_a_state_or_says_why_not(name):
     energy = build(REGISTRY.energies[name])
     case = random_case(energy)
     game = not (energy.reads_patterns or energy.states_interact)
-    if energy.spec.domain == "spin" or game:
+    if energy.domain.discrete or game:
         for refused in (
             check_solver,
             lambda *_: relax(energy, case.xi, case.X, solver="fixed_point"),

@@ -86,7 +86,7 @@ def test_large_sparse_graphs_are_lists():
 @pytest.mark.parametrize("name", [*ON_STATES, *ON_PATTERNS])
 def test_energies_and_gradients_do_not_depend_on_the_storage(name, monkeypatch):
     energy = make(name, graph="ring")
-    xi, X = energy.enter(draw(3, 12, 4)), draw(4, 12, 4)
+    xi, X = energy.from_real(draw(3, 12, 4)), draw(4, 12, 4)
     mask = torch.rand(12, 12, generator=torch.Generator().manual_seed(1)) < 0.7
     mask[3] = False
 
@@ -110,7 +110,7 @@ def ring_edges(nodes):
 @pytest.mark.parametrize("name", [*ON_STATES, *ON_PATTERNS])
 def test_a_graph_of_ones_own_in_three_forms(name):
     energy, ruled = make(name, graph="complete"), make(name, graph="ring")
-    xi, X = energy.enter(draw(5, 6, 4)), draw(6, 6, 4)
+    xi, X = energy.from_real(draw(5, 6, 4)), draw(6, 6, 4)
     want = ruled(xi, X)
     graphs = [
         (adjacency("ring", 6), {}),
@@ -130,7 +130,7 @@ def test_a_graph_of_ones_own_in_three_forms(name):
 def test_every_sample_may_have_its_own_graph(name, heads):
     energy, ruled = make(name, num_heads=heads), [make(name, graph=g) for g in ("ring", "complete")]
     axes = (2,) if heads is None else (2, heads)
-    xi, X = energy.enter(draw(7, *axes, 6, 4)), draw(8, *axes, 6, 4)
+    xi, X = energy.from_real(draw(7, *axes, 6, 4)), draw(8, *axes, 6, 4)
     energy.use_graph(torch.stack([adjacency("ring", 6), adjacency("complete", 6)]))
     for sample, alone in enumerate(ruled):
         torch.testing.assert_close(energy(xi, X)[sample], alone(xi[sample], X[sample]))
@@ -150,7 +150,7 @@ def test_a_pytorch_geometric_batch():
 
 def test_a_large_graph_of_ones_own_is_kept_as_a_list():
     energy, ruled = make("vector_spins"), make("vector_spins", graph="ring")
-    xi, X = energy.enter(draw(11, 600, 4)), draw(12, 3, 4)
+    xi, X = energy.from_real(draw(11, 600, 4)), draw(12, 3, 4)
     energy.use_graph(ring_edges(600), nodes=600)
     assert isinstance(energy.couplings_of_states(xi), EdgeList)
     torch.testing.assert_close(energy(xi, X), ruled(xi, X))

@@ -40,7 +40,7 @@ def edges():
 def point(energy):
     torch.manual_seed(0)
     shape = (2, 2, NODES, 4)
-    return energy.enter(torch.randn(shape).double()), torch.randn(shape).double()
+    return energy.from_real(torch.randn(shape).double()), torch.randn(shape).double()
 
 
 @pytest.mark.parametrize("name", ON_GRAPHS)

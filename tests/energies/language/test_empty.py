@@ -32,7 +32,7 @@ def check_empty(energy, B, L, S, *, masked):
         xi, X = torch.randn(B, 2, L, 4), torch.randn(B, 2, S, 4)
         field = torch.randn(L, S)
     mask = torch.ones(L, S, dtype=torch.bool) if masked else None
-    xi = energy.enter(xi).requires_grad_()
+    xi = energy.from_real(xi).requires_grad_()
     X.requires_grad_()
     for h in (None, field):
         value = energy(xi, X, mask=mask, field=h)

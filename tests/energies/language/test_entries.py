@@ -48,6 +48,7 @@ def test_formula_problems_lists_all_errors_of_all_entries(entry):
         "three": entry("|xi|^2/beta", beta={"init": "1/sqrt(E)"}),
         "right": entry("|xi|^2"),
         "four": EnergySpec.model_validate({"title": "t", "class": "GraphHopfeld"}),
+        "five": entry("|xi|^2").model_copy(update={"domain": "spere"}),
     }
     problems = formula_problems(Registry(energies=energies))
     found = {p.path: p.message for p in problems}
@@ -57,7 +58,9 @@ def test_formula_problems_lists_all_errors_of_all_entries(entry):
         "energies.two.choices.prior.options.c",
         "energies.three.parameters.beta.init",
         "energies.four.class",
+        "energies.five.domain",
     ]
+    assert "no domain 'spere' (did you mean 'sphere'?)" in found["energies.five.domain"]
     assert "did you mean 'GraphHopfield'" in found["energies.four.class"]
 
 

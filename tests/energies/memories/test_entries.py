@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from attenergy.attention import gradient, relax
-from attenergy.energies import FormulaError, formula_problems, formula_tree, make_energy
+from attenergy.energies import (
+    FormulaError,
+    formula_problems,
+    formula_tree,
+    guarantee_of,
+    make_energy,
+)
 from attenergy.energies.language import FIELD, PATTERNS, XI, Symbol, parse, score_form, to_latex
 from attenergy.registry import EnergySpec, Registry
 from attenergy.testing.cases import draw, float64
@@ -141,7 +147,7 @@ def test_out_of_reach_there_is_no_slope_and_no_nan():
 def test_the_radial_factor_promises_descent_and_has_no_constant_part():
     spec = radial_entry()
     energy = make_energy(spec, dim=2)
-    assert spec.guarantee == "parallel"
+    assert guarantee_of(spec) == "parallel"
     assert energy.quadratic() is None
     assert energy.largest_step_size() == 2.0
     assert formula_problems(Registry(energies={"kernel": spec})) == []

@@ -39,7 +39,7 @@ def test_extremes_are_finite(name, dtype, beta):
     has_beta = "beta" in REGISTRY.energies[name].parameters
     energy = make(name, **({"beta": beta} if has_beta else {})).to(dtype)
     for patterns in (1, 5):
-        xi = energy.enter(draw(2, 3, 4)).to(dtype)
+        xi = energy.from_real(draw(2, 3, 4)).to(dtype)
         X = draw(2, patterns, 4).to(dtype).requires_grad_()
         only = torch.arange(patterns) == 0
         for mask in (None, only):

@@ -33,7 +33,7 @@ def make(name, dim=4, num_heads=None, **settings):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_extreme_temperatures_are_finite(name, beta, dtype):
     energy = make(name, beta=beta).to(dtype)
-    xi, X = energy.enter(draw(1, 2, 3, 4).to(dtype)), draw(2, 2, 5, 4).to(dtype)
+    xi, X = energy.from_real(draw(1, 2, 3, 4).to(dtype)), draw(2, 2, 5, 4).to(dtype)
     state = relax(energy, xi, X.requires_grad_(), steps=3).state
     assert state.isfinite().all()
     assert energy(state, X).isfinite().all()
@@ -43,7 +43,7 @@ def test_extreme_temperatures_are_finite(name, beta, dtype):
 @pytest.mark.parametrize("name", NAMES)
 def test_one_state_and_one_pattern(name):
     energy = make(name)
-    xi, X = energy.enter(draw(3, 1, 4)), draw(4, 1, 4)
+    xi, X = energy.from_real(draw(3, 1, 4)), draw(4, 1, 4)
     assert energy(xi, X).isfinite().all()
     assert relax(energy, xi, X, steps=2).state.isfinite().all()
 

@@ -30,12 +30,12 @@ def draw(*shape):
 
 def test_layer_norm_domain():
     domain, xi = DOMAINS["layer_norm"], draw(3, 5)
-    inside = domain.enter(xi)
+    inside = domain.from_real(xi)
     torch.testing.assert_close(inside, functional.layer_norm(xi, (5,), eps=1e-16))
     torch.testing.assert_close(domain.project(inside), inside)
     want = functional.layer_norm(inside - 0.3, (5,), eps=1e-16)
-    torch.testing.assert_close(domain.move(inside, torch.tensor(0.3).double()), want)
-    assert torch.equal(domain.enter(torch.zeros(2, 5)), torch.zeros(2, 5))
+    torch.testing.assert_close(domain.retract(inside, torch.tensor(0.3).double()), want)
+    assert torch.equal(domain.from_real(torch.zeros(2, 5)), torch.zeros(2, 5))
 
 
 @every
@@ -43,7 +43,7 @@ def test_layer_norm_domain():
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_extreme_temperatures_are_finite(name, beta, dtype):
     energy = make(name, beta=beta).to(dtype)
-    xi = energy.enter(draw(2, 5, 4)).to(dtype).requires_grad_()
+    xi = energy.from_real(draw(2, 5, 4)).to(dtype).requires_grad_()
     state = relax(energy, xi, xi, steps=2).state
     (found,) = torch.autograd.grad(state.square().sum() + energy(xi, xi).sum(), xi)
     assert torch.isfinite(state).all()
@@ -52,7 +52,7 @@ def test_extreme_temperatures_are_finite(name, beta, dtype):
 
 def test_a_token_alone_has_no_attention_energy_and_stays():
     energy = make("energy_transformer")
-    xi = energy.enter(draw(2, 1, 4))
+    xi = energy.from_real(draw(2, 1, 4))
     assert not energy(xi, xi).any()
     assert not gradient(energy, xi, xi).any()
     torch.testing.assert_close(relax(energy, xi, xi, steps=3).state, xi)
@@ -61,7 +61,7 @@ def test_a_token_alone_has_no_attention_energy_and_stays():
 @pytest.mark.parametrize("name", JOINT)
 def test_the_energy_of_a_batch_is_a_sum_so_steps_do_not_shrink_with_it(name):
     energy = make(name)
-    xi = energy.enter(draw(3, 5, 4))
+    xi = energy.from_real(draw(3, 5, 4))
     together = gradient(energy, xi, xi)
     alone = torch.stack([gradient(energy, one, one) for one in xi])
     torch.testing.assert_close(together, alone, rtol=1e-12, atol=1e-12)
@@ -70,7 +70,7 @@ def test_the_energy_of_a_batch_is_a_sum_so_steps_do_not_shrink_with_it(name):
 def test_a_hidden_pair_does_not_count_as_a_score_of_zero():
     """Scores times the mask would leave exp(0) in the sum; the state of tokens would feel it."""
     energy = make("energy_transformer", beta=0.7)
-    xi = energy.enter(draw(3, 4))
+    xi = energy.from_real(draw(3, 4))
     mask = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 1]]).bool()
     scores = 0.7 * xi @ xi.mT
     rows = [scores[0, 1], scores[1, [0, 2]].logsumexp(0), scores[2, :2].logsumexp(0)]
@@ -83,7 +83,7 @@ def test_the_joint_energy_descends_by_small_steps_of_all_tokens_at_once(name):
     with torch.no_grad():
         for parameter in energy.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
-    xi = energy.enter(draw(3, 2, 6, 4))
+    xi = energy.from_real(draw(3, 2, 6, 4))
     path = relax(energy, xi, xi, steps=40, step_size=0.02, trace=True).energies
     assert (path.diff(dim=0) <= 1e-9).all()
     assert (path[-1] < path[0] - 0.01).all()
@@ -94,7 +94,7 @@ def test_moving_all_tokens_at_once_by_large_steps_may_raise_what_moving_in_turn_
     energy = make("energy_transformer", beta=1.0)
     with torch.no_grad():
         energy.parameters_.raw["W_K"].neg_()
-    xi = energy.enter(draw(200, 6, 4))
+    xi = energy.from_real(draw(200, 6, 4))
     at_once = relax(energy, xi, xi, steps=20, step_size=10.0, trace=True).energies
     in_turn = relax(energy, xi, xi, steps=4, step_size=10.0, solver="sequential", trace=True)
     assert (at_once.diff(dim=0) > 0.1).any()
@@ -104,7 +104,7 @@ def test_moving_all_tokens_at_once_by_large_steps_may_raise_what_moving_in_turn_
 
 def test_tokens_that_see_themselves_have_no_guarantee():
     energy = make("energy_transformer", self_excluded=0)
-    xi = energy.enter(draw(3, 4))
+    xi = energy.from_real(draw(3, 4))
     beta = 0.5
     want = -torch.logsumexp(beta * xi @ xi.mT, -1).sum() / beta
     torch.testing.assert_close(energy(xi, xi), want)
@@ -182,7 +182,7 @@ def test_later_tokens_never_act_on_earlier_ones(is_causal):
 
 def test_the_causal_game_has_no_joint_energy():
     """With the others held fixed each token's field is a gradient; all together it has curl."""
-    energy, xi = make("causal_tokens"), make("causal_tokens").enter(draw(1, 4, 4))
+    energy, xi = make("causal_tokens"), make("causal_tokens").from_real(draw(1, 4, 4))
     assert curl(lambda state: gradient(energy, state, xi), xi) < 1e-12
     assert curl(lambda state: gradient(energy, state, state), xi) > 0.05
 
