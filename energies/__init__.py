@@ -13,6 +13,7 @@ from attenergy.energies.factory import (
     describe,
     formula_problems,
     make_energy,
+    register_energy,
 )
 from attenergy.energies.formula import FormulaEnergy, formula_tree
 from attenergy.energies.graphs.graph_hopfield import GraphHopfield, GraphMemory
@@ -46,6 +47,7 @@ __all__ = [
     "make_energy",
     "mixture",
     "open_rows",
+    "register_energy",
     "sample",
     "score_readout",
 ]

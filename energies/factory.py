@@ -31,36 +31,42 @@ from attenergy.energies.tokens.token_attention import (
 from attenergy.registry import (
     ArgumentError,
     ArgumentTypeError,
+    Catalogue,
     EnergySpec,
     Place,
     Problem,
     Registry,
-    UnknownName,
     given_registry,
 )
 
 #: Energies that a registry entry may name as its `class`.
-CLASSES: dict[str, type[Energy]] = {
-    "CausalTokens": CausalTokens,
-    "ContinuousTime": ContinuousTime,
-    "EllipticalMemory": EllipticalMemory,
-    "EnergyTransformer": EnergyTransformer,
-    "EnergyTransformerBlock": EnergyTransformerBlock,
-    "HyperSet": HyperSet,
-    "KernelMemory": KernelMemory,
-    "Learned": Learned,
-    "RandomFeatures": RandomFeatures,
-    "TwoLayer": TwoLayer,
-    "Boltzmann": Boltzmann,
-    "GaussianSpins": GaussianSpins,
-    "GraphHopfield": GraphHopfield,
-    "GraphMemory": GraphMemory,
-    "IsingMeanField": IsingMeanField,
-    "Potts": Potts,
-    "SphericalSpins": SphericalSpins,
-    "Tap": Tap,
-    "VectorSpins": VectorSpins,
-}
+CLASSES: Catalogue[type[Energy]] = Catalogue(
+    "energy class",
+    Energy,
+    {
+        "CausalTokens": CausalTokens,
+        "ContinuousTime": ContinuousTime,
+        "EllipticalMemory": EllipticalMemory,
+        "EnergyTransformer": EnergyTransformer,
+        "EnergyTransformerBlock": EnergyTransformerBlock,
+        "HyperSet": HyperSet,
+        "KernelMemory": KernelMemory,
+        "Learned": Learned,
+        "RandomFeatures": RandomFeatures,
+        "TwoLayer": TwoLayer,
+        "Boltzmann": Boltzmann,
+        "GaussianSpins": GaussianSpins,
+        "GraphHopfield": GraphHopfield,
+        "GraphMemory": GraphMemory,
+        "IsingMeanField": IsingMeanField,
+        "Potts": Potts,
+        "SphericalSpins": SphericalSpins,
+        "Tap": Tap,
+        "VectorSpins": VectorSpins,
+    },
+)
+
+register_energy = CLASSES.register
 
 
 def make_energy(
@@ -116,9 +122,7 @@ def check_entry(name: str, energy: Any) -> None:
 def _class_of(spec: EnergySpec) -> type[Energy]:
     if spec.class_ is None:
         return FormulaEnergy
-    if spec.class_ not in CLASSES:
-        raise UnknownName("energy class", spec.class_, CLASSES)
-    return CLASSES[spec.class_]
+    return CLASSES.lookup(spec.class_)
 
 
 def describe(spec: EnergySpec) -> dict[str, str | bool]:

@@ -1,5 +1,13 @@
 """Registry of energies, mixers, tasks, search spaces and bundles: YAML to validated specs."""
 
+from attenergy.registry.catalogue import (
+    CATALOGUES,
+    Catalogue,
+    PluginNeed,
+    carried,
+    missing,
+    needed,
+)
 from attenergy.registry.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -12,7 +20,7 @@ from attenergy.registry.errors import (
     nearest,
 )
 from attenergy.registry.loader import Registry, given_registry, load_registry
-from attenergy.registry.sources import PluginWarning, plugin_modules
+from attenergy.registry.plugins import PluginWarning, load_plugins, name_plugins, named_plugins
 from attenergy.registry.specs import (
     BundleSpec,
     Descends,
@@ -42,10 +50,12 @@ from attenergy.registry.tunables import (
 )
 
 __all__ = [
+    "CATALOGUES",
     "ArgumentError",
     "ArgumentTypeError",
     "AttenergyError",
     "BundleSpec",
+    "Catalogue",
     "Choice",
     "Descends",
     "EnergySpec",
@@ -58,6 +68,7 @@ __all__ = [
     "NumberOrExpression",
     "Parameter",
     "Place",
+    "PluginNeed",
     "PluginWarning",
     "Problem",
     "Range",
@@ -75,8 +86,13 @@ __all__ = [
     "TunableNumber",
     "UnknownName",
     "as_written",
+    "carried",
     "given_registry",
+    "load_plugins",
     "load_registry",
+    "missing",
+    "name_plugins",
+    "named_plugins",
     "nearest",
-    "plugin_modules",
+    "needed",
 ]

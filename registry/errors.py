@@ -92,16 +92,18 @@ class UnknownName(AttenergyError, ValueError):
         kind: what was looked for, as in "no task 'ravn'".
         name: the name that was given.
         known: the names that exist.
+        note: why it may be missing.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        self.kind, self.name, self.known = kind, name, tuple(known)
-        super().__init__(kind, name, self.known)  # as arguments, so that it can be pickled
+    def __init__(self, kind: str, name: str, known: Iterable[str], note: str = "") -> None:
+        self.kind, self.name, self.known, self.note = kind, name, tuple(known), note
+        super().__init__(kind, name, self.known, note)  # as arguments, so that it can be pickled
 
     def __str__(self) -> str:
         hint = nearest(self.name, self.known)
         names = ", ".join(self.known) or "none"
-        return f"no {self.kind} {self.name!r}{f' ({hint})' if hint else ''}; known: {names}"
+        note = f" ({self.note})" if self.note else ""
+        return f"no {self.kind} {self.name!r}{f' ({hint})' if hint else ''}{note}; known: {names}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -20,10 +20,10 @@ from attenergy.registry.errors import (
     RegistryError,
     UnknownName,
 )
+from attenergy.registry.plugins import leave_out
 from attenergy.registry.sources import (
     Source,
     builtin_source,
-    leave_out,
     plugin_sources,
     read_text,
     user_source,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from attenergy.registry.errors import Place, Problem, RegistryError
+from attenergy.registry.plugins import load_plugins
 
-PLUGIN_GROUP = "attenergy.registries"
 MAX_BYTES = 500_000
 
 
@@ -44,67 +43,11 @@ def user_source(path: str | os.PathLike[str]) -> Source:
     return Source(os.fspath(path), Path(path))
 
 
-def plugin_modules() -> tuple[str, ...]:
-    """Modules of the installed plug-ins: where a `class` of their entries is looked for."""
-    return tuple(dict.fromkeys(point.module for point in _entry_points()))
-
-
-class PluginWarning(UserWarning):
-    """A plug-in that is left out, by name, and why."""
-
-
 def plugin_sources() -> Iterator[Source]:
-    """The registry file of every installed plug-in; a plug-in that has none is warned about.
-
-    A plug-in is an entry point `name = package.module:attribute` of the group
-    `attenergy.registries`. The attribute is the absolute path of a YAML file, a text or a path
-    object such as `Path(__file__).parent / "energies.yaml"`.
-    """
-    for point in _entry_points():
-        owner = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
-        label = f"plug-in {point.name!r} ({point.value}) of the distribution {owner}"
-        try:
-            content = _plugin_content(point)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # foreign code may fail in any way, SystemExit among them
-            leave_out(label, _reason(error))
-        else:
-            yield Source(str(content), content, label)
-
-
-def leave_out(label: str, reason: str) -> None:
-    """Warn that a plug-in is not read: it must not keep the rest from working."""
-    warnings.warn(f"{label} is left out: {reason}", PluginWarning, stacklevel=2)
-
-
-def _plugin_content(point: metadata.EntryPoint) -> Traversable:
-    content = point.load()
-    if isinstance(content, str):
-        content = Path(content)
-    if not isinstance(content, Traversable):
-        raise _NoFile(f"must be the path of a YAML file, got {type(content).__name__}")
-    if isinstance(content, Path) and not content.is_absolute():
-        raise _NoFile(f"is a relative path ({content}); write Path(__file__).parent / ...")
-    return content
-
-
-class _NoFile(ValueError):
-    """A plug-in that names no file."""
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, _NoFile):
-        return str(error)
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # foreign code again
-        text = ""
-    return f"cannot be loaded: {type(error).__name__}{f': {text}' if text else ''}"
-
-
-def _entry_points() -> list[metadata.EntryPoint]:
-    return sorted(metadata.entry_points(group=PLUGIN_GROUP), key=lambda p: (p.name, p.value))
+    """The registry files of every plug-in, installed or named; see `load_plugins`."""
+    for plugin, files in load_plugins().items():
+        for content in files:
+            yield Source(str(content), content, str(plugin))
 
 
 def read_text(source: Source, what: str = "a registry") -> str:

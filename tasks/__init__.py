@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from attenergy.registry import Registry, TaskSpec, given_registry
+from attenergy.registry import Catalogue, Registry, TaskSpec, given_registry
 from attenergy.tasks.core.base import IGNORE, Batch, Estimate, Inputs, Outputs, Task, check_known
 from attenergy.tasks.core.token_task import TokenInstance
 from attenergy.tasks.formal.arithmetic import BracketedArithmetic
@@ -87,38 +87,46 @@ __all__ = [
     "Waves",
     "Word",
     "make_task",
+    "register_task",
 ]
 
-CLASSES: dict[str, type[Task]] = {
-    "AssociativeRecall": AssociativeRecall,
-    "BlockModel": BlockModel,
-    "BracketedArithmetic": BracketedArithmetic,
-    "CompositionalRecall": CompositionalRecall,
-    "Compression": Compression,
-    "Copying": Copying,
-    "Dyck": Dyck,
-    "ForgettingRecall": ForgettingRecall,
-    "FormalLanguage": FormalLanguage,
-    "FuzzyLogic": FuzzyLogic,
-    "FuzzyRecall": FuzzyRecall,
-    "GroundState": GroundState,
-    "GroupWords": GroupWords,
-    "InContextRecall": InContextRecall,
-    "InductionHeads": InductionHeads,
-    "Latch": Latch,
-    "ListOps": ListOps,
-    "MQAR": MQAR,
-    "Memorisation": Memorisation,
-    "MixedMQAR": MixedMQAR,
-    "MultipleInstance": MultipleInstance,
-    "NoisyRetrieval": NoisyRetrieval,
-    "Oscillators": Oscillators,
-    "Raven": Raven,
-    "StackedRecall": StackedRecall,
-    "StringTransduction": StringTransduction,
-    "Text": Text,
-    "Waves": Waves,
-}
+#: What `class:` of a task in a registry may name.
+CLASSES: Catalogue[type[Task]] = Catalogue(
+    "task class",
+    Task,
+    {
+        "AssociativeRecall": AssociativeRecall,
+        "BlockModel": BlockModel,
+        "BracketedArithmetic": BracketedArithmetic,
+        "CompositionalRecall": CompositionalRecall,
+        "Compression": Compression,
+        "Copying": Copying,
+        "Dyck": Dyck,
+        "ForgettingRecall": ForgettingRecall,
+        "FormalLanguage": FormalLanguage,
+        "FuzzyLogic": FuzzyLogic,
+        "FuzzyRecall": FuzzyRecall,
+        "GroundState": GroundState,
+        "GroupWords": GroupWords,
+        "InContextRecall": InContextRecall,
+        "InductionHeads": InductionHeads,
+        "Latch": Latch,
+        "ListOps": ListOps,
+        "MQAR": MQAR,
+        "Memorisation": Memorisation,
+        "MixedMQAR": MixedMQAR,
+        "MultipleInstance": MultipleInstance,
+        "NoisyRetrieval": NoisyRetrieval,
+        "Oscillators": Oscillators,
+        "Raven": Raven,
+        "StackedRecall": StackedRecall,
+        "StringTransduction": StringTransduction,
+        "Text": Text,
+        "Waves": Waves,
+    },
+)
+
+register_task = CLASSES.register
 
 
 def make_task(
@@ -148,7 +156,7 @@ def make_task(
         name, spec = name_or_spec, registry.task(name_or_spec)
     else:
         name, spec = name_or_spec.class_, name_or_spec
-    build = CLASSES[check_known("task class", spec.class_, tuple(CLASSES))]
+    build = CLASSES.lookup(spec.class_)
     common = ("name", "seed", "split_seed")
     known = tuple(key for key in inspect.signature(build).parameters if key not in common)
     merged = {**spec.options, **options}

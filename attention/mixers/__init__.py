@@ -22,6 +22,7 @@ from attenergy.attention.mixers.window import WindowAttention
 from attenergy.registry import (
     ArgumentError,
     ArgumentTypeError,
+    Catalogue,
     MixerSpec,
     Registry,
     given_registry,
@@ -45,27 +46,34 @@ __all__ = [
     "TopKAttention",
     "WindowAttention",
     "make_mixer",
+    "register_mixer",
 ]
 
 # What `class:` of a mixer in a registry may name.
-CLASSES: dict[str, type[Mixer]] = {
-    cls.__name__: cls
-    for cls in (
-        HypernetworkAttention,
-        Aaren,
-        BatchNormAttention,
-        ScaledHeadAttention,
-        WindowAttention,
-        TopKAttention,
-        LowRankAttention,
-        EluAttention,
-        SquaredAttention,
-        Performer,
-        TokenMixing,
-        MeanPooling,
-        NoMixing,
-    )
-}
+CLASSES: Catalogue[type[Mixer]] = Catalogue(
+    "mixer class",
+    Mixer,
+    {
+        cls.__name__: cls
+        for cls in (
+            HypernetworkAttention,
+            Aaren,
+            BatchNormAttention,
+            ScaledHeadAttention,
+            WindowAttention,
+            TopKAttention,
+            LowRankAttention,
+            EluAttention,
+            SquaredAttention,
+            Performer,
+            TokenMixing,
+            MeanPooling,
+            NoMixing,
+        )
+    },
+)
+
+register_mixer = CLASSES.register
 
 _OWN_ARGUMENTS = ("embed_dim", "num_heads", "length", "head_dim", "value_dim", "dropout")
 
@@ -114,9 +122,7 @@ def make_mixer(
             "name_or_spec must be the name of a mixer in the registry or its entry (a MixerSpec), "
             f"got {type(spec).__name__}"
         )
-    if spec.class_ not in CLASSES:
-        raise ArgumentError(_unknown("class of a mixer", spec.class_, list(CLASSES)))
-    cls = CLASSES[spec.class_]
+    cls = CLASSES.lookup(spec.class_)
     options = {key: tunable.default for key, tunable in spec.options.items()} | options
     known = _options(cls)
     for option in options:

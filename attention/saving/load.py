@@ -143,7 +143,7 @@ class ModelArguments(_Arguments):
         settings = {**self.layer.settings, **extra}
         if isinstance(self.layer.spec, MixerSpec):
             settings.setdefault("length", self.length)  # some have parameters for every position
-            if not getattr(CLASSES.get(self.layer.spec.class_), "takes_rotary", False):
+            if not CLASSES.lookup(self.layer.spec.class_).takes_rotary:
                 settings.pop("rotary", None)  # the model then falls back to absolute positions
         return self.layer.model_copy(update={"settings": settings}).build()
 

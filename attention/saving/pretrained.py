@@ -200,8 +200,8 @@ def _spec(layer: nn.Module) -> EnergySpec | MixerSpec:
     if energy is not None:
         return (energy.energy if isinstance(energy, EnergyLayer) else energy).spec
     for cls in type(layer).__mro__:
-        if CLASSES.get(cls.__name__) is cls:
-            return MixerSpec.model_validate({"title": cls.__name__, "class": cls.__name__})
+        if name := CLASSES.name_of(cls):
+            return MixerSpec.model_validate({"title": name, "class": name})
     raise ArgumentError(
         f"a layer of class {type(layer).__name__} cannot be described: it is neither a layer of "
         f"an energy nor a mixer ({', '.join(CLASSES)})"

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
         replace_attention,
         tune_cpu,
     )
-    from attenergy.energies import Energy, make_energy
-    from attenergy.registry import AttenergyError, Registry, load_registry
-    from attenergy.tasks import Task, make_task
+    from attenergy.attention.mixers import register_mixer
+    from attenergy.energies import Energy, make_energy, register_energy
+    from attenergy.registry import AttenergyError, Registry, load_plugins, load_registry
+    from attenergy.tasks import Task, make_task, register_task
 
 _HOMES = {
     "AssociativeMemory": "attention",
@@ -49,11 +50,15 @@ _HOMES = {
     "energize": "attention",
     "load": "attention",
     "load_energized": "attention",
+    "load_plugins": "registry",
     "load_registry": "registry",
     "make_energy": "energies",
     "make_layer": "attention",
     "make_mixer": "attention",
     "make_task": "tasks",
+    "register_energy": "energies",
+    "register_mixer": "attention.mixers",
+    "register_task": "tasks",
     "relax": "attention",
     "replace_attention": "attention",
     "tune_cpu": "attention",
@@ -77,11 +82,15 @@ __all__ = [
     "energize",
     "load",
     "load_energized",
+    "load_plugins",
     "load_registry",
     "make_energy",
     "make_layer",
     "make_mixer",
     "make_task",
+    "register_energy",
+    "register_mixer",
+    "register_task",
     "relax",
     "replace_attention",
     "tune_cpu",

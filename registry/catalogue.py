@@ -1,0 +1,245 @@
+"""Tables of what can be chosen by name, open to a user's own code."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, TypeVar, overload
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from attenergy.registry.errors import ArgumentError, ArgumentTypeError, UnknownName, clipped
+from attenergy.registry.plugins import (
+    Plugin,
+    failures,
+    load_plugins,
+    loading,
+    named_plugins,
+    undo_on_failure,
+)
+
+T = TypeVar("T")
+Thing = TypeVar("Thing")
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_SCRIPT = "__main__"
+
+
+class Catalogue(dict[str, T]):
+    """Things of one kind by name, which `register` adds to and `lookup` reads.
+
+    Args:
+        kind: what one of them is called, as in "no energy class 'Foo'".
+        base: what each has to be: a class stands for its subclasses, see `instances`.
+        things: those of the toolkit itself.
+        instances: `base` stands for its instances instead.
+    """
+
+    def __init__(
+        self, kind: str, base: type, things: Mapping[str, T], *, instances: bool = False
+    ) -> None:
+        super().__init__(things)
+        self.kind, self.base, self.instances = kind, base, instances
+        #: Who has registered a thing: a plug-in, or a module that was imported otherwise. What
+        #: belongs to the toolkit is not in it.
+        self.owners: dict[str, Plugin] = {}
+        CATALOGUES[kind] = self
+
+    def lookup(self, name: str) -> T:
+        """The thing of this name; plug-ins are loaded for one that is not there yet.
+
+        Raises:
+            UnknownName: there is none. The text names the nearest one, and plug-ins left out.
+        """
+        if name not in self:
+            load_plugins()
+        if name not in self:
+            raise UnknownName(self.kind, name, self, "; ".join(failures()))
+        return self[name]
+
+    @overload
+    def register(
+        self, thing: str | None = None, /, *, name: None = None
+    ) -> Callable[[Thing], Thing]: ...
+    @overload
+    def register(self, thing: Thing, /, *, name: str | None = None) -> Thing: ...
+    def register(self, thing: Any = None, /, *, name: str | None = None) -> Any:
+        """Add a thing of your own, which is then known wherever one of the toolkit's is.
+
+        A function and a decorator: `register(Foo)`, `register(Foo, name="Bar")`, `@register`,
+        `@register("Bar")`. What the same module defines again, as when a cell of a notebook is run
+        twice, takes the place of what it was before.
+
+        Args:
+            thing: what is added; its `__name__` (or `name`) is its name if none is given.
+            name: what registry files and options call it.
+
+        Returns:
+            The thing, unchanged.
+
+        Raises:
+            ArgumentTypeError: it is not of the kind that this table holds.
+            ArgumentError: the name is taken, or no name.
+        """
+        if thing is None or isinstance(thing, str):
+            return lambda decorated: self.register(decorated, name=thing)
+        self._check_kind(thing)
+        called = _own_name(thing) if name is None else name
+        owner = loading() or _calling_module()
+        self._check_name(called, thing, owner)
+        before = self.get(called), self.owners.get(called)
+        undo_on_failure(lambda: self._restore(called, *before))
+        self[called], self.owners[called] = thing, owner
+        return thing
+
+    def name_of(self, thing: object) -> str | None:
+        """The name under which a thing is registered, None if it is not."""
+        return next((name for name, other in self.items() if other is thing), None)
+
+    def _restore(self, name: str, thing: T | None, owner: Plugin | None) -> None:
+        del self[name], self.owners[name]
+        if thing is not None:
+            self[name] = thing
+        if owner is not None:
+            self.owners[name] = owner
+
+    def _check_kind(self, thing: object) -> None:
+        base = f"{self.base.__module__}.{self.base.__qualname__}"
+        if self.instances:
+            right, expected = isinstance(thing, self.base), f"an instance of {base}"
+        else:
+            right = isinstance(thing, type) and issubclass(thing, self.base)
+            right, expected = right and thing is not self.base, f"a subclass of {base}"
+        if not right:
+            raise ArgumentTypeError(
+                f"a {self.kind} must be {expected}, got {clipped(repr(thing), 120)}"
+            )
+
+    def _check_name(self, name: object, thing: object, owner: Plugin) -> None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ArgumentError(
+                f"the name of a {self.kind} must be a letter, then at most 63 letters, digits and "
+                f"_, got {clipped(repr(name), 120)}"
+            )
+        if name not in self or self[name] is thing:
+            return
+        other = self.owners.get(name)
+        if other is None or other != owner or _origin(self[name]) != _origin(thing):
+            whose = "attenergy itself" if other is None else str(other)
+            raise ArgumentError(
+                f"the name {name!r} is taken by the {self.kind} of {whose}; give yours another"
+            )
+
+
+#: Every table, by its kind.
+CATALOGUES: dict[str, Catalogue[Any]] = {}
+
+_Text = Annotated[str, Field(max_length=200)]
+
+
+class PluginNeed(BaseModel):
+    """A plug-in that something saved uses, and what it uses of it: names by kind."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: _Text
+    version: _Text
+    module: _Text
+    provides: dict[_Text, tuple[_Text, ...]] = Field(default={}, max_length=64)
+
+
+def needed(uses: Iterable[tuple[Catalogue[Any], str]]) -> list[PluginNeed]:
+    """The plug-ins that registered what is used, each with what it registered of that.
+
+    Args:
+        uses: the tables and names that something saved refers to; the toolkit's own are passed
+            over.
+    """
+    provides: dict[Plugin, dict[str, list[str]]] = {}
+    for catalogue, name in dict.fromkeys((table.kind, name) for table, name in uses):
+        owner = CATALOGUES[catalogue].owners.get(name)
+        if owner is not None:
+            provides.setdefault(owner, {}).setdefault(catalogue, []).append(name)
+    return [
+        PluginNeed(
+            name=owner.package, version=owner.release, module=owner.module,
+            provides={kind: tuple(names) for kind, names in things.items()},
+        )
+        for owner, things in provides.items()
+    ]  # fmt: skip
+
+
+def missing(needs: Iterable[PluginNeed]) -> str:
+    """What is not there of what was saved with plug-ins, in a sentence; empty if all is.
+
+    Plug-ins that are installed or named are loaded; a module is not imported because it is needed.
+    """
+    sentences = []
+    for need in needs:
+        lacks = [
+            f"the {kind} {name!r}"
+            for kind, names in need.provides.items()
+            for name in names
+            if not _is_there(kind, name)
+        ]
+        if lacks:
+            sentences.append(_sentence(need, lacks))
+    return "; ".join(sentences + (failures() if sentences else []))
+
+
+def carried() -> tuple[str, ...]:
+    """Modules that another process has to import to know what this one does.
+
+    Those named as plug-ins, and those that have registered something. Installed plug-ins are found
+    there without that; what the main script has registered cannot be carried.
+    """
+    owners = [owner for table in CATALOGUES.values() for owner in table.owners.values()]
+    modules = [owner.target for owner in owners if not owner.distribution]
+    return tuple(dict.fromkeys(m for m in (*named_plugins(), *modules) if m != _SCRIPT))
+
+
+def _is_there(kind: str, name: str) -> bool:
+    if kind not in CATALOGUES:
+        return False
+    try:
+        CATALOGUES[kind].lookup(name)
+    except UnknownName:
+        return False
+    return True
+
+
+def _sentence(need: PluginNeed, lacks: list[str]) -> str:
+    things = " and ".join(lacks)
+    if need.module == _SCRIPT:
+        return (
+            f"{things} was registered by the script that made it; put it into a module of its own "
+            "and name that with --plugin"
+        )
+    package = f"{need.name} {need.version}".strip()
+    return (
+        f"{things} is of the plug-in {package}, which is not loaded here: install it, or name its "
+        f"module (attenergy --plugin {need.module} ..., plugins=[{need.module!r}] in Python)"
+    )
+
+
+def _own_name(thing: Any) -> Any:
+    return getattr(thing, "__name__", None) or getattr(thing, "name", None)
+
+
+def _origin(thing: Any) -> tuple[str, str]:
+    kind = thing if hasattr(thing, "__qualname__") else type(thing)
+    return kind.__module__, kind.__qualname__
+
+
+def _calling_module() -> Plugin:
+    """The module, outside of the toolkit, whose code is running."""
+    frame = sys._getframe()
+    while frame.f_back is not None and _of_toolkit(frame.f_globals.get("__name__", "")):
+        frame = frame.f_back
+    module = str(frame.f_globals.get("__name__", _SCRIPT))
+    return Plugin(module, module)
+
+
+def _of_toolkit(module: str) -> bool:
+    return module == "attenergy" or module.startswith("attenergy.")
