@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.records import RunStore
-from attenergy.search.study.storage.database import latest, open_storage
+from attenergy.search.storage.database import latest, open_storage
 
 
 def make_plan(arguments: argparse.Namespace, folder: str, address: str | None) -> SearchPlan:

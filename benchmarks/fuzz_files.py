@@ -154,7 +154,7 @@ def _read_study(folder: Path, *, page: bool) -> str:
     from attenergy.search.artifacts.export import choose_run, export_run, weights_of
     from attenergy.search.artifacts.replay import find_run
     from attenergy.search.results.study_folder import as_json, as_markdown, read_study
-    from attenergy.search.study.storage.database import latest, open_storage
+    from attenergy.search.storage.database import latest, open_storage
 
     outcomes = []
 

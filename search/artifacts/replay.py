@@ -12,8 +12,8 @@ from typing import Any
 from attenergy.registry import ArgumentError
 from attenergy.search.artifacts.export import NoSuchRun, named_run, weights_of
 from attenergy.search.artifacts.train_again import to_train_again
-from attenergy.search.engines.executors import make_executor
-from attenergy.search.planning.plan import Crew, SearchPlan
+from attenergy.search.engines.base import Resources, make_executor
+from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.results import formats
 from attenergy.search.results.study_folder import Study
 from attenergy.search.runs import provenance
@@ -105,7 +105,7 @@ def replay(
     config = to_train_again(record.config, text=text, anyway=anyway)
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
-        with make_executor(Crew(workers=workers), place) as executor:
+        with make_executor(Resources(workers=workers), place) as executor:
             executor.submit(config, record.purpose)
             again = executor.wait(Silent())
         digests = [_digest(where, run) for where, run in ((folder, record), (place, again))]
@@ -115,7 +115,7 @@ def replay(
 
 
 def _by_number(study: Study, which: str) -> RunRecord:
-    from attenergy.search.study.storage.trial_numbers import runs_by_number
+    from attenergy.search.storage.trial_numbers import runs_by_number
 
     number = which.removeprefix(_TRIAL)
     if not isinstance(study.plan, SearchPlan):

@@ -15,10 +15,9 @@ from attenergy.search.runs.errors import NoResult
 
 if TYPE_CHECKING:
     from attenergy.registry import Registry
-    from attenergy.search.comparison.compare import ComparePlan
     from attenergy.search.display.plain import SafeListener
     from attenergy.search.display.trackers import Logged
-    from attenergy.search.planning.plan import SearchPlan
+    from attenergy.search.planning.plan import ComparePlan, SearchPlan
     from attenergy.search.results.leaderboard import Leaderboard
     from attenergy.search.results.study_folder import Study
     from attenergy.search.results.task_table import Matrix

@@ -4,74 +4,37 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
 from attenergy.registry import (
     AttenergyError,
     ModelSpec,
     Registry,
-    Scalar,
     TrainingSpec,
     UnknownName,
 )
-from attenergy.search.engines.executors import Executor, make_executor, run_all
+from attenergy.search.engines.base import Executor, make_executor, run_all
 from attenergy.search.planning.budget import Budget, measure
-from attenergy.search.planning.plan import Crew, Fairness, check_seconds
+from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan
 from attenergy.search.planning.ranges import layer_defaults
 from attenergy.search.planning.space import with_steps
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
-from attenergy.search.runs.names import PathPart
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import RunStore, write_atomically
 from attenergy.search.training.model import build_model
 from attenergy.tasks import Task, make_task
 
-PLAN = "compare.json"
+__all__ = ["PLAN", "ComparePlan", "ComparisonMismatch", "configure", "run_compare"]
+
+PLAN = COMPARE_PLAN
 _CHOOSING_SEED = 0  # learning rates are chosen with it; results come from the seeds after it
 
 
 class ComparisonMismatch(AttenergyError, ValueError):
     """The folder holds a comparison whose runs are not comparable with the one asked for."""
-
-
-class ComparePlan(Crew):
-    """One comparison: the task, the variants, the budget for each; equal for all of them.
-
-    With two or more `learning_rates`, each variant tries them all with seed 0 and takes the one
-    with the best validation score into its `seeds` runs (seeds 1, 2, ...). With one, that is used;
-    with none, the task's own. `steps` replaces the task's number of training steps. `fix` sets
-    fields of the task's model or training (`heads`), or settings of a layer (`lse.steps`). The
-    first variant is the one that the others are compared with; with the fairness `flops` or
-    `seconds` every run gets as many training FLOPs, or `seconds` of training (if None, as many as
-    a first run of it takes).
-    """
-
-    name: PathPart
-    folder: str
-    task: str
-    task_options: dict[str, Scalar] = Field(default={})
-    variants: Annotated[tuple[str, ...], Field(min_length=1)]
-    seeds: Annotated[int, Field(ge=1)] = 5
-    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    steps: Annotated[int, Field(ge=1)] | None = None
-    fairness: Fairness = "steps"
-    seconds: Annotated[float, Field(gt=0)] | None = None
-    split_seed: Annotated[int, Field(ge=0)] = 0
-    fix: dict[str, Scalar] = Field(default={})
-
-    @field_validator("variants", "learning_rates")
-    @classmethod
-    def _each_once(cls, values: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
-        return tuple(dict.fromkeys(values))
-
-    @model_validator(mode="after")
-    def _seconds_are_the_measure(self) -> ComparePlan:
-        check_seconds(self.fairness, self.seconds)
-        return self
 
 
 def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> list[RunRecord]:

@@ -10,7 +10,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from attenergy.registry import AttenergyError
 from attenergy.registry.files import open_regular
 from attenergy.search.results.study_folder import Study
-from attenergy.search.study.storage.database import problems_with, shown_url
+from attenergy.search.storage.database import problems_with, shown_url
 
 
 class NoDashboard(AttenergyError, ValueError):

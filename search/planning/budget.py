@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 
 from attenergy.registry import ArgumentError
-from attenergy.search.engines.executors import Executor, run_all
+from attenergy.search.engines.base import Executor, run_all
 from attenergy.search.planning.plan import Fairness
 from attenergy.search.planning.space import with_steps
 from attenergy.search.runs.config import RunConfig, RunRecord

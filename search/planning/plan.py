@@ -4,48 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from attenergy.registry import ArgumentError, Scalar
-from attenergy.search.runs.limits import Limits, read_bytes
+from attenergy.search.engines.base import Resources
 from attenergy.search.runs.names import PathPart
-from attenergy.search.study.pruning import PrunerName
 
 SamplerName = Literal["tpe", "random", "qmc", "brute-force", "gp", "nsga2"]
+PrunerName = Literal["none", "median", "asha"]
 Fairness = Literal["steps", "flops", "seconds"]
 
+#: File of a comparison's plan in its folder.
+COMPARE_PLAN = "compare.json"
 
-class Crew(BaseModel):
-    """Who does the work, which decides no result.
-
-    `workers` processes on this machine, 0 for the driver's own; with the engine `ray`, so many
-    runs at a time on the cluster at `address` (this machine's, or a new one, if None), each with
-    its share of cores and GPUs; 0 for as many as there is room for.
-
-    A run that takes longer than `trial_seconds`, or whose worker grows beyond `trial_memory`
-    (bytes, or a text such as "4G"), is recorded as failed, without a second try. Without
-    `trial_seconds` it may go on for as long as it makes training steps; see `limits.Learned`.
-    Workers send heartbeats; one that sends none for six times `heartbeat` seconds is replaced.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    workers: Annotated[int, Field(ge=0)] = 1
-    engine: Literal["local", "ray"] = "local"
-    address: str | None = None
-    cpus_per_trial: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    trial_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    trial_memory: Annotated[int | None, BeforeValidator(read_bytes)] = None
-    heartbeat: Annotated[int, Field(ge=1)] = 10
-
-    @property
-    def limits(self) -> Limits:
-        """What every run may take."""
-        return Limits.of(self.trial_seconds, self.trial_memory, self.heartbeat)
+Crew = Resources  # earlier name
 
 
-class SearchPlan(Crew):
+class SearchPlan(Resources):
     """One search: the task, the variants, the budget and what happens to the winners.
 
     `space` is the registry's space that is searched besides the variants, the task's own if None.
@@ -77,7 +52,7 @@ class SearchPlan(Crew):
     study: PathPart
     folder: str
     task: str
-    task_options: dict[str, Scalar] = {}
+    task_options: dict[str, Scalar] = Field(default={})
     space: str | None = None
     variants: tuple[str, ...] = ()
     trials: Annotated[int, Field(ge=1)] = 50
@@ -98,7 +73,7 @@ class SearchPlan(Crew):
     matched: tuple[str, ...] | None = None
     storage: str | None = None
     join: bool = False
-    fix: dict[str, Scalar] = {}
+    fix: dict[str, Scalar] = Field(default={})
 
     @field_validator("variants", "objectives", "matched")
     @classmethod
@@ -116,6 +91,42 @@ class SearchPlan(Crew):
             raise ArgumentError("drivers that join need 'seconds': each would measure its own")
         if self.join and self.sampler == "brute-force":
             raise ArgumentError("the sampler brute-force counts what is left for one driver only")
+        return self
+
+
+class ComparePlan(Resources):
+    """One comparison: the task, the variants, the budget for each; equal for all of them.
+
+    With two or more `learning_rates`, each variant tries them all with seed 0 and takes the one
+    with the best validation score into its `seeds` runs (seeds 1, 2, ...). With one, that is used;
+    with none, the task's own. `steps` replaces the task's number of training steps. `fix` sets
+    fields of the task's model or training (`heads`), or settings of a layer (`lse.steps`). The
+    first variant is the one that the others are compared with; with the fairness `flops` or
+    `seconds` every run gets as many training FLOPs, or `seconds` of training (if None, as many as
+    a first run of it takes).
+    """
+
+    name: PathPart
+    folder: str
+    task: str
+    task_options: dict[str, Scalar] = Field(default={})
+    variants: Annotated[tuple[str, ...], Field(min_length=1)]
+    seeds: Annotated[int, Field(ge=1)] = 5
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    steps: Annotated[int, Field(ge=1)] | None = None
+    fairness: Fairness = "steps"
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    fix: dict[str, Scalar] = Field(default={})
+
+    @field_validator("variants", "learning_rates")
+    @classmethod
+    def _each_once(cls, values: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        return tuple(dict.fromkeys(values))
+
+    @model_validator(mode="after")
+    def _seconds_are_the_measure(self) -> ComparePlan:
+        check_seconds(self.fairness, self.seconds)
         return self
 
 

@@ -12,9 +12,7 @@ from pydantic import ValidationError
 from attenergy.registry import ArgumentError, AttenergyError, UnknownName
 from attenergy.registry.files import read_regular
 from attenergy.registry.printable import markdown, markdown_code, markdown_json
-from attenergy.search.comparison import compare
-from attenergy.search.comparison.compare import ComparePlan
-from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan, SearchPlan
 from attenergy.search.results import formats
 from attenergy.search.results.leaderboard import Leaderboard, leaderboard
 from attenergy.search.results.statistics import Interval
@@ -258,7 +256,7 @@ def machines(records: list[RunRecord]) -> list[str]:
 def _plan(folder: Path) -> SearchPlan | ComparePlan | None:
     kinds: tuple[tuple[str, type[SearchPlan | ComparePlan]], ...] = (
         ("plan.json", SearchPlan),
-        (compare.PLAN, ComparePlan),
+        (COMPARE_PLAN, ComparePlan),
     )
     for name, kind in kinds:
         path = folder / name

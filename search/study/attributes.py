@@ -10,15 +10,15 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from attenergy.search.planning.objectives import Objective
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.ranges import offers
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.config import Proposer, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.records import RunStore
-from attenergy.search.study.objectives import Objective
-from attenergy.search.study.storage.heartbeat import Heart
-from attenergy.search.study.storage.locks import Presence
+from attenergy.search.storage.heartbeat import Heartbeat
+from attenergy.search.storage.locks import StudyLock
 
 # User attributes of trials.
 RUN = "run"  # key of the trial's run
@@ -46,8 +46,8 @@ class Setup:
     storage: RDBStorage
     store: RunStore
     listener: Listener
-    presence: Presence
-    heart: Heart
+    lock: StudyLock
+    heartbeat: Heartbeat
 
     @property
     def publishes(self) -> bool:

@@ -9,11 +9,11 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.storage.heartbeat import ALIVE
+from attenergy.search.storage.retry import RetryOnOutage
 from attenergy.search.study.attributes import RECORD, RUN, Setup, publish
 from attenergy.search.study.queue import Job, Jobs
 from attenergy.search.study.stale_trials import repeat
-from attenergy.search.study.storage.heartbeat import ALIVE
-from attenergy.search.study.storage.retry import Patience
 
 _CONFIG = "config"  # user attribute: the whole run, as JSON
 
@@ -44,12 +44,14 @@ class FinalJobs(Jobs):
                 sampler=RandomSampler(seed=0),  # there is nothing to sample
             )
 
-        super().__init__(setup, Patience(setup)(made), heard)
-        self._patience(lambda: self._offer(configs))
+        super().__init__(
+            setup, RetryOnOutage(setup.storage, setup.lock, setup.listener)(made), heard
+        )
+        self._retry(lambda: self._offer(configs))
 
     def _offer(self, configs: Sequence[RunConfig]) -> None:
         """Let every run that nobody has thought of yet wait for a driver."""
-        with self.setup.presence.turn():
+        with self.setup.lock.exclusive():
             self._catch_up()
             known = {trial.user_attrs[RUN] for trial in self.study.get_trials(deepcopy=False)}
             for config in configs:

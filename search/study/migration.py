@@ -13,15 +13,13 @@ from optuna.distributions import (
     distribution_to_json,
 )
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.search.planning.ranges import offers
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.errors import StudyMismatch
+from attenergy.search.storage.database import create
 from attenergy.search.study.attributes import ENQUEUED
-from attenergy.search.study.objectives import Direction
-from attenergy.search.study.storage.database import create
 
 DEFINITIONS = "definitions"
 SPACE = "space"
@@ -74,11 +72,7 @@ def migrate(study: optuna.Study, name: str, storage: RDBStorage, space: Space) -
     forms = space.distributions()
     trials = study.get_trials(deepcopy=False)
     finished = [_carry(trial, study, forms) for trial in trials if trial.state.is_finished()]
-    directions: list[Direction] = [
-        "maximize" if direction == StudyDirection.MAXIMIZE else "minimize"
-        for direction in study.directions
-    ]
-    successor = create(storage, name, directions)
+    successor = create(storage, name, study.directions)
     successor.add_trials(finished)
     for trial in trials:
         if trial.state == TrialState.WAITING:

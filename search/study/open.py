@@ -7,9 +7,11 @@ import json
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.search.runs.errors import StudyExists, StudyMismatch
+from attenergy.search.storage.database import FORMAT, READY, create, generation, latest
 from attenergy.search.study.attributes import (
     DEFAULT,
     ENQUEUED,
@@ -21,10 +23,8 @@ from attenergy.search.study.attributes import (
     revived,
 )
 from attenergy.search.study.migration import changes, fingerprint, migrate
-from attenergy.search.study.objectives import Direction
 from attenergy.search.study.samplers import make_sampler
 from attenergy.search.study.stale_trials import gather, lost, take_over
-from attenergy.search.study.storage.database import FORMAT, READY, create, generation, latest
 
 # User attributes of a study.
 _IDENTITY = "identity"  # what makes its trials comparable
@@ -57,7 +57,7 @@ def open_study(setup: Setup, resume: bool) -> optuna.Study:
         take_over(lost(study, setup), study, setup)
         _adopt(study, setup)
         news = changes(study, setup.space)
-        if news and not setup.presence.alone:
+        if news and not setup.lock.alone:
             raise StudyMismatch(plan.study, [*news, "other drivers are at work without that"])
         if news:
             name = generation(plan.study, number + 1)
@@ -79,8 +79,8 @@ def _place(study: optuna.Study, setup: Setup) -> int:
     return before
 
 
-def _directions(setup: Setup) -> list[Direction]:
-    return [objective.direction for objective in setup.objectives]
+def _directions(setup: Setup) -> list[StudyDirection]:
+    return [StudyDirection[o.direction.upper()] for o in setup.objectives]
 
 
 def _adopt(study: optuna.Study, setup: Setup) -> None:

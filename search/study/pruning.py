@@ -13,12 +13,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Literal
 
+from attenergy.search.planning.plan import PrunerName
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Forwarding, Listener
-
-PrunerName = Literal["none", "median", "asha"]
 
 
 @dataclass

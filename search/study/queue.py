@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from attenergy.search.engines.executors import Executor
+from attenergy.search.engines.base import Executor
 from attenergy.search.results import formats
 from attenergy.search.runs.config import Proposer, RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.provenance import Purpose
+from attenergy.search.storage.retry import RetryOnOutage
 from attenergy.search.study.attributes import RECORD, RUN, Setup
 from attenergy.search.study.stale_trials import gather, lost
-from attenergy.search.study.storage.retry import Patience
 
 _PAUSE = 1.0  # seconds between two looks at what the others do
 
@@ -49,20 +49,21 @@ class Jobs(ABC):
         self, setup: Setup, study: optuna.Study, heard: Callable[[RunRecord], None]
     ) -> None:
         self.setup, self.study, self._heard = setup, study, heard
-        self._patience = Patience(setup)
+        self._retry = RetryOnOutage(setup.storage, setup.lock, setup.listener)
         self._written: set[str] = set()  # keys of the records that this driver wrote
 
     def take(self) -> Job | None:
         """The next job; None if there is none now."""
-        return self._patience(self._take)
+        return self._retry(self._take)
 
     def _take(self) -> Job | None:
-        with self.setup.presence.turn():
+        with self.setup.lock.exclusive():
             self._catch_up()
             job = self._next()
             if job is not None:
-                self.setup.presence.check_turn()  # else two drivers may have asked for the last one
-                self.setup.heart.watch(job.trial)
+                # Else two drivers may have asked for the last one.
+                self.setup.lock.check_exclusive()
+                self.setup.heartbeat.add(job.trial)
             return job
 
     def end(self, job: Job, record: RunRecord) -> RunRecord | None:
@@ -72,34 +73,34 @@ class Jobs(ABC):
         comes first all the same, its result is kept, and so is the other's.
         """
         record = record.model_copy(update={"proposer": job.proposer})
-        return self._patience(lambda: self._end(job.trial, record))
+        return self._retry(lambda: self._end(job.trial, record))
 
     def _end(self, trial: optuna.Trial, record: RunRecord) -> RunRecord | None:
         setup = self.setup
-        with setup.presence.turn():
-            if setup.presence.joined:
+        with setup.lock.exclusive():
+            if setup.lock.joined:
                 self._gather()
             known = setup.store.get(record.key)
             if known is None:
                 setup.store.append(record)
                 self._written.add(record.key)
-            over = (setup.presence.joined or self._patience.tried) and self._is_over(trial)
+            over = (setup.lock.joined or self._retry.interrupted) and self._is_over(trial)
             if not over:
                 self._tell(trial, known or record)
             elif record.key in self._written and not self._is_told(record.key):
                 self._add(record)
                 setup.listener.message(f"run {record.key} was taken for lost, but counts")
-            setup.heart.forget(trial)
+            setup.heartbeat.remove(trial)
         return record if record.key in self._written else None
 
     def elsewhere(self) -> int:
         """How many jobs other drivers are at work on."""
-        return len(self._patience(lambda: self.setup.heart.others(self.study)))
+        return len(self._retry(lambda: self.setup.heartbeat.of_others(self.study)))
 
     def _catch_up(self) -> None:
-        if self.setup.presence.joined:
+        if self.setup.lock.joined:
             self._gather()
-        if self.setup.presence.joined or self._patience.tried:
+        if self.setup.lock.joined or self._retry.interrupted:
             self._take_over(lost(self.study, self.setup))
 
     def _gather(self) -> None:

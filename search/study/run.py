@@ -16,8 +16,9 @@ import optuna
 import torch
 
 from attenergy.registry import ArgumentError, Registry
-from attenergy.search.engines.executors import make_executor
+from attenergy.search.engines.base import make_executor
 from attenergy.search.planning.budget import Budget, measure
+from attenergy.search.planning.objectives import Objective, find_objectives
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
 from attenergy.search.results.random_control import summary
@@ -26,14 +27,13 @@ from attenergy.search.runs.errors import StudyBusy, StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
 from attenergy.search.runs.records import RunStore, write_atomically
+from attenergy.search.storage.database import open_storage, problems_with, shown_url, url_of
+from attenergy.search.storage.heartbeat import heartbeats
+from attenergy.search.storage.locks import study_lock
 from attenergy.search.study.attributes import Setup
 from attenergy.search.study.driver import Driver
-from attenergy.search.study.objectives import Objective, find_objectives
 from attenergy.search.study.open import open_study
 from attenergy.search.study.pruning import make_pruner
-from attenergy.search.study.storage.database import open_storage, problems_with, shown_url, url_of
-from attenergy.search.study.storage.heartbeat import beating
-from attenergy.search.study.storage.locks import presence
 from attenergy.search.study.trial_queue import matched
 from attenergy.search.training.model import build_model
 from attenergy.tasks import Task, make_task
@@ -123,15 +123,15 @@ def at_study(
     folder, url = Path(plan.folder), url_of(plan)
     with (
         problems_with(url),
-        presence(folder, url, plan.study, join=plan.join) as place,
+        study_lock(folder, url, plan.study, join=plan.join) as lock,
         ExitStack() as stack,
     ):
-        with place.turn():
-            place.take()
+        with lock.exclusive():
+            lock.acquire()
             storage = stack.enter_context(open_storage(plan))
-            heart = stack.enter_context(beating(plan))
+            heartbeat = stack.enter_context(heartbeats(plan))
             store = RunStore(folder)
-            setup = Setup(plan, space, objectives, storage, store, listener, place, heart)
+            setup = Setup(plan, space, objectives, storage, store, listener, lock, heartbeat)
             study = open_study(setup, resume or plan.join)
-            place.admit_others()
+            lock.admit_others()
         yield setup, study

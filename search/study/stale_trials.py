@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.records import RunStore
+from attenergy.search.storage.heartbeat import ALIVE
 from attenergy.search.study.attributes import ENQUEUED, HASH, RECORD, RETRIED, RUN, Setup, tell
-from attenergy.search.study.storage.heartbeat import ALIVE
 
 
 def gather(study: optuna.Study, store: RunStore) -> list[RunRecord]:
@@ -29,9 +29,9 @@ def gather(study: optuna.Study, store: RunStore) -> list[RunRecord]:
 
 def lost(study: optuna.Study, setup: Setup) -> list[FrozenTrial]:
     """Running trials whose driver is dead: all others' if nobody is there, else the silent ones."""
-    if setup.presence.alone:
-        return setup.heart.others(study)
-    return setup.heart.silent(study)
+    if setup.lock.alone:
+        return setup.heartbeat.of_others(study)
+    return setup.heartbeat.stale(study)
 
 
 def take_over(trials: Iterable[FrozenTrial], study: optuna.Study, setup: Setup) -> None:

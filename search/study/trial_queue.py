@@ -72,7 +72,7 @@ class TrialJobs(Jobs):
 
     def recorded(self) -> list[RunRecord]:
         """Records of the trials that count, in the order of the trials."""
-        trials = self._patience(lambda: self.study.get_trials(deepcopy=False))
+        trials = self._retry(lambda: self.study.get_trials(deepcopy=False))
         return list(self._records(trials).values())
 
     def _records(self, trials: Sequence[FrozenTrial]) -> dict[str, RunRecord]:

@@ -137,7 +137,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Curve], None]:
 
     def patch(curve: Curve) -> None:
         monkeypatch.setattr(
-            "attenergy.search.study.run.make_executor", lambda crew, folder: Scripted(curve)
+            "attenergy.search.study.run.make_executor", lambda resources, folder: Scripted(curve)
         )
 
     return patch

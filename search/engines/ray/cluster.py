@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from attenergy.registry import ArgumentError, AttenergyError
-from attenergy.search.planning.plan import Crew
+from attenergy.search.engines.base import Resources
 
 
 class NoRoom(AttenergyError, ValueError):
@@ -27,7 +27,7 @@ def lost(what: str) -> ClusterLost:
     return ClusterLost(f"{what}; finished runs are kept, and --resume goes on from there")
 
 
-def connected(crew: Crew) -> Any:
+def connected(resources: Resources) -> Any:
     """The module `ray`, connected to the cluster; ValueError if it is not there."""
     if find_spec("ray") is None:
         raise ArgumentError("the engine ray needs Ray: pip install attenergy[ray]")
@@ -38,7 +38,7 @@ def connected(crew: Crew) -> Any:
 
     worker._worker_logs_enabled = False  # else Ray writes pages to the output stream at every death
     before = signal.getsignal(signal.SIGTERM)
-    address = crew.address or os.environ.get("RAY_ADDRESS") or None
+    address = resources.address or os.environ.get("RAY_ADDRESS") or None
     try:
         address = _found(address)
         ray.init(
@@ -89,20 +89,20 @@ def _check_answers(address: str | None, timeout: float = 10.0) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=timeout).close()
 
 
-def places(crew: Crew, nodes: list[dict[str, float]]) -> int:
+def places(resources: Resources, nodes: list[dict[str, float]]) -> int:
     """How many runs can go on at a time on nodes that have so much of everything."""
-    wanted = {"CPU": crew.cpus_per_trial, "GPU": crew.gpus_per_trial}
+    wanted = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
     return sum(
         min(int(node.get(name, 0) / share + 1e-9) for name, share in wanted.items() if share)
         for node in nodes
     )
 
 
-def check_room(crew: Crew, nodes: list[dict[str, float]]) -> int:
-    """The same, but NoRoom if that is none, or less than the crew."""
-    room, least = places(crew, nodes), max(1, crew.workers)
+def check_room(resources: Resources, nodes: list[dict[str, float]]) -> int:
+    """The same, but NoRoom if that is none, or less than the resources."""
+    room, least = places(resources, nodes), max(1, resources.workers)
     if room < least:
-        wanted = {"CPU": crew.cpus_per_trial, "GPU": crew.gpus_per_trial}
+        wanted = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
         has = ", ".join(f"{sum(node.get(name, 0) for node in nodes):g} {name}s" for name in wanted)
         asked = " and ".join(f"{share:g} {name}" for name, share in wanted.items() if share)
         raise NoRoom(

@@ -11,10 +11,10 @@ from typing import Self
 
 from attenergy.registry import ArgumentError
 from attenergy.search.engines import worker
+from attenergy.search.engines.base import Resources
 from attenergy.search.engines.ray.actor import Actor
 from attenergy.search.engines.ray.cluster import answers, check_room, connected, lost, places
 from attenergy.search.engines.ray.runner import Runner
-from attenergy.search.planning.plan import Crew
 from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
@@ -41,9 +41,9 @@ class RayExecutor:
     folder.
 
     Args:
-        crew: how many runs at a time (0 for as many as there is room for), the share of each, and
-            the cluster's address: `host:port`, `auto` for the one on this machine, None for the
-            same or else a new one that ends with this process.
+        resources: how many runs at a time (0 for as many as there is room for), the share of each,
+            and the cluster's address: `host:port`, `auto` for the one on this machine, None for
+            the same or else a new one that ends with this process.
         folder: the study's folder.
 
     Raises:
@@ -53,8 +53,8 @@ class RayExecutor:
             can start.
     """
 
-    def __init__(self, crew: Crew, folder: Path) -> None:
-        self._ray, self._crew, self._folder = connected(crew), crew, folder
+    def __init__(self, resources: Resources, folder: Path) -> None:
+        self._ray, self._resources, self._folder = connected(resources), resources, folder
         self._waiting: deque[tuple[worker.Job, list[str]]] = deque()
         self._actors: list[Actor] = []
         self._messages: set[str] = set()
@@ -64,8 +64,8 @@ class RayExecutor:
         try:
             here = self._ray.get_runtime_context()
             self._address, self._node = here.gcs_address, here.get_node_id()
-            room = check_room(crew, self._nodes())
-            self._size = self._room = crew.workers or room
+            room = check_room(resources, self._nodes())
+            self._size = self._room = resources.workers or room
             self._start_missing()
         except BaseException:
             self._ray.shutdown()
@@ -180,8 +180,8 @@ class RayExecutor:
             write_bytes_atomically(weights_path(self._folder, record.key), weights)
         deaths, actor.job, actor.result = actor.deaths, None, None
         self._learned.finished(record)
-        if self._crew.limits.too_large(actor.memory):  # what it leaves behind is not the next's
-            self._end(actor)
+        if self._resources.limits.too_large(actor.memory):
+            self._end(actor)  # what it leaves behind is not the next run's
         done: RunRecord = provenance.retried(record, deaths)
         return done
 
@@ -265,7 +265,7 @@ class RayExecutor:
     def _tell_room(self, listener: Listener, now: float) -> None:
         room = self._size
         if any(not actor.ready for actor in self._actors):
-            room = min(room, places(self._crew, self._nodes()))
+            room = min(room, places(self._resources, self._nodes()))
         else:
             self._slow_since = now
         if room != self._room:
@@ -290,13 +290,13 @@ class RayExecutor:
     def _start_missing(self) -> None:
         while len(self._actors) < self._size:
             remote = self._ray.remote(
-                num_cpus=self._crew.cpus_per_trial,
-                num_gpus=self._crew.gpus_per_trial,
+                num_cpus=self._resources.cpus_per_trial,
+                num_gpus=self._resources.gpus_per_trial,
                 max_concurrency=_THREADS,
                 max_restarts=0,
             )
-            limits = self._crew.limits
-            handle = remote(Runner).remote(self._crew.gpus_per_trial, limits)
+            limits = self._resources.limits
+            handle = remote(Runner).remote(self._resources.gpus_per_trial, limits)
             watch = Watch(limits, "the Ray actor")
             self._actors.append(Actor(handle, watch, handle.pid.remote()))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attenergy.registry import MissingPackage
 from attenergy.registry.printable import printable
-from attenergy.search.comparison.compare import ComparePlan
+from attenergy.search.planning.plan import ComparePlan
 from attenergy.search.report.html import command_line as repeat
 from attenergy.search.report.html import (
     coordinates,

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from attenergy.search.comparison.compare import ComparePlan
 from attenergy.search.planning.option_names import option_of
+from attenergy.search.planning.plan import ComparePlan
 from attenergy.search.runs.config import RunRecord
 
 if TYPE_CHECKING:

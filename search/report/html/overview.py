@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attenergy.search.comparison.compare import ComparePlan
-from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from attenergy.search.report.html import command_line as repeat
 from attenergy.search.report.html import profiles
 from attenergy.search.report.html.style import LEVELS, Picture, looks

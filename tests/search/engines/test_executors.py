@@ -14,7 +14,7 @@ import torch
 
 from attenergy.search.engines import process_pool as pool_module
 from attenergy.search.engines import worker
-from attenergy.search.engines.executors import run_all
+from attenergy.search.engines.base import run_all
 from attenergy.search.engines.in_process import InProcess
 from attenergy.search.engines.process_pool import ProcessPool
 from attenergy.search.runs.config import RunConfig, RunRecord

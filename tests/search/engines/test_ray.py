@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 
 from attenergy.registry import load_registry
-from attenergy.search.engines.executors import run_all
+from attenergy.search.engines.base import Resources, run_all
 from attenergy.search.engines.ray import cluster as ray_cluster
 from attenergy.search.engines.ray import executor as ray_executor
 from attenergy.search.engines.ray.cluster import NoRoom
 from attenergy.search.engines.ray.executor import RayExecutor
 from attenergy.search.engines.ray.runner import Runner
-from attenergy.search.planning.plan import Crew, SearchPlan
+from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.runs.events import Silent
 from attenergy.search.runs.records import RunStore
@@ -52,7 +52,7 @@ run_search(plan, load_registry(sys.argv[2], plugins=False), Loud())
 def test_a_missing_ray_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs Ray: pip install attenergy\[ray\]"):
-        RayExecutor(Crew(engine="ray"), tmp_path)
+        RayExecutor(Resources(engine="ray"), tmp_path)
 
 
 class Cluster:
@@ -89,11 +89,11 @@ class Cluster:
 def test_room_is_counted_node_by_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: dict[str, Any], room: int
 ) -> None:
-    monkeypatch.setattr(ray_executor, "connected", lambda crew: Cluster())
-    crew = Crew(engine="ray", workers=0, **share)
+    monkeypatch.setattr(ray_executor, "connected", lambda resources: Cluster())
+    resources = Resources(engine="ray", workers=0, **share)
     if room:
-        assert RayExecutor(crew, tmp_path).free == room
-    more = crew.model_copy(update={"workers": room + 1})
+        assert RayExecutor(resources, tmp_path).free == room
+    more = resources.model_copy(update={"workers": room + 1})
     with pytest.raises(
         NoRoom, match=rf"do not fit .* has 8 CPUs, 2 GPUs on 2 nodes: room for {room}"
     ):
@@ -128,8 +128,8 @@ class Watch(Silent):
 def test_runs_go_out_and_come_back(make_config: ConfigMaker, tmp_path: Path) -> None:
     plain, long = make_config(), make_config(steps=2000, evaluate_every=20)
     with pytest.raises(NoRoom):
-        RayExecutor(Crew(engine="ray", gpus_per_trial=0.25), tmp_path)
-    with RayExecutor(Crew(engine="ray", cpus_per_trial=0.5), tmp_path) as executor:
+        RayExecutor(Resources(engine="ray", gpus_per_trial=0.25), tmp_path)
+    with RayExecutor(Resources(engine="ray", cpus_per_trial=0.5), tmp_path) as executor:
         watch = Watch(executor)
         executor.submit(plain, "trial")
         assert executor.free == 0
@@ -196,8 +196,8 @@ def test_a_node_that_nobody_replaces(
     make_config: ConfigMaker, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with cluster({"num_cpus": 1}, {"num_cpus": 1}) as made:
-        crew = Crew(engine="ray", workers=2, address=made.address)
-        with RayExecutor(crew, tmp_path) as executor:
+        resources = Resources(engine="ray", workers=2, address=made.address)
+        with RayExecutor(resources, tmp_path) as executor:
             listener = Remover(made, executor)
             configs = [make_config(steps=3000, seed=seed) for seed in range(4)]
             store = RunStore(tmp_path)
@@ -263,9 +263,9 @@ def test_a_cluster_that_wants_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     monkeypatch.setattr("ray.init", refuse)
     with socket.create_server(("127.0.0.1", 0)) as there:
-        crew = Crew(engine="ray", address=f"127.0.0.1:{there.getsockname()[1]}")
+        resources = Resources(engine="ray", address=f"127.0.0.1:{there.getsockname()[1]}")
         with pytest.raises(ValueError, match="asks for a token; set RAY_AUTH_MODE=token"):
-            ray_cluster.connected(crew)
+            ray_cluster.connected(resources)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{port}", "no-such-host.invalid:6379"])
@@ -275,7 +275,7 @@ def test_a_cluster_that_does_not_answer(tmp_path: Path, address: str) -> None:
         port = free.getsockname()[1]
     address = address.format(port=port)
     with pytest.raises(ValueError, match=f"cannot reach a Ray cluster at {address}: "):
-        RayExecutor(Crew(engine="ray", address=address), tmp_path)
+        RayExecutor(Resources(engine="ray", address=address), tmp_path)
 
 
 def test_the_address_that_a_killed_cluster_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,11 +288,11 @@ def test_the_address_that_a_killed_cluster_left(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("ray.init", lambda **options: asked.append(options["address"]))
     asked: list[str] = []
-    ray_cluster.connected(Crew(engine="ray"))
+    ray_cluster.connected(Resources(engine="ray"))
     assert asked == ["local"]
     with pytest.raises(ValueError, match="cannot reach a Ray cluster at auto: "):
-        ray_cluster.connected(Crew(engine="ray", address="auto"))
+        ray_cluster.connected(Resources(engine="ray", address="auto"))
     with socket.create_server(("127.0.0.1", 0)) as there:
         stale = f"127.0.0.1:{there.getsockname()[1]}"
-        ray_cluster.connected(Crew(engine="ray"))
+        ray_cluster.connected(Resources(engine="ray"))
     assert asked == ["local", stale]

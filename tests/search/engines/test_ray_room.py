@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from attenergy.search.engines.base import Resources
 from attenergy.search.engines.ray import executor as ray_executor
 from attenergy.search.engines.ray.cluster import ClusterLost
 from attenergy.search.engines.ray.executor import RayExecutor
-from attenergy.search.planning.plan import Crew
 from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunConfig
 
@@ -137,10 +137,10 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
 
     def start(nodes: int) -> tuple[Played, RayExecutor]:
         played = Played(nodes)
-        monkeypatch.setattr(ray_executor, "connected", lambda crew: played)
+        monkeypatch.setattr(ray_executor, "connected", lambda resources: played)
         monkeypatch.setattr(ray_executor, "answers", lambda address: True)
         monkeypatch.setattr(ray_executor, "_SECONDS_BETWEEN_LOOKS", 0.0)
-        executor = RayExecutor(Crew(engine="ray", workers=nodes), tmp_path)
+        executor = RayExecutor(Resources(engine="ray", workers=nodes), tmp_path)
         for actor in range(nodes):
             played.born(actor)
         return played, executor

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from attenergy.search.engines.base import Resources
 from attenergy.search.engines.in_process import InProcess
 from attenergy.search.engines.process_pool import ProcessPool
 from attenergy.search.engines.ray.executor import RayExecutor
 from attenergy.search.engines.ray.runner import Runner
-from attenergy.search.planning.plan import Crew
 from attenergy.search.runs import limits as limits_module
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Silent
@@ -48,22 +48,22 @@ HANDLED = (signal.SIGINT, signal.SIGALRM, signal.SIGTERM)
     ],
 )
 def test_an_amount_of_memory(text: Any, bytes_: int | None) -> None:
-    crew = Crew(trial_memory=text)
-    assert crew.trial_memory == crew.limits.memory == bytes_
-    assert Crew.model_validate_json(crew.model_dump_json()) == crew
+    resources = Resources(trial_memory=text)
+    assert resources.trial_memory == resources.limits.memory == bytes_
+    assert Resources.model_validate_json(resources.model_dump_json()) == resources
 
 
 @pytest.mark.parametrize("text", ["much", "", "4 X", "-4G", "4", 4, "99M", True, "4G4", "nanG"])
 def test_no_amount_of_memory(text: Any) -> None:
     with pytest.raises(ValidationError, match="trial_memory"):
-        Crew(trial_memory=text)
+        Resources(trial_memory=text)
 
 
 @pytest.mark.parametrize("field", ["trial_seconds", "gpus_per_trial", "cpus_per_trial"])
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
 def test_no_number_of_seconds_or_shares(field: str, value: float) -> None:
     with pytest.raises(ValidationError, match=field):
-        Crew.model_validate({field: value})
+        Resources.model_validate({field: value})
 
 
 def finished(config: RunConfig, seconds: float, status: str = "complete") -> RunRecord:
@@ -345,8 +345,8 @@ def test_a_worker_that_hangs_or_grows_is_replaced(make_config: ConfigMaker, tmp_
 def test_an_actor_that_is_stopped_hangs_or_grows_is_replaced(
     make_config: ConfigMaker, tmp_path: Path
 ) -> None:
-    crew = Crew(engine="ray", workers=1, heartbeat=1)
-    with RayExecutor(crew, tmp_path) as executor:
+    resources = Resources(engine="ray", workers=1, heartbeat=1)
+    with RayExecutor(resources, tmp_path) as executor:
         stop = Stop(executor)
         executor.submit(make_config(steps=300), "trial")
         retried = executor.wait(stop)
@@ -357,7 +357,7 @@ def test_an_actor_that_is_stopped_hangs_or_grows_is_replaced(
         ({"trial_seconds": 1}, "timed out"),
         ({"trial_memory": "100M"}, "out of"),
     ):
-        with RayExecutor(Crew(engine="ray", workers=1, **limit), tmp_path) as executor:
+        with RayExecutor(Resources(engine="ray", workers=1, **limit), tmp_path) as executor:
             executor.submit(endless, "trial")
             record = executor.wait(Silent())
             assert record.status == "failed"

@@ -40,7 +40,7 @@ def test_no_command_opens_the_storage_that_a_plan_names(
         raise AssertionError("a database was opened")
 
     monkeypatch.setattr(sqlite3, "connect", refuse)
-    monkeypatch.setattr("attenergy.search.study.storage.database.RDBStorage", refuse)
+    monkeypatch.setattr("attenergy.search.storage.database.RDBStorage", refuse)
     before = tree(tmp_path)
     for url in (f"sqlite:///{tmp_path}/made.db", "postgresql://me@127.0.0.1:1/x", "mysql://h/x"):
         edit(folder / "plan.json", storage=url)

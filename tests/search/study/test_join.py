@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,18 @@ from sqlalchemy.exc import OperationalError
 
 from attenergy.registry import Range, Registry
 from attenergy.search.planning.budget import Budget
+from attenergy.search.planning.objectives import find_objectives
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.errors import CannotJoin, StudyBusy, StudyMismatch, StudyStuck
 from attenergy.search.runs.records import RunStore
+from attenergy.search.storage.database import latest, open_storage, url_of
+from attenergy.search.storage.locks import Connection, FileLock, Lock, PostgresLock, study_lock
+from attenergy.search.storage.retry import RetryOnOutage
 from attenergy.search.study.attributes import RETRIED, RUN
 from attenergy.search.study.finalist_queue import FinalJobs
-from attenergy.search.study.objectives import find_objectives
 from attenergy.search.study.run import at_study, run_search
-from attenergy.search.study.storage.database import latest, open_storage, url_of
-from attenergy.search.study.storage.locks import FileLock, Line, Lock, PostgresLock, presence
-from attenergy.search.study.storage.retry import Patience
 from attenergy.search.study.trial_queue import TrialJobs
 from attenergy.tasks import make_task
 
@@ -261,12 +262,12 @@ def test_a_second_driver_that_dies_before_its_first_sign_of_life_is_noticed(
         for jobs, other in ((first, last), (finals, again)):
             taken = jobs.take()
             assert taken is not None
-            setup.heart.forget(taken.trial)
-            assert other.setup.heart.silent(other.study) == [], "it has given a sign"
+            setup.heartbeat.remove(taken.trial)
+            assert other.setup.heartbeat.stale(other.study) == [], "it has given a sign"
             other._take_over(other.study.get_trials(states=running))
             second = other.study.ask()  # and here the second driver dies
             assert second.user_attrs[RETRIED] == taken.trial.number
-            lost = other.setup.heart.silent(other.study)
+            lost = other.setup.heartbeat.stale(other.study)
             assert [trial.number for trial in lost] == [second.number]
             third = other.take()
             assert third is not None
@@ -287,7 +288,7 @@ def test_finalists_of_a_dead_driver_are_taken_over(
         assert taken.config == configs[1], "the other is there already"
         assert jobs.take() is None
         assert jobs.elsewhere() == 0, "it is this driver's own"
-        setup.heart.forget(taken.trial)
+        setup.heartbeat.remove(taken.trial)
         assert jobs.elsewhere() == 1
         jobs._take_over(jobs.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)))
         again = FinalJobs(setup, configs, list[RunRecord]().append)
@@ -328,8 +329,8 @@ def test_a_server_that_goes_away_is_waited_for(
     join: bool,
 ) -> None:
     """Twice in a row, before or after what was asked for was done."""
-    monkeypatch.setattr("attenergy.search.study.storage.retry.is_server", lambda storage: True)
-    monkeypatch.setattr("attenergy.search.study.storage.retry._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("attenergy.search.storage.retry.is_server", lambda storage: True)
+    monkeypatch.setattr("attenergy.search.storage.retry._FIRST_PAUSE", 0.001)
     play(lambda config: [0.5 + config.training.learning_rate])
     plan = make_plan(trials=4, variants=("softmax", "lse"), finalists=1, seeds=2)
     plan = in_own_folders(plan, "file", 1)[0].model_copy(update={"join": join})
@@ -370,7 +371,7 @@ def gone() -> Exception:
 def test_patience_ends(
     registry: Registry, make_plan: PlanMaker, watcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attenergy.search.study.storage.retry.is_server", lambda storage: True)
+    monkeypatch.setattr("attenergy.search.storage.retry.is_server", lambda storage: True)
 
     def refuse() -> None:
         raise gone()
@@ -379,15 +380,16 @@ def test_patience_ends(
         raise StorageInternalError("too long")
 
     with joined(make_plan(trials=1), registry, watcher) as (jobs, _):
+        retrying = partial(RetryOnOutage, jobs.setup.storage, jobs.setup.lock, jobs.setup.listener)
         with pytest.raises(StorageInternalError):
-            Patience(jobs.setup, seconds=0.0)(refuse)
+            retrying(seconds=0.0)(refuse)
         watcher.messages.clear()
         with pytest.raises(StorageInternalError, match="too long"):
-            Patience(jobs.setup)(mistaken)
+            retrying()(mistaken)
         assert not watcher.messages
-        monkeypatch.setattr("attenergy.search.study.storage.retry.is_server", lambda storage: False)
+        monkeypatch.setattr("attenergy.search.storage.retry.is_server", lambda storage: False)
         with pytest.raises(StorageInternalError):
-            Patience(jobs.setup)(refuse)
+            retrying()(refuse)
         assert not watcher.messages
 
 
@@ -400,13 +402,13 @@ def test_every_connection_is_cut(
     play(slowly)
     plans = in_own_folders(make_plan(trials=14, finalists=1, seeds=2), "server", 2)
     watchers, over = [watcher, type(watcher)()], threading.Event()
-    line = Line(POSTGRES)
+    connection = Connection(POSTGRES)
 
     def cut() -> None:
         while not over.wait(1.5):
             if not all(watch.phases for watch in watchers):
                 continue  # to open a study the server has to be there
-            line.ask(
+            connection.scalar(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
                 "WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
@@ -418,7 +420,7 @@ def test_every_connection_is_cut(
         finally:
             over.set()
         cutting.result(timeout=120)
-    line.close()
+    connection.close()
     found = [{record.key for record in RunStore(p.folder).all()} for p in plans]
     assert found[0] == found[1]
     assert len([r for r in RunStore(plans[0].folder).all() if r.purpose == "trial"]) == 14
@@ -428,7 +430,7 @@ def test_every_connection_is_cut(
 
 
 class Killed(BaseException):
-    """Stands for a kill at this very place."""
+    """Stands for a kill at this very lock."""
 
 
 PLACES = [
@@ -518,8 +520,8 @@ def test_joined_and_single_drivers_keep_apart(
         single = other.model_copy(update={"join": False})
         with pytest.raises(StudyBusy, match=r"another process$"):
             run_search(single, registry, watcher, resume=True)
-    with presence(Path(alone.folder), url_of(alone), "tiny", join=False) as place:
-        place.take()
+    with study_lock(Path(alone.folder), url_of(alone), "tiny", join=False) as lock:
+        lock.acquire()
         with pytest.raises(StudyBusy, match=r"several work together if all of them are started"):
             run_search(both, registry, watcher)
     assert len(run_search(alone, registry, watcher, resume=True)) == 1
@@ -568,9 +570,9 @@ def make_lock(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callab
 
     def server_lock() -> Lock:
         assert POSTGRES is not None
-        line = Line(POSTGRES)
-        closers.append(line.close)
-        return PostgresLock(line, name)
+        connection = Connection(POSTGRES)
+        closers.append(connection.close)
+        return PostgresLock(connection, name)
 
     yield file_lock if request.param == "file" else server_lock
     for close in closers:
@@ -579,19 +581,19 @@ def make_lock(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callab
 
 def test_locks(make_lock: Callable[[], Lock]) -> None:
     one, two, three = make_lock(), make_lock(), make_lock()
-    assert one.take()
-    assert not two.take()
-    assert not two.take(shared=True)
-    assert one.take(shared=True), "from alone to shared"
-    assert two.take(shared=True)
-    assert not one.take(), "not back while another holds it"
-    assert not three.take()
-    one.take(shared=True)
+    assert one.acquire()
+    assert not two.acquire()
+    assert not two.acquire(shared=True)
+    assert one.acquire(shared=True), "from alone to shared"
+    assert two.acquire(shared=True)
+    assert not one.acquire(), "not back while another holds it"
+    assert not three.acquire()
+    one.acquire(shared=True)
     two.release()
     three.release()
-    assert one.take()
+    assert one.acquire()
     one.release()
-    assert three.take()
+    assert three.acquire()
     three.release()
 
 
@@ -599,9 +601,9 @@ def test_turns_do_not_overlap(tmp_path: Path) -> None:
     url, inside, most = f"sqlite:///{tmp_path}/study.db", [0], [0]
 
     def work() -> None:
-        with presence(tmp_path, url, "s", join=True) as place:
+        with study_lock(tmp_path, url, "s", join=True) as lock:
             for _ in range(20):
-                with place.turn():
+                with lock.exclusive():
                     inside[0] += 1
                     most[0] = max(most[0], inside[0])
                     time.sleep(0.001)
@@ -614,13 +616,13 @@ def test_turns_do_not_overlap(tmp_path: Path) -> None:
 
 
 def test_a_turn_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attenergy.search.study.storage.locks.PATIENCE", 0.1)
+    monkeypatch.setattr("attenergy.search.storage.locks.LONGEST_WAIT", 0.1)
     url = f"sqlite:///{tmp_path}/study.db"
     with (
-        presence(tmp_path, url, "s", join=True) as one,
-        presence(tmp_path, url, "s", join=True) as two,
-        one.turn(),
+        study_lock(tmp_path, url, "s", join=True) as one,
+        study_lock(tmp_path, url, "s", join=True) as two,
+        one.exclusive(),
         pytest.raises(StudyStuck, match=r"study 's' has kept the others waiting for 0\.1 s"),
-        two.turn(),
+        two.exclusive(),
     ):
         pass

@@ -15,8 +15,8 @@ from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.runs.errors import StorageProblem, StudyMismatch
 from attenergy.search.runs.records import RunStore
+from attenergy.search.storage.database import READY, latest, open_storage, shown_url
 from attenergy.search.study.run import run_search
-from attenergy.search.study.storage.database import READY, latest, open_storage, shown_url
 from attenergy.search.training.train import train
 
 PlanMaker = Callable[..., SearchPlan]

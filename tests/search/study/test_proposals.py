@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from attenergy.registry import Registry, UnknownName
+from attenergy.search.planning.objectives import Objective, find_objectives, order
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.results.random_control import best_of, expected_best, summary
 from attenergy.search.results.ranking import rank
 from attenergy.search.results.significance import least_pairs
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.study.objectives import Objective, find_objectives, order
 from attenergy.search.study.run import run_search
 from attenergy.tasks import make_task
 

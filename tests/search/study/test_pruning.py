@@ -15,6 +15,7 @@ from attenergy.search.engines.process_pool import ProcessPool
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Silent
+from attenergy.search.storage.database import latest, open_storage
 from attenergy.search.study.pruning import (
     HalvingPruner,
     MedianPruner,
@@ -23,7 +24,6 @@ from attenergy.search.study.pruning import (
     make_pruner,
 )
 from attenergy.search.study.run import run_search
-from attenergy.search.study.storage.database import latest, open_storage
 
 ConfigMaker = Callable[..., RunConfig]
 PlanMaker = Callable[..., SearchPlan]

@@ -18,10 +18,10 @@ from attenergy.search.planning.space import Space
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.events import Silent
 from attenergy.search.runs.records import RunStore
+from attenergy.search.storage.database import latest, open_storage, url_of
+from attenergy.search.storage.locks import study_lock
 from attenergy.search.study import trial_queue as trial_jobs
 from attenergy.search.study.run import StudyBusy, StudyExists, StudyMismatch, run_search
-from attenergy.search.study.storage.database import latest, open_storage, url_of
-from attenergy.search.study.storage.locks import presence
 
 PlanMaker = Callable[..., SearchPlan]
 Trials = list[optuna.trial.FrozenTrial]
@@ -203,8 +203,8 @@ def test_somebody_elses_study_is_left_alone(
 
 def test_one_driver_at_a_time(registry: Registry, make_plan: PlanMaker, watcher: Any) -> None:
     plan = make_plan(trials=1)
-    with presence(Path(plan.folder), url_of(plan), "tiny", join=False) as place:
-        place.take()
+    with study_lock(Path(plan.folder), url_of(plan), "tiny", join=False) as lock:
+        lock.acquire()
         with pytest.raises(StudyBusy, match=r"'tiny' is being run by another process$"):
             run_search(plan, registry, watcher)
 
@@ -336,7 +336,7 @@ def test_a_choice_that_was_tried_and_is_gone_is_refused(
 
 
 class Killed(BaseException):
-    """Stands for a kill at this very place."""
+    """Stands for a kill at this very lock."""
 
 
 def _die(times: dict[str, int], function: Callable[..., Any], *, after: bool) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 from attenergy.registry import ArgumentError
 from attenergy.registry.files import open_regular
 from attenergy.search.runs.errors import DamagedDatabase
-from attenergy.search.study.storage.database import READY, TABLES
+from attenergy.search.storage.database import READY, TABLES
 
 MAX_BYTES = 1_000_000_000
 _MOST_STEPS = 2_000  # times 10,000 instructions of SQLite's machine

@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -21,7 +22,6 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from attenergy.registry.files import open_regular
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.errors import DamagedDatabase, StorageProblem, StudyMismatch
-from attenergy.search.study.objectives import Direction
 
 READY = "ready"  # user attribute of a study: the format it was set up in, once it was to the end
 #: Raised when studies of older versions can no longer be resumed.
@@ -36,7 +36,7 @@ TABLES = (
     "trial_values",
     "study_directions",
 )
-_HERE = Path(__file__).parent
+_SEARCH = Path(__file__).parents[1]
 _DAMAGE = re.compile(
     "no such (table|column)|malformed|not a database|database schema", re.IGNORECASE
 )
@@ -77,7 +77,7 @@ def _damaged(url: str, reason: str) -> StorageProblem:
 def _of_storage(error: BaseException) -> bool:
     """Whether an error comes from reading a storage, not from the search that asked it to."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [index for index, frame in enumerate(frames) if _HERE in Path(frame.filename).parents]
+    ours = [index for index, frame in enumerate(frames) if _SEARCH in Path(frame.filename).parents]
     names = (Path(frame.filename).as_posix() for frame in frames[max(ours, default=-1) + 1 :])
     return any("/optuna/storages/" in name or "/sqlalchemy/" in name for name in names)
 
@@ -243,7 +243,7 @@ def _other_format(ready: object) -> str:
     )
 
 
-def create(storage: RDBStorage, name: str, directions: Sequence[Direction]) -> optuna.Study:
+def create(storage: RDBStorage, name: str, directions: Sequence[StudyDirection]) -> optuna.Study:
     """Make a study that is not ready yet."""
     study = optuna.create_study(study_name=name, storage=storage, directions=directions)
     study.set_user_attr(READY, False)

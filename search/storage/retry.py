@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -16,58 +17,64 @@ from sqlalchemy.exc import (
 )
 
 from attenergy.search.runs.errors import TurnLost
-from attenergy.search.study.attributes import Setup
-from attenergy.search.study.storage.database import is_server
+from attenergy.search.runs.events import Listener
+from attenergy.search.storage.database import is_server
+from attenergy.search.storage.locks import StudyLock
 
 T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # s
 
 
-class Patience:
+class RetryOnOutage:
     """Does what needs the storage, and does it again when a server was away in the meantime.
 
     Runs go on meanwhile. What is done must bear to be done again after having been broken off. A
     file that cannot be read or written is an error at once.
 
     Attributes:
-        tried: whether anything was ever broken off, so that trials may have been left behind.
+        interrupted: whether anything was ever broken off, so that trials may have been left behind.
 
     Args:
-        setup: what the search stands on.
+        storage: what may be away.
+        lock: of the study, which is taken again once the storage is back.
+        listener: is told that the storage is away, and that it is back.
         seconds: how long a server may be away.
     """
 
-    def __init__(self, setup: Setup, seconds: float = 300.0) -> None:
-        self.tried = False
-        self._setup, self._seconds = setup, seconds
+    def __init__(
+        self, storage: RDBStorage, lock: StudyLock, listener: Listener, seconds: float = 300.0
+    ) -> None:
+        self.interrupted = False
+        self._storage, self._lock, self._listener = storage, lock, listener
+        self._seconds = seconds
 
     def __call__(self, action: Callable[[], T]) -> T:
         """Do it; the last error if the server stays away."""
-        setup, begin, pause = self._setup, time.monotonic(), _FIRST_PAUSE
+        begin, pause = time.monotonic(), _FIRST_PAUSE
         away = False
         while True:
             try:
                 if away:
-                    setup.presence.renew()
-                done = action()
+                    self._lock.renew()
+                result = action()
             except (SQLAlchemyError, StorageInternalError, TurnLost) as error:
-                if not (is_server(setup.storage) and is_away(error)):
+                if not (is_server(self._storage) and is_away(error)):
                     raise
                 if time.monotonic() - begin > self._seconds:
                     raise
                 if not away:
-                    setup.listener.message(
+                    self._listener.message(
                         f"the storage does not answer; trying again for {self._seconds / 60:g} "
                         "minutes"
                     )
-                away = self.tried = True
+                away = self.interrupted = True
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 if away:
-                    setup.listener.message("the storage answers again")
-                return done
+                    self._listener.message("the storage answers again")
+                return result
 
 
 def is_away(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""Heartbeats of the trials that this driver has, for others that work on the same study."""
+"""Heartbeats of the trials that this driver runs, for other drivers of the same study."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from attenergy.search.planning.plan import SearchPlan
-from attenergy.search.study.storage.database import close, with_heartbeat
+from attenergy.search.storage.database import close, with_heartbeat
 
-#: User attribute of a trial that has given a sign of life; one that runs without has lost its
+#: User attribute of a trial that has had a heartbeat; a running trial without it has lost its
 #: driver before the first.
 ALIVE = "alive"
 
 
-class Heart:
-    """Knows the trials of this driver, and keeps them alive where other drivers look.
+class Heartbeat:
+    """Sends heartbeats for the trials of this driver, and knows which others have none.
 
     Args:
-        storage: the study's, with a heartbeat; None if there are no other drivers.
+        storage: the study's, opened with a heartbeat; None if there are no other drivers.
     """
 
     def __init__(self, storage: RDBStorage | None = None) -> None:
@@ -33,7 +33,7 @@ class Heart:
         self._dropped: set[int] = set()
         self._end = threading.Event()
 
-    def watch(self, trial: optuna.Trial) -> None:
+    def add(self, trial: optuna.Trial) -> None:
         """Send heartbeats for a trial, the first at once; if that fails, there will be none."""
         if self._storage is not None:
             self._dropped.add(trial._trial_id)
@@ -42,25 +42,25 @@ class Heart:
             self._dropped.remove(trial._trial_id)
         self._trials.add(trial._trial_id)
 
-    def forget(self, trial: optuna.Trial) -> None:
-        """Give no more of them."""
+    def remove(self, trial: optuna.Trial) -> None:
+        """Send no more heartbeats for a trial."""
         self._trials.discard(trial._trial_id)
 
-    def others(self, study: optuna.Study) -> list[FrozenTrial]:
+    def of_others(self, study: optuna.Study) -> list[FrozenTrial]:
         """Running trials that are not this driver's."""
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [trial for trial in running if trial._trial_id not in self._trials]
 
-    def silent(self, study: optuna.Study) -> list[FrozenTrial]:
-        """Those of them of which nothing has been heard for too long."""
-        theirs = self.others(study)
-        if not theirs or self._storage is None:
+    def stale(self, study: optuna.Study) -> list[FrozenTrial]:
+        """Running trials of other drivers whose last heartbeat is too long ago."""
+        others = self.of_others(study)
+        if not others or self._storage is None:
             return []
         stale = self._dropped.union(self._storage._get_stale_trial_ids(study._study_id))
-        return [t for t in theirs if t._trial_id in stale or ALIVE not in t.user_attrs]
+        return [t for t in others if t._trial_id in stale or ALIVE not in t.user_attrs]
 
-    def beat(self) -> None:
-        """Send heartbeats until the end."""
+    def run(self) -> None:
+        """Send heartbeats until `stop` is called."""
         if self._storage is None:
             return
         interval = self._storage.get_heartbeat_interval()
@@ -68,29 +68,29 @@ class Heart:
             while not self._end.wait(interval):
                 for number in list(self._trials):
                     with suppress(SQLAlchemyError, StorageInternalError):
-                        # The next may come through; if none does, the driver hears of it itself.
+                        # The next may arrive; a storage that is away the driver notices itself.
                         self._storage.record_heartbeat(number)
         finally:
             self._storage.remove_session()  # this thread's own
 
     def stop(self) -> None:
-        """End `beat`."""
+        """End `run`."""
         self._end.set()
 
 
 @contextmanager
-def beating(plan: SearchPlan) -> Iterator[Heart]:
-    """A heart that beats in a thread of its own, if the plan joins others."""
+def heartbeats(plan: SearchPlan) -> Iterator[Heartbeat]:
+    """The heartbeats of a driver, sent from a thread of their own if the plan joins others."""
     if not plan.join:
-        yield Heart()
+        yield Heartbeat()
         return
     storage = with_heartbeat(plan)
-    heart = Heart(storage)
-    thread = threading.Thread(target=heart.beat, name="heart", daemon=True)
+    heartbeat = Heartbeat(storage)
+    thread = threading.Thread(target=heartbeat.run, name="heartbeat", daemon=True)
     thread.start()
     try:
-        yield heart
+        yield heartbeat
     finally:
-        heart.stop()
+        heartbeat.stop()
         thread.join()
         close(storage)

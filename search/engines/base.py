@@ -5,13 +5,45 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Annotated, Literal, Protocol, Self
 
-from attenergy.search.planning.plan import Crew
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
+from attenergy.search.runs.limits import Limits, read_bytes
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import RunStore
+
+
+class Resources(BaseModel):
+    """Who does the work, which decides no result.
+
+    `workers` processes on this machine, 0 for the driver's own; with the engine `ray`, so many
+    runs at a time on the cluster at `address` (this machine's, or a new one, if None), each with
+    its share of cores and GPUs; 0 for as many as there is room for.
+
+    A run that takes longer than `trial_seconds`, or whose worker grows beyond `trial_memory`
+    (bytes, or a text such as "4G"), is recorded as failed, without a second try. Without
+    `trial_seconds` it may go on for as long as it makes training steps; see `limits.Learned`.
+    Workers send heartbeats; one that sends none for six times `heartbeat` seconds is replaced.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workers: Annotated[int, Field(ge=0)] = 1
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    cpus_per_trial: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    trial_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    trial_memory: Annotated[int | None, BeforeValidator(read_bytes)] = None
+    heartbeat: Annotated[int, Field(ge=1)] = 10
+
+    @property
+    def limits(self) -> Limits:
+        """What every run may take."""
+        return Limits.of(self.trial_seconds, self.trial_memory, self.heartbeat)
 
 
 class Executor(Protocol):
@@ -35,27 +67,27 @@ class Executor(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def make_executor(crew: Crew, folder: Path) -> Executor:
+def make_executor(resources: Resources, folder: Path) -> Executor:
     """Make the executor that a plan asks for.
 
     Args:
-        crew: the engine and its size.
+        resources: the engine and its size.
         folder: the study's folder, where weights are saved.
 
     Raises:
         ValueError: the cluster lacks what every run is to be given, or Ray is not installed.
     """
-    if crew.engine == "ray":
+    if resources.engine == "ray":
         from attenergy.search.engines.ray.executor import RayExecutor
 
-        return RayExecutor(crew, folder)
-    if crew.workers == 0:
+        return RayExecutor(resources, folder)
+    if resources.workers == 0:
         from attenergy.search.engines.in_process import InProcess
 
-        return InProcess(folder, crew.limits)
+        return InProcess(folder, resources.limits)
     from attenergy.search.engines.process_pool import ProcessPool
 
-    return ProcessPool(crew.workers, folder, crew.limits)
+    return ProcessPool(resources.workers, folder, resources.limits)
 
 
 def run_all(
