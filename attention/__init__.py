@@ -13,12 +13,13 @@ from attenergy.attention.layers.energy_transformer_block import EnergyTransforme
 from attenergy.attention.layers.lookup import EnergyLookup
 from attenergy.attention.layers.outputs import Traced
 from attenergy.attention.layers.pooling import EnergyPooling
+from attenergy.attention.loading import load
 from attenergy.attention.memory.associative_memory import AssociativeMemory
 from attenergy.attention.memory.recall import Recall
 from attenergy.attention.mixers import HypernetworkAttention, make_mixer
 from attenergy.attention.models.language_model import Decoder, LanguageModel
 from attenergy.attention.models.transformer import Transformer
-from attenergy.attention.saving.load import load, save
+from attenergy.attention.saving.format import save
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.attention.solvers.langevin import Chain, langevin
 from attenergy.attention.solvers.relax import Relaxation, relax

@@ -30,7 +30,8 @@ from typing import Any
 
 from fuzz_inputs import hostile_folder, registry
 
-from attenergy.attention.saving.load import LayerArguments, ModelArguments, load, save
+from attenergy.attention.loading import build, load
+from attenergy.attention.saving.format import LayerArguments, ModelArguments, save
 from attenergy.energies import formula_problems, make_energy
 from attenergy.registry import load_registry
 from attenergy.registry.sources import builtin_source, read_text
@@ -132,7 +133,7 @@ def _exports(place: Path) -> list[Path]:
             layer=layer, kind="token", size=5, length=6, outputs=3, layers=1, mlp=8,
             positions="relative",
         )  # fmt: skip
-        made.append(save(place / name, model=model.build(), arguments=model))
+        made.append(save(place / name, model=build(model), arguments=model))
     return made
 
 

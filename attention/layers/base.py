@@ -29,6 +29,7 @@ from attenergy.attention.layers.outputs import Heads, joined
 from attenergy.attention.modules.arguments import check_flag, fixed, option
 from attenergy.attention.modules.learned_step_size import LearnedStepSize
 from attenergy.attention.modules.pair_dropout import PairDropout
+from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.attention.solvers.problem import pose
 from attenergy.attention.solvers.relax import Relaxation, default_step_size, take_steps
 from attenergy.energies import Energy, make_energy
@@ -49,7 +50,7 @@ _OF_PATTERNS: tuple[str, ...] = (
 )
 
 
-class EnergyLayer(PairDropout):
+class EnergyLayer(Pretrained, PairDropout):
     """r[h,i], read after a relaxation of xi[h,i] on the patterns X[h]; `attend` does it.
 
     The base of `EnergyAttention`, `EnergyPooling` and `EnergyLookup`, which differ in where states,

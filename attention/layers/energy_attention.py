@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from attenergy.attention.layers.base import EnergyLayer, Read
+from attenergy.attention.layers.description import energy_layer_arguments
 from attenergy.attention.layers.outputs import Answer
 from attenergy.attention.modules.arguments import check_size
 from attenergy.attention.modules.masks import seen_alone
@@ -21,6 +22,7 @@ from attenergy.attention.modules.projections import (
     head_width,
     visible,
 )
+from attenergy.attention.saving.format import LayerArguments
 from attenergy.registry import ArgumentError, EnergySpec, Registry
 
 __all__ = ["EnergyAttention", "Read"]
@@ -186,6 +188,10 @@ class EnergyAttention(EnergyLayer):
         if self.read == "state" and self.energy.domain.rotation_invariant:
             read = p.turned_back(read, offset)
         return found.answer(p.merge(read), need_weights, trace)
+
+    def description(self) -> LayerArguments:
+        """What the layer is saved as; see `Pretrained.description`."""
+        return energy_layer_arguments(self, "attention")
 
     def _check_own(self, own: dict[str, Any]) -> None:
         """Refuse settings of maps that this layer does not have."""

@@ -14,6 +14,7 @@ from attenergy.attention.gradients.gradient import gradient
 from attenergy.attention.modules.arguments import check_positive, check_size, check_whole, option
 from attenergy.attention.modules.masks import tokens_there
 from attenergy.attention.modules.projections import check_sequence, head_width
+from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.attention.solvers.relax import Relaxation
 from attenergy.energies import Energy, check_entry, make_energy
@@ -172,6 +173,14 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
         if not trace:
             return x
         return Relaxation(x, torch.stack(energies), torch.stack(residuals))
+
+    def description(self) -> LayerArguments:
+        """What the block is saved as; see `Pretrained.description`."""
+        settings = {name: value for name, value in self.given.items() if name != "memory"}
+        return self.layer_arguments(
+            self.attention.spec, settings, named_by="attention", kind="block",
+            memory=self.memory.spec,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         """Options, for printing."""

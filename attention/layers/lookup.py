@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.layers.base import EnergyLayer, Read
+from attenergy.attention.layers.description import energy_layer_arguments
 from attenergy.attention.layers.outputs import Answer
 from attenergy.attention.modules.arguments import check_size
 from attenergy.attention.modules.projections import (
@@ -20,6 +21,7 @@ from attenergy.attention.modules.projections import (
     check_sequence,
     head_width,
 )
+from attenergy.attention.saving.format import LayerArguments
 from attenergy.registry import ArgumentError, EnergySpec, Registry
 
 
@@ -134,6 +136,10 @@ class EnergyLookup(EnergyLayer):
             trace=trace,
         )  # fmt: skip
         return found.answer(p.merge(found.read), need_weights, trace)
+
+    def description(self) -> LayerArguments:
+        """What the layer is saved as; see `Pretrained.description`."""
+        return energy_layer_arguments(self, "lookup")
 
     def extra_repr(self) -> str:
         """Options, for printing."""

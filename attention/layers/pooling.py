@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from attenergy.attention.layers.energy_attention import EnergyAttention
 from attenergy.attention.layers.outputs import Answer
 from attenergy.attention.modules.arguments import check_flag, check_size, check_tensor
+from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.registry import ArgumentError, EnergySpec
 
@@ -95,8 +96,15 @@ class EnergyPooling(Pretrained, nn.Module):
             ValueError: a shape or type does not fit.
         """
         check_tensor("context", context)
-        found: Answer = self.attention(
+        answer: Answer = self.attention(
             self.queries.expand(context.shape[0], -1, -1), context, mask=mask, field=field,
             need_weights=need_weights, trace=trace, value_context=value_context,
         )  # fmt: skip
-        return found
+        return answer
+
+    def description(self) -> LayerArguments:
+        """What the layer is saved as; see `Pretrained.description`."""
+        spec, settings = self.attention.energy.spec, self.attention.given
+        settings = {**settings, "num_queries": len(self.queries)}
+        self.attention.check_describable()
+        return self.layer_arguments(spec, settings, kind="pooling")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from attenergy.attention.solvers.convergence import at_rest
 
 
 @dataclass(frozen=True)
@@ -105,22 +106,6 @@ def settle(
             energies[index + 1 :, rows] = new.energy
             residuals[index, rows] = moved
     return Recall(samples.state, taken, converged, cycling, energies, residuals)
-
-
-def at_rest(old: Tensor, new: Tensor, tolerance: float, axes: tuple[int, ...]) -> Tensor:
-    """Whether a step moved a sample by at most tolerance * max(|new|, sqrt(n)), n its size.
-
-    Args:
-        old: samples before the step.
-        new: samples after it.
-        tolerance: from 0.
-        axes: those that a sample takes up; they have length 1 in what is returned.
-    """
-    moved = torch.linalg.vector_norm(new - old, dim=axes, keepdim=True)
-    length = torch.linalg.vector_norm(new, dim=axes, keepdim=True)
-    least = math.sqrt(math.prod(new.shape[axis] for axis in axes))
-    resting: Tensor = moved <= tolerance * length.clamp_min(least)
-    return resting
 
 
 def joined(parts: Sequence[Recall], state: torch.Size, samples: torch.Size) -> Recall:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from attenergy.attention.mixers.aaren import Aaren
-from attenergy.attention.mixers.base import Mixer, Sizes
+from attenergy.attention.mixers.base import CLASSES, Mixer, Sizes
 from attenergy.attention.mixers.batch_norm import BatchNormAttention
 from attenergy.attention.mixers.controls import MeanPooling, NoMixing
 from attenergy.attention.mixers.hypernetwork import HypernetworkAttention
@@ -22,7 +22,6 @@ from attenergy.attention.mixers.window import WindowAttention
 from attenergy.registry import (
     ArgumentError,
     ArgumentTypeError,
-    Catalogue,
     MixerSpec,
     Registry,
     given_registry,
@@ -49,10 +48,7 @@ __all__ = [
     "register_mixer",
 ]
 
-# What `class:` of a mixer in a registry may name.
-CLASSES: Catalogue[type[Mixer]] = Catalogue(
-    "mixer class",
-    Mixer,
+CLASSES.update(
     {
         cls.__name__: cls
         for cls in (
@@ -70,7 +66,7 @@ CLASSES: Catalogue[type[Mixer]] = Catalogue(
             MeanPooling,
             NoMixing,
         )
-    },
+    }
 )
 
 register_mixer = CLASSES.register

@@ -11,17 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from attenergy.attention.mixers.base import (
-    Maps,
-    PatternMixer,
-    PatternProjections,
-    Sizes,
-    State,
-    columns,
-    divided,
-    same_for_all_states,
-    scores,
-)
+from attenergy.attention.mixers.base import Maps, PatternMixer, PatternProjections, Sizes, State
+from attenergy.attention.mixers.weights import columns, divided, same_for_all_states, scores
 from attenergy.attention.modules.projections import Projections
 
 

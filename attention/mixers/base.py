@@ -6,19 +6,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar, TypedDict, Unpack
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
+from attenergy.attention.mixers.weights import masked_softmax, scores
 from attenergy.attention.modules.arguments import check_flag, check_size, fixed, option
 from attenergy.attention.modules.masks import seen_alone
 from attenergy.attention.modules.pair_dropout import PairDropout
 from attenergy.attention.modules.positions import rotates
 from attenergy.attention.modules.projections import Projections, check_shapes, visible
-from attenergy.registry import ArgumentError
+from attenergy.attention.saving.format import LayerArguments
+from attenergy.attention.saving.pretrained import Pretrained
+from attenergy.registry import ArgumentError, Catalogue, MixerSpec
 
 #: What `step` carries from one state to the next; the batch is the first axis of each tensor.
 State = tuple[Tensor, ...]
@@ -40,7 +41,7 @@ class Sizes(Maps, total=False):
     dropout: float
 
 
-class Mixer(PairDropout):
+class Mixer(Pretrained, PairDropout):
     """out_i = sum_h Wout_h sum_j a[h,i,j] v[h,j] + bout.
 
     The base of layers whose update is written by hand. A subclass says what the weights a are
@@ -221,6 +222,22 @@ class Mixer(PairDropout):
                 f"{name} has no weights over patterns; call it without need_weights"
             )
 
+    def description(self) -> LayerArguments:
+        """What the layer is saved as: the nearest of its classes that a registry may name.
+
+        Raises:
+            ValueError: there is none, or see `Pretrained.description`.
+        """
+        names = map(CLASSES.name_of, type(self).__mro__)
+        name = next((name for name in names if name), None)
+        if name is None:
+            raise ArgumentError(
+                f"a layer of class {type(self).__name__} cannot be described: it is neither a layer"
+                f" of an energy nor a mixer ({', '.join(CLASSES)})"
+            )
+        spec = MixerSpec.model_validate({"title": name, "class": name})
+        return self.layer_arguments(spec, self.given)
+
     def extra_repr(self) -> str:
         """Options, for printing."""
         return f"dropout={self.dropout:g}"
@@ -254,55 +271,5 @@ class PatternMixer(Mixer):
         return PatternProjections(self.embed_dim, self.num_heads, **maps)
 
 
-def scores(q: Tensor, k: Tensor, field: Tensor | None = None) -> Tensor:
-    """Return s = q.k / sqrt(d) + field, (B, H, L, S)."""
-    product = (q / math.sqrt(max(q.shape[-1], 1))) @ k.transpose(-1, -2)
-    return product if field is None else product + field
-
-
-def masked_softmax(values: Tensor, seen: Tensor | None) -> Tensor:
-    """Return the softmax over the visible last axis; hidden entries, and whole hidden rows, are 0.
-
-    Args:
-        values: (..., L, S).
-        seen: boolean, broadcastable to it, True where visible; None if all is.
-    """
-    if seen is None:
-        return values.softmax(-1)
-    # The lowest finite number, not minus infinity: a state that sees nothing then gets equal
-    # weights instead of NaN, here and in the derivative, and the second fill removes them.
-    lowest = torch.finfo(values.dtype).min
-    return values.masked_fill(~seen, lowest).softmax(-1).masked_fill(~seen, 0)
-
-
-def same_for_all_states(mask: Tensor | None) -> bool:
-    """Whether the mask hides patterns from all states alike, as padding does."""
-    return mask is None or mask.ndim < 2 or mask.shape[-2] == 1
-
-
-def hide(patterns: Tensor, mask: Tensor | None) -> Tensor:
-    """Set hidden patterns to 0.
-
-    Args:
-        patterns: (B, H, S, width).
-        mask: the same for all states, broadcastable to (B, H, 1, S).
-    """
-    if mask is None:
-        return patterns
-    return patterns.masked_fill(~columns(mask, patterns.shape[2]), 0)
-
-
-def columns(mask: Tensor, stored: int) -> Tensor:
-    """Return a mask that is the same for all states as (B or 1, H or 1, S, 1)."""
-    rows = mask.expand(*(1,) * (4 - mask.ndim), *mask.shape)
-    return rows.expand(*rows.shape[:3], stored).transpose(-1, -2)
-
-
-def with_ones(v: Tensor) -> Tensor:
-    """Append a column of ones to values, so that their weighted sum carries the sum of weights."""
-    return pad(v, (0, 1), value=1.0)
-
-
-def divided(sums: Tensor, total: Tensor) -> Tensor:
-    """Divide sums by the total weight, and leave the zeros of a state that has none."""
-    return sums / torch.where(total == 0, 1, total)
+#: What `class:` of a mixer in a registry may name; `attenergy.attention.mixers` fills it.
+CLASSES: Catalogue[type[Mixer]] = Catalogue("mixer class", Mixer, {})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attenergy.attention.mixers.base import Mixer, masked_softmax, scores
+from attenergy.attention.mixers.base import Mixer
+from attenergy.attention.mixers.weights import masked_softmax, scores
 
 _EPS = 1e-5  # added to the variance
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attenergy.attention.mixers.base import (
-    PatternMixer,
-    State,
-    divided,
-    hide,
-    same_for_all_states,
-    with_ones,
-)
+from attenergy.attention.mixers.base import PatternMixer, State
+from attenergy.attention.mixers.weights import divided, hide, same_for_all_states, with_ones
 
 
 class MeanPooling(PatternMixer):

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from attenergy.attention.gradients.sdpa import fused_pays
-from attenergy.attention.mixers.base import Mixer, Sizes, State, masked_softmax, scores
+from attenergy.attention.mixers.base import Mixer, Sizes, State
+from attenergy.attention.mixers.weights import masked_softmax, scores
 from attenergy.attention.modules.arguments import fixed, option
 from attenergy.attention.modules.initialisation import lecun_normal_
 from attenergy.attention.modules.projections import visible

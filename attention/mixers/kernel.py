@@ -10,14 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attenergy.attention.mixers.base import (
-    Mixer,
-    State,
-    divided,
-    hide,
-    same_for_all_states,
-    with_ones,
-)
+from attenergy.attention.mixers.base import Mixer, State
+from attenergy.attention.mixers.weights import divided, hide, same_for_all_states, with_ones
 
 _CHUNK = 64  # states whose weights are made at once where attention is causal
 

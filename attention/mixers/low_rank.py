@@ -10,15 +10,9 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from attenergy.attention.mixers.base import (
-    Mixer,
-    Sizes,
-    State,
-    hide,
-    same_for_all_states,
-    scores,
-)
+from attenergy.attention.mixers.base import Mixer, Sizes, State
 from attenergy.attention.mixers.fixed_length import check_places, first_places
+from attenergy.attention.mixers.weights import hide, same_for_all_states, scores
 from attenergy.attention.modules.arguments import check_size, fixed, option
 from attenergy.attention.modules.initialisation import lecun_normal_
 

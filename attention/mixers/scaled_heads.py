@@ -12,14 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attenergy.attention.mixers.base import (
-    Mixer,
-    Sizes,
-    columns,
-    masked_softmax,
-    same_for_all_states,
-    scores,
-)
+from attenergy.attention.mixers.base import Mixer, Sizes
+from attenergy.attention.mixers.weights import columns, masked_softmax, same_for_all_states, scores
 from attenergy.attention.modules.arguments import check_size, fixed, is_whole, option
 from attenergy.registry import ArgumentError
 

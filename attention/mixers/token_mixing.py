@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from attenergy.attention.mixers.base import PatternMixer, Sizes, State, hide, same_for_all_states
+from attenergy.attention.mixers.base import PatternMixer, Sizes, State
 from attenergy.attention.mixers.fixed_length import check_places, first_places
+from attenergy.attention.mixers.weights import hide, same_for_all_states
 from attenergy.attention.modules.arguments import check_size, fixed, option
 from attenergy.attention.modules.initialisation import lecun_normal_
 from attenergy.attention.modules.projections import visible

@@ -7,7 +7,8 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from attenergy.attention.mixers.base import Mixer, Sizes, masked_softmax, scores
+from attenergy.attention.mixers.base import Mixer, Sizes
+from attenergy.attention.mixers.weights import masked_softmax, scores
 from attenergy.attention.modules.arguments import check_size, option
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,8 @@ class LanguageModel(Transformer):
     Source: Schug et al. 2025, arXiv:2406.05816 (section 4.3); tied tables: Press and Wolf 2017,
     arXiv:1608.05859.
     """
+
+    language: ClassVar[bool] = True
 
     causal: bool = option("causal", fixed("causal"), "Always.")
 

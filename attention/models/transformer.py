@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Unpack, get_args
+from typing import Any, ClassVar, Literal, Unpack, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,8 @@ from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.masks import tokens_there
 from attenergy.attention.modules.positions import AbsolutePositions, RelativePositionBias, rotates
 from attenergy.attention.modules.short_convolution import ShortConvolution
-from attenergy.attention.saving.pretrained import Pretrained
+from attenergy.attention.saving.format import LayerArguments, ModelArguments
+from attenergy.attention.saving.pretrained import Pretrained, describe
 from attenergy.registry import ArgumentError, UnknownName
 
 Positions = Literal["relative", "absolute", "rotary", "none"]
@@ -128,6 +129,9 @@ class Transformer(Pretrained, nn.Module):
     Source: Schug et al. 2025, arXiv:2406.05816 (section 4).
     """
 
+    saved_part: ClassVar = "model"
+    language: ClassVar[bool] = False  # whether it is a `LanguageModel`
+
     causal = option("causal", lambda _, value: check_flag("causal", value), "As made.")
     checkpoint = option("checkpoint", lambda _, v: check_flag("checkpoint", v), "As made.")
 
@@ -225,6 +229,20 @@ class Transformer(Pretrained, nn.Module):
         x = self.norm(x)
         logits: Tensor = linear(x, self._table()) if self.out is None else self.out(x)
         return logits
+
+    def description(self) -> ModelArguments:
+        """What the model is saved as.
+
+        Raises:
+            ValueError: a layer cannot be described, or layers differ.
+        """
+        layers = [describe(cast(nn.Module, block.mixer)) for block in self.blocks]
+        first = layers[0]
+        if not isinstance(first, LayerArguments):
+            raise ArgumentError("only a model of layers can be described, not a model of models")
+        if any(layer != first for layer in layers):
+            raise ArgumentError("only a model whose blocks have equal layers can be described")
+        return ModelArguments(layer=first, language=self.language, **self.options)
 
     def _table(self) -> Tensor:
         table = self.embedding.tables[0].weight

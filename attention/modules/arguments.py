@@ -132,6 +132,9 @@ def is_number(value: Any) -> bool:
 def option(name: str, check: Callable[[Any, Any], Value], doc: str) -> Value:
     """An attribute that is checked when it is set, and saved with the module as it was set last.
 
+    A module that is saved has a method `changed` for that
+    (`attenergy.attention.saving.pretrained.Pretrained`).
+
     Args:
         name: of the attribute, also that of the constructor's argument.
         check: called with the module and the value; returns what is kept, or raises.
@@ -145,7 +148,7 @@ def option(name: str, check: Callable[[Any, Any], Value], doc: str) -> Value:
     def put(module: Any, value: Any) -> None:
         first, before = key not in module.__dict__, module.__dict__.get(key)
         module.__dict__[key] = now = check(module, value)
-        if not first and now != before:
+        if not first and now != before and hasattr(module, "changed"):
             module.changed(name)
 
     return cast(Value, property(get, put, doc=doc))  # what an instance has

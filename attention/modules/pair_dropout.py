@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.modules.arguments import check_share, option
-from attenergy.attention.saving.pretrained import Pretrained
 
 
-class PairDropout(Pretrained, nn.Module):
+class PairDropout(nn.Module):
     """w <- w keep / (1 - dropout) in training, keep ~ Bernoulli(1 - dropout) for each (i, j).
 
     One draw serves all heads and samples. A base of layers, which set `dropout`.

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from attenergy.attention.gradients.chunked import autocast_now
-from attenergy.attention.memory.recall import at_rest
 from attenergy.attention.modules.arguments import check_from_zero
 from attenergy.attention.solvers.conjugate_gradients import conjugate_gradients
+from attenergy.attention.solvers.convergence import at_rest
 from attenergy.attention.solvers.coordinate_descent import check_sites, sweep
 from attenergy.attention.solvers.descent import at_once
 from attenergy.attention.solvers.problem import Problem

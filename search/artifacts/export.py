@@ -6,7 +6,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from attenergy.attention.saving.load import check_target, save
+from attenergy.attention.loading import build
+from attenergy.attention.saving.format import check_target, save
 from attenergy.attention.saving.weights import rebuild
 from attenergy.registry import ArgumentError, AttenergyError
 from attenergy.registry.files import open_regular
@@ -143,7 +144,7 @@ def weights_of(record: RunRecord, folder: Path) -> Path | None:
 
 def _write(record: RunRecord, task: Task, weights: Path, out: Path, card: str, force: bool) -> Path:
     arguments = model_arguments(record.config, task)
-    model = rebuild(arguments.build, weights, Path(f"run {record.key}"))
+    model = rebuild(lambda: build(arguments), weights, Path(f"run {record.key}"))
     about = {
         "run": record.key,
         "task": record.config.task,

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from attenergy.attention.saving.load import LayerArguments, ModelArguments
+from attenergy.attention.loading import build
+from attenergy.attention.saving.format import LayerArguments, ModelArguments
 from attenergy.search.runs.config import RunConfig
 from attenergy.tasks import Task
 
@@ -43,7 +44,7 @@ def model_arguments(config: RunConfig, task: Task) -> ModelArguments:
 
 def build_model(config: RunConfig, task: Task) -> nn.Module:
     """Build the transformer of a run; seed the global generator first."""
-    return model_arguments(config, task).build()
+    return build(model_arguments(config, task))
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

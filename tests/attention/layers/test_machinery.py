@@ -11,7 +11,8 @@ import torch
 from attenergy.attention import EnergyAttention
 from attenergy.attention.layers.lookup import EnergyLookup
 from attenergy.attention.layers.pooling import EnergyPooling
-from attenergy.attention.saving.load import LayerArguments
+from attenergy.attention.loading import build
+from attenergy.attention.saving.format import LayerArguments
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
@@ -150,8 +151,8 @@ def test_every_option_survives_a_description_in_json():
         name="lse", spec=spec, embed_dim=E, num_heads=H, settings={**OPTIONS, "rotary_base": 50.0}
     )
     text = described.model_dump_json(by_alias=True)
-    again = LayerArguments.model_validate_json(text).build().double()
-    layer, x = described.build().double(), draw(B, L, E)
+    again = build(LayerArguments.model_validate_json(text)).double()
+    layer, x = build(described).double(), draw(B, L, E)
     again.load_state_dict(layer.state_dict())
     assert torch.equal(again(x), layer(x))
     assert again.projections.preparation.rotary_base == 50.0

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from attenergy.attention import make_layer
+from attenergy.attention.loading import build
 from attenergy.attention.memory.retrieval_model import Retrieval
-from attenergy.attention.saving.load import LayerArguments, ModelArguments
+from attenergy.attention.saving.format import LayerArguments, ModelArguments
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
@@ -66,7 +67,7 @@ def test_hidden_patterns_are_not_there() -> None:
 
 def test_a_description_builds_it() -> None:
     layer = LayerArguments(name="lse", spec=REGISTRY.energies["lse"], embed_dim=D, num_heads=1)
-    model = ModelArguments(
+    arguments = ModelArguments(
         layer=layer,
         kind="memory",
         size=D,
@@ -75,7 +76,8 @@ def test_a_description_builds_it() -> None:
         layers=5,
         mlp=0,
         positions="none",
-    ).build()
+    )
+    model = build(arguments)
     assert isinstance(model, Retrieval)
     assert model.steps == 5
 

@@ -12,16 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from attenergy.attention.saving.load import (
-    CONFIG,
-    WEIGHTS,
-    LayerArguments,
-    ModelArguments,
-    SavedError,
-    load,
-    save,
-)
-from attenergy.attention.saving.weights import Allowance, TooLarge
+from attenergy.attention.loading import build, load
+from attenergy.attention.saving.format import CONFIG, WEIGHTS, LayerArguments, ModelArguments, save
+from attenergy.attention.saving.weights import Allowance, SavedError, TooLarge
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
@@ -40,7 +33,7 @@ def describe(name: str = "lse", **changes: Any) -> ModelArguments:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     arguments = describe()
-    return save(tmp_path / "out", model=arguments.build(), arguments=arguments)
+    return save(tmp_path / "out", model=build(arguments), arguments=arguments)
 
 
 def edit(folder: Path, path: tuple[str, ...], value: Any) -> None:
@@ -98,7 +91,7 @@ def test_a_layer_of_any_size_is_refused(folder: Path, field: str, value: int) ->
 @pytest.mark.parametrize("positions", ["relative", "absolute"])
 def test_tables_of_positions_count(tmp_path: Path, positions: str) -> None:
     arguments = describe(positions=positions)
-    folder = save(tmp_path / "out", model=arguments.build(), arguments=arguments)
+    folder = save(tmp_path / "out", model=build(arguments), arguments=arguments)
     edit(folder, ("model", "length"), 50_000)  # squared, that is 20 GB
     refused(folder)
 
@@ -106,16 +99,16 @@ def test_tables_of_positions_count(tmp_path: Path, positions: str) -> None:
 @pytest.mark.parametrize("name", [*REGISTRY.energies, *REGISTRY.mixers])
 def test_every_entry_is_rebuilt_without_values(name: str) -> None:
     arguments = describe(name, layers=1)
-    real = arguments.build().state_dict()
+    real = build(arguments).state_dict()
     with Allowance(10_000, 10**6), torch.device("meta"):
-        skeleton = arguments.build().state_dict()
+        skeleton = build(arguments).state_dict()
     assert {n: v.shape for n, v in skeleton.items()} == {n: v.shape for n, v in real.items()}
 
 
 @pytest.mark.parametrize("name", [n for n, spec in REGISTRY.energies.items() if spec.options])
 def test_options_of_any_size_are_refused_or_cost_nothing(tmp_path: Path, name: str) -> None:
     arguments = describe(name, layers=1)
-    folder = save(tmp_path / "out", model=arguments.build(), arguments=arguments)
+    folder = save(tmp_path / "out", model=build(arguments), arguments=arguments)
     for option in REGISTRY.energies[name].options:
         edit(folder, ("model", "layer", "settings"), {option: 10**7})
         try:

@@ -15,10 +15,12 @@ from torch import nn
 
 import attenergy
 from attenergy.attention import EnergyAttention, Transformer
+from attenergy.attention.loading import build, load
 from attenergy.attention.mixers import HypernetworkAttention
 from attenergy.attention.models.language_model import LanguageModel
-from attenergy.attention.saving.load import LayerArguments, SavedError, load, read_arguments, save
+from attenergy.attention.saving.format import LayerArguments, read_arguments, save
 from attenergy.attention.saving.pretrained import Pretrained, describe
+from attenergy.attention.saving.weights import SavedError
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
@@ -200,7 +202,7 @@ def test_copies_keep_their_arguments(again):
 def test_mixers_get_the_length_and_no_rotation_that_they_do_not_take(name):
     layer = LayerArguments(name=name, spec=REGISTRY.layer(name), embed_dim=8, num_heads=2)
     arguments = describe(transformer()).model_copy(update={"layer": layer, "positions": "rotary"})
-    model = arguments.build()
+    model = build(arguments)
     assert model.positions_used in ("rotary", "absolute")
     assert model(torch.randn(2, 6, 5)).shape == (2, 6, 3)
 

@@ -9,14 +9,9 @@ import pytest
 import torch
 
 import attenergy
-from attenergy.attention.saving.load import (
-    LayerArguments,
-    ModelArguments,
-    SavedError,
-    load,
-    read_arguments,
-    save,
-)
+from attenergy.attention.loading import build, load
+from attenergy.attention.saving.format import LayerArguments, ModelArguments, read_arguments, save
+from attenergy.attention.saving.weights import SavedError
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
@@ -41,7 +36,7 @@ def describe(name: str = "lse", **settings: float | int | str) -> ModelArguments
 
 def trained(arguments: ModelArguments) -> torch.nn.Module:
     """A model whose every parameter has moved from where it began."""
-    model = arguments.build()
+    model = build(arguments)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(2):
         model(torch.randn(4, 6, 5)).square().mean().backward()
@@ -86,7 +81,7 @@ def test_settings_survive(tmp_path: Path) -> None:
 
 def test_tokens_with_channels_survive(tmp_path: Path) -> None:
     arguments = describe().model_copy(update={"kind": "token", "channels": 2})
-    model = arguments.build()
+    model = build(arguments)
     save(tmp_path / "out", model=model, arguments=arguments)
     x = torch.randint(5, (2, 6, 2))
     assert torch.equal(load(tmp_path / "out", part="model")(x), model(x))
@@ -127,7 +122,7 @@ def test_loading_needs_the_folder_alone(folder: Path) -> None:
         "import sys, yaml\n"
         "def refuse(*_, **__): raise AssertionError('a registry file was read')\n"
         "yaml.compose = yaml.compose_all = refuse\n"
-        "from attenergy.attention.saving.load import load\n"
+        "from attenergy.attention.loading import load\n"
         f"load({str(folder)!r}); load({str(folder)!r}, part='model')\n"
         "rooms = ('attenergy.search', 'attenergy.tasks')\n"
         "assert not [m for m in sys.modules if m.startswith(rooms)]\n"
@@ -140,7 +135,7 @@ def test_loading_needs_the_folder_alone(folder: Path) -> None:
 
 def test_config_is_plain_and_complete(tmp_path: Path) -> None:
     arguments = describe("rbm", prior="spin")
-    save(tmp_path / "o", model=arguments.build(), arguments=arguments, about={"task": "raven"})
+    save(tmp_path / "o", model=build(arguments), arguments=arguments, about={"task": "raven"})
     config = json.loads((tmp_path / "o" / "config.json").read_text())
     assert config["format"] == 1
     assert config["about"] == {"task": "raven"}
@@ -215,7 +210,7 @@ def test_pickled_weights_are_never_read(folder: Path) -> None:
 
 def test_weights_of_another_model_are_said(folder: Path, tmp_path: Path) -> None:
     other = describe().model_copy(update={"layers": 1})
-    save(tmp_path / "other", model=other.build(), arguments=other)
+    save(tmp_path / "other", model=build(other), arguments=other)
     (tmp_path / "other" / "model.safetensors").rename(folder / "model.safetensors")
     with pytest.raises(SavedError, match=r"(?s)does not fit its model.*Missing key"):
         load(folder)
@@ -233,9 +228,9 @@ def test_part_and_index_are_checked(folder: Path) -> None:
 def test_an_older_export_is_replaced_only_by_force(folder: Path) -> None:
     arguments = describe("rbm")
     with pytest.raises(SavedError, match="already holds an export"):
-        save(folder, model=arguments.build(), arguments=arguments)
+        save(folder, model=build(arguments), arguments=arguments)
     assert read_arguments(folder).layer.name == "lse"
-    save(folder, model=arguments.build(), arguments=arguments, force=True)
+    save(folder, model=build(arguments), arguments=arguments, force=True)
     assert read_arguments(folder).layer.name == "rbm"
     assert [p.name for p in folder.parent.iterdir()] == ["out"]
 
@@ -246,11 +241,11 @@ def test_other_folders_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis" / "chapter1.tex").write_text("precious")
     (tmp_path / "file").write_text("")
     with pytest.raises(SavedError, match="thesis: holds other files"):
-        save(tmp_path / "thesis", model=arguments.build(), arguments=arguments, force=True)
+        save(tmp_path / "thesis", model=build(arguments), arguments=arguments, force=True)
     with pytest.raises(SavedError, match="file: is a file"):
-        save(tmp_path / "file", model=arguments.build(), arguments=arguments, force=True)
+        save(tmp_path / "file", model=build(arguments), arguments=arguments, force=True)
     (tmp_path / "empty").mkdir()
-    save(tmp_path / "empty", model=arguments.build(), arguments=arguments)
+    save(tmp_path / "empty", model=build(arguments), arguments=arguments)
     assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "precious"
 
 
@@ -258,6 +253,6 @@ def test_a_save_that_fails_leaves_the_old_export(folder: Path) -> None:
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     arguments = describe()
     with pytest.raises(TypeError):
-        save(folder, model=arguments.build(), arguments=arguments, about={"x": {1}}, force=True)
+        save(folder, model=build(arguments), arguments=arguments, about={"x": {1}}, force=True)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     assert [p.name for p in folder.parent.iterdir()] == ["out"]

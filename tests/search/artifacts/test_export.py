@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 import attenergy
-from attenergy.attention.saving.load import SavedError
+from attenergy.attention.loading import build
+from attenergy.attention.saving.weights import SavedError
 from attenergy.registry import EnergySpec, load_registry
 from attenergy.search.artifacts.export import NoSuchRun, choose_run, export_run
 from attenergy.search.artifacts.model_card import model_card
@@ -28,7 +29,7 @@ def test_training_and_loading_build_the_same_network(study: Study) -> None:
         torch.manual_seed(5)
         trained = build_model(record.config, study.task).state_dict()
         torch.manual_seed(5)
-        loaded = model_arguments(record.config, study.task).build().state_dict()
+        loaded = build(model_arguments(record.config, study.task)).state_dict()
         assert trained.keys() == loaded.keys()
         assert all(torch.equal(trained[name], loaded[name]) for name in trained)
 

@@ -1,0 +1,132 @@
+"""From a description, or a folder, to a layer or a model.
+
+This module knows every class that can be saved; each of them describes itself
+(`attenergy.attention.saving.pretrained.Pretrained.description`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from attenergy.attention.factory import make_layer
+from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
+from attenergy.attention.layers.lookup import EnergyLookup
+from attenergy.attention.layers.pooling import EnergyPooling
+from attenergy.attention.memory.retrieval_model import Retrieval
+from attenergy.attention.mixers import CLASSES
+from attenergy.attention.models.language_model import LanguageModel
+from attenergy.attention.models.transformer import Transformer
+from attenergy.attention.saving.format import (
+    CONFIG,
+    WEIGHTS,
+    LayerArguments,
+    ModelArguments,
+    read_description,
+)
+from attenergy.attention.saving.pretrained import Pretrained
+from attenergy.attention.saving.weights import SavedError, rebuild
+from attenergy.registry import ArgumentError, EnergySpec, MixerSpec
+
+
+def build(arguments: LayerArguments | ModelArguments) -> nn.Module:
+    """Make a new layer or model with fresh weights.
+
+    Raises:
+        ValueError: the entry is not of such a layer, or the numbers do not fit.
+    """
+    if isinstance(arguments, LayerArguments):
+        return _build_layer(arguments)
+    width, heads = arguments.layer.embed_dim, arguments.layer.num_heads
+
+    def layer(**extra: bool) -> nn.Module:
+        return _layer_of_model(arguments, extra)
+
+    if arguments.kind == "memory":
+        return Retrieval(layer(), arguments.layers)
+    if arguments.language:
+        return LanguageModel(
+            vocabulary=arguments.size, length=arguments.length, width=width, heads=heads,
+            layers=arguments.layers, mlp=arguments.mlp, make_layer=layer,
+            positions=arguments.positions, tied=arguments.readout == "tied", conv=arguments.conv,
+            checkpoint=arguments.checkpoint,
+        )  # fmt: skip
+    return Transformer(
+        outputs=arguments.outputs, layers=arguments.layers, width=width, heads=heads,
+        mlp=arguments.mlp, positions=arguments.positions, make_layer=layer,
+        causal=arguments.causal, conv=arguments.conv, readout=arguments.readout,
+        checkpoint=arguments.checkpoint, kind=arguments.kind, size=arguments.size,
+        length=arguments.length, channels=arguments.channels,
+    )  # fmt: skip
+
+
+def _build_layer(arguments: LayerArguments) -> nn.Module:
+    settings: dict[str, Any] = {**arguments.settings, "head_dim": arguments.head_dim}
+    settings |= {"embed_dim": arguments.embed_dim, "num_heads": arguments.num_heads}
+    kind, spec = arguments.kind, arguments.spec
+    if kind == "attention":
+        return make_layer(spec, dropout=arguments.dropout, **settings)
+    if not isinstance(spec, EnergySpec):
+        raise ArgumentError(f"a layer of kind '{kind}' has an energy, got a mixer")
+    if kind == "block":
+        memory = "et_memory" if arguments.memory is None else arguments.memory
+        return EnergyTransformerBlock(attention=spec, memory=memory, **settings)
+    cls = EnergyLookup if kind == "lookup" else EnergyPooling
+    return cls(energy=spec, dropout=arguments.dropout, **settings)
+
+
+def _layer_of_model(arguments: ModelArguments, extra: dict[str, bool]) -> nn.Module:
+    settings = {**arguments.layer.settings, **extra}
+    if isinstance(arguments.layer.spec, MixerSpec):
+        settings.setdefault("length", arguments.length)  # some have parameters for every position
+        if not CLASSES.lookup(arguments.layer.spec.class_).takes_rotary:
+            settings.pop("rotary", None)  # the model then falls back to absolute positions
+    return _build_layer(arguments.layer.model_copy(update={"settings": settings}))
+
+
+def load(path: str | Path, part: Literal["layer", "model"] = "layer", index: int = 0) -> nn.Module:
+    """Rebuild a saved model, or the attention layer of one of its blocks.
+
+    The result computes exactly what the trained model computed and is an ordinary module in
+    training mode. Nothing but the folder is read; weights are safetensors, so no code in it is run.
+
+    Args:
+        path: a folder written by `save` (`attenergy export` on the command line).
+        part: `"layer"` for one attention layer, `(B, L, E) -> (B, L, E)`; `"model"` for all of it.
+            A relative-position bias belongs to the model, so a layer alone comes without it.
+        index: which block's layer, from 0; negative counts from the end.
+
+    Raises:
+        SavedError: if the folder is missing, damaged, or of a newer format.
+        ValueError: if `part` or `index` names nothing.
+    """
+    if part not in ("layer", "model"):
+        raise ArgumentError(f"part is {part!r}; allowed are 'layer' and 'model'")
+    folder = Path(path)
+    arguments = read_description(folder)
+    alone = isinstance(arguments, LayerArguments)
+    if alone and part == "model":
+        raise SavedError(f"{folder}: holds a layer alone, not a model")
+    if alone and index not in (0, -1):
+        raise ArgumentError(f"there is no layer {index}: the folder holds one layer alone")
+    blocks = 0
+    if isinstance(arguments, ModelArguments) and arguments.kind != "memory":
+        blocks = arguments.layers
+    model = rebuild(lambda: build(arguments), folder / WEIGHTS, folder / CONFIG, least=blocks)
+    return _mixer_of(model, index) if isinstance(model, Transformer) and part == "layer" else model
+
+
+def _mixer_of(model: Transformer, index: int) -> nn.Module:
+    count = len(model.blocks)
+    if not -count <= index < count:
+        raise ArgumentError(
+            f"there is no layer {index}: the model has {count}, from 0 to {count - 1}"
+        )
+    mixer = model.blocks[index].mixer
+    assert isinstance(mixer, nn.Module)  # for the type checker: attributes of a module are a union
+    return mixer
+
+
+Pretrained.read_folder = staticmethod(load)
