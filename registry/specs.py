@@ -124,7 +124,10 @@ class TrainingSpec(Entry):
 
     steps: Annotated[int, Field(ge=0)]  # 0: the model is used as it is built
     batch_size: Annotated[int, Field(ge=1)] = 128
+    #: `adamw` for everything, or `muon` for the matrices of the blocks and AdamW for the rest.
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    muon_learning_rate: Annotated[float, Field(gt=0)] = 0.02  # where the optimiser is muon
     warmup: Annotated[int, Field(ge=0)] = 100
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # on attention weights

@@ -28,6 +28,7 @@ from attenergy.search.planning.ranges import Layer
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training.schedule import learning_rate
 
+MUON_RATE = "muon_learning_rate"
 _MODEL = tuple(ModelSpec.model_fields)
 _TRAINING = tuple(name for name in TrainingSpec.model_fields if name != "steps")
 
@@ -79,9 +80,17 @@ class Space:
             short = name.removeprefix(f"{variant}.")
             if short not in settings and ranges.matters(layer, short, settings):
                 settings[short] = self._value(trial, name)
+        return self._config(variant, settings, self._shared(trial))
+
+    def _shared(self, trial: optuna.trial.BaseTrial) -> dict[str, Scalar]:
+        """Values for the model and the training; a rate of Muon only where Muon trains."""
         names = dict.fromkeys((*self._fix, *self.choices))
-        shared = {n: self._value(trial, n) for n in names if n in {*_MODEL, *_TRAINING}}
-        return self._config(variant, settings, shared)
+        shared = {n: self._value(trial, n) for n in names if n == "optimizer"}
+        optimizer = shared.get("optimizer", self.task.training.optimizer)
+        for name in (n for n in names if n in {*_MODEL, *_TRAINING} and n not in shared):
+            if name != MUON_RATE or optimizer == "muon":
+                shared[name] = self._value(trial, name)
+        return shared
 
     def baseline(self) -> dict[str, Any]:
         """Return the parameters of the first trial: the baseline, on the task's own terms."""
@@ -170,6 +179,8 @@ class Space:
                 shown = as_written(value) if isinstance(value, bool) else repr(value)
                 raise ArgumentError(f"cannot fix {name} to {shown}; known: {ranges.told(span)}")
         shared = {n: value for n, value in self._fix.items() if "." not in n}
+        if MUON_RATE in shared and not self._may_be_muon():
+            raise ValueError(f"{MUON_RATE} is of the optimizer muon; fix optimizer=muon as well")
         try:
             config = self._config(self._plan.baseline, {}, shared)
         except ValidationError as error:
@@ -183,6 +194,13 @@ class Space:
         training = config.training
         if training.steps:  # 0: the model is used as it is built
             learning_rate(0, peak=1.0, warmup=training.warmup, total=training.steps)
+
+    def _may_be_muon(self) -> bool:
+        span = self.choices.get("optimizer")
+        given = self._fix.get("optimizer")
+        if given is None and span is not None and span.choices is not None:
+            return "muon" in span.choices
+        return (given or self.task.training.optimizer) == "muon"
 
     def _fixable(self) -> dict[str, Range | None]:
         names: dict[str, Range | None] = dict.fromkeys(("variant", *_MODEL, *_TRAINING))

@@ -80,6 +80,14 @@ class RunRecord(BaseModel):
         return recordable(reason) if isinstance(reason, str) else reason
 
 
+#: Fields of a training that came later, with what held before: runs of then keep their keys.
+_LATER = {"optimizer": "adamw", "muon_learning_rate": 0.02}
+
+
 def _digest(data: dict[str, Any]) -> str:
+    for training in (data["training"], data["task_spec"]["training"]):
+        for name, before in _LATER.items():
+            if training[name] == before:
+                del training[name]
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

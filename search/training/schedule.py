@@ -1,14 +1,10 @@
-"""Learning-rate schedule and optimiser, as in the attention-as-a-hypernetwork experiments."""
+"""Learning-rate schedule, as in the attention-as-a-hypernetwork experiments."""
 
 from __future__ import annotations
 
 import math
 
-import torch
-from torch import nn
-
-from attenergy.energies import Energy
-from attenergy.registry import ArgumentError, TrainingSpec
+from attenergy.registry import ArgumentError
 
 
 def learning_rate(step: int, *, peak: float, warmup: int, total: int) -> float:
@@ -41,32 +37,3 @@ def learning_rate(step: int, *, peak: float, warmup: int, total: int) -> float:
         return peak * step / warmup
     progress = min(1.0, (step - warmup) / (total - 2 * warmup))
     return peak * (0.1 + 0.45 * (1.0 + math.cos(math.pi * progress)))
-
-
-def make_optimizer(model: nn.Module, training: TrainingSpec) -> torch.optim.AdamW:
-    """Make AdamW (0.9, 0.999, 1e-8) with decoupled decay and without clipping of gradients.
-
-    Parameters with one axis (biases, gains) are not decayed; matrices and relative-position
-    tables are. An energy's own parameters never are: an inverse temperature is stored as its
-    logarithm, and pulling that to zero would choose the temperature.
-
-    Source: Schug et al. 2025, arXiv:2406.05816, and its published code, but for the energies.
-    """
-    energies = [module for module in model.modules() if isinstance(module, Energy)]
-    own = {id(parameter) for energy in energies for parameter in energy.parameters()}
-    trained = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in trained if p.ndim != 1 and id(p) not in own]
-    free = [p for p in trained if p.ndim == 1 or id(p) in own]
-    groups = [
-        {"params": decayed, "weight_decay": training.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        groups, lr=training.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True
-    )
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter group the learning rate `rate`."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate

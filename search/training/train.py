@@ -21,7 +21,7 @@ from attenergy.search.runs.interrupts import from_outside
 from attenergy.search.runs.limits import LimitReached
 from attenergy.search.training import cost
 from attenergy.search.training.model import build_model, save_weights
-from attenergy.search.training.schedule import learning_rate, make_optimizer, set_learning_rate
+from attenergy.search.training.optimizers import Optimizers, make_optimizers
 from attenergy.tasks import Batch, Task, make_task
 
 Report = Callable[[int, int, float], None]  # step, steps, loss
@@ -202,15 +202,12 @@ def _descend(
 ) -> None:
     """The training loop; fills in the curve, the cost and the last validation scores."""
     training = config.training
-    optimizer = make_optimizer(model, training)
+    optimizers = make_optimizers(model, training)
     clock, losses = _Clock(training.steps, config.seconds), list[float]()
     while not clock.over:
         begin = time.perf_counter()
-        rate = learning_rate(
-            clock.position, peak=training.learning_rate, warmup=training.warmup, total=clock.steps
-        )
-        set_learning_rate(optimizer, rate)
-        losses.append(_update(model, task, optimizer, clock, training))
+        optimizers.schedule(clock.position, warmup=training.warmup, total=clock.steps)
+        losses.append(_update(model, task, optimizers, clock, training))
         clock.busy += time.perf_counter() - begin
         clock.done += 1
         _count(clock, training, progress)
@@ -227,7 +224,7 @@ def _descend(
 def _update(
     model: nn.Module,
     task: Task,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Optimizers,
     clock: _Clock,
     training: TrainingSpec,
 ) -> float:
@@ -238,9 +235,9 @@ def _update(
     value = loss.item()
     if not math.isfinite(value):
         raise Diverged(f"training loss {value} at step {clock.done} of {training.steps}")
-    optimizer.zero_grad(set_to_none=True)
+    optimizers.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+    optimizers.step()
     return value
 
 

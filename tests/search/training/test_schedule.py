@@ -4,12 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from attenergy.energies import make_energy
-from attenergy.registry import TrainingSpec
-from attenergy.search.training.schedule import learning_rate, make_optimizer, set_learning_rate
+from attenergy.search.training.schedule import learning_rate
 
 
 @pytest.mark.parametrize(
@@ -46,43 +42,3 @@ def test_without_a_warm_up_the_first_rate_is_the_peak() -> None:
 def test_a_warm_up_as_long_as_the_training_is_refused() -> None:
     with pytest.raises(ValueError, match=r"a warm-up of 5 updates needs more than 10 .* got 10"):
         learning_rate(0, peak=1.0, warmup=5, total=10)
-
-
-class Parts(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.matrix = nn.Parameter(torch.full((2, 3), 2.0))
-        self.bias = nn.Parameter(torch.full((3,), 2.0))
-        self.scalar = nn.Parameter(torch.tensor(2.0))
-        self.frozen = nn.Parameter(torch.full((2, 2), 2.0), requires_grad=False)
-        self.energy = make_energy("lse", dim=4, num_heads=2)
-
-
-def test_decay_spares_vectors_and_energies() -> None:
-    model = Parts()
-    before = {name: value.clone() for name, value in model.named_parameters()}
-    optimizer = make_optimizer(model, TrainingSpec(steps=10, weight_decay=0.5))
-    set_learning_rate(optimizer, 0.1)
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    factors = {
-        name: (value / before[name]).unique().item() for name, value in model.named_parameters()
-    }
-    inverse_temperature = next(name for name in factors if name.startswith("energy"))
-    assert factors == pytest.approx(
-        {"matrix": 0.95, "scalar": 0.95, "bias": 1.0, "frozen": 1.0, inverse_temperature: 1.0}
-    )
-
-
-def test_one_update_is_adams() -> None:
-    """The first Adam step moves by lr * g / (|g| + eps), whatever the gradient's size."""
-    model = nn.Linear(2, 1, bias=False, dtype=torch.float64)
-    before = model.weight.detach().clone()
-    optimizer = make_optimizer(model, TrainingSpec(steps=10, weight_decay=0.1))
-    set_learning_rate(optimizer, 0.01)
-    gradient = torch.tensor([[3.0, -0.02]], dtype=torch.float64)
-    model.weight.grad = gradient
-    optimizer.step()
-    moved = -0.01 * gradient / (gradient.abs() + 1e-8)
-    torch.testing.assert_close(model.weight.detach(), before * (1 - 0.01 * 0.1) + moved)
