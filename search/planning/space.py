@@ -180,7 +180,7 @@ class Space:
                 raise ArgumentError(f"cannot fix {name} to {shown}; known: {ranges.told(span)}")
         shared = {n: value for n, value in self._fix.items() if "." not in n}
         if MUON_RATE in shared and not self._may_be_muon():
-            raise ValueError(f"{MUON_RATE} is of the optimizer muon; fix optimizer=muon as well")
+            raise ArgumentError(f"{MUON_RATE} is of the optimizer muon; fix optimizer=muon as well")
         try:
             config = self._config(self._plan.baseline, {}, shared)
         except ValidationError as error:

@@ -162,9 +162,9 @@ def test_an_exception_becomes_one_line(make_config: ConfigMaker) -> None:
     )
     record = train(broken)
     assert record.status == "failed"
-    assert record.reason.startswith("ArgumentError: ")
+    assert record.reason.startswith("UnknownName: no mixer class")
     assert "Nowhere" in record.reason
-    assert "(attention/mixers/" in record.reason
+    assert "(registry/catalogue.py:" in record.reason
     assert "\n" not in record.reason
     assert os.getcwd() not in record.reason
 
