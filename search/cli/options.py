@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from attenergy.search.planning.pruners import PRUNERS
+from attenergy.search.planning.samplers import SAMPLERS
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -53,8 +56,12 @@ SetOption = Annotated[
     ),
 ]
 
-Sampler = Literal["tpe", "random", "qmc", "brute-force", "gp", "nsga2"]
-Pruner = Literal["none", "median", "asha"]
+SamplerOption = Annotated[
+    str, typer.Option(metavar=f"[{'|'.join(SAMPLERS)}]", help="Who proposes trials.")
+]
+PrunerOption = Annotated[
+    str, typer.Option(metavar=f"[{'|'.join(PRUNERS)}]", help="Who ends hopeless trials early.")
+]
 Engine = Literal["local", "ray"]
 WorkersOption = Annotated[
     int,

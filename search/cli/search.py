@@ -22,9 +22,9 @@ from attenergy.search.cli.options import (
     HeartbeatOption,
     LogOption,
     PlainOption,
-    Pruner,
+    PrunerOption,
     RegistryOption,
-    Sampler,
+    SamplerOption,
     SecondsOption,
     SetOption,
     SplitSeedOption,
@@ -70,7 +70,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     ] = None,
     fairness: FairnessOption = "steps",
     seconds: SecondsOption = None,
-    sampler: Annotated[Sampler, typer.Option(help="Who proposes trials.")] = "tpe",
+    sampler: SamplerOption = "tpe",
     control: Annotated[
         int | None,
         typer.Option(
@@ -81,7 +81,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         str | None,
         typer.Option(help="Metrics and costs, a,b (accuracy,flops); by default the task's metric."),
     ] = None,
-    pruner: Annotated[Pruner, typer.Option(help="Who ends hopeless trials early.")] = "none",
+    pruner: PrunerOption = "none",
     baseline: Annotated[str, typer.Option(help="The variant to beat.")] = "softmax",
     match: Annotated[
         str | None,

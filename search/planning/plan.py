@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from attenergy.registry import ArgumentError, Scalar
+from attenergy.registry import ArgumentError, Scalar, UnknownName
 from attenergy.search.engines.base import Resources
+from attenergy.search.planning.pruners import PRUNERS
+from attenergy.search.planning.samplers import SAMPLERS
 from attenergy.search.runs.names import PathPart
 
-SamplerName = Literal["tpe", "random", "qmc", "brute-force", "gp", "nsga2"]
-PrunerName = Literal["none", "median", "asha"]
+
+def _known(kind: str, table: Collection[str]) -> AfterValidator:
+    """Refuse what is no name in a table, but for the plan of a study that was run."""
+
+    def check(name: str, info: ValidationInfo) -> str:
+        if name not in table and not (info.context or {}).get(RECORDED):
+            raise UnknownName(kind, name, table)
+        return name
+
+    return AfterValidator(check)
+
+
+#: Key of a validation context: the plan was carried out, perhaps with rows of a plug-in's.
+RECORDED = "recorded"
+SamplerName = Annotated[str, _known("sampler", SAMPLERS)]
+PrunerName = Annotated[str, _known("pruner", PRUNERS)]
 Fairness = Literal["steps", "flops", "seconds"]
 
 #: File of a comparison's plan in its folder.
@@ -89,8 +106,10 @@ class SearchPlan(Resources):
     def _all_drivers_do_the_same(self) -> SearchPlan:
         if self.join and self.fairness == "seconds" and self.seconds is None:
             raise ArgumentError("drivers that join need 'seconds': each would measure its own")
-        if self.join and self.sampler == "brute-force":
-            raise ArgumentError("the sampler brute-force counts what is left for one driver only")
+        if self.join and self.sampler in SAMPLERS and SAMPLERS[self.sampler].exhaustive:
+            raise ArgumentError(
+                f"the sampler {self.sampler} counts what is left for one driver only"
+            )
         return self
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from attenergy.registry import ArgumentError, AttenergyError, UnknownName
 from attenergy.registry.files import read_regular
 from attenergy.registry.printable import markdown, markdown_code, markdown_json
-from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan, SearchPlan
+from attenergy.search.planning.plan import COMPARE_PLAN, RECORDED, ComparePlan, SearchPlan
 from attenergy.search.results import formats
 from attenergy.search.results.leaderboard import Leaderboard, leaderboard
 from attenergy.search.results.statistics import Interval
@@ -262,7 +262,8 @@ def _plan(folder: Path) -> SearchPlan | ComparePlan | None:
         path = folder / name
         if path.exists():
             try:
-                return kind.model_validate_json(read_regular(path, MAX_FILE, within=folder))
+                data = read_regular(path, MAX_FILE, within=folder)
+                return kind.model_validate_json(data, context={RECORDED: True})
             except ValidationError as error:
                 text = f"{path}: cannot be read as a plan: {first_problem(error)}"
                 raise ArgumentError(text) from error

@@ -11,11 +11,12 @@ import optuna
 from attenergy.search.engines.base import Executor, run_all
 from attenergy.search.planning.budget import Budget
 from attenergy.search.planning.objectives import order
+from attenergy.search.planning.pruners import Pruner
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.study.attributes import Setup
 from attenergy.search.study.finalist_queue import FinalJobs
-from attenergy.search.study.pruning import Pruner, PruningListener
+from attenergy.search.study.pruning import PruningListener
 from attenergy.search.study.queue import Job, work_off
 from attenergy.search.study.trial_queue import TrialJobs
 

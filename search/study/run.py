@@ -20,6 +20,7 @@ from attenergy.search.engines.base import make_executor
 from attenergy.search.planning.budget import Budget, measure
 from attenergy.search.planning.objectives import Objective, find_objectives
 from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.planning.space import Space
 from attenergy.search.results.random_control import summary
 from attenergy.search.runs.config import RunRecord
@@ -33,7 +34,6 @@ from attenergy.search.storage.locks import study_lock
 from attenergy.search.study.attributes import Setup
 from attenergy.search.study.driver import Driver
 from attenergy.search.study.open import open_study
-from attenergy.search.study.pruning import make_pruner
 from attenergy.search.study.trial_queue import matched
 from attenergy.search.training.model import build_model
 from attenergy.tasks import Task, make_task
@@ -79,7 +79,7 @@ def run_search(
     space = Space(registry, plan)
     task = make_task(space.task)
     objectives = find_objectives(task, plan.objectives)
-    pruner = make_pruner(plan.pruner, task.metric, task.chance.get(task.metric, 0.0))
+    pruner = PRUNERS[plan.pruner](task.metric, task.chance.get(task.metric, 0.0))
     matched(plan, space)
     _check_fixed(space, task)
     budget = Budget(plan.fairness, space.reference(), plan.seconds)

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from attenergy.registry import UnknownName
 from attenergy.search.planning.budget import Budget
 from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.planning.samplers import SAMPLERS
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.study.attributes import (
@@ -46,7 +47,7 @@ def matched(plan: SearchPlan, space: Space) -> tuple[str, ...]:
     for name in plan.matched or ():
         if name not in space.variants:
             raise UnknownName("variant of this search to match", name, space.variants)
-    if "variant" not in space.distributions() or plan.sampler == "brute-force":
+    if "variant" not in space.distributions() or SAMPLERS[plan.sampler].exhaustive:
         return ()
     if plan.matched is not None:
         return plan.matched
@@ -132,7 +133,7 @@ class TrialJobs(Jobs):
         free = [kind for kind in kinds if kind in ("sampler", "matched", "control")]
         room = max(1, plan.trials - (len(kinds) - len(free)))
         wanted = room // 5 if plan.control is None else plan.control
-        if plan.sampler == "random" and plan.control is None:
+        if SAMPLERS[plan.sampler].random and plan.control is None:
             wanted = 0
         return free.count("control") < min(wanted, room) * (len(free) + 1) // room
 

@@ -63,8 +63,8 @@ def test_every_mistake_is_told_with_its_place(path: Path) -> None:
         read_search_file(path)
     assert str(caught.value).splitlines() == [
         f"{path}:2:1: trails: unknown key 'trails' (did you mean 'trials'?)",
-        f"{path}:3:9: pruner: must be one of none, median, asha "
-        "(got 'medain', did you mean 'median'?)",
+        f"{path}:3:9: pruner: no pruner 'medain' (did you mean 'median'?); "
+        "known: none, median, asha (got 'medain')",
         f"{path}:4:10: workers: must be at least 0 (got -1)",
         f"{path}:5:11: registry: must be a list of files",
     ]

@@ -13,16 +13,11 @@ from optuna.trial import TrialState
 from attenergy.registry import Registry
 from attenergy.search.engines.process_pool import ProcessPool
 from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.planning.pruners import PRUNERS, HalvingPruner, MedianPruner, Pruner
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Silent
 from attenergy.search.storage.database import latest, open_storage
-from attenergy.search.study.pruning import (
-    HalvingPruner,
-    MedianPruner,
-    Pruner,
-    PruningListener,
-    make_pruner,
-)
+from attenergy.search.study.pruning import PruningListener
 from attenergy.search.study.run import run_search
 
 ConfigMaker = Callable[..., RunConfig]
@@ -135,7 +130,7 @@ def test_rungs_by_hand(make: Callable[..., RunConfig]) -> None:
     assert ends == [None, None, 500, None, 500]
     fallen = feed(pruner, make(9, **quarter), (0.65, 0.65, 0.65, 0.65, 0.65, 0.65))
     assert end_of(fallen) is None
-    assert make_pruner("none", "accuracy", CHANCE) is None
+    assert PRUNERS["none"]("accuracy", CHANCE) is None
 
 
 def test_failed_runs_and_first_tries_are_no_measure(make: Callable[..., RunConfig]) -> None:
