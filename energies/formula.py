@@ -56,7 +56,7 @@ class FormulaEnergy(Energy):
         self._plans = {with_field: _plan(self.tree, with_field) for with_field in (False, True)}
         self.has_weights = self._plans[True].weights is not None
         self.is_attention = all(plan.scale is not None for plan in self._plans.values())
-        if self.has_weights and not _derivative_holds(_Tree(self.tree), self.dim):
+        if self.has_weights and not _derivative_holds(self.tree, self.dim):
             warnings.warn(
                 f"the derivative of '{self.spec.title}' is not autograd's; autograd is used",
                 RuntimeWarning,
@@ -79,10 +79,11 @@ class FormulaEnergy(Energy):
         pair = self._plans[field is not None].weights
         assert pair is not None
         scores = xi @ X.mT
-        found = self._run(pair, xi, X, mask, field, scores)
-        found = found if isinstance(found, Tensor) else scores.new_full((), found)
-        found = found + torch.zeros_like(scores) if found.shape != scores.shape else found
-        return found if mask is None else torch.where(mask, found, 0.0)
+        value = self._run(pair, xi, X, mask, field, scores)
+        weights = value if isinstance(value, Tensor) else scores.new_full((), value)
+        if weights.shape != scores.shape:
+            weights = weights + torch.zeros_like(scores)
+        return weights if mask is None else torch.where(mask, weights, 0.0)
 
     def radial(
         self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None
@@ -142,26 +143,9 @@ class _Plan:
     bias: _Pair | None = None
 
 
-class _Tree:
-    """A tree as a cache key: identical structure, not merely equal algebra."""
-
-    def __init__(self, tree: Expr) -> None:
-        self.tree = tree
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Tree) and self.tree.structure == other.tree.structure
-
-    def __hash__(self) -> int:
-        return hash(self.tree.structure)
-
-
-def _plan(tree: Expr, with_field: bool) -> _Plan:
-    return _cached_plan(_Tree(tree), with_field)
-
-
 @lru_cache(maxsize=256)
-def _cached_plan(key: _Tree, with_field: bool) -> _Plan:
-    tree = simplify(key.tree if with_field else _without_field(key.tree))
+def _plan(tree: Expr, with_field: bool) -> _Plan:
+    tree = simplify(tree if with_field else _without_field(tree))
     energy = _pair(tree, squeeze=True)
     form = score_form(tree)
     if form is None:
@@ -190,10 +174,9 @@ def _without_field(tree: Expr) -> Expr:
     if not isinstance(tree, Call) or "h" not in tree.names:
         return tree
     if tree.function == "add":
-        rest = [a for a in tree.args if a.structure != FIELD.structure]
-        kept = [_without_field(a) for a in rest]
-        if kept and any(a.axes == tree.axes for a in kept):
-            return kept[0] if len(kept) == 1 else call("add", *kept)
+        rest = [_without_field(a) for a in tree.args if a != FIELD]
+        if rest and any(a.axes == tree.axes for a in rest):
+            return rest[0] if len(rest) == 1 else call("add", *rest)
         return tree
     return call(tree.function, *map(_without_field, tree.args))
 
@@ -270,14 +253,14 @@ def _parameter_symbols(
 
 
 @lru_cache(maxsize=256)
-def _derivative_holds(key: _Tree, dim: int) -> bool:
+def _derivative_holds(tree: Expr, dim: int) -> bool:
     """Whether radial * xi - weights @ X is autograd's gradient, at random points in float64."""
     with torch.device("cpu"):  # by default, tensors may go where they have no values
-        return _gradients_agree(key, dim)
+        return _gradients_agree(tree, dim)
 
 
-def _gradients_agree(key: _Tree, dim: int) -> bool:
-    plan = _cached_plan(key, True)
+def _gradients_agree(tree: Expr, dim: int) -> bool:
+    plan = _plan(tree, True)
     assert plan.weights is not None
     assert plan.radial is not None
     generator = torch.Generator().manual_seed(0)
@@ -285,8 +268,8 @@ def _gradients_agree(key: _Tree, dim: int) -> bool:
     xi, X, field = draw(3, dim), draw(5, dim), draw(3, 5)
     mask = torch.ones(3, 5, dtype=torch.bool).triu(-1)
     values: Values = {"X": X, "h": field, "mask": mask}
-    for name in sorted(key.tree.names - set(_INPUTS)):
-        axes = _axes_of(key.tree, name)
+    for name in sorted(tree.names - set(_INPUTS)):
+        axes = _axes_of(tree, name)
         values[name] = draw((1, dim) if len(axes) == 1 else (dim,) * len(axes)).abs() + 0.5
 
     def total(state: Tensor) -> Tensor:

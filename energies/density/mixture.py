@@ -153,7 +153,7 @@ def _scalars(expr: Expr) -> list[Expr]:
         return [Number(size), Number(1 / size)] if size else []
     if not isinstance(expr, Call):
         return [expr] if is_positive(expr) and not expr.axes else []
-    return list({s.structure: s for a in expr.args for s in _scalars(a)}.values())
+    return list(dict.fromkeys(s for a in expr.args for s in _scalars(a)))
 
 
 def _without_field(expr: Expr) -> Expr:

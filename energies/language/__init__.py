@@ -4,6 +4,7 @@ A formula is written for one state `xi` of axes `[D]`, stored patterns `X` `[N, 
 `[N]`; batches, heads and masks are the compiler's business.
 """
 
+from attenergy.energies.language.algebra import substitute
 from attenergy.energies.language.derive import (
     SCORES,
     SQUARE,
@@ -14,25 +15,27 @@ from attenergy.energies.language.derive import (
 )
 from attenergy.energies.language.emit import Program, compile_tree
 from attenergy.energies.language.errors import FormulaError
-from attenergy.energies.language.functions import PUBLIC, TABLE, is_smooth
+from attenergy.energies.language.functions import is_smooth
 from attenergy.energies.language.nodes import (
     FIELD,
     PATTERNS,
     XI,
-    Axes,
     Call,
     Expr,
     Number,
     Symbol,
     call,
-    substitute,
 )
 from attenergy.energies.language.parse import parse
 from attenergy.energies.language.printing import to_latex, to_text
-from attenergy.energies.language.simplify import simplify
+from attenergy.energies.language.simplify import equivalent, simplify
+from attenergy.energies.language.table import FUNCTIONS, PUBLIC, Axes, Function
+
+TABLE = FUNCTIONS  # earlier name
 
 __all__ = [
     "FIELD",
+    "FUNCTIONS",
     "PATTERNS",
     "PUBLIC",
     "SCORES",
@@ -43,6 +46,7 @@ __all__ = [
     "Call",
     "Expr",
     "FormulaError",
+    "Function",
     "NotDerivable",
     "Number",
     "Program",
@@ -51,6 +55,7 @@ __all__ = [
     "call",
     "compile_tree",
     "differentiate",
+    "equivalent",
     "is_smooth",
     "parse",
     "score_form",

@@ -18,10 +18,14 @@ code of their own, so that autograd may be applied again and again:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from attenergy.energies.language.table import Function
+from attenergy.energies.language.typing_rules import parametrised, reduces, takes
 
 Scalar = Tensor | float
 
@@ -242,11 +246,51 @@ def _normmax_threshold(z: Tensor, alpha: Tensor) -> Tensor:
     return t
 
 
-#: What the formula language calls, by name.
-CONJUGATES: dict[str, Callable[..., Tensor]] = {
-    function.__name__: function
-    for function in (
-        *(sparsemax, sparsemax_conj, entmax, entmax_conj),
-        *(normmax, normmax_conj, ksubsets, ksubsets_conj),
-    )
-}
+def _conjugate_rows(
+    weights: Callable[..., Tensor], value: Callable[..., Tensor], doc: str, *limits: float
+) -> list[Function]:
+    """Sparse weights and the convex conjugate whose gradient they are (`conjugates`)."""
+    name, takes_n, gives_one = weights.__name__, takes(("N",)), reduces("N", ("N",))
+    if limits:
+        takes_n, gives_one = parametrised(takes_n, *limits), parametrised(gives_one, *limits)
+    arity, about = 2 if limits else 1, f"the scalar whose gradient is {name}"
+    doc = f"{doc}, over the visible patterns"
+    return [
+        Function(name, arity, takes_n, doc, smooth=False, torch=weights, hidden=-math.inf),
+        Function(
+            f"{name}_conj",
+            arity,
+            gives_one,
+            about,
+            smooth=False,
+            gradient=name,
+            torch=value,
+            hidden=-math.inf,
+        ),
+    ]
+
+
+CONJUGATES = [
+    *_conjugate_rows(sparsemax, sparsemax_conj, "projection on the simplex"),
+    *_conjugate_rows(
+        entmax,
+        entmax_conj,
+        "between softmax (alpha = 1) and sparsemax (2)",
+        1.0,
+        2.0,
+    ),
+    *_conjugate_rows(
+        normmax,
+        normmax_conj,
+        "near-uniform weights on a sparse support",
+        1.0,
+        math.inf,
+    ),
+    *_conjugate_rows(
+        ksubsets,
+        ksubsets_conj,
+        "weights up to 1 that sum to k",
+        0.0,
+        math.inf,
+    ),
+]

@@ -11,14 +11,13 @@ so the update is `weights @ X` with weights = -dR/ds, and a softmax as the weigh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 
 from attenergy.energies.language.algebra import split_factors, split_terms
 from attenergy.energies.language.errors import TooLarge
-from attenergy.energies.language.functions import TABLE
 from attenergy.energies.language.nodes import (
     PATTERNS,
     XI,
-    Axes,
     Call,
     Expr,
     Number,
@@ -26,6 +25,7 @@ from attenergy.energies.language.nodes import (
     call,
 )
 from attenergy.energies.language.simplify import product, simplify
+from attenergy.energies.language.table import FUNCTIONS, Axes
 from attenergy.registry import ArgumentError
 
 SCORES = Symbol(("N",), name="s")
@@ -54,8 +54,8 @@ class ScoreForm:
         bias: list[Expr] = []
         for term in split_terms(weights.args[0]):
             number, factors = split_factors(term)
-            scores = [f for f in factors if f.structure == SCORES.structure]
-            rest = [f for f in factors if f.structure != SCORES.structure]
+            scores = [f for f in factors if f == SCORES]
+            rest = [f for f in factors if f != SCORES]
             if any({"s", "q"} & f.names for f in rest) or len(scores) > 1:
                 return None
             if scores and any(f.axes for f in rest):
@@ -80,17 +80,18 @@ def score_form(energy: Expr) -> ScoreForm | None:
 
 
 def _in_scores(expr: Expr) -> Expr:
-    if expr.structure == _SCORE_NODE:
-        return SCORES
-    if expr.structure == _SQUARE_NODE:
-        return SQUARE
+    for node, symbol in _read_through():
+        if expr == node:
+            return symbol
     if isinstance(expr, Call) and "xi" in expr.names:
         return call(expr.function, *(_in_scores(a) for a in expr.args))
     return expr
 
 
-_SCORE_NODE = simplify(PATTERNS @ XI).structure
-_SQUARE_NODE = simplify(call("sumsq", XI)).structure
+@cache
+def _read_through() -> tuple[tuple[Expr, Symbol], ...]:
+    """What an energy may read xi through, and the symbol that stands for it."""
+    return (simplify(PATTERNS @ XI), SCORES), (simplify(call("sumsq", XI)), SQUARE)
 
 
 def differentiate(expr: Expr, symbol: Symbol) -> Expr:
@@ -142,35 +143,15 @@ def _gathered(adjoint: Expr, axes: Axes, arg_axes: Axes) -> Expr:
 
 def _local(expr: Call, index: int, adjoint: Expr) -> Expr:
     """The adjoint of one argument of a call, given the adjoint of the call."""
-    arg, function = expr.args[index], expr.function
-    if function in {"add", "sum_n", "sum_d"}:
-        return adjoint
-    if function == "mul":
-        return product([adjoint, *(a for i, a in enumerate(expr.args) if i != index)])
-    if function == "pow" and index == 0:
-        exponent = expr.args[1]
-        return adjoint * exponent * arg ** simplify(exponent - 1.0)
-    if function == "matmul":
-        return _through_contraction(expr, index, adjoint)
-    if function == "sumsq" and len(arg.axes) == 1:
-        return 2.0 * adjoint * arg
-    if function == "lse":
-        return adjoint * call("softmax", arg)
-    if function == "softmax":
-        mean = call("sum_n", expr * adjoint) if adjoint.axes else adjoint
-        return expr * (adjoint - mean)
-    if TABLE[function].gradient and index == 0:
-        return adjoint * call(TABLE[function].gradient, *expr.args)
-    derivative = TABLE[function].derivative
-    if derivative is None:
-        raise NotDerivable(function)
-    return adjoint * derivative(arg)
-
-
-def _through_contraction(expr: Call, index: int, adjoint: Expr) -> Expr:
-    left, right = expr.args
-    if not expr.axes:  # dot product of two vectors
-        return adjoint * (right if index == 0 else left)
-    if index == 0 or adjoint.axes != expr.axes:
-        raise NotDerivable("a contraction of a matrix that varies, or a constant adjoint")
-    return call("transpose", left) @ adjoint
+    row, arg = FUNCTIONS[expr.function], expr.args[index]
+    pulled: Expr | None = None
+    if row.pull_back is not None:
+        pulled = row.pull_back(expr, index, adjoint)
+    elif row.gradient and index == 0:
+        gradient = partial(call, row.gradient) if isinstance(row.gradient, str) else row.gradient
+        pulled = adjoint * gradient(*expr.args)
+    elif row.derivative is not None:
+        pulled = adjoint * row.derivative(arg)
+    if pulled is None:
+        raise NotDerivable(expr.function)
+    return pulled

@@ -14,8 +14,6 @@ Names of parameters never reach the code: in it they are p0, p1, ...
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -23,18 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from attenergy.energies.language.conjugates import CONJUGATES
 from attenergy.energies.language.nodes import Call, Expr, Number, Symbol
-from attenergy.energies.language.numerics import length, safe_sqrt
-from attenergy.energies.language.operations import (
-    ELEMENTWISE,
-    TAME,
-    counts,
-    is_guarded,
-    is_inverse,
-    is_tame_power,
-    negated,
-)
+from attenergy.energies.language.table import FUNCTIONS, Function
 
 #: Order of a program's arguments before its parameters.
 INPUTS = ("xi", "X", "h", "s", "q", "mask")
@@ -48,8 +36,8 @@ class Program:
 
     def __init__(self, expr: Expr, *, masked: bool, squeeze: bool) -> None:
         self.expr, self.masked, self.squeeze = expr, masked, squeeze
-        emitter = _Emitter(masked)
-        self.opens = masked and is_guarded(expr)
+        emitter = Emitter(masked)
+        self.opens = masked and _is_guarded(expr)
         graph = emitter.program(expr, squeeze, self.opens)
         self.names = tuple(emitter.inputs)
         self.module = fx.GraphModule(torch.nn.Module(), graph)
@@ -76,27 +64,39 @@ def compile_tree(expr: Expr, masked: bool, squeeze: bool = False) -> Program:
             unless the program `opens` them.
         squeeze: drop the last axis of a scalar, giving (..., L).
     """
-    return _compiled(repr(expr.structure), masked, squeeze, _Holder(expr))
-
-
-class _Holder:
-    def __init__(self, expr: Expr) -> None:
-        self.expr = expr
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Holder)
-
-    def __hash__(self) -> int:
-        return 0
+    return _compiled(expr, masked, squeeze)
 
 
 @lru_cache(maxsize=1024)
-def _compiled(_structure: str, masked: bool, squeeze: bool, holder: _Holder) -> Program:
-    return Program(holder.expr, masked=masked, squeeze=squeeze)
+def _compiled(expr: Expr, masked: bool, squeeze: bool) -> Program:
+    return Program(expr, masked=masked, squeeze=squeeze)
 
 
-class _Emitter:
-    """Writes each distinct sub-tree once."""
+def _counts(expr: Expr) -> bool:
+    """Whether a function in the tree asks how many patterns or components there are."""
+    return isinstance(expr, Call) and (
+        FUNCTIONS[expr.function].counts or any(map(_counts, expr.args))
+    )
+
+
+def _is_guarded(expr: Expr) -> bool:
+    """Whether a function somewhere in the tree is kept away from what a mask hides."""
+    if not isinstance(expr, Call):
+        return False
+    if FUNCTIONS[expr.function].guards(expr.args) and any(
+        "N" in arg.axes or arg.per_state for arg in expr.args
+    ):
+        return True
+    return any(map(_is_guarded, expr.args))
+
+
+class Emitter:
+    """Writes the code of a tree, each distinct sub-tree once.
+
+    A row's own `emit` is called with this and the trees of the arguments; it reads an argument by
+    `emit` (its value), `visible` (a vector over patterns, with a number in place of hidden ones) or
+    `guarded`, and calls torch by `call`.
+    """
 
     def __init__(self, masked: bool) -> None:
         self.graph = fx.Graph()
@@ -105,8 +105,9 @@ class _Emitter:
         self.inputs: dict[str, fx.Node] = {}  # in the order of the program's arguments
 
     def program(self, expr: Expr, squeeze: bool, opens: bool) -> fx.Graph:
+        """The graph that computes a tree from the tensors that it names."""
         wanted = set(expr.names) | ({"mask"} if self.masked else set())
-        if counts(expr):  # a count takes its size, type and device from the patterns
+        if _counts(expr):  # a count takes its size, type and device from the patterns
             wanted.add("X")
         for name in (n for n in INPUTS if n in wanted):
             self.inputs[name] = self.graph.placeholder(name)
@@ -127,24 +128,18 @@ class _Emitter:
         return self.graph
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> fx.Node:
+        """Call a function of torch on values."""
         return self.graph.call_function(function, args, kwargs)
 
     def emit(self, expr: Expr) -> Any:
+        """The value of a tree."""
         if isinstance(expr, Number):
             return expr.value
         if isinstance(expr, Symbol):
             return self.inputs[expr.name]
         if expr.structure not in self.done:
             assert isinstance(expr, Call)
-            special = getattr(self, f"_{expr.function}", None)
-            if special is not None:
-                self.done[expr.structure] = special(*expr.args)
-            elif expr.function in CONJUGATES:
-                self.done[expr.structure] = self.conjugate(expr.function, *expr.args)
-            else:
-                (arg,) = expr.args
-                value = self.emit(arg) if expr.function in TAME else self.guarded(arg)
-                self.done[expr.structure] = self.call(ELEMENTWISE[expr.function], value)
+            self.done[expr.structure] = self._called(FUNCTIONS[expr.function], expr.args)
         return self.done[expr.structure]
 
     def once(self, key: str, make: Callable[[], Any], *of: Any) -> Any:
@@ -153,9 +148,14 @@ class _Emitter:
             self.done[key, *of] = make()
         return self.done[key, *of]
 
-    def conjugate(self, function: str, scores: Expr, *parameters: Expr) -> Any:
-        given = map(self.emit, parameters)
-        return self.call(CONJUGATES[function], self.visible(scores, -math.inf), *given)
+    def _called(self, row: Function, args: tuple[Expr, ...]) -> Any:
+        if row.emit is not None:
+            return row.emit(self, *args)
+        assert row.torch is not None
+        if row.hidden is not None:
+            scores, *rest = args
+            return self.call(row.torch, self.visible(scores, row.hidden), *map(self.emit, rest))
+        return self.call(row.torch, *map(self.guarded if row.guards(args) else self.emit, args))
 
     def visible(self, expr: Expr, fill: float) -> Any:
         """A vector over patterns with `fill` where the mask hides them."""
@@ -170,6 +170,7 @@ class _Emitter:
         return self.call(torch.masked_fill, value, self.hidden(), fill)
 
     def hidden(self) -> Any:
+        """The negated mask."""
         return self.once("hidden", lambda: self.call(torch.logical_not, self.opened))
 
     def guarded(self, expr: Expr) -> Any:
@@ -194,106 +195,3 @@ class _Emitter:
             place = self.call(torch.unsqueeze, seen, -2 if axis else -1)
             value = self.call(torch.where, place, value, 1.0)
         return value
-
-    def _add(self, *args: Expr) -> Any:
-        first, *rest = args
-        total = self.emit(first)
-        for term in rest:
-            negative = negated(term)
-            if negative is None:
-                total = self.call(operator.add, total, self.emit(term))
-            else:
-                total = self.call(operator.sub, total, self.emit(negative))
-        return total
-
-    def _mul(self, *args: Expr) -> Any:
-        above = [a for a in args if not is_inverse(a)]
-        below = [a.args[0] for a in args if isinstance(a, Call) and is_inverse(a)]
-        if not above:
-            total: Any = 1.0
-        else:
-            total, *rest = (self.emit(a) for a in sorted(above, key=lambda a: len(a.axes)))
-            if isinstance(total, float) and total == -1.0 and rest:
-                total, *rest = self.call(operator.neg, rest[0]), *rest[1:]
-            for factor in rest:
-                total = self.call(operator.mul, total, factor)
-        for factor in below:
-            total = self.call(operator.truediv, total, self.guarded(factor))
-        return total
-
-    def _pow(self, base: Expr, exponent: Expr) -> Any:
-        value = self.emit(base) if is_tame_power(exponent) else self.guarded(base)
-        if isinstance(exponent, Number):
-            if exponent.value == 2:
-                return self.call(operator.mul, value, value)
-            if exponent.value == -1:
-                return self.call(torch.reciprocal, value)
-            if exponent.value == 0.5:
-                return self.call(torch.sqrt, value)
-            whole = exponent.value.is_integer() and abs(exponent.value) < 2**63  # as torch has it
-            return self.call(torch.pow, value, int(exponent.value) if whole else exponent.value)
-        return self.call(torch.pow, value, self.emit(exponent))
-
-    def _matmul(self, left: Expr, right: Expr) -> Any:
-        hidden = left.axes[-1] == "N"
-        if len(left.axes) == len(right.axes) == 1:
-            product = self.call(operator.mul, self.emit(left), self.emit(right))
-            product = self.shown(product, 0.0) if hidden else product
-            return self.call(torch.sum, product, -1, keepdim=True)
-        a = self.visible(left, 0.0) if hidden and len(left.axes) == 1 else self.emit(left)
-        b = self.visible(right, 0.0) if hidden and len(right.axes) == 1 else self.emit(right)
-        if len(left.axes) == 2 and len(right.axes) == 1:
-            return self.call(torch.matmul, b, self._swapped(left, a))
-        return self.call(torch.matmul, a, b)
-
-    def _swapped(self, expr: Expr, value: Any) -> Any:
-        """The transpose of an emitted matrix; two transposes undo each other."""
-        if isinstance(expr, Call) and expr.function == "transpose":
-            return self.emit(expr.args[0])
-        return self.call(torch.transpose, value, -2, -1)
-
-    def _transpose(self, arg: Expr) -> Any:
-        return self._swapped(arg, self.emit(arg))
-
-    def _sumsq(self, arg: Expr) -> Any:
-        value = self.visible(arg, 0.0) if arg.axes == ("N",) else self.emit(arg)
-        square = self.call(operator.mul, value, value)
-        if len(arg.axes) == 2:
-            return self.call(torch.unsqueeze, self.call(torch.sum, square, -1), -2)
-        return self.call(torch.sum, square, -1, keepdim=True)
-
-    def _norm(self, arg: Expr) -> Any:
-        return self.call(safe_sqrt, self._sumsq(arg))
-
-    def _sum_n(self, arg: Expr) -> Any:
-        if len(arg.axes) == 1:
-            return self.call(torch.sum, self.visible(arg, 0.0), -1, keepdim=True)
-        value = self.emit(arg)
-        if not self.masked:
-            return self.call(torch.sum, value, -2, keepdim=True)
-        weights = self.call(torch.Tensor.to, self.opened, value)
-        return self.call(torch.matmul, weights, value)
-
-    def _sum_d(self, arg: Expr) -> Any:
-        value = self.emit(arg)
-        if len(arg.axes) == 2:
-            return self.call(torch.unsqueeze, self.call(torch.sum, value, -1), -2)
-        return self.call(torch.sum, value, -1, keepdim=True)
-
-    def _lse(self, arg: Expr) -> Any:
-        return self.call(torch.logsumexp, self.visible(arg, -math.inf), -1, keepdim=True)
-
-    def _softmax(self, arg: Expr) -> Any:
-        return self.call(torch.softmax, self.visible(arg, -math.inf), -1)
-
-    def _max_n(self, arg: Expr) -> Any:
-        return self.call(torch.amax, self.visible(arg, -math.inf), -1, keepdim=True)
-
-    def _count_n(self) -> Any:
-        if not self.masked:
-            return self.call(length, self.inputs["X"], -2)
-        seen = self.call(torch.sum, self.opened, -1, keepdim=True)
-        return self.call(torch.Tensor.to, seen, self.inputs["X"])
-
-    def _count_d(self) -> Any:
-        return self.call(length, self.inputs["X"], -1)

@@ -3,25 +3,30 @@
 Every node has axes: `()` a scalar, `("D",)` a vector over the head width, `("N",)` one over the
 stored patterns, `("N", "D")` and so on a matrix. Axes are checked when a node is made, so a tree
 that exists is well typed. Three kinds of node suffice: numbers, symbols and calls; `+`, `*`, `^`
-and `@` are calls too.
+and `@` are calls too. What can be called stands in one `table`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Union
+from typing import Any, ClassVar, Union
 
-from attenergy.energies.language.errors import FormulaError
+from attenergy.energies.language.errors import FormulaError, TooLarge
+from attenergy.energies.language.table import FUNCTIONS, Axes, Function, lookup
 
-Axes = tuple[str, ...]
 Operand = Union["Expr", float, int]
 
 #: Axes that a node may have.
 ALLOWED: frozenset[Axes] = frozenset(
     {(), ("D",), ("N",), ("N", "D"), ("D", "N"), ("N", "N"), ("D", "D")}
 )
+
+#: Most nodes and levels of a tree; each level costs a few frames of Python's stack.
+MAX_SIZE = 20_000
+MAX_LEVELS = 100
 
 
 def show_axes(axes: Axes) -> str:
@@ -33,9 +38,12 @@ def show_axes(axes: Axes) -> str:
 class Expr:
     """Base of all nodes; supports `+ - * / ** @` with nodes and numbers.
 
-    Two trees are equal (`==`) if simple algebra makes them the same: order of sums and products,
-    numeric factors, cancelled positive parameters.
+    Two trees are equal (`==`) if they are written the same, wherever they stand in a text;
+    `simplify.equivalent` compares them up to simple algebra.
     """
+
+    #: Writes a tree as text; `printing` puts its own function here.
+    writer: ClassVar[Callable[[Expr], str]] = repr
 
     axes: Axes
     offset: int | None = field(default=None, repr=False, kw_only=True)
@@ -66,21 +74,25 @@ class Expr:
         return 1
 
     @cached_property
-    def _canonical(self) -> tuple[object, ...]:
-        from attenergy.energies.language.simplify import simplify
-
-        return simplify(self).structure
+    def _hash(self) -> int:
+        return hash(self.structure)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Expr) and self._canonical == other._canonical
+        if self is other:
+            return True
+        if not isinstance(other, Expr):
+            return NotImplemented
+        return self._hash == other._hash and self.structure == other.structure
 
     def __hash__(self) -> int:
-        return hash(self._canonical)
+        return self._hash
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: a hash means nothing in another process."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def __str__(self) -> str:
-        from attenergy.energies.language.printing import to_text
-
-        return to_text(self)
+        return type(self).writer(self)
 
     def __add__(self, other: Operand) -> Expr:
         return call("add", self, as_expr(other))
@@ -118,14 +130,14 @@ class Expr:
 
 @dataclass(frozen=True, eq=False, init=False)
 class Number(Expr):
-    """A finite constant."""
+    """A finite constant; -0 is 0, so that equal trees are the same tree."""
 
     value: float = 0.0
 
     def __init__(self, value: float, *, offset: int | None = None) -> None:
         if not math.isfinite(value):
             raise FormulaError(f"a constant is not finite ({value})", offset=offset)
-        object.__setattr__(self, "value", float(value))
+        object.__setattr__(self, "value", float(value) + 0.0)
         object.__setattr__(self, "axes", ())
         object.__setattr__(self, "offset", offset)
 
@@ -173,15 +185,8 @@ class Call(Expr):
     @cached_property
     def per_state(self) -> bool:
         """As for all nodes; what the mask hides differs between states too."""
-        return self._reduces_patterns or any(a.per_state for a in self.args)
-
-    @property
-    def _reduces_patterns(self) -> bool:
-        if self.function in {"lse", "softmax", "sum_n", "max_n", "count_n"}:
-            return True
-        if self.function.removesuffix("_conj") in {"sparsemax", "entmax", "normmax", "ksubsets"}:
-            return True
-        return self.function in {"sumsq", "norm", "matmul"} and self.args[0].axes[-1:] == ("N",)
+        row = FUNCTIONS[self.function]
+        return row.over_patterns(self.args) or any(a.per_state for a in self.args)
 
     @cached_property
     def size(self) -> int:
@@ -194,29 +199,64 @@ class Call(Expr):
         return 1 + max((a.depth for a in self.args), default=0)
 
 
-def as_expr(value: Operand) -> Expr:
-    """A node; plain numbers become `Number`."""
-    return value if isinstance(value, Expr) else Number(value)
-
-
 def call(function: str, *args: Expr, offset: int | None = None) -> Expr:
-    """Apply a function or operator by name, checking axes.
+    """Apply a function or operator by name: a checked node, or a folded constant.
 
     Raises:
         FormulaError: unknown function, wrong number of arguments, or axes that do not fit.
     """
-    from attenergy.energies.language.functions import lookup
+    row = lookup(function, offset)
+    if row.associative:
+        args = tuple(part for arg in args for part in _parts(row, arg))
+    if row.arity is not None and len(args) != row.arity:
+        plural = "s" * (row.arity != 1)
+        message = f"{row.name} takes {row.arity} argument{plural}, got {len(args)}"
+        raise FormulaError(message, offset=offset)
+    axes = row.typing(row.name, args, offset)
+    if axes not in ALLOWED:
+        raise FormulaError(f"{row.name} would give {show_axes(axes)}", offset=offset)
+    if row.macro is not None:
+        stands_for: Expr = row.macro(*args)
+        return stands_for
+    if row.fold is not None and all(isinstance(a, Number) for a in args):
+        return _folded(row, [a.value for a in args if isinstance(a, Number)], offset)
+    node = Call(axes, function=row.name, args=args, offset=offset)
+    if len(axes) == 2 and node.per_state:
+        raise FormulaError(
+            f"a matrix {show_axes(axes)} may not depend on xi, h or a sum over patterns; "
+            "contract it first (X @ xi), or use sqdist(X, xi) for squared distances",
+            offset=offset,
+        )
+    if node.size > MAX_SIZE or node.depth > MAX_LEVELS:
+        raise TooLarge(
+            f"the formula is too large: {node.size} parts in {node.depth} levels, at most "
+            f"{MAX_SIZE} in {MAX_LEVELS} are allowed",
+            offset=offset,
+        )
+    return node
 
-    return lookup(function, offset).apply(args, offset)
+
+def _parts(row: Function, arg: Expr) -> tuple[Expr, ...]:
+    return arg.args if isinstance(arg, Call) and arg.function == row.name else (arg,)
 
 
-def substitute(expr: Expr, values: dict[str, Expr]) -> Expr:
-    """Replace symbols by nodes of the same axes."""
-    if isinstance(expr, Symbol):
-        return values.get(expr.name, expr)
-    if isinstance(expr, Call) and not expr.names.isdisjoint(values):
-        return call(expr.function, *(substitute(a, values) for a in expr.args), offset=expr.offset)
-    return expr
+def _folded(function: Function, values: list[float], offset: int | None) -> Number:
+    assert function.fold is not None
+    try:
+        value = function.fold(*values)
+    except (ValueError, OverflowError, ZeroDivisionError, TypeError) as error:
+        shown = ", ".join(f"{v:g}" for v in values)
+        raise FormulaError(
+            f"{function.name}({shown}) has no finite value", offset=offset
+        ) from error
+    if isinstance(value, complex) or not math.isfinite(value):
+        raise FormulaError(f"{function.name} of these constants is not finite", offset=offset)
+    return Number(value, offset=offset)
+
+
+def as_expr(value: Operand) -> Expr:
+    """A node; plain numbers become `Number`."""
+    return value if isinstance(value, Expr) else Number(value)
 
 
 XI = Symbol(("D",), name="xi")

@@ -18,8 +18,8 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 
 from attenergy.energies.language.errors import FormulaError
-from attenergy.energies.language.functions import MAX_LEVELS, PUBLIC, TABLE
-from attenergy.energies.language.nodes import Expr, Number, call
+from attenergy.energies.language.nodes import MAX_LEVELS, Expr, Number, call
+from attenergy.energies.language.table import FUNCTIONS, PUBLIC
 
 MAX_LENGTH = 500
 MAX_DEPTH = 32
@@ -87,7 +87,7 @@ def _check_size(text: str) -> None:
 def _syntax_error(error: UnexpectedInput, text: str) -> FormulaError:
     if isinstance(error, UnexpectedCharacters):
         offset = int(error.pos_in_stream or 0)
-        found = text[offset]
+        character = text[offset]
         hints = {
             "_": "names begin with a letter",
             ".": "there are no attributes",
@@ -95,9 +95,9 @@ def _syntax_error(error: UnexpectedInput, text: str) -> FormulaError:
             "'": "a transpose follows a name or a parenthesis",
             "=": "there are no assignments",
         }
-        hint = hints.get(found, "")
+        hint = hints.get(character, "")
         return FormulaError(
-            f"unexpected character {found!r}" + (f": {hint}" if hint else ""), text, offset
+            f"unexpected character {character!r}" + (f": {hint}" if hint else ""), text, offset
         )
     if isinstance(error, UnexpectedEOF) or (
         isinstance(error, UnexpectedToken) and error.token.type == "$END"
@@ -221,7 +221,7 @@ class _Reader:
             raise FormulaError(
                 f"'{name}' is not a function; a product is written with *", offset=offset
             )
-        if name in TABLE and name not in PUBLIC:
+        if name in FUNCTIONS and name not in PUBLIC:
             raise FormulaError(f"unknown function '{name}'", offset=offset)
         if name not in PUBLIC:
             known = [*self.macros, *PUBLIC]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attenergy.energies.language.functions import TABLE
 from attenergy.energies.language.nodes import Call, Expr, Number, Symbol
+from attenergy.energies.language.table import FUNCTIONS
 
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
 
@@ -39,8 +39,8 @@ def _signed(expr: Expr) -> tuple[bool, Expr]:
         if minus:
             for i in minus:
                 factors[i] = -1.0 * factors[i]
-            kept = [f for f in factors if not (isinstance(f, Number) and f.value == 1)]
-            return len(minus) % 2 == 1, _product_node(kept or [Number(1.0)], expr)
+            rest = [f for f in factors if not (isinstance(f, Number) and f.value == 1)]
+            return len(minus) % 2 == 1, _product_node(rest or [Number(1.0)], expr)
     return False, expr
 
 
@@ -169,7 +169,10 @@ def _latex_call(expr: Call) -> tuple[str, int]:
     if expr.function in {"sumsq", "norm"}:
         square = "^{2}" if expr.function == "sumsq" else ""
         return rf"\left\lVert {args[0][0]} \right\rVert{square}", _ATOM
-    name = TABLE[expr.function].latex or rf"\operatorname{{{expr.function}}}"
+    name = FUNCTIONS[expr.function].latex or rf"\operatorname{{{expr.function}}}"
     if not args:
         return name, _ATOM
     return rf"{name}\left({', '.join(a for a, _ in args)}\right)", _ATOM
+
+
+Expr.writer = to_text

@@ -12,55 +12,51 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeGuard
 
-from attenergy.energies.language.algebra import is_positive, split_factors, split_terms
-from attenergy.energies.language.constants import reduced
-from attenergy.energies.language.functions import TABLE
+from attenergy.energies.language.algebra import (
+    is_positive,
+    reduced,
+    split_factors,
+    split_terms,
+)
 from attenergy.energies.language.nodes import Call, Expr, Number, call
+from attenergy.energies.language.table import FUNCTIONS
+from attenergy.energies.language.typing_rules import elementwise, power
 
 _ONE = Number(1.0)
 _MOST_TERMS = 64
 
 
+@lru_cache(maxsize=4096)
 def simplify(expr: Expr) -> Expr:
     """The normal form of a tree; idempotent."""
-    return _simplify(expr.structure, _Box(expr))
-
-
-class _Box:
-    """Carries a tree through the cache, which compares its structure alone."""
-
-    def __init__(self, expr: Expr) -> None:
-        self.expr = expr
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Box)
-
-    def __hash__(self) -> int:
-        return 0
-
-
-@lru_cache(maxsize=4096)
-def _simplify(_structure: tuple[object, ...], box: _Box) -> Expr:
-    expr = box.expr
     if not isinstance(expr, Call):
         return expr
     args = tuple(simplify(a) for a in expr.args)
-    if TABLE[expr.function].reads_axes and any(
+    row = FUNCTIONS[expr.function]
+    if row.typing not in (elementwise, power) and any(
         new.axes != old.axes for new, old in zip(args, expr.args, strict=True)
     ):
         # A vector that is constant (0*s) simplified to a scalar, which a reduction cannot take.
         shorter = reduced(expr.function, args, tuple(a.axes for a in expr.args))
         if shorter is not None:
             return simplify(shorter)
-        kept = zip(args, expr.args, strict=True)
-        return call(expr.function, *(new if new.axes == old.axes else old for new, old in kept))
-    rule = _RULES.get(expr.function)
-    return rule(args) if rule is not None else call(expr.function, *args)
+        pairs = zip(args, expr.args, strict=True)
+        return call(expr.function, *(new if new.axes == old.axes else old for new, old in pairs))
+    return call(expr.function, *args) if row.normal_form is None else row.normal_form(args)
+
+
+def equivalent(left: Expr, right: Expr) -> bool:
+    """Whether simple algebra makes two trees the same.
+
+    Order of sums and products, numeric factors and cancelled positive parameters do not count.
+    A set or a dict of trees up to algebra is one of their normal forms (`simplify`).
+    """
+    return simplify(left) == simplify(right)
 
 
 def product(factors: list[Expr]) -> Expr:
     """The simplified product of simplified nodes."""
-    return _product(tuple(factors)) if factors else _ONE
+    return product_form(tuple(factors)) if factors else _ONE
 
 
 def _key(expr: Expr) -> tuple[int, int, str]:
@@ -72,7 +68,8 @@ def _join(function: str, parts: list[Expr]) -> Expr:
     return parts[0] if len(parts) == 1 else call(function, *parts)
 
 
-def _sum(args: tuple[Expr, ...]) -> Expr:
+def sum_form(args: tuple[Expr, ...]) -> Expr:
+    """A sum: like terms collected, numbers merged, sorted."""
     collected: dict[tuple[object, ...], tuple[float, Expr]] = {}
     constant = 0.0
     for term in (t for a in args for t in split_terms(a)):
@@ -89,7 +86,8 @@ def _sum(args: tuple[Expr, ...]) -> Expr:
     return _join("add", parts)
 
 
-def _product(args: tuple[Expr, ...]) -> Expr:
+def product_form(args: tuple[Expr, ...]) -> Expr:
+    """A product: one number, powers of one base joined, sorted."""
     coefficient = 1.0
     powers: dict[tuple[object, ...], tuple[Expr, list[Expr]]] = {}
     pending = list(args)
@@ -106,7 +104,7 @@ def _product(args: tuple[Expr, ...]) -> Expr:
     parts: list[Expr] = []
     for base, exponents in powers.values():
         for joined in _join_exponents(base, exponents):
-            number, factors = split_factors(_power((base, joined)))
+            number, factors = split_factors(power_form((base, joined)))
             coefficient *= number
             parts += factors
     if coefficient != 1 or not parts:
@@ -141,14 +139,15 @@ def _as_power(expr: Expr) -> tuple[Expr, Expr]:
 def _join_exponents(base: Expr, exponents: list[Expr]) -> list[Expr]:
     """Exponents of one base, added where that cannot change the value at base = 0."""
     if len(exponents) == 1 or is_positive(base):
-        return [_sum(tuple(exponents))]
+        return [sum_form(tuple(exponents))]
     above = tuple(e for e in exponents if isinstance(e, Number) and e.value > 0)
     below = tuple(e for e in exponents if isinstance(e, Number) and e.value <= 0)
     others = [e for e in exponents if not isinstance(e, Number)]
-    return others + [_sum(numbers) for numbers in (above, below) if numbers]
+    return others + [sum_form(numbers) for numbers in (above, below) if numbers]
 
 
-def _power(args: tuple[Expr, ...]) -> Expr:
+def power_form(args: tuple[Expr, ...]) -> Expr:
+    """A power: exponents multiplied and positive factors taken out where that is allowed."""
     base, exponent = args
     if isinstance(exponent, Number):
         if exponent.value == 1:
@@ -158,11 +157,11 @@ def _power(args: tuple[Expr, ...]) -> Expr:
         if isinstance(base, Number):
             return call("pow", base, exponent)
     if isinstance(base, Call) and base.function == "pow" and _powers_join(base, exponent):
-        return _power((base.args[0], _product((base.args[1], exponent))))
+        return power_form((base.args[0], product_form((base.args[1], exponent))))
     if isinstance(base, Call) and base.function == "mul":
         return _power_of_product(base, exponent)
     if isinstance(base, Call) and base.function == "norm" and _is_even(exponent):
-        return _power((_sumsq(base.args), Number(exponent.value / 2)))
+        return power_form((sumsq_form(base.args), Number(exponent.value / 2)))
     return call("pow", base, exponent)
 
 
@@ -187,7 +186,7 @@ def _power_of_product(base: Call, exponent: Expr) -> Expr:
     if not leaving:
         return call("pow", base, exponent)
     rest = [call("pow", _join("mul", staying), exponent)] if staying else []
-    return _product((*(_power((f, exponent)) for f in leaving), *rest))
+    return product_form((*(power_form((f, exponent)) for f in leaving), *rest))
 
 
 def _scalars_out(expr: Expr) -> tuple[list[Expr], Expr]:
@@ -200,7 +199,9 @@ def _scalars_out(expr: Expr) -> tuple[list[Expr], Expr]:
     return scalars, _join("mul", rest) if rest else _ONE
 
 
-def _linear(function: str) -> Callable[[tuple[Expr, ...]], Expr]:
+def linear_form(function: str) -> Callable[[tuple[Expr, ...]], Expr]:
+    """A linear function by name: scalar factors leave."""
+
     def rule(args: tuple[Expr, ...]) -> Expr:
         scalars, rest = _scalars_out(args[0])
         return product([*scalars, call(function, rest)])
@@ -208,13 +209,14 @@ def _linear(function: str) -> Callable[[tuple[Expr, ...]], Expr]:
     return rule
 
 
-def _matmul(args: tuple[Expr, ...]) -> Expr:
+def matmul_form(args: tuple[Expr, ...]) -> Expr:
+    """A contraction: scalar factors leave, v @ v is |v|^2, vectors stand on the right."""
     left_scalars, left = _scalars_out(args[0])
     right_scalars, right = _scalars_out(args[1])
     if left.structure == right.structure and len(left.axes) == 1:
         core = call("sumsq", left)
     elif len(left.axes) == 1 and len(right.axes) == 2:
-        core = _matmul((_transpose((right,)), left))
+        core = matmul_form((transpose_form((right,)), left))
     elif len(left.axes) == len(right.axes) == 1:
         core = call("matmul", *sorted((left, right), key=_key))
     else:
@@ -222,7 +224,8 @@ def _matmul(args: tuple[Expr, ...]) -> Expr:
     return product([*left_scalars, *right_scalars, core])
 
 
-def _transpose(args: tuple[Expr, ...]) -> Expr:
+def transpose_form(args: tuple[Expr, ...]) -> Expr:
+    """A transpose: scalar factors leave, two transposes undo each other."""
     inner = args[0]
     if isinstance(inner, Call) and inner.function == "transpose":
         return inner.args[0]
@@ -230,23 +233,24 @@ def _transpose(args: tuple[Expr, ...]) -> Expr:
     return product([*scalars, call("transpose", rest)])
 
 
-def _sumsq(args: tuple[Expr, ...]) -> Expr:
+def sumsq_form(args: tuple[Expr, ...]) -> Expr:
+    """A squared length: scalar factors leave, squared."""
     scalars, rest = _scalars_out(args[0])
-    squares = [_power((s, Number(2.0))) for s in scalars]
+    squares = [power_form((s, Number(2.0))) for s in scalars]
     return product([*squares, call("sumsq", rest)])
 
 
 def _expand(expr: Expr) -> Expr:
     """Products distributed over the sums in them, unless that gives too many terms."""
     if isinstance(expr, Call) and expr.function == "add":
-        return _sum(tuple(_expand(a) for a in expr.args))
+        return sum_form(tuple(_expand(a) for a in expr.args))
     number, factors = split_factors(expr)
     if math.prod(len(split_terms(f)) for f in factors) > _MOST_TERMS:
         return expr
     for index, factor in enumerate(factors):
         if isinstance(factor, Call) and factor.function == "add":
             rest = [Number(number), *factors[:index], *factors[index + 1 :]]
-            return _sum(tuple(_expand(product([*rest, term])) for term in factor.args))
+            return sum_form(tuple(_expand(product([*rest, term])) for term in factor.args))
     return expr
 
 
@@ -257,29 +261,15 @@ def _shift_out(args: tuple[Expr, ...]) -> tuple[list[Expr], Expr]:
     rest = [t for t in terms if t.axes]
     if not rest:
         return [], args[0]
-    return same, _sum(tuple(rest))
+    return same, sum_form(tuple(rest))
 
 
-def _lse(args: tuple[Expr, ...]) -> Expr:
+def lse_form(args: tuple[Expr, ...]) -> Expr:
     """A shift leaves: lse(v + c) = c + lse(v)."""
     same, rest = _shift_out(args)
-    return _sum((*same, call("lse", rest)))
+    return sum_form((*same, call("lse", rest)))
 
 
-def _softmax(args: tuple[Expr, ...]) -> Expr:
+def softmax_form(args: tuple[Expr, ...]) -> Expr:
     """A shift vanishes: softmax(v + c) = softmax(v)."""
     return call("softmax", _shift_out(args)[1])
-
-
-_RULES: dict[str, Callable[[tuple[Expr, ...]], Expr]] = {
-    "add": _sum,
-    "mul": _product,
-    "pow": _power,
-    "matmul": _matmul,
-    "transpose": _transpose,
-    "sumsq": _sumsq,
-    "lse": _lse,
-    "softmax": _softmax,
-    "sum_n": _linear("sum_n"),
-    "sum_d": _linear("sum_d"),
-}

@@ -7,12 +7,10 @@ A rule is called with the function's name, its arguments and their position in t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from attenergy.energies.language.errors import FormulaError
-from attenergy.energies.language.nodes import Axes, Expr, Number, show_axes
-
-Typing = Callable[[str, tuple[Expr, ...], "int | None"], Axes]
+from attenergy.energies.language.nodes import Expr, Number, show_axes
+from attenergy.energies.language.table import Axes, Typing
 
 
 def elementwise(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:

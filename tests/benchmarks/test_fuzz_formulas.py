@@ -48,6 +48,6 @@ def test_a_function_that_reads_what_is_hidden_is_seen(fuzz, monkeypatch):
     formula = "0.5*|xi|^2 - sum_n(1/sqdist(X, xi))*0.01*mixing"
     assert fuzz.look(formula, 1) == "equal, derived"
     emit._compiled.cache_clear()
-    monkeypatch.setattr(emit._Emitter, "guarded", lambda self, expr: self.emit(expr))
+    monkeypatch.setattr(emit.Emitter, "guarded", lambda self, expr: self.emit(expr))
     assert "WRONG" in fuzz.look(formula.replace("0.01", "0.02"), 1)
     emit._compiled.cache_clear()

