@@ -16,6 +16,7 @@ from attenergy.attention.layers.outputs import Answer
 from attenergy.attention.modules.arguments import check_size
 from attenergy.attention.modules.masks import seen_alone
 from attenergy.attention.modules.projections import (
+    Decoding,
     Projections,
     check_sequence,
     check_shapes,
@@ -188,6 +189,23 @@ class EnergyAttention(EnergyLayer):
         if self.read == "state" and self.energy.domain.rotation_invariant:
             read = p.turned_back(read, offset)
         return found.answer(p.merge(read), need_weights, trace)
+
+    @property
+    def decoding(self) -> tuple[Decoding, ...]:
+        """The ways to continue a sequence: none where states or patterns interact."""
+        alone = not (self.energy.states_interact or self.energy.patterns_interact)
+        return ("projected",) if alone and self.energy.reads_patterns else ()
+
+    def state_bytes(self, length: int) -> int:
+        """Bytes of what is stored of `length` positions to read the next one.
+
+        These are patterns and values, or the states where they are their own patterns.
+        """
+        p = self.projections
+        maps = [p.key if self.energy.reads_patterns else p.query]
+        maps += [p.value] if self.read == "weights" else []
+        width = sum(part.out_features for part in maps)
+        return length * width * p.out.weight.element_size()
 
     def description(self) -> LayerArguments:
         """What the layer is saved as; see `Pretrained.description`."""

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from attenergy.attention.mixers.base import Maps, PatternMixer, PatternProjections, Sizes, State
+from attenergy.attention.mixers.base import (
+    HeadInputs,
+    Maps,
+    PatternMixer,
+    PatternProjections,
+    Sizes,
+    State,
+)
 from attenergy.attention.mixers.weights import columns, divided, same_for_all_states, scores
 from attenergy.attention.modules.projections import Projections
 
@@ -45,16 +52,9 @@ class Aaren(PatternMixer):
         _, k, v = super().heads(x, context)
         return self.query.to(k.dtype).expand_as(k), k, v
 
-    def shortcut(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        field: Tensor | None,
-        is_causal: bool,
-    ) -> Tensor | None:
+    def fast_path(self, heads: HeadInputs) -> Tensor | None:
         """Scan over the states; an exported program, whose length is open, takes the weights."""
+        _, k, v, mask, _, _ = heads
         if not same_for_all_states(mask) or torch.compiler.is_exporting():
             return None
         hidden = None if mask is None else ~columns(mask, k.shape[2])

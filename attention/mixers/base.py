@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypedDict, Unpack
+from typing import ClassVar, NamedTuple, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from attenergy.attention.modules.arguments import check_flag, check_size, fixed,
 from attenergy.attention.modules.masks import seen_alone
 from attenergy.attention.modules.pair_dropout import PairDropout
 from attenergy.attention.modules.positions import rotates
-from attenergy.attention.modules.projections import Projections, check_shapes, visible
+from attenergy.attention.modules.projections import Decoding, Projections, check_shapes, visible
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.registry import ArgumentError, Catalogue, MixerSpec
@@ -41,15 +41,36 @@ class Sizes(Maps, total=False):
     dropout: float
 
 
+class HeadInputs(NamedTuple):
+    """What the heads of a mixer read.
+
+    Attributes:
+        q: (B, H, L, d).
+        k: (B, H, S, d).
+        v: (B, H, S, e).
+        mask: boolean, broadcastable to (B, H, L, S), causality not included; None if all is
+            visible.
+        field: broadcastable to (B, H, L, S), or None.
+        is_causal: whether state i sees only patterns j <= i.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    mask: Tensor | None
+    field: Tensor | None
+    is_causal: bool
+
+
 class Mixer(Pretrained, PairDropout):
     """out_i = sum_h Wout_h sum_j a[h,i,j] v[h,j] + bout.
 
     The base of layers whose update is written by hand. A subclass says what the weights a are
     (`weights`; here the softmax of q.k / sqrt(d) + field) and, where the same result has a cheaper
-    form, that form (`shortcut`).
+    form, that form (`fast_path`).
 
     Hidden pairs weigh exactly 0, a state that sees nothing reads 0, so that its output is bout.
-    Dropout removes pairs (i, j) in training; it needs the weights, so it rules out shortcuts.
+    Dropout removes pairs (i, j) in training; it needs the weights, so it rules out the fast path.
 
     Args:
         embed_dim: E.
@@ -69,6 +90,7 @@ class Mixer(Pretrained, PairDropout):
     always_causal: ClassVar[bool] = False  # whether `is_causal` is on in any case
     needs_length: ClassVar[bool] = False  # whether the greatest S is an argument, `length`
     takes_rotary: ClassVar[bool] = True  # whether queries and keys may be turned by positions
+    decoding: ClassVar[tuple[Decoding, ...]] = ("streamed",)  # the ways to continue, best first
 
     embed_dim: int = option("embed_dim", fixed("embed_dim"), "E.")
     num_heads: int = option("num_heads", fixed("num_heads"), "H.")
@@ -125,7 +147,7 @@ class Mixer(Pretrained, PairDropout):
             field = field.to(q.dtype)  # under autocast a field may come in a wider type
         causal = is_causal or self.always_causal
         if not need_weights and not (self.drops and self.has_weights):
-            read = self.shortcut(q, k, v, mask, field, causal)
+            read = self.fast_path(HeadInputs(q, k, v, mask, field, causal))
             if read is not None:
                 return self.projections.merge(read)
         seen = visible(mask, causal, q.shape[2], k.shape[2], q.device)
@@ -145,15 +167,7 @@ class Mixer(Pretrained, PairDropout):
         """Return what each head reads, (B, H, L, e)."""
         return weights @ v
 
-    def shortcut(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        field: Tensor | None,
-        is_causal: bool,
-    ) -> Tensor | None:
+    def fast_path(self, heads: HeadInputs) -> Tensor | None:
         """Return what each head reads without its weights, or None if there is no cheaper way."""
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attenergy.attention.mixers.base import PatternMixer, State
+from attenergy.attention.mixers.base import HeadInputs, PatternMixer, State
 from attenergy.attention.mixers.weights import divided, hide, same_for_all_states, with_ones
 
 
@@ -17,16 +17,9 @@ class MeanPooling(PatternMixer):
     Source: average pooling as a token mixer, Yu et al. 2022, arXiv:2111.11418.
     """
 
-    def shortcut(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        field: Tensor | None,
-        is_causal: bool,
-    ) -> Tensor | None:
+    def fast_path(self, heads: HeadInputs) -> Tensor | None:
         """Sum the values once for all states, if all see the same but for causality."""
+        q, _, v, mask, _, is_causal = heads
         length, stored = q.shape[2], v.shape[2]
         if not same_for_all_states(mask) or (is_causal and length != stored):
             return None
@@ -65,17 +58,9 @@ class NoMixing(PatternMixer):
             own = own.masked_fill(~seen, 0)
         return own.expand(*q.shape[:3], q.shape[2])
 
-    def shortcut(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        field: Tensor | None,
-        is_causal: bool,
-    ) -> Tensor | None:
+    def fast_path(self, heads: HeadInputs) -> Tensor | None:
         """Return the values, if nothing is hidden."""
-        return v if mask is None else None
+        return heads.v if heads.mask is None else None
 
     def init_state(self, batch: int) -> State:
         """Return what `step` starts from: nothing."""

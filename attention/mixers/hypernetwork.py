@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Unpack, get_args
+from typing import ClassVar, Literal, Unpack, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from attenergy.attention.gradients.sdpa import fused_pays
-from attenergy.attention.mixers.base import Mixer, Sizes, State
+from attenergy.attention.mixers.base import HeadInputs, Mixer, Sizes, State
 from attenergy.attention.mixers.weights import masked_softmax, scores
 from attenergy.attention.modules.arguments import fixed, option
 from attenergy.attention.modules.initialisation import lecun_normal_
@@ -76,6 +76,8 @@ class HypernetworkAttention(Mixer):
     attention: Vaswani et al. 2017, arXiv:1706.03762.
     """
 
+    decoding: ClassVar = ("streamed", "projected")
+
     normalize: Normalize = option("normalize", fixed("normalize"), "sigma.")
     value_network: ValueNetwork = option("value_network", fixed("value_network"), "g.")
 
@@ -121,16 +123,9 @@ class HypernetworkAttention(Mixer):
             hidden = (codes.mT[..., None] * each.squeeze(-2)).sum(-2).relu()
         return (codes @ hidden).transpose(1, 2)
 
-    def shortcut(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        field: Tensor | None,
-        is_causal: bool,
-    ) -> Tensor | None:
+    def fast_path(self, heads: HeadInputs) -> Tensor | None:
         """Softmax attention by PyTorch's fused kernel, where that pays."""
+        q, k, v, mask, field, is_causal = heads
         plain = self.normalize == "softmax" and self.value_network == "linear"
         if not plain or not fused_pays(k, field):
             return None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attenergy.attention.mixers.base import Mixer, State
+from attenergy.attention.mixers.base import HeadInputs, Mixer, State
 from attenergy.attention.mixers.weights import divided, hide, same_for_all_states, with_ones
 
 _CHUNK = 64  # states whose weights are made at once where attention is causal
@@ -49,16 +49,9 @@ class KernelAttention(Mixer):
             kernel = kernel.masked_fill(~seen, 0)
         return divided(kernel, kernel.sum(-1, keepdim=True))
 
-    def shortcut(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        field: Tensor | None,
-        is_causal: bool,
-    ) -> Tensor | None:
+    def fast_path(self, heads: HeadInputs) -> Tensor | None:
         """Sum over patterns before states."""
+        q, k, v, mask, _, is_causal = heads
         if not same_for_all_states(mask) or (is_causal and q.shape[2] != k.shape[2]):
             return None
         states = self.features(q, of_states=True)
@@ -118,20 +111,12 @@ class SquaredAttention(KernelAttention):
         """Return (q.k / d)^2 for all pairs."""
         return ((q / q.shape[-1]) @ k.mT).square()
 
-    def shortcut(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        field: Tensor | None,
-        is_causal: bool,
-    ) -> Tensor | None:
+    def fast_path(self, heads: HeadInputs) -> Tensor | None:
         """Sum over patterns before states if there are more patterns than features."""
         # An exported program is one for all lengths, so it cannot choose.
-        if not torch.compiler.is_exporting() and k.shape[-1] ** 2 > k.shape[2]:
+        if not torch.compiler.is_exporting() and heads.k.shape[-1] ** 2 > heads.k.shape[2]:
             return None
-        return super().shortcut(q, k, v, mask, field, is_causal)
+        return super().fast_path(heads)
 
 
 def _causal(states: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Unpack
 import torch
 from torch import Tensor, nn
 
-from attenergy.attention.mixers.base import Mixer, Sizes, State
+from attenergy.attention.mixers.base import HeadInputs, Mixer, Sizes, State
 from attenergy.attention.mixers.fixed_length import check_places, first_places
 from attenergy.attention.mixers.weights import hide, same_for_all_states, scores
 from attenergy.attention.modules.arguments import check_size, fixed, option
@@ -77,16 +77,9 @@ class LowRankAttention(Mixer):
         weights = (values @ mix_keys.mT).softmax(-1) @ mix_values
         return weights if seen is None else weights.masked_fill(~seen, 0)
 
-    def shortcut(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        field: Tensor | None,
-        is_causal: bool,
-    ) -> Tensor | None:
+    def fast_path(self, heads: HeadInputs) -> Tensor | None:
         """Mix keys and values before the scores are taken."""
+        q, k, v, mask, _, is_causal = heads
         length, stored = q.shape[2], k.shape[2]
         if not same_for_all_states(mask) or (is_causal and length != stored):
             return None

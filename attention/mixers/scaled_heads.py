@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attenergy.attention.mixers.base import Mixer, Sizes
+from attenergy.attention.mixers.base import HeadInputs, Mixer, Sizes
 from attenergy.attention.mixers.weights import columns, masked_softmax, same_for_all_states, scores
 from attenergy.attention.modules.arguments import check_size, fixed, is_whole, option
 from attenergy.registry import ArgumentError
@@ -66,16 +66,9 @@ class ScaledHeadAttention(Mixer):
         parts = zip(self.scales, self._split(values), self._split(full), strict=True)
         return torch.cat([_block_weights(*part) for part in parts], 1)
 
-    def shortcut(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        field: Tensor | None,
-        is_causal: bool,
-    ) -> Tensor | None:
+    def fast_path(self, heads: HeadInputs) -> Tensor | None:
         """Average keys and values before the scores are taken."""
+        q, k, v, mask, field, is_causal = heads
         if is_causal or field is not None or not same_for_all_states(mask):
             return None
         stored = k.shape[2]

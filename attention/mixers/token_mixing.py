@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from attenergy.attention.mixers.base import PatternMixer, Sizes, State
+from attenergy.attention.mixers.base import HeadInputs, PatternMixer, Sizes, State
 from attenergy.attention.mixers.fixed_length import check_places, first_places
 from attenergy.attention.mixers.weights import hide, same_for_all_states
 from attenergy.attention.modules.arguments import check_size, fixed, option
@@ -70,16 +70,9 @@ class TokenMixing(PatternMixer):
             check_places(context, self.length)
         return super().heads(x, context)
 
-    def shortcut(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        field: Tensor | None,
-        is_causal: bool,
-    ) -> Tensor:
+    def fast_path(self, heads: HeadInputs) -> Tensor:
         """Return what each head reads, (B, H, L, e); there is no other way."""
+        q, _, v, mask, _, is_causal = heads
         length, stored = q.shape[2], v.shape[2]
         inward = first_places(self.inward, 1, stored)
         outward = first_places(self.outward, 0, length)

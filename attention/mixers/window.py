@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attenergy.attention.mixers.base import Mixer, Sizes, State
+from attenergy.attention.mixers.base import HeadInputs, Mixer, Sizes, State
 from attenergy.attention.mixers.weights import columns, masked_softmax, same_for_all_states, scores
 from attenergy.attention.modules.arguments import check_size, option
 
@@ -49,16 +49,9 @@ class WindowAttention(Mixer):
         near = ones.triu(1 - self.window).tril(self.window - 1)
         return super().weights(q, k, near if seen is None else near & seen, field)
 
-    def shortcut(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        mask: Tensor | None,
-        field: Tensor | None,
-        is_causal: bool,
-    ) -> Tensor | None:
+    def fast_path(self, heads: HeadInputs) -> Tensor | None:
         """Read in blocks of w states, each with the block before and, if not causal, after it."""
+        q, k, v, mask, field, is_causal = heads
         length, w = q.shape[2], self.window
         plain = field is None and same_for_all_states(mask) and length == k.shape[2]
         # An exported program is one for all lengths, short ones too.

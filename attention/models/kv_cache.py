@@ -2,10 +2,12 @@
 
 `B` batch, `H` heads, `S` positions seen before, `n` new positions, `E` model width.
 
-    projected   keys X and values of the earlier positions are kept; the new states relax on them.
+    projected   keys X and values of the earlier positions are stored; the new states relax on them.
                 Energies whose states and patterns do not interact, and `HypernetworkAttention`
-    streamed    the layer keeps a state of its own (`init_state`, `step`); mixers without positions
+    streamed    the layer has a state of its own (`init_state`, `step`); mixers without positions
     none        any other layer; the model then reads all positions again for every new one
+
+A layer says in `decoding` which of the first two it can do, the best first.
 """
 
 from __future__ import annotations
@@ -16,12 +18,10 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from attenergy.attention.layers.energy_attention import EnergyAttention
-from attenergy.attention.mixers import HypernetworkAttention
 from attenergy.attention.modules.positions import RelativePositionBias, rotates
-from attenergy.attention.modules.projections import Projections
+from attenergy.attention.modules.projections import Decoding, Projections
 
-Kind = Literal["projected", "streamed", "none"]
+Kind = Decoding | Literal["none"]
 
 
 class LayerCache(Protocol):
@@ -46,18 +46,11 @@ def caching(layer: nn.Module, *, has_field: bool = False) -> Kind:
         layer: a causal layer.
         has_field: whether it gets a field, as with relative positions.
     """
-    if isinstance(layer, EnergyAttention):
-        energy = layer.energy
-        alone = not (energy.states_interact or energy.patterns_interact)
-        return "projected" if alone and energy.reads_patterns else "none"
-    # A step of a mixer has neither a field nor a place that a rotation could follow from.
-    if (
-        hasattr(layer, "step")
-        and hasattr(layer, "init_state")
-        and not (has_field or rotates(layer))
-    ):
-        return "streamed"
-    return "projected" if isinstance(layer, HypernetworkAttention) else "none"
+    steps = hasattr(layer, "step") and hasattr(layer, "init_state")
+    ways: tuple[Decoding, ...] = getattr(layer, "decoding", ("streamed",) if steps else ())
+    # A step has neither a field nor a place that a rotation could follow from.
+    streams = not (has_field or rotates(layer))
+    return next((way for way in ways if way == "projected" or streams), "none")
 
 
 def layer_cache(layer: nn.Module, *, has_field: bool = False) -> LayerCache | None:
@@ -94,9 +87,9 @@ class ProjectedCache:
         field = None if bias is None else bias(total, start=seen)
         # Only the length of this context is read: `memory` makes keys and values from `new`.
         context = x[:, :1].expand(-1, total, -1)
-        found: Tensor = self.layer(x, context, mask=mask, field=field)
-        self.memory.keep()
-        return found
+        out: Tensor = self.layer(x, context, mask=mask, field=field)
+        self.memory.advance()
+        return out
 
 
 class StreamedCache:
@@ -111,11 +104,11 @@ class StreamedCache:
         assert bias is None
         if self.state is None:
             self.state = self.layer.init_state(x.shape[0])
-        found = []
-        for now in x.unbind(1):
-            out, self.state = self.layer.step(now, self.state)
-            found.append(out)
-        return torch.stack(found, dim=1)
+        rows = []
+        for row in x.unbind(1):
+            out, self.state = self.layer.step(row, self.state)
+            rows.append(out)
+        return torch.stack(rows, dim=1)
 
 
 class _Remembering(Projections):
@@ -123,20 +116,20 @@ class _Remembering(Projections):
 
     seen: int
     new: Tensor
-    kept: dict[str, Tensor]
-    fresh: dict[str, Tensor]
+    earlier: dict[str, Tensor]
+    extended: dict[str, Tensor]
 
     @classmethod
     def of(cls, projections: Projections) -> _Remembering:
         """A view of `projections` with the same weights and an empty memory."""
         view = cls.__new__(cls)
         view.__dict__.update(projections.__dict__)
-        view.seen, view.kept, view.fresh = 0, {}, {}
+        view.seen, view.earlier, view.extended = 0, {}, {}
         return view
 
-    def keep(self) -> None:
+    def advance(self) -> None:
         """Count the new positions among the earlier ones from now on."""
-        self.seen, self.kept = self.seen + self.new.shape[1], dict(self.fresh)
+        self.seen, self.earlier = self.seen + self.new.shape[1], dict(self.extended)
 
     def queries(self, x: Tensor, offset: int | Tensor = 0) -> Tensor:
         """Queries of the new positions, (B, H, n, d)."""
@@ -155,6 +148,6 @@ class _Remembering(Projections):
         return self._all("values", super().values(self.new))
 
     def _all(self, name: str, new: Tensor) -> Tensor:
-        before = self.kept.get(name)
-        self.fresh[name] = new if before is None else torch.cat([before, new], dim=2)
-        return self.fresh[name]
+        before = self.earlier.get(name)
+        self.extended[name] = new if before is None else torch.cat([before, new], dim=2)
+        return self.extended[name]

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,10 @@ from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.masks import check_meaning
 from attenergy.attention.modules.preparation import Preparation, PreparationOptions
 from attenergy.registry import ArgumentError
+
+#: How a causal layer is continued without all positions once more: from the keys and values of
+#: earlier ones, or by `init_state` and `step` of its own (`attenergy.attention.models.kv_cache`).
+Decoding = Literal["projected", "streamed"]
 
 
 class Projections(nn.Module):

@@ -20,8 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from attenergy.attention import EnergyAttention
-
 BACKWARD = 3  # forward and backward pass cost so many times the forward pass
 
 
@@ -58,20 +56,10 @@ def forward_flops(model: nn.Module, inputs: Tensor, mask: Tensor | None = None) 
 def state_bytes(model: nn.Module, length: int) -> float:
     """Bytes that all layers keep of one sequence of `length` to take its next step.
 
-    A mixer says so itself; for an energy it is the stored patterns and their values, or the states
-    where these are their own patterns.
+    A layer says so itself, by a method of this name.
     """
-    total = 0
-    for module in model.modules():
-        if isinstance(module, EnergyAttention):
-            maps = module.projections
-            patterns = "key" if hasattr(maps, "key") else "query"
-            rows = (getattr(maps, name, None) for name in (patterns, "value"))
-            width = sum(part.out_features for part in rows if isinstance(part, nn.Linear))
-            total += length * width * maps.out.weight.element_size()
-        elif callable(own := getattr(module, "state_bytes", None)):
-            total += own(length)
-    return float(total)
+    layers = (getattr(module, "state_bytes", None) for module in model.modules())
+    return float(sum(own(length) for own in layers if callable(own)))
 
 
 class PeakMemory:

@@ -45,7 +45,7 @@ class Plain(nn.Module):
         twin: Any = copy.deepcopy(layer)
         self.layer = twin
         self.writes_weights = bool(getattr(layer, "has_weights", False))
-        if isinstance(layer, EnergyAttention):
+        if hasattr(layer, "backend"):
             twin.backend = "eager"
 
     def forward(self, *args: Tensor, **given: Any) -> Tensor:
