@@ -5,13 +5,19 @@
 
 from attenergy.attention.factory import make_layer
 from attenergy.attention.gradients.allocator import tune_cpu
-from attenergy.attention.gradients.gradient import association, backends, gradient, read_values
+from attenergy.attention.gradients.gradient import (
+    association,
+    attention_weights,
+    backends,
+    gradient,
+    read_values,
+)
 from attenergy.attention.integrations.huggingface import energize, load_energized
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention, replace_attention
 from attenergy.attention.layers.energy_attention import EnergyAttention
 from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
 from attenergy.attention.layers.lookup import EnergyLookup
-from attenergy.attention.layers.outputs import Traced
+from attenergy.attention.layers.outputs import LayerTrace, Traced
 from attenergy.attention.layers.pooling import EnergyPooling
 from attenergy.attention.loading import load
 from attenergy.attention.memory.associative_memory import AssociativeMemory
@@ -35,12 +41,14 @@ __all__ = [
     "EnergyTransformerBlock",
     "HypernetworkAttention",
     "LanguageModel",
+    "LayerTrace",
     "Pretrained",
     "Recall",
     "Relaxation",
     "Traced",
     "Transformer",
     "association",
+    "attention_weights",
     "backends",
     "energize",
     "gradient",

@@ -41,9 +41,10 @@ from attenergy.tasks import make_task
 REGISTRY = load_registry(plugins=False)
 #: What has no argument of its own to refuse: results, bases, protocols, what takes files or models.
 WITHOUT_NUMBERS = {
-    "AttenergyError", "Chain", "Decoder", "Energy", "Pretrained", "Recall", "Registry",
-    "Relaxation", "Task", "Traced", "__version__", "association", "backends", "energize", "load",
-    "load_energized", "load_registry", "save", "tune_cpu",
+    "AttenergyError", "Chain", "Decoder", "Energy", "LayerTrace", "Pretrained", "Recall",
+    "Registry", "Relaxation", "Task", "Traced", "__version__", "association", "attention_weights",
+    "backends", "energize", "load", "load_energized", "load_plugins", "load_registry",
+    "register_energy", "register_mixer", "register_task", "save", "tune_cpu",
 }  # fmt: skip
 
 lse = make_energy("lse", dim=4, registry=REGISTRY)

@@ -222,7 +222,7 @@ def _read_rows(
     return out if occupied is None else torch.where(occupied, out, 0.0)
 
 
-def association(
+def attention_weights(
     energy: Energy,
     xi: Tensor,
     X: Tensor,
@@ -247,6 +247,9 @@ def association(
     xi, X = clear_hidden(mask, clear_states(xi, occupied), X)
     weights = torch.where(occupied, energy.weights(xi, X, opened, field), 0.0)
     return weights if stored else weights[..., :0]
+
+
+association = attention_weights  # earlier name
 
 
 def some_patterns(

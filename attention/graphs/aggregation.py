@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.aggr.base import Aggregation
 
-from attenergy.attention.graphs.heads import SetHeads, split_heads
 from attenergy.attention.graphs.inputs import check_sizes, head_width, reset_linear
+from attenergy.attention.graphs.set_heads import SetHeads, split_heads
 from attenergy.attention.graphs.sets import Sets
 from attenergy.attention.modules.arguments import check_flag, check_tensor
 from attenergy.attention.modules.initialisation import dense

@@ -9,7 +9,6 @@ from torch.nn.parameter import is_lazy
 from torch_geometric.nn import MessagePassing
 from torch_geometric.utils import add_self_loops, remove_self_loops
 
-from attenergy.attention.graphs.heads import SetHeads, split_heads
 from attenergy.attention.graphs.inputs import (
     LAZY,
     check_sizes,
@@ -18,6 +17,7 @@ from attenergy.attention.graphs.inputs import (
     nodes_and_edges,
     reset_linear,
 )
+from attenergy.attention.graphs.set_heads import SetHeads, split_heads
 from attenergy.attention.graphs.sets import Sets
 from attenergy.attention.layers.base import Read
 from attenergy.attention.modules.arguments import check_flag, check_tensor
@@ -72,7 +72,7 @@ class EnergyConv(MessagePassing):
         registry: where the name is looked up; the built-in one and plug-ins if None.
         **settings: parameters, choices and options of the energy; `head_dim` (D; out_channels / H
             if absent), `bias` (of the maps, True), `add_self_loops` (False; replaces those there
-            are, field 0), `form` (`auto`; see `attenergy.attention.graphs.heads`), and
+            are, field 0), `form` (`auto`; see `attenergy.attention.graphs.set_heads`), and
             `backend`, `solver` and the like as for `EnergyAttention`.
 
     Raises:

@@ -49,7 +49,7 @@ class EnergyGNN(BasicGNN):
 def energize_gps(model: Model, energy: str | EnergySpec = "lse", **options: Any) -> Model:
     """Put energy attention in the place of the global attention of every `GPSConv`.
 
-    The weights and all that the attention carries are kept, as by `replace_attention`, so with
+    The weights and all that the attention carries stay, as by `replace_attention`, so with
     log-sum-exp, one step and the default beta the model computes what it did before. `GPSConv`
     itself takes no attention of another kind by name.
 

@@ -30,11 +30,11 @@ def segment_weights(
     """
     scores = (xi.squeeze(-2)[sets.index] * X).sum(-1)
     # Each element is a problem of its own, with one state and one pattern.
-    found = energy.attention(
+    parts = energy.attention(
         X.unsqueeze(-2), None, None if field is None else field[..., None, None]
     )
-    assert found is not None
-    scale, bias = found
+    assert parts is not None
+    scale, bias = parts
     exponent = scale * scores[..., None, None]
     exponent = exponent if bias is None else exponent + bias
     return softmax(exponent[..., 0, 0], sets.index, num_nodes=sets.count)
@@ -77,9 +77,9 @@ def has_segments(energy: Energy) -> bool:
 
     def parts(count: int, with_field: bool) -> list[Tensor]:
         h = field[..., :count] if with_field else None
-        found = probe.attention(X[:, :count], None, h)
-        assert found is not None
-        scale, bias = found
+        parts = probe.attention(X[:, :count], None, h)
+        assert parts is not None
+        scale, bias = parts
         own = torch.zeros_like(field[..., :count]) + (0.0 if bias is None else bias)
         radial = probe.radial(xi, X[:, :count], None, h)
         return [torch.as_tensor(value) for value in (scale, own[..., :1], radial)]

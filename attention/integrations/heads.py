@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout as drop
 
-from attenergy.attention.gradients.gradient import association, read_values
+from attenergy.attention.gradients.gradient import attention_weights, read_values
 from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.energies.masks import NEVER
 from attenergy.registry import ArgumentError, EnergySpec, Registry
@@ -108,7 +108,7 @@ class EnergyHeads(EnergyLayer):
             ), None
         weights = None
         if by_weights or (need_weights and energy.has_weights):
-            weights = association(energy, state, X, mask=mask, field=field)
+            weights = attention_weights(energy, state, X, mask=mask, field=field)
         if not by_weights or weights is None:
             return _with_zero_gradients(state, unread), weights
         weights = drop(weights, dropout)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from attenergy.attention.gradients.gradient import association, read_values
+from attenergy.attention.gradients.gradient import attention_weights, read_values
 from attenergy.attention.layers.choices import (
     Read,
     check_memory,
@@ -25,7 +25,7 @@ from attenergy.attention.layers.choices import (
     reading,
 )
 from attenergy.attention.layers.idle import let_rest, reach_of_weights
-from attenergy.attention.layers.outputs import Heads, joined
+from attenergy.attention.layers.outputs import HeadOutput, joined
 from attenergy.attention.modules.arguments import check_flag, fixed, option
 from attenergy.attention.modules.learned_step_size import LearnedStepSize
 from attenergy.attention.modules.pair_dropout import PairDropout
@@ -185,7 +185,7 @@ class EnergyLayer(Pretrained, PairDropout):
         field: Tensor | None = None,
         need_weights: bool = False,
         trace: bool = False,
-    ) -> Heads:
+    ) -> HeadOutput:
         """Relax states on stored patterns and read, without projections.
 
         Args:
@@ -213,8 +213,8 @@ class EnergyLayer(Pretrained, PairDropout):
             read = self._read_weights(state, X, values, mask, field)
         weights = None
         if need_weights or (trace and self.energy.has_weights):
-            weights = association(self.energy, state, X, mask=mask, field=field)
-        return Heads(read, weights, relaxation)
+            weights = attention_weights(self.energy, state, X, mask=mask, field=field)
+        return HeadOutput(read, weights, relaxation)
 
     def use_graph(self, graph: Any, **options: Any) -> Self:
         """Give the energy a graph of your own; see `use_graph` of energies on a graph.
@@ -290,7 +290,7 @@ class EnergyLayer(Pretrained, PairDropout):
             return read_values(
                 self.energy, xi, X, values, mask=mask, field=field, backend=self.backend
             )
-        weights = association(self.energy, xi, X, mask=mask, field=field)
+        weights = attention_weights(self.energy, xi, X, mask=mask, field=field)
         return self.dropped(weights) @ values
 
 

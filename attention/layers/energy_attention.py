@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.attention.layers.description import energy_layer_arguments
-from attenergy.attention.layers.outputs import Answer
+from attenergy.attention.layers.outputs import LayerOutput
 from attenergy.attention.modules.arguments import check_size
 from attenergy.attention.modules.masks import seen_alone
 from attenergy.attention.modules.projections import (
@@ -144,7 +144,7 @@ class EnergyAttention(EnergyLayer):
         trace: bool = False,
         value_context: Tensor | None = None,
         offset: int | Tensor = 0,
-    ) -> Answer:
+    ) -> LayerOutput:
         """Relax the states on the stored patterns and read.
 
         Args:
@@ -164,7 +164,7 @@ class EnergyAttention(EnergyLayer):
 
         Returns:
             (B, L, E); with `need_weights` a pair of it and the weights (B, H, L, S); with `trace` a
-            `Traced`.
+            `LayerTrace`.
 
         Raises:
             ValueError: a shape or type does not fit, a field for an energy that reads none, or
@@ -182,13 +182,13 @@ class EnergyAttention(EnergyLayer):
             X = p.expanded(p.keys(seen_alone(stored, mask), offset if context is None else 0))
         if self.read == "weights":
             values = p.expanded(p.values(seen_alone(source, mask)))
-        found = self.attend(
+        heads = self.attend(
             xi, X, values, mask=seen, field=field, need_weights=need_weights, trace=trace
         )
-        read = found.read
+        read = heads.read
         if self.read == "state" and self.energy.domain.rotation_invariant:
             read = p.turned_back(read, offset)
-        return found.answer(p.merge(read), need_weights, trace)
+        return heads.layer_output(p.merge(read), need_weights, trace)
 
     @property
     def decoding(self) -> tuple[Decoding, ...]:

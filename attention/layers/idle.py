@@ -54,10 +54,10 @@ def _acts(energy: Energy) -> list[bool]:
     xi, X = (like.new_full((*heads, length, energy.dim), 0.5).requires_grad_() for length in (2, 3))
     field = like.new_zeros(2, 3) if energy.reads_field else None
     weights = energy.weights(energy.from_real(xi), X, None, field)
-    asked = [xi, X, *parameters]
+    inputs = [xi, X, *parameters]
     if not weights.requires_grad:
-        return [False] * len(asked)
-    slopes = torch.autograd.grad(weights.sum(), asked, allow_unused=True)
+        return [False] * len(inputs)
+    slopes = torch.autograd.grad(weights.sum(), inputs, allow_unused=True)
     return [slope is not None for slope in slopes]
 
 

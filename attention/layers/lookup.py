@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.attention.layers.description import energy_layer_arguments
-from attenergy.attention.layers.outputs import Answer
+from attenergy.attention.layers.outputs import LayerOutput
 from attenergy.attention.modules.arguments import check_size
 from attenergy.attention.modules.projections import (
     Projections,
@@ -106,7 +106,7 @@ class EnergyLookup(EnergyLayer):
         field: Tensor | None = None,
         need_weights: bool = False,
         trace: bool = False,
-    ) -> Answer:
+    ) -> LayerOutput:
         """Relax the states on the learned patterns and read.
 
         Args:
@@ -118,24 +118,24 @@ class EnergyLookup(EnergyLayer):
 
         Returns:
             (B, L, E); with `need_weights` a pair of it and the weights (B, H, L, N); with `trace` a
-            `Traced`.
+            `LayerTrace`.
 
         Raises:
             ValueError: a shape or type does not fit.
         """
         p = self.projections
         check_sequence("x", x, "(B, L, E)", p.embed_dim)
-        heads, stored = self.patterns.shape[:2]
-        check_extras(mask, field, (x.shape[0], heads, x.shape[1], stored))
+        num_heads, stored = self.patterns.shape[:2]
+        check_extras(mask, field, (x.shape[0], num_heads, x.shape[1], stored))
         self.check_field(field)
         X: Tensor = (
             self.patterns if p.preparation is None else p.preparation.patterns(self.patterns)
         )
-        found = self.attend(
+        heads = self.attend(
             p.queries(x), X, self.values, mask=mask, field=field, need_weights=need_weights,
             trace=trace,
         )  # fmt: skip
-        return found.answer(p.merge(found.read), need_weights, trace)
+        return heads.layer_output(p.merge(heads.read), need_weights, trace)
 
     def description(self) -> LayerArguments:
         """What the layer is saved as; see `Pretrained.description`."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from attenergy.attention.solvers.relax import Relaxation
 
 
-class Traced(NamedTuple):
+class LayerTrace(NamedTuple):
     """What a layer returns with `trace=True`.
 
     Attributes:
@@ -29,12 +29,15 @@ class Traced(NamedTuple):
     relaxation: Relaxation
 
 
-class Heads(NamedTuple):
-    """What the heads of a layer found.
+Traced = LayerTrace  # earlier name
+
+
+class HeadOutput(NamedTuple):
+    """What the heads of a layer give.
 
     Attributes:
         read: (B, H, L, e) by weights, or the state (B, H, L, D) itself.
-        weights: (B, H, L, S); None if nobody asked, or the energy has none.
+        weights: (B, H, L, S); None if not wanted, or if the energy has none.
         relaxation: the steps that were taken.
     """
 
@@ -42,10 +45,10 @@ class Heads(NamedTuple):
     weights: Tensor | None
     relaxation: Relaxation
 
-    def answer(self, out: Tensor, need_weights: bool, trace: bool) -> Answer:
+    def layer_output(self, out: Tensor, need_weights: bool, trace: bool) -> LayerOutput:
         """What a layer returns: its result, with weights, or with everything."""
         if trace:
-            return Traced(out, self.weights, self.relaxation)
+            return LayerTrace(out, self.weights, self.relaxation)
         if not need_weights:
             return out
         assert self.weights is not None
@@ -53,13 +56,13 @@ class Heads(NamedTuple):
 
 
 #: (B, L, E) alone, a pair of it and weights, or everything.
-Answer = Tensor | tuple[Tensor, Tensor] | Traced
+LayerOutput = Tensor | tuple[Tensor, Tensor] | LayerTrace
 
 
 def joined(taken: list[Relaxation]) -> Relaxation:
     """Relaxations of one step each, taken one after the other, as one.
 
-    Each may be down an energy of its own; what is known of a state between two steps is told by
+    Each may be down an energy of its own; what is recorded of a state between two steps is that of
     the energy that led there.
     """
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.layers.energy_attention import EnergyAttention
-from attenergy.attention.layers.outputs import Answer
+from attenergy.attention.layers.outputs import LayerOutput
 from attenergy.attention.modules.arguments import check_flag, check_size, check_tensor
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
@@ -75,7 +75,7 @@ class EnergyPooling(Pretrained, nn.Module):
         need_weights: bool = False,
         trace: bool = False,
         value_context: Tensor | None = None,
-    ) -> Answer:
+    ) -> LayerOutput:
         """Pool the context.
 
         Args:
@@ -90,17 +90,17 @@ class EnergyPooling(Pretrained, nn.Module):
 
         Returns:
             (B, Q, E); with `need_weights` a pair of it and the weights (B, H, Q, S); with `trace` a
-            `Traced`.
+            `LayerTrace`.
 
         Raises:
             ValueError: a shape or type does not fit.
         """
         check_tensor("context", context)
-        answer: Answer = self.attention(
+        output: LayerOutput = self.attention(
             self.queries.expand(context.shape[0], -1, -1), context, mask=mask, field=field,
             need_weights=need_weights, trace=trace, value_context=value_context,
         )  # fmt: skip
-        return answer
+        return output
 
     def description(self) -> LayerArguments:
         """What the layer is saved as; see `Pretrained.description`."""

@@ -75,8 +75,8 @@ class SpinUpdates:
         rows = torch.arange(len(sites), device=flat.device)
         states = flat[:, None].repeat(1, len(sites), 1)
         states[:, rows, sites] *= -1
-        found: Tensor = self.of(states.reshape(-1, *spins.state.shape[1:]), self.X)
-        return found.reshape(len(flat), len(sites))
+        energies: Tensor = self.of(states.reshape(-1, *spins.state.shape[1:]), self.X)
+        return energies.reshape(len(flat), len(sites))
 
 
 def _square(state: Tensor) -> Tensor:

@@ -147,12 +147,12 @@ class Decoder:
 
     def __init__(self, model: LanguageModel) -> None:
         self.model, self.length = model, 0
-        found = [
+        of_layers = [
             layer_cache(block.mixer, has_field=block.bias is not None) for block in _blocks(model)
         ]
-        caches = [cache for cache in found if cache is not None]
-        self.caches = caches if len(caches) == len(found) else None
-        self.before: list[Tensor | None] = [None] * len(found)
+        caches = [cache for cache in of_layers if cache is not None]
+        self.caches = caches if len(caches) == len(of_layers) else None
+        self.before: list[Tensor | None] = [None] * len(of_layers)
         self.tokens: Tensor | None = None
 
     def extend(self, tokens: Tensor) -> Tensor:

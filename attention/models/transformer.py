@@ -224,8 +224,8 @@ class Transformer(Pretrained, nn.Module):
         """Return the outputs (B, L, outputs) of what the last block gave, x (B, L, W)."""
         if self.norm is None:
             assert self.out is not None  # a bottleneck has norms of its own
-            found: Tensor = self.out(x, padding)
-            return found
+            outputs: Tensor = self.out(x, padding)
+            return outputs
         x = self.norm(x)
         logits: Tensor = linear(x, self._table()) if self.out is None else self.out(x)
         return logits

@@ -137,7 +137,7 @@ def option(name: str, check: Callable[[Any, Any], Value], doc: str) -> Value:
 
     Args:
         name: of the attribute, also that of the constructor's argument.
-        check: called with the module and the value; returns what is kept, or raises.
+        check: called with the module and the value; returns what is stored, or raises.
         doc: what it is.
     """
     key = f"_{name}"

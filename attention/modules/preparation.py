@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypedDict, get_args
+from typing import TypedDict, get_args
 
-import torch
 from torch import Tensor, nn
 
 from attenergy.attention.modules.arguments import check_flag, fixed, is_number, option
+from attenergy.attention.modules.head_norm import HeadNorm, Normalization
+from attenergy.attention.modules.rotary import rotate
 from attenergy.registry import ArgumentError, UnknownName
-
-Normalization = Literal["none", "l2", "rms_norm", "layer_norm"]
-
-_EPS = 1e-6  # beside a mean square: keeps the derivative at 0 finite
 
 
 class PreparationOptions(TypedDict, total=False):
@@ -104,67 +101,7 @@ class Preparation(nn.Module):
         return rotate(x, offset=offset, base=self.rotary_base) if self.rotary else x
 
 
-class HeadNorm(nn.Module):
-    """`l2`, `rms_norm` or `layer_norm` over the last axis; see `Preparation`.
-
-    Args:
-        kind: which.
-        num_heads: heads that have gains of their own.
-        dim: width.
-    """
-
-    kind: Normalization = option("kind", fixed("kind"), "Which norm.")
-
-    def __init__(self, kind: Normalization, num_heads: int, dim: int) -> None:
-        super().__init__()
-        self.kind = kind
-        self.gain = None if kind == "l2" else nn.Parameter(torch.ones(num_heads, 1, dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise x (..., heads, length, dim), in float32 at least."""
-        wide = x.to(_at_least_float32(x))
-        if self.kind == "layer_norm":
-            wide = wide - wide.mean(-1, keepdim=True)
-        unit = wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + _EPS)
-        unit = unit * x.shape[-1] ** -0.5 if self.gain is None else unit * self.gain
-        return unit.to(x.dtype)
-
-    def extra_repr(self) -> str:
-        """Which norm, for printing."""
-        return self.kind
-
-
-def rotate(
-    x: Tensor, *, offset: int | Tensor = 0, base: float = 10_000.0, back: bool = False
-) -> Tensor:
-    """Turn the components m and m + d/2 of x_i by the angle (i + offset) base^(-2m/d).
-
-    Args:
-        x: (..., L, d), d even.
-        offset: position of the first vector: a whole number, or a tensor of them that is
-            broadcastable to (..., L), as (B, 1, 1) for one per sample.
-        base: sets the slowest rotation.
-        back: whether to turn by minus that angle.
-
-    Returns:
-        A tensor like x. Angles are taken in float32 at least.
-
-    Source: Su et al. 2021, arXiv:2104.09864, with the pairs taken from the two halves.
-    """
-    wide, half = _at_least_float32(x), x.shape[-1] // 2
-    speed = base ** (-torch.arange(half, dtype=wide, device=x.device) / half)
-    position = torch.arange(x.shape[-2], device=x.device) + offset
-    angle = position.to(wide).unsqueeze(-1) * speed
-    cos, sin = angle.cos(), -angle.sin() if back else angle.sin()
-    a, b = x.to(wide).chunk(2, -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
-
-
 def _norm(name: str, kind: Normalization, num_heads: int, dim: int) -> HeadNorm | None:
     if kind not in get_args(Normalization):
         raise UnknownName(name, str(kind), get_args(Normalization))
     return None if kind == "none" else HeadNorm(kind, num_heads, dim)
-
-
-def _at_least_float32(x: Tensor) -> torch.dtype:
-    return torch.promote_types(x.dtype, torch.float32)

@@ -10,7 +10,7 @@ from torch import Tensor
 from attenergy.attention.gradients.gradient import (
     Backend,
     all_states,
-    association,
+    attention_weights,
     checked_gradient,
     gradient,
     some_patterns,
@@ -74,7 +74,7 @@ class Problem:
 
     def weights(self, xi: Tensor) -> Tensor:
         """The weights over patterns (..., L, S), of an energy that has them."""
-        return association(self.energy, xi, self.stored(xi), mask=self.mask, field=self.field)
+        return attention_weights(self.energy, xi, self.stored(xi), mask=self.mask, field=self.field)
 
     def moved(self, xi: Tensor, d: Tensor) -> Tensor:
         """The states after a step d in the energy's domain; those that see nothing stay."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from attenergy.attention import association, gradient, relax
+from attenergy.attention import attention_weights, gradient, relax
 from attenergy.energies.memories.lagrangians import LAGRANGIANS
 from attenergy.energies.memories.two_layer import joint_energy
 from attenergy.registry import EnergySpec
@@ -89,7 +89,7 @@ def one_basis_function(spec: EnergySpec) -> tuple[float, float]:
     want = (X.sum(0) / (PATTERNS + 0.5)).expand(3, DIM)
     uniform = torch.full((3, PATTERNS), 1 / (PATTERNS + 0.5), dtype=torch.float64)
     error = error_of(relax(energy, xi, X, step_size=1.0).state, want)
-    return max(error, error_of(association(energy, xi, X), uniform)), 1e-12
+    return max(error, error_of(attention_weights(energy, xi, X), uniform)), 1e-12
 
 
 def hidden_layer_eliminated(spec: EnergySpec) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import networkx as nx
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from attenergy.attention import association, relax
+from attenergy.attention import attention_weights, relax
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import DIM, draw
 from attenergy.testing.known_answers.common import PATTERNS, error_of, problem, single
@@ -65,7 +65,7 @@ def mixed_patterns(spec: EnergySpec) -> tuple[float, float]:
             error, error_of(got, scaled_dot_product_attention(xi, mixed, mixed, scale=beta))
         )
         weights = torch.softmax(beta * xi @ mixed.mT, -1) @ matrix
-        error = max(error, error_of(association(energy, xi, X), weights))
+        error = max(error, error_of(attention_weights(energy, xi, X), weights))
     return error, 1e-12
 
 

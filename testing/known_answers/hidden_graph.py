@@ -9,7 +9,7 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from attenergy.attention import association
+from attenergy.attention import attention_weights
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import draw
 from attenergy.testing.known_answers.common import PATTERNS, error_of, problem, single
@@ -55,7 +55,7 @@ def _errors(spec: EnergySpec, inference: str, rule: str, coupling: float) -> tup
         log_sum, wanted = _exact(_GRAPHS[rule], coupling, drive, mask)
         want = 0.5 * (xi * xi).sum(-1) - log_sum / _BETA
         values.append(energy(xi, X, mask=mask, field=field) - want)
-        means.append(association(energy, xi, X, mask=mask, field=field) - wanted)
+        means.append(attention_weights(energy, xi, X, mask=mask, field=field) - wanted)
     return torch.cat(values).detach(), torch.cat(means).detach()
 
 

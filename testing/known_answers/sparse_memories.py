@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from attenergy.attention import association, relax
+from attenergy.attention import attention_weights, relax
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import DIM
 from attenergy.testing.known_answers.common import PATTERNS, error_of, problem, single
@@ -33,7 +33,7 @@ def simplex_projection(spec: EnergySpec) -> tuple[float, float]:
         best = torch.where(better, distance, best)
         nearest = torch.where(better.unsqueeze(-1), y, nearest)
     energy = single(spec, beta=beta)
-    error = error_of(association(energy, xi, X, field=field), nearest)
+    error = error_of(attention_weights(energy, xi, X, field=field), nearest)
     # |z - y|^2/2 = |z|^2/2 - (y'z - |y|^2/2), so the conjugate is what the distance leaves.
     conjugate = 0.5 * (z.square().sum(-1) - best + 1.0)
     want = 0.5 * xi.square().sum(-1) - conjugate / beta
@@ -61,7 +61,7 @@ def box_projection(spec: EnergySpec) -> tuple[float, float]:
             best = torch.where(better, distance, best)
             nearest = torch.where(better.unsqueeze(-1), y, nearest)
         energy = single(spec, beta=beta, k=k)
-        error = max(error, error_of(association(energy, xi, X, field=field), nearest))
+        error = max(error, error_of(attention_weights(energy, xi, X, field=field), nearest))
         conjugate = 0.5 * (z.square().sum(-1) - best + k)
         want = 0.5 * xi.square().sum(-1) - conjugate / beta
         error = max(error, error_of(energy(xi, X, field=field), want))
@@ -114,9 +114,9 @@ def entmax_limits(spec: EnergySpec) -> tuple[float, float]:
     error = error_of(relax(soft, xi, X, step_size=1.0, backend="eager").state, want)
     log_sum = torch.log(torch.exp(z).sum(-1))
     error = max(error, error_of(soft(xi, X), 0.5 * xi.square().sum(-1) - log_sum / beta))
-    sparse = association(single(spec, beta=beta, excess=1 - 1e-13), xi, X)
+    sparse = attention_weights(single(spec, beta=beta, excess=1 - 1e-13), xi, X)
     error = max(error, error_of(sparse, _level(z, lambda d: d)))
-    half = association(single(spec, beta=beta, excess=0.5), xi, X)
+    half = attention_weights(single(spec, beta=beta, excess=0.5), xi, X)
     return max(error, error_of(half, _level(0.5 * z, lambda d: d * d))), 1e-10
 
 
@@ -126,11 +126,11 @@ def normmax_optimality(spec: EnergySpec) -> tuple[float, float]:
     beta, error = 1.5, 0.0
     z = beta * xi @ X.mT + field
     ramps = _level(z, torch.square).sqrt()
-    got = association(single(spec, beta=beta, excess=1.0), xi, X, field=field)
+    got = attention_weights(single(spec, beta=beta, excess=1.0), xi, X, field=field)
     error = max(error, error_of(got, ramps / ramps.sum(-1, keepdim=True)))
     for excess in (0.3, 1.0, 3.0):
         energy = single(spec, beta=beta, excess=excess)
-        y = association(energy, xi, X, field=field)
+        y = attention_weights(energy, xi, X, field=field)
         order = 1 + excess
         conjugate = (y * z).sum(-1) - y.pow(order).sum(-1).pow(1 / order) + 1.0
         want = 0.5 * xi.square().sum(-1) - conjugate / beta

@@ -68,7 +68,7 @@ def energize(
     weights are applied to the values, or the state itself is read. The parameters of the energy are
     learned with the model: energize before the optimiser is built. A beta that an entry starts at
     1/sqrt(D) starts at the model's own scale of the scores instead, so that log-sum-exp with one
-    step is the model as it was. The definition is kept in the configuration, and
+    step is the model as it was. The definition is in the configuration, and
     `load_energized` reads what `save_pretrained` wrote.
 
     Args:
@@ -148,11 +148,11 @@ def load_energized(model_class: type[Model], path: str | Path | None, **options:
             `use_graph`, which is not read back); or another `attn_implementation` is asked for.
     """
     register()
-    asked = options.get("attn_implementation")
-    if asked not in (None, IMPLEMENTATION):
+    implementation = options.get("attn_implementation")
+    if implementation not in (None, IMPLEMENTATION):
         raise ArgumentError(
-            f"attn_implementation must be left out or {IMPLEMENTATION!r}, got {asked!r}: the "
-            "attention of an energized model is its energy"
+            f"attn_implementation must be left out or {IMPLEMENTATION!r}, got "
+            f"{implementation!r}: the attention of an energized model is its energy"
         )
     config, stored = _configuration(path, options)
     cls = _concrete(model_class, config)

@@ -147,10 +147,10 @@ def _own_size(owner: Any, name: str) -> int | None:
 
 
 def _check_call(module: nn.Module, dim: int, scaling: float | None, others: dict[str, Any]) -> None:
-    asked = [name for name in FOREIGN if others.get(name) is not None]
-    if asked:
+    foreign = [name for name in FOREIGN if others.get(name) is not None]
+    if foreign:
         raise ArgumentError(
-            f"{type(module).__name__} asks for {asked[0]}, which energies do not do"
+            f"{type(module).__name__} asks for {foreign[0]}, which energies do not do"
         )
     given = dim**-0.5 if scaling is None else scaling
     then = getattr(module, SCALE, given)  # not there in models that were pickled before it was

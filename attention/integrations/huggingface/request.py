@@ -44,7 +44,7 @@ def asked_scale(name: str, module: nn.Module, dim: int) -> float:
         dim: D.
 
     Raises:
-        ValueError: it cannot be told before the module is called, or it is no number.
+        ValueError: it is known only when the module is called, or it is no number.
     """
     scales = {_scale(name, module, call, dim) for call in _calls(type(module).forward)}
     if not scales:  # its source is not to be had
@@ -65,18 +65,18 @@ def check_asked(name: str, module: nn.Module, energy: Energy) -> None:
         ValueError: it caps its scores, has sinks, or chooses the patterns in the call; or it adds
             numbers to its scores, and the energy reads no field.
     """
-    asked = [
+    wanted = [
         keyword
         for call in _calls(type(module).forward)
         for keyword in FOREIGN
         if keyword in call and _value(call[keyword], module) is not None
     ]
     if getattr(module, "sinks", None) is not None:  # some functions look it up by themselves
-        asked.append("sinks")
-    if asked:
+        wanted.append("sinks")
+    if wanted:
         raise ArgumentError(
-            f"'{name}' ({type(module).__name__}) asks its attention for {asked[0]}, which energies "
-            "do not do"
+            f"'{name}' ({type(module).__name__}) asks its attention for {wanted[0]}, which "
+            "energies do not do"
         )
     adds = [call[_BIAS] for call in _calls(type(module).forward) if _BIAS in call]
     if not energy.reads_field and any(_value(bias, module) is not None for bias in adds):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from attenergy.attention import association, gradient, read_values
+from attenergy.attention import attention_weights, gradient, read_values
 from attenergy.attention import backends as all_backends
 from attenergy.attention.gradients import gradient as update
 from attenergy.attention.gradients import sdpa as fused
@@ -103,7 +103,7 @@ def test_weights_give_the_update(name):
     energy, X = make(name), draw(2, 5, 4)
     xi = energy.from_real(draw(2, 3, 4))
     pulled = read_values(energy, xi, X, X)
-    weights = association(energy, xi, X)
+    weights = attention_weights(energy, xi, X)
     torch.testing.assert_close(pulled, weights @ X)
     coupling = energy.coupling(xi, None)
     rest = 0.0 if coupling is None else coupling
@@ -132,7 +132,7 @@ def test_states_that_see_nothing_read_nothing(name):
         read = read_values(energy, xi, X, values, mask=mask, backend=backend)
         assert read.shape == (2, 3, 7)
         assert (read[0, 1] == 0).all()
-    weights = association(energy, xi, X, mask=mask)
+    weights = attention_weights(energy, xi, X, mask=mask)
     assert (weights[0, 1] == 0).all()
     assert (weights[0, 0] != 0).any()
 
@@ -141,9 +141,9 @@ def test_states_that_see_nothing_read_nothing(name):
 def test_hidden_patterns_have_weight_zero(name):
     energy, xi, X = make(name), draw(2, 3, 4), draw(2, 5, 4)
     mask = torch.tensor([True, False, True, True, False])
-    weights = association(energy, xi, X, mask=mask)
+    weights = attention_weights(energy, xi, X, mask=mask)
     assert (weights[..., ~mask] == 0).all()
-    kept = association(energy, xi, X[:, mask])
+    kept = attention_weights(energy, xi, X[:, mask])
     if not energy.patterns_interact:
         torch.testing.assert_close(weights[..., mask], kept)
 
@@ -151,7 +151,7 @@ def test_hidden_patterns_have_weight_zero(name):
 def test_softmax_weights_are_the_explicit_ones():
     energy, xi, X, field = make("lse", beta=0.6), draw(2, 3, 4), draw(2, 5, 4), draw(3, 5)
     want = torch.softmax(0.6 * xi @ X.mT + field, -1)
-    torch.testing.assert_close(association(energy, xi, X, field=field), want)
+    torch.testing.assert_close(attention_weights(energy, xi, X, field=field), want)
     read = read_values(energy, xi, X, X, field=field, backend="sdpa")
     want = scaled_dot_product_attention(xi, X, X, attn_mask=field, scale=0.6)
     torch.testing.assert_close(read, want)
@@ -193,10 +193,10 @@ def test_errors():
         ValueError, match="'test' has no backend 'scores'; it has eager, traced, chunked"
     ):
         read_values(plain, xi, X, X, backend="scores")
-    for function in (lambda: read_values(plain, xi, X, X), lambda: association(plain, xi, X)):
+    for function in (lambda: read_values(plain, xi, X, X), lambda: attention_weights(plain, xi, X)):
         with pytest.raises(ValueError, match="'test' defines no weights over patterns"):
             function()
     with pytest.raises(ValueError, match="mask must be boolean"):
         gradient(lse, xi, X, mask=torch.ones(3, 5))
     with pytest.raises(ValueError, match="field must be broadcastable"):
-        association(lse, xi, X, field=draw(3, 4))
+        attention_weights(lse, xi, X, field=draw(3, 4))

@@ -10,9 +10,9 @@ import torch
 from torch_geometric.nn import SAGEConv, Sequential
 from torch_geometric.nn.aggr import MultiAggregation
 
-from attenergy.attention import association, relax
+from attenergy.attention import attention_weights, relax
 from attenergy.attention.graphs import EnergyAggregation
-from attenergy.attention.graphs.heads import check_energy
+from attenergy.attention.graphs.set_heads import check_energy
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
 
@@ -53,7 +53,7 @@ def one_set(module, x):
     if module.value is None:
         return module.out(state.flatten())
     values = module.value(x).view(-1, H, C // H).transpose(0, 1)
-    return module.out((association(energy, state, X) @ values).flatten())
+    return module.out((attention_weights(energy, state, X) @ values).flatten())
 
 
 @pytest.mark.parametrize("energy", NAMES)

@@ -9,8 +9,8 @@ from torch_geometric.utils import to_torch_coo_tensor, to_torch_csr_tensor
 
 from attenergy.attention import EnergyAttention
 from attenergy.attention.graphs import EnergyConv
-from attenergy.attention.graphs.heads import check_energy
 from attenergy.attention.graphs.segments import has_segments
+from attenergy.attention.graphs.set_heads import check_energy
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
 

@@ -12,7 +12,7 @@ from torch_geometric.nn import GATConv, HeteroConv, to_hetero
 from torch_geometric.utils import to_torch_coo_tensor, to_torch_csr_tensor
 
 from attenergy.attention.graphs import EnergyAggregation, EnergyConv, EnergyGNN
-from attenergy.attention.graphs.heads import check_energy
+from attenergy.attention.graphs.set_heads import check_energy
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
 

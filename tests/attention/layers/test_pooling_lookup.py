@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from attenergy.attention.layers.lookup import EnergyLookup
-from attenergy.attention.layers.outputs import Traced
+from attenergy.attention.layers.outputs import LayerTrace
 from attenergy.attention.layers.pooling import EnergyPooling
 from attenergy.energies import domain_of, make_energy
 from attenergy.registry import load_registry
@@ -146,7 +146,7 @@ def test_fields_weights_and_traces(kind, name):
     field = draw(H, *stored) if core.reads_field else None
     out = layer(x, field=field)
     found = layer(x, field=field, trace=True)
-    assert isinstance(found, Traced)
+    assert isinstance(found, LayerTrace)
     torch.testing.assert_close(found.out, out)
     assert found.relaxation.states.shape == (core.moves + 1, B, H, stored[0], D)
     if core.energy.has_weights:

@@ -7,8 +7,10 @@ import torch
 from torch.nn import functional
 
 from attenergy.attention import EnergyAttention, relax
-from attenergy.attention.modules.preparation import HeadNorm, Preparation, rotate
+from attenergy.attention.modules.head_norm import HeadNorm
+from attenergy.attention.modules.preparation import Preparation
 from attenergy.attention.modules.projections import Projections
+from attenergy.attention.modules.rotary import rotate
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)

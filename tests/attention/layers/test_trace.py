@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from attenergy.attention import EnergyAttention
-from attenergy.attention.layers.outputs import Traced
+from attenergy.attention.layers.outputs import LayerTrace
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
@@ -34,7 +34,7 @@ def test_a_trace_comes_with_the_same_result(name, need_weights):
     mask = torch.rand(B, 1, L, L) < 0.8
     mask |= torch.eye(L).bool()
     found = layer(x, mask=mask, need_weights=need_weights, trace=True)
-    assert isinstance(found, Traced)
+    assert isinstance(found, LayerTrace)
     torch.testing.assert_close(found.out, layer(x, mask=mask))
     assert (found.weights is None) == (not has)
     if has:

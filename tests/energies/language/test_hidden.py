@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attenergy.attention import association, gradient, read_values
+from attenergy.attention import attention_weights, gradient, read_values
 from attenergy.attention.gradients.gradient import backends
 from attenergy.energies.language import PUBLIC
 
@@ -109,7 +109,7 @@ def test_they_are_as_if_deleted(formula, energy_of):
         torch.testing.assert_close(
             read[:1], read_values(energy, *rows[0][:2], X[:3], field=h[:1, :3])
         )
-        assert (association(energy, xi, X, mask=mask, field=h)[0, 3:] == 0).all()
+        assert (attention_weights(energy, xi, X, mask=mask, field=h)[0, 3:] == 0).all()
 
 
 def test_every_function_of_the_language_is_among_them():

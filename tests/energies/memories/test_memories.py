@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from attenergy.attention import association, gradient, make_layer, relax
+from attenergy.attention import attention_weights, gradient, make_layer, relax
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
@@ -153,7 +153,7 @@ def test_continuous_weights_are_zero_where_hidden():
     energy, xi, X = make("continuous_time"), draw(3, 4), draw(6, 4)
     mask = torch.rand(3, 6) < 0.6
     mask[:, 0] = True
-    weights = association(energy, xi, X, mask=mask)
+    weights = attention_weights(energy, xi, X, mask=mask)
     assert not weights[~mask].any()
     torch.testing.assert_close(
         xi - weights @ X, gradient(energy, xi, X, mask=mask, backend="eager")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from attenergy.attention import EnergyAttention, association, gradient, relax
+from attenergy.attention import EnergyAttention, attention_weights, gradient, relax
 from attenergy.energies import make_energy
 from attenergy.energies.graphs import couplings
 from attenergy.energies.graphs.transfer_matrix import chain_log_sum, chain_means
@@ -231,7 +231,7 @@ def test_neighbours_call_or_rule_out_each_other():
     weights = {}
     for kind in ("ferromagnetic", "antiferromagnetic"):
         energy = make("boltzmann", graph="chain", couplings=kind, coupling=0.5, c=-2.0, beta=1.0)
-        weights[kind] = association(energy, xi, X)[0, 1].item()
+        weights[kind] = attention_weights(energy, xi, X)[0, 1].item()
     alone = 1 / (1 + math.exp(2.0))
     assert weights["antiferromagnetic"] < alone < weights["ferromagnetic"]
 

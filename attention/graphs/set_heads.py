@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout as drop
 
-from attenergy.attention.gradients.gradient import association
+from attenergy.attention.gradients.gradient import attention_weights
 from attenergy.attention.graphs.segments import has_segments, segment_step, segment_weights
 from attenergy.attention.graphs.sets import Padding, Sets
 from attenergy.attention.layers.base import EnergyLayer, Read
@@ -137,7 +137,7 @@ class SetHeads(EnergyLayer):
             state = self._relax(state, padding.pad(seen), mask, h, False).state
         if self.read == "state":
             return state, None
-        weights = association(self.energy, state, padding.pad(X), mask=mask, field=h)
+        weights = attention_weights(self.energy, state, padding.pad(X), mask=mask, field=h)
         return state, padding.unpad(weights.squeeze(-2))
 
     def reset_parameters(self) -> None:
