@@ -5,16 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from attenergy.energies.language import FIELD, FUNCTIONS, PUBLIC, FormulaError, elementwise
 from attenergy.registry import EnergySpec
 
 Axes = str  # "" a scalar, "D", "N", "ND", "DD"
 Sub = Callable[[Axes], str]
 Rule = Callable[["random.Random", Sub], str]
 
-ELEMENTWISE = (
-    "exp", "log", "sqrt", "abs", "sign", "step", "relu", "sigmoid", "tanh", "softplus", "logcosh",
-    "sin", "cos",
-)  # fmt: skip
+ELEMENTWISE = tuple(name for name in PUBLIC if FUNCTIONS[name].typing is elementwise)
 EXPONENTS = ("2", "3", "-1", "-2", "0.5", "1.5", "beta", "(1 + beta)")
 CONJUGATES = ("sparsemax{}({})", "entmax{}({}, 1.5)", "entmax{}({}, 1 + mixing)",
               "normmax{}({}, 2)", "normmax{}({}, 1.5 + beta)", "ksubsets{}({}, 2)",
@@ -71,9 +69,24 @@ def _one(*texts: str, of: Axes) -> Rule:
     return lambda random, sub: random.choice(texts).format(sub(of))
 
 
+def _reductions() -> tuple[str, ...]:
+    """Functions of one vector over patterns that give a scalar."""
+    names = []
+    for name in PUBLIC:
+        row = FUNCTIONS[name]
+        if row.arity == 1 and row.typing is not elementwise:
+            try:
+                scalar = row.typing(name, (FIELD,), None) == ()
+            except FormulaError:  # it takes other axes
+                continue
+            if scalar and not name.endswith("_conj"):
+                names.append(f"{name}({{}})")
+    return tuple(names)
+
+
 RULES: dict[Axes, tuple[Rule, ...]] = {
     "": (
-        _one("lse({})", "sum_n({})", "mean_n({})", "max_n({})", "|{}|", "|{}|^2", of="N"),
+        _one(*_reductions(), "|{}|", "|{}|^2", of="N"),
         _one("lse({})", "sum_n({})", "sum_n({})", of="N"),
         _one("sum_d({})", "mean_d({})", "|{}|", "|{}|^2", of="D"),
         _conjugate("_conj"),

@@ -18,7 +18,7 @@ from attenergy.energies.factory import (
 from attenergy.energies.formula import FormulaEnergy, formula_tree
 from attenergy.energies.graphs.graph_hopfield import GraphHopfield, GraphMemory
 from attenergy.energies.graphs.topologies import TOPOLOGIES, adjacency
-from attenergy.energies.language import FormulaError
+from attenergy.energies.language import FormulaError, Function, register_function
 from attenergy.energies.masks import open_rows
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Fit",
     "FormulaEnergy",
     "FormulaError",
+    "Function",
     "GraphHopfield",
     "GraphMemory",
     "Mixture",
@@ -48,6 +49,7 @@ __all__ = [
     "mixture",
     "open_rows",
     "register_energy",
+    "register_function",
     "sample",
     "score_readout",
 ]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 
-from attenergy.energies.language import PUBLIC, FormulaError
+from attenergy.energies.language import PUBLIC, SYMBOLS, FormulaError
 from attenergy.energies.quadratic import RADIAL
 from attenergy.registry import EnergySpec
-
-#: Symbols that every formula has, and those that the compiler uses.
-SYMBOLS = ("xi", "X", "h", "s", "q", "mask")
 
 
 def name_errors(spec: EnergySpec) -> list[FormulaError]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from attenergy.energies.language import (
     compile_tree,
     is_smooth,
     parse,
+    remembered,
     score_form,
     simplify,
 )
@@ -143,7 +144,7 @@ class _Plan:
     bias: _Pair | None = None
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _plan(tree: Expr, with_field: bool) -> _Plan:
     tree = simplify(tree if with_field else _without_field(tree))
     energy = _pair(tree, squeeze=True)
@@ -252,7 +253,7 @@ def _parameter_symbols(
     return symbols
 
 
-@lru_cache(maxsize=256)
+@remembered(256)
 def _derivative_holds(tree: Expr, dim: int) -> bool:
     """Whether radial * xi - weights @ X is autograd's gradient, at random points in float64."""
     with torch.device("cpu"):  # by default, tensors may go where they have no values

@@ -28,8 +28,17 @@ from attenergy.energies.language.nodes import (
 )
 from attenergy.energies.language.parse import parse
 from attenergy.energies.language.printing import to_latex, to_text
+from attenergy.energies.language.register import register_function
 from attenergy.energies.language.simplify import equivalent, simplify
-from attenergy.energies.language.table import FUNCTIONS, PUBLIC, Axes, Function
+from attenergy.energies.language.table import (
+    FUNCTIONS,
+    PUBLIC,
+    SYMBOLS,
+    Axes,
+    Function,
+    remembered,
+)
+from attenergy.energies.language.typing_rules import elementwise, reduces, takes
 
 TABLE = FUNCTIONS  # earlier name
 
@@ -40,6 +49,7 @@ __all__ = [
     "PUBLIC",
     "SCORES",
     "SQUARE",
+    "SYMBOLS",
     "TABLE",
     "XI",
     "Axes",
@@ -55,12 +65,17 @@ __all__ = [
     "call",
     "compile_tree",
     "differentiate",
+    "elementwise",
     "equivalent",
     "is_smooth",
     "parse",
+    "reduces",
+    "register_function",
+    "remembered",
     "score_form",
     "simplify",
     "substitute",
+    "takes",
     "to_latex",
     "to_text",
 ]

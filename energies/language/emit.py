@@ -15,14 +15,14 @@ Names of parameters never reach the code: in it they are p0, p1, ...
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from attenergy.energies.language.nodes import Call, Expr, Number, Symbol
-from attenergy.energies.language.table import FUNCTIONS, Function
+from attenergy.energies.language.table import FUNCTIONS, Function, remembered
 
 #: Order of a program's arguments before its parameters.
 INPUTS = ("xi", "X", "h", "s", "q", "mask")
@@ -67,25 +67,29 @@ def compile_tree(expr: Expr, masked: bool, squeeze: bool = False) -> Program:
     return _compiled(expr, masked, squeeze)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _compiled(expr: Expr, masked: bool, squeeze: bool) -> Program:
     return Program(expr, masked=masked, squeeze=squeeze)
 
 
 def _counts(expr: Expr) -> bool:
     """Whether a function in the tree asks how many patterns or components there are."""
-    return isinstance(expr, Call) and (
-        FUNCTIONS[expr.function].counts or any(map(_counts, expr.args))
-    )
+    if not isinstance(expr, Call):
+        return False
+    row = FUNCTIONS[expr.function]
+    if row.expansion is not None:
+        return _counts(row.expansion(*expr.args))
+    return row.counts or any(map(_counts, expr.args))
 
 
 def _is_guarded(expr: Expr) -> bool:
     """Whether a function somewhere in the tree is kept away from what a mask hides."""
     if not isinstance(expr, Call):
         return False
-    if FUNCTIONS[expr.function].guards(expr.args) and any(
-        "N" in arg.axes or arg.per_state for arg in expr.args
-    ):
+    row = FUNCTIONS[expr.function]
+    if row.expansion is not None:
+        return _is_guarded(row.expansion(*expr.args))
+    if row.guards(expr.args) and any("N" in arg.axes or arg.per_state for arg in expr.args):
         return True
     return any(map(_is_guarded, expr.args))
 
@@ -149,6 +153,8 @@ class Emitter:
         return self.done[key, *of]
 
     def _called(self, row: Function, args: tuple[Expr, ...]) -> Any:
+        if row.expansion is not None:
+            return self.emit(row.expansion(*args))
         if row.emit is not None:
             return row.emit(self, *args)
         assert row.torch is not None

@@ -20,7 +20,7 @@ from attenergy.energies.language.nodes import Call, Expr, call
 from attenergy.energies.language.numerics import length as axis_length
 from attenergy.energies.language.numerics import logcosh, softplus, step
 from attenergy.energies.language.simplify import linear_form, lse_form, softmax_form
-from attenergy.energies.language.table import FUNCTIONS, Function, add_functions
+from attenergy.energies.language.table import FUNCTIONS, Function
 from attenergy.energies.language.typing_rules import (
     distances,
     elementwise,
@@ -307,7 +307,8 @@ _REDUCTIONS = [
 ]
 
 
-add_functions(*operators.OPERATORS, *_ELEMENTWISE, *_REDUCTIONS, *conjugates.CONJUGATES)
+_ROWS = [*operators.OPERATORS, *_ELEMENTWISE, *_REDUCTIONS, *conjugates.CONJUGATES]
+FUNCTIONS.update({row.name: row for row in _ROWS})
 
 
 def is_smooth(expr: Expr) -> bool:

@@ -27,6 +27,8 @@ ALLOWED: frozenset[Axes] = frozenset(
 #: Most nodes and levels of a tree; each level costs a few frames of Python's stack.
 MAX_SIZE = 20_000
 MAX_LEVELS = 100
+#: Most letters of a name.
+MAX_NAME = 32
 
 
 def show_axes(axes: Axes) -> str:

@@ -18,12 +18,12 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 
 from attenergy.energies.language.errors import FormulaError
-from attenergy.energies.language.nodes import MAX_LEVELS, Expr, Number, call
+from attenergy.energies.language.nodes import MAX_LEVELS, MAX_NAME, Expr, Number, call
 from attenergy.energies.language.table import FUNCTIONS, PUBLIC
+from attenergy.registry import load_plugins
 
 MAX_LENGTH = 500
 MAX_DEPTH = 32
-MAX_NAME = 32
 
 #: A choice in a formula: called with one argument, it becomes a tree.
 Macro = Callable[[Expr], Expr]
@@ -221,6 +221,8 @@ class _Reader:
             raise FormulaError(
                 f"'{name}' is not a function; a product is written with *", offset=offset
             )
+        if name not in FUNCTIONS:
+            load_plugins()
         if name in FUNCTIONS and name not in PUBLIC:
             raise FormulaError(f"unknown function '{name}'", offset=offset)
         if name not in PUBLIC:

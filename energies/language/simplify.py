@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TypeGuard
 
 from attenergy.energies.language.algebra import (
@@ -19,14 +18,14 @@ from attenergy.energies.language.algebra import (
     split_terms,
 )
 from attenergy.energies.language.nodes import Call, Expr, Number, call
-from attenergy.energies.language.table import FUNCTIONS
+from attenergy.energies.language.table import FUNCTIONS, remembered
 from attenergy.energies.language.typing_rules import elementwise, power
 
 _ONE = Number(1.0)
 _MOST_TERMS = 64
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def simplify(expr: Expr) -> Expr:
     """The normal form of a tree; idempotent."""
     if not isinstance(expr, Call):

@@ -1,18 +1,21 @@
 """The table of what a formula may call: one row says everything about one function.
 
-`operators` and `functions` fill it; `register_function` adds rows from outside.
+`functions` fills it; `register_function` adds rows from outside.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from attenergy.energies.language.errors import FormulaError
+from attenergy.registry import Catalogue, load_plugins
 
 Axes = tuple[str, ...]
+Result = TypeVar("Result")
 #: A node of a tree (`nodes.Expr`): nodes are built on this table, so it cannot name their type.
 Tree = Any
 #: Which axes a function gives for its name, its arguments and their position in the text.
@@ -45,7 +48,10 @@ class Function:
             leaves the numbers at a finite argument. Others are kept away from what a mask hides.
         hidden: of a function over patterns with `torch`: what stands at hidden ones of its first
             argument, (..., L, N), before it is called.
+        expansion: the tree whose code it has, for its arguments. In place of `torch`; unlike a
+            macro, it keeps its name, and may have a gradient and a normal form of its own.
         emit: writes its code (`emit.Emitter`) for the trees of its arguments, in place of `torch`.
+            If it reads them by `guarded`, `tame` is a function that says for which it does not.
         counts: whether its code asks how many patterns or components there are.
         reads_mask: whether the value depends on which patterns are visible.
         positive: whether the value is certainly above 0 everywhere.
@@ -69,6 +75,7 @@ class Function:
     torch: Callable[..., Any] | None = None
     tame: bool | Test = False
     hidden: float | None = None
+    expansion: Callable[..., Tree] | None = None
     emit: Callable[..., Any] | None = None
     counts: bool = False
     reads_mask: bool | Test = False
@@ -79,6 +86,8 @@ class Function:
 
     def over_patterns(self, args: tuple[Tree, ...]) -> bool:
         """Whether the value depends on which patterns are visible."""
+        if self.expansion is not None and self.expansion(*args).per_state:
+            return True
         return self.hidden is not None or _holds(self.reads_mask, args)
 
     def is_positive(self, args: tuple[Tree, ...]) -> bool:
@@ -95,25 +104,53 @@ def _holds(fact: bool | Test, args: tuple[Tree, ...]) -> bool:
     return fact(args) if callable(fact) else fact
 
 
-#: Everything that a tree may call, and the names of what a formula may call, in the same order.
-FUNCTIONS: dict[str, Function] = {}
-PUBLIC: list[str] = []
+class _Public(Collection[str]):
+    """The names that a formula may call, in the order of the table."""
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, row in FUNCTIONS.items() if row.public)
+
+    def __contains__(self, name: object) -> bool:
+        return name in FUNCTIONS and FUNCTIONS[str(name)].public
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
-def add_functions(*rows: Function) -> None:
-    """Put rows into the table."""
-    for row in rows:
-        FUNCTIONS[row.name] = row
-        if row.public:
-            PUBLIC.append(row.name)
+#: Everything that a tree may call, and the names of what a formula may call.
+FUNCTIONS: Catalogue[Function] = Catalogue("formula function", Function, {}, instances=True)
+PUBLIC: Collection[str] = _Public()
+#: Symbols that every formula has, and those that the compiler uses.
+SYMBOLS = ("xi", "X", "h", "s", "q", "mask")
+
+_CLEAR: list[Callable[[], None]] = []
+
+
+def remembered(size: int) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """A decorator: results for trees are kept, until a function of theirs is defined anew."""
+
+    def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
+        cached = lru_cache(maxsize=size)(function)
+        _CLEAR.append(cached.cache_clear)
+        return cached
+
+    return decorate
+
+
+def forget_results() -> None:
+    """Drop what `remembered` functions keep."""
+    for clear in _CLEAR:
+        clear()
 
 
 def lookup(name: str, offset: int | None = None) -> Function:
-    """The row of a function.
+    """The row of a function; plug-ins are loaded for one that is not there yet.
 
     Raises:
         FormulaError: no such function; names the nearest.
     """
+    if name not in FUNCTIONS:
+        load_plugins()
     if name not in FUNCTIONS:
         near = difflib.get_close_matches(name, PUBLIC, 1)
         hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(PUBLIC)}"

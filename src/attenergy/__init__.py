@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         tune_cpu,
     )
     from attenergy.attention.mixers import register_mixer
-    from attenergy.energies import Energy, make_energy, register_energy
+    from attenergy.energies import Energy, Function, make_energy, register_energy, register_function
     from attenergy.registry import AttenergyError, Registry, load_plugins, load_registry
     from attenergy.tasks import Task, make_task, register_task
 
@@ -42,6 +42,7 @@ _HOMES = {
     "EnergyMultiheadAttention": "attention",
     "EnergyPooling": "attention",
     "EnergyTransformerBlock": "attention",
+    "Function": "energies",
     "LanguageModel": "attention",
     "Recall": "attention",
     "Registry": "registry",
@@ -57,6 +58,7 @@ _HOMES = {
     "make_mixer": "attention",
     "make_task": "tasks",
     "register_energy": "energies",
+    "register_function": "energies",
     "register_mixer": "attention.mixers",
     "register_task": "tasks",
     "relax": "attention",
@@ -73,6 +75,7 @@ __all__ = [
     "EnergyMultiheadAttention",
     "EnergyPooling",
     "EnergyTransformerBlock",
+    "Function",
     "LanguageModel",
     "Recall",
     "Registry",
@@ -89,6 +92,7 @@ __all__ = [
     "make_mixer",
     "make_task",
     "register_energy",
+    "register_function",
     "register_mixer",
     "register_task",
     "relax",

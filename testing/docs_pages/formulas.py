@@ -37,7 +37,51 @@ might overflow or have a pole, so that it acts on no derivative.
 """
 
 
+_OWN = """
+## Functions of your own
+
+A function is one row: which axes it takes, its value in torch, its derivative, and whatever else is
+known of it (`help(attenergy.Function)` lists the fields). A formula may call it from then on, with
+the fast path, masks, LaTeX and the check against autograd, as it calls those above.
+
+```python
+import torch
+from attenergy import Function, register_function
+from attenergy.energies.language import call, elementwise, reduces
+
+register_function(
+    Function(
+        "softsign",
+        1,
+        elementwise,
+        "z/(1 + |z|)",
+        torch=torch.nn.functional.softsign,
+        derivative=lambda z: (1 + call("abs", z)) ** -2,
+        smooth=False,
+        tame=True,
+    )
+)
+register_function(
+    Function(
+        "rms_n",
+        1,
+        reduces("N", ("N",)),
+        "root mean square over the visible patterns, smooth at 0",
+        expansion=lambda z: (call("sumsq", z) / call("count_n") + 1e-6) ** 0.5,
+        gradient=lambda z: z / (call("count_n") * call("rms_n", z)),
+        positive=True,
+    )
+)
+```
+
+A reduction whose torch function takes the scores (..., L, N), with one number in place of hidden
+patterns, says `torch=` and `hidden=` instead of `expansion=`. Put the code into a module and name
+it with `--plugin`, so that worker processes know it too. A name that is taken, a field of a wrong
+type and a `fold` that is not what `torch` computes are refused.
+"""
+
+
 def formulas_page() -> str:
     """The page on the language of formulas."""
     rows = [(f"`{name}`", str(TABLE[name].arity), TABLE[name].doc) for name in PUBLIC]
-    return _FORMULAS + table(("name", "arguments", "meaning"), rows)
+    return _FORMULAS + table(("name", "arguments", "meaning"), rows) + _OWN

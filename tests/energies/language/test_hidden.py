@@ -12,9 +12,9 @@ import torch
 
 from attenergy.attention import attention_weights, gradient, read_values
 from attenergy.attention.gradients.gradient import backends
-from attenergy.energies.language import PUBLIC
+from attenergy.energies.language import FUNCTIONS, PUBLIC, elementwise
 
-FORMULAS = (
+WRITTEN = (
     "sum_n(exp(c*X @ xi + h))",
     "log(sum_n(exp(c*X @ xi)))",
     "sum_n(log(sqdist(X, xi)))",
@@ -54,6 +54,15 @@ FORMULAS = (
     "c*lse(X @ xi)^3",  # a guard in the energy, and none in the weights
     "c/|xi| + (1/xi) @ (xi^-3) - lse(X @ xi)",
     "log(sum_n(relu(X @ xi)))^c + sqrt(lse(X @ xi) + 9)",
+)
+#: Elementwise functions that none of them calls, at a pole.
+FORMULAS = (
+    *WRITTEN,
+    *(
+        f"sum_n({name}(1/(X @ xi))*(X @ xi))"
+        for name in PUBLIC
+        if FUNCTIONS[name].typing is elementwise and f"{name}(" not in " ".join(WRITTEN)
+    ),
 )
 
 
