@@ -80,6 +80,7 @@ class MultipleInstance(Task):
         order = 1 + torch.randperm(patterns, generator=Generator().manual_seed(key))
         self.signal_patterns, self.other_patterns = order[: self.signals], order[self.signals :]
         self.inputs = Inputs("vector", self.bits, self.size + 1)
+        self.scored_positions = slice(-1, None)
         self.outputs = Outputs(2)
         self.chance = {"accuracy": 0.5}
         options = {

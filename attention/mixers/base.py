@@ -89,6 +89,7 @@ class Mixer(Pretrained, PairDropout):
     takes_context: ClassVar[bool] = True  # whether the patterns may be others than the states
     always_causal: ClassVar[bool] = False  # whether `is_causal` is on in any case
     needs_length: ClassVar[bool] = False  # whether the greatest S is an argument, `length`
+    states_apart: ClassVar[bool] = False  # whether no state of a sample acts on another one
     takes_rotary: ClassVar[bool] = True  # whether queries and keys may be turned by positions
     decoding: ClassVar[tuple[Decoding, ...]] = ("streamed",)  # the ways to continue, best first
 

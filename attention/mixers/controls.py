@@ -17,6 +17,8 @@ class MeanPooling(PatternMixer):
     Source: average pooling as a token mixer, Yu et al. 2022, arXiv:2111.11418.
     """
 
+    states_apart = True
+
     def fast_path(self, heads: HeadInputs) -> Tensor | None:
         """Sum the values once for all states, if all see the same but for causality."""
         q, _, v, mask, _, is_causal = heads

@@ -77,6 +77,7 @@ class HypernetworkAttention(Mixer):
     """
 
     decoding: ClassVar = ("streamed", "projected")
+    states_apart = True
 
     normalize: Normalize = option("normalize", fixed("normalize"), "sigma.")
     value_network: ValueNetwork = option("value_network", fixed("value_network"), "g.")

@@ -28,6 +28,7 @@ class KernelAttention(Mixer):
     Source: Katharopoulos et al. 2020, arXiv:2006.16236.
     """
 
+    states_apart = True
     reads_field = False
 
     def features(self, x: Tensor, *, of_states: bool) -> Tensor:

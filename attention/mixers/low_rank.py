@@ -42,6 +42,7 @@ class LowRankAttention(Mixer):
     Source: Wang et al. 2020, arXiv:2006.04768.
     """
 
+    states_apart = True
     reads_field = False
     needs_length = True
     takes_rotary = False

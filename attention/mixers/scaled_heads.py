@@ -41,6 +41,7 @@ class ScaledHeadAttention(Mixer):
     Source: Nguyen et al. 2023, arXiv:2406.13781 (Attention-SH).
     """
 
+    states_apart = True
     scales: tuple[int, ...] = option("scales", fixed("scales"), "Block sizes.")
 
     def __init__(

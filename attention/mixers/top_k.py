@@ -29,6 +29,7 @@ class TopKAttention(Mixer):
     Source: Gupta et al. 2021, arXiv:2106.06899.
     """
 
+    states_apart = True
     kept = option("kept", lambda _, value: check_size("kept", value), "k.")
 
     def __init__(

@@ -14,6 +14,7 @@ from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint as recomputed
 
 from attenergy.attention.models.bottleneck import NORM_EPS, Bottleneck
+from attenergy.attention.models.rows import at_rows, states_apart
 from attenergy.attention.modules.arguments import (
     check_flag,
     check_size,
@@ -76,12 +77,19 @@ class Block(nn.Module):
         mask: Tensor | None = None,
         is_causal: bool = False,
         padding: Tensor | None = None,
+        rows: slice | None = None,
     ) -> Tensor:
-        """Return y (B, L, W) of x (B, L, W); `padding` (B, L) is False where x does not count."""
+        """Return y (B, L, W) of x (B, L, W); `padding` (B, L) is False where x does not count.
+
+        With `rows`, y[:, rows] alone (`attenergy.attention.models.rows`).
+        """
         z = self.norm1(x)
         if self.conv is not None:
             z = self.conv(z, padding)
         field = None if self.bias is None else self.bias(x.shape[1])
+        if rows is not None:
+            mixed = at_rows(self.mixer, z, rows, mask=mask, field=field, is_causal=is_causal)
+            return self.after(x[:, rows] + mixed)
         return self.after(x + self.mixer(z, mask=mask, field=field, is_causal=is_causal))
 
     def after(self, h: Tensor) -> Tensor:
@@ -193,7 +201,12 @@ class Transformer(Pretrained, nn.Module):
         self.options[name] = getattr(self, name)
 
     def forward(
-        self, inputs: Tensor, *, mask: Tensor | None = None, is_causal: bool | None = None
+        self,
+        inputs: Tensor,
+        *,
+        mask: Tensor | None = None,
+        is_causal: bool | None = None,
+        rows: slice | None = None,
     ) -> Tensor:
         """Return (B, L, outputs).
 
@@ -204,6 +217,10 @@ class Transformer(Pretrained, nn.Module):
                 to (B, H, L, L).
             is_causal: whether positions see only themselves and earlier ones; as the model was
                 made (`causal`) if None.
+            rows: positions whose outputs are wanted, with a step of 1: then (B, R, outputs) is
+                returned. If no state of the last layer acts on another, its block computes nothing
+                else; otherwise everything is computed. Equal to the rows of the whole, but for
+                rounding.
 
         Raises:
             ValueError: a shape or type does not fit.
@@ -213,12 +230,25 @@ class Transformer(Pretrained, nn.Module):
             x = self.positions(x)
         seen, padding = (None, None) if mask is None else tokens_there(mask, *x.shape[:2])
         causal = self.causal if is_causal is None else is_causal
-        for block in self.blocks:
+        alone = rows is not None and self._may_skip(seen, causal)
+        last = len(self.blocks) - 1
+        for number, block in enumerate(self.blocks):
+            some = rows if alone and number == last else None
             if self.checkpoint and torch.is_grad_enabled():
-                x = recomputed(block, x, seen, causal, padding, use_reentrant=False)
+                x = recomputed(block, x, seen, causal, padding, some, use_reentrant=False)
             else:
-                x = block(x, seen, causal, padding)
-        return self.read(x, padding)
+                x = block(x, seen, causal, padding, some)
+        y = self.read(x, padding)
+        return y if alone or rows is None else y[:, rows]
+
+    def _may_skip(self, mask: Tensor | None, is_causal: bool) -> bool:
+        """Whether the last block can be computed at some positions only, exactly."""
+        mixer = self.blocks[-1].mixer
+        return (
+            self.norm is not None  # a bottleneck answers everywhere
+            and states_apart(mixer, mask, is_causal)
+            and not rotates(mixer)  # positions would be counted from the first row
+        )
 
     def read(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
         """Return the outputs (B, L, outputs) of what the last block gave, x (B, L, W)."""

@@ -103,7 +103,7 @@ def _forward(config: RunConfig) -> float:
     with torch.random.fork_rng(devices=[]):
         model = build_model(config, task)
     batch = task.batch("valid", 0, 2)
-    return max(1.0, cost.forward_flops(model, batch.inputs, batch.mask))
+    return max(1.0, cost.forward_flops(model, batch, task.scored_positions))
 
 
 def describe(records: Iterable[RunRecord], fairness: Fairness) -> str:

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from attenergy.search.training.predict import predict
+from attenergy.tasks import Batch
 
 BACKWARD = 3  # forward and backward pass cost so many times the forward pass
 
@@ -28,17 +31,17 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def forward_flops(model: nn.Module, inputs: Tensor, mask: Tensor | None = None) -> float:
-    """Count the floating-point operations of a forward pass, per instance of `inputs`.
+def forward_flops(model: nn.Module, batch: Batch, scored: slice | None = None) -> float:
+    """Count the floating-point operations of a forward pass, per instance of `batch`.
 
     Matrix products count 2 m k n, as is usual; elementwise work (softmax, norms, activations) is
     left out. The gradient of an energy inside the forward pass is counted, since it is work that
     the layer does.
 
     Args:
-        model: called as `model(inputs)`, with `mask=mask` if there is one.
-        inputs: a batch (B, ...).
-        mask: what may be seen; see `attenergy.tasks.Batch`.
+        model: of a run.
+        batch: inputs (B, ...) and what may be seen.
+        scored: positions outside of which nothing is scored; see `predict`.
     """
     training = model.training
     model.eval()
@@ -46,11 +49,11 @@ def forward_flops(model: nn.Module, inputs: Tensor, mask: Tensor | None = None) 
     counter.mod_tracker = _OneModule()  # type: ignore[assignment]
     try:
         with torch.no_grad(), counter:
-            _ = model(inputs) if mask is None else model(inputs, mask=mask)
+            predict(model, batch, scored)
     finally:
         model.train(training)
     total: int = counter.get_total_flops()
-    return total / len(inputs)
+    return total / len(batch.inputs)
 
 
 def state_bytes(model: nn.Module, length: int) -> float:

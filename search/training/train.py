@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 
 from attenergy.registry import TrainingSpec
 from attenergy.search.runs import provenance
@@ -22,7 +22,8 @@ from attenergy.search.runs.limits import LimitReached
 from attenergy.search.training import cost
 from attenergy.search.training.model import build_model, save_weights
 from attenergy.search.training.optimizers import Optimizers, make_optimizers
-from attenergy.tasks import Batch, Task, make_task
+from attenergy.search.training.predict import predict
+from attenergy.tasks import Task, make_task
 
 Report = Callable[[int, int, float], None]  # step, steps, loss
 #: Hears every point of the curve; a text that is not empty ends the run, and is the reason.
@@ -173,7 +174,7 @@ def _run(
     model = build_model(config, task)
     progress.cost["parameters"] = cost.count_parameters(model)
     batch = task.batch("valid", 0, 2)
-    progress.cost["forward_flops"] = cost.forward_flops(model, batch.inputs, batch.mask)
+    progress.cost["forward_flops"] = cost.forward_flops(model, batch, task.scored_positions)
     progress.cost["state_bytes"] = cost.state_bytes(model, task.inputs.length)
     model.to(device)
 
@@ -230,7 +231,7 @@ def _update(
 ) -> float:
     """One step on the next batch; the loss before it."""
     batch = task.batch("train", clock.done * training.batch_size, training.batch_size)
-    logits = _predict(model, batch)
+    logits = predict(model, batch, task.scored_positions)
     loss = task.loss(logits, batch.targets.to(logits.device))
     value = loss.item()
     if not math.isfinite(value):
@@ -268,13 +269,6 @@ def _look(
     progress.metrics["valid"] = scores
 
 
-def _predict(model: nn.Module, batch: Batch) -> Tensor:
-    device = next(model.parameters(), torch.empty(0)).device
-    mask = None if batch.mask is None else batch.mask.to(device)
-    logits: Tensor = model(batch.inputs.to(device), mask=mask)
-    return logits
-
-
 def evaluation_batch(training: TrainingSpec) -> int:
     """How many instances are evaluated at once: no more than memory has been found for."""
     return min(LARGEST_EVALUATION_BATCH, training.batch_size)
@@ -300,7 +294,10 @@ def evaluate(
     try:
         with torch.inference_mode():
             scores = task.evaluate(
-                lambda batch: _predict(model, batch), split, instances, batch_size=batch_size
+                lambda batch: predict(model, batch, task.scored_positions),
+                split,
+                instances,
+                batch_size=batch_size,
             )
     finally:
         model.train()

@@ -95,6 +95,9 @@ class Task(ABC):
     metric: str  # the reported number, a key of what `metrics` returns; higher is better
     headline: str = "test"  # the split whose metric stands for the task in a comparison of tasks
     chance: dict[str, float]  # metric -> value of random guessing
+    #: Positions of a sequence among which all targets lie, where they are the same in all
+    #: instances; None: anywhere. The others need not be computed by a model's last block.
+    scored_positions: slice | None = None
     masks_pairs: bool = False  # whether every instance has a mask (L, L) of its own
     train_instances: int = 0  # so many, then the same ones again; 0: the training stream is endless
 

@@ -98,6 +98,7 @@ class ListOps(Task):
             )
         self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         self.inputs = Inputs("token", len(WORDS), 1 + self.longest)
+        self.scored_positions = slice(0, 1)
         self.outputs = Outputs(10)
         self.chance = {"accuracy": 0.1}
         options = {

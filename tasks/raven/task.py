@@ -108,6 +108,7 @@ class Raven(Task):
         )
         self.inputs = Inputs("vector", self.values, self.grid**2 * self.features)
         self.outputs = Outputs(self.values)
+        self.scored_positions = slice(-self.features, None)
         per_feature = 1 / self.values
         self.chance = {
             "accuracy": per_feature**self.features,

@@ -58,6 +58,7 @@ class Copying(MacroTask):
         self.selective = selective
         self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         self.inputs = Inputs("token", self.vocabulary, self.length)
+        self.scored_positions = slice(-self.tokens, None)
         self.outputs = Outputs(self.vocabulary)
         chance = 1 / (self.vocabulary - 2)
         self.chance = {"macro_accuracy": chance, "accuracy": chance}

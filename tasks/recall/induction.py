@@ -26,6 +26,7 @@ class _OneAnswer(TokenTask):
         self.lengths = {split: long if split == "long" else usual for split in self.splits}
         self.headline = "long" if long else "test"
         self.inputs = Inputs("token", self.vocabulary, max(lengths))
+        self.scored_positions = slice(-1, None)
         self.outputs = Outputs(self.vocabulary)
         self.chance = {"accuracy": 1 / answers}
 

@@ -44,6 +44,7 @@ class Latch(TokenTask):
         self.length = check_whole("length", length, 2)
         self.symbols = check_whole("symbols", symbols, 3)
         self.inputs = Inputs("token", self.symbols, self.length)
+        self.scored_positions = slice(-1, None)
         self.outputs = Outputs(2)
         self.chance = {"accuracy": 0.5}
         options = {"length": self.length, "symbols": self.symbols}

@@ -70,6 +70,7 @@ class StackedRecall(Task):
                 f"got {pairs}"
             )
         self.inputs = Inputs("token", self.vocabulary, 2 * self.pairs, channels=2)
+        self.scored_positions = slice(-self.pairs, None)
         self.outputs = Outputs(self.vocabulary)
         self.chance = {"accuracy": 1 / self.half}
         options = {"vocabulary": self.vocabulary, "pairs": self.pairs}

@@ -89,6 +89,7 @@ class Waves(Task):
             torch.cat(graphs)
         )
         self.inputs = Inputs("vector", self.channels, self.length)
+        self.scored_positions = slice(-1, None)
         self.outputs = Outputs(len(GRAPHS))
         self.chance = {"accuracy": 1 / len(GRAPHS)}
         options = {

@@ -1,0 +1,67 @@
+"""The last block of a model computed at some of its positions only.
+
+A state that no other acts on can be computed without the others: its layer reads the stored
+patterns of all positions, and the states of some. What comes after a layer goes by position anyway.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from attenergy.attention.layers.energy_attention import EnergyAttention
+from attenergy.attention.mixers import Mixer
+
+
+def states_apart(layer: nn.Module, mask: Tensor | None = None, is_causal: bool = False) -> bool:
+    """Whether `layer` may compute some states alone: no state acts on another.
+
+    Where patterns act on each other, those that no state sees count as absent; so all states have
+    to be there if the mask differs by state.
+
+    Args:
+        layer: an energy's or a mixer.
+        mask: boolean with four axes, or None.
+        is_causal: whether later patterns are hidden.
+    """
+    if isinstance(layer, EnergyAttention):
+        energy = layer.energy
+        if energy.patterns_interact and (is_causal or (mask is not None and mask.shape[-2] > 1)):
+            return False
+        return energy.reads_patterns and not energy.states_interact
+    return isinstance(layer, Mixer) and layer.states_apart
+
+
+def at_rows(
+    layer: nn.Module,
+    x: Tensor,
+    rows: slice,
+    *,
+    mask: Tensor | None = None,
+    field: Tensor | None = None,
+    is_causal: bool = False,
+) -> Tensor:
+    """layer(x)[:, rows] for a layer whose states are apart, without the other states.
+
+    Args:
+        layer: for which `states_apart` holds, without rotary positions.
+        x: (B, L, W).
+        rows: which positions, with a step of 1.
+        mask: boolean with four axes, broadcastable to (B, H, L, L).
+        field: broadcastable to (B, H, L, L).
+        is_causal: whether position i sees only positions j <= i.
+
+    Returns:
+        (B, R, W).
+    """
+    length = x.shape[1]
+    if mask is not None and mask.shape[-2] == length > 1:
+        mask = mask[..., rows, :]
+    if field is not None and field.shape[-2] == length > 1:
+        field = field[..., rows, :]
+    if is_causal:
+        positions = torch.arange(length, device=x.device)
+        earlier = (positions[None, :] <= positions[rows, None])[None, None]
+        mask = earlier if mask is None else mask & earlier
+    out: Tensor = layer(x[:, rows], x, mask=mask, field=field)
+    return out
