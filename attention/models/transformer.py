@@ -243,7 +243,7 @@ class Transformer(Pretrained, nn.Module):
 
     def _may_skip(self, mask: Tensor | None, is_causal: bool) -> bool:
         """Whether the last block can be computed at some positions only, exactly."""
-        mixer = self.blocks[-1].mixer
+        mixer = cast(nn.Module, self.blocks[-1].mixer)
         return (
             self.norm is not None  # a bottleneck answers everywhere
             and states_apart(mixer, mask, is_causal)

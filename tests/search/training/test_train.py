@@ -100,13 +100,13 @@ def test_evaluation_takes_no_larger_batches_than_training(
     make_config: ConfigMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    predict = train_module._predict
+    predict = train_module.predict
 
-    def watched(model: nn.Module, batch: Batch) -> Tensor:
+    def watched(model: nn.Module, batch: Batch, scored: slice | None) -> Tensor:
         sizes.append(len(batch.inputs))
-        return predict(model, batch)
+        return predict(model, batch, scored)
 
-    monkeypatch.setattr(train_module, "_predict", watched)
+    monkeypatch.setattr(train_module, "predict", watched)
     assert train(make_config()).status == "complete"
     assert set(sizes) == {8}
     assert (
