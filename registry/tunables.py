@@ -9,8 +9,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from attenergy.registry.errors import ArgumentError
 
 Scalar = float | int | str | bool
-#: How a layer relaxes its states: the solvers of `attenergy.attention.solvers` that train.
-Solver = Literal["descent", "sequential", "implicit", "fixed_point"]
 
 
 class Entry(BaseModel):
@@ -165,17 +163,17 @@ class TunableNumber(Tunable):
 class SolverNames(Entry):
     """The solvers that a search may give to an energy."""
 
-    choices: Annotated[tuple[Solver, ...], Field(min_length=1)]
+    choices: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class SolverChoice(Entry):
     """How a layer relaxes its states, and which other ways a search may try.
 
-    A solver has to go with the energy: `sequential` needs sites that move alone, `implicit` a
-    quadratic form that couples states, `fixed_point` a Hessian.
+    The names are those of `attenergy.attention.solvers.catalogue.SOLVERS`, where a solver says
+    which energies it goes with.
     """
 
-    default: Solver = "descent"
+    default: str = "descent"
     search: SolverNames | None = None
 
     @model_validator(mode="after")

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from attenergy.attention import relax
-from attenergy.attention.solvers.relax import Solver
 from attenergy.energies import domain_of, guarantee_of
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import Case, build, random_case, settings_of, variations
@@ -25,7 +24,7 @@ def descent(spec: EnergySpec) -> tuple[float, float, str] | str:
         return "the entry declares neither a quadratic part nor 'descends': nothing is guaranteed"
     largest = domain_of(spec).largest_step
     gammas = {2.0: (0.25, 1.0, 1.5, 1.99), 1.0: (0.25, 0.5, 1.0)}.get(largest, (0.1, 1.0, 10.0))
-    solver: Solver = "descent" if guarantee == "parallel" else "sequential"
+    solver = "descent" if guarantee == "parallel" else "coordinate_descent"
     worst = float("-inf")
     for settings in _problems(spec):
         for case in variations(build(spec, **settings)):
@@ -52,7 +51,7 @@ def _problems(spec: EnergySpec) -> Iterator[dict[str, Any]]:
 
 
 def _largest_rise(
-    case: Case, gammas: Sequence[float], solver: Solver, settings: dict[str, Any]
+    case: Case, gammas: Sequence[float], solver: str, settings: dict[str, Any]
 ) -> float:
     """Of all step sizes at once: each takes the samples a time of its own, as further samples."""
     times = len(gammas)

@@ -139,7 +139,7 @@ CASES: dict[str, Case] = {
         ["step_size", "temperature"],
     ),
     "relax implicitly": (
-        partial(relax, solver="implicit"), {"energy": hopfield, "xi": XI, "X": X},
+        partial(relax, solver="semi_implicit"), {"energy": hopfield, "xi": XI, "X": X},
         ["damping", "momentum"],
     ),
     "langevin": (

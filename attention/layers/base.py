@@ -31,7 +31,8 @@ from attenergy.attention.modules.learned_step_size import LearnedStepSize
 from attenergy.attention.modules.pair_dropout import PairDropout
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.attention.solvers.problem import pose
-from attenergy.attention.solvers.relax import Relaxation, default_step_size, take_steps
+from attenergy.attention.solvers.relax import Relaxation, take_steps
+from attenergy.attention.solvers.step_sizes import default_step_size
 from attenergy.energies import Energy, make_energy
 from attenergy.energies.graphs.base import OnGraph
 from attenergy.energies.parameters import check_settings

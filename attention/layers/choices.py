@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from attenergy.attention.gradients.gradient import Backend, check_backend
 from attenergy.attention.modules.arguments import check_positive, check_whole
-from attenergy.attention.solvers.relax import MOST_STEPS, TRAINABLE, Solver, check_solver
+from attenergy.attention.solvers.catalogue import SOLVERS, check_solver, solver_name, trainable
 from attenergy.energies import Energy, check_entry
 from attenergy.registry import ArgumentError, EnergySpec, Reading, Registry, given_registry
 
@@ -26,9 +26,9 @@ def entry_of(energy: Any, registry: Registry | None) -> Any:
     return entry if isinstance(entry, EnergySpec) else energy
 
 
-def first_steps(steps: int | None, energy: Energy, solver: Solver) -> int:
+def first_steps(steps: int | None, energy: Energy, solver: str) -> int:
     """The number of steps that a layer is made with."""
-    default = MOST_STEPS if solver == "fixed_point" else int(energy.spec.steps.default)
+    default = SOLVERS[solver].default_steps or int(energy.spec.steps.default)
     return default if steps is None else steps
 
 
@@ -67,40 +67,40 @@ def checked_step_size(layer: Any, step_size: Any) -> float:
     return check_positive("step_size", step_size)
 
 
-def first_solver(given: Any, energy: Energy) -> Any:
+def first_solver(given: Any, energy: Energy) -> str:
     """The solver that a layer is made with."""
-    return energy.spec.solver.default if given is None else given
+    return solver_name(energy.spec.solver.default if given is None else given)
 
 
-def checked_solver(layer: Any, solver: Any) -> Solver:
+def checked_solver(layer: Any, solver: Any) -> str:
     """The solver of a layer.
 
     Raises:
         ValueError: it is unknown, does not go with the energy or with what the layer learns, or has
             no derivatives.
     """
-    check_solver(str(solver), layer.energy)
-    if solver not in TRAINABLE:
+    name = check_solver(solver, layer.energy)
+    if not SOLVERS[name].trains:
         raise ArgumentError(
-            f"solver '{solver}' draws states and has no derivatives, so no layer is trained "
-            f"through it; take one of {', '.join(TRAINABLE)}"
+            f"solver '{name}' draws states and has no derivatives, so no layer is trained "
+            f"through it; take one of {', '.join(trainable())}"
         )
     if layer.learned_step_size is not None:
-        check_memory("learn_step_size", solver)
+        check_memory("learn_step_size", name)
     if layer.earlier is not None:
-        check_memory("energy_per_step", solver)
-    return solver  # type: ignore[no-any-return]
+        check_memory("energy_per_step", name)
+    return name
 
 
-def check_memory(name: str, solver: Solver) -> None:
+def check_memory(name: str, solver: str) -> None:
     """Check that what is learned of single steps reaches the end of all of them.
 
     Raises:
-        ValueError: the solver is `fixed_point`.
+        ValueError: the solver goes on until states rest.
     """
-    if solver == "fixed_point":
+    if SOLVERS[solver].rests:
         raise ArgumentError(
-            f"{name} means nothing to solver 'fixed_point', which forgets how it came to rest"
+            f"{name} means nothing to solver '{solver}', which forgets how it came to rest"
         )
 
 

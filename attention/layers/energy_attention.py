@@ -73,10 +73,10 @@ class EnergyAttention(EnergyLayer):
             energy_per_step     whether every step has an energy with parameters of its own (a beta
                                 per step, say); False. No single energy then goes down all the way
             backend             how gradients are computed (`auto`; `attenergy.attention.gradients`)
-            solver              `descent` (all sites at once), `sequential` (one after the other,
-                                which costs a gradient for each; what descends where an entry says
-                                `descends: sequential`), or another that `relax` has and gradients
-                                flow through; the entry's default if None
+            solver              `descent` (all sites at once), `coordinate_descent` (one after the
+                                other, which costs a gradient for each; what descends where an entry
+                                says `descends: sequential`), or another that `relax` has and
+                                gradients flow through; the entry's default if None
 
     `steps`, `step_size`, `dropout`, `solver` and `backend` may be set later; they are checked then,
     and saved as they are.

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from attenergy.attention.solvers.base import Rest, Solver
 from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.step_sizes import StepSize
 from attenergy.attention.solvers.trace import Record
@@ -14,22 +15,44 @@ from attenergy.energies import Energy
 from attenergy.registry import ArgumentError
 
 
-def sequential(
-    problem: Problem, xi: Tensor, gammas: Sequence[StepSize], record: Record | None = None
-) -> Tensor:
-    """Sweep over the sites, one sweep for every step size.
+class CoordinateDescent(Solver):
+    """Sweeps over the sites, one sweep for every step size.
 
-    Sites are the states if they interact, else the components of every state.
-
-    Raises:
-        ValueError: the sites are components that cannot move alone.
+    Sites are the states if they interact, else the components of every state. A sweep descends
+    where moving all at once need not: spins coupled in pairs, whatever the sign of the couplings.
     """
-    check_sites(problem.energy)
-    for gamma in gammas:
-        direction, xi = sweep(problem, xi, gamma)
-        if record is not None:
-            record.step(direction, xi)
-    return xi
+
+    summary = "one site after the other, each seeing what the ones before it did"
+    earlier_names = ("sequential",)
+    one_by_one = True
+
+    def check(self, energy: Energy) -> None:
+        """Check that an energy has sites that move alone.
+
+        Raises:
+            ValueError: its states do not interact, and a constraint ties the components of each.
+        """
+        if not energy.states_interact and energy.domain.tied:
+            raise ArgumentError(
+                f"the components of a state of '{energy.spec.title}' are tied "
+                f"({energy.spec.domain}), none moves alone; take the solver 'descent'"
+            )
+
+    def run(
+        self,
+        problem: Problem,
+        xi: Tensor,
+        gammas: Sequence[StepSize],
+        record: Record | None = None,
+        *,
+        steps: int,
+    ) -> Rest:
+        """Take the sweeps; arguments as of `Descent.run`."""
+        for gamma in gammas:
+            direction, xi = sweep(problem, xi, gamma)
+            if record is not None:
+                record.step(direction, xi)
+        return Rest(xi)
 
 
 def sweep(problem: Problem, xi: Tensor, gamma: StepSize) -> tuple[Tensor, Tensor]:
@@ -41,19 +64,6 @@ def sweep(problem: Problem, xi: Tensor, gamma: StepSize) -> tuple[Tensor, Tensor
     if not xi.shape[-2]:  # no state has a site, but all that it depends on gets derivatives of 0
         xi = problem.moved(xi, gamma * first)
     return first, xi
-
-
-def check_sites(energy: Energy) -> None:
-    """Check that an energy has sites that move alone.
-
-    Raises:
-        ValueError: its states do not interact, and the components of each are tied by a constraint.
-    """
-    if not energy.states_interact and energy.domain.tied:
-        raise ArgumentError(
-            f"the components of a state of '{energy.spec.title}' are tied ({energy.spec.domain}), "
-            "none moves alone; take the solver 'descent'"
-        )
 
 
 def _sites(energy: Energy, xi: Tensor) -> Iterator[Tensor]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from attenergy.attention.gradients.chunked import autocast_now
 from attenergy.attention.modules.arguments import check_from_zero
+from attenergy.attention.solvers.base import ImplicitGradient, Rest, Solver
 from attenergy.attention.solvers.conjugate_gradients import conjugate_gradients
 from attenergy.attention.solvers.convergence import at_rest
-from attenergy.attention.solvers.coordinate_descent import check_sites, sweep
+from attenergy.attention.solvers.coordinate_descent import CoordinateDescent, sweep
 from attenergy.attention.solvers.descent import at_once
 from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.step_sizes import StepSize
@@ -23,57 +25,19 @@ from attenergy.registry import ArgumentError
 
 #: Largest number of iterations for a system with the Hessian.
 ITERATIONS = 200
+#: Most steps, if nobody says otherwise.
+MOST_STEPS = 100
 
 
 class UnsolvedGradient(RuntimeWarning):
     """Some samples got the derivative of one step in place of that of their fixed point."""
 
 
-@dataclass
-class ImplicitGradient:
-    """How the backward pass went; filled when it has run.
-
-    Attributes:
-        solved: (..., L), or (...) for interacting states: whether the sample had come to rest and
-            its system with the Hessian was solved. The others got the derivative of one step.
-        iterations: of conjugate gradients, whole numbers, shaped like `solved`.
-    """
-
-    solved: Tensor | None = None
-    iterations: Tensor | None = None
-
-
-class Rest(NamedTuple):
-    """Where states came to rest; one number for each sample, (..., L), or (...) if they interact.
-
-    Only the state is there if nothing tells whether they came to rest.
-
-    Attributes:
-        state: (..., L, D).
-        converged: boolean, whether the last step moved the sample by no more than the tolerance.
-        steps_taken: whole numbers, that step included.
-        gradient: about the backward pass; None if there will be none.
-    """
-
-    state: Tensor
-    converged: Tensor | None = None
-    steps_taken: Tensor | None = None
-    gradient: ImplicitGradient | None = None
-
-
-def fixed_point(
-    problem: Problem,
-    xi: Tensor,
-    gamma: StepSize,
-    record: Record | None = None,
-    *,
-    steps: int,
-    tolerance: float = 1e-6,
-) -> Rest:
+class FixedPoint(Solver):
     r"""Repeat a step until it moves a sample by at most tolerance * max(|xi|, sqrt(n)), n its size.
 
-    The step is that of `descent`, or a sweep of `sequential` if the energy promises descent only
-    one site after the other. A sample that rests is left alone: its numbers depend on no other.
+    The step is that of `Descent`, or a sweep of `CoordinateDescent` if the energy descends only one
+    site after the other. A sample that rests is left alone: its numbers depend on no other.
 
     At rest grad E = 0 along the domain, whatever the step and the start were, so with H the Hessian
 
@@ -87,71 +51,89 @@ def fixed_point(
 
     Stopping looks at numbers, so neither `vmap` nor a compiled full graph goes through.
 
-    Args:
-        problem: what is descended.
-        xi: states (..., L, D) in the energy's domain.
-        gamma: step size, the same for all steps.
-        record: where steps are written down.
-        steps: most steps.
-        tolerance: when a sample rests, from 0.
-
-    Raises:
-        ValueError: the energy has spins or is none of all states together, or the tolerance is out
-            of range.
-
     Source: Bai et al. 2019, arXiv:1909.01377, with a symmetric Jacobian.
     """
-    check_rest(problem.energy)
-    check_from_zero("tolerance", tolerance)
-    step = sweep if problem.energy.guarantee == "sequential" else at_once
-    start, xi = xi, xi.detach()
-    with torch.no_grad():
-        shape = [1 if i - xi.ndim in problem.axes else n for i, n in enumerate(xi.shape)]
-        converged = torch.zeros(shape, dtype=torch.bool, device=xi.device)
-        taken = torch.zeros(shape, dtype=torch.int64, device=xi.device)
-        for _ in range(steps):
-            direction, new = step(problem, xi, gamma)
-            new = torch.where(converged, xi, new)
-            rests = at_rest(xi, new, tolerance, problem.axes)
-            xi, taken, converged = new, taken + ~converged, converged | rests
-            if record is not None:
-                record.step(direction, xi)
-            if bool(converged.all()):
-                break
-    report = None
-    if torch.is_grad_enabled():
-        report = ImplicitGradient()
-        slope = problem.tangent(xi, problem.gradient(xi))
-        cast = autocast_now(xi.device.type)
-        system = _System(problem, xi, converged, tolerance_of(xi), report, cast)
-        attached: Tensor = _Attach.apply(start, xi, slope, system)  # type: ignore[no-untyped-call]
-        xi = problem.kept(start, attached)
-    return Rest(xi, converged.squeeze(problem.axes), taken.squeeze(problem.axes), report)
+
+    summary = "steps until each sample rests, with derivatives at the fixed point"
+    options = ("tolerance",)
+    rests = True
+    default_steps = MOST_STEPS
+    one_step_size = True
+    one_by_one = True  # where the energy needs it
+
+    def check(self, energy: Energy) -> None:
+        """Check that an energy has fixed points with derivatives.
+
+        Raises:
+            ValueError: its states are spins, or it is a game (none of all states together), or it
+                would have to move components one by one that cannot move alone.
+        """
+        if energy.domain.discrete:
+            raise ArgumentError(
+                f"'{energy.spec.title}' has spins, which have no derivatives; take the solver "
+                "'coordinate_descent'"
+            )
+        if not (energy.reads_patterns or energy.states_interact):
+            raise ArgumentError(
+                f"'{energy.spec.title}' is no energy of all states: there is no Hessian"
+            )
+        if energy.guarantee == "sequential":
+            CoordinateDescent().check(energy)
+
+    def run(
+        self,
+        problem: Problem,
+        xi: Tensor,
+        gammas: Sequence[StepSize],
+        record: Record | None = None,
+        *,
+        steps: int,
+        tolerance: float = 1e-6,
+    ) -> Rest:
+        """Take the steps.
+
+        Args:
+            problem: what is descended.
+            xi: states (..., L, D) in the energy's domain.
+            gammas: the step size of all steps, alone.
+            record: where steps are written down.
+            steps: most steps.
+            tolerance: when a sample rests, from 0.
+
+        Raises:
+            ValueError: the tolerance is out of range.
+        """
+        check_from_zero("tolerance", tolerance)
+        (gamma,) = gammas
+        step = sweep if problem.energy.guarantee == "sequential" else at_once
+        start, xi = xi, xi.detach()
+        with torch.no_grad():
+            shape = [1 if i - xi.ndim in problem.axes else n for i, n in enumerate(xi.shape)]
+            converged = torch.zeros(shape, dtype=torch.bool, device=xi.device)
+            taken = torch.zeros(shape, dtype=torch.int64, device=xi.device)
+            for _ in range(steps):
+                direction, new = step(problem, xi, gamma)
+                new = torch.where(converged, xi, new)
+                rests = at_rest(xi, new, tolerance, problem.axes)
+                xi, taken, converged = new, taken + ~converged, converged | rests
+                if record is not None:
+                    record.step(direction, xi)
+                if bool(converged.all()):
+                    break
+        report = None
+        if torch.is_grad_enabled():
+            report = ImplicitGradient()
+            slope = problem.tangent(xi, problem.gradient(xi))
+            cast = autocast_now(xi.device.type)
+            system = _System(problem, xi, converged, tolerance_of(xi), report, cast)
+            attached: Tensor = _Attach.apply(start, xi, slope, system)  # type: ignore[no-untyped-call]
+            xi = problem.kept(start, attached)
+        return Rest(xi, converged.squeeze(problem.axes), taken.squeeze(problem.axes), report)
 
 
 def tolerance_of(xi: Tensor) -> float:
     """The share of the right-hand side that may be left of a system with the Hessian."""
     return float(torch.finfo(xi.dtype).eps ** 0.75)
-
-
-def check_rest(energy: Energy) -> None:
-    """Check that an energy has fixed points with derivatives.
-
-    Raises:
-        ValueError: its states are spins, or it is a game (none of all states together), or it
-            would have to move components one by one that cannot move alone.
-    """
-    if energy.domain.discrete:
-        raise ArgumentError(
-            f"'{energy.spec.title}' has spins, which have no derivatives; take the solver "
-            "'sequential'"
-        )
-    if not (energy.reads_patterns or energy.states_interact):
-        raise ArgumentError(
-            f"'{energy.spec.title}' is no energy of all states: there is no Hessian"
-        )
-    if energy.guarantee == "sequential":
-        check_sites(energy)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whether steps keep to the terms under which theory promises that they never raise the energy."""
+"""The terms of a relaxation, by which theory guarantees that no step raises the energy, or not."""
 
 from __future__ import annotations
 
@@ -12,40 +12,43 @@ from attenergy.energies import Energy
 
 
 @dataclass(frozen=True)
-class Promise:
-    """The terms under which steps were taken.
+class Terms:
+    """What the guarantee of a relaxation depends on; every method returns what is wrong, or "".
 
     Attributes:
         energy: what was descended.
-        solver: name of the solver.
         gammas: the step sizes.
         momentum: whether steps carried momentum.
     """
 
     energy: Energy
-    solver: str
     gammas: Sequence[StepSize]
     momentum: bool = False
 
-    def objection(self) -> str:
-        """Why nothing is promised; empty if it is promised that no step raised the energy.
-
-        Looks at the step sizes, which synchronises if they are tensors on an accelerator.
-        """
-        spec, largest = self.energy.spec, self.energy.largest_step_size()
-        if self.solver == "langevin":
-            return "noise raises the energy as often as not"
-        if largest is None:
-            return f"'{spec.title}' promises no descent"
-        if self.momentum:
-            return "steps with momentum may raise the energy"
-        if self.solver == "descent" and self.energy.guarantee == "sequential":
-            return f"'{spec.title}' descends one site after the other, not all at once"
-        outside = [gamma for gamma in self.gammas if not _within(gamma, largest)]
-        if outside:
-            shown = "a tensor" if isinstance(outside[0], Tensor) else f"{outside[0]:g}"
-            return f"step sizes from 0 to {largest:g} are safe, {shown} is not among them"
+    def energy_descends(self) -> str:
+        """Whether its entry knows of steps that never raise the energy."""
+        if self.energy.guarantee == "none":
+            return f"'{self.energy.spec.title}' promises no descent"
         return ""
+
+    def energy_descends_at_once(self) -> str:
+        """Whether they may move all sites at once."""
+        if self.energy.guarantee == "sequential":
+            return f"'{self.energy.spec.title}' descends one site after the other, not all at once"
+        return ""
+
+    def free_of_momentum(self) -> str:
+        """Whether no step carried on an earlier one."""
+        return "steps with momentum may raise the energy" if self.momentum else ""
+
+    def step_sizes_are_safe(self) -> str:
+        """Whether they lie in the safe range; synchronises if they are on an accelerator."""
+        largest = self.energy.domain.largest_step
+        outside = [gamma for gamma in self.gammas if not _within(gamma, largest)]
+        if not outside:
+            return ""
+        shown = "a tensor" if isinstance(outside[0], Tensor) else f"{outside[0]:g}"
+        return f"step sizes from 0 to {largest:g} are safe, {shown} is not among them"
 
 
 def _within(gamma: StepSize, largest: float) -> bool:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from attenergy.attention.gradients.gradient import all_states, gradient
 from attenergy.attention.modules.arguments import check_positive, check_whole
+from attenergy.attention.solvers.base import Rest, Solver
+from attenergy.attention.solvers.guarantee import Terms
+from attenergy.attention.solvers.problem import Problem
+from attenergy.attention.solvers.step_sizes import StepSize
+from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy
 from attenergy.registry import ArgumentError
 
@@ -73,12 +79,7 @@ def langevin(
 
     Source: Roberts and Tweedie 1996, doi:10.2307/3318418.
     """
-    if energy.domain.constrained:
-        raise ArgumentError(
-            f"Langevin steps are for real states, '{energy.spec.title}' has {energy.spec.domain}"
-        )
-    if not (energy.reads_patterns or energy.states_interact):
-        raise ArgumentError(f"'{energy.spec.title}' has no density of all states")
+    Langevin().check(energy)
     check_whole("steps", steps, 0)
     check_positive("step_size", step_size)
     warmth = _temperature(energy, temperature)
@@ -96,6 +97,65 @@ def langevin(
     shape = (0, *xi.shape)
     path = (torch.stack(kept) if kept else xi.new_zeros(shape)) if trajectory else None
     return Chain(xi, taken / max(steps, 1), path)
+
+
+class Langevin(Solver):
+    """The steps of `langevin`, without A and without derivatives."""
+
+    summary = "draws instead of descending"
+    options = ("temperature", "generator")
+    trains = False
+    one_step_size = True
+
+    def check(self, energy: Energy) -> None:
+        """Check that an energy has a density over free states.
+
+        Raises:
+            ValueError: its states are constrained, or it is none of all states together.
+        """
+        if energy.domain.constrained:
+            raise ArgumentError(
+                f"Langevin steps are for real states, '{energy.spec.title}' has "
+                f"{energy.spec.domain}"
+            )
+        if not (energy.reads_patterns or energy.states_interact):
+            raise ArgumentError(f"'{energy.spec.title}' has no density of all states")
+
+    def check_call(self, **given: Any) -> None:
+        """Refuse what `langevin` has no use for."""
+        for name, there in (("field", given["field"] is not None), ("trace", given["trace"])):
+            if there:
+                raise ArgumentError(f"solver 'langevin' takes no {name}")
+        if given["backend"] != "auto":
+            raise ArgumentError(
+                f"solver 'langevin' takes no backend but 'auto', got '{given['backend']}'"
+            )
+        if isinstance(given["step_size"], Tensor):
+            raise ArgumentError("solver 'langevin' takes one number as step_size, got a tensor")
+
+    def no_guarantee(self, terms: Terms) -> str:
+        """Noise goes up as well as down."""
+        return "noise raises the energy as often as not"
+
+    def run(
+        self,
+        problem: Problem,
+        xi: Tensor,
+        gammas: Sequence[StepSize],
+        record: Record | None = None,
+        *,
+        steps: int,
+        temperature: float | Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Rest:
+        """Take the steps; arguments as of `langevin`, the step size alone in `gammas`."""
+        (step_size,) = gammas
+        assert not isinstance(step_size, Tensor)  # by `check_call`
+        chain = langevin(
+            problem.energy, xi, problem.X, steps=steps, step_size=step_size, mask=problem.mask,
+            temperature=temperature, generator=generator,
+        )  # fmt: skip
+        return Rest(chain.state)
 
 
 def _temperature(energy: Energy, temperature: float | Tensor | None) -> Tensor:

@@ -153,13 +153,14 @@ def check(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Check that energies obey the laws of the toolkit; exit code 1 if one does not."""
+    from attenergy.attention.solvers.catalogue import solver_problems
     from attenergy.energies import formula_problems
     from attenergy.registry import RegistryError
 
     path, chosen = _file_and_name(file)
     registry = load([path])
     names = _energies_of(registry, path, chosen)
-    problems = formula_problems(registry, names)
+    problems = formula_problems(registry, names) + solver_problems(registry, names)
     if problems:
         raise RegistryError(problems)
     from attenergy.testing import check_energy

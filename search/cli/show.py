@@ -61,11 +61,13 @@ def _need_scores(matrix: Matrix) -> None:
 
 
 def check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:
-    """Raise RegistryError if a formula of the chosen energies cannot be compiled."""
+    """Raise RegistryError if an entry of the chosen energies makes no layer."""
+    from attenergy.attention.solvers.catalogue import solver_problems
     from attenergy.energies import formula_problems
     from attenergy.registry import RegistryError
 
-    problems = formula_problems(registry, [n for n in chosen if n in registry.energies])
+    names = [n for n in chosen if n in registry.energies]
+    problems = formula_problems(registry, names) + solver_problems(registry, names)
     if problems:
         raise RegistryError(problems)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from attenergy.registry import ArgumentError, Scalar, UnknownName
-from attenergy.search.planning.ranges import offers
+from attenergy.search.planning.ranges import by_present_name, offers
 
 
 def checked(wish: Mapping[str, Scalar], forms: Mapping[str, BaseDistribution]) -> dict[str, Scalar]:
@@ -25,6 +25,7 @@ def checked(wish: Mapping[str, Scalar], forms: Mapping[str, BaseDistribution]) -
     """
     if not wish:
         raise ArgumentError("an enqueued trial names no quantity")
+    wish = {name: by_present_name(name, value) for name, value in wish.items()}
     for name, value in wish.items():
         if name not in forms:
             raise UnknownName("open quantity to enqueue", name, forms)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from decimal import Decimal
-from typing import Any, Final, get_args
+from typing import Any
 
 import optuna
 from optuna.distributions import (
@@ -16,6 +16,12 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from attenergy.attention.solvers.catalogue import (
+    SOLVERS,
+    check_solver,
+    solver_name,
+    trainable,
+)
 from attenergy.energies import describe, make_energy
 from attenergy.energies.parameters import constant
 from attenergy.registry import (
@@ -25,15 +31,12 @@ from attenergy.registry import (
     Parameter,
     Range,
     Scalar,
-    Solver,
+    UnknownName,
     as_written,
 )
 from attenergy.registry.tunables import same
 
 Layer = EnergySpec | MixerSpec
-
-#: The solver that goes on until all states rest; where that is depends on no step size.
-RESTS: Final = "fixed_point"
 
 
 def layer_ranges(layer: Layer) -> dict[str, Range]:
@@ -61,13 +64,14 @@ def _of_steps(layer: EnergySpec) -> dict[str, Range | None]:
 
 def _of_solver(layer: EnergySpec) -> Range | None:
     offered = layer.solver.search
-    return None if offered is None else Range(choices=offered.choices)
+    return None if offered is None else Range(choices=tuple(map(solver_name, offered.choices)))
 
 
 def may_rest(layer: EnergySpec) -> bool:
     """Tell whether a search may give the layer a solver that goes on until all states rest."""
     offered = layer.solver.search
-    return RESTS in ((layer.solver.default,) if offered is None else offered.choices)
+    names = (layer.solver.default,) if offered is None else offered.choices
+    return any(SOLVERS[solver_name(name)].rests for name in names)
 
 
 def _of_parameter(parameter: Parameter) -> Range | None:
@@ -96,7 +100,7 @@ def layer_defaults(layer: Layer, width: int | None = None) -> dict[str, Any]:
         values |= inits
         values |= {name: c.default for name, c in layer.choices.items()}
         values |= {"steps": layer.steps.default, "step_size": layer.step_size.default}
-        values |= {"solver": layer.solver.default}
+        values |= {"solver": solver_name(layer.solver.default)}
     return values
 
 
@@ -109,7 +113,7 @@ def matters(layer: Layer, name: str, settings: dict[str, Any]) -> bool:
     """
     if not isinstance(layer, EnergySpec) or name not in ("steps", "solver", "step_size"):
         return True
-    rests = settings.get("solver", layer.solver.default) == RESTS
+    rests = SOLVERS[solver_name(settings.get("solver", layer.solver.default))].rests
     if name == "solver":
         return may_rest(layer) or _moves(layer, settings)
     return not rests and (name == "steps" or _moves(layer, settings))
@@ -135,30 +139,39 @@ def check_solvers(name: str, layer: Layer, width: int) -> None:
         return
     offered = () if layer.solver.search is None else layer.solver.search.choices
     wanted = [s for s in dict.fromkeys((layer.solver.default, *offered)) if s != "descent"]
-    objections = solver_objections(layer, width) if wanted else {}
+    energy = make_energy(layer, dim=width) if wanted else None
     for solver in wanted:
-        if solver in objections:
-            raise ArgumentError(
-                f"{name!r} declares the solver {solver!r}, but {objections[solver]}"
-            )
+        try:
+            check_solver(solver, energy)
+        except ValueError as error:
+            raise ArgumentError(f"{name!r} declares the solver {solver!r}, but {error}") from error
 
 
-def solver_objections(layer: EnergySpec, width: int) -> dict[Solver, str]:
-    """Say of every solver that does not go with an energy why it does not.
+def by_present_name(quantity: str, value: Scalar) -> Scalar:
+    """A value of a quantity of the space, by its present name if it is given by an earlier one."""
+    if not quantity.endswith(".solver"):
+        return value
+    try:
+        return solver_name(value)
+    except UnknownName:  # whoever reads the value says so
+        return value
+
+
+def fitting_solvers(layer: EnergySpec, width: int) -> tuple[str, ...]:
+    """Return the solvers that train and go with an energy.
 
     Args:
         layer: the entry.
         width: of a head.
     """
-    from attenergy.attention.solvers.relax import check_solver
-
-    energy, objections = make_energy(layer, dim=width), dict[Solver, str]()
-    for solver in get_args(Solver):
+    energy = make_energy(layer, dim=width)
+    fitting = []
+    for solver in trainable():
         try:
-            check_solver(solver, energy)
-        except ValueError as error:
-            objections[solver] = str(error)
-    return objections
+            fitting.append(check_solver(solver, energy))
+        except ValueError:
+            continue
+    return tuple(fitting)
 
 
 def definition(layer: Layer) -> str:

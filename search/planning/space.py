@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -15,7 +15,6 @@ from attenergy.registry import (
     Range,
     Registry,
     Scalar,
-    Solver,
     TaskSpec,
     TrainingSpec,
     UnknownName,
@@ -61,7 +60,9 @@ class Space:
         self._layers = _chosen_layers(registry, plan)
         for variant, layer in self._layers.items():
             ranges.check_solvers(variant, layer, self._head_width)
-        self._fix = {name: value for name, value in plan.fix.items() if name != "variant"}
+        self._fix = {
+            n: ranges.by_present_name(n, value) for n, value in plan.fix.items() if n != "variant"
+        }
         self.choices: dict[str, Range] = {"variant": Range(choices=tuple(self._layers))}
         for variant, layer in self._layers.items():
             spans = ranges.layer_ranges(layer)
@@ -216,8 +217,7 @@ class Space:
         names: dict[str, Range | None] = {}
         for variant, layer in self._layers.items():
             if isinstance(layer, EnergySpec) and f"{variant}.solver" in self._fix:
-                objections = ranges.solver_objections(layer, self._head_width)
-                fitting = tuple(s for s in get_args(Solver) if s not in objections)
+                fitting = ranges.fitting_solvers(layer, self._head_width)
                 names[f"{variant}.solver"] = Range(choices=fitting)
         return names
 

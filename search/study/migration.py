@@ -6,6 +6,9 @@ that is new in the registry could not be sampled there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -15,7 +18,7 @@ from optuna.distributions import (
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from attenergy.search.planning.ranges import offers
+from attenergy.search.planning.ranges import by_present_name, offers
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.errors import StudyMismatch
 from attenergy.search.storage.database import create
@@ -76,18 +79,24 @@ def migrate(study: optuna.Study, name: str, storage: RDBStorage, space: Space) -
     successor.add_trials(finished)
     for trial in trials:
         if trial.state == TrialState.WAITING:
-            wished = trial.user_attrs[ENQUEUED].items()
+            wished = _by_present_names(trial.user_attrs[ENQUEUED]).items()
             params = {n: value for n, value in wished if n in forms and offers(forms[n], value)}
             successor.enqueue_trial(params, user_attrs={**trial.user_attrs, ENQUEUED: params})
     return successor
 
 
+def _by_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a trial, those by the present name that were chosen under an earlier one."""
+    return {name: by_present_name(name, value) for name, value in values.items()}
+
+
 def _carry(
     trial: FrozenTrial, study: optuna.Study, forms: dict[str, BaseDistribution]
 ) -> FrozenTrial:
+    params = _by_present_names(trial.params)
     distributions: dict[str, BaseDistribution] = {}
     for name, old in trial.distributions.items():
-        value, new = trial.params[name], forms.get(name, old)
+        value, new = params[name], forms.get(name, old)
         distributions[name] = new if offers(new, value) else old
         try:
             check_distribution_compatibility(distributions[name], new)
@@ -98,7 +107,7 @@ def _carry(
     return optuna.trial.create_trial(
         state=trial.state,
         values=trial.values,
-        params=trial.params,
+        params=params,
         distributions=distributions,
         user_attrs={**origin, **trial.user_attrs},  # the first origin stays
         intermediate_values=trial.intermediate_values,

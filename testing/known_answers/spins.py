@@ -49,7 +49,7 @@ def settle(energy: Energy, couplings: Tensor, field: Tensor, step_size: float = 
     one_by_one = energy.guarantee == "sequential"
     return relax(
         energy, start, X, field=h, step_size=step_size, steps=60 if one_by_one else 600,
-        solver="sequential" if one_by_one else "descent",
+        solver="coordinate_descent" if one_by_one else "descent",
     ).state[0]  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def ising_stationarity(spec: EnergySpec) -> tuple[float, float]:
     for beta in (0.4, 2.0):
         energy = single(spec, beta=beta)
         state = relax(
-            energy, torch.tanh(xi), X, field=h, steps=60, solver="sequential"
+            energy, torch.tanh(xi), X, field=h, steps=60, solver="coordinate_descent"
         ).state  # fmt: skip
         for b, i in itertools.product(range(xi.shape[0]), range(xi.shape[1])):
             want = torch.zeros(DIM, dtype=torch.float64)
@@ -100,7 +100,7 @@ def antiferromagnetic_pair(spec: EnergySpec) -> tuple[float, float]:
         a = math.tanh(beta * a)
     even = relax(energy, start, X, steps=100, solver="descent").state
     odd = relax(energy, start, X, steps=101, solver="descent").state
-    still = relax(energy, start, X, steps=100, solver="sequential").state
+    still = relax(energy, start, X, steps=100, solver="coordinate_descent").state
     error = max(error_of(even, torch.full_like(even, a)), error_of(odd, torch.full_like(odd, -a)))
     return max(error, error_of(still, a * torch.tensor([[-1.0, 1.0]]).double())), 1e-9
 
@@ -148,7 +148,7 @@ def local_field_alignment(spec: EnergySpec) -> tuple[float, float]:
     energy = single(spec, coupling=coupling, graph="chain")
     pattern, start = draw(130, 1, DIM), draw(131, 5, DIM)
     start = start * math.sqrt(DIM) / torch.linalg.vector_norm(start, dim=-1, keepdim=True)
-    got = relax(energy, start, pattern, step_size=1e12, solver="sequential").state
+    got = relax(energy, start, pattern, step_size=1e12, solver="coordinate_descent").state
     state = start.clone()
     for i in graph:
         local = pattern[0] + _pull(graph, coupling, state)[i]
@@ -204,7 +204,7 @@ def potts_update(spec: EnergySpec) -> tuple[float, float]:
     graph = nx.cycle_graph(5)
     energy = single(spec, beta=beta, coupling=coupling, graph="ring")
     pattern, start = draw(150, 1, DIM), torch.softmax(draw(151, 5, DIM), -1)
-    got = relax(energy, start, pattern, step_size=1.0, solver="sequential").state
+    got = relax(energy, start, pattern, step_size=1.0, solver="coordinate_descent").state
     state = start.clone()
     for i in graph:
         state[i] = torch.softmax(beta * (pattern[0] + _pull(graph, coupling, state)[i]), 0)
@@ -228,7 +228,7 @@ def potts_enumeration_bound(spec: EnergySpec) -> tuple[float, float]:
             exponents.append(beta * (own + coupling * agree))
         exact = -torch.logsumexp(torch.tensor(exponents, dtype=torch.float64), 0) / beta
         start = torch.softmax(draw(156, 4, 3), -1)
-        rest = relax(energy, start, pattern, steps=100, solver="sequential").state
+        rest = relax(energy, start, pattern, steps=100, solver="coordinate_descent").state
         reached = torch.stack([energy(rest, pattern), energy(start, pattern)]).detach()
         error = max(error, float((exact - reached).max()))
         if coupling < 1e-6:

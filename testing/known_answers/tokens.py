@@ -40,7 +40,7 @@ def spins_in_turn(spec: EnergySpec) -> tuple[float, float]:
     energy = single(spec, 6)
     X = _binary(62, 3, 6)
     states = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=6))).double()
-    rest = relax(energy, states, X, steps=12, solver="sequential").state.detach()
+    rest = relax(energy, states, X, steps=12, solver="coordinate_descent").state.detach()
     error = 0.0
     for site in range(6):
         turned = rest.clone()

@@ -136,16 +136,16 @@ BROKEN = {
         ],
     ),
     "solvers": (
-        "version: 1\nenergies:\n  a: {title: A, formula: f, solver: {default: «decent}}\n"
-        "  b: {title: B, formula: f, solver: {search: {choices: [descent, «langevin]}}}\n"
+        "version: 1\nenergies:\n  a: {title: A, formula: f, solver: {default: «3}}\n"
+        "  b: {title: B, formula: f, solver: {search: {choices: [descent, «true]}}}\n"
         "  c:\n    title: C\n    formula: f\n    «solver: {search: {choices: [sequential]}}\n"
         "  d:\n    title: D\n    formula: f\n"
         "    «solver: {search: {choices: [descent, descent]}}\n"
         "  e: {title: E, formula: f, solver: «descent}\n"
         "  f: {title: F, formula: f, parameters: {«solver: {init: 1.0}}}\n",
         [
-            "(got 'decent', did you mean 'descent'?)",
-            "must be one of descent, sequential, implicit, fixed_point (got 'langevin'",
+            "must be text (got 3",
+            "must be text (got true",
             "'default' (descent) is none of the choices",
             "'choices' names a solver twice",
             "must be a mapping (got 'descent')",

@@ -134,7 +134,7 @@ def test_the_builtin_file_is_accepted() -> None:
         (("energies", "lse", "read"), "weigths"),
         (("energies", "lse", "title"), 3),
         (("energies", "lse", "steps"), {"default": True}),
-        (("energies", "lse", "solver"), {"default": "langevin"}),
+        (("energies", "lse", "solver"), {"default": 3}),
         (("mixers", "mine"), {"title": "A"}),
         (("tasks", "raven", "model", "layers"), 0),
         (("spaces", "default", "learning_rte"), {"low": 0.1, "high": 0.2}),

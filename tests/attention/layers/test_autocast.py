@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from attenergy.attention import EnergyAttention
-from attenergy.attention.solvers.relax import TRAINABLE, check_solver
+from attenergy.attention.solvers.catalogue import check_solver, trainable
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.compatibility.layer_under_test import small_chunks
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:some samples have not come to re
 
 
 def solvers(name):
-    for solver in TRAINABLE:
+    for solver in trainable():
         try:
             check_solver(solver, make_energy(name, dim=4, registry=REGISTRY))
         except ValueError:

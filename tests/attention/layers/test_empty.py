@@ -22,7 +22,7 @@ from attenergy.attention import (
     relax,
 )
 from attenergy.attention.memory.retrieval_model import Retrieval
-from attenergy.attention.solvers.relax import TRAINABLE, check_solver
+from attenergy.attention.solvers.catalogue import check_solver, trainable
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
@@ -39,7 +39,7 @@ def draw(*shape):
 
 
 def solvers(energy):
-    for solver in TRAINABLE:
+    for solver in trainable():
         try:
             check_solver(solver, energy)
         except ValueError:

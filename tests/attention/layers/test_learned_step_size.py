@@ -44,9 +44,9 @@ def test_a_learned_step_size_starts_as_the_given_one(vary, name):
     assert (grad != 0).all()
 
 
-@pytest.mark.parametrize("solver", ["descent", "sequential", "implicit"])
+@pytest.mark.parametrize("solver", ["descent", "coordinate_descent", "semi_implicit"])
 def test_each_head_and_step_uses_its_own(solver):
-    name = "graph_hopfield" if solver == "implicit" else "lse"
+    name = "graph_hopfield" if solver == "semi_implicit" else "lse"
     layer, x = make(name, learn_step_size="per_head_and_step", solver=solver), draw(B, L, E)
     with torch.no_grad():
         layer.learned_step_size.raw.normal_()

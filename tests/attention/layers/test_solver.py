@@ -33,10 +33,10 @@ def seen_by_the_energy(layer, x):
 
 @pytest.mark.parametrize("name", IN_TURN)
 def test_a_layer_in_turn_is_relax_in_turn(name):
-    layer, x = make(name, steps=2, solver="sequential", read="state"), draw(2, 4, 8)
+    layer, x = make(name, steps=2, solver="coordinate_descent", read="state"), draw(2, 4, 8)
     xi, X = seen_by_the_energy(layer, x)
     state = relax(
-        layer.energy, xi, X, steps=2, step_size=layer.step_size, solver="sequential"
+        layer.energy, xi, X, steps=2, step_size=layer.step_size, solver="coordinate_descent"
     ).state
     torch.testing.assert_close(layer(x), layer.projections.merge(state))
 
@@ -49,7 +49,7 @@ def test_there_are_energies_that_descend_in_turn():
 def test_the_energy_of_a_layer_in_turn_falls_with_every_step(name):
     x, values = draw(2, 4, 8), []
     for steps in range(1, 6):
-        layer = make(name, steps=steps, solver="sequential")
+        layer = make(name, steps=steps, solver="coordinate_descent")
         start, X = seen_by_the_energy(layer, x)
         state = relax(
             layer.energy, start, X, steps=steps, step_size=layer.step_size, solver=layer.solver
@@ -63,18 +63,18 @@ def test_the_energy_of_a_layer_in_turn_falls_with_every_step(name):
 def test_the_solver_counts_and_at_once_is_the_default():
     x = draw(1, 4, 8)
     at_once, named = make("energy_transformer"), make("energy_transformer", solver="descent")
-    in_turn = make("energy_transformer", solver="sequential")
+    in_turn = make("energy_transformer", solver="coordinate_descent")
     assert at_once.solver == "descent"
     assert torch.equal(at_once(x), named(x))
     assert not torch.allclose(at_once(x), in_turn(x))
-    assert "solver=sequential" in repr(in_turn)
+    assert "solver=coordinate_descent" in repr(in_turn)
 
 
 def test_weights_are_read_after_steps_in_turn():
-    layer, x = make("lse", steps=3, solver="sequential", read="weights"), draw(2, 3, 8)
+    layer, x = make("lse", steps=3, solver="coordinate_descent", read="weights"), draw(2, 3, 8)
     xi, X = seen_by_the_energy(layer, x)
     state = relax(
-        layer.energy, xi, X, steps=2, step_size=layer.step_size, solver="sequential"
+        layer.energy, xi, X, steps=2, step_size=layer.step_size, solver="coordinate_descent"
     ).state
     weights = layer.energy.weights(state, X, None, None)
     want = layer.projections.merge(weights @ layer.projections.values(x))
@@ -82,7 +82,10 @@ def test_weights_are_read_after_steps_in_turn():
 
 
 def test_layers_in_turn_train_and_copy():
-    layer, x = make("energy_transformer", solver="sequential"), draw(1, 3, 8).requires_grad_()
+    layer, x = (
+        make("energy_transformer", solver="coordinate_descent"),
+        draw(1, 3, 8).requires_grad_(),
+    )
     assert torch.autograd.gradcheck(layer, (x,), fast_mode=True)
     layer(x).square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
@@ -90,15 +93,17 @@ def test_layers_in_turn_train_and_copy():
 
 
 def test_make_layer_knows_the_solver():
-    layer = make_layer("potts", embed_dim=8, num_heads=2, registry=REGISTRY, solver="sequential")
-    assert layer.solver == "sequential"
+    layer = make_layer(
+        "potts", embed_dim=8, num_heads=2, registry=REGISTRY, solver="coordinate_descent"
+    )
+    assert layer.solver == "coordinate_descent"
 
 
 @pytest.mark.parametrize(
     ("solver", "message"),
     [
-        ("sequentail", r"no solver 'sequentail' \(did you mean 'sequential'\?\)"),
-        ("langevin", "no layer is trained through it; take one of descent, sequential"),
+        ("coordinate", r"no solver 'coordinate' \(did you mean 'coordinate_descent'\?\)"),
+        ("langevin", "no layer is trained through it; take one of descent, coordinate_descent"),
         (1, "no solver '1'"),
     ],
 )

@@ -101,7 +101,7 @@ def test_keys_and_values_are_kept_where_a_field_is_read(name):
         {"conv": 4, "mlp": 0, "tied": False},
         {"conv": 1},
         {"steps": 3, "positions": "rotary", "conv": 2},
-        {"steps": 2, "solver": "sequential"},
+        {"steps": 2, "solver": "coordinate_descent"},
         {"num_kv_heads": 1},
         {"steps": 3, "energy_per_step": True, "learn_step_size": "per_head_and_step"},
         {"normalize_states": "l2", "normalize_patterns": "layer_norm", "positions": "rotary"},

@@ -79,7 +79,7 @@ def test_every_public_layer_is_saved_with_its_options(kind, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("steps", 5), ("step_size", 0.3), ("solver", "sequential"), ("dropout", 0.4)],
+    [("steps", 5), ("step_size", 0.3), ("solver", "coordinate_descent"), ("dropout", 0.4)],
 )
 @pytest.mark.parametrize("kind", ["attention", "lookup", "pooling"])
 def test_options_that_were_set_later_are_saved(kind, name, value, tmp_path):
@@ -141,7 +141,7 @@ def test_lists_and_numbers_of_numpy_are_saved(tmp_path):
         (LAYERS["attention"], "step_size", float("inf")),
         (LAYERS["attention"], "step_size", float("nan")),
         (LAYERS["attention"], "solver", "langevin"),
-        (LAYERS["attention"], "solver", "implicit"),
+        (LAYERS["attention"], "solver", "semi_implicit"),
         (LAYERS["attention"], "backend", "sdpaa"),
         (LAYERS["attention"], "dropout", 1.0),
         (lambda: LAYERS["attention"](steps=3, energy_per_step=True), "steps", 4),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attenergy.attention import relax
-from attenergy.attention.solvers.relax import TRAINABLE, check_solver
+from attenergy.attention.solvers.catalogue import check_solver, trainable
 from attenergy.energies import domain_of, guarantee_of, make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.cases import build, draw, float64, random_case, variations
@@ -45,7 +45,7 @@ def test_a_step_size_for_every_head_and_every_state():
         torch.testing.assert_close(got, xi - gamma * pull(xi, X, 1.3))
 
 
-@pytest.mark.parametrize("solver", ["descent", "implicit", "sequential"])
+@pytest.mark.parametrize("solver", ["descent", "semi_implicit", "coordinate_descent"])
 def test_step_sizes_of_each_step_are_learned_by_every_solver(solver):
     energy, xi, X = make("graph_hopfield"), draw(1, L, D), draw(2, S, D)
     gammas = [torch.tensor(g, dtype=torch.float64, requires_grad=True) for g in (0.5, 0.8)]
@@ -123,10 +123,11 @@ def test_steps_that_promise_descent_keep_it(name, share, damping, seed):
     for case in variations(energy, seed):
         found = relax(
             energy, case.xi, case.X, mask=case.mask, field=case.field, steps=3, trace=True,
-            step_size=share * largest, solver="descent" if at_once else "sequential", **options,
+            step_size=share * largest, solver="descent" if at_once else "coordinate_descent",
+            **options,
         )  # fmt: skip
         assert found.guarantee
-        assert found.objection == ""
+        assert found.no_guarantee == ""
         rises = found.energies.diff(dim=0) / (1 + found.energies[:-1].abs())
         assert rises.max() <= 1e-9
 
@@ -142,14 +143,14 @@ def test_steps_that_promise_descent_keep_it(name, share, damping, seed):
         ("lse", {"solver": "langevin", "step_size": 0.1}, "noise raises the energy"),
         ("learned", {}, "promises no descent"),
         ("potts", {"step_size": 0.5}, "one site after the other, not all at once"),
-        ("potts", {"solver": "sequential", "step_size": 1.5}, "from 0 to 1 are safe"),
+        ("potts", {"solver": "coordinate_descent", "step_size": 1.5}, "from 0 to 1 are safe"),
     ],
 )
 def test_what_has_no_guarantee_says_so(name, options, message):
     case = random_case(make(name))
     found = relax(case.energy, case.xi[0], case.X[0], **{"steps": 2, **options})
     assert not found.guarantee
-    assert message in found.objection
+    assert message in found.no_guarantee
 
 
 @pytest.mark.parametrize("gamma", [1.99, torch.tensor([[1.0], [1.5], [0.1]]), [0.1, 2.0]])
@@ -166,9 +167,9 @@ def test_step_sizes_beyond_the_range_do_raise_the_energy():
 @pytest.mark.parametrize("name", ["polynomial", "et_memory"])
 def test_components_that_are_tied_do_not_move_alone(name):
     with pytest.raises(ValueError, match="are tied"):
-        relax(make(name), draw(1, L, D), draw(2, S, D), solver="sequential")
+        relax(make(name), draw(1, L, D), draw(2, S, D), solver="coordinate_descent")
     with pytest.raises(ValueError, match="are tied"):
-        check_solver("sequential", make(name))
+        check_solver("coordinate_descent", make(name))
 
 
 def test_the_trace_has_states_and_entropies():
@@ -209,9 +210,12 @@ def test_entropy_of_weights_that_are_no_distribution():
         ({"momentum": -0.1}, r"momentum must lie in \[0, 1\), got -0.1"),
         ({"tolerance": 0.1}, "tolerance is for 'fixed_point', the solver is 'descent'"),
         ({"temperature": 1.0}, "temperature and generator are for 'langevin'"),
-        ({"solver": "sequential", "momentum": 0.1}, "are for 'descent' and 'implicit'"),
+        (
+            {"solver": "coordinate_descent", "momentum": 0.1},
+            "are for 'descent' and 'semi_implicit'",
+        ),
         ({"stepsize": 0.1}, r"no argument 'stepsize' \(did you mean 'step_size'\?\)"),
-        ({"solver": "implict"}, r"no solver 'implict' \(did you mean 'implicit'\?\)"),
+        ({"solver": "implict"}, r"no solver 'implict' \(did you mean 'semi_implicit'\?\)"),
         ({"solver": "fixed_point", "step_size": [1.0, 1.0]}, "takes one step_size for all steps"),
         ({"solver": "fixed_point", "tolerance": -1.0}, "tolerance must be a number from 0, got -1"),
     ],
@@ -229,14 +233,14 @@ def test_spins_are_not_damped():
 def test_all_solvers_but_the_noisy_one_are_trained_through():
     """Gradients with respect to the patterns."""
     energy, xi = make("gaussian_spins"), draw(1, L, D)
-    assert "langevin" not in TRAINABLE
-    for solver in TRAINABLE:
+    assert "langevin" not in trainable()
+    for solver in trainable():
         X = draw(2, S, D).requires_grad_()
         relax(energy, xi, X, steps=100, solver=solver, step_size=0.9).state.sum().backward()
         assert (X.grad.abs() > 1e-6).all()
 
 
-@pytest.mark.parametrize("solver", ["descent", "implicit"])
+@pytest.mark.parametrize("solver", ["descent", "semi_implicit"])
 def test_the_whole_relaxation_is_one_graph(solver):
     energy = make("graph_hopfield", H)
     xi, X, gamma = draw(1, H, L, D), draw(2, H, S, D), torch.full((H, 1, 1), 0.5).double()

@@ -181,7 +181,10 @@ def test_without_warmth_the_noise_vanishes():
         ({"backend": "eager"}, "takes no backend but 'auto', got 'eager'"),
         ({"temperature": 0.0}, "temperature must be above 0, got 0"),
         ({"solver": "descent", "temperature": 1.0}, "are for 'langevin', the solver is 'descent'"),
-        ({"solver": "sequential", "generator": torch.Generator()}, "the solver is 'sequential'"),
+        (
+            {"solver": "coordinate_descent", "generator": torch.Generator()},
+            "the solver is 'coordinate_descent'",
+        ),
     ],
 )
 def test_relax_refuses_what_does_not_go_with_the_solver(options, message):

@@ -118,7 +118,7 @@ def test_the_trace(name, kind, stored):
 def test_no_step_of_the_promised_kind_raises_the_energy(name, kind):
     energy, mask, solver = make(name, H), masks()[kind], "descent"
     if guarantee_of(REGISTRY.energies[name]) == "sequential":
-        solver = "sequential"
+        solver = "coordinate_descent"
     xi, X, field = draw(B, H, L, D), draw(B, H, L, D), draw(H, L, L)
     given = {"mask": mask, "field": field, "steps": 3, "step_size": 0.5, "trace": True}
     energies = relax(energy, xi, X, solver=solver, **given).energies

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attenergy.attention import gradient, relax
-from attenergy.attention.solvers.relax import check_solver
+from attenergy.attention.solvers.catalogue import check_solver
 from attenergy.energies import adjacency, make_energy
 from attenergy.energies.graphs import couplings
 from attenergy.energies.graphs.couplings import coupling_matrix, normalised
@@ -38,8 +38,10 @@ def test_a_step_of_a_graph_hopfield_network_solves_for_the_new_states():
     xi, X = draw(1, L, D), draw(2, S, D)
     read = torch.softmax(beta * xi @ X.mT, -1) @ X
     want = torch.linalg.solve(torch.eye(L).double() + 2 * c * laplacian("ring"), read)
-    torch.testing.assert_close(relax(energy, xi, X, solver="implicit", step_size=1.0).state, want)
-    half = relax(energy, xi, X, solver="implicit", step_size=0.5).state
+    torch.testing.assert_close(
+        relax(energy, xi, X, solver="semi_implicit", step_size=1.0).state, want
+    )
+    half = relax(energy, xi, X, solver="semi_implicit", step_size=0.5).state
     torch.testing.assert_close(half, 0.5 * want + 0.5 * xi)
 
 
@@ -50,7 +52,7 @@ def test_one_step_of_gaussian_spins_is_their_fixed_point(kind):
     X, eye = draw(2, L, D), torch.eye(L, dtype=torch.bool)  # state i sees pattern i
     K = normalised(coupling_matrix(kind, "ring", L))
     want = torch.linalg.solve(eye.double() - 0.95 * K, X)
-    found = relax(energy, draw(1, L, D), X, mask=eye, solver="implicit", step_size=1.0)
+    found = relax(energy, draw(1, L, D), X, mask=eye, solver="semi_implicit", step_size=1.0)
     torch.testing.assert_close(found.state, want)
 
 
@@ -58,7 +60,7 @@ def test_both_ways_lead_to_the_same_place():
     """Many small explicit steps, and implicit ones, from the same start to the same minimum."""
     energy = make("graph_hopfield", coupling=0.7, beta=0.5)
     xi, X = draw(1, L, D), draw(2, S, D)
-    solved = relax(energy, xi, X, solver="implicit", steps=100).state
+    solved = relax(energy, xi, X, solver="semi_implicit", steps=100).state
     stepped = relax(energy, xi, X, steps=1000, step_size=0.3).state
     assert gradient(energy, solved, X).abs().max() < 1e-12
     torch.testing.assert_close(stepped, solved, rtol=1e-9, atol=1e-9)
@@ -82,7 +84,7 @@ def test_no_step_raises_the_energy(name, rule, strength, gamma, beta, seed):
     xi, X, field = draw(seed, 2, H, L, D), draw(seed + 1, 2, H, S, D), draw(seed + 2, 1, L, S)
     for seen, h in ((None, field), (mask, None)):
         found = relax(
-            energy, xi, X, mask=seen, field=h, steps=4, step_size=gamma, solver="implicit",
+            energy, xi, X, mask=seen, field=h, steps=4, step_size=gamma, solver="semi_implicit",
             trace=True,
         )  # fmt: skip
         assert found.guarantee
@@ -107,18 +109,18 @@ def test_graphs_of_each_sample():
     energy = make("graph_hopfield", coupling=1.5)
     edges = torch.stack([adjacency("ring", L), adjacency("complete", L)])
     xi, X = draw(1, 2, L, D), draw(2, 2, S, D)
-    both = relax(energy.use_graph(edges), xi, X, solver="implicit").state
+    both = relax(energy.use_graph(edges), xi, X, solver="semi_implicit").state
     for i in range(2):
-        alone = relax(energy.use_graph(edges[i]), xi[i], X[i], solver="implicit").state
+        alone = relax(energy.use_graph(edges[i]), xi[i], X[i], solver="semi_implicit").state
         torch.testing.assert_close(both[i], alone)
 
 
 def test_a_long_list_of_edges_is_the_matrix(monkeypatch):
     energy, xi, X = make("graph_hopfield", graph="ring"), draw(1, 20, D), draw(2, S, D)
-    want = relax(energy, xi, X, solver="implicit").state
+    want = relax(energy, xi, X, solver="semi_implicit").state
     monkeypatch.setattr(couplings, "SPARSE_NODES", 10)
     monkeypatch.setattr(couplings, "SPARSE_SHARE", 1.0)
-    torch.testing.assert_close(relax(energy, xi, X, solver="implicit").state, want)
+    torch.testing.assert_close(relax(energy, xi, X, solver="semi_implicit").state, want)
 
 
 @pytest.mark.parametrize("name", COUPLED)
@@ -126,10 +128,10 @@ def test_states_that_see_nothing_stay_and_pull_on_none(name):
     energy, xi, X = make(name, graph="ring"), draw(1, L, D), draw(2, S, D)
     mask = torch.ones(L, S, dtype=torch.bool)
     mask[2] = False
-    found = relax(energy, xi, X, mask=mask, solver="implicit", steps=2).state
+    found = relax(energy, xi, X, mask=mask, solver="semi_implicit", steps=2).state
     other = xi.clone()
     other[2] = 100.0
-    again = relax(energy, other, X, mask=mask, solver="implicit", steps=2).state
+    again = relax(energy, other, X, mask=mask, solver="semi_implicit", steps=2).state
     assert torch.equal(found[2], xi[2])
     torch.testing.assert_close(again[[0, 1, 3, 4, 5]], found[[0, 1, 3, 4, 5]])
 
@@ -137,7 +139,7 @@ def test_states_that_see_nothing_stay_and_pull_on_none(name):
 @pytest.mark.parametrize("name", COUPLED)
 def test_damping_keeps_a_share_of_the_old_states(name):
     energy, xi, X = make(name), draw(1, L, D), draw(2, S, D)
-    step = {"solver": "implicit", "step_size": 1.0}
+    step = {"solver": "semi_implicit", "step_size": 1.0}
     want = xi
     for _ in range(2):
         want = 0.6 * relax(energy, want, X, **step).state + 0.4 * want
@@ -152,7 +154,9 @@ def test_gradients(name):
     X, field = draw(2, H, 3, D).requires_grad_(), draw(3, L, 3).requires_grad_()
 
     def run(xi, X, field, *_):
-        return relax(energy, xi, X, field=field, steps=2, step_size=0.8, solver="implicit").state
+        return relax(
+            energy, xi, X, field=field, steps=2, step_size=0.8, solver="semi_implicit"
+        ).state
 
     leaves = (xi, X, field, *energy.parameters())
     assert torch.autograd.gradcheck(run, leaves, fast_mode=True)
@@ -161,7 +165,9 @@ def test_gradients(name):
 
 def test_half_precision_is_solved_in_single():
     energy = make_energy("graph_hopfield", dim=D, registry=REGISTRY).bfloat16()
-    found = relax(energy, draw(1, L, D).bfloat16(), draw(2, S, D).bfloat16(), solver="implicit")
+    found = relax(
+        energy, draw(1, L, D).bfloat16(), draw(2, S, D).bfloat16(), solver="semi_implicit"
+    )
     assert found.state.dtype == torch.bfloat16
     assert found.state.isfinite().all()
 
@@ -169,7 +175,7 @@ def test_half_precision_is_solved_in_single():
 @pytest.mark.parametrize("name", [n for n in REGISTRY.energies if n not in COUPLED])
 def test_energies_without_such_a_part_refuse(name):
     with pytest.raises(ValueError, match="no quadratic term between states to solve for"):
-        check_solver("implicit", make(name))
+        check_solver("semi_implicit", make(name))
     if name == "lse":
         with pytest.raises(ValueError, match="take the solver 'descent'"):
-            relax(make(name), draw(1, L, D), draw(2, S, D), solver="implicit")
+            relax(make(name), draw(1, L, D), draw(2, S, D), solver="semi_implicit")

@@ -56,7 +56,7 @@ def test_a_pair_that_disagrees_cycles_all_at_once_and_rests_in_turn():
     states = [relax(energy, start, X, steps=n).state for n in (1, 2)]
     assert torch.equal(states[0], -start)
     assert torch.equal(states[1], start)
-    rest = relax(energy, start, X, steps=1, solver="sequential").state
+    rest = relax(energy, start, X, steps=1, solver="coordinate_descent").state
     assert torch.equal(rest.prod(-1), -torch.ones(1).double())
     assert energy(rest, X) < energy(start, X)
 
@@ -66,7 +66,7 @@ def test_few_patterns_are_stable_and_repaired():
     energy = make("classical_hopfield", 200)
     assert torch.equal(relax(energy, X, X, steps=1).state, X)
     noisy = torch.where(torch.rand(8, 200) < 0.1, -X, X)
-    assert torch.equal(relax(energy, noisy, X, steps=3, solver="sequential").state, X)
+    assert torch.equal(relax(energy, noisy, X, steps=3, solver="coordinate_descent").state, X)
 
 
 def test_the_capacity_of_hebbian_weights():

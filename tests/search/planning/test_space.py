@@ -53,7 +53,7 @@ def test_names_come_from_the_registry(full: Space, registry: Registry) -> None:
     )
     assert "graph_hopfield.graph" in full.choices
     assert "graph_hopfield.graph_seed" not in full.choices, "it has no range"
-    assert full.choices["graph_hopfield.solver"].choices == ("descent", "implicit")
+    assert full.choices["graph_hopfield.solver"].choices == ("descent", "semi_implicit")
     assert "lse.solver" not in full.choices, "it offers one solver"
     assert {"heads", "learning_rate"} < set(full.choices)
     assert not [name for name in full.choices if name.startswith("softmax.")]
@@ -178,9 +178,9 @@ def test_a_fixed_variant_leaves_the_baseline_beside_it(
         ({"fix": {"rbm.prior": "spins"}}, "cannot fix rbm.prior to 'spins'; known: binary, spin"),
         (
             {"fix": {"lse.solver": "sequentail"}},
-            "cannot fix lse.solver to 'sequentail'; known: descent, sequential, fixed_point",
+            "cannot fix lse.solver to 'sequentail'; known: descent, coordinate_descent, fixed",
         ),
-        ({"fix": {"lse.solver": "implicit"}}, "cannot fix lse.solver to 'implicit'"),
+        ({"fix": {"lse.solver": "implicit"}}, "cannot fix lse.solver to 'semi_implicit'"),
         ({"fix": {"heads": 3}}, "3 heads do not divide width 16"),
         ({"fix": {"width": 6}}, "4 heads do not divide width 6"),
         ({"fix": {"positions": "round"}}, "cannot fix positions to 'round': Input should be"),
