@@ -27,10 +27,13 @@ from attenergy.attention.models.language_model import Decoder, LanguageModel
 from attenergy.attention.models.transformer import Transformer
 from attenergy.attention.saving.format import save
 from attenergy.attention.saving.pretrained import Pretrained
+from attenergy.attention.solvers.base import Solver
+from attenergy.attention.solvers.catalogue import SOLVERS, register_solver
 from attenergy.attention.solvers.langevin import Chain, langevin
 from attenergy.attention.solvers.relax import Relaxation, relax
 
 __all__ = [
+    "SOLVERS",
     "AssociativeMemory",
     "Chain",
     "Decoder",
@@ -45,6 +48,7 @@ __all__ = [
     "Pretrained",
     "Recall",
     "Relaxation",
+    "Solver",
     "Traced",
     "Transformer",
     "association",
@@ -58,6 +62,7 @@ __all__ = [
     "make_layer",
     "make_mixer",
     "read_values",
+    "register_solver",
     "relax",
     "replace_attention",
     "save",

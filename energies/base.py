@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from attenergy.energies.domains import Domain, domain_of, guarantee_of
+from attenergy.energies.domains import DOMAINS, Domain, domain_of, guarantee_of
 from attenergy.energies.masks import (
     check_mask,
     check_tensor,
@@ -172,7 +172,7 @@ class Energy(nn.Module):
     @property
     def domain(self) -> Domain:
         """Where states live, and what a step is there."""
-        return domain_of(self.spec)
+        return DOMAINS[self.spec.domain]  # looked up when the energy was made
 
     def project(self, xi: Tensor) -> Tensor:
         """A point of the domain near `xi`; points of the domain stay."""

@@ -26,7 +26,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attenergy.registry import Descends, EnergySpec, UnknownName
+from attenergy.registry import Catalogue, Descends, EnergySpec
 
 
 class Domain:
@@ -183,25 +183,30 @@ def _centred(v: Tensor) -> Tensor:
 
 
 #: Every domain that an entry may name.
-DOMAINS: dict[str, Domain] = {
-    "real": Domain(),
-    "sphere": Sphere(),
-    "layer_norm": LayerNorm(),
-    "magnetisation": Magnetisation(),
-    "simplex": Simplex(),
-    "spin": Spin(),
-}
+DOMAINS: Catalogue[Domain] = Catalogue(
+    "domain",
+    Domain,
+    {
+        "real": Domain(),
+        "sphere": Sphere(),
+        "layer_norm": LayerNorm(),
+        "magnetisation": Magnetisation(),
+        "simplex": Simplex(),
+        "spin": Spin(),
+    },
+    instances=True,
+)
+
+register_domain = DOMAINS.register
 
 
 def domain_of(spec: EnergySpec) -> Domain:
     """The domain that an entry names.
 
     Raises:
-        UnknownName: there is none of that name.
+        UnknownName: there is none of that name, in plug-ins either.
     """
-    if spec.domain not in DOMAINS:
-        raise UnknownName("domain", spec.domain, DOMAINS)
-    return DOMAINS[spec.domain]
+    return DOMAINS.lookup(spec.domain)
 
 
 def guarantee_of(spec: EnergySpec) -> Descends:
