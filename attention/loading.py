@@ -6,6 +6,7 @@ This module knows every class that can be saved; each of them describes itself
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ from attenergy.attention.saving.format import (
 )
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.attention.saving.weights import SavedError, rebuild
-from attenergy.registry import ArgumentError, EnergySpec, MixerSpec
+from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, name_plugins
 
 
 def build(arguments: LayerArguments | ModelArguments) -> nn.Module:
@@ -86,7 +87,13 @@ def _layer_of_model(arguments: ModelArguments, extra: dict[str, bool]) -> nn.Mod
     return _build_layer(arguments.layer.model_copy(update={"settings": settings}))
 
 
-def load(path: str | Path, part: Literal["layer", "model"] = "layer", index: int = 0) -> nn.Module:
+def load(
+    path: str | Path,
+    part: Literal["layer", "model"] = "layer",
+    index: int = 0,
+    *,
+    plugins: Sequence[str] = (),
+) -> nn.Module:
     """Rebuild a saved model, or the attention layer of one of its blocks.
 
     The result computes exactly what the trained model computed and is an ordinary module in
@@ -97,14 +104,18 @@ def load(path: str | Path, part: Literal["layer", "model"] = "layer", index: int
         part: `"layer"` for one attention layer, `(B, L, E) -> (B, L, E)`; `"model"` for all of it.
             A relative-position bias belongs to the model, so a layer alone comes without it.
         index: which block's layer, from 0; negative counts from the end.
+        plugins: modules that may hold the layer's code, beside the installed plug-ins. Nothing is
+            imported because the folder names it.
 
     Raises:
-        SavedError: if the folder is missing, damaged, or of a newer format.
+        SavedError: if the folder is missing, damaged, or of a newer format, or needs a plug-in that
+            is not loaded.
         ValueError: if `part` or `index` names nothing.
     """
     if part not in ("layer", "model"):
         raise ArgumentError(f"part is {part!r}; allowed are 'layer' and 'model'")
     folder = Path(path)
+    name_plugins(plugins)
     arguments = read_description(folder)
     alone = isinstance(arguments, LayerArguments)
     if alone and part == "model":

@@ -6,13 +6,7 @@ from attenergy.energies.density.mixture import Mixture, mixture
 from attenergy.energies.density.partition import log_likelihood, log_partition, sample
 from attenergy.energies.density.rbm import RestrictedBoltzmann
 from attenergy.energies.density.score_readout import score_readout
-from attenergy.energies.domains import (
-    DOMAINS,
-    Domain,
-    domain_of,
-    guarantee_of,
-    register_domain,
-)
+from attenergy.energies.domains import DOMAINS, Domain, domain_of, guarantee_of, register_domain
 from attenergy.energies.factory import (
     CLASSES,
     check_entry,

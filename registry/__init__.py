@@ -1,13 +1,6 @@
 """Registry of energies, mixers, tasks, search spaces and bundles: YAML to validated specs."""
 
-from attenergy.registry.catalogue import (
-    CATALOGUES,
-    Catalogue,
-    PluginNeed,
-    carried,
-    missing,
-    needed,
-)
+from attenergy.registry.catalogue import CATALOGUES, Catalogue
 from attenergy.registry.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -20,6 +13,15 @@ from attenergy.registry.errors import (
     nearest,
 )
 from attenergy.registry.loader import Registry, given_registry, load_registry
+from attenergy.registry.needs import (
+    PluginNeed,
+    Use,
+    carried,
+    layer_uses,
+    missing,
+    needed,
+    read_needs,
+)
 from attenergy.registry.plugins import PluginWarning, load_plugins, name_plugins, named_plugins
 from attenergy.registry.specs import (
     BundleSpec,
@@ -83,9 +85,11 @@ __all__ = [
     "Tunable",
     "TunableNumber",
     "UnknownName",
+    "Use",
     "as_written",
     "carried",
     "given_registry",
+    "layer_uses",
     "load_plugins",
     "load_registry",
     "missing",
@@ -93,4 +97,5 @@ __all__ = [
     "named_plugins",
     "nearest",
     "needed",
+    "read_needs",
 ]

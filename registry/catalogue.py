@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, TypeVar, overload
-
-from pydantic import BaseModel, ConfigDict, Field
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
 
 from attenergy.registry.errors import ArgumentError, ArgumentTypeError, UnknownName, clipped
 from attenergy.registry.plugins import (
@@ -15,7 +13,6 @@ from attenergy.registry.plugins import (
     failures,
     load_plugins,
     loading,
-    named_plugins,
     undo_on_failure,
 )
 
@@ -23,7 +20,7 @@ T = TypeVar("T")
 Thing = TypeVar("Thing")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_SCRIPT = "__main__"
+SCRIPT = "__main__"  # the module of a program's main script
 
 
 class Catalogue(dict[str, T]):
@@ -33,7 +30,7 @@ class Catalogue(dict[str, T]):
         kind: what one of them is called, as in "no energy class 'Foo'".
         base: what each has to be: a class stands for its subclasses, see `instances`.
         things: those of the toolkit itself.
-        instances: `base` stands for its instances instead.
+        instances: `base` stands for its instances instead; of a subclass one is made.
     """
 
     def __init__(
@@ -84,13 +81,13 @@ class Catalogue(dict[str, T]):
         """
         if thing is None or isinstance(thing, str):
             return lambda decorated: self.register(decorated, name=thing)
-        self._check_kind(thing)
         called = _own_name(thing) if name is None else name
+        new = self._checked(thing)
         owner = loading() or _calling_module()
-        self._check_name(called, thing, owner)
+        self._check_name(called, new, owner)
         before = self.get(called), self.owners.get(called)
         undo_on_failure(lambda: self._restore(called, *before))
-        self[called], self.owners[called] = thing, owner
+        self[called], self.owners[called] = new, owner
         return thing
 
     def name_of(self, thing: object) -> str | None:
@@ -104,17 +101,19 @@ class Catalogue(dict[str, T]):
         if owner is not None:
             self.owners[name] = owner
 
-    def _check_kind(self, thing: object) -> None:
-        base = f"{self.base.__module__}.{self.base.__qualname__}"
-        if self.instances:
-            right, expected = isinstance(thing, self.base), f"an instance of {base}"
-        else:
-            right = isinstance(thing, type) and issubclass(thing, self.base)
-            right, expected = right and thing is not self.base, f"a subclass of {base}"
-        if not right:
-            raise ArgumentTypeError(
-                f"a {self.kind} must be {expected}, got {clipped(repr(thing), 120)}"
-            )
+    def _checked(self, thing: Any) -> T:
+        """What goes into the table for a thing; of a class, in a table of instances, one."""
+        base, derived = f"{self.base.__module__}.{self.base.__qualname__}", self._is_derived(thing)
+        if self.instances and derived:
+            thing = thing()
+        if not (isinstance(thing, self.base) if self.instances else derived):
+            expected = f"a subclass of {base}{' or an instance' if self.instances else ''}"
+            got = clipped(repr(thing), 120)
+            raise ArgumentTypeError(f"a {self.kind} must be {expected}, got {got}")
+        return thing  # type: ignore[no-any-return]
+
+    def _is_derived(self, thing: object) -> bool:
+        return isinstance(thing, type) and issubclass(thing, self.base) and thing is not self.base
 
     def _check_name(self, name: object, thing: object, owner: Plugin) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -135,93 +134,6 @@ class Catalogue(dict[str, T]):
 #: Every table, by its kind.
 CATALOGUES: dict[str, Catalogue[Any]] = {}
 
-_Text = Annotated[str, Field(max_length=200)]
-
-
-class PluginNeed(BaseModel):
-    """A plug-in that something saved uses, and what it uses of it: names by kind."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    name: _Text
-    version: _Text
-    module: _Text
-    provides: dict[_Text, tuple[_Text, ...]] = Field(default={}, max_length=64)
-
-
-def needed(uses: Iterable[tuple[Catalogue[Any], str]]) -> list[PluginNeed]:
-    """The plug-ins that registered what is used, each with what it registered of that.
-
-    Args:
-        uses: the tables and names that something saved refers to; the toolkit's own are passed
-            over.
-    """
-    provides: dict[Plugin, dict[str, list[str]]] = {}
-    for catalogue, name in dict.fromkeys((table.kind, name) for table, name in uses):
-        owner = CATALOGUES[catalogue].owners.get(name)
-        if owner is not None:
-            provides.setdefault(owner, {}).setdefault(catalogue, []).append(name)
-    return [
-        PluginNeed(
-            name=owner.package, version=owner.release, module=owner.module,
-            provides={kind: tuple(names) for kind, names in things.items()},
-        )
-        for owner, things in provides.items()
-    ]  # fmt: skip
-
-
-def missing(needs: Iterable[PluginNeed]) -> str:
-    """What is not there of what was saved with plug-ins, in a sentence; empty if all is.
-
-    Plug-ins that are installed or named are loaded; a module is not imported because it is needed.
-    """
-    sentences = []
-    for need in needs:
-        lacks = [
-            f"the {kind} {name!r}"
-            for kind, names in need.provides.items()
-            for name in names
-            if not _is_there(kind, name)
-        ]
-        if lacks:
-            sentences.append(_sentence(need, lacks))
-    return "; ".join(sentences + (failures() if sentences else []))
-
-
-def carried() -> tuple[str, ...]:
-    """Modules that another process has to import to know what this one does.
-
-    Those named as plug-ins, and those that have registered something. Installed plug-ins are found
-    there without that; what the main script has registered cannot be carried.
-    """
-    owners = [owner for table in CATALOGUES.values() for owner in table.owners.values()]
-    modules = [owner.target for owner in owners if not owner.distribution]
-    return tuple(dict.fromkeys(m for m in (*named_plugins(), *modules) if m != _SCRIPT))
-
-
-def _is_there(kind: str, name: str) -> bool:
-    if kind not in CATALOGUES:
-        return False
-    try:
-        CATALOGUES[kind].lookup(name)
-    except UnknownName:
-        return False
-    return True
-
-
-def _sentence(need: PluginNeed, lacks: list[str]) -> str:
-    things = " and ".join(lacks)
-    if need.module == _SCRIPT:
-        return (
-            f"{things} was registered by the script that made it; put it into a module of its own "
-            "and name that with --plugin"
-        )
-    package = f"{need.name} {need.version}".strip()
-    return (
-        f"{things} is of the plug-in {package}, which is not loaded here: install it, or name its "
-        f"module (attenergy --plugin {need.module} ..., plugins=[{need.module!r}] in Python)"
-    )
-
 
 def _own_name(thing: Any) -> Any:
     return getattr(thing, "__name__", None) or getattr(thing, "name", None)
@@ -237,7 +149,7 @@ def _calling_module() -> Plugin:
     frame = sys._getframe()
     while frame.f_back is not None and _of_toolkit(frame.f_globals.get("__name__", "")):
         frame = frame.f_back
-    module = str(frame.f_globals.get("__name__", _SCRIPT))
+    module = str(frame.f_globals.get("__name__", SCRIPT))
     return Plugin(module, module)
 
 

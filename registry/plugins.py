@@ -109,7 +109,7 @@ def name_plugins(modules: Iterable[str]) -> None:
         ArgumentError: a text that is no name of a module.
     """
     for module in modules:
-        if not isinstance(module, str) or not _NAME.fullmatch(module):
+        if not isinstance(module, str) or not is_module_name(module):
             raise ArgumentError(
                 f"a plug-in is the name of a module on Python's path, such as my_package or "
                 f"my_package.part, got {module!r}"
@@ -117,6 +117,11 @@ def name_plugins(modules: Iterable[str]) -> None:
         if module not in _STATE.named:
             _STATE.named.append(module)
         _STATE.failures.pop(Plugin(module, module), None)
+
+
+def is_module_name(text: str) -> bool:
+    """Whether a text looks like `package.module` or `package.module:ATTRIBUTE`."""
+    return _NAME.fullmatch(text) is not None
 
 
 def load_plugins(*modules: str) -> dict[Plugin, tuple[Traversable, ...]]:

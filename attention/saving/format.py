@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from attenergy.attention.saving.weights import SavedError, read_json
-from attenergy.registry import EnergySpec, MixerSpec
+from attenergy.registry import EnergySpec, MixerSpec, layer_uses, missing, needed, read_needs
 from attenergy.registry.errors import clipped
 
 FORMAT = 1
@@ -107,6 +107,10 @@ def save(
         _part(arguments): _plain(arguments.model_dump(mode="json", by_alias=True)),
         "about": about or {},
     }
+    layer = arguments if isinstance(arguments, LayerArguments) else arguments.layer
+    memory = () if layer.memory is None else layer_uses(layer.memory, {})
+    if needs := needed([*layer_uses(layer.spec, layer.settings), *memory]):
+        config["plugins"] = [need.model_dump(mode="json") for need in needs]
     prefix = f".{target.name[:64]}-"
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as temporary:
         fresh = Path(temporary) / "fresh"
@@ -163,6 +167,7 @@ def read_description(folder: str | Path) -> ModelArguments | LayerArguments:
             "upgrade it"
         )
     part = "layer" if "layer" in config else "model"
+    _check_plugins(config.get("plugins", []), path)
     try:
         kind = LayerArguments if part == "layer" else ModelArguments
         return kind.model_validate(config.get(part))
@@ -171,6 +176,16 @@ def read_description(folder: str | Path) -> ModelArguments | LayerArguments:
             f"{'.'.join(map(str, (part, *e['loc'])))}: {e['msg']}" for e in error.errors()
         )
         raise SavedError(f"{path}: {wrong}") from None
+
+
+def _check_plugins(needs: object, place: Path) -> None:
+    """Refuse what was saved with a plug-in that is not loaded here."""
+    try:
+        text = missing(read_needs(needs))
+    except ValidationError as error:
+        raise SavedError(f"{place}: plugins: {error.errors()[0]['msg']}") from None
+    if text:
+        raise SavedError(f"{place}: {text}")
 
 
 def check_target(target: Path, *, force: bool) -> None:

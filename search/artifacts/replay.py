@@ -16,7 +16,6 @@ from attenergy.search.engines.base import Resources, make_executor
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.results import formats
 from attenergy.search.results.study_folder import Study
-from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.events import Silent
 
@@ -197,7 +196,7 @@ def _compare_weights(record: RunRecord, old: str, new: str) -> tuple[str, str]:
 
 
 def _circumstances(record: RunRecord, again: RunRecord) -> Iterator[str]:
-    current = {**provenance.versions(), **again.machine}
+    current = {**again.versions, **again.machine}
     for name, value in {**record.versions, **record.machine}.items():
         if name in current and current[name] != value:
             yield f"{name}: {value}, now {current[name]}"

@@ -43,6 +43,14 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plugin",
+            metavar="MODULE",
+            help="Module on Python's path with code and registry files of yours; repeatable.",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", is_eager=True, callback=_version, help="Print the version."),
@@ -50,6 +58,10 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Write an energy, get an attention layer, find out whether it beats the others."""
+    if plugin:
+        from attenergy.registry import name_plugins
+
+        name_plugins(plugin)
 
 
 def main() -> None:

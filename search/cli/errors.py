@@ -7,12 +7,17 @@ import shlex
 import signal
 import sys
 import traceback
-from typing import Any, NoReturn
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperGroup
 
 from attenergy.registry.errors import clipped
+from attenergy.registry.plugins import PluginWarning
 from attenergy.registry.printable import printable
 from attenergy.search.planning.option_names import for_option, option_of
 from attenergy.search.runs.errors import NoResult
@@ -33,7 +38,7 @@ class Policy(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        with listening(*ALL) as handler:
+        with listening(*ALL) as handler, _plugin_warnings():
             try:
                 answer = self._invoke(ctx)
             except KeyboardInterrupt:
@@ -70,6 +75,32 @@ class Policy(TyperGroup):
             raise typer.Exit(BAD_INPUT if known else UNEXPECTED) from None
 
 
+@contextmanager
+def _plugin_warnings() -> Iterator[None]:
+    """Say in a line, once, that a plug-in is left out."""
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", PluginWarning)
+        otherwise = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if not issubclass(category, PluginWarning):
+                otherwise(message, category, filename, lineno, file, line)
+            elif str(message) not in said:
+                said.add(str(message))
+                _say(printable(f"warning: {message}", lines=False))
+
+        warnings.showwarning = show
+        yield
+
+
 def _suggest(error: Any) -> None:
     """Let an unknown option name the one that says what was meant."""
     context = getattr(error, "ctx", None)
@@ -94,7 +125,9 @@ def _interrupted(number: int) -> NoReturn:
 def resume_command(arguments: list[str]) -> str:
     """The command line that goes on with an interrupted search or comparison; else empty."""
     words = ["attenergy", *arguments[1:]]
-    verb = next((word for word in words[1:] if not word.startswith("-")), "")
+    verb = next(
+        (w for option, w in pairwise(words) if not w.startswith("-") and option != "--plugin"), ""
+    )
     if verb not in ("search", "compare"):
         return ""
     return shlex.join(

@@ -127,19 +127,10 @@ PlainOption = Annotated[
 
 
 def load(files: Sequence[Path] | None) -> Registry:
-    """The built-in registry, plug-ins, and the given files; a broken plug-in costs a line."""
-    import warnings
+    """The built-in registry, those of plug-ins, and the given files."""
+    from attenergy.registry import load_registry
 
-    from attenergy.registry import PluginWarning, load_registry
-    from attenergy.registry.printable import printable
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", PluginWarning)
-        registry = load_registry(*(files or ()))
-    for warning in caught:
-        typer.echo(printable(f"warning: {warning.message}", lines=False), err=True)
-    return registry
+    return load_registry(*(files or ()))
 
 
 def names(text: str | None) -> tuple[str, ...]:

@@ -123,6 +123,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     """
     from attenergy.search.cli.show import check_formulas, make_progress, show, too_few
     from attenergy.search.planning.search_file import complete_plan, read_search_file
+    from attenergy.search.runs.plugin_needs import check_needs
 
     content = read_search_file(file) if file is not None else None
     given = {
@@ -160,6 +161,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "fix": assignments(fix, "--fix"),
     }
     plan = complete_plan(content, given, _typed(context))
+    check_needs(Path(plan.folder))
     found = load([*(content.registry if content else ()), *(registry or ())])
     found.task(plan.task)
     for name in (*plan.variants, plan.baseline):

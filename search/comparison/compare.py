@@ -13,6 +13,7 @@ from attenergy.registry import (
     Registry,
     TrainingSpec,
     UnknownName,
+    needed,
 )
 from attenergy.search.engines.base import Executor, make_executor, run_all
 from attenergy.search.planning.budget import Budget, measure
@@ -22,9 +23,10 @@ from attenergy.search.planning.space import with_steps
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
+from attenergy.search.runs.plugin_needs import check_needs, write_needs
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import RunStore, write_atomically
-from attenergy.search.training.model import build_model
+from attenergy.search.training.model import build_model, uses
 from attenergy.tasks import Task, make_task
 
 __all__ = ["PLAN", "ComparePlan", "ComparisonMismatch", "configure", "run_compare"]
@@ -49,6 +51,7 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
         ValueError: for values in `fix` or options that do not fit.
         SameFailure: every run fails, and in the same way.
     """
+    check_needs(Path(plan.folder))
     plain = {variant: configure(plan, registry, variant) for variant in plan.variants}
     task = make_task(plain[plan.variants[0]].task_spec, split_seed=plan.split_seed)
     for config in plain.values():  # a mistake must show before anything is trained
@@ -56,6 +59,7 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
     budget = Budget(plan.fairness, plain[plan.variants[0]], plan.seconds)
     folder = Path(plan.folder)
     _keep_plan(plan, folder)
+    write_needs(folder, needed(use for config in plain.values() for use in uses(config)))
     store = RunStore(folder)
     listener = FailureWatch(listener, len(plan.variants), store.all())
     with make_executor(plan, folder) as executor:

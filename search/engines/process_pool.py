@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Self
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, carried
 from attenergy.search.engines import worker
 from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunConfig, RunRecord
@@ -222,7 +222,7 @@ class ProcessPool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         tied = sys.platform == "linux" and threading.current_thread() is threading.main_thread()
-        arguments = (theirs, str(self._folder.absolute()), self._limits, tied)
+        arguments = (theirs, str(self._folder.absolute()), self._limits, tied, carried())
         process = context.Process(target=worker.main, args=arguments, daemon=True)
         with _worker_environment(), _without_main():
             process.start()

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -16,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attenergy.registry import PluginWarning, name_plugins
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.interrupts import exits_raise
 from attenergy.search.runs.limits import NO_LIMITS, Limits, memory_in_use
@@ -43,7 +45,13 @@ class _Channel:
             self.pipe.send(word)
 
 
-def main(pipe: Connection, folder: str, limits: Limits = NO_LIMITS, tied: bool = False) -> None:
+def main(
+    pipe: Connection,
+    folder: str,
+    limits: Limits = NO_LIMITS,
+    tied: bool = False,
+    plugins: tuple[str, ...] = (),
+) -> None:
     """Take words from the pipe until it closes, and answer; all are tuples `(word, *values)`.
 
     Words that come: "run" (config, purpose) and "stop" (key, reason), which ends that run at its
@@ -53,6 +61,7 @@ def main(pipe: Connection, folder: str, limits: Limits = NO_LIMITS, tied: bool =
 
     The worker ends with its driver, however that ends, so that no orphan keeps a core busy. A
     worker that is `tied` to the thread that made it ends so even where it is stopped (Linux).
+    `plugins` are modules of the driver's; a run that needs what they bring has them imported.
     An interrupt from the keyboard, and a terminal that goes away, are the driver's business.
     """
     for name in ("SIGINT", "SIGHUP"):
@@ -63,6 +72,7 @@ def main(pipe: Connection, folder: str, limits: Limits = NO_LIMITS, tied: bool =
     threading.Thread(target=_die_with_driver, daemon=True).start()
     channel = _Channel(pipe)
     threading.Thread(target=_send_heartbeats, args=(channel,), daemon=True).start()
+    use_plugins(plugins)
     prepare()
     try:
         channel.send("ready")
@@ -72,6 +82,15 @@ def main(pipe: Connection, folder: str, limits: Limits = NO_LIMITS, tied: bool =
                 channel.send("done", _run(channel, Path(folder), limits, *values))
     except (EOFError, OSError):
         return  # the driver has closed the pipe
+
+
+def use_plugins(modules: tuple[str, ...]) -> None:
+    """Let this process know the plug-ins of its driver.
+
+    One that cannot be loaded here is passed over: a run that needs it fails and says why.
+    """
+    warnings.simplefilter("ignore", PluginWarning)
+    name_plugins(modules)
 
 
 def prepare() -> None:

@@ -106,6 +106,10 @@ class Space:
         """Return the baseline on the task's own terms, but for what is fixed."""
         return self._on_its_terms(self._plan.baseline)
 
+    def each(self) -> list[RunConfig]:
+        """Return every variant, on the same terms."""
+        return [self._on_its_terms(name) for name in self._layers]
+
     def pinned(self) -> list[RunConfig]:
         """Return every variant that has a fixed setting, on the same terms."""
         return [self._on_its_terms(name) for name in self._layers if self._pinned(name)]

@@ -19,6 +19,7 @@ from attenergy.search.results.statistics import Interval
 from attenergy.search.results.task_table import MATRIX, read_matrix
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.failures import in_one_line
+from attenergy.search.runs.plugin_needs import check_needs
 from attenergy.search.runs.records import (
     MAX_FILE,
     RECORDS,
@@ -81,9 +82,11 @@ def read_study(folder: Path) -> Study:
     """Read a study; nothing but its folder is needed.
 
     Raises:
+        MissingPlugin: a plug-in that it needs is not loaded.
         NoRuns: if no run has finished yet, or the folder is of a comparison over several tasks.
         ValueError: if a file in it is damaged.
     """
+    check_needs(folder)
     records = read_records(folder)
     if not records and (folder / MATRIX).is_file():
         parts = ", ".join(f"{folder.name}/{c.name}" for c in read_matrix(folder).columns)

@@ -15,7 +15,7 @@ from pathlib import Path
 import optuna
 import torch
 
-from attenergy.registry import ArgumentError, Registry
+from attenergy.registry import ArgumentError, Registry, needed
 from attenergy.search.engines.base import make_executor
 from attenergy.search.planning.budget import Budget, measure
 from attenergy.search.planning.objectives import Objective, find_objectives
@@ -27,6 +27,7 @@ from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.errors import StudyBusy, StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
+from attenergy.search.runs.plugin_needs import check_needs, write_needs
 from attenergy.search.runs.records import RunStore, write_atomically
 from attenergy.search.storage.database import open_storage, problems_with, shown_url, url_of
 from attenergy.search.storage.heartbeat import heartbeats
@@ -35,7 +36,7 @@ from attenergy.search.study.attributes import Setup
 from attenergy.search.study.driver import Driver
 from attenergy.search.study.open import open_study
 from attenergy.search.study.trial_queue import matched
-from attenergy.search.training.model import build_model
+from attenergy.search.training.model import build_model, uses
 from attenergy.tasks import Task, make_task
 
 __all__ = ["StudyBusy", "StudyExists", "StudyMismatch", "run_search"]
@@ -76,18 +77,21 @@ def run_search(
         SameFailure: every run fails, and in the same way.
         ValueError: the plan names something unknown or impossible.
     """
+    check_needs(Path(plan.folder))
     space = Space(registry, plan)
     task = make_task(space.task)
     objectives = find_objectives(task, plan.objectives)
     pruner = PRUNERS[plan.pruner](task.metric, task.chance.get(task.metric, 0.0))
     matched(plan, space)
     _check_fixed(space, task)
+    needs = needed(use for config in space.each() for use in uses(config))
     budget = Budget(plan.fairness, space.reference(), plan.seconds)
     with at_study(plan, space, objectives, listener, resume=resume) as (bare, study):
         store, folder = bare.store, Path(plan.folder)
         watch = FailureWatch(listener, len(space.variants), store.all())
         setup = replace(bare, listener=watch)
         shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
+        write_needs(folder, needs)
         write_atomically(folder / "plan.json", shown.model_dump_json(indent=2) + "\n")
         with make_executor(plan, folder) as executor:
             measure(budget, executor, store, watch)

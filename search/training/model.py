@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -10,8 +11,15 @@ from torch import nn
 
 from attenergy.attention.loading import build
 from attenergy.attention.saving.format import LayerArguments, ModelArguments
+from attenergy.registry import Use, layer_uses
 from attenergy.search.runs.config import RunConfig
 from attenergy.tasks import Task
+
+
+def uses(config: RunConfig) -> Iterator[Use]:
+    """What the task and the model of a run refer to by name."""
+    yield "task class", config.task_spec.class_
+    yield from layer_uses(config.layer, config.settings)
 
 
 def model_arguments(config: RunConfig, task: Task) -> ModelArguments:

@@ -13,14 +13,14 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import nn
 
-from attenergy.registry import TrainingSpec
+from attenergy.registry import TrainingSpec, needed
 from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunConfig, RunRecord, Status
 from attenergy.search.runs.failures import Diverged, Outside, Pruned, in_one_line
 from attenergy.search.runs.interrupts import from_outside
 from attenergy.search.runs.limits import LimitReached
 from attenergy.search.training import cost
-from attenergy.search.training.model import build_model, save_weights
+from attenergy.search.training.model import build_model, save_weights, uses
 from attenergy.search.training.optimizers import Optimizers, make_optimizers
 from attenergy.search.training.predict import predict
 from attenergy.tasks import Task, make_task
@@ -99,6 +99,7 @@ def _record(
     facts = about.model_dump() | {
         "config": config,
         "status": status,
+        "versions": about.versions | {need.name: need.version for need in needed(uses(config))},
         "machine": {
             **about.machine,
             "threads": str(torch.get_num_threads()),

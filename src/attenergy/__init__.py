@@ -24,12 +24,20 @@ if TYPE_CHECKING:
         load_energized,
         make_layer,
         make_mixer,
+        register_solver,
         relax,
         replace_attention,
         tune_cpu,
     )
     from attenergy.attention.mixers import register_mixer
-    from attenergy.energies import Energy, Function, make_energy, register_energy, register_function
+    from attenergy.energies import (
+        Energy,
+        Function,
+        make_energy,
+        register_domain,
+        register_energy,
+        register_function,
+    )
     from attenergy.registry import AttenergyError, Registry, load_plugins, load_registry
     from attenergy.tasks import Task, make_task, register_task
 
@@ -57,9 +65,11 @@ _HOMES = {
     "make_layer": "attention",
     "make_mixer": "attention",
     "make_task": "tasks",
+    "register_domain": "energies",
     "register_energy": "energies",
     "register_function": "energies",
     "register_mixer": "attention.mixers",
+    "register_solver": "attention",
     "register_task": "tasks",
     "relax": "attention",
     "replace_attention": "attention",
@@ -91,9 +101,11 @@ __all__ = [
     "make_layer",
     "make_mixer",
     "make_task",
+    "register_domain",
     "register_energy",
     "register_function",
     "register_mixer",
+    "register_solver",
     "register_task",
     "relax",
     "replace_attention",

@@ -82,8 +82,12 @@ def test_instances_have_a_name_of_their_own(shapes: Catalogue[type[Shape]]) -> N
     square = Square()
     table.register(square, name="square")
     assert table.lookup("square") is square
-    with pytest.raises(TypeError, match=r"a form must be an instance of .*Shape, got <class"):
-        table.register(Square)
+    assert table.register("tile")(Square) is Square
+    assert type(table.lookup("tile")) is Square
+    with pytest.raises(
+        TypeError, match=r"a form must be a subclass of .*Shape or an instance, got"
+    ):
+        table.register(Shape)
     with pytest.raises(ValueError, match=r"the name of a form must be a letter, .* got None"):
         table.register(square)
 
@@ -182,8 +186,8 @@ def test_what_is_needed_of_a_plugin_is_told_when_it_is_missing(
     assert "more_shapes" not in carried()
     load_plugins("more_shapes")
     assert "more_shapes" in carried()
-    assert needed([(shapes, "Round")]) == []
-    needs = needed([(shapes, "Round"), (shapes, "Flat"), (shapes, "Flat")])
+    assert needed([("shape", "Round"), ("form", "Round")]) == []
+    needs = needed([("shape", "Round"), ("shape", "Flat"), ("shape", "Flat")])
     assert [need.model_dump() for need in needs] == [
         {"name": "more_shapes", "version": "2.5", "module": "more_shapes",
          "provides": {"shape": ("Flat",)}}
@@ -194,8 +198,10 @@ def test_what_is_needed_of_a_plugin_is_told_when_it_is_missing(
         "the shape 'Flat' is of the plug-in more_shapes 2.5, which is not loaded here: install it, "
         "or name its module (attenergy --plugin more_shapes ..., plugins=['more_shapes'] in Python)"
     )
-    script = PluginNeed(name="__main__", version="", module="__main__", provides={"thing": ("a",)})
-    assert missing([script]).startswith("the thing 'a' was registered by the script that made it")
+    script = PluginNeed(
+        name="__main__", version="", module="__main__", provides={"shape": ("Own",)}
+    )
+    assert missing([script]).startswith("the shape 'Own' was registered by the script that made it")
 
 
 def test_unknown_names_survive_a_process_boundary() -> None:

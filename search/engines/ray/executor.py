@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, carried
 from attenergy.search.engines import worker
 from attenergy.search.engines.base import Resources
 from attenergy.search.engines.ray.actor import Actor
@@ -296,7 +296,7 @@ class RayExecutor:
                 max_restarts=0,
             )
             limits = self._resources.limits
-            handle = remote(Runner).remote(self._resources.gpus_per_trial, limits)
+            handle = remote(Runner).remote(self._resources.gpus_per_trial, limits, carried())
             watch = Watch(limits, "the Ray actor")
             self._actors.append(Actor(handle, watch, handle.pid.remote()))
 

@@ -22,9 +22,13 @@ class Runner:
     Args:
         gpus: what it was given; a word is sent if PyTorch cannot use it. With none it sees none.
         limits: of every run.
+        plugins: modules of the driver's.
     """
 
-    def __init__(self, gpus: float = 0.0, limits: Limits = NO_LIMITS) -> None:
+    def __init__(
+        self, gpus: float = 0.0, limits: Limits = NO_LIMITS, plugins: tuple[str, ...] = ()
+    ) -> None:
+        worker.use_plugins(plugins)
         self._gpus, self._limits = gpus, limits
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else all such runs would share the first

@@ -1,0 +1,138 @@
+"""Which plug-ins something saved needs: written down with it, and looked for when it is opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from attenergy.registry.catalogue import CATALOGUES, SCRIPT
+from attenergy.registry.errors import UnknownName
+from attenergy.registry.plugins import Plugin, failures, is_module_name, named_plugins
+from attenergy.registry.specs import EnergySpec, MixerSpec
+
+#: The kind of a thing, as its table calls it, and its name.
+Use = tuple[str, str]
+_Text = Annotated[str, Field(max_length=200)]
+
+
+class PluginNeed(BaseModel):
+    """A plug-in that something saved uses, and what it uses of it: names by kind."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: _Text
+    version: _Text
+    module: _Text
+    provides: dict[_Text, tuple[_Text, ...]] = Field(default={}, max_length=64)
+
+
+_NEEDS = TypeAdapter(list[PluginNeed])
+
+
+def layer_uses(spec: EnergySpec | MixerSpec, settings: Mapping[str, Any]) -> Iterator[Use]:
+    """What a layer with these settings refers to by name.
+
+    A formula is given word by word, whether a word names anything or not.
+    """
+    if isinstance(spec, MixerSpec):
+        yield "mixer class", spec.class_
+        return
+    if spec.class_ is not None:
+        yield "energy class", spec.class_
+    yield "domain", spec.domain
+    texts = [spec.formula or "", *(t for c in spec.choices.values() for t in c.options.values())]
+    for word in re.findall(r"[A-Za-z]\w*", " ".join(texts)):
+        yield "formula function", word
+    offered = spec.solver.search.choices if spec.solver.search else ()
+    for name in (spec.solver.default, settings.get("solver"), *(offered or ())):
+        if name is not None:
+            yield "solver", str(name)
+
+
+def needed(uses: Iterable[Use]) -> list[PluginNeed]:
+    """The plug-ins that registered what is used, each with what it registered of that.
+
+    Args:
+        uses: what something saved refers to; what is the toolkit's own is passed over.
+    """
+    provides: dict[Plugin, dict[str, list[str]]] = {}
+    for kind, name in dict.fromkeys(uses):
+        owner = CATALOGUES[kind].owners.get(name) if kind in CATALOGUES else None
+        if owner is not None:
+            provides.setdefault(owner, {}).setdefault(kind, []).append(name)
+    return [
+        PluginNeed(
+            name=owner.package, version=owner.release, module=owner.module,
+            provides={kind: tuple(names) for kind, names in things.items()},
+        )
+        for owner, things in provides.items()
+    ]  # fmt: skip
+
+
+def read_needs(content: object) -> list[PluginNeed]:
+    """The plug-ins in plain data, which anybody may have written, or in its JSON.
+
+    Raises:
+        ValidationError: it is no such list.
+    """
+    if isinstance(content, bytes):
+        return _NEEDS.validate_json(content)
+    return _NEEDS.validate_python(content)
+
+
+def missing(needs: Iterable[PluginNeed]) -> str:
+    """What is not there of what was saved with plug-ins, in a sentence; empty if all is.
+
+    Plug-ins that are installed or named are loaded; a module is not imported because it is needed.
+    """
+    sentences = []
+    for need in needs:
+        lacks = [
+            f"the {kind} {name!r}"
+            for kind, names in need.provides.items()
+            for name in names
+            if not _is_there(kind, name)
+        ]
+        if lacks:
+            sentences.append(_sentence(need, lacks))
+    return "; ".join(sentences + (failures() if sentences else []))
+
+
+def carried() -> tuple[str, ...]:
+    """Modules that another process has to import to know what this one does.
+
+    Those named as plug-ins, and those that have registered something. Installed plug-ins are found
+    there without that; what the main script has registered cannot be carried.
+    """
+    owners = [owner for table in CATALOGUES.values() for owner in table.owners.values()]
+    modules = [owner.target for owner in owners if not owner.distribution]
+    return tuple(
+        dict.fromkeys(m for m in (*named_plugins(), *modules) if m != SCRIPT and is_module_name(m))
+    )
+
+
+def _is_there(kind: str, name: str) -> bool:
+    if kind not in CATALOGUES:
+        return True  # nobody here would look it up
+    try:
+        CATALOGUES[kind].lookup(name)
+    except UnknownName:
+        return False
+    return True
+
+
+def _sentence(need: PluginNeed, lacks: list[str]) -> str:
+    things = " and ".join(lacks)
+    if need.module == SCRIPT:
+        return (
+            f"{things} was registered by the script that made it; put it into a module of its own "
+            "and name that with --plugin"
+        )
+    package = f"{need.name} {need.version}".strip()
+    return (
+        f"{things} is of the plug-in {package}, which is not loaded here: install it, or name its "
+        f"module (attenergy --plugin {need.module} ..., plugins=[{need.module!r}] in Python)"
+    )

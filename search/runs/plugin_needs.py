@@ -1,0 +1,61 @@
+"""Which plug-ins a study needs: a list in its folder, for whoever opens it without them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from attenergy import registry
+from attenergy.registry import ArgumentError, PluginNeed, missing
+from attenergy.registry.files import read_regular
+from attenergy.registry.printable import printable
+from attenergy.search.runs.records import MAX_FILE, first_problem, write_atomically
+
+PLUGINS = "plugins.json"
+
+
+class MissingPlugin(ArgumentError):
+    """A study uses something that a plug-in brings, and the plug-in is not loaded."""
+
+
+def write_needs(folder: Path, needs: Sequence[PluginNeed]) -> None:
+    """Add plug-ins to those that a study is known to need; no file if it needs none."""
+    known = read_needs(folder)
+    names = {need.name for need in needs}
+    merged = [*(need for need in known if need.name not in names), *needs]
+    if merged and merged != known:
+        text = json.dumps([need.model_dump(mode="json") for need in merged], indent=2)
+        write_atomically(folder / PLUGINS, text + "\n")
+
+
+def read_needs(folder: Path) -> list[PluginNeed]:
+    """The plug-ins that a study needs, none if it does not say.
+
+    Raises:
+        ArgumentError: the file is damaged.
+        OSError: it is no regular file of the folder.
+    """
+    path = folder / PLUGINS
+    if not path.exists():
+        return []
+    try:
+        return registry.read_needs(read_regular(path, MAX_FILE, within=folder))
+    except ValidationError as error:
+        text = f"{path}: cannot be read as a list of plug-ins: {first_problem(error)}"
+        raise ArgumentError(text) from error
+
+
+def check_needs(folder: Path) -> None:
+    """Load the plug-ins of this process and see that a study has what it needs.
+
+    No module is imported because a study names it.
+
+    Raises:
+        MissingPlugin: something is not there; the text names the plug-in, and what to do.
+        ArgumentError: the list is damaged.
+    """
+    if text := missing(read_needs(folder)):
+        raise MissingPlugin(printable(f"{folder}: {text}", lines=False))
