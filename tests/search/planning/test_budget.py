@@ -122,7 +122,7 @@ def test_finals_of_another_length_get_as_many_more_seconds(
 def test_a_comparison_may_be_fair_in_either_way(
     registry: Registry, tmp_path: Path, watcher: Any
 ) -> None:
-    plan = {"task": "tiny", "variants": ("softmax", "hyla"), "seeds": 1, "steps": 6, "workers": 0}
+    plan = {"task": "tiny", "variants": ("softmax", "hyla"), "seeds": 1, "steps": 24, "workers": 0}
     timed = ComparePlan(
         name="s", folder=str(tmp_path / "s"), fairness="seconds", seconds=0.05, **plan
     )
@@ -133,7 +133,7 @@ def test_a_comparison_may_be_fair_in_either_way(
     registry.tasks["tiny"] = tiny.model_copy(update={"model": deep})
     flops = ComparePlan(name="f", folder=str(tmp_path / "f"), fairness="flops", **plan)
     softmax, hyla = (r for r in run_compare(flops, registry, watcher) if r.purpose == "compare")
-    assert hyla.config.training.steps < softmax.config.training.steps == 6
+    assert hyla.config.training.steps < softmax.config.training.steps == 24
     with pytest.raises(ValueError, match="'seconds' needs fairness 'seconds', got 'flops'"):
         ComparePlan(name="f", folder="f", fairness="flops", seconds=1.0, **plan)
 
