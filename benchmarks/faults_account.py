@@ -81,7 +81,7 @@ def account(plans: list[SearchPlan]) -> dict[str, Any]:
         assert study is not None
         trials = study.get_trials()
         finals: list[FrozenTrial] = []
-        if plan.join:
+        if plan.finalists:
             finals = optuna.load_study(study_name=f"{plan.study}@finals", storage=storage).trials
     by_run = {trial.user_attrs.get("run", ""): trial for trial in trials}
     counted = {run: trial for run, trial in by_run.items() if store.get(run) is not None}
@@ -100,7 +100,7 @@ def account(plans: list[SearchPlan]) -> dict[str, Any]:
         "not_in_every_folder": len(set.union(*known) - set.intersection(*known)),
         "not_shared": len(set.union(*known) - shared) if plan.join else 0,
         "recorded_twice": sum(count - 1 for count in keys.values()),
-        "left_running": sum(not t.state.is_finished() for t in trials),
+        "left_running": sum(not t.state.is_finished() for t in (*trials, *finals)),
         "wrong_values": len(wrong),
         "statuses": Counter(r.status for r in records if r.purpose == "trial"),
         "failures": Counter(_kind(r.reason) for r in records if r.status == "failed"),

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.storage.database import close, with_heartbeat
+from attenergy.search.storage.optuna_private import stale_trial_ids, trial_id
 
 #: User attribute of a trial that has had a heartbeat; a running trial without it has lost its
 #: driver before the first.
@@ -36,28 +37,28 @@ class Heartbeat:
     def add(self, trial: optuna.Trial) -> None:
         """Send heartbeats for a trial, the first at once; if that fails, there will be none."""
         if self._storage is not None:
-            self._dropped.add(trial._trial_id)
-            self._storage.record_heartbeat(trial._trial_id)
+            self._dropped.add(trial_id(trial))
+            self._storage.record_heartbeat(trial_id(trial))
             trial.set_user_attr(ALIVE, True)
-            self._dropped.remove(trial._trial_id)
-        self._trials.add(trial._trial_id)
+            self._dropped.remove(trial_id(trial))
+        self._trials.add(trial_id(trial))
 
     def remove(self, trial: optuna.Trial) -> None:
         """Send no more heartbeats for a trial."""
-        self._trials.discard(trial._trial_id)
+        self._trials.discard(trial_id(trial))
 
     def of_others(self, study: optuna.Study) -> list[FrozenTrial]:
         """Running trials that are not this driver's."""
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial for trial in running if trial._trial_id not in self._trials]
+        return [trial for trial in running if trial_id(trial) not in self._trials]
 
     def stale(self, study: optuna.Study) -> list[FrozenTrial]:
         """Running trials of other drivers whose last heartbeat is too long ago."""
         others = self.of_others(study)
         if not others or self._storage is None:
             return []
-        stale = self._dropped.union(self._storage._get_stale_trial_ids(study._study_id))
-        return [t for t in others if t._trial_id in stale or ALIVE not in t.user_attrs]
+        stale = self._dropped.union(stale_trial_ids(self._storage, study))
+        return [t for t in others if trial_id(t) in stale or ALIVE not in t.user_attrs]
 
     def run(self) -> None:
         """Send heartbeats until `stop` is called."""

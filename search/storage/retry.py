@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
@@ -21,6 +22,7 @@ from attenergy.search.runs.events import Listener
 from attenergy.search.storage.database import is_server
 from attenergy.search.storage.locks import StudyLock
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0  # s
@@ -75,6 +77,25 @@ class RetryOnOutage:
                 if away:
                     self._listener.message("the storage answers again")
                 return result
+
+
+class Retrying(Protocol):
+    """An object whose methods need the storage."""
+
+    retry: RetryOnOutage
+
+
+R = TypeVar("R", bound=Retrying)
+
+
+def retrying(method: Callable[Concatenate[R, P], T]) -> Callable[Concatenate[R, P], T]:
+    """Decorate a method that needs the storage: it is called again by its object's `retry`."""
+
+    @wraps(method)
+    def with_retry(self: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.retry(lambda: method(self, *args, **kwargs))
+
+    return with_retry
 
 
 def is_away(error: BaseException) -> bool:

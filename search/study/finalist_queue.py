@@ -1,111 +1,132 @@
-"""The runs of finalists, shared out among the drivers that work on a study together."""
+"""The finalists: which runs they are, and the queue that drivers take them from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from statistics import fmean
 
 import optuna
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from attenergy.search.planning.budget import Budget
+from attenergy.search.planning.objectives import Objective, order
+from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.storage.heartbeat import ALIVE
-from attenergy.search.storage.retry import RetryOnOutage
-from attenergy.search.study.attributes import RECORD, RUN, Setup, publish
-from attenergy.search.study.queue import Job, Jobs
-from attenergy.search.study.stale_trials import repeat
+from attenergy.search.storage.retry import RetryOnOutage, retrying
+from attenergy.search.study.attributes import CONFIG, RUN
+from attenergy.search.study.context import SearchContext
+from attenergy.search.study.queue import Job, RunQueue
+from attenergy.search.study.recording import add_record, finalist_attributes, tell_record
+from attenergy.search.study.stale_trials import fail_trial
 
-_CONFIG = "config"  # user attribute: the whole run, as JSON
+#: Seeds of finalists begin here, far above those of trials.
+FRESH_SEEDS = 1000
 
 
-class FinalJobs(Jobs):
+def choose_finalists(
+    trials: Sequence[RunRecord], plan: SearchPlan, objectives: Sequence[Objective], budget: Budget
+) -> list[RunConfig]:
+    """The best configurations, and the best of the baseline, each over fresh seeds.
+
+    The seeds of the trials are not used again: a winner won partly by its seed.
+    """
+    best = _ranked(trials, objectives)
+    baseline = [
+        config
+        for config in (*best, *(record.config for record in trials))
+        if config.variant == plan.baseline
+    ]
+    chosen = {c.config_hash(): c for c in (*best[: plan.finalists], *baseline[:1])}
+    first = plan.seed + FRESH_SEEDS
+    return [
+        budget.fit(config, plan.final_steps).model_copy(update={"seed": seed})
+        for config in chosen.values()
+        for seed in range(first, first + plan.seeds)
+    ]
+
+
+def _ranked(trials: Sequence[RunRecord], objectives: Sequence[Objective]) -> list[RunConfig]:
+    """Configurations of which no run diverged or was pruned, the best first."""
+    groups: dict[str, list[RunRecord]] = {}
+    for record in trials:
+        groups.setdefault(record.config_hash, []).append(record)
+    scores = {}
+    for name, records in groups.items():
+        complete = [record for record in records if record.status == "complete"]
+        if complete and all(r.status not in ("diverged", "pruned") for r in records):
+            scores[name] = [fmean(o.value(record) for record in complete) for o in objectives]
+    return [groups[name][0].config for name in order(scores, objectives)]
+
+
+class FinalistQueue(RunQueue):
     """Every run is a waiting trial of a second study, `NAME@finals`, until a driver takes it.
 
     Args:
-        setup: what the search stands on.
+        context: what the search works with.
         configs: the runs that are wanted; all drivers find the same, from the same records.
-        heard: is told the records of other drivers.
+        on_remote_record: called with every record of another driver.
     """
 
     purpose = "final"
 
     def __init__(
         self,
-        setup: Setup,
+        context: SearchContext,
         configs: Sequence[RunConfig],
-        heard: Callable[[RunRecord], None],
+        on_remote_record: Callable[[RunRecord], None],
     ) -> None:
-        def made() -> optuna.Study:
-            return optuna.create_study(
-                study_name=f"{setup.plan.study}@finals",
-                storage=setup.storage,
-                direction="maximize",
-                load_if_exists=True,
-                sampler=RandomSampler(seed=0),  # there is nothing to sample
-            )
-
-        super().__init__(
-            setup, RetryOnOutage(setup.storage, setup.lock, setup.listener)(made), heard
+        make_study = partial(
+            optuna.create_study,
+            study_name=f"{context.plan.study}@finals",
+            storage=context.storage,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=RandomSampler(seed=0),  # there is nothing to sample
         )
-        self._retry(lambda: self._offer(configs))
+        retry = RetryOnOutage(context.storage, context.lock, context.listener)
+        super().__init__(context, retry(make_study), on_remote_record)
+        self._offer(configs)
 
+    @retrying
     def _offer(self, configs: Sequence[RunConfig]) -> None:
-        """Let every run that nobody has thought of yet wait for a driver."""
-        with self.setup.lock.exclusive():
+        """Let every run that is not in the study yet wait there for a driver."""
+        context = self.context
+        with context.lock.exclusive():
             self._catch_up()
-            known = {trial.user_attrs[RUN] for trial in self.study.get_trials(deepcopy=False)}
+            if context.lock.alone:
+                self._recover()
+                self._withdraw(configs)
+            trials = self.study.get_trials(deepcopy=False)
+            present = {trial.user_attrs[RUN] for trial in trials if self._counts(trial)}
             for config in configs:
-                if config.run_key() in known:
+                if config.run_key() in present:
                     continue
-                record = self.setup.store.get(config.run_key())
+                record = context.store.get(config.run_key())
                 if record is None:
-                    self.study.enqueue_trial({}, user_attrs=_attributes(config))
+                    self.study.enqueue_trial({}, user_attrs=finalist_attributes(config))
                 else:
-                    self._add(record)
+                    add_record(self.study, record, context, self.purpose)
+
+    def _counts(self, trial: FrozenTrial) -> bool:
+        """Whether a trial is, or stands for, a try of its run: not if it failed unrecorded."""
+        recorded = self.context.store.get(trial.user_attrs[RUN]) is not None
+        return recorded or trial.state != TrialState.FAIL
+
+    def _withdraw(self, configs: Sequence[RunConfig]) -> None:
+        """End waiting runs that an earlier session wanted, and this one does not."""
+        wanted = {config.run_key() for config in configs}
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if trial.user_attrs[RUN] not in wanted:
+                fail_trial(trial, self.context)
 
     def _next(self) -> Job | None:
         while self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             trial = self.study.ask()
-            config = RunConfig.model_validate_json(trial.user_attrs[_CONFIG])
-            record = self.setup.store.get(config.run_key())
+            config = RunConfig.model_validate_json(trial.user_attrs[CONFIG])
+            record = self.context.store.get(config.run_key())
             if record is None:
                 return Job(trial, config, "")
-            self._tell(trial, record)
+            tell_record(self.study, trial, record, self.context)
         return None
-
-    def _take_over(self, trials: list[FrozenTrial]) -> None:
-        for trial in trials:
-            run = trial.user_attrs[RUN]
-            record = self.setup.store.get(run)
-            if record is not None:
-                self._tell(trial, record)
-                continue
-            kept = {n: v for n, v in trial.user_attrs.items() if n != ALIVE}
-            repeat(trial, self.study, self.setup, {}, kept, f"run {run}")
-
-    def _tell(self, trial: optuna.Trial | FrozenTrial, record: RunRecord) -> None:
-        publish(trial, record, self.setup)
-        if record.status == "complete":
-            self.study.tell(trial.number, self._value(record))
-        else:
-            self.study.tell(trial.number, state=TrialState.FAIL)
-
-    def _add(self, record: RunRecord) -> None:
-        complete = record.status == "complete"
-        attributes = _attributes(record.config)
-        if self.setup.publishes:
-            attributes[RECORD] = record.model_dump_json(by_alias=True)
-        self.study.add_trial(
-            optuna.trial.create_trial(
-                state=TrialState.COMPLETE if complete else TrialState.FAIL,
-                value=self._value(record) if complete else None,
-                user_attrs=attributes,
-            )
-        )
-
-    def _value(self, record: RunRecord) -> float:
-        return self.setup.objectives[0].value(record)
-
-
-def _attributes(config: RunConfig) -> dict[str, str]:
-    return {RUN: config.run_key(), _CONFIG: config.model_dump_json(by_alias=True)}

@@ -79,8 +79,8 @@ def migrate(study: optuna.Study, name: str, storage: RDBStorage, space: Space) -
     successor.add_trials(finished)
     for trial in trials:
         if trial.state == TrialState.WAITING:
-            wished = _by_present_names(trial.user_attrs[ENQUEUED]).items()
-            params = {n: value for n, value in wished if n in forms and offers(forms[n], value)}
+            enqueued = _by_present_names(trial.user_attrs[ENQUEUED]).items()
+            params = {n: value for n, value in enqueued if n in forms and offers(forms[n], value)}
             successor.enqueue_trial(params, user_attrs={**trial.user_attrs, ENQUEUED: params})
     return successor
 
@@ -101,8 +101,8 @@ def _carry(
         try:
             check_distribution_compatibility(distributions[name], new)
         except ValueError as error:
-            lost = f"{name} = {value!r} of trial {trial.number} is no longer offered"
-            raise StudyMismatch(study.study_name, [lost]) from error
+            text = f"{name} = {value!r} of trial {trial.number} is no longer offered"
+            raise StudyMismatch(study.study_name, [text]) from error
     origin = {ORIGIN: f"{study.study_name}:{trial.number}"}
     return optuna.trial.create_trial(
         state=trial.state,

@@ -1,29 +1,30 @@
-"""A search: a driver holds the study, asks it for trials and tells it results.
+"""A search: a driver locks the study, asks it for trials and tells it results.
 
-It holds the study alone, or several drivers join and take turns. Nothing that has finished is lost
-or run twice, wherever a driver is killed: a record is on the disk before the study hears of it,
-and a trial counts if and only if its run is recorded.
+It has the study alone, or several drivers join and exclude each other for moments. Nothing that
+has finished is lost or run twice, wherever a driver is killed: a record is on the disk before the
+study is told of it, and a trial counts if and only if its run is recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import optuna
 import torch
 
 from attenergy.registry import ArgumentError, Registry, needed
-from attenergy.search.engines.base import make_executor
+from attenergy.search.engines.base import Executor, make_executor
 from attenergy.search.planning.budget import Budget, measure
 from attenergy.search.planning.objectives import Objective, find_objectives
 from attenergy.search.planning.plan import SearchPlan
-from attenergy.search.planning.pruners import PRUNERS
+from attenergy.search.planning.pruners import PRUNERS, Pruner
 from attenergy.search.planning.space import Space
 from attenergy.search.results.random_control import summary
-from attenergy.search.runs.config import RunRecord
+from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.errors import StudyBusy, StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
@@ -32,10 +33,12 @@ from attenergy.search.runs.records import RunStore, write_atomically
 from attenergy.search.storage.database import open_storage, problems_with, shown_url, url_of
 from attenergy.search.storage.heartbeat import heartbeats
 from attenergy.search.storage.locks import study_lock
-from attenergy.search.study.attributes import Setup
-from attenergy.search.study.driver import Driver
+from attenergy.search.study.context import SearchContext
+from attenergy.search.study.finalist_queue import FinalistQueue, choose_finalists
 from attenergy.search.study.open import open_study
-from attenergy.search.study.trial_queue import matched
+from attenergy.search.study.pruning import PruningListener
+from attenergy.search.study.queue import Job, run_queue
+from attenergy.search.study.trial_queue import TrialQueue, matched_variants
 from attenergy.search.training.model import build_model, uses
 from attenergy.tasks import Task, make_task
 
@@ -48,10 +51,10 @@ def run_search(
     """Run the trials of a plan, then the winners and the baseline over several seeds.
 
     The objective is the task's metric on the valid split at the end of training, perhaps against
-    costs. The first trials are the baseline and then every other variant on its own terms; the
+    costs. The first trials are the baseline and then every other variant with its defaults; the
     sampler proposes the rest, but for a control that is drawn at random. A configuration that is
     repeated is run with another seed. Diverged and failed runs count as trials without a value. A
-    pruner may end runs early; see `attenergy.search.study.pruning`. The winners are the
+    pruner may end runs early; see `attenergy.search.planning.pruners`. The winners are the
     configurations with the best mean, none of whose runs was given up; they and the best
     configuration of the baseline are trained again with fresh seeds, so that no score of a finalist
     has taken part in its choice.
@@ -82,25 +85,65 @@ def run_search(
     task = make_task(space.task)
     objectives = find_objectives(task, plan.objectives)
     pruner = PRUNERS[plan.pruner](task.metric, task.chance.get(task.metric, 0.0))
-    matched(plan, space)
     _check_fixed(space, task)
     needs = needed(use for config in space.each() for use in uses(config))
     budget = Budget(plan.fairness, space.reference(), plan.seconds)
-    with at_study(plan, space, objectives, listener, resume=resume) as (bare, study):
-        store, folder = bare.store, Path(plan.folder)
+    with at_study(plan, space, objectives, listener, resume=resume) as (opened, study):
+        store, folder = opened.store, Path(plan.folder)
         watch = FailureWatch(listener, len(space.variants), store.all())
-        setup = replace(bare, listener=watch)
+        context = replace(opened, listener=watch)
         shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
         write_needs(folder, needs)
         write_atomically(folder / "plan.json", shown.model_dump_json(indent=2) + "\n")
         with make_executor(plan, folder) as executor:
             measure(budget, executor, store, watch)
-            driver = Driver(setup, study, executor, budget, pruner)
-            driver.run_trials()
+            on_remote_record = partial(_on_remote_record, pruner, watch)
+            queue = TrialQueue(context, study, budget, on_remote_record)
+            _run_trials(queue, executor, pruner)
             if text := summary(store.all(), task.metric):
                 listener.message(text)
-            driver.run_finalists()
+            if plan.finalists > 0:
+                configs = choose_finalists(queue.recorded(), plan, objectives, budget)
+                _run_finalists(context, configs, executor, on_remote_record)
         return store.all()
+
+
+def _run_trials(queue: TrialQueue, executor: Executor, pruner: Pruner | None) -> None:
+    """Ask, run, record and tell until as many trials as planned have ended."""
+    context, running = queue.context, dict[str, Job]()
+    trials, recorded = context.plan.trials, queue.recorded()
+    listener = context.listener
+    if pruner is not None:
+        pruner.remember(recorded)
+
+        def protected(key: str) -> bool:
+            # Every variant may take part once with its defaults, to the end.
+            return running[key].proposer == "default"
+
+        listener = PruningListener(listener, pruner, executor.stop, protected)
+    listener.phase("trials", len(recorded), trials)
+    run_queue(queue, executor, listener, running)
+    ended = len(queue.recorded())
+    if ended < trials:
+        listener.message(f"the space holds no more: it was searched whole after {ended} trials")
+
+
+def _run_finalists(
+    context: SearchContext,
+    configs: list[RunConfig],
+    executor: Executor,
+    on_remote_record: Callable[[RunRecord], None],
+) -> None:
+    recorded = sum(context.store.get(config.run_key()) is not None for config in configs)
+    context.listener.phase("finalists", recorded, len(configs))
+    run_queue(FinalistQueue(context, configs, on_remote_record), executor, context.listener, {})
+
+
+def _on_remote_record(pruner: Pruner | None, listener: Listener, record: RunRecord) -> None:
+    """Another driver has ended a run: its curve is a measure for others, and it is shown."""
+    if pruner is not None:
+        pruner.remember([record])
+    listener.finished(record)
 
 
 def _check_fixed(space: Space, task: Task) -> None:
@@ -110,8 +153,8 @@ def _check_fixed(space: Space, task: Task) -> None:
             with torch.random.fork_rng(devices=[]):
                 build_model(config, task)
         except (TypeError, ValueError) as error:
-            told = ", ".join(f"{config.variant}.{n}={v}" for n, v in config.settings.items())
-            raise ArgumentError(f"cannot fix {told}: {error}") from error
+            fixed = ", ".join(f"{config.variant}.{n}={v}" for n, v in config.settings.items())
+            raise ArgumentError(f"cannot fix {fixed}: {error}") from error
 
 
 @contextmanager
@@ -122,9 +165,10 @@ def at_study(
     listener: Listener,
     *,
     resume: bool = False,
-) -> Iterator[tuple[Setup, optuna.Study]]:
+) -> Iterator[tuple[SearchContext, optuna.Study]]:
     """Open a study, alone or beside others, and leave it in order at the end."""
     folder, url = Path(plan.folder), url_of(plan)
+    matched = matched_variants(plan, space)
     with (
         problems_with(url),
         study_lock(folder, url, plan.study, join=plan.join) as lock,
@@ -134,8 +178,17 @@ def at_study(
             lock.acquire()
             storage = stack.enter_context(open_storage(plan))
             heartbeat = stack.enter_context(heartbeats(plan))
-            store = RunStore(folder)
-            setup = Setup(plan, space, objectives, storage, store, listener, lock, heartbeat)
-            study = open_study(setup, resume or plan.join)
+            context = SearchContext(
+                plan=plan,
+                space=space,
+                objectives=objectives,
+                matched=matched,
+                storage=storage,
+                store=RunStore(folder),
+                listener=listener,
+                lock=lock,
+                heartbeat=heartbeat,
+            )
+            study = open_study(context, resume or plan.join)
             lock.admit_others()
-        yield setup, study
+        yield context, study

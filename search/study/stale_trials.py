@@ -1,8 +1,8 @@
-"""What other drivers of a study have done, and what the dead among them left undone."""
+"""What other drivers of a study have done, and what those that ended have left undone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import optuna
@@ -12,77 +12,93 @@ from optuna.trial import FrozenTrial, TrialState
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.heartbeat import ALIVE
-from attenergy.search.study.attributes import ENQUEUED, HASH, RECORD, RETRIED, RUN, Setup, tell
+from attenergy.search.storage.optuna_private import trial_id
+from attenergy.search.study.attributes import CONFIG, ENQUEUED, HASH, RECORD, RETRIED, RUN
+from attenergy.search.study.context import SearchContext
+from attenergy.search.study.recording import tell_record
 
 
-def gather(study: optuna.Study, store: RunStore) -> list[RunRecord]:
+def collect_records(study: optuna.Study, store: RunStore) -> list[RunRecord]:
     """Take the records that other drivers wrote into the folder or the storage; return them."""
-    news = store.refresh()
+    records = store.refresh()
     for trial in study.get_trials(deepcopy=False):
         line = trial.user_attrs.get(RECORD)
         if line is not None and store.get(trial.user_attrs[RUN]) is None:
             record = RunRecord.model_validate_json(line)
             store.append(record)
-            news.append(record)
-    return news
+            records.append(record)
+    return records
 
 
-def lost(study: optuna.Study, setup: Setup) -> list[FrozenTrial]:
-    """Running trials whose driver is dead: all others' if nobody is there, else the silent ones."""
-    if setup.lock.alone:
-        return setup.heartbeat.of_others(study)
-    return setup.heartbeat.stale(study)
+def stale_trials(study: optuna.Study, context: SearchContext) -> list[FrozenTrial]:
+    """Running trials whose driver has ended: all of others if alone, else those without signs."""
+    if context.lock.alone:
+        return context.heartbeat.of_others(study)
+    return context.heartbeat.stale(study)
 
 
-def take_over(trials: Iterable[FrozenTrial], study: optuna.Study, setup: Setup) -> None:
-    """End the trials that a dead driver left running: by their record, or by another try."""
+def recover_stale(
+    trials: Iterable[FrozenTrial], study: optuna.Study, context: SearchContext
+) -> None:
+    """End trials that another driver left running: by their record, or by another try."""
     for trial in trials:
-        record = setup.store.get(trial.user_attrs.get(RUN, ""))
+        record = context.store.get(trial.user_attrs.get(RUN, ""))
         if record is not None:
-            tell(study, trial, record, setup)
+            tell_record(study, trial, record, context)
             continue
-        params = {**trial.user_attrs.get(ENQUEUED, {}), **trial.params}
-        kept = {n: v for n, v in trial.user_attrs.items() if n not in {RUN, HASH, ALIVE}}
-        if params:
-            attributes = {**kept, ENQUEUED: params}
-            repeat(trial, study, setup, params, attributes, f"trial {trial.number}")
+        attempt = _second_try(trial)
+        if attempt is None:  # it ended before it was asked anything
+            fail_trial(trial, context)
         else:
-            _given_up(trial, setup)
+            _repeat(trial, study, context, *attempt)
 
 
-def repeat(
+def fail_trial(trial: FrozenTrial, context: SearchContext) -> bool:
+    """End a trial as failed; False if another driver has ended it a moment ago.
+
+    Drivers exclude each other here, but their lock is lost with its connection.
+    """
+    try:
+        return context.storage.set_trial_state_values(trial_id(trial), TrialState.FAIL)
+    except UpdateFinishedTrialError:
+        return False
+
+
+def _second_try(trial: FrozenTrial) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Parameters and user attributes of another try; None if there is nothing to be tried."""
+    attributes = {name: value for name, value in trial.user_attrs.items() if name != ALIVE}
+    if CONFIG in attributes:  # a finalist: its run does not change
+        return {}, attributes
+    params = {**attributes.get(ENQUEUED, {}), **trial.params}
+    if not params:
+        return None
+    attributes.pop(RUN, None)
+    attributes.pop(HASH, None)
+    return params, {**attributes, ENQUEUED: params}
+
+
+def _repeat(
     trial: FrozenTrial,
     study: optuna.Study,
-    setup: Setup,
-    params: Mapping[str, Any],
-    attributes: Mapping[str, Any],
-    name: str,
+    context: SearchContext,
+    params: dict[str, Any],
+    attributes: dict[str, Any],
 ) -> None:
     """Let another try of a running trial wait, and end the trial as failed.
 
-    Nothing new waits if something does already: then a recovery was cut short here.
+    If one waits already, a recovery was cut short here, and no other is added.
     """
-    again = not _repeats(trial, study)
-    if again:
-        study.enqueue_trial(dict(params), user_attrs={**attributes, RETRIED: trial.number})
-    if _given_up(trial, setup) and again:
-        setup.listener.message(f"{name} was interrupted; it is run again")
-    elif again:  # another driver has done the same: one of the two is taken back, unless it began
-        for second in _repeats(trial, study)[-1:]:
-            _given_up(second, setup)
+    adds = not _waiting_tries(trial, study)
+    if adds:
+        study.enqueue_trial(params, user_attrs={**attributes, RETRIED: trial.number})
+    if fail_trial(trial, context) and adds:
+        name = f"run {attributes[RUN]}" if CONFIG in attributes else f"trial {trial.number}"
+        context.listener.message(f"{name} was interrupted; it is run again")
+    elif adds:  # another driver has done the same: one of the two is taken back, unless it began
+        for second in _waiting_tries(trial, study)[-1:]:
+            fail_trial(second, context)
 
 
-def _repeats(trial: FrozenTrial, study: optuna.Study) -> list[FrozenTrial]:
+def _waiting_tries(trial: FrozenTrial, study: optuna.Study) -> list[FrozenTrial]:
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     return [other for other in waiting if other.user_attrs.get(RETRIED) == trial.number]
-
-
-def _given_up(trial: FrozenTrial, setup: Setup) -> bool:
-    """End a trial as failed; False if another driver has ended it a moment ago.
-
-    Turns keep drivers apart, but a turn is lost with its connection.
-    """
-    try:
-        return setup.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-    except UpdateFinishedTrialError:
-        return False

@@ -33,9 +33,11 @@ from attenergy.search.storage.database import latest, open_storage, url_of
 from attenergy.search.storage.locks import Connection, FileLock, Lock, PostgresLock, study_lock
 from attenergy.search.storage.retry import RetryOnOutage
 from attenergy.search.study.attributes import RETRIED, RUN
-from attenergy.search.study.finalist_queue import FinalJobs
+from attenergy.search.study.finalist_queue import FinalistQueue
+from attenergy.search.study.queue import RunQueue
 from attenergy.search.study.run import at_study, run_search
-from attenergy.search.study.trial_queue import TrialJobs
+from attenergy.search.study.stale_trials import recover_stale
+from attenergy.search.study.trial_queue import TrialQueue
 from attenergy.tasks import make_task
 
 PlanMaker = Callable[..., SearchPlan]
@@ -166,13 +168,19 @@ def test_a_silent_driver_loses_its_trial(
 @contextmanager
 def joined(
     plan: SearchPlan, registry: Registry, watcher: Any
-) -> Iterator[tuple[TrialJobs, list[RunRecord]]]:
+) -> Iterator[tuple[TrialQueue, list[RunRecord]]]:
     """A driver that does one thing after the other, as the test wants it."""
     space, heard = Space(registry, plan), list[RunRecord]()
     objectives = find_objectives(make_task(space.task), plan.objectives)
-    with at_study(plan, space, objectives, watcher) as (setup, study):
+    with at_study(plan, space, objectives, watcher) as (context, study):
         budget = Budget(plan.fairness, space.reference())
-        yield TrialJobs(setup, study, budget, heard.append), heard
+        yield TrialQueue(context, study, budget, heard.append), heard
+
+
+def recover_running(queue: RunQueue) -> None:
+    """Take every running trial for one whose driver has ended."""
+    running = queue.study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
+    recover_stale(running, queue.study, queue.context)
 
 
 def done(config: RunConfig, score: float = 0.5) -> RunRecord:
@@ -193,7 +201,7 @@ def test_a_late_result_that_comes_first_counts_too(
         taken = late.take()
         assert taken is not None
         config = taken.config
-        other._take_over(other.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)))
+        recover_running(other)
         ended = late.end(taken, done(config))
         assert ended is not None
         assert ended.proposer == "default"
@@ -210,7 +218,7 @@ def test_a_late_result_that_comes_first_counts_too(
         assert late.take() is None
         assert other.take() is None
         assert len(other.recorded()) == len(late.recorded()) == 3
-        assert late.elsewhere() == 0
+        assert late.remote_runs() == 0
 
 
 def test_a_record_that_could_not_be_published_is_shared_later(
@@ -224,12 +232,12 @@ def test_a_record_that_could_not_be_published_is_shared_later(
             taken = dying.take()
             assert taken is not None
             record = done(taken.config).model_copy(update={"proposer": taken.proposer})
-            dying.setup.store.append(record)
-        other._take_over(other.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)))
+            dying.context.store.append(record)
+        recover_running(other)
         records = run_search(a, registry, watcher)
         assert record in records
         assert other.take() is None
-        found = {r.key: r for r in other.setup.store.all()}
+        found = {r.key: r for r in other.context.store.all()}
     assert found == {r.key: r for r in records}
     assert len(found) == 4
 
@@ -251,27 +259,50 @@ def test_a_second_driver_that_dies_before_its_first_sign_of_life_is_noticed(
 ) -> None:
     """The first had given signs for the same trial; those are not the second's."""
     plan = make_plan(trials=2, variants=("softmax",), join=True)
-    running = (optuna.trial.TrialState.RUNNING,)
     with (
         joined(plan, registry, watcher) as (first, _),
         joined(plan, registry, watcher) as (last, _),
     ):
-        setup = first.setup
-        finals = FinalJobs(setup, [make_config(seed=1000)], list[RunRecord]().append)
-        again = FinalJobs(last.setup, [make_config(seed=1000)], list[RunRecord]().append)
+        context = first.context
+        finals = FinalistQueue(context, [make_config(seed=1000)], list[RunRecord]().append)
+        again = FinalistQueue(last.context, [make_config(seed=1000)], list[RunRecord]().append)
         for jobs, other in ((first, last), (finals, again)):
             taken = jobs.take()
             assert taken is not None
-            setup.heartbeat.remove(taken.trial)
-            assert other.setup.heartbeat.stale(other.study) == [], "it has given a sign"
-            other._take_over(other.study.get_trials(states=running))
+            context.heartbeat.remove(taken.trial)
+            assert other.context.heartbeat.stale(other.study) == [], "it has given a sign"
+            recover_running(other)
             second = other.study.ask()  # and here the second driver dies
             assert second.user_attrs[RETRIED] == taken.trial.number
-            lost = other.setup.heartbeat.stale(other.study)
+            lost = other.context.heartbeat.stale(other.study)
             assert [trial.number for trial in lost] == [second.number]
             third = other.take()
             assert third is not None
             assert third.config == taken.config
+
+
+def test_finalists_that_an_earlier_session_wanted_are_withdrawn(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, make_config: Any
+) -> None:
+    """More trials have found other winners; a driver that is alone runs these and no others."""
+    configs = [make_config(seed=seed) for seed in (1000, 1001, 1002)]
+    with joined(make_plan(), registry, watcher) as (trials, _):
+        context, ignored = trials.context, list[RunRecord]()
+        interrupted = FinalistQueue(context, configs[:2], ignored.append).take()
+        assert interrupted is not None
+        assert interrupted.config == configs[0]
+        context.heartbeat.remove(interrupted.trial)
+        queue = FinalistQueue(context, configs[1:], ignored.append)
+        for wanted in configs[1:]:
+            job = queue.take()
+            assert job is not None
+            assert job.config == wanted
+            queue.end(job, done(job.config))
+        assert queue.take() is None
+        assert all(trial.state.is_finished() for trial in queue.study.trials)
+        again = FinalistQueue(context, configs, ignored.append).take()
+        assert again is not None
+        assert again.config == configs[0], "what was withdrawn can be wanted again"
 
 
 def test_finalists_of_a_dead_driver_are_taken_over(
@@ -280,26 +311,26 @@ def test_finalists_of_a_dead_driver_are_taken_over(
     plan = make_plan(join=True)
     configs = [make_config(seed=seed) for seed in (1000, 1001)]
     with joined(plan, registry, watcher) as (trials, _):
-        setup = trials.setup
-        setup.store.append(done(configs[0]))
-        jobs = FinalJobs(setup, configs, list[RunRecord]().append)
+        context = trials.context
+        context.store.append(done(configs[0]))
+        jobs = FinalistQueue(context, configs, list[RunRecord]().append)
         taken = jobs.take()
         assert taken is not None
         assert taken.config == configs[1], "the other is there already"
         assert jobs.take() is None
-        assert jobs.elsewhere() == 0, "it is this driver's own"
-        setup.heartbeat.remove(taken.trial)
-        assert jobs.elsewhere() == 1
-        jobs._take_over(jobs.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)))
-        again = FinalJobs(setup, configs, list[RunRecord]().append)
+        assert jobs.remote_runs() == 0, "it is this driver's own"
+        context.heartbeat.remove(taken.trial)
+        assert jobs.remote_runs() == 1
+        recover_running(jobs)
+        again = FinalistQueue(context, configs, list[RunRecord]().append)
         retry = again.take()
         assert retry is not None
         assert retry.config == configs[1]
         assert again.take() is None
         assert again.end(retry, done(retry.config)) is not None
         assert jobs.end(taken, done(taken.config, 0.4)) is None, "too late: it is recorded"
-        assert again.elsewhere() == 0
-        assert len(setup.store.all()) == 2
+        assert again.remote_runs() == 0
+        assert len(context.store.all()) == 2
 
 
 @pytest.mark.parametrize("nth", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 5))])
@@ -380,7 +411,9 @@ def test_patience_ends(
         raise StorageInternalError("too long")
 
     with joined(make_plan(trials=1), registry, watcher) as (jobs, _):
-        retrying = partial(RetryOnOutage, jobs.setup.storage, jobs.setup.lock, jobs.setup.listener)
+        retrying = partial(
+            RetryOnOutage, jobs.context.storage, jobs.context.lock, jobs.context.listener
+        )
         with pytest.raises(StorageInternalError):
             retrying(seconds=0.0)(refuse)
         watcher.messages.clear()
@@ -421,8 +454,8 @@ def test_every_connection_is_cut(
             over.set()
         cutting.result(timeout=120)
     connection.close()
-    found = [{record.key for record in RunStore(p.folder).all()} for p in plans]
-    assert found[0] == found[1]
+    keys = [{record.key for record in RunStore(p.folder).all()} for p in plans]
+    assert keys[0] == keys[1]
     assert len([r for r in RunStore(plans[0].folder).all() if r.purpose == "trial"]) == 14
     assert any("the storage answers again" in watch.messages for watch in watchers)
     states = {trial.state for trial in trials_of(plans[0])}

@@ -20,7 +20,7 @@ from attenergy.search.runs.events import Silent
 from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.database import latest, open_storage, url_of
 from attenergy.search.storage.locks import study_lock
-from attenergy.search.study import trial_queue as trial_jobs
+from attenergy.search.study import queue as queue_module
 from attenergy.search.study.run import StudyBusy, StudyExists, StudyMismatch, run_search
 
 PlanMaker = Callable[..., SearchPlan]
@@ -358,7 +358,7 @@ PLACES = [
     (InProcess, "wait", False),
     (RunStore, "append", False),
     (RunStore, "append", True),
-    (trial_jobs, "tell", True),
+    (queue_module, "tell_record", True),
 ]
 
 
