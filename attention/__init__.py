@@ -13,7 +13,8 @@ from attenergy.attention.gradients.gradient import (
     read_values,
 )
 from attenergy.attention.integrations.huggingface import energize, load_energized
-from attenergy.attention.integrations.multihead import EnergyMultiheadAttention, replace_attention
+from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
+from attenergy.attention.integrations.replace import replace_attention
 from attenergy.attention.layers.energy_attention import EnergyAttention
 from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
 from attenergy.attention.layers.lookup import EnergyLookup

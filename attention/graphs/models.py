@@ -9,7 +9,7 @@ from torch_geometric.nn import GPSConv, MessagePassing
 from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from attenergy.attention.graphs.conv import EnergyConv
-from attenergy.attention.integrations.multihead import exchange
+from attenergy.attention.integrations.replace import exchange
 from attenergy.attention.modules.arguments import check_module
 from attenergy.registry import ArgumentError, EnergySpec
 

@@ -23,7 +23,7 @@ from attenergy.attention.integrations.torch_layouts import (
     to_batch_first,
     unpacked,
 )
-from attenergy.attention.modules.arguments import check_flag, check_module, check_size
+from attenergy.attention.modules.arguments import check_flag, check_size
 from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.attention.modules.projections import visible
 from attenergy.registry import ArgumentError, ArgumentTypeError, EnergySpec, Registry
@@ -107,7 +107,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
             kdim, vdim, batch_first, device, dtype,
         )  # fmt: skip
         given = {"steps": steps, "step_size": step_size, "registry": registry, **settings}
-        self._take(*_heads(self, energy, given))
+        self.read_by(*fitting_heads(self, energy, given))
 
     @classmethod
     def from_multihead(
@@ -135,11 +135,11 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         plain = not isinstance(attention, EnergyMultiheadAttention)
         if plain:
             check_exchange("attention", attention)
-        heads = _heads(attention, energy, options)
+        heads = fitting_heads(attention, energy, options)
         new = copied(attention)
         if plain:
             change_class(new, cls)
-        new._take(*heads)
+        new.read_by(*heads)
         layer: Self = new
         return layer
 
@@ -213,7 +213,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
             return out[0], None if weights is None else weights[0]
         return (out if self.batch_first else out.transpose(0, 1)), weights
 
-    def _take(self, heads: EnergyHeads, options: dict[str, Any]) -> None:
+    def read_by(self, heads: EnergyHeads, options: dict[str, Any]) -> None:
         """Read by these heads from now on."""
         # PyTorch's transformer layers read the packed weight to step around `forward` at
         # inference, and would leave the energy out; without this flag they do not.
@@ -268,66 +268,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         return tuple(linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))
 
 
-def replace_attention(
-    model: nn.Module, energy: str | EnergySpec = "lse", **options: Any
-) -> nn.Module:
-    """Give every `nn.MultiheadAttention` of a model an energy, in place.
-
-    The modules stay where they are, and keep their weights and all that they carry: ties, frozen
-    parameters, hooks, parametrisations and pruning masks. So with log-sum-exp and one step the
-    model computes what it did, and its checkpoints still load. Do it before the optimiser is
-    built, since energies bring parameters of their own. A layer that has an energy already gets
-    the new one.
-
-    Args:
-        model: any module, `nn.Transformer` for one.
-        energy: name in the registry, or an entry.
-        **options: `steps`, `step_size`, `registry` and `settings` of `EnergyMultiheadAttention`.
-
-    Returns:
-        The model.
-
-    Raises:
-        TypeError: the model is no module.
-        ValueError: there is nothing to exchange, a sub-class of `nn.MultiheadAttention` that does
-            something else, or as `EnergyMultiheadAttention`; the model is then as it was.
-    """
-    check_module("model", model)
-    parts = {n: m for n, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}
-    if not parts:
-        raise ArgumentError(f"there is no nn.MultiheadAttention inside this {type(model).__name__}")
-    exchange({name or type(part).__name__: part for name, part in parts.items()}, energy, options)
-    for module in model.modules():
-        if isinstance(module, nn.TransformerEncoder):
-            # It would pack padded sequences for PyTorch's fused layer, which is no longer there.
-            module.use_nested_tensor = False
-    return model
-
-
-def exchange(
-    parts: dict[str, nn.MultiheadAttention], energy: str | EnergySpec, options: dict[str, Any]
-) -> None:
-    """Give attention modules an energy where they stand; all of them, or none.
-
-    Args:
-        parts: the modules, by what they are called in messages.
-        energy: name in the registry, or an entry.
-        options: as for `replace_attention`.
-
-    Raises:
-        ValueError: one of them computes something else, or as `EnergyMultiheadAttention`.
-    """
-    plain = [name for name, p in parts.items() if not isinstance(p, EnergyMultiheadAttention)]
-    for name in plain:
-        check_exchange(name, parts[name])
-    made = [_heads(part, energy, options) for part in parts.values()]
-    for name in plain:
-        change_class(parts[name], EnergyMultiheadAttention)
-    for part, heads in zip(parts.values(), made, strict=True):
-        part._take(*heads)  # type: ignore[operator]  # it has become one
-
-
-def _heads(
+def fitting_heads(
     attention: nn.MultiheadAttention, energy: str | EnergySpec, options: dict[str, Any]
 ) -> tuple[EnergyHeads, dict[str, Any]]:
     """Heads that fit an attention module, and the options to make such ones again."""

@@ -11,7 +11,8 @@ from torch import nn
 
 from attenergy.attention import EnergyAttention, relax
 from attenergy.attention.integrations.heads import EnergyHeads
-from attenergy.attention.integrations.multihead import EnergyMultiheadAttention, replace_attention
+from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
+from attenergy.attention.integrations.replace import replace_attention
 from attenergy.energies import domain_of, make_energy
 from attenergy.registry import EnergySpec, load_registry
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from attenergy.attention.integrations.multihead import EnergyMultiheadAttention, replace_attention
+from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
+from attenergy.attention.integrations.replace import replace_attention
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)

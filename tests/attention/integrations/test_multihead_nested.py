@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from attenergy.attention.integrations.multihead import EnergyMultiheadAttention, replace_attention
+from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
+from attenergy.attention.integrations.replace import replace_attention
 
 pytestmark = pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 

@@ -1,0 +1,71 @@
+"""Exchange the attention of a PyTorch model for heads that relax an energy, in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from attenergy.attention.integrations.exchange import change_class, check_exchange
+from attenergy.attention.integrations.multihead import EnergyMultiheadAttention, fitting_heads
+from attenergy.attention.modules.arguments import check_module
+from attenergy.registry import ArgumentError, EnergySpec
+
+
+def replace_attention(
+    model: nn.Module, energy: str | EnergySpec = "lse", **options: Any
+) -> nn.Module:
+    """Give every `nn.MultiheadAttention` of a model an energy, in place.
+
+    The modules stay where they are, and keep their weights and all that they carry: ties, frozen
+    parameters, hooks, parametrisations and pruning masks. So with log-sum-exp and one step the
+    model computes what it did, and its checkpoints still load. Do it before the optimiser is
+    built, since energies bring parameters of their own. A layer that has an energy already gets
+    the new one.
+
+    Args:
+        model: any module, `nn.Transformer` for one.
+        energy: name in the registry, or an entry.
+        **options: `steps`, `step_size`, `registry` and `settings` of `EnergyMultiheadAttention`.
+
+    Returns:
+        The model.
+
+    Raises:
+        TypeError: the model is no module.
+        ValueError: there is nothing to exchange, a sub-class of `nn.MultiheadAttention` that does
+            something else, or as `EnergyMultiheadAttention`; the model is then as it was.
+    """
+    check_module("model", model)
+    parts = {n: m for n, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}
+    if not parts:
+        raise ArgumentError(f"there is no nn.MultiheadAttention inside this {type(model).__name__}")
+    exchange({name or type(part).__name__: part for name, part in parts.items()}, energy, options)
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoder):
+            # It would pack padded sequences for PyTorch's fused layer, which is no longer there.
+            module.use_nested_tensor = False
+    return model
+
+
+def exchange(
+    parts: dict[str, nn.MultiheadAttention], energy: str | EnergySpec, options: dict[str, Any]
+) -> None:
+    """Give attention modules an energy where they stand; all of them, or none.
+
+    Args:
+        parts: the modules, by what they are called in messages.
+        energy: name in the registry, or an entry.
+        options: as for `replace_attention`.
+
+    Raises:
+        ValueError: one of them computes something else, or as `EnergyMultiheadAttention`.
+    """
+    plain = [name for name, p in parts.items() if not isinstance(p, EnergyMultiheadAttention)]
+    for name in plain:
+        check_exchange(name, parts[name])
+    made = [fitting_heads(part, energy, options) for part in parts.values()]
+    for name in plain:
+        change_class(parts[name], EnergyMultiheadAttention)
+    for part, heads in zip(parts.values(), made, strict=True):
+        part.read_by(*heads)  # type: ignore[operator]  # it has become one
