@@ -13,6 +13,7 @@ from attenergy.attention.gradients.chunked import can_chunk, chunks_pay, in_chun
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 
@@ -20,10 +21,6 @@ REGISTRY = load_registry(plugins=False)
 def make(name, **options):
     with float64():
         return make_energy(name, dim=4, registry=REGISTRY, **options)
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def test_states_that_interact_are_not_split():

@@ -11,6 +11,7 @@ from attenergy.attention.gradients import chunked
 from attenergy.attention.gradients.sdpa import fused_attention
 from attenergy.registry import load_registry
 from attenergy.testing.cases import build, variations
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
@@ -23,10 +24,6 @@ def _small_chunks(monkeypatch):
     """Chunks of two rows, and so several of them."""
     monkeypatch.setattr(chunked, "LEAST_ROWS", 2)
     monkeypatch.setattr(chunked, "CHUNK", 1)
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def derivatives(function, inputs):

@@ -14,6 +14,7 @@ from attenergy.attention.gradients.sdpa import CPU_PATTERNS, CPU_PATTERNS_WITH_F
 from attenergy.energies import make_energy
 from attenergy.registry import EnergySpec, load_registry
 from attenergy.testing.cases import float64
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
@@ -26,10 +27,6 @@ OF_DISTANCES = ("lsr", "log_sum_kernel")
 def make(name, dim=4, **options):
     with float64():
         return make_energy(name, dim=dim, registry=REGISTRY, **options)
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def backends(energy):

@@ -15,6 +15,7 @@ from attenergy.attention.gradients.traced import TraceError, traced_gradient
 from attenergy.energies import Energy, make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 
@@ -22,10 +23,6 @@ REGISTRY = load_registry(plugins=False)
 def make(name, dim=4, **options):
     with float64():
         return make_energy(name, dim=dim, registry=REGISTRY, **options)
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def kinds(energy):

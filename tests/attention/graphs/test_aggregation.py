@@ -12,24 +12,9 @@ from torch_geometric.nn.aggr import MultiAggregation
 
 from attenergy.attention import attention_weights, relax
 from attenergy.attention.graphs import EnergyAggregation
-from attenergy.attention.graphs.set_heads import check_energy
-from attenergy.energies import make_energy
-from attenergy.registry import load_registry
+from tests.attention.conftest import REGISTRY, draw
+from tests.attention.graphs.conftest import ON_GRAPHS, C, H
 
-REGISTRY = load_registry(plugins=False)
-
-
-def on_graphs():
-    for name in REGISTRY.energies:
-        try:
-            check_energy(make_energy(name, dim=4, registry=REGISTRY))
-        except ValueError:
-            continue
-        yield name
-
-
-NAMES = list(on_graphs())
-C, H = 8, 2
 #: Elements of sets 0, 1 and 3, in no order; set 2 is empty.
 INDEX = torch.tensor([3, 0, 0, 1, 3, 0, 3])
 
@@ -38,10 +23,6 @@ def make(energy="lse", **options):
     torch.manual_seed(1)
     module = EnergyAggregation(C, H, energy, **({"steps": 2, "registry": REGISTRY} | options))
     return module.double()
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def one_set(module, x):
@@ -56,7 +37,7 @@ def one_set(module, x):
     return module.out((attention_weights(energy, state, X) @ values).flatten())
 
 
-@pytest.mark.parametrize("energy", NAMES)
+@pytest.mark.parametrize("energy", ON_GRAPHS)
 def test_every_set_is_relaxed_by_itself(energy):
     module, x = make(energy), draw(len(INDEX), C)
     got = module(x, INDEX, dim_size=4)
@@ -65,7 +46,7 @@ def test_every_set_is_relaxed_by_itself(energy):
     assert got[2].isfinite().all()
 
 
-@pytest.mark.parametrize("energy", NAMES)
+@pytest.mark.parametrize("energy", ON_GRAPHS)
 def test_the_order_of_elements_does_not_matter(energy):
     module, x, order = make(energy), draw(len(INDEX), C), torch.randperm(len(INDEX))
     got = module(x[order], INDEX[order], dim_size=4)

@@ -10,21 +10,15 @@ from torch_geometric.utils import to_torch_coo_tensor, to_torch_csr_tensor
 from attenergy.attention import EnergyAttention
 from attenergy.attention.graphs import EnergyConv
 from attenergy.attention.graphs.segments import has_segments
-from attenergy.attention.graphs.set_heads import check_energy
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
+from tests.attention.conftest import REGISTRY, draw
+from tests.attention.graphs.conftest import ON_GRAPHS, C, H, N, make_conv
 
-REGISTRY = load_registry(plugins=False)
 
-
-def on_graphs():
+def pairs():
     """Pairs (energy, how) of all energies that stand on a graph; `eager` is the reference."""
-    for name in REGISTRY.energies:
-        energy = make_energy(name, dim=4, num_heads=2, registry=REGISTRY)
-        try:
-            check_energy(energy)
-        except ValueError:
-            continue
+    for name, energy in ON_GRAPHS.items():
         yield name, "eager"
         if energy.has_weights:
             yield name, "padded"
@@ -32,27 +26,10 @@ def on_graphs():
             yield name, "segments"
 
 
-PAIRS = list(on_graphs())
-N, C, H = 6, 8, 2
+PAIRS = list(pairs())
 #: Node 5 has no neighbours, node 4 only itself; edges are in no order.
 EDGES = torch.tensor([[3, 0, 2, 1, 0, 4, 2, 5], [1, 1, 0, 2, 2, 4, 1, 3]])
 UNSEEN = 5
-
-
-def make(energy="lse", channels=C, **options):
-    options = {"steps": 2, "heads": H, "registry": REGISTRY} | options
-    if options.get("form") == "eager":
-        options |= {"form": "padded", "backend": "eager"}
-    torch.manual_seed(1)
-    conv = EnergyConv(channels, channels, energy=energy, **options).double()
-    for linear in (conv.query, conv.key, conv.value, conv.out):
-        if linear is not None:
-            torch.nn.init.normal_(linear.bias, std=0.3)
-    return conv
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def as_dense(conv):
@@ -77,7 +54,7 @@ def adjacency(values=None):
 @pytest.mark.parametrize(("energy", "form"), PAIRS)
 def test_it_is_dense_attention_with_the_adjacency_as_the_mask(energy, form):
     """Values and gradients; the numbers on the edges are the field."""
-    conv = make(energy, form=form)
+    conv = make_conv(energy, form=form)
     x, weight = draw(N, C).requires_grad_(), draw(EDGES.shape[1])
     if not conv.energy.reads_field:
         weight = None
@@ -93,7 +70,7 @@ def test_it_is_dense_attention_with_the_adjacency_as_the_mask(energy, form):
 
 @pytest.mark.parametrize(("energy", "form"), PAIRS)
 def test_a_node_without_neighbours_keeps_its_state(energy, form):
-    conv = make(energy, form=form)
+    conv = make_conv(energy, form=form)
     x = draw(N, C).requires_grad_()
     got = conv(x, EDGES[:, EDGES[1] != 3])[3]
     state = conv.energy.from_real(conv.query(x[3]).view(H, 1, -1)).flatten()
@@ -107,7 +84,7 @@ def test_a_node_without_neighbours_keeps_its_state(energy, form):
 @pytest.mark.parametrize("form", ["eager", "padded", "segments"])
 def test_a_step_is_the_gradient_of_a_sum_over_nodes(form):
     """sum_i 1/2 |xi_i|^2 - lse over neighbours / beta, written out node by node, one head."""
-    conv = make("lse", heads=1, steps=1, read="state", form=form)
+    conv = make_conv("lse", heads=1, steps=1, read="state", form=form)
     x, beta = draw(N, C), conv.energy.values()["beta"].item()
     X = conv.key(x)
 
@@ -126,7 +103,7 @@ def test_a_step_is_the_gradient_of_a_sum_over_nodes(form):
 
 
 def test_weights_are_a_softmax_over_neighbours():
-    conv, x = make(steps=1), draw(N, C)
+    conv, x = make_conv(steps=1), draw(N, C)
     out, (edges, weights) = conv(x, EDGES, return_attention_weights=True)
     assert torch.equal(edges, EDGES)
     scores = ((conv.query(x)[EDGES[1]] * conv.key(x)[EDGES[0]]).view(-1, H, C // H)).sum(-1)
@@ -140,7 +117,7 @@ def test_weights_are_a_softmax_over_neighbours():
 @pytest.mark.parametrize("form", ["padded", "segments"])
 @pytest.mark.parametrize("energy", ["lse", "l2_lse"])
 def test_the_logarithm_of_a_number_stands_for_parallel_edges(energy, form):
-    conv, x = make(energy, form=form), draw(N, C)
+    conv, x = make_conv(energy, form=form), draw(N, C)
     counts = torch.tensor([1, 3, 1, 2, 1, 1, 4, 1])
     got = conv(x, EDGES, counts.double().log())
     torch.testing.assert_close(got, conv(x, EDGES.repeat_interleave(counts, dim=1)))
@@ -148,7 +125,7 @@ def test_the_logarithm_of_a_number_stands_for_parallel_edges(energy, form):
 
 @pytest.mark.parametrize(("energy", "form"), PAIRS)
 def test_the_order_of_edges_and_the_names_of_nodes_do_not_matter(energy, form):
-    conv, x = make(energy, form=form), draw(N, C)
+    conv, x = make_conv(energy, form=form), draw(N, C)
     got, shuffled = conv(x, EDGES), torch.randperm(EDGES.shape[1])
     torch.testing.assert_close(conv(x, EDGES[:, shuffled]), got)
     names = torch.randperm(N)
@@ -158,7 +135,7 @@ def test_the_order_of_edges_and_the_names_of_nodes_do_not_matter(energy, form):
 
 @pytest.mark.parametrize("energy", ["lse", "rbm", "elliptical"])
 def test_a_bipartite_graph_is_a_part_of_the_whole_one(energy):
-    conv = make(energy)
+    conv = make_conv(energy)
     sources, targets = draw(4, C), draw(3, C)
     edges = torch.tensor([[0, 3, 1, 2], [0, 0, 2, 2]])
     whole = conv(torch.cat([sources, targets]), edges + torch.tensor([[0], [4]]))
@@ -175,7 +152,7 @@ def test_a_bipartite_graph_has_two_widths():
 @pytest.mark.parametrize("sparse", [to_torch_coo_tensor, to_torch_csr_tensor])
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
 def test_a_sparse_adjacency_is_read_by_rows(sparse):
-    conv, x = make(), draw(N, C)
+    conv, x = make_conv(), draw(N, C)
     with torch.sparse.check_sparse_tensor_invariants():
         adj_t = sparse(EDGES.flip(0), size=(N, N))
     torch.testing.assert_close(conv(x, adj_t), conv(x, EDGES))
@@ -183,7 +160,7 @@ def test_a_sparse_adjacency_is_read_by_rows(sparse):
 
 def test_self_loops_replace_those_there_are():
     x, weight = draw(N, C), draw(EDGES.shape[1])
-    looped, bare = make(add_self_loops=True), make()
+    looped, bare = make_conv(add_self_loops=True), make_conv()
     own = torch.arange(N).expand(2, -1)
     others = EDGES[0] != EDGES[1]
     edges = torch.cat([EDGES[:, others], own], 1)
@@ -192,12 +169,12 @@ def test_self_loops_replace_those_there_are():
 
 
 def test_features_of_edges_become_numbers_on_them():
-    conv, x = make(edge_dim=3), draw(N, C)
+    conv, x = make_conv(edge_dim=3), draw(N, C)
     attr, weight = draw(EDGES.shape[1], 3), draw(EDGES.shape[1])
     mapped = attr @ conv.edge.weight.T
     got = conv(x, EDGES, weight, attr)
     torch.testing.assert_close(got, conv(x, EDGES, mapped + weight[:, None]))
-    single = make(edge_dim=1)
+    single = make_conv(edge_dim=1)
     torch.testing.assert_close(
         single(x, EDGES, None, weight), single(x, EDGES, None, weight[:, None])
     )
@@ -206,21 +183,21 @@ def test_features_of_edges_become_numbers_on_them():
 @pytest.mark.parametrize("edges", [EDGES[:, :0], EDGES[:, [7]]])
 @pytest.mark.parametrize("energy", ["lse", "rbm", "elliptical"])
 def test_few_or_no_edges(energy, edges):
-    out = make(energy)(draw(N, C), edges)
+    out = make_conv(energy)(draw(N, C), edges)
     assert out.shape == (N, C)
     assert out.isfinite().all()
 
 
 @pytest.mark.parametrize("energy", ["lse", "rbm", "elliptical"])
 def test_no_nodes(energy):
-    assert make(energy)(draw(0, C), EDGES[:, :0]).shape == (0, C)
+    assert make_conv(energy)(draw(0, C), EDGES[:, :0]).shape == (0, C)
 
 
 @pytest.mark.parametrize(
     ("energy", "form"), [(e, f) for e, f in PAIRS if e in ("lse", "l2_lse", "rbm", "elliptical")]
 )
 def test_first_and_second_derivatives(energy, form):
-    conv = make(energy, heads=1, form=form, channels=2)
+    conv = make_conv(energy, heads=1, form=form, channels=2)
     edges = torch.tensor([[0, 1, 2], [1, 2, 2]])
     x, weight = draw(3, 2).requires_grad_(), draw(3).requires_grad_()
     assert torch.autograd.gradcheck(lambda *a: conv(a[0], edges, a[1]), (x, weight))
@@ -228,16 +205,16 @@ def test_first_and_second_derivatives(energy, form):
 
 
 def test_dropout_acts_in_training_only():
-    conv, x = make(dropout=0.9), draw(N, C)
+    conv, x = make_conv(dropout=0.9), draw(N, C)
     assert not torch.equal(conv(x, EDGES), conv(x, EDGES))
     conv.eval()
     assert torch.equal(conv(x, EDGES), conv(x, EDGES))
-    assert torch.equal(conv(x, EDGES), make()(x, EDGES))
+    assert torch.equal(conv(x, EDGES), make_conv()(x, EDGES))
 
 
 def test_an_uneven_graph_costs_what_its_edges_cost():
     """A hub with many neighbours: the segment form makes no block of nodes times degree."""
-    hub, count = make(), 3000
+    hub, count = make_conv(), 3000
     edges = torch.stack([torch.arange(count), torch.zeros(count, dtype=torch.long)])
     sizes = []
 
@@ -276,7 +253,7 @@ def test_it_takes_the_place_of_graph_attention():
 
 def test_settings_of_layers_are_understood_by_the_padded_form():
     settings = {"learn_step_size": "per_step", "energy_per_step": True, "step_size": 0.7}
-    conv, x = make(steps=3, **settings), draw(N, C)
+    conv, x = make_conv(steps=3, **settings), draw(N, C)
     assert conv.relaxation.form == "padded"
     dense = EnergyAttention(C, H, "lse", steps=3, registry=REGISTRY, **settings).double()
     for name, module in dense.projections.named_children():
@@ -286,5 +263,5 @@ def test_settings_of_layers_are_understood_by_the_padded_form():
         for parameter in conv.relaxation.parameters():
             parameter.add_(1.0)
     conv.reset_parameters()
-    fresh = make(steps=3, **settings).relaxation.state_dict()
+    fresh = make_conv(steps=3, **settings).relaxation.state_dict()
     torch.testing.assert_close(dict(conv.relaxation.state_dict()), dict(fresh))

@@ -9,26 +9,16 @@ import pytest
 import torch
 
 from attenergy.attention.graphs import EnergyConv
-from attenergy.registry import load_registry
+from tests.attention.conftest import REGISTRY, draw
+from tests.attention.graphs.conftest import C, H, N, make_conv
 
-REGISTRY = load_registry(plugins=False)
-N, C, H = 6, 8, 2
 EDGES = torch.tensor([[3, 0, 2, 1, 0, 4, 2, 5], [1, 1, 0, 2, 2, 4, 1, 3]])
-
-
-def make(energy="lse", **options):
-    torch.manual_seed(1)
-    return EnergyConv(C, C, H, energy, **({"steps": 2, "registry": REGISTRY} | options)).double()
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("energy", ["lse", "rbm", "elliptical"])
 def test_it_runs_without_recording_gradients(energy, mode):
-    conv, x = make(energy), draw(N, C)
+    conv, x = make_conv(energy), draw(N, C)
     want = conv(x, EDGES)
     with mode():
         got = conv(x, EDGES)
@@ -39,7 +29,7 @@ def test_it_runs_without_recording_gradients(energy, mode):
 @pytest.mark.parametrize(("energy", "form"), [("lse", "segments"), ("rbm", "padded")])
 def test_it_compiles_as_one_graph(energy, form):
     """The padded form needs the largest degree, which the compiler must be told to carry."""
-    conv, x = make(energy, form=form), draw(N, C)
+    conv, x = make_conv(energy, form=form), draw(N, C)
     torch.compiler.reset()
     with torch._dynamo.config.patch(capture_scalar_outputs=form == "padded"):
         compiled = torch.compile(conv, backend="eager", fullgraph=True)
@@ -47,7 +37,7 @@ def test_it_compiles_as_one_graph(energy, form):
 
 
 def test_copies_and_saved_states():
-    conv, x = make("rbm", edge_dim=2), draw(N, C)
+    conv, x = make_conv("rbm", edge_dim=2), draw(N, C)
     attr = draw(EDGES.shape[1], 2)
     want = conv(x, EDGES, None, attr)
     other = EnergyConv(C, C, H, "rbm", steps=2, edge_dim=2, registry=REGISTRY).double()
@@ -57,7 +47,7 @@ def test_copies_and_saved_states():
 
 
 def test_reset_draws_maps_anew_and_sets_the_energy_back():
-    conv, start = make(beta=2.0), make(beta=2.0).energy.values()["beta"]
+    conv, start = make_conv(beta=2.0), make_conv(beta=2.0).energy.values()["beta"]
     before = conv.query.weight.clone()
     with torch.no_grad():
         for parameter in conv.energy.parameters():
@@ -105,16 +95,16 @@ def test_options_that_do_not_fit(options, words):
 
 
 def test_inputs_that_do_not_fit():
-    conv, x, weight = make(), draw(N, C), draw(EDGES.shape[1])
+    conv, x, weight = make_conv(), draw(N, C), draw(EDGES.shape[1])
     for call, words in (
         (lambda: conv(x, EDGES + 1), "0 to 5, edge_index has 1 to 6"),
         (lambda: conv(x, EDGES.double()), "integers"),
         (lambda: conv(x, EDGES, weight[1:]), "edge_weight must be"),
         (lambda: conv(x, EDGES, None, weight), "no edge_dim"),
-        (lambda: make(edge_dim=2)(x, EDGES, None, weight), r"\(8, 2\)"),
-        (lambda: make("learned")(x, EDGES, weight), "reads no field"),
+        (lambda: make_conv(edge_dim=2)(x, EDGES, None, weight), r"\(8, 2\)"),
+        (lambda: make_conv("learned")(x, EDGES, weight), "reads no field"),
         (
-            lambda: make("learned")(x, EDGES, return_attention_weights=True),
+            lambda: make_conv("learned")(x, EDGES, return_attention_weights=True),
             "read by its state",
         ),
     ):

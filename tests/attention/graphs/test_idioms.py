@@ -12,45 +12,18 @@ from torch_geometric.nn import GATConv, HeteroConv, to_hetero
 from torch_geometric.utils import to_torch_coo_tensor, to_torch_csr_tensor
 
 from attenergy.attention.graphs import EnergyAggregation, EnergyConv, EnergyGNN
-from attenergy.attention.graphs.set_heads import check_energy
-from attenergy.energies import make_energy
-from attenergy.registry import load_registry
+from tests.attention.conftest import REGISTRY, draw
+from tests.attention.graphs.conftest import ON_GRAPHS, C, H, N, make_conv
 
-REGISTRY = load_registry(plugins=False)
-
-
-def stands(name):
-    try:
-        check_energy(make_energy(name, dim=4, num_heads=2, registry=REGISTRY))
-    except ValueError:
-        return False
-    return True
-
-
-NAMES = [name for name in REGISTRY.energies if stands(name)]
-N, C, H = 6, 8, 2
 EDGES = torch.tensor([[3, 0, 2, 1, 0, 4, 2], [1, 1, 0, 2, 2, 3, 1]])
 NARROW = EDGES[:, EDGES[1] < 4]  # four targets
 EMPTY = EDGES[:, :0]
 
 
-def make(energy="lse", channels=C, **options):
-    options = {"heads": H, "registry": REGISTRY} | options
-    conv = EnergyConv(channels, C, energy=energy, **options).double()
-    for linear in (conv.query, conv.key, conv.value, conv.out):
-        if linear is not None:
-            torch.nn.init.normal_(linear.bias, std=0.3)
-    return conv
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
-
-
 @pytest.mark.parametrize("energy", ["lse", "rbm", "uhop", "elliptical"])
 def test_targets_without_features_start_from_the_bias(energy):
     """As many as the sources, or as `size` or the matrix says."""
-    conv, x = make(energy, (C, 3)), draw(N, C)
+    conv, x = make_conv(energy, (C, 3)), draw(N, C)
     with torch.no_grad():
         want = conv((x, draw(N, 3) * 0), EDGES)
     torch.testing.assert_close(conv((x, None), EDGES), want)
@@ -131,12 +104,12 @@ def test_a_model_for_nodes_of_several_kinds():
 @pytest.mark.parametrize("sparse", [to_torch_coo_tensor, to_torch_csr_tensor])
 @pytest.mark.parametrize("width", [1, 3])
 def test_values_of_a_sparse_adjacency_are_features_of_its_edges(sparse, width):
-    conv, x = make(edge_dim=width), draw(N, C)
+    conv, x = make_conv(edge_dim=width), draw(N, C)
     attr = draw(EDGES.shape[1], width)
     with torch.sparse.check_sparse_tensor_invariants():
         adj_t = sparse(EDGES.flip(0), attr[:, 0] if width == 1 else attr, size=(N, N))
     torch.testing.assert_close(conv(x, adj_t), conv(x, EDGES, edge_attr=attr))
-    torch.testing.assert_close(make()(x, adj_t).shape, x.shape)
+    torch.testing.assert_close(make_conv()(x, adj_t).shape, x.shape)
 
 
 GRAPHS = {
@@ -147,7 +120,7 @@ GRAPHS = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ON_GRAPHS)
 def test_graphs_with_nothing_in_them(name, named):
     """Finite values and gradients, and every parameter has one."""
     options = {"heads": H, "energy": name, "registry": REGISTRY, "steps": 2}

@@ -14,16 +14,13 @@ from torch_geometric.nn import GCNConv, GPSConv
 
 from attenergy.attention.graphs import EnergyConv, EnergyGNN, energize_gps
 from attenergy.registry import load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "graphs.md"
 N, C = 6, 8
 #: 0 -> 1 -> 2 and 3 -> 4 -> 5, with a self-loop on 2.
 EDGES = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 2, 4, 5]])
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("jk", [None, "last", "cat", "max", "lstm"])

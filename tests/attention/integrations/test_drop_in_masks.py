@@ -14,16 +14,13 @@ from attenergy.attention.integrations.huggingface import (
 )
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
 from attenergy.registry import load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
 B, L, E, H = 2, 5, 8, 2
 LOWEST = torch.finfo(torch.float64).min
 NEVER = [-1e4, -1e9, torch.finfo(torch.float32).min, LOWEST, -torch.inf]
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def causal():

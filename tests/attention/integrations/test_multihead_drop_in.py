@@ -15,6 +15,7 @@ from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
 from attenergy.attention.integrations.replace import replace_attention
 from attenergy.energies import domain_of, make_energy
 from attenergy.registry import EnergySpec, load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
@@ -28,10 +29,6 @@ D = E // H
 
 def make(energy="lse", **options):
     return EnergyMultiheadAttention(E, H, energy=energy, registry=REGISTRY, **options).double()
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def pair(**options):

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
 from attenergy.attention.integrations.replace import replace_attention
 from attenergy.registry import load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
@@ -25,10 +26,6 @@ def plain(widths="packed", cls=nn.MultiheadAttention, **options):
     if made.in_proj_bias is not None:
         nn.init.normal_(made.in_proj_bias, std=0.3)
     return made
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def inputs(widths="packed"):

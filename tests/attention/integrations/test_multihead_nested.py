@@ -8,16 +8,13 @@ from torch import nn
 
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
 from attenergy.attention.integrations.replace import replace_attention
+from tests.attention.conftest import draw
 
 pytestmark = pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 
 B, L, E, H = 3, 5, 8, 2
 LENGTHS = (5, 2, 1)
 PADDING = torch.arange(L) >= torch.tensor(LENGTHS)[:, None]
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def encoder(**options):

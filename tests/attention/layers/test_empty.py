@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 from torch import nn
@@ -11,31 +9,22 @@ from torch import nn
 from attenergy.attention import (
     AssociativeMemory,
     EnergyAttention,
-    EnergyLookup,
-    EnergyPooling,
-    EnergyTransformerBlock,
     LanguageModel,
     Transformer,
     backends,
-    make_layer,
     make_mixer,
     relax,
 )
 from attenergy.attention.memory.retrieval_model import Retrieval
 from attenergy.attention.solvers.catalogue import check_solver, trainable
 from attenergy.energies import make_energy
-from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
+from tests.attention.conftest import LAYERS, REGISTRY, draw, model_sizes
 
-REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
 #: (B, L, S)
 SHAPES = ((0, 3, 4), (2, 0, 4), (2, 3, 0), (2, 0, 0))
 E = 8
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def solvers(energy):
@@ -153,8 +142,7 @@ def test_mixers_take_nothing(name):
 
 def test_pooling_and_lookup_take_nothing():
     with float64():
-        pooling = EnergyPooling(E, 2, num_queries=3, registry=REGISTRY)
-        lookup = EnergyLookup(E, 2, num_patterns=3, registry=REGISTRY)
+        pooling, lookup = LAYERS["pooling"](), LAYERS["lookup"]()
     assert pooling(draw(0, 4, E)).shape == (0, 3, E)
     bias = pooling.attention.projections.out.bias
     torch.testing.assert_close(pooling(draw(2, 0, E)), bias.expand(2, 3, E))
@@ -165,19 +153,13 @@ def test_pooling_and_lookup_take_nothing():
 @pytest.mark.by_kind("lse", "energy_transformer")
 @pytest.mark.parametrize("name", NAMES)
 def test_models_take_nothing(name):
-    make = partial(make_layer, name, embed_dim=E, num_heads=2, registry=REGISTRY)
-    sizes = {"width": E, "heads": 2, "layers": 1, "mlp": 4, "make_layer": make, "length": 6}
+    sizes = model_sizes(name)
     for readout in ("position", "bottleneck"):
         with float64():
             model = Transformer(
-                kind="vector",
-                size=3,
-                outputs=2,
-                positions="relative",
-                conv=2,
-                readout=readout,
+                kind="vector", size=3, outputs=2, positions="relative", conv=2, readout=readout,
                 **sizes,
-            )
+            )  # fmt: skip
         for b, length in ((0, 4), (2, 0), (0, 0)):
             padding = torch.ones(b, length, dtype=torch.bool)
             out = model(draw(b, length, 3))
@@ -198,7 +180,7 @@ def test_models_take_nothing(name):
 
 def test_the_block_takes_nothing():
     with float64():
-        block = EnergyTransformerBlock(E, 2, memories=3, steps=2, registry=REGISTRY)
+        block = LAYERS["block"]()
     for b, length in ((0, 4), (2, 0), (0, 0)):
         checked(block, b, length)
         checked(block, b, length, mask=torch.ones(b, length, dtype=torch.bool))

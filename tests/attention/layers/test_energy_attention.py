@@ -14,6 +14,7 @@ from attenergy.attention import EnergyAttention, make_layer, relax
 from attenergy.attention.gradients.sdpa import CPU_PATTERNS
 from attenergy.energies import domain_of, make_energy
 from attenergy.registry import load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
@@ -31,10 +32,6 @@ def make(energy="lse", **options):
     for bias in (m.bias for m in layer.projections.children() if m.bias is not None):
         nn.init.normal_(bias, std=0.3)
     return layer
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def padding(length=L):

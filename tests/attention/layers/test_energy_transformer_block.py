@@ -13,6 +13,7 @@ from torch.nn.functional import layer_norm
 from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 ATTENTIONS = ["energy_transformer", "energy_transformer_block", "hyper_set"]
@@ -28,10 +29,6 @@ def make(attention="energy_transformer", memory="et_memory", **options):
         for parameter in block.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return block
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def by_hand(block, g):

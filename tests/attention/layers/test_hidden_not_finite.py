@@ -20,16 +20,13 @@ from attenergy.attention import (
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 ENERGIES = {n: make_energy(n, dim=4, registry=REGISTRY) for n in REGISTRY.energies}
 PATTERNS = [n for n, e in ENERGIES.items() if e.reads_patterns]
 VALUES = [math.nan, *(pytest.param(v, marks=pytest.mark.slow) for v in (math.inf, -1e300))]
 KEEP = torch.tensor([True, True, False, True, False])  # 5 patterns, two of them hidden
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def spoiled(context, value):

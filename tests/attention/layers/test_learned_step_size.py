@@ -10,6 +10,7 @@ import torch
 from attenergy.attention import EnergyAttention, relax
 from attenergy.attention.modules.learned_step_size import LearnedStepSize, Vary
 from attenergy.registry import load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 B, L, E, H, STEPS = 2, 4, 8, 2, 3
@@ -19,10 +20,6 @@ SHAPES = {
     "per_step": (STEPS,),
     "per_head_and_step": (STEPS, H, 1, 1),
 }
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def make(energy="lse", **options):

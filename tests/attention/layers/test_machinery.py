@@ -14,6 +14,7 @@ from attenergy.attention.layers.pooling import EnergyPooling
 from attenergy.attention.loading import build
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.registry import load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 B, L, E, H = 2, 5, 8, 2
@@ -46,10 +47,6 @@ def make(kind, name):
         return EnergyPooling(E, H, name, num_queries=3, **shared).double()
     del shared["num_kv_heads"]
     return EnergyLookup(E, H, name, num_patterns=4, **shared).double()
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)

@@ -8,27 +8,22 @@ import pytest
 import torch
 
 from attenergy.attention import (
-    EnergyAttention,
-    EnergyTransformerBlock,
     LanguageModel,
     Transformer,
-    make_layer,
     make_mixer,
 )
-from attenergy.registry import load_registry
+from tests.attention.conftest import LAYERS, REGISTRY, model_sizes
 
-REGISTRY = load_registry(plugins=False)
-LAYERS = {
-    "energy": partial(EnergyAttention, 8, 2, registry=REGISTRY),
+PAIRS = {
+    "energy": LAYERS["attention"],
     "mixer": partial(make_mixer, "softmax", embed_dim=8, num_heads=2, registry=REGISTRY),
 }
-make = partial(make_layer, "lse", embed_dim=8, num_heads=2, registry=REGISTRY)
-SIZES = {"width": 8, "heads": 2, "layers": 1, "mlp": 0, "length": 5, "make_layer": make}
+SIZES = model_sizes(mlp=0, length=5)
 MODELS = {
     "transformer": partial(
         Transformer, kind="vector", size=8, outputs=3, positions="relative", **SIZES
     ),
-    "block": partial(EnergyTransformerBlock, 8, 2, memories=3, steps=2, registry=REGISTRY),
+    "block": LAYERS["block"],
 }
 
 
@@ -38,17 +33,17 @@ def bits(*shape):
     return mask
 
 
-@pytest.mark.parametrize("kind", list(LAYERS))
+@pytest.mark.parametrize("kind", list(PAIRS))
 def test_masks_of_layers_are_pairs(kind):
-    layer, x = LAYERS[kind](), torch.randn(3, 5, 8)
+    layer, x = PAIRS[kind](), torch.randn(3, 5, 8)
     pairs, of_heads, keys = bits(5, 5), bits(2, 5, 5), bits(5)
     for mask, full in ((pairs, pairs[None, None]), (of_heads, of_heads[None]), (keys, keys[None])):
         torch.testing.assert_close(layer(x, mask=mask), layer(x, mask=full.expand(3, 2, 5, 5)))
 
 
-@pytest.mark.parametrize("kind", list(LAYERS))
+@pytest.mark.parametrize("kind", list(PAIRS))
 def test_masks_of_layers_with_two_meanings_are_refused(kind):
-    layer = LAYERS[kind]()
+    layer = PAIRS[kind]()
     square = torch.randn(5, 5, 8)  # as many samples as states
     with pytest.raises(ValueError, match=r"\(5, 5\) may be pairs .* mask\[:, None, None, :\]"):
         layer(square, mask=bits(5, 5))

@@ -10,6 +10,7 @@ import torch
 from attenergy.attention import EnergyAttention
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
@@ -30,10 +31,6 @@ pytestmark = [
 
 def make(name, **options):
     return EnergyAttention(E, H, name, steps=2, registry=REGISTRY, **options).double()
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def mask_for(name):

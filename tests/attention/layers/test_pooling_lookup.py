@@ -11,6 +11,7 @@ from attenergy.attention.layers.outputs import LayerTrace
 from attenergy.attention.layers.pooling import EnergyPooling
 from attenergy.energies import domain_of, make_energy
 from attenergy.registry import load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
@@ -21,10 +22,6 @@ STATES_ONLY = [n for n in NAMES if n not in READ]
 APART = [n for n in READ if not ENERGIES[n].patterns_interact]
 B, L, S, E, H, Q, N = 2, 4, 5, 8, 2, 3, 6
 D = E // H
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def pool(energy="lse", **options):

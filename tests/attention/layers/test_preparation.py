@@ -12,15 +12,12 @@ from attenergy.attention.modules.preparation import Preparation
 from attenergy.attention.modules.projections import Projections
 from attenergy.attention.modules.rotary import rotate
 from attenergy.registry import load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 B, L, S, E, H = 2, 6, 4, 16, 2
 #: Energies that read states and patterns through inner products, in a domain that rotations keep.
 ROUND = ["lse", "rbm", "polynomial", "entmax", "l2_lse"]
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def make(energy="lse", **options):

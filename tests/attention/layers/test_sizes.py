@@ -12,14 +12,11 @@ from torch.nn.functional import scaled_dot_product_attention
 from attenergy.attention import EnergyAttention, HypernetworkAttention
 from attenergy.attention.modules.projections import Projections
 from attenergy.registry import load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 B, L, S, E, H, G = 2, 5, 7, 12, 6, 2
 D = E // H
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def make(energy="lse", **options):

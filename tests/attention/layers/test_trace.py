@@ -8,14 +8,11 @@ import torch
 from attenergy.attention import EnergyAttention
 from attenergy.attention.layers.outputs import LayerTrace
 from attenergy.registry import load_registry
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 B, L, E, H = 2, 4, 8, 2
 D = E // H
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 def make(energy, **options):

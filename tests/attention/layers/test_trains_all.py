@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 
 from attenergy.attention import (
     EnergyAttention,
-    EnergyLookup,
-    EnergyPooling,
     EnergyTransformerBlock,
     LanguageModel,
     Transformer,
-    make_layer,
     make_mixer,
 )
 from attenergy.energies import make_energy
-from attenergy.registry import EnergySpec, load_registry
+from attenergy.registry import EnergySpec
 from attenergy.testing.cases import float64
+from tests.attention.conftest import LAYERS, REGISTRY, draw, model_sizes
 
-REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
 ENERGIES = {n: make_energy(n, dim=4, registry=REGISTRY) for n in NAMES}
 PATTERNS = [n for n in NAMES if ENERGIES[n].reads_patterns]
 WEIGHTS = [n for n in NAMES if ENERGIES[n].has_weights]
-LAYERS = {
-    "attention": EnergyAttention,
-    "lookup": partial(EnergyLookup, num_patterns=5),
-    "pooling": partial(EnergyPooling, num_queries=3),
-}
+KINDS = ("attention", "lookup", "pooling")
 CASES = [
     (layer, n, "auto", None)
     for n in NAMES
-    for layer in LAYERS
+    for layer in KINDS
     if layer == "attention" or n in PATTERNS
 ]
-CASES += [(layer, n, "weights", s) for n in WEIGHTS for layer in LAYERS for s in (1, 2)]
+CASES += [(layer, n, "weights", s) for n in WEIGHTS for layer in KINDS for s in (1, 2)]
 
 
 def idle(module, *args, **options):
@@ -47,15 +38,11 @@ def idle(module, *args, **options):
     return [n for n, p in module.named_parameters() if p.requires_grad and p.grad is None]
 
 
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
-
-
 @pytest.mark.by_kind("lse", "classical_hopfield", "graph_hopfield", "gaussian_spins", "learned")
 @pytest.mark.parametrize(("layer", "name", "read", "steps"), CASES)
 def test_layers_train_every_parameter(layer, name, read, steps):
     with float64():
-        made = LAYERS[layer](8, 2, name, read=read, steps=steps, registry=REGISTRY)
+        made = LAYERS[layer](energy=name, read=read, steps=steps)
     assert idle(made, draw(2, 5, 8)) == []
 
 
@@ -69,8 +56,7 @@ def test_mixers_train_every_parameter(name):
 @pytest.mark.by_kind("lse", "binary_rbm", "gaussian_spins")
 @pytest.mark.parametrize("name", NAMES)
 def test_models_train_every_parameter(name):
-    make = partial(make_layer, name, embed_dim=8, num_heads=2, registry=REGISTRY)
-    sizes = {"width": 8, "heads": 2, "layers": 2, "mlp": 4, "make_layer": make, "length": 6}
+    sizes = model_sizes(name, layers=2)
     with float64():
         model = Transformer(kind="vector", size=3, outputs=2, positions="relative", **sizes)
     assert idle(model, draw(2, 5, 3)) == []

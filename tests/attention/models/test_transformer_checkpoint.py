@@ -12,6 +12,7 @@ from attenergy.attention.mixers import HypernetworkAttention
 from attenergy.attention.models.transformer import Transformer
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 softmax = partial(HypernetworkAttention, 8, 2, normalize="softmax", value_network="linear")
@@ -27,10 +28,6 @@ def make(layer=lse, **options) -> Transformer:
             make_layer=layer, width=8, heads=2, mlp=12, outputs=3, positions="relative",
             kind="vector", size=5, length=6, **({"layers": 2} | options),
         )  # fmt: skip
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from attenergy.attention.modules.positions import (
 from attenergy.attention.modules.short_convolution import ShortConvolution
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
+from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
 softmax = partial(HypernetworkAttention, 8, 2, normalize="softmax", value_network="linear")
@@ -39,10 +40,6 @@ def make(make_layer=lse, **options) -> Transformer:
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return model
-
-
-def draw(*shape):
-    return torch.randn(*shape, dtype=torch.float64)
 
 
 # Causality.

@@ -21,9 +21,7 @@ from attenergy.attention.models.language_model import LanguageModel
 from attenergy.attention.saving.format import LayerArguments, read_arguments, save
 from attenergy.attention.saving.pretrained import Pretrained, describe
 from attenergy.attention.saving.weights import SavedError
-from attenergy.registry import load_registry
-
-REGISTRY = load_registry(plugins=False)
+from tests.attention.conftest import REGISTRY, moved
 
 
 class Layer(EnergyAttention, Pretrained):
@@ -47,14 +45,6 @@ def language_model(**options):
     sizes = {"vocabulary": 7, "length": 6, "width": 8, "heads": 2, "layers": 2, "mlp": 16}
     make_layer = partial(Layer, 8, 2, registry=REGISTRY)
     return moved(LanguageModel(make_layer=make_layer, **(sizes | options)))
-
-
-def moved(module):
-    """Every parameter leaves where it began."""
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return module
 
 
 def test_a_layer_is_described_by_what_it_was_made_of():

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
 
 import attenergy
 from attenergy.attention import (
-    EnergyAttention,
-    EnergyLookup,
-    EnergyPooling,
-    EnergyTransformerBlock,
     LanguageModel,
     Transformer,
     make_mixer,
 )
 from attenergy.attention.saving.pretrained import describe
 from attenergy.energies import make_energy
-from attenergy.registry import load_registry
+from tests.attention.conftest import LAYERS, REGISTRY, moved
 
-REGISTRY = load_registry(plugins=False)
-LAYERS = {
-    "attention": partial(EnergyAttention, 8, 2, registry=REGISTRY),
-    "lookup": partial(EnergyLookup, 8, 2, num_patterns=5, registry=REGISTRY),
-    "pooling": partial(EnergyPooling, 8, 2, num_queries=3, registry=REGISTRY),
-    "block": partial(EnergyTransformerBlock, 8, 2, memories=3, steps=2, registry=REGISTRY),
-}
 ENERGIES = {n: make_energy(n, dim=4, registry=REGISTRY) for n in REGISTRY.energies}
 #: Energies whose states are coupled by a graph and by nothing else.
 COUPLED = [
@@ -36,13 +23,6 @@ COUPLED = [
     for n, e in REGISTRY.energies.items()
     if "graph" in e.options and ENERGIES[n].states_interact and n != "spherical_spins"
 ]
-
-
-def moved(module):
-    with torch.no_grad():
-        for p in module.parameters():
-            p.add_(0.1 * torch.randn_like(p))
-    return module
 
 
 def again(module, tmp_path):
