@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from attenergy.registry import Catalogue, Registry, TaskSpec, given_registry
-from attenergy.tasks.core.base import IGNORE, Batch, Estimate, Inputs, Outputs, Task, check_known
+from attenergy.tasks.core.base import (
+    IGNORE,
+    Batch,
+    Estimate,
+    Inputs,
+    Outputs,
+    Task,
+    check_known,
+)
+from attenergy.tasks.core.options import options_of
 from attenergy.tasks.core.token_task import TokenInstance
 from attenergy.tasks.formal.arithmetic import BracketedArithmetic
 from attenergy.tasks.formal.base import Word
@@ -157,8 +165,7 @@ def make_task(
     else:
         name, spec = name_or_spec.class_, name_or_spec
     build = CLASSES.lookup(spec.class_)
-    common = ("name", "seed", "split_seed")
-    known = tuple(key for key in inspect.signature(build).parameters if key not in common)
+    known = options_of(build)
     merged = {**spec.options, **options}
     for key in merged:
         check_known(f"option of {spec.class_}", key, known)

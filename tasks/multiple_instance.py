@@ -83,13 +83,7 @@ class MultipleInstance(Task):
         self.scored_positions = slice(-1, None)
         self.outputs = Outputs(2)
         self.chance = {"accuracy": 0.5}
-        options = {
-            "bits": self.bits,
-            "instances": self.size,
-            "signals": self.signals,
-            "train_instances": self.train_instances,
-        }
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `bags` (N, n), patterns as numbers, and their class `labels` (N,)."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -85,12 +86,13 @@ class Text(Task):
         self.inputs = Inputs("token", BYTES, length)
         self.outputs = Outputs(BYTES)
         self.chance = {"bits_saved": 0.0, "bits_per_byte": 8.0, "accuracy": 1 / BYTES}
-        # A text is the same wherever it lies: its path has no say in which windows are drawn.
-        drawing = {"length": length}
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=drawing)
-        self.options = {"path": path, "suffix": suffix, **drawing, "max_bytes": max_bytes}
+        super().__init__()
         order = torch.randperm(PAGES, generator=Generator().manual_seed(seed_of(split_seed)))
         self._pages = {"valid": order[:1], "test": order[1:2], "train": order[2:]}
+
+    def drawing_options(self) -> dict[str, Any]:
+        """The length alone: a text is the same wherever it lies."""
+        return {"length": self.options["length"]}
 
     @cached_property
     def content(self) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from attenergy.registry import ArgumentError, UnknownName
+from attenergy.tasks.core.options import recorded
 from attenergy.tasks.core.streams import Fields, Stream
 
 IGNORE = -100  # target of a position that is not scored
@@ -82,8 +83,10 @@ class Estimate:
 class Task(ABC):
     """A generator of instances with its loss, metrics, chance level and exact ceiling.
 
-    A subclass sets the attributes below, then calls `super().__init__`, and writes `generate`,
-    `encode`, `metrics` and `sample`. Its own options are the keyword arguments of its constructor.
+    A subclass sets the attributes below, then calls `super().__init__()`, and writes `generate`,
+    `encode`, `metrics` and `sample`. Its own options are the keyword arguments of its constructor,
+    beside `name`, `seed` and `split_seed`; what it was called with, defaults included, is there as
+    `self.options`, `self.name` and so on before the constructor's own code runs.
 
     `seed` decides the training stream only. Every other split depends on `split_seed` and on the
     options alone, so all variants and seeds are compared on the same evaluation sets.
@@ -101,13 +104,34 @@ class Task(ABC):
     masks_pairs: bool = False  # whether every instance has a mask (L, L) of its own
     train_instances: int = 0  # so many, then the same ones again; 0: the training stream is endless
 
+    name: str
+    seed: int
+    split_seed: int
+    options: dict[str, Any]
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "__init__" in vars(cls):
+            type.__setattr__(cls, "__init__", recorded(cls.__init__))
+
     def __init__(
-        self, *, name: str, seed: int, split_seed: int, options: Mapping[str, Any]
+        self,
+        *,
+        name: str | None = None,
+        seed: int | None = None,
+        split_seed: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.name = name
-        self.seed = check_whole("seed", seed)
-        self.split_seed = check_whole("split_seed", split_seed)
-        self.options = dict(options)
+        """Check the seeds and the size of an instance, and open the streams.
+
+        What is given here takes the place of what the constructor was called with.
+        """
+        self.name = self.name if name is None else name
+        self.options = self.options if options is None else dict(options)
+        self.seed = check_whole("seed", self.seed if seed is None else seed)
+        self.split_seed = check_whole(
+            "split_seed", self.split_seed if split_seed is None else split_seed
+        )
         if self.numbers > _MOST_NUMBERS:
             said = ", ".join(f"{key}={value!r:.40}" for key, value in self.options.items())
             raise ArgumentError(
@@ -119,11 +143,16 @@ class Task(ABC):
 
     def _stream(self, split: str) -> Stream:
         seed, period = (self.seed, self.train_instances) if split == "train" else (None, 0)
-        # The number of training instances names no stream: a smaller set is the start of a larger
-        # one, and all of them are judged on the same evaluation sets.
-        options = {key: value for key, value in self.options.items() if key != "train_instances"}
-        key = (type(self).__name__, options, self.split_seed, split, seed)
+        key = (type(self).__name__, self.drawing_options(), self.split_seed, split, seed)
         return Stream(partial(self.generate, split), "stream", *key, period=period)
+
+    def drawing_options(self) -> dict[str, Any]:
+        """The options that have a say in what is drawn.
+
+        The number of training instances has none: a smaller set is the start of a larger one, and
+        all of them are judged on the same evaluation sets.
+        """
+        return {key: value for key, value in self.options.items() if key != "train_instances"}
 
     @property
     def numbers(self) -> int:

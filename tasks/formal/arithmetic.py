@@ -51,10 +51,6 @@ class BracketedArithmetic(AskedTask):
             symbols=(*digits, "+", "-", "*", "(", ")"),
             answers=digits,
             lengths=(shortest, longest, long),
-            options={},
-            name=name,
-            seed=seed,
-            split_seed=split_seed,
         )
 
     def draw(self, lengths: Tensor, longest: int, generator: Generator) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -44,10 +43,6 @@ class LengthTask(TokenTask):
         symbols: tuple[str, ...],
         answers: tuple[str, ...],
         lengths: tuple[int, int, int],
-        options: Mapping[str, Any],
-        name: str,
-        seed: int,
-        split_seed: int,
     ) -> None:
         """Take what to call symbols and classes, and `shortest`, `longest` and `long`."""
         self.symbols, self.answers = symbols, answers
@@ -65,8 +60,7 @@ class LengthTask(TokenTask):
         self.inputs = Inputs("token", FIRST + len(symbols), int(self.tokens_of(self._long[-1])))
         self.outputs = Outputs(classes)
         self.chance = {"accuracy": 1 / classes, "scaled_accuracy": 0.0}
-        merged = {**options, **dict(zip(names, lengths, strict=True))}
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=merged)
+        super().__init__()
 
     def _possible(self, low: int, high: int) -> Tensor:
         found = self.word_lengths(low, high)

@@ -61,10 +61,6 @@ class Dyck(LengthTask):
             symbols=openers + closers,
             answers=(*closers, "none"),
             lengths=(shortest, longest, long),
-            options={"types": types, "depth": depth},
-            name=name,
-            seed=seed,
-            split_seed=split_seed,
         )
         if (self.depth + 1) * int(self._long[-1]) > _MOST_PLACES:
             raise ArgumentError(

@@ -104,10 +104,6 @@ class GroupWords(LengthTask):
             symbols=names,
             answers=names,
             lengths=(shortest, longest, long),
-            options={"group": group},
-            name=name,
-            seed=seed,
-            split_seed=split_seed,
         )
 
     def tokens_of(self, symbols: Tensor) -> Tensor:

@@ -101,11 +101,7 @@ class ListOps(Task):
         self.scored_positions = slice(0, 1)
         self.outputs = Outputs(10)
         self.chance = {"accuracy": 0.1}
-        options = {
-            "depth": depth, "arguments": arguments, "longer_than": longer_than,
-            "longest": longest, "train_instances": train_instances,
-        }  # fmt: skip
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `tokens` (N, 1 + longest) as bytes, `lengths` and `values` (N,)."""

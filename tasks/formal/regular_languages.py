@@ -124,10 +124,6 @@ class FormalLanguage(AskedTask):
             symbols=self.language.symbols,
             answers=self.language.answers,
             lengths=(shortest, longest, long),
-            options={"language": language},
-            name=name,
-            seed=seed,
-            split_seed=split_seed,
         )
 
     def word_lengths(self, low: int, high: int) -> Tensor:

@@ -54,10 +54,6 @@ class StringTransduction(AskedTask):
             symbols=letters,
             answers=letters,
             lengths=(shortest, longest, long),
-            options={"operation": operation, "symbols": symbols},
-            name=name,
-            seed=seed,
-            split_seed=split_seed,
         )
 
     def draw(self, lengths: Tensor, longest: int, generator: Generator) -> Tensor:

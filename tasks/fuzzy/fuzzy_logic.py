@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -102,15 +101,7 @@ class FuzzyLogic(Task):
         self.inputs = Inputs("vector", self.variables + 1, self.examples)
         self.outputs = Outputs(1, kind="number")
         self.chance = {"r2": 0.0}
-        options: dict[str, Any] = {
-            "variables": self.variables,
-            "terms": self.terms,
-            "examples": self.examples,
-            "ood_fraction": ood_fraction,
-            "unknown_fraction": unknown_fraction,
-            "fixed": self.fixed,
-        }
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def functions_of(self, split: str) -> Tensor:
         """Return the functions (M, K) that `split` draws, each as ascending ids of its terms.

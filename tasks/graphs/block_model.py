@@ -90,14 +90,7 @@ class BlockModel(GraphTask):
         self.outputs = Outputs(self.blocks)
         right = 1 / self.blocks
         self.chance = {"accuracy": right, "solved": right ** (self.size - self.blocks * self.shown)}
-        options = {
-            "nodes": self.size,
-            "blocks": self.blocks,
-            "degree": degree,
-            "mixing": mixing,
-            "shown": self.shown,
-        }
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `order` (N, n) and `edges` bool (N, n, n).

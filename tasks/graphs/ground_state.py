@@ -76,8 +76,7 @@ class GroundState(GraphTask):
         self.inputs = Inputs("vector", 2 * self.size + 1, self.size)
         self.outputs = Outputs(2)
         self.chance = {"accuracy": 0.5, "solved": 0.5 ** (self.size - 1)}
-        options = {"nodes": self.size, "graph": self.graph}
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `couplings` (N, m), `pinned` (N,) and the `spins` (N, n) of lowest energy."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Generator, Tensor
@@ -114,15 +114,8 @@ class Raven(Task):
             "accuracy": per_feature**self.features,
             "accuracy_per_feature": per_feature,
         }
-        options: dict[str, Any] = {
-            "features": self.features,
-            "values": self.values,
-            "grid": self.grid,
-            "rules": ",".join(rule.name for rule in self.rules),
-            "ood_fraction": ood_fraction,
-            "permute": self.permute,
-        }
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        self.options["rules"] = ",".join(rule.name for rule in self.rules)
+        super().__init__()
 
     def split_of_combinations(self, split: str) -> Tensor:
         """Return the combinations (N, K) of rule ids that `split` draws; `all`: every one."""

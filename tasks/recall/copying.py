@@ -62,11 +62,7 @@ class Copying(MacroTask):
         self.outputs = Outputs(self.vocabulary)
         chance = 1 / (self.vocabulary - 2)
         self.chance = {"macro_accuracy": chance, "accuracy": chance}
-        options = {
-            "vocabulary": vocabulary, "length": length, "tokens": tokens, "selective": selective,
-            "train_instances": train_instances,
-        }  # fmt: skip
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `tokens` and `targets`, each (N, L)."""

@@ -98,8 +98,7 @@ class InductionHeads(_OneAnswer):
         usual = check_whole("length", length, 4) + 1
         far = check_long(long, 4)
         self._declare((usual, far + 1 if far else 0), self.vocabulary - 1)
-        options = {"vocabulary": vocabulary, "length": length, "triggers": triggers, "long": long}
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def draw(self, count: int, length: int, generator: Generator) -> Fields:
         """Draw ids, marks and what follows them."""
@@ -160,8 +159,7 @@ class AssociativeRecall(_OneAnswer):
         far = check_long(long, 1)
         values = self.vocabulary - 1 - self.keys
         self._declare((usual, 2 * far + 2 if far else 0), values)
-        options = {"vocabulary": vocabulary, "pairs": pairs, "long": long}
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def draw(self, count: int, length: int, generator: Generator) -> Fields:
         """Draw a map, the keys shown and the one asked for."""

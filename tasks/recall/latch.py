@@ -47,8 +47,7 @@ class Latch(TokenTask):
         self.scored_positions = slice(-1, None)
         self.outputs = Outputs(2)
         self.chance = {"accuracy": 0.5}
-        options = {"length": self.length, "symbols": self.symbols}
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `tokens` (N, L) and `targets` (N, L), scored at the last place."""

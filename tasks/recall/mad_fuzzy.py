@@ -76,11 +76,7 @@ class FuzzyRecall(MacroTask):
         self.inputs = Inputs("token", self.vocabulary, self.length)
         self.outputs = Outputs(self.vocabulary)
         self.chance = dict.fromkeys(("macro_accuracy", "accuracy"), 1 / self.values)
-        options = {
-            "vocabulary": vocabulary, "length": length, "key_size": key_size,
-            "value_size": value_size, "train_instances": train_instances,
-        }  # fmt: skip
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `tokens` and `targets`, each (N, L)."""

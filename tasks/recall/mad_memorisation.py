@@ -66,8 +66,7 @@ class Memorisation(MacroTask):
         self.inputs = Inputs("token", self.vocabulary, self.length)
         self.outputs = Outputs(self.vocabulary)
         self.chance = {"macro_accuracy": 1 / values, "accuracy": 1 / values}
-        options = {"vocabulary": vocabulary, "length": length, "train_instances": train_instances}
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `tokens` and `targets`, each (N, L)."""
@@ -144,8 +143,7 @@ class Compression(MacroTask):
         self.inputs = Inputs("token", self.vocabulary, self.length)
         self.outputs = Outputs(self.vocabulary)
         self.chance = dict.fromkeys(("macro_accuracy", "accuracy"), 1 / self.vocabulary)
-        options = {"vocabulary": vocabulary, "length": length, "train_instances": train_instances}
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `tokens` and `targets`, each (N, L)."""

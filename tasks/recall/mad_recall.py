@@ -79,11 +79,7 @@ class InContextRecall(MacroTask):
         self.outputs = Outputs(self.vocabulary)
         chance = 1 / (self.plain - self.keys)
         self.chance = {"macro_accuracy": chance, "accuracy": chance}
-        options = {
-            "vocabulary": vocabulary, "length": length, "noise_vocabulary": noise_vocabulary,
-            "noise": noise, "train_instances": train_instances,
-        }  # fmt: skip
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `tokens` and `targets`, each (N, L-1)."""

@@ -69,12 +69,7 @@ class MQAR(QueriedRecall):
         self.check_sizes(self.length, 2, self.pairs * self.passes, self.pairs)
         check_keys(self.vocabulary, self.pairs)
         self.declare(self.vocabulary - self.vocabulary // 2)
-        options = {
-            "vocabulary": vocabulary, "length": length, "pairs": pairs, "power": power,
-            "passes": passes, "random_non_queries": random_non_queries,
-            "train_instances": train_instances,
-        }  # fmt: skip
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def draw_context(self, count: int, generator: Generator) -> Fields:
         """Draw K pairs and repeat them."""
@@ -138,12 +133,7 @@ class MixedMQAR(QueriedRecall):
         self.declare(self.vocabulary - self.vocabulary // 2)
         longest = max(self.length, *(L for L, _ in self.tests.values()))
         self.inputs = Inputs("token", self.vocabulary, longest)
-        options = {
-            "train_sizes": train_sizes, "test_sizes": test_sizes, "vocabulary": vocabulary,
-            "power": power, "random_non_queries": random_non_queries,
-            "train_instances": train_instances,
-        }  # fmt: skip
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `tokens` and `targets`, each (N, L), and in a mixture their `lengths` (N,)."""

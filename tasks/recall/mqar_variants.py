@@ -64,11 +64,7 @@ class ForgettingRecall(QueriedRecall):
         self.check_sizes(self.length, 2, self.pairs + self.updates, self.pairs)
         check_keys(self.vocabulary, self.pairs)
         self.declare(self.vocabulary - self.vocabulary // 2)
-        options = {
-            "vocabulary": vocabulary, "length": length, "pairs": pairs, "updates": updates,
-            "power": power, "random_non_queries": random_non_queries,
-        }  # fmt: skip
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def draw_context(self, count: int, generator: Generator) -> Fields:
         """Draw K pairs and U updates of them."""
@@ -136,11 +132,7 @@ class CompositionalRecall(QueriedRecall):
             raise ArgumentError(f"'pairs' must be <= vocabulary/3 = {self.third}, got {pairs}")
         self.check_sizes(self.length, 3, self.pairs, self.pairs)
         self.declare(self.vocabulary - 2 * self.third)
-        options = {
-            "vocabulary": vocabulary, "length": length, "pairs": pairs, "power": power,
-            "random_non_queries": random_non_queries,
-        }  # fmt: skip
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def draw_context(self, count: int, generator: Generator) -> Fields:
         """Draw the two halves, all their pairs, and a value for each."""

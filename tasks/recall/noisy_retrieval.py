@@ -87,8 +87,7 @@ class NoisyRetrieval(Task):
             "bit_accuracy": 0.5,
             "overlap_gain": 2 * self.flip - 1,
         }
-        options = {"dim": self.dim, "patterns": self.patterns, "flip": self.flip}
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `stored` (n, N, bytes), packed bits, `index` (n,) and `flips` bool (n, d).

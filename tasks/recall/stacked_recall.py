@@ -73,8 +73,7 @@ class StackedRecall(Task):
         self.scored_positions = slice(-self.pairs, None)
         self.outputs = Outputs(self.vocabulary)
         self.chance = {"accuracy": 1 / self.half}
-        options = {"vocabulary": self.vocabulary, "pairs": self.pairs}
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `keys`, `values` and `queries` (the order of asking), each (N, K)."""

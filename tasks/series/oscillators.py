@@ -68,8 +68,7 @@ class Oscillators(Task):
         self.inputs = Inputs("vector", self.channels, self.length)
         self.outputs = Outputs(self.channels, kind="number")
         self.chance = {"r2": 0.0}
-        options = {"channels": self.channels, "length": self.length, "coupling": coupling}
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `stiffness` (N, n, n) and `series` (N, L + 1, n), float64."""

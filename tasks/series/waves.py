@@ -92,13 +92,7 @@ class Waves(Task):
         self.scored_positions = slice(-1, None)
         self.outputs = Outputs(len(GRAPHS))
         self.chance = {"accuracy": 1 / len(GRAPHS)}
-        options = {
-            "channels": self.channels,
-            "length": self.length,
-            "coupling": coupling,
-            "noise": noise,
-        }
-        super().__init__(name=name, seed=seed, split_seed=split_seed, options=options)
+        super().__init__()
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
         """Draw `graphs` (N,), numbers of rows of `stiffness`, and `series` (N, L, n), float64."""

@@ -55,15 +55,21 @@ WRITTEN = (
     "c/|xi| + (1/xi) @ (xi^-3) - lse(X @ xi)",
     "log(sum_n(relu(X @ xi)))^c + sqrt(lse(X @ xi) + 9)",
 )
-#: Elementwise functions that none of them calls, at a pole.
-FORMULAS = (
-    *WRITTEN,
-    *(
-        f"sum_n({name}(1/(X @ xi))*(X @ xi))"
-        for name in PUBLIC
-        if FUNCTIONS[name].typing is elementwise and f"{name}(" not in " ".join(WRITTEN)
-    ),
-)
+
+
+def others():
+    """Functions that none of them calls: elementwise ones at a pole, and sums over patterns."""
+    for name in PUBLIC:
+        row = FUNCTIONS[name]
+        if f"{name}(" in " ".join(WRITTEN) or row.arity != 1:
+            continue
+        if row.typing is elementwise:
+            yield f"sum_n({name}(1/(X @ xi))*(X @ xi))"
+        elif name.endswith("_n"):
+            yield f"{name}(log(sqdist(X, xi)))"
+
+
+FORMULAS = (*WRITTEN, *others())
 
 
 def draw(*shape):
