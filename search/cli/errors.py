@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import signal
 import sys
@@ -10,29 +11,32 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from itertools import pairwise
 from typing import Any, NoReturn, TextIO
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from attenergy.registry.errors import clipped
+from attenergy.registry import AttenergyError
 from attenergy.registry.plugins import PluginWarning
 from attenergy.registry.printable import printable
-from attenergy.search.planning.option_names import for_option, option_of
+from attenergy.search.planning.option_names import for_option, refused_values
 from attenergy.search.runs.errors import NoResult
 from attenergy.search.runs.interrupts import ALL, SignalHandler, listening
 
-BAD_INPUT, UNEXPECTED, NO_RESULT = 2, 1, 1
+BAD_INPUT, BUG, NO_RESULT = 2, 1, 1
 _PLANS = {"SearchPlan": "search", "ComparePlan": "compare"}
 
 
 class Policy(TyperGroup):
-    """A group of commands whose errors end in a text and an exit code, never in a traceback.
+    """A group of commands whose errors end in a text and an exit code.
 
-    Exit code 2: something that the user gave cannot be used (every such error of the toolkit is a
-    `ValueError`; files that cannot be opened are of the kind `OSError`). 1: no run gave a result,
-    or anything unexpected, in one line, or with its traceback after `--debug`. 130, 143, 129:
+    Exit code 2, in a few words: something that the user gave cannot be used. That is an
+    `AttenergyError`, a value that a plan refuses, or an `OSError` (a file, a disk, a network);
+    `--debug` adds the traceback. 1: no run gave a result; or a mistake inside the toolkit, which
+    is any other exception: its traceback is shown, and what to send in a report. 130, 143, 129:
     interrupted from the keyboard, by SIGTERM, by a terminal that went away.
     """
 
@@ -63,16 +67,19 @@ class Policy(TyperGroup):
             if ctx.params.get("debug"):
                 traceback.print_exc()
             _say(f"something called by this command ended the program (SystemExit: {error})")
-            raise typer.Exit(UNEXPECTED) from None
+            raise typer.Exit(BUG) from None
         except Exception as error:
             if hasattr(error, "format_message"):  # wrong usage: typer shows it and exits with 2
                 _suggest(error)
                 raise
+            text = _mistake_of_the_user(error)
+            if text is None:
+                _say(_report(error))
+                raise typer.Exit(BUG) from None
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            known = isinstance(error, (ValueError, OSError))
-            _say(_text(error) if known else _surprise(error))
-            raise typer.Exit(BAD_INPUT if known else UNEXPECTED) from None
+            _say(text)
+            raise typer.Exit(BAD_INPUT) from None
 
 
 @contextmanager
@@ -135,32 +142,31 @@ def resume_command(arguments: list[str]) -> str:
     )
 
 
-def _text(error: Exception) -> str:
+def _mistake_of_the_user(error: Exception) -> str | None:
+    """What to say of an error that whoever typed the command can mend; None for all others."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    details = getattr(error, "errors", None)
-    if not callable(details):
+    if isinstance(error, (AttenergyError, OSError)):
         return str(error)
-    # A pydantic error: one line for each value, without the model's name and links.
-    command = _PLANS.get(getattr(error, "title", ""), "")
-    return "\n".join(_detail(detail, command) for detail in details())
+    if isinstance(error, ValidationError) and error.title in _PLANS:
+        return refused_values(error, _PLANS[error.title])
+    return None
 
 
-def _detail(error: dict[str, Any], command: str) -> str:
-    """One line; values that do not go together have no place, and the whole plan as their input."""
-    text = str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:
-        return text
-    field, *inside = map(str, error["loc"])
-    place = ".".join([option_of(field, command) if command else field, *inside])
-    return f"{place}: {text}, got {clipped(repr(error['input']))}"
-
-
-def _surprise(error: Exception) -> str:
-    first = (str(error).splitlines() or [""])[0]
+def _report(error: Exception) -> str:
+    """The traceback of a mistake inside the toolkit, and what to send."""
+    trace = "".join(traceback.format_exception(error))
+    packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("attenergy", "torch"))
+    command = shlex.join(["attenergy", *sys.argv[1:]])
+    again = resume_command(sys.argv)
     return (
-        f"unexpected {type(error).__name__}: {first}\n"
-        "(`attenergy --debug ...` shows where; please report it)"
+        f"{trace}\n"
+        "This is a mistake inside attenergy or a plug-in of it, not in what you typed. Please "
+        "report it, with the lines above and these two:\n"
+        f"  {command}\n"
+        f"  {packages}, Python {platform.python_version()}, {platform.platform()}\n"
+        "Finished runs are safe in their study's records.jsonl"
+        + (f"; to go on:\n  {again}" if again else "")
     )
 
 

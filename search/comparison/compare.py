@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from attenergy.registry import (
+    ArgumentError,
     AttenergyError,
     ModelSpec,
     Registry,
@@ -17,6 +18,7 @@ from attenergy.registry import (
 )
 from attenergy.search.engines.base import Executor, make_executor, run_all
 from attenergy.search.planning.budget import Budget, measure
+from attenergy.search.planning.option_names import refused_values
 from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan
 from attenergy.search.planning.ranges import layer_defaults
 from attenergy.search.planning.space import with_steps
@@ -100,14 +102,18 @@ def configure(
             settings[name.removeprefix(f"{variant}.")] = value
     if learning_rate is not None:
         training["learning_rate"] = learning_rate
+    try:
+        shape, schedule = ModelSpec.model_validate(model), TrainingSpec.model_validate(training)
+    except ValidationError as error:
+        raise ArgumentError(refused_values(error)) from None
     config = RunConfig(
         variant=variant,
         layer=layer,
         settings=settings,
         task=plan.task,
         task_spec=task,
-        model=ModelSpec.model_validate(model),
-        training=TrainingSpec.model_validate(training),
+        model=shape,
+        training=schedule,
         seed=_CHOOSING_SEED,
         split_seed=plan.split_seed,
     )

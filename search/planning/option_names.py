@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from attenergy.registry.errors import nearest
+from pydantic import ValidationError
+
+from attenergy.registry.errors import clipped, nearest
 
 #: Fields of a plan, which are the keys of a search file, whose options have other names.
 OPTIONS = {
@@ -30,6 +33,26 @@ def option_of(field: str, command: str) -> str:
     else:
         field = OPTIONS.get(field, field)
     return f"--{field.replace('_', '-')}"
+
+
+def refused_values(error: ValidationError, command: str = "") -> str:
+    """One line for each value that a model refused, without the model's name and links.
+
+    Args:
+        error: of pydantic.
+        command: `search` or `compare`, if the model is its plan: fields are named as its options.
+    """
+    return "\n".join(_refused(detail, command) for detail in error.errors())
+
+
+def _refused(detail: Any, command: str) -> str:
+    """One line; values that do not go together have no place, and the whole plan as their input."""
+    text = str(detail["msg"]).removeprefix("Value error, ")
+    if not detail["loc"]:
+        return text
+    field, *inside = map(str, detail["loc"])
+    place = ".".join([option_of(field, command) if command else field, *inside])
+    return f"{place}: {text}, got {clipped(repr(detail['input']))}"
 
 
 def for_key(name: str, known: Collection[str]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from attenergy.registry import MissingPackage
+from attenergy.registry import ArgumentError, MissingPackage
 from attenergy.tasks.raven.instance import RavenInstance
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ def draw(instance: RavenInstance, path: str | Path) -> None:
     for feature in range(layout.features):
         _feature(axis, *layout.block(feature), instance, feature)
     _answer(axis, *layout.block(layout.features), instance, layout)
-    figure.savefig(path, dpi=160)
+    try:
+        figure.savefig(path, dpi=160)
+    except ValueError as error:  # of matplotlib: an ending that it does not know
+        raise ArgumentError(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,29 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 
 import pytest
 from typer.testing import CliRunner
 
-from attenergy.registry import load_registry
+import attenergy
+from attenergy.attention.saving.weights import SavedError
+from attenergy.energies.language.errors import FormulaError
+from attenergy.registry import (
+    ArgumentError,
+    ArgumentTypeError,
+    AttenergyError,
+    MissingPackage,
+    RegistryError,
+    UnknownName,
+    load_registry,
+)
 from attenergy.search.cli.app import app
 from attenergy.search.cli.errors import resume_command
 from attenergy.search.cli.show import too_few
 from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.report.html.build import NoTemplates
+from attenergy.search.results.study_folder import NoRuns
 
 SEARCH = ["search", "--task", "stacked-recall", "--energies", "lse,softmax"]
 
@@ -43,19 +57,79 @@ def test_the_resume_command_is_quoted_and_not_doubled() -> None:
     assert resume_command(["x", "report", "search"]) == ""
 
 
-def test_a_surprise_is_one_line_and_a_traceback_only_on_request(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def surprise(*_: object, **__: object) -> None:
-        raise RuntimeError("the sky fell\non three lines\nof text")
+BUGS = [
+    RuntimeError("the sky fell\non three lines\nof text"),
+    ValueError("not a number"),  # of Python or PyTorch: the toolkit's own are an AttenergyError
+    TypeError("not a text"),
+    KeyError("lse"),
+    AssertionError(),
+    ImportError("no name 'x'"),
+    ZeroDivisionError("division by zero"),
+]
 
-    monkeypatch.setattr("attenergy.search.study.run.run_search", surprise)
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: type(bug).__name__)
+def test_a_bug_shows_its_traceback_and_asks_for_a_report(
+    bug: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deep_inside(*_: object, **__: object) -> None:
+        raise bug
+
+    monkeypatch.setattr("attenergy.search.study.run.run_search", deep_inside)
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/attenergy", *SEARCH])
     result = CliRunner().invoke(app, SEARCH)
     assert result.exit_code == 1
-    assert result.stderr.startswith("unexpected RuntimeError: the sky fell\n(`attenergy --debug")
-    result = CliRunner().invoke(app, ["--debug", *SEARCH])
+    assert result.stdout == ""
+    assert result.stderr.startswith("Traceback (most recent call last):\n")
+    assert "in deep_inside" in result.stderr
+    trace, _, request = result.stderr.partition("This is a mistake inside attenergy")
+    assert type(bug).__name__ in trace.splitlines()[-2 - str(bug).count("\n")]
+    assert "Please report it" in request
+    assert f"  attenergy {' '.join(SEARCH)}\n" in request
+    assert f"attenergy {metadata.version('attenergy')}, torch " in request
+    assert "records.jsonl" in request
+    assert f"to go on:\n  attenergy {' '.join(SEARCH)} --resume" in request
+
+
+@pytest.mark.parametrize("module", ["sampled", "printed"])
+def test_a_bug_in_any_command_is_no_mistake_of_the_user(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("planted")
+
+    place, words = {
+        "sampled": ("attenergy.tasks.make_task", ["tasks", "sample", "stacked-recall"]),
+        "printed": ("attenergy.search.results.formats.rich_table", ["energies", "list"]),
+    }[module]
+    monkeypatch.setattr(place, broken)
+    result = CliRunner().invoke(app, words)
     assert result.exit_code == 1
-    assert "Traceback" in result.stderr
+    assert "ValueError: planted" in result.stderr
+    assert "Please report it" in result.stderr
+    assert "to go on" not in result.stderr
+
+
+def test_a_mistake_of_the_user_has_a_traceback_only_on_request() -> None:
+    wrong = ["energies", "show", "lsee"]
+    result = CliRunner().invoke(app, wrong)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    debug = CliRunner().invoke(app, ["--debug", *wrong])
+    assert debug.exit_code == 2
+    assert debug.stderr.startswith("Traceback")
+    assert debug.stderr.endswith(result.stderr)
+    assert "report" not in debug.stderr
+
+
+def test_every_error_of_the_toolkit_is_one_kind_and_stays_of_the_kinds_it_was() -> None:
+    for error in (RegistryError, UnknownName, ArgumentError, FormulaError, SavedError, NoRuns):
+        assert issubclass(error, AttenergyError)
+        assert issubclass(error, ValueError)
+    assert attenergy.AttenergyError is AttenergyError
+    assert {AttenergyError, TypeError} <= set(ArgumentTypeError.__mro__)
+    assert issubclass(MissingPackage, AttenergyError)
+    assert issubclass(NoTemplates, ImportError)
 
 
 def test_a_lost_file_is_named_and_an_error_of_a_value_is_told_without_its_model(

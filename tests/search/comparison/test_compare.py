@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from attenergy.registry import UnknownName, load_registry
+from attenergy.registry import ArgumentError, UnknownName, load_registry
 from attenergy.search.comparison.compare import (
     ComparePlan,
     ComparisonMismatch,
@@ -152,7 +152,7 @@ def test_other_runs_in_the_folder_are_refused(tmp_path: Path) -> None:
         ({"fix": {"lse.steps": 0}}, ValueError, "steps"),
         ({"fix": {"heads": 5}}, ValueError, "heads"),
         ({"task_options": {"pears": 1}}, ValueError, "pairs"),
-        ({"fix": {"learning_rate": -1}}, ValidationError, "learning_rate"),
+        ({"fix": {"learning_rate": -1}}, ArgumentError, "learning_rate"),
     ],
 )
 def test_mistakes_show_before_anything_is_trained(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from attenergy.registry import RegistryError
+from attenergy.registry import ArgumentError, RegistryError
 from attenergy.search.cli.app import app
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.search_file import complete_plan, read_search_file
@@ -92,7 +92,7 @@ def test_the_command_line_reads_it(
 
     def keep(plan: SearchPlan, *_: object, **__: object) -> None:
         plans.append(plan)
-        raise ValueError("far enough")
+        raise ArgumentError("far enough")
 
     assert tiny_file.parent == path.parent
     monkeypatch.chdir(path.parent)
