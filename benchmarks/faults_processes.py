@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from attenergy.search.engines import process_pool as pool
 from attenergy.search.engines import worker
+from attenergy.search.engines import worker_process as pool
 
 #: Environment variable that marks every process of a batch: its folder.
 FOLDER = "ATTENERGY_FAULTS"

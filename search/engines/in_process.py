@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from attenergy.search.engines import worker
-from attenergy.search.runs import provenance
+from attenergy.search.engines.retry import TRIES, Assignment
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failures import Outside
@@ -24,10 +24,9 @@ from attenergy.search.runs.limits import (
     stuck,
     timed_out,
 )
+from attenergy.search.runs.provenance import Purpose
 
 T = TypeVar("T")
-
-_TRIES = 2  # of a run whose process ends in the middle, as in a worker
 
 
 class InProcess:
@@ -48,41 +47,41 @@ class InProcess:
 
     def __init__(self, folder: Path, limits: Limits = NO_LIMITS) -> None:
         self._folder, self._limits, self._learned = folder, limits, Learned()
-        self._job: worker.Job | None = None
+        self._run: Assignment | None = None
         self._stops: dict[str, str] = {}
 
     @property
     def free(self) -> int:
         """1 until a run is submitted."""
-        return 1 if self._job is None else 0
+        return 1 if self._run is None else 0
 
-    def submit(self, config: RunConfig, purpose: provenance.Purpose) -> None:
+    def submit(self, config: RunConfig, purpose: Purpose) -> None:
         """Keep the run for `wait`."""
-        if self._job is not None:
+        if self._run is not None:
             raise RuntimeError("a run is submitted already; wait for it first")
-        self._job = (config, purpose)
+        self._run = Assignment(config, purpose)
 
     def wait(self, listener: Listener) -> RunRecord:
         """Train the submitted run."""
-        if self._job is None:
+        if self._run is None:
             raise RuntimeError("no run to wait for")
-        config, purpose = self._job
-        with self._mark(config.run_key()) as deaths, worker.one_thread(), listening(signal.SIGINT):
-            if deaths >= _TRIES:
+        run = self._run
+        with self._mark(run.key) as deaths, worker.one_thread(), listening(signal.SIGINT):
+            if deaths >= TRIES:
                 reason = (
                     f"the process ended {deaths} times during this run, which was in process "
                     "(--workers 1 would have survived it)"
                 )
-                record = provenance.failed(config, purpose, reason)
+                record = run.failed(reason)
             else:
-                record = self._run(config, purpose, listener)
+                record = self._train(run, listener)
         self._learned.finished(record)
-        self._job = None
+        self._run = None
         return record
 
-    def _run(self, config: RunConfig, purpose: provenance.Purpose, listener: Listener) -> RunRecord:
-        key, seconds = config.run_key(), self._limits.seconds
-        allowed, begin = self._learned.allowed(config), time.monotonic()
+    def _train(self, run: Assignment, listener: Listener) -> RunRecord:
+        key, seconds = run.key, self._limits.seconds
+        allowed, begin = self._learned.allowed(run.config), time.monotonic()
 
         def left() -> float:
             if seconds is None:
@@ -104,16 +103,16 @@ class InProcess:
         try:
             with alarm(left, reason) as wind:
                 return worker.run_job(
-                    config, purpose, self._folder, report, evaluated, self._limits
+                    run.config, run.purpose, self._folder, report, evaluated, self._limits
                 )
         except LimitReached as error:  # a moment before the run could see to it
-            return provenance.failed(config, purpose, str(error))
+            return run.failed(str(error))
         except Outside as error:
             raise error.error from None
 
     @contextmanager
     def _mark(self, key: str) -> Iterator[int]:
-        """Leave word that a run is at work, for a process that finds it; how often it was found."""
+        """Mark a run as under way, for later processes; yield how many have ended during it."""
         path = self._folder / f".at_work.{key}"
         deaths = 0
         with suppress(OSError, ValueError):
@@ -127,15 +126,15 @@ class InProcess:
                 path.unlink()
 
     def stop(self, key: str, reason: str) -> None:
-        """End the run at the evaluation that is being heard."""
-        if self._job is not None and self._job[0].run_key() == key:
+        """End the run at the evaluation that is being reported."""
+        if self._run is not None and self._run.key == key:
             self._stops[key] = reason
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._job = None
+        self._run = None
 
 
 def _outside(event: Callable[[], Any]) -> None:

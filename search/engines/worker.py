@@ -27,8 +27,6 @@ from attenergy.search.runs.records import weights_path
 if TYPE_CHECKING:
     from attenergy.search.training.train import Evaluated, Report
 
-Job = tuple[RunConfig, Purpose]
-
 _SECONDS_BETWEEN_REPORTS = 0.2
 _SECONDS_BETWEEN_HEARTBEATS = 0.5
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux

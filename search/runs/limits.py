@@ -90,7 +90,7 @@ def too_much_memory(used: float, limit: float) -> str:
 
 
 def silent(what: str, seconds: float) -> str:
-    """What became of a worker of which nothing was heard."""
+    """What became of a worker that sent no sign of life."""
     return f"{what} gave no sign of life for {seconds:.0f} s and was killed"
 
 
@@ -139,16 +139,16 @@ class Watch:
         """A run begins."""
         self._age = self._still = 0.0
 
-    def heard(self) -> None:
+    def sign_of_life(self) -> None:
         """The worker gave a sign of life."""
         self._silent, self._busy = 0.0, None
 
-    def moved(self) -> None:
+    def progressed(self) -> None:
         """The run has come further."""
         self._still = 0.0
-        self.heard()
+        self.sign_of_life()
 
-    def passed(self, seconds: float) -> None:
+    def add_time(self, seconds: float) -> None:
         """So much time has gone by since the last look."""
         step = min(seconds, _LONGEST_PASS)
         self._silent, self._age, self._still = (

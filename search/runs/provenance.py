@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.runs.failures import clean
 
 Purpose = Literal["trial", "final", "compare"]
 
@@ -43,24 +41,6 @@ def _processor() -> str:
         return platform.processor()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor())
-
-
-def retried(record: RunRecord, deaths: Sequence[str]) -> RunRecord:
-    """The record of a run, with what became of the workers that had it before."""
-    if not deaths:
-        return record
-    facts = "; ".join(filter(None, [f"retried once: {deaths[0]}", record.reason]))
-    return record.model_copy(update={"reason": clean(facts)})
-
-
-def with_deaths(reason: str, deaths: Sequence[str]) -> str:
-    """Why a run failed, and what became of the worker that had it before."""
-    return f"{reason}; retried once: {deaths[0]}" if deaths else reason
-
-
-def lost(config: RunConfig, purpose: Purpose, deaths: Sequence[str]) -> RunRecord:
-    """The record of a run that has cost two workers."""
-    return failed(config, purpose, with_deaths(deaths[1], deaths))
 
 
 def failed(config: RunConfig, purpose: Purpose, reason: str) -> RunRecord:

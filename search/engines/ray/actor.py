@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attenergy.search.engines import worker
+from attenergy.search.engines.retry import Assignment
 from attenergy.search.runs.limits import Watch
 
 
@@ -21,12 +21,11 @@ class Actor:
     watch: Watch
     born: Any  # a reference that is ready once the actor is, and fails once it is dead
     ready: bool = False
-    job: worker.Job | None = None
+    run: Assignment | None = None
     result: Any = None  # a reference to (record, weights)
     news: Any = None  # a reference to what has happened, while it is on its way
-    deaths: list[str] = field(default_factory=list)  # of the actors that had this job
     pid: int | None = None
-    memory: float = 0.0  # bytes, as it has told
+    memory: float = 0.0  # bytes, as it has reported
 
     def here(self) -> int | None:
         """Number of its process if that is one of this machine, as its name tells."""
@@ -45,3 +44,17 @@ class Actor:
         if pid is not None:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def cause_of_death(error: Exception, *, unreachable: bool) -> str:
+    """What became of an actor, from the error of a reference to it.
+
+    Args:
+        error: Ray's.
+        unreachable: whether it may live where it cannot be reached.
+    """
+    if unreachable:
+        return "the Ray actor died (it cannot be reached)"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = next((line for line in lines if "died" in line or "killed" in line), lines[0])
+    return f"the Ray actor died ({line[:200]})"

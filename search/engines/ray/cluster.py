@@ -40,7 +40,7 @@ def connected(resources: Resources) -> Any:
     before = signal.getsignal(signal.SIGTERM)
     address = resources.address or os.environ.get("RAY_ADDRESS") or None
     try:
-        address = _found(address)
+        address = _reachable(address)
         ray.init(
             address=address,
             log_to_driver=False,
@@ -58,7 +58,7 @@ def connected(resources: Resources) -> Any:
     return ray
 
 
-def _found(address: str | None) -> str:
+def _reachable(address: str | None) -> str:
     """Where to connect to; `local` for a new cluster, if none is asked for and none is here."""
     if address not in {None, "auto"}:
         _check_answers(address)
@@ -66,11 +66,11 @@ def _found(address: str | None) -> str:
     from ray._private import services
 
     find: Any = services.canonicalize_bootstrap_address
-    found: str | None = find(address)
-    if address is None and (found is None or not answers(found)):
+    running: str | None = find(address)
+    if address is None and (running is None or not answers(running)):
         return "local"  # a cluster that was killed leaves its address behind
-    _check_answers(found)
-    return str(found)
+    _check_answers(running)
+    return str(running)
 
 
 def answers(address: str) -> bool:
@@ -110,3 +110,18 @@ def check_room(resources: Resources, nodes: list[dict[str, float]]) -> int:
             f"on {len(nodes)} nodes: room for {room}"
         )
     return room
+
+
+def room_message(room: int, size: int) -> str:
+    """What to say when the number of runs that there is room for has changed.
+
+    Args:
+        room: runs at a time that there is room for.
+        size: runs at a time that are wanted.
+    """
+    if room == 0:
+        wait = "waiting for a node (Ctrl-C stops, --resume goes on)"
+        return f"the cluster has no room for any run now; {wait}"
+    if room < size:
+        return f"the cluster has room for {room} of {size} runs at a time now; going on with these"
+    return f"the cluster has room for all {size} runs at a time again"

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Self
 
 from attenergy.registry import ArgumentError, carried
-from attenergy.search.engines import worker
 from attenergy.search.engines.base import Resources
-from attenergy.search.engines.ray.actor import Actor
-from attenergy.search.engines.ray.cluster import answers, check_room, connected, lost, places
+from attenergy.search.engines.ray.actor import Actor, cause_of_death
+from attenergy.search.engines.ray.cluster import (
+    answers,
+    check_room,
+    connected,
+    lost,
+    places,
+    room_message,
+)
 from attenergy.search.engines.ray.runner import Runner
-from attenergy.search.runs import provenance
+from attenergy.search.engines.retry import Assignment
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.interrupts import check
@@ -36,9 +42,9 @@ class RayExecutor:
     An actor that dies, alone or with its node, is replaced as soon as there is room; its run is
     tried once more, by whichever actor is idle first, and if that dies too, it is recorded as
     failed. So is one that does not answer any more, though its process is there. A run that takes
-    more time or memory than it may is ended with its actor, and not tried again. The listener hears
-    when the cluster loses room for runs, and when it is back. Weights come back to the study's
-    folder.
+    more time or memory than it may is ended with its actor, and not tried again. The listener is
+    told when the cluster loses room for runs, and when it is back. Weights come back to the
+    study's folder.
 
     Args:
         resources: how many runs at a time (0 for as many as there is room for), the share of each,
@@ -55,7 +61,7 @@ class RayExecutor:
 
     def __init__(self, resources: Resources, folder: Path) -> None:
         self._ray, self._resources, self._folder = connected(resources), resources, folder
-        self._waiting: deque[tuple[worker.Job, list[str]]] = deque()
+        self._waiting: deque[Assignment] = deque()
         self._actors: list[Actor] = []
         self._messages: set[str] = set()
         self._learned, self._passed = Learned(), time.monotonic()
@@ -78,7 +84,7 @@ class RayExecutor:
         An actor that has yet to start counts: its run goes to whichever is ready first. What the
         cluster is known to have lost does not, so that no trial is asked for long before its turn.
         """
-        busy = sum(actor.job is not None for actor in self._actors)
+        busy = sum(actor.run is not None for actor in self._actors)
         return max(0, max(1, self._room) - busy - len(self._waiting))
 
     @property
@@ -91,18 +97,18 @@ class RayExecutor:
         """Hand a run to an actor, the first that is ready."""
         if self.free == 0:
             raise RuntimeError("every actor is busy; wait for a run first")
-        self._waiting.append(((config, purpose), []))
+        self._waiting.append(Assignment(config, purpose))
         self._assign()
 
     def stop(self, key: str, reason: str) -> None:
         """Tell the actor that has the run."""
         for actor in self._actors:
-            if actor.job is not None and actor.job[0].run_key() == key:
+            if actor.run is not None and actor.run.key == key:
                 actor.handle.stop.remote(key, reason)
 
     def wait(self, listener: Listener) -> RunRecord:
         """Wait for the next record; a failed one if a run has cost two actors."""
-        if not self._waiting and all(actor.job is None for actor in self._actors):
+        if not self._waiting and all(actor.run is None for actor in self._actors):
             raise RuntimeError("no run to wait for")
         while True:
             check()
@@ -111,7 +117,7 @@ class RayExecutor:
             if record is not None:
                 return record
             self._assign()
-            refs = [a.result if a.ready else a.born for a in self._actors if a.job or not a.ready]
+            refs = [a.result if a.ready else a.born for a in self._actors if a.run or not a.ready]
             if not refs:
                 time.sleep(_SECONDS_BETWEEN_NEWS)
                 continue
@@ -122,17 +128,17 @@ class RayExecutor:
                     if record is not None:
                         return record
                 else:
-                    self._hear(actor, listener)
+                    self._forward_news(actor, listener)
 
     def _assign(self) -> None:
         for actor in self._actors:
-            if self._waiting and actor.ready and actor.job is None:
-                actor.job, actor.deaths = self._waiting.popleft()
-                actor.result = actor.handle.run.remote(*actor.job)
+            if self._waiting and actor.ready and actor.run is None:
+                actor.run = self._waiting.popleft()
+                actor.result = actor.handle.run.remote(actor.run.config, actor.run.purpose)
 
-    def _hear(self, actor: Actor, listener: Listener, patience: float = 0.0) -> None:
+    def _forward_news(self, actor: Actor, listener: Listener, patience: float = 0.0) -> None:
         """Pass on what has come from a busy actor, and ask it for more."""
-        if actor.job is None:
+        if actor.run is None:
             return
         if actor.news is None:
             actor.news = actor.handle.news.remote()
@@ -140,11 +146,11 @@ class RayExecutor:
             return  # too busy to answer
         with suppress(self._ray.exceptions.RayError):  # dead, which its result tells
             for event, *values in self._ray.get(actor.news):
-                actor.watch.heard()
+                actor.watch.sign_of_life()
                 if event == "memory":
                     actor.memory = values[0]
                     continue
-                actor.watch.moved()
+                actor.watch.progressed()
                 if event == "begun":
                     actor.watch.begin()
                     continue
@@ -161,7 +167,7 @@ class RayExecutor:
         try:
             if not actor.ready:
                 actor.pid, actor.ready = self._ray.get(actor.born), True
-                actor.watch.heard()
+                actor.watch.sign_of_life()
                 return None
             record, weights = self._ray.get(actor.result)
         except errors.RayTaskError as error:
@@ -173,17 +179,19 @@ class RayExecutor:
                     f"no run can begin on the cluster: {str(error).strip().splitlines()[-1]}; is "
                     "the same version of attenergy installed on every node?"
                 ) from error
-            return self._bury(actor, self._cause(error), listener)
+            unreachable = isinstance(error, errors.ActorUnavailableError)
+            death = cause_of_death(error, unreachable=unreachable)
+            return self._after_death(actor, death, listener)
         for _ in range(2):  # what was on its way, and the rest
-            self._hear(actor, listener, patience=5.0)
+            self._forward_news(actor, listener, patience=5.0)
         if record.weights:
             write_bytes_atomically(weights_path(self._folder, record.key), weights)
-        deaths, actor.job, actor.result = actor.deaths, None, None
+        run, actor.run, actor.result = actor.run, None, None
         self._learned.finished(record)
         if self._resources.limits.too_large(actor.memory):
             self._end(actor)  # what it leaves behind is not the next run's
-        done: RunRecord = provenance.retried(record, deaths)
-        return done
+        assert run is not None
+        return run.finished(record)
 
     def _judge_all(self, listener: Listener) -> RunRecord | None:
         """Is every actor alive, and no run taking more than it may?"""
@@ -192,8 +200,8 @@ class RayExecutor:
         if self._silent_since is not None:  # nothing can be heard of any of them
             return None
         for actor in self._actors:
-            if actor.job is not None or not actor.ready:
-                actor.watch.passed(passed)
+            if actor.run is not None or not actor.ready:
+                actor.watch.add_time(passed)
         for actor in list(self._actors):
             record = self._judge(actor, listener)
             if record is not None:
@@ -205,41 +213,30 @@ class RayExecutor:
             if actor.watch.death(None, ready=False):
                 self._end(actor)
             return None
-        if actor.job is None:
+        if actor.run is None:
             return None
         if death := actor.watch.death(actor.here()):
-            return self._bury(actor, death, listener)
-        config, purpose = actor.job
-        reason = actor.watch.excess(actor.memory, self._learned.allowed(config))
+            return self._after_death(actor, death, listener)
+        reason = actor.watch.excess(actor.memory, self._learned.allowed(actor.run.config))
         if not reason:
             return None
         self._end(actor)
-        return provenance.failed(config, purpose, provenance.with_deaths(reason, actor.deaths))
+        return actor.run.failed(reason)
 
     def _end(self, actor: Actor) -> None:
         self._ray.kill(actor.handle)  # it may be alive where it cannot be reached
         actor.kill()
         self._actors.remove(actor)
 
-    def _bury(self, dead: Actor, death: str, listener: Listener) -> RunRecord | None:
+    def _after_death(self, dead: Actor, death: str, listener: Listener) -> RunRecord | None:
         self._end(dead)
-        if dead.job is None:
+        if dead.run is None:
             listener.message(f"{death}; another is started")
             return None
-        config, purpose = dead.job
-        deaths = [*dead.deaths, death]
-        if len(deaths) > 1:
-            return provenance.lost(config, purpose, deaths)
-        listener.message(f"run {config.run_key()}: {death}; trying once more")
-        self._waiting.appendleft((dead.job, deaths))
-        return None
-
-    def _cause(self, error: Exception) -> str:
-        if isinstance(error, self._ray.exceptions.ActorUnavailableError):
-            return "the Ray actor died (it cannot be reached)"
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = next((line for line in lines if "died" in line or "killed" in line), lines[0])
-        return f"the Ray actor died ({told[:200]})"
+        record = dead.run.worker_died(death, listener)
+        if record is None:
+            self._waiting.appendleft(dead.run)
+        return record
 
     def _look(self, listener: Listener) -> None:
         """Now and then: does the cluster answer, what is there room for, is an actor missing?"""
@@ -260,9 +257,9 @@ class RayExecutor:
             self._silent_since = None
             listener.message("the Ray cluster answers again")
         self._start_missing()
-        self._tell_room(listener, now)
+        self._report_room(listener, now)
 
-    def _tell_room(self, listener: Listener, now: float) -> None:
+    def _report_room(self, listener: Listener, now: float) -> None:
         room = self._size
         if any(not actor.ready for actor in self._actors):
             room = min(room, places(self._resources, self._nodes()))
@@ -270,7 +267,7 @@ class RayExecutor:
             self._slow_since = now
         if room != self._room:
             self._room, self._slow_since = room, now
-            listener.message(_told(room, self._size))
+            listener.message(room_message(room, self._size))
         if room == self._size and now - self._slow_since > _LONG:
             self._slow_since = math.inf
             unborn = sum(not actor.ready for actor in self._actors)
@@ -307,12 +304,3 @@ class RayExecutor:
         for actor in self._actors:
             self._ray.kill(actor.handle)
         self._ray.shutdown()
-
-
-def _told(room: int, size: int) -> str:
-    if room == 0:
-        wait = "waiting for a node (Ctrl-C stops, --resume goes on)"
-        return f"the cluster has no room for any run now; {wait}"
-    if room < size:
-        return f"the cluster has room for {room} of {size} runs at a time now; going on with these"
-    return f"the cluster has room for all {size} runs at a time again"

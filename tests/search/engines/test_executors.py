@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from attenergy.search.engines import process_pool as pool_module
-from attenergy.search.engines import worker
+from attenergy.search.engines import worker, worker_process
 from attenergy.search.engines.base import run_all
 from attenergy.search.engines.in_process import InProcess
 from attenergy.search.engines.process_pool import ProcessPool
@@ -64,7 +63,7 @@ def _quick_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([train.__name__, "torch._dynamo"])
-    monkeypatch.setattr(pool_module.multiprocessing, "get_context", lambda _: server)
+    monkeypatch.setattr(worker_process.multiprocessing, "get_context", lambda _: server)
     yield
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
@@ -136,7 +135,7 @@ def test_the_environment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined] # as before a worker
-    with pool_module._worker_environment():
+    with worker_process._worker_environment():
         assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "1"
         resource_tracker.ensure_running()  # as the start of a process does
         assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())

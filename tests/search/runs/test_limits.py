@@ -99,7 +99,7 @@ def test_silence_is_a_death_but_a_lack_of_processor_time_is_not(
     def pass_by(watch: Watch, seconds: int, busy: bool) -> str:
         for _ in range(seconds):
             used[0] += 0.01 * busy
-            watch.passed(1.0)
+            watch.add_time(1.0)
             if death := watch.death(1):
                 return death
         return ""
@@ -109,20 +109,20 @@ def test_silence_is_a_death_but_a_lack_of_processor_time_is_not(
     assert (
         pass_by(watch, 1, busy=False) == "the worker gave no sign of life for 11 s and was killed"
     )
-    watch.heard()
+    watch.sign_of_life()
     assert pass_by(watch, 100, busy=True) == "", "it starves, but it is alive"
     assert pass_by(watch, 11, busy=False) != ""
     starting = Watch(Limits(silence=10), "the worker")
     for _ in range(30):
-        starting.passed(1.0)
+        starting.add_time(1.0)
         assert not starting.death(None, ready=False)
-    starting.passed(1.0)
+    starting.add_time(1.0)
     assert starting.death(None, ready=False)
 
 
 def test_pauses_of_the_driver_do_not_count() -> None:
     watch = Watch(Limits(seconds=100, silence=10), "the worker")
-    watch.passed(1e6)
+    watch.add_time(1e6)
     assert not watch.death(None)
     assert not watch.excess(0.0, 600)
 
@@ -135,17 +135,17 @@ def test_what_a_run_may_take_from_outside() -> None:
         "not tried again"
     )
     for _ in range(601):
-        watch.passed(1.0)
+        watch.add_time(1.0)
     assert watch.excess(0, 602) == ""
     assert watch.excess(0, 600).startswith("timed out: no training step for 601 s; not tried")
-    watch.moved()
+    watch.progressed()
     assert watch.excess(0, 600) == ""
     timed = Watch(Limits(seconds=10), "the worker")
     for _ in range(12):
-        timed.passed(1.0)
-        timed.moved()
+        timed.add_time(1.0)
+        timed.progressed()
         assert timed.excess(0, 600) == "", "the run itself is given a moment to see to it"
-    timed.passed(1.0)
+    timed.add_time(1.0)
     assert timed.excess(0, 600).startswith("timed out: it took more than 10 s (--trial-seconds)")
     timed.begin()
     assert timed.excess(0, 600) == ""
