@@ -28,6 +28,10 @@ class PluginNeed(BaseModel):
     module: _Text
     provides: dict[_Text, tuple[_Text, ...]] = Field(default={}, max_length=64)
 
+    def items(self) -> list[Use]:
+        """What it is needed for."""
+        return [(kind, name) for kind, names in self.provides.items() for name in names]
+
 
 _NEEDS = TypeAdapter(list[PluginNeed])
 
@@ -90,12 +94,7 @@ def missing(needs: Iterable[PluginNeed]) -> str:
     """
     sentences = []
     for need in needs:
-        lacks = [
-            f"the {kind} {name!r}"
-            for kind, names in need.provides.items()
-            for name in names
-            if not _is_there(kind, name)
-        ]
+        lacks = [f"{kind} {name!r}" for kind, name in need.items() if not _is_there(kind, name)]
         if lacks:
             sentences.append(_sentence(need, lacks))
     return "; ".join(sentences + (failures() if sentences else []))
@@ -125,14 +124,14 @@ def _is_there(kind: str, name: str) -> bool:
 
 
 def _sentence(need: PluginNeed, lacks: list[str]) -> str:
-    things = " and ".join(lacks)
+    things = ", ".join(lacks)
     if need.module == SCRIPT:
         return (
-            f"{things} was registered by the script that made it; put it into a module of its own "
-            "and name that with --plugin"
+            f"{things}: registered by the script that made it, which is not running; put it into a "
+            "module of its own and name that with --plugin"
         )
     package = f"{need.name} {need.version}".strip()
     return (
-        f"{things} is of the plug-in {package}, which is not loaded here: install it, or name its "
+        f"the plug-in {package} is needed ({things}) and not loaded here: install it, or name its "
         f"module (attenergy --plugin {need.module} ..., plugins=[{need.module!r}] in Python)"
     )

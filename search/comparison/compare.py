@@ -25,7 +25,7 @@ from attenergy.search.planning.space import with_steps
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
-from attenergy.search.runs.plugin_needs import check_needs, write_needs
+from attenergy.search.runs.plugin_needs import check_needs, check_reaches_workers, write_needs
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import RunStore, write_atomically
 from attenergy.search.training.model import build_model, uses
@@ -60,8 +60,11 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
         build_model(config, task)
     budget = Budget(plan.fairness, plain[plan.variants[0]], plan.seconds)
     folder = Path(plan.folder)
+    needs = needed(use for config in plain.values() for use in uses(config))
+    if plan.workers or plan.engine != "local":
+        check_reaches_workers(needs)
     _keep_plan(plan, folder)
-    write_needs(folder, needed(use for config in plain.values() for use in uses(config)))
+    write_needs(folder, needs)
     store = RunStore(folder)
     listener = FailureWatch(listener, len(plan.variants), store.all())
     with make_executor(plan, folder) as executor:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from attenergy import registry
 from attenergy.registry import ArgumentError, PluginNeed, missing
+from attenergy.registry.catalogue import SCRIPT
 from attenergy.registry.files import read_regular
 from attenergy.registry.printable import printable
 from attenergy.search.runs.records import MAX_FILE, first_problem, write_atomically
@@ -57,5 +59,25 @@ def check_needs(folder: Path) -> None:
         MissingPlugin: something is not there; the text names the plug-in, and what to do.
         ArgumentError: the list is damaged.
     """
-    if text := missing(read_needs(folder)):
+    needs = read_needs(folder)
+    if not needs:
+        return
+    for room in ("attention", "tasks"):  # which fill the tables
+        import_module(f"attenergy.{room}")
+    if text := missing(needs):
         raise MissingPlugin(printable(f"{folder}: {text}", lines=False))
+
+
+def check_reaches_workers(needs: Sequence[PluginNeed]) -> None:
+    """Refuse to start workers for what only the main script knows, which they do not run.
+
+    Raises:
+        ArgumentError: it has registered something that the runs need.
+    """
+    for need in needs:
+        if need.module == SCRIPT:
+            things = ", ".join(f"{kind} {name!r}" for kind, name in need.items())
+            raise ArgumentError(
+                f"the main script registers {things}, and worker processes do not run it: put that "
+                "into a module of its own and import it, or train in this process (workers 0)"
+            )

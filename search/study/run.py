@@ -28,7 +28,7 @@ from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.errors import StudyBusy, StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
-from attenergy.search.runs.plugin_needs import check_needs, write_needs
+from attenergy.search.runs.plugin_needs import check_needs, check_reaches_workers, write_needs
 from attenergy.search.runs.records import RunStore, write_atomically
 from attenergy.search.storage.database import open_storage, problems_with, shown_url, url_of
 from attenergy.search.storage.heartbeat import heartbeats
@@ -87,6 +87,8 @@ def run_search(
     pruner = PRUNERS[plan.pruner](task.metric, task.chance.get(task.metric, 0.0))
     _check_fixed(space, task)
     needs = needed(use for config in space.each() for use in uses(config))
+    if plan.workers or plan.engine != "local":
+        check_reaches_workers(needs)
     budget = Budget(plan.fairness, space.reference(), plan.seconds)
     with at_study(plan, space, objectives, listener, resume=resume) as (opened, study):
         store, folder = opened.store, Path(plan.folder)

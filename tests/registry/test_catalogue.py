@@ -195,13 +195,13 @@ def test_what_is_needed_of_a_plugin_is_told_when_it_is_missing(
     assert missing(needs) == ""
     del shapes["Flat"]
     assert missing(needs) == (
-        "the shape 'Flat' is of the plug-in more_shapes 2.5, which is not loaded here: install it, "
-        "or name its module (attenergy --plugin more_shapes ..., plugins=['more_shapes'] in Python)"
+        "the plug-in more_shapes 2.5 is needed (shape 'Flat') and not loaded here: install it, or "
+        "name its module (attenergy --plugin more_shapes ..., plugins=['more_shapes'] in Python)"
     )
     script = PluginNeed(
         name="__main__", version="", module="__main__", provides={"shape": ("Own",)}
     )
-    assert missing([script]).startswith("the shape 'Own' was registered by the script that made it")
+    assert missing([script]).startswith("shape 'Own': registered by the script that made it")
 
 
 def test_unknown_names_survive_a_process_boundary() -> None:

@@ -33,6 +33,7 @@ from attenergy.search.results.study_folder import (
     read_study,
 )
 from attenergy.search.results.task_table import MATRIX, Matrix, read_matrix
+from attenergy.search.runs.plugin_needs import read_needs
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -139,13 +140,20 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         "proposers": tables.proposers(view),
         "budgets": [_budget(row) for row in budgets(study)],
         "runs": tables.runs(view),
-        "command": repeat.command(plan) if plan is not None else "",
+        "command": _command(study),
         "foreign": repeat.foreign(study.records),
         "enqueued": bool(getattr(plan, "enqueue", ())),
         "plan": json.dumps(plan_data(plan), indent=2) if plan is not None else "",
         "machines": machines(study.records),
         "best": view.board.rows[0].keys[0] if view.board.rows else study.records[0].key,
     }
+
+
+def _command(study: Study) -> str:
+    if study.plan is None:
+        return ""
+    plugins = [need.module for need in read_needs(study.folder)]
+    return repeat.command(study.plan, plugins=plugins)
 
 
 def _shown(picture: Picture, prefix: str) -> dict[str, Any]:

@@ -19,22 +19,26 @@ if TYPE_CHECKING:
 _UNSAID = frozenset({"folder", "storage", "enqueue"})
 
 
-def command(plan: SearchPlan | ComparePlan, tasks: tuple[str, ...] = ()) -> str:
+def command(
+    plan: SearchPlan | ComparePlan, tasks: tuple[str, ...] = (), plugins: Iterable[str] = ()
+) -> str:
     """The call of `attenergy` that makes this plan; what is at its default is left out.
 
     Args:
         plan: of a search or a comparison.
         tasks: of a comparison of several; by default the plan's own.
+        plugins: modules that it needs.
     """
     comparison = isinstance(plan, ComparePlan)
-    words = ["attenergy", "compare" if comparison else "search"]
+    verb = "compare" if comparison else "search"
+    words = ["attenergy", *(word for module in plugins for word in ("--plugin", module)), verb]
     for name, field in type(plan).model_fields.items():
         value = getattr(plan, name)
         if name == "task" and tasks:
             value = tasks
         if name in _UNSAID or (not field.is_required() and value == field.get_default()):
             continue
-        words += _words(option_of(name, words[1]), value)
+        words += _words(option_of(name, verb), value)
     return shlex.join(words)
 
 
