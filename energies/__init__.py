@@ -6,12 +6,11 @@ from attenergy.energies.density.mixture import Mixture, mixture
 from attenergy.energies.density.partition import log_likelihood, log_partition, sample
 from attenergy.energies.density.rbm import RestrictedBoltzmann
 from attenergy.energies.density.score_readout import score_readout
+from attenergy.energies.describe import describe
 from attenergy.energies.domains import DOMAINS, Domain, domain_of, guarantee_of, register_domain
 from attenergy.energies.factory import (
     CLASSES,
     check_entry,
-    describe,
-    formula_problems,
     make_energy,
     register_energy,
 )
@@ -20,6 +19,7 @@ from attenergy.energies.graphs.graph_hopfield import GraphHopfield, GraphMemory
 from attenergy.energies.graphs.topologies import TOPOLOGIES, adjacency
 from attenergy.energies.language import FormulaError, Function, register_function
 from attenergy.energies.masks import open_rows
+from attenergy.energies.validation import formula_problems
 
 __all__ = [
     "CLASSES",

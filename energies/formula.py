@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from attenergy.energies.base import Energy, Values
-from attenergy.energies.entry_names import name_errors
 from attenergy.energies.language import (
     FIELD,
     PATTERNS,
@@ -32,6 +31,7 @@ from attenergy.energies.language import (
     simplify,
 )
 from attenergy.energies.masks import open_rows
+from attenergy.energies.names import name_errors
 from attenergy.energies.parameters import Setting, initial_value
 from attenergy.registry import ArgumentError, EnergySpec, nearest
 

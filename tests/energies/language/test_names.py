@@ -16,8 +16,8 @@ from torch import nn
 import attenergy
 from attenergy.attention import gradient, make_layer
 from attenergy.energies import formula_problems, make_energy
-from attenergy.energies.entry_names import SYMBOLS
 from attenergy.energies.language import PUBLIC, FormulaError
+from attenergy.energies.names import SYMBOLS
 from attenergy.registry import EnergySpec, RegistryError, load_registry
 from attenergy.testing.cases import float64
 
