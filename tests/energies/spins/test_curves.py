@@ -42,13 +42,13 @@ def test_a_graph_helps_retrieval_until_it_smooths_too_much(benchmark_of):
 
 
 @pytest.mark.parametrize("name", ["tap", "graph_retrieval"])
-def test_kept_results_tell_the_same(name):
-    kept = json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())
+def test_recorded_results_are_the_same(name):
+    recorded = json.loads((BENCHMARKS.parent / "results" / f"{name}.json").read_text())
     if name == "tap":
-        pairs = zip(*kept["error"].values(), strict=True)
+        pairs = zip(*recorded["error"].values(), strict=True)
         assert all(3 * tap < plain for plain, tap in pairs)
     else:
-        shares = [row["retrieved"] for row in kept["rows"]]
+        shares = [row["retrieved"] for row in recorded["rows"]]
         assert shares[0] < 0.7
         assert max(shares) > 0.95
         assert shares[-1] < 0.6
