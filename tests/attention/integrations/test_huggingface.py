@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import sys
 
 import pytest
@@ -19,83 +18,28 @@ from attenergy.attention.integrations.huggingface import (
     load_energized,
 )
 from attenergy.energies import make_energy
-from attenergy.registry import EnergySpec, load_registry
+from tests.attention.conftest import REGISTRY
+from tests.attention.integrations.conftest import (
+    HF_B,
+    HF_L,
+    HF_MODELS,
+    VOCABULARY,
+    hf_batch,
+    hf_model,
+    padding,
+    shown,
+)
 
-REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
+B, L = HF_B, HF_L
 ENERGIES = {n: make_energy(n, dim=4, registry=REGISTRY) for n in NAMES}
 INTERACTING = [n for n in NAMES if ENERGIES[n].states_interact]
-B, L, VOCABULARY = 2, 6, 29
-COMMON = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-SIZES = {
-    "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 16,
-    "attn_implementation": "eager",
-}  # fmt: skip
 
 
-def bert(**options):
-    return hf.BertModel(hf.BertConfig(**COMMON, **{**SIZES, **options}))
-
-
-def gpt2(**options):
-    sizes = {"n_embd": 24, "n_layer": 2, "n_head": 4, "n_positions": 32}
-    config = hf.GPT2Config(**COMMON, **sizes, attn_implementation="eager", **options)
-    return hf.GPT2LMHeadModel(config)
-
-
-def llama(**options):
-    config = hf.LlamaConfig(**COMMON, **{**SIZES, "num_key_value_heads": 2, **options})
-    return hf.LlamaForCausalLM(config)
-
-
-def vit(**options):
-    return hf.ViTModel(hf.ViTConfig(**{**SIZES, **options}, image_size=8, patch_size=4))
-
-
-def t5(**options):
-    sizes = {"d_model": 24, "d_kv": 6, "d_ff": 16, "num_layers": 1, "num_heads": 4}
-    config = hf.T5Config(
-        **COMMON, **sizes, decoder_start_token_id=0, attn_implementation="eager", **options
-    )
-    return hf.T5Model(config)
-
-
-MODELS = {"bert": bert, "gpt2": gpt2, "llama": llama, "vit": vit, "t5": t5}
-
-
-def make(name, **options):
-    """In float64 and with weights large enough for attention to matter."""
-    model = MODELS[name](**options).double().eval()
-    with torch.no_grad():
-        for weight in model.parameters():
-            if weight.ndim == 2:
-                weight.normal_(std=0.4)
-    return model
-
-
-def padding():
-    mask = torch.ones(B, L, dtype=torch.long)
-    mask[0, -2:] = 0
-    return mask
-
-
-def batch(name):
-    if name == "vit":
-        return {"pixel_values": torch.randn(B, 3, 8, 8, dtype=torch.float64)}
-    tokens = torch.randint(3, VOCABULARY, (B, L))
-    more = {"decoder_input_ids": tokens} if name == "t5" else {}
-    return {"input_ids": tokens, "attention_mask": padding(), **more}
-
-
-def shown(name, out):
-    """What comes out at places that are not padding."""
-    return out if name in ("vit", "t5") else out[padding().bool()]
-
-
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", HF_MODELS)
 def test_one_step_of_log_sum_exp_is_the_model_as_it_was(name, monkeypatch):
     """Outputs, attentions and the gradients of every parameter, with padding; t5 adds a bias."""
-    model, inputs = make(name), batch(name)
+    model, inputs = hf_model(name), hf_batch(name)
     ours, calls = energize(copy.deepcopy(model), registry=REGISTRY), []
     original = EnergyHeads.forward
     monkeypatch.setattr(
@@ -134,8 +78,8 @@ def test_one_step_of_log_sum_exp_is_the_model_as_it_was(name, monkeypatch):
 @pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
 def test_masks_act(name, energy):
     """What is hidden by padding or causality has no influence; and without the mask it has."""
-    model = energize(make(name), energy, registry=REGISTRY, steps=2)
-    inputs = batch(name)
+    model = energize(hf_model(name), energy, registry=REGISTRY, steps=2)
+    inputs = hf_batch(name)
     out = model(**inputs)[0]
     other = inputs["input_ids"].clone()
     other[0, -2:] = (other[0, -2:] + 5) % VOCABULARY
@@ -154,7 +98,7 @@ def test_masks_act(name, energy):
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_tokens_are_generated_as_before(name):
     """With a cache, grouped heads (llama) and padding on the left."""
-    model = make(name).float()  # llama's own softmax, in float32, is nan for the lowest float64
+    model = hf_model(name).float()  # llama's own softmax, in float32, is nan for the lowest float64
     tokens, mask = torch.randint(3, VOCABULARY, (B, L)), padding().flip(1)
     options = {"attention_mask": mask, "max_new_tokens": 8, "min_new_tokens": 8}
     want = model.generate(tokens, do_sample=False, **options)
@@ -166,7 +110,7 @@ def test_tokens_are_generated_as_before(name):
 
 @pytest.mark.parametrize("energy", ["rbm", "polynomial", "uhop"])
 def test_the_cache_changes_nothing(energy):
-    model = energize(make("llama"), energy, registry=REGISTRY, steps=3)
+    model = energize(hf_model("llama"), energy, registry=REGISTRY, steps=3)
     tokens = torch.randint(3, VOCABULARY, (B, L))
     whole = model(tokens).logits
     first = model(tokens[:, :4], use_cache=True)
@@ -178,7 +122,9 @@ def test_the_cache_changes_nothing(energy):
 @pytest.mark.parametrize(("energy", "read"), [("rbm", "weights"), ("uhop", "state")])
 def test_steps_and_reading_of_grouped_heads(energy, read):
     """One call written out: H = 4 queries on G = 2 keys, a mask, three steps."""
-    model = energize(make("llama"), energy, registry=REGISTRY, steps=3, step_size=0.8, read=read)
+    model = energize(
+        hf_model("llama"), energy, registry=REGISTRY, steps=3, step_size=0.8, read=read
+    )
     module = attention_modules(model)["model.layers.1.self_attn"]
     draw = lambda heads, n: torch.randn(B, heads, n, 6, dtype=torch.float64)  # noqa: E731
     q, k, v = draw(4, L), draw(2, 5), draw(2, 5)
@@ -199,8 +145,8 @@ def test_steps_and_reading_of_grouped_heads(energy, read):
 
 @pytest.mark.parametrize("energy", NAMES)
 def test_every_energy_runs_and_trains_in_a_model_without_causality(energy):
-    model = energize(make("bert"), energy, registry=REGISTRY, steps=2)
-    inputs = batch("bert")
+    model = energize(hf_model("bert"), energy, registry=REGISTRY, steps=2)
+    inputs = hf_batch("bert")
     out = model(**inputs, output_attentions=True)
     shown("bert", out[0]).square().sum().backward()
     grads = [p.grad for p in model.parameters() if p.grad is not None]
@@ -212,7 +158,7 @@ def test_every_energy_runs_and_trains_in_a_model_without_causality(energy):
 @pytest.mark.parametrize("energy", INTERACTING)
 def test_coupled_states_are_refused_where_they_do_not_fit(energy):
     for name, message in (("llama", "is causal: later ones"), ("t5", "causal|two sequences")):
-        model = make(name)
+        model = hf_model(name)
         with pytest.raises(ValueError, match=message):
             energize(model, energy, registry=REGISTRY)
         assert model.config._attn_implementation == "eager"
@@ -220,11 +166,11 @@ def test_coupled_states_are_refused_where_they_do_not_fit(energy):
 
 
 def test_beta_starts_at_the_scale_of_each_layer():
-    model = energize(make("gpt2", scale_attn_by_inverse_layer_idx=True), registry=REGISTRY)
+    model = energize(hf_model("gpt2", scale_attn_by_inverse_layer_idx=True), registry=REGISTRY)
     starts = [m.energy_heads.energy.values()["beta"] for m in attention_modules(model).values()]
     for beta, layer in zip(starts, (1, 2), strict=True):
         torch.testing.assert_close(beta, torch.full((4, 1, 1), 6**-0.5 / layer).double())
-    chosen = energize(make("gpt2"), registry=REGISTRY, beta=0.3)
+    chosen = energize(hf_model("gpt2"), registry=REGISTRY, beta=0.3)
     beta = attention_modules(chosen)["transformer.h.0.attn"].energy_heads.energy.values()["beta"]
     torch.testing.assert_close(beta, torch.full((4, 1, 1), 0.3).double())
 
@@ -234,7 +180,7 @@ def test_attention_dropout_is_the_models(name):
     """The same draw as in the model's own attention; none outside training."""
     where = "attention_dropout" if name == "llama" else "attention_probs_dropout_prob"
     hidden = {} if name == "llama" else {"hidden_dropout_prob": 0.0}
-    model, inputs = make(name, **{where: 0.5}, **hidden), batch(name)
+    model, inputs = hf_model(name, **{where: 0.5}, **hidden), hf_batch(name)
     ours = energize(copy.deepcopy(model), registry=REGISTRY)
     still = ours(**inputs)[0]
     outs = []
@@ -245,73 +191,14 @@ def test_attention_dropout_is_the_models(name):
     assert (outs[1] - shown(name, still)).abs().max() > 1e-3
 
 
-def trained(name, *args, **options):
-    """An energized model after a step of an optimiser on all of its parameters."""
-    model = energize(make(name), *args, registry=REGISTRY, **options)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.05)
-    inputs = batch(name)
-    shown(name, model(**inputs)[0]).square().mean().backward()
-    optimiser.step()
-    return model, inputs
-
-
-@pytest.mark.parametrize("energy", ["lse", "rbm", "uhop", "learned", "energy_transformer"])
-def test_saved_models_come_back_with_what_their_energies_learned(energy, tmp_path):
-    model, inputs = trained("bert", energy, steps=2, step_size=0.5)
-    model.save_pretrained(tmp_path)
-    loaded = load_energized(hf.BertModel, tmp_path, dtype=torch.float64)
-    assert type(loaded) is hf.BertModel
-    assert not loaded.training
-    assert loaded.state_dict().keys() == model.state_dict().keys()
-    assert torch.equal(loaded(**inputs)[0], model(**inputs)[0])
-    again = tmp_path / "again"
-    loaded.save_pretrained(again)
-    config = json.loads((again / "config.json").read_text())
-    assert config["architectures"] == ["BertModel"]
-    assert config["attenergy"]["energy"]["title"] == REGISTRY.energies[energy].title
-    twin = load_energized(hf.AutoModel, again, dtype=torch.float64)
-    assert torch.equal(twin(**inputs)[0], model(**inputs)[0])
-
-
-def test_an_entry_of_ones_own_comes_back_without_its_registry(tmp_path):
-    spec = EnergySpec(
-        title="Sharper", formula="0.5*|xi|^2 - lse(b * X @ xi + h)/b",
-        parameters={"b": {"init": 0.7, "constraint": "positive"}},
-    )  # fmt: skip
-    model, inputs = trained("llama", spec, steps=2, learn_step_size="per_head", b=0.9)
-    model.save_pretrained(tmp_path)
-    loaded = load_energized(hf.AutoModelForCausalLM, tmp_path, dtype=torch.float64)
-    assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
-    names = {key.split(".energy_heads.")[1] for key in loaded.state_dict() if "energy_h" in key}
-    assert names == {"energy.parameters_.raw.b", "learned_step_size.raw"}
-    kept = loaded.model.layers[0].self_attn.energy_heads
-    assert kept.energy.spec == spec
-    low = load_energized(hf.AutoModelForCausalLM, tmp_path, dtype=torch.bfloat16)
-    assert {p.dtype for p in low.parameters()} == {torch.bfloat16}
-    assert low(**inputs).logits.isfinite().all()
-
-
-def test_folders_that_hold_no_energy(tmp_path):
-    make("llama").save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="holds no 'attenergy'; it was not energized"):
-        load_energized(hf.AutoModelForCausalLM, tmp_path)
-    energize(make("llama"), registry=REGISTRY).save_pretrained(tmp_path)
-    path = tmp_path / "config.json"
-    config = json.loads(path.read_text())
-    config["attenergy"]["stepz"] = 3
-    path.write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"attenergy\.stepz: Extra inputs are not permitted"):
-        load_energized(hf.AutoModelForCausalLM, tmp_path)
-
-
 def test_an_energy_is_exchanged_for_another():
-    model = energize(make("bert"), "sparsemax", registry=REGISTRY)
+    model = energize(hf_model("bert"), "sparsemax", registry=REGISTRY)
     before = len(model.state_dict())
     energize(model, "lse", registry=REGISTRY)
     assert len(model.state_dict()) == before
-    plain = make("bert")
+    plain = hf_model("bert")
     plain.load_state_dict(model.state_dict(), strict=False)
-    inputs = batch("bert")
+    inputs = hf_batch("bert")
     torch.testing.assert_close(
         shown("bert", model(**inputs)[0]), shown("bert", plain(**inputs)[0]), rtol=1e-6, atol=1e-7
     )
@@ -320,7 +207,7 @@ def test_an_energy_is_exchanged_for_another():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bert", "llama", "vit"])
 def test_compiles_to_one_graph(name):
-    model, inputs = make(name, num_hidden_layers=1), batch(name)
+    model, inputs = hf_model(name, num_hidden_layers=1), hf_batch(name)
     energize(model, "rbm", registry=REGISTRY, steps=2)
     whole = torch.compile(model, fullgraph=True, backend="eager")
     options = {} if name == "vit" else {"use_cache": False}
@@ -329,7 +216,7 @@ def test_compiles_to_one_graph(name):
 
 
 def test_one_call_compiles_to_one_graph():
-    module = attention_modules(energize(make("llama"), "rbm", registry=REGISTRY, steps=2))
+    module = attention_modules(energize(hf_model("llama"), "rbm", registry=REGISTRY, steps=2))
     module = module["model.layers.0.self_attn"]
     q, k = (torch.randn(B, heads, L, 6, dtype=torch.float64) for heads in (4, 2))
     mask = torch.zeros(1, 1, L, L).double().masked_fill(~torch.ones(L, L).bool().tril(), -torch.inf)
@@ -338,8 +225,8 @@ def test_one_call_compiles_to_one_graph():
 
 
 def test_copies_are_independent():
-    model = energize(make("bert"), registry=REGISTRY)
-    twin, inputs = copy.deepcopy(model), batch("bert")
+    model = energize(hf_model("bert"), registry=REGISTRY)
+    twin, inputs = copy.deepcopy(model), hf_batch("bert")
     assert torch.equal(twin(**inputs)[0], model(**inputs)[0])
     with torch.no_grad():
         twin.encoder.layer[0].attention.self.energy_heads.energy.parameters_.raw["beta"].add_(1.0)
@@ -350,15 +237,15 @@ def test_models_and_calls_that_do_not_fit():
     with pytest.raises(ValueError, match="has no attention that goes through the attention"):
         energize(hf.ResNetModel(hf.ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1])))
     with pytest.raises(TypeError, match="got a Sequential around one"):
-        energize(torch.nn.Sequential(make("bert")))
+        energize(torch.nn.Sequential(hf_model("bert")))
     with pytest.raises(ValueError, match="did you mean 'lse'"):
-        energize(make("bert"), "lsee", registry=REGISTRY)
-    model = make("bert")
+        energize(hf_model("bert"), "lsee", registry=REGISTRY)
+    model = hf_model("bert")
     with pytest.raises(ValueError, match="did you mean 'beta'"):
         energize(model, betta=1.0, registry=REGISTRY)
     model.set_attn_implementation("energy")
     with pytest.raises(ValueError, match="BertSelfAttention has no energy: call"):
-        model(**batch("bert"))
+        model(**hf_batch("bert"))
     module = attention_modules(energize(model, "uhop", registry=REGISTRY))
     module = module["encoder.layer.0.attention.self"]
     x = torch.randn(B, 4, L, 6, dtype=torch.float64)
@@ -371,7 +258,7 @@ def test_models_and_calls_that_do_not_fit():
 
 
 def test_energies_of_the_states_alone_take_no_cache():
-    model = energize(make("llama"), "causal_tokens", registry=REGISTRY)
+    model = energize(hf_model("llama"), "causal_tokens", registry=REGISTRY)
     tokens = torch.randint(3, VOCABULARY, (1, L))
     assert model(tokens).logits.isfinite().all()
     with pytest.raises(ValueError, match="neither other patterns nor a cache"):
@@ -379,7 +266,7 @@ def test_energies_of_the_states_alone_take_no_cache():
 
 
 def test_without_transformers_the_install_line_is_shown(monkeypatch):
-    model = make("bert")
+    model = hf_model("bert")
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ImportError, match=r"pip install attenergy\[hf\]"):
         energize(model, registry=REGISTRY)

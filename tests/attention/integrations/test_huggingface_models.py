@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import copy
-import json
 
 import pytest
 import torch
 import transformers as hf
 from torch import nn
 
-from attenergy.attention.integrations.huggingface import attention_modules, energize, load_energized
+from attenergy.attention.integrations.huggingface import attention_modules, energize
 from attenergy.attention.integrations.huggingface.request import asked_scale, check_asked
 from attenergy.energies import make_energy
-from attenergy.registry import load_registry
+from tests.attention.conftest import REGISTRY
 
-REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
 B, L, VOCABULARY = 2, 6, 29
 TOKENS = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -251,144 +249,6 @@ def test_frozen_weights_and_hooks_stay():
     assert all(".energy_heads." in key for key, p in model.named_parameters() if p.requires_grad)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    torch.manual_seed(1)
-    model = hf.LlamaForCausalLM(hf.LlamaConfig(**LLAMA, attention_dropout=0.0))
-    energize(model, "rbm", steps=2, registry=REGISTRY)
-    with torch.no_grad():
-        for key, weight in model.named_parameters():
-            if "energy_heads" in key:
-                weight.add_(0.3)
-    model.save_pretrained(tmp_path)
-    return tmp_path, model.eval()
-
-
-OPTIONS = [
-    ({"use_cache": False}, lambda m: not m.config.use_cache),
-    ({"attention_dropout": 0.1}, lambda m: m.model.layers[1].self_attn.attention_dropout == 0.1),
-    ({"dtype": torch.float64}, lambda m: m.dtype == torch.float64),
-    ({"dtype": "bfloat16"}, lambda m: m.dtype == torch.bfloat16),
-    ({"attn_implementation": "energy"}, lambda m: True),
-    ({"attn_implementation": None}, lambda m: True),
-    ({"ignore_mismatched_sizes": True, "rms_norm_eps": 1e-5}, lambda m: True),
-]
-
-
-@pytest.mark.parametrize("auto", [False, True])
-@pytest.mark.parametrize(("options", "check"), OPTIONS)
-def test_loading_takes_what_from_pretrained_takes(options, check, auto, folder):
-    path, model = folder
-    cls = hf.AutoModelForCausalLM if auto else hf.LlamaForCausalLM
-    loaded = load_energized(cls, path, **options)
-    assert type(loaded) is hf.LlamaForCausalLM
-    assert check(loaded)
-    want = model.state_dict()
-    got = loaded.state_dict()
-    assert got.keys() == want.keys()
-    assert all(torch.equal(got[key], value.to(got[key].dtype)) for key, value in want.items())
-
-
-def test_loading_into_another_class_or_configuration(folder):
-    path, model = folder
-    tokens = torch.randint(3, VOCABULARY, (B, L))
-    classifier, info = load_energized(
-        hf.LlamaForSequenceClassification, path, num_labels=3, output_loading_info=True
-    )
-    assert classifier.score.out_features == 3
-    assert set(info["missing_keys"]) == {"score.weight"}
-    config = hf.LlamaConfig(**LLAMA, use_cache=False)
-    assert not hasattr(config, "attenergy")
-    for given in (config, str(path), hf.AutoConfig.from_pretrained(path)):
-        loaded = load_energized(hf.AutoModelForCausalLM, path, config=given)
-        torch.testing.assert_close(loaded(tokens).logits, model(tokens).logits)
-        assert loaded.config.attenergy["steps"] == 2
-    state = model.state_dict()
-    loaded = load_energized(hf.LlamaForCausalLM, None, config=model.config, state_dict=state)
-    torch.testing.assert_close(loaded(tokens).logits, model(tokens).logits)
-    auto = load_energized(hf.AutoModelForSequenceClassification, path, num_labels=3)
-    assert auto.score.out_features == 3
-    base = load_energized(hf.AutoModel, path)
-    torch.testing.assert_close(base(tokens)[0], model.model(tokens)[0])
-
-
-def test_a_graph_of_ones_own_is_not_lost_silently(tmp_path):
-    sizes = {**MODELS["bert"], "num_hidden_layers": 1}
-    model = energize(make("bert", sizes), "vector_spins", registry=REGISTRY)
-    for module in attention_modules(model).values():
-        module.energy_heads.use_graph(torch.tensor([[0, 1], [1, 0]]), nodes=L)
-    model.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"holds more than the weights of the energies: .*graph"):
-        load_energized(hf.BertModel, tmp_path)
-
-
-def test_options_that_are_set_later_are_saved(folder, tmp_path):
-    """For each layer by itself, by a copy too, and into another class."""
-    _, model = folder
-    twin, tokens = copy.deepcopy(model), torch.randint(3, VOCABULARY, (B, L))
-    twin.model.layers[1].self_attn.energy_heads.steps = 5
-    twin.model.layers[1].self_attn.energy_heads.step_size = 0.4
-    assert "changed" not in model.config.attenergy
-    want = twin(tokens).logits
-    assert (want - model(tokens).logits).abs().max() > 1e-4
-    twin.save_pretrained(tmp_path / "twin")
-    again = load_energized(hf.AutoModelForCausalLM, tmp_path / "twin")
-    torch.testing.assert_close(again(tokens).logits, want)
-    again.save_pretrained(tmp_path / "again")
-    base = load_energized(hf.AutoModel, tmp_path / "again")
-    assert [m.energy_heads.steps for m in attention_modules(base).values()] == [2, 5]
-    torch.testing.assert_close(base(tokens)[0], twin.model(tokens)[0])
-    with pytest.raises(ValueError, match="steps must be a whole number"):
-        twin.model.layers[1].self_attn.energy_heads.steps = 0
-
-
 def test_what_is_no_module_is_refused():
     with pytest.raises(TypeError, match="model must be a torch module, got str"):
         energize("bert", registry=REGISTRY)
-
-
-def test_settings_that_no_configuration_can_keep():
-    model = make("bert", MODELS["bert"])
-    with pytest.raises(ValueError, match=r"beta"):
-        energize(model, beta=torch.ones(4, 1, 1), registry=REGISTRY)
-    assert model.config._attn_implementation == "eager"
-
-
-def test_what_loading_refuses(folder):
-    path, model = folder
-    with pytest.raises(ValueError, match="attn_implementation must be left out or 'energy', got"):
-        load_energized(hf.LlamaForCausalLM, path, attn_implementation="sdpa")
-    with pytest.raises(TypeError, match="num_labelz"):
-        load_energized(hf.LlamaForCausalLM, path, num_labelz=3)
-    state = {k: v for k, v in model.state_dict().items() if "1.self_attn.energy_heads" not in k}
-    model.save_pretrained(path, state_dict=state)
-    with pytest.raises(ValueError, match=r"lacks weights of the energies: .*layers\.1\."):
-        load_energized(hf.LlamaForCausalLM, path)
-    config = json.loads((path / "config.json").read_text())
-    del config["attenergy"]
-    (path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="it was not energized"):
-        load_energized(hf.LlamaForCausalLM, path, use_cache=False)
-
-
-def test_a_configuration_of_somebody_else_takes_no_memory(tmp_path):
-    sizes = {**MODELS["bert"], "num_hidden_layers": 1}
-    energize(make("bert", sizes), "random_features", registry=REGISTRY).save_pretrained(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    config["attenergy"]["settings"] = {"features": 10**8}  # 13 GB of directions
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match="larger than the model explains"):
-        load_energized(hf.BertModel, tmp_path)
-    state = torch.zeros(10**6)  # no allowance is left over
-    assert state.sum() == 0
-
-
-@pytest.mark.by_kind
-@pytest.mark.parametrize("name", NAMES)
-def test_every_energy_is_saved_and_loaded(name, tmp_path):
-    sizes = {**MODELS["bert"], "num_hidden_layers": 1}
-    model = energize(make("bert", sizes), name, registry=REGISTRY)
-    model.save_pretrained(tmp_path)
-    loaded = load_energized(hf.BertModel, tmp_path, dtype=torch.float64)
-    tokens = torch.randint(3, VOCABULARY, (B, L))
-    torch.testing.assert_close(loaded(tokens)[0], model(tokens)[0])

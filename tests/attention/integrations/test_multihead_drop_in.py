@@ -10,25 +10,24 @@ import torch
 from torch import nn
 
 from attenergy.attention import EnergyAttention, relax
-from attenergy.attention.integrations.heads import EnergyHeads
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
-from attenergy.attention.integrations.replace import replace_attention
-from attenergy.energies import domain_of, make_energy
-from attenergy.registry import EnergySpec, load_registry
-from tests.attention.conftest import draw
+from attenergy.energies import make_energy
+from attenergy.registry import EnergySpec
+from tests.attention.conftest import REGISTRY, draw
+from tests.attention.integrations.conftest import (
+    B,
+    E,
+    H,
+    L,
+    S,
+    encoder_layer,
+    make_multihead,
+)
 
-REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
 ENERGIES = {n: make_energy(n, dim=4, registry=REGISTRY) for n in NAMES}
 WITHOUT_FIELD = [n for n in NAMES if not ENERGIES[n].reads_field]
 ALONE = [n for n in NAMES if not ENERGIES[n].states_interact]
-SPINS = [n for n in NAMES if domain_of(REGISTRY.energies[n]).discrete]
-B, L, S, E, H = 2, 4, 5, 8, 2
-D = E // H
-
-
-def make(energy="lse", **options):
-    return EnergyMultiheadAttention(E, H, energy=energy, registry=REGISTRY, **options).double()
 
 
 def pair(**options):
@@ -175,7 +174,7 @@ def same_weights(ours, **options):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_energy_computes_what_its_layer_computes(name):
-    ours = make(name, batch_first=True, steps=2)
+    ours = make_multihead(name, batch_first=True, steps=2)
     nn.init.normal_(ours.in_proj_bias, std=0.3)
     x, padding = draw(B, L, E), torch.zeros(B, L, dtype=torch.bool)
     padding[0, -1] = padding[1, :2] = True
@@ -190,9 +189,9 @@ def test_every_energy_computes_what_its_layer_computes(name):
 
 
 def test_steps_are_taken_by_relaxing_the_queries():
-    ours = make("rbm", batch_first=True, steps=3, step_size=0.7, beta=2.0)
+    ours = make_multihead("rbm", batch_first=True, steps=3, step_size=0.7, beta=2.0)
     q, k = draw(1, L, E), draw(1, S, E)
-    split = lambda x, w: (x @ w.T).unflatten(-1, (H, D)).transpose(1, 2)  # noqa: E731
+    split = lambda x, w: (x @ w.T).unflatten(-1, (H, E // H)).transpose(1, 2)  # noqa: E731
     xi, X, values = (
         split(x, w) for x, w in zip((q, k, k), input_maps(ours)[0].chunk(3), strict=True)
     )
@@ -203,107 +202,9 @@ def test_steps_are_taken_by_relaxing_the_queries():
     torch.testing.assert_close(ours(q, k, k)[0], want)
 
 
-@pytest.fixture
-def calls(monkeypatch):
-    """How often an energy was read, counted at the heads themselves."""
-
-    count, original = [], EnergyHeads.forward
-
-    def counted(self, *args, **kwargs):
-        count.append(self)
-        return original(self, *args, **kwargs)
-
-    monkeypatch.setattr(EnergyHeads, "forward", counted)
-    return count
-
-
-def encoder_layer(**options):
-    return nn.TransformerEncoderLayer(E, H, 16, 0.0, batch_first=True, **options)
-
-
-MODULES = {
-    "encoder layer": encoder_layer,
-    "encoder layer, norm first": lambda: encoder_layer(norm_first=True),
-    "encoder": lambda: nn.TransformerEncoder(encoder_layer(), 2, enable_nested_tensor=False),
-    "encoder that nests": lambda: nn.TransformerEncoder(encoder_layer(), 2),
-    "decoder layer": lambda: nn.TransformerDecoderLayer(E, H, 16, 0.0, batch_first=True),
-    "transformer": lambda: nn.Transformer(E, H, 1, 1, 16, 0.0, batch_first=True),
-}
-
-
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # PyTorch's own encoder
-@pytest.mark.parametrize("name", MODULES)
-@pytest.mark.parametrize("training", [True, False])
-def test_the_energy_is_called_inside_pytorchs_modules(name, training, calls):
-    """Also where PyTorch has a fused path for inference; and computes the same there."""
-    theirs = MODULES[name]().double().train(training)
-    ours = replace_attention(copy.deepcopy(theirs), registry=REGISTRY)
-    attentions = sum(isinstance(m, nn.MultiheadAttention) for m in theirs.modules())
-    x, memory = draw(B, L, E), draw(B, S, E)
-    padding = torch.zeros(B, L, dtype=torch.bool)
-    padding[1, -2:] = True
-    inputs, options = (x,), {"src_key_padding_mask": padding}
-    if name in ("decoder layer", "transformer"):
-        causal = nn.Transformer.generate_square_subsequent_mask(L, dtype=torch.float64)
-        inputs, options = (x, memory), {"tgt_mask": causal, "tgt_is_causal": True}
-        inputs = inputs if name == "decoder layer" else inputs[::-1]
-    with torch.set_grad_enabled(training):
-        got = ours(*inputs, **options)
-        assert len(calls) == attentions > 0
-        want = theirs(*inputs, **options)
-    shown = slice(None) if len(inputs) == 2 else ~padding  # nested tensors fill padding with 0
-    torch.testing.assert_close(got[shown], want[shown])
-    assert len(calls) == attentions
-
-
-def test_attention_is_replaced_once():
-    layer = encoder_layer()
-    layer.again = layer.self_attn
-    replace_attention(layer, "sparsemax", steps=2, registry=REGISTRY)
-    assert layer.again is layer.self_attn
-    assert layer.self_attn.heads.energy.spec.title == REGISTRY.energies["sparsemax"].title
-    assert layer.self_attn.heads.steps == 2
-    with pytest.raises(ValueError, match=r"no nn\.MultiheadAttention inside this Linear"):
-        replace_attention(layer.linear1)
-
-
-def test_an_encoder_built_from_a_layer_with_an_energy(calls):
-    layer = encoder_layer()
-    layer.self_attn = make("sparsemax", batch_first=True).float()
-    encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False).eval()
-    with torch.no_grad():
-        encoder(torch.randn(B, L, E))
-    assert len(set(calls)) == len(calls) == 3
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_energy_trains_inside_an_encoder_layer(name):
-    layer = encoder_layer()
-    layer.self_attn = make(name, batch_first=True, steps=2)
-    layer.double()
-    padding = torch.zeros(B, L, dtype=torch.bool)
-    padding[0, -2:] = True
-    x = draw(B, L, E)
-    out = layer(x, src_key_padding_mask=padding)
-    out[~padding].square().sum().backward()
-    # A sign stands between the output of a layer of spins and everything before it.
-    grads = [p.grad for p in layer.self_attn.parameters() if p.grad is not None]
-    assert all(g.isfinite().all() for g in grads)
-    moved = {
-        n for n, p in layer.self_attn.named_parameters() if p.grad is not None and p.grad.any()
-    }
-    assert "out_proj.weight" in moved
-    assert name in SPINS or layer.self_attn.in_proj_weight.grad[:E].any()  # of the queries
-    assert all(p.grad is not None for p in layer.parameters() if p.requires_grad)
-    changed = x.clone()
-    changed[0, -2:] = 9.0
-    again = layer(changed, src_key_padding_mask=padding)
-    torch.testing.assert_close(again[~padding], out[~padding])
-
-
 @pytest.mark.parametrize("name", ["lse", "sparsemax", "polynomial", "uhop", "energy_transformer"])
 def test_copies_pickles_and_state_dicts_compute_the_same(name):
-    ours, other = (make(name, batch_first=True, steps=2) for _ in range(2))
+    ours, other = (make_multihead(name, batch_first=True, steps=2) for _ in range(2))
     x = draw(B, L, E)
     other.load_state_dict(ours.state_dict())
     twins = [copy.deepcopy(ours), pickle.loads(pickle.dumps(ours)), other]  # noqa: S301
@@ -316,7 +217,7 @@ def test_copies_pickles_and_state_dicts_compute_the_same(name):
 @pytest.mark.parametrize("options", [{}, {"energy": "learned", "steps": 2}])
 def test_compiles_to_one_graph(options):
     layer = encoder_layer()
-    layer.self_attn = make(batch_first=True, **options)
+    layer.self_attn = make_multihead(batch_first=True, **options)
     layer.double()
     padding = torch.zeros(B, L, dtype=torch.bool)
     padding[0, -1] = True
@@ -328,7 +229,7 @@ def test_compiles_to_one_graph(options):
 
 @pytest.mark.parametrize("name", WITHOUT_FIELD)
 def test_energies_without_a_field_take_masks_that_only_hide(name):
-    ours, x = make(name, batch_first=True), draw(B, L, E)
+    ours, x = make_multihead(name, batch_first=True), draw(B, L, E)
     hidden = hidden_pairs(L, L)
     numbers = torch.zeros(L, L, dtype=torch.float64).masked_fill(hidden, -torch.inf)
     want = ours(x, x, x, attn_mask=hidden, need_weights=False)[0]
@@ -339,7 +240,7 @@ def test_energies_without_a_field_take_masks_that_only_hide(name):
 
 
 def test_a_compiled_layer_refuses_them_too():
-    ours, x = make("learned", batch_first=True), draw(B, L, E)
+    ours, x = make_multihead("learned", batch_first=True), draw(B, L, E)
     whole = torch.compile(ours, fullgraph=True, backend="eager")
     zeros = torch.zeros(L, L, dtype=torch.float64)
     torch.testing.assert_close(
@@ -351,7 +252,7 @@ def test_a_compiled_layer_refuses_them_too():
 
 
 def test_a_mask_of_numbers_is_learned():
-    ours, x = make(batch_first=True), draw(B, L, E)
+    ours, x = make_multihead(batch_first=True), draw(B, L, E)
     bias = draw(L, L).masked_fill(torch.eye(L).bool(), -torch.inf).requires_grad_()
     ours(x, x, x, attn_mask=bias)[0].square().sum().backward()
     assert (bias.grad.diagonal() == 0).all()
@@ -359,7 +260,7 @@ def test_a_mask_of_numbers_is_learned():
 
 
 def test_a_query_that_sees_nothing_reads_nothing():
-    ours, x = make(batch_first=True), draw(B, L, E).requires_grad_()
+    ours, x = make_multihead(batch_first=True), draw(B, L, E).requires_grad_()
     nn.init.normal_(ours.out_proj.bias)
     blocked = torch.zeros(L, L, dtype=torch.bool)
     blocked[1] = True
@@ -379,7 +280,7 @@ def test_device_and_dtype_reach_every_parameter():
 
 
 def test_low_precision_stays_finite_and_close():
-    ours = make(batch_first=True, steps=2).float()
+    ours = make_multihead(batch_first=True, steps=2).float()
     x = torch.randn(B, L, E)
     want = ours(x, x, x)[0]
     with torch.autocast("cpu", torch.bfloat16):
@@ -391,65 +292,8 @@ def test_low_precision_stays_finite_and_close():
 
 def test_an_entry_of_ones_own():
     spec = EnergySpec(title="Twice as sharp", formula="0.5*|xi|^2 - lse(2 * X @ xi + h)/2")
-    ours = make(spec, batch_first=True)
+    ours = make_multihead(spec, batch_first=True)
     x = draw(B, L, E)
-    want = make(batch_first=True, beta=2.0)
+    want = make_multihead(batch_first=True, beta=2.0)
     want.load_state_dict({**want.state_dict(), **ours.state_dict()})
     torch.testing.assert_close(ours(x, x, x), want(x, x, x))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"embed_dim": 9}, r"embed_dim \(9\) is not a multiple of num_heads \(2\)"),
-        ({"energy": "lsee"}, "did you mean 'lse'"),
-        ({"betta": 1.0}, "did you mean 'beta'"),
-        ({"steps": 0}, "steps must be a whole number from 1, got 0"),
-        ({"step_size": -1.0}, "step_size must be above 0"),
-        ({"step_size": float("inf")}, "step_size must be a finite number"),
-        ({"beta": float("nan")}, "beta"),
-        ({"num_heads": 2.0}, "num_heads must be a whole number"),
-        ({"kdim": 0}, "kdim must be at least 1"),
-        ({"vdim": float("nan")}, "vdim must be a whole number"),
-        ({"batch_first": "yes"}, "batch_first must be True or False"),
-        ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
-        ({"energy": "uhop", "read": "weights"}, "defines no weights over patterns"),
-    ],
-)
-def test_settings_that_do_not_fit(options, message):
-    with pytest.raises(ValueError, match=message):
-        EnergyMultiheadAttention(
-            **{"embed_dim": E, "num_heads": H, "registry": REGISTRY, **options}
-        )
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"query": draw(B, L, 5)}, r"query must be \(B, length, width\)"),
-        ({"key": draw(L, E)}, "all three alike"),
-        ({"value": draw(B, 7, E)}, "key and value one length"),
-        ({"attn_mask": torch.zeros(L, 3).bool()}, r"attn_mask must have shape \(4, 4\) or"),
-        ({"attn_mask": torch.zeros(L, L).long()}, "boolean or floating point, got torch.int64"),
-        ({"key_padding_mask": torch.zeros(L).bool()}, r"key_padding_mask must have shape \(2, 4\)"),
-    ],
-)
-def test_inputs_that_do_not_fit(change, message):
-    x = draw(B, L, E)
-    with pytest.raises(ValueError, match=message):
-        make(batch_first=True)(**{"query": x, "key": x, "value": x, **change})
-
-
-@pytest.mark.parametrize("name", ["query", "key", "value", "attn_mask", "key_padding_mask"])
-def test_arrays_are_no_tensors(name):
-    given = {n: draw(B, L, E) for n in ("query", "key", "value")}
-    with pytest.raises(TypeError, match=f"{name} must be a torch tensor, got ndarray"):
-        make(batch_first=True)(**{**given, name: draw(B, L).numpy()})
-
-
-def test_what_some_energies_refuse():
-    x, y = draw(B, L, E), draw(B, L, E)
-    with pytest.raises(ValueError, match="cannot be causal"):
-        make("graph_hopfield", batch_first=True)(x, x, x, is_causal=True)
-    with pytest.raises(ValueError, match="an energy of the states alone"):
-        make("energy_transformer", batch_first=True)(x, y, y)
