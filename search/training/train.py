@@ -20,16 +20,15 @@ from attenergy.search.runs.failures import Diverged, Outside, Pruned, in_one_lin
 from attenergy.search.runs.interrupts import from_outside
 from attenergy.search.runs.limits import LimitReached
 from attenergy.search.training import cost
+from attenergy.search.training.evaluation import evaluate, evaluation_batch
 from attenergy.search.training.model import build_model, save_weights, uses
 from attenergy.search.training.optimizers import Optimizers, make_optimizers
 from attenergy.search.training.predict import predict
 from attenergy.tasks import Task, make_task
 
 Report = Callable[[int, int, float], None]  # step, steps, loss
-#: Hears every point of the curve; a text that is not empty ends the run, and is the reason.
+#: Is called with every point of the curve; a text that is not empty ends the run, as its reason.
 Evaluated = Callable[[dict[str, float]], str]
-
-LARGEST_EVALUATION_BATCH = 256
 
 
 def train(
@@ -47,11 +46,11 @@ def train(
     `pruned`, an exception as `failed`, a library's SystemExit or KeyboardInterrupt too, all with a
     reason of one line; only an interrupt from the keyboard, and what the listeners raise as
     `Outside`, passes through. Weights that cannot be written cost the run nothing else. The global
-    random generator is left as it was found. A GPU is used where there is one.
+    random generator is left as it was. A GPU is used where there is one.
 
     Args:
         config: what to run.
-        purpose: kept in the record.
+        purpose: stands in the record.
         report: called now and then with (step, steps, loss).
         evaluated: called with every point of the curve; may end the run.
         weights: where to save the trained weights (safetensors) of a complete run.
@@ -60,13 +59,13 @@ def train(
     started, begin = provenance.now(), time.perf_counter()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     status: Status = "complete"
-    reason, kept = "", ""
+    reason, saved = "", ""
     try:
         memory = cost.PeakMemory(device)
         with torch.random.fork_rng():
             model = _run(config, progress, device, report, evaluated)
         progress.cost |= _named("memory_bytes", memory.bytes())
-        kept, reason = _keep(model, weights)
+        saved, reason = _save_weights(model, weights)
     except Diverged as error:
         status, reason = "diverged", str(error)
     except Pruned as error:
@@ -82,7 +81,7 @@ def train(
     except BaseException as error:  # SystemExit of a library too
         status, reason = "failed", in_one_line(error)
     progress.cost["seconds"] = time.perf_counter() - begin
-    return _record(config, status, reason, progress, purpose, device, kept, started)
+    return _record(config, status, reason, progress, purpose, device, saved, started)
 
 
 def _record(
@@ -92,7 +91,7 @@ def _record(
     progress: _Progress,
     purpose: provenance.Purpose,
     device: torch.device,
-    kept: str,
+    saved: str,
     started: str,
 ) -> RunRecord:
     about = provenance.failed(config, purpose, reason)
@@ -106,7 +105,7 @@ def _record(
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         },
         "started": started,
-        "weights": kept,
+        "weights": saved,
         "metrics": progress.metrics,
         "curve": progress.curve,
         "cost": progress.cost,
@@ -117,7 +116,7 @@ def _record(
         return about.model_copy(update={"started": started, "reason": in_one_line(error)})
 
 
-def _keep(model: nn.Module, path: Path | None) -> tuple[str, str]:
+def _save_weights(model: nn.Module, path: Path | None) -> tuple[str, str]:
     """Save the weights; return where they are, and why they are not."""
     if path is None:
         return "", ""
@@ -181,7 +180,7 @@ def _run(
 
     size = evaluation_batch(training)
     if training.steps:
-        _descend(model, task, config, progress, report, evaluated)
+        _train_loop(model, task, config, progress, report, evaluated)
     else:  # nothing to train; one evaluation stands for the curve
         scores = evaluate(model, task, "valid", training.valid_instances, batch_size=size)
         progress.curve.append({"step": 0, **scores})
@@ -194,7 +193,7 @@ def _run(
     return model
 
 
-def _descend(
+def _train_loop(
     model: nn.Module,
     task: Task,
     config: RunConfig,
@@ -209,21 +208,21 @@ def _descend(
     while not clock.over:
         begin = time.perf_counter()
         optimizers.schedule(clock.position, warmup=training.warmup, total=clock.steps)
-        losses.append(_update(model, task, optimizers, clock, training))
+        losses.append(_train_step(model, task, optimizers, clock, training))
         clock.busy += time.perf_counter() - begin
         clock.done += 1
-        _count(clock, training, progress)
+        _update_cost(clock, training, progress)
         if report is not None:
             report(clock.position, clock.steps, losses[-1])
         if clock.done % training.evaluate_every == 0 or clock.over:
-            _look(model, task, config, progress, clock, losses)
+            _validate(model, task, config, progress, clock, losses)
             losses.clear()
             reason = evaluated(progress.curve[-1]) if evaluated is not None else ""
             if reason and not clock.over:
                 raise Pruned(reason)
 
 
-def _update(
+def _train_step(
     model: nn.Module,
     task: Task,
     optimizers: Optimizers,
@@ -243,7 +242,7 @@ def _update(
     return value
 
 
-def _count(clock: _Clock, training: TrainingSpec, progress: _Progress) -> None:
+def _update_cost(clock: _Clock, training: TrainingSpec, progress: _Progress) -> None:
     progress.cost["ms_per_step"] = 1000.0 * clock.busy / clock.done
     progress.cost["train_seconds"] = clock.busy
     instances = clock.done * training.batch_size
@@ -251,7 +250,7 @@ def _count(clock: _Clock, training: TrainingSpec, progress: _Progress) -> None:
     progress.cost["training_flops"] = flops
 
 
-def _look(
+def _validate(
     model: nn.Module,
     task: Task,
     config: RunConfig,
@@ -268,41 +267,3 @@ def _look(
     mean_loss = math.fsum(losses) / len(losses)
     progress.curve.append({"step": clock.done, **spent, "loss": mean_loss, **named})
     progress.metrics["valid"] = scores
-
-
-def evaluation_batch(training: TrainingSpec) -> int:
-    """How many instances are evaluated at once: no more than memory has been found for."""
-    return min(LARGEST_EVALUATION_BATCH, training.batch_size)
-
-
-def evaluate(
-    model: nn.Module,
-    task: Task,
-    split: str,
-    instances: int,
-    where: str = "",
-    *,
-    batch_size: int = LARGEST_EVALUATION_BATCH,
-) -> dict[str, float]:
-    """Average loss and metrics of the model over the first `instances` of a split.
-
-    The batch size decides the memory, and no score but for rounding.
-
-    Raises:
-        Diverged: if one of them is not finite; `where` completes the message.
-    """
-    model.eval()
-    try:
-        with torch.inference_mode():
-            scores = task.evaluate(
-                lambda batch: predict(model, batch, task.scored_positions),
-                split,
-                instances,
-                batch_size=batch_size,
-            )
-    finally:
-        model.train()
-    for name, value in scores.items():
-        if not math.isfinite(value):
-            raise Diverged(f"{split} {name} {value} {where}".rstrip())
-    return scores

@@ -15,9 +15,11 @@ from attenergy.registry import load_registry
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.config import RunConfig
+from attenergy.search.training import evaluation
 from attenergy.search.training import train as train_module
+from attenergy.search.training.evaluation import evaluate
 from attenergy.search.training.model import build_model
-from attenergy.search.training.train import evaluate, train
+from attenergy.search.training.train import train
 from attenergy.tasks import Batch, make_task
 
 ConfigMaker = Callable[..., RunConfig]
@@ -100,13 +102,14 @@ def test_evaluation_takes_no_larger_batches_than_training(
     make_config: ConfigMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    predict = train_module.predict
+    predict = evaluation.predict
 
     def watched(model: nn.Module, batch: Batch, scored: slice | None) -> Tensor:
         sizes.append(len(batch.inputs))
         return predict(model, batch, scored)
 
-    monkeypatch.setattr(train_module, "predict", watched)
+    for module in (train_module, evaluation):
+        monkeypatch.setattr(module, "predict", watched)
     assert train(make_config()).status == "complete"
     assert set(sizes) == {8}
     assert (

@@ -1,0 +1,53 @@
+"""Loss and metrics of a model over a split of its task."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from attenergy.registry import TrainingSpec
+from attenergy.search.runs.failures import Diverged
+from attenergy.search.training.predict import predict
+from attenergy.tasks import Task
+
+LARGEST_EVALUATION_BATCH = 256
+
+
+def evaluation_batch(training: TrainingSpec) -> int:
+    """How many instances are evaluated at once: no more than a training step takes."""
+    return min(LARGEST_EVALUATION_BATCH, training.batch_size)
+
+
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    split: str,
+    instances: int,
+    where: str = "",
+    *,
+    batch_size: int = LARGEST_EVALUATION_BATCH,
+) -> dict[str, float]:
+    """Average loss and metrics of the model over the first `instances` of a split.
+
+    The batch size decides the memory, and no score but for rounding.
+
+    Raises:
+        Diverged: if one of them is not finite; `where` completes the message.
+    """
+    model.eval()
+    try:
+        with torch.inference_mode():
+            scores = task.evaluate(
+                lambda batch: predict(model, batch, task.scored_positions),
+                split,
+                instances,
+                batch_size=batch_size,
+            )
+    finally:
+        model.train()
+    for name, value in scores.items():
+        if not math.isfinite(value):
+            raise Diverged(f"{split} {name} {value} {where}".rstrip())
+    return scores
