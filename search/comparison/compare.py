@@ -21,7 +21,6 @@ from attenergy.search.planning.budget import Budget, measure
 from attenergy.search.planning.option_names import refused_values
 from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan
 from attenergy.search.planning.ranges import layer_defaults
-from attenergy.search.planning.space import with_steps
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
@@ -120,7 +119,7 @@ def configure(
         seed=_CHOOSING_SEED,
         split_seed=plan.split_seed,
     )
-    return with_steps(config, plan.steps)
+    return config.with_steps(plan.steps)
 
 
 def _sweep(plan: ComparePlan, registry: Registry, variant: str, budget: Budget) -> list[RunConfig]:

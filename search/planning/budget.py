@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 
 import torch
 
 from attenergy.registry import ArgumentError
 from attenergy.search.engines.base import Executor, run_all
 from attenergy.search.planning.plan import Fairness
-from attenergy.search.planning.space import with_steps
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.records import RunStore
@@ -25,8 +23,8 @@ class Budget:
     Args:
         fairness: what is equal.
         reference: the run that is the measure, with its number of training steps.
-        seconds: for the fairness `seconds`; if None, runs go by steps until `measured` is told
-            how long the reference took.
+        seconds: for the fairness `seconds`; if None, runs go by steps until `measured` is given
+            the record of the reference.
     """
 
     def __init__(
@@ -65,11 +63,11 @@ class Budget:
         steps = steps or self._steps
         if self.fairness == "flops" and self._steps:
             equal = steps * self._per_step(self.reference) / self._per_step(config)
-            return with_steps(config, max(1, round(equal)))
+            return config.with_steps(max(1, round(equal)))
         if self.fairness == "seconds" and self.seconds is not None:
             seconds = self.seconds * (steps / max(1, self._steps))
-            return with_steps(config, steps).model_copy(update={"seconds": seconds})
-        return with_steps(config, steps)
+            return config.with_steps(steps).model_copy(update={"seconds": seconds})
+        return config.with_steps(steps)
 
     @property
     def _steps(self) -> int:
@@ -104,22 +102,3 @@ def _forward(config: RunConfig) -> float:
         model = build_model(config, task)
     batch = task.batch("valid", 0, 2)
     return max(1.0, cost.forward_flops(model, batch, task.scored_positions))
-
-
-def describe(records: Iterable[RunRecord], fairness: Fairness) -> str:
-    """One sentence on what the runs had in common, for a leaderboard."""
-    runs = list(records)
-    if fairness == "flops":
-        spent = [r.cost["training_flops"] for r in runs if "training_flops" in r.cost]
-        return f"Equal training FLOPs: {_span(spent)} for every run; the steps differ."
-    if fairness == "seconds":
-        limits = [r.config.seconds for r in runs if r.config.seconds is not None]
-        return f"Equal time: {_span(limits)} seconds of training for every run; the steps differ."
-    return f"Equal training steps: {_span([r.config.training.steps for r in runs])} for every run."
-
-
-def _span(values: list[float] | list[int]) -> str:
-    if not values:
-        return "an unknown number of"
-    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
-    return low if low == high else f"{low} to {high}"

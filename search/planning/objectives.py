@@ -52,17 +52,17 @@ def find_objectives(task: Task, names: Sequence[str]) -> tuple[Objective, ...]:
     for name in names:
         if name not in known:
             raise UnknownName(f"objective of {task.name}", name, known)
-    found = tuple(
+    objectives = tuple(
         Objective(n, "minimize" if n == "loss" or n in COSTS else "maximize", n in COSTS)
         for n in names or (task.metric,)
     )
-    if found[0].costs:
+    if objectives[0].costs:
         metrics = ", ".join(name for name in known if name not in COSTS)
         raise ArgumentError(
             f"the first objective must be a metric of the task ({metrics}), not the cost "
-            f"{found[0].name!r}"
+            f"{objectives[0].name!r}"
         )
-    return found
+    return objectives
 
 
 def order(scores: Mapping[str, Sequence[float]], objectives: Sequence[Objective]) -> list[str]:

@@ -54,14 +54,14 @@ class SearchPlan(Resources):
     `train_steps` and `final_steps` replace the task's own number of steps in the trials and for
     the finalists; with no finalists the baseline is not repeated either. `fairness` says what is
     equal for all runs: training steps, training FLOPs, or seconds of training (`seconds`, or as
-    many as the baseline's first run took); the measure is the baseline on the task's own terms.
+    many as the baseline's first run took); the measure is the baseline with the task's defaults.
     Each of the variants `matched` is given as many trials as the most tried of the others, whatever
     the sampler thinks of it: a baseline has the same right to be tuned. If None, these are the
     baseline and those of softmax, linear and hyla that take part.
     `fix` pins quantities of the space, such as `{"heads": 8, "lse.steps": 2}`.
 
     `storage` is the URL of an Optuna storage, `study.db` in the folder if None. With `join` this
-    driver works on the study together with others that were told the same, each with a folder of
+    driver works on the study together with others that have the same plan, each with a folder of
     its own or all with one. Every `heartbeat` seconds a driver gives a sign of life for each of its
     trials; after three without one, another driver takes the trial over.
     """

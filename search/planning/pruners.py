@@ -24,7 +24,7 @@ class Curve:
     config: RunConfig
     shares: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
-    judged: int = 0  # rungs at which it was kept
+    judged: int = 0  # rungs at which it was spared
 
     def add(self, point: dict[str, float], metric: str) -> None:
         """Take in one point of `RunRecord.curve`; an earlier one means that the run began anew."""

@@ -57,9 +57,9 @@ def layer_ranges(layer: Layer) -> dict[str, Range]:
 
 def _of_steps(layer: EnergySpec) -> dict[str, Range | None]:
     """The ranges of the steps, the solver and the step size."""
-    found = {"steps": layer.steps.search, "solver": _of_solver(layer)}
+    spans = {"steps": layer.steps.search, "solver": _of_solver(layer)}
     names = ("solver", "steps") if may_rest(layer) else ("steps", "solver")
-    return {**{name: found[name] for name in names}, "step_size": layer.step_size.search}
+    return {**{name: spans[name] for name in names}, "step_size": layer.step_size.search}
 
 
 def _of_solver(layer: EnergySpec) -> Range | None:
@@ -187,7 +187,7 @@ def _without(data: Any, keys: tuple[str, ...]) -> Any:
     return {key: _without(value, keys) for key, value in data.items() if key not in keys}
 
 
-def told(span: Range) -> str:
+def range_text(span: Range) -> str:
     """Say what a range holds."""
     if span.choices is not None:
         return ", ".join(map(as_written, span.choices))

@@ -37,7 +37,7 @@ def read_search_file(path: Path) -> SearchFile:
     """Read a search file.
 
     Raises:
-        RegistryError: it is no YAML, or has an unknown key or a wrong value; all of it is told at
+        RegistryError: it is no YAML, or has an unknown key or a wrong value; all of it is said at
             once, each with its line and column.
     """
     text = read_text(user_source(path), "a search")

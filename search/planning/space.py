@@ -94,7 +94,7 @@ class Space:
         return shared
 
     def baseline(self) -> dict[str, Any]:
-        """Return the parameters of the first trial: the baseline, on the task's own terms."""
+        """Return the parameters of the first trial: the baseline with defaults."""
         return self.defaults(self._plan.baseline)
 
     @property
@@ -103,18 +103,18 @@ class Space:
         return tuple(dict.fromkeys((self._plan.baseline, *self._layers)))
 
     def reference(self) -> RunConfig:
-        """Return the baseline on the task's own terms, but for what is fixed."""
-        return self._on_its_terms(self._plan.baseline)
+        """Return the baseline with its and the task's defaults, but for what is fixed."""
+        return self._with_defaults(self._plan.baseline)
 
     def each(self) -> list[RunConfig]:
-        """Return every variant, on the same terms."""
-        return [self._on_its_terms(name) for name in self._layers]
+        """Return every variant, with defaults but for what is fixed."""
+        return [self._with_defaults(name) for name in self._layers]
 
     def pinned(self) -> list[RunConfig]:
-        """Return every variant that has a fixed setting, on the same terms."""
-        return [self._on_its_terms(name) for name in self._layers if self._pinned(name)]
+        """Return every variant that has a fixed setting, with defaults but for what is fixed."""
+        return [self._with_defaults(name) for name in self._layers if self._pinned(name)]
 
-    def _on_its_terms(self, name: str) -> RunConfig:
+    def _with_defaults(self, name: str) -> RunConfig:
         shared = {n: value for n, value in self._fix.items() if "." not in n}
         return self._config(name, self._pinned(name), shared)
 
@@ -169,7 +169,7 @@ class Space:
             seed=plan.seed,
             split_seed=plan.split_seed,
         )
-        return with_steps(config, plan.train_steps)
+        return config.with_steps(plan.train_steps)
 
     def _check(self) -> None:
         allowed = self._fixable()
@@ -182,7 +182,9 @@ class Space:
             words = any(isinstance(choice, (bool, str)) for choice in span.choices or ())
             if words or isinstance(value, bool):
                 shown = as_written(value) if isinstance(value, bool) else repr(value)
-                raise ArgumentError(f"cannot fix {name} to {shown}; known: {ranges.told(span)}")
+                raise ArgumentError(
+                    f"cannot fix {name} to {shown}; known: {ranges.range_text(span)}"
+                )
         shared = {n: value for n, value in self._fix.items() if "." not in n}
         if MUON_RATE in shared and not self._may_be_muon():
             raise ArgumentError(f"{MUON_RATE} is of the optimizer muon; fix optimizer=muon as well")
@@ -243,25 +245,6 @@ class Space:
         assert span.low is not None
         assert span.high is not None
         return list(range(int(span.low), int(span.high) + 1, int(span.step or 1)))
-
-
-def with_steps(config: RunConfig, steps: int | None) -> RunConfig:
-    """Change the number of training steps of a run; a task that is not trained stays untrained.
-
-    The warm-up is cut to a quarter of the steps where it is longer, and the model is evaluated at
-    least once.
-    """
-    old = config.training
-    if steps is None or old.steps in {steps, 0}:
-        return config
-    training = old.model_copy(
-        update={
-            "steps": steps,
-            "warmup": min(old.warmup, steps // 4),
-            "evaluate_every": min(old.evaluate_every, steps),
-        }
-    )
-    return config.model_copy(update={"training": training})
 
 
 def _task(registry: Registry, plan: SearchPlan) -> TaskSpec:

@@ -52,6 +52,27 @@ class RunConfig(BaseModel):
         """Hash of the configuration with its seed: one run has one key."""
         return _digest(self.model_dump(mode="json", by_alias=True))
 
+    def with_steps(self, steps: int | None) -> RunConfig:
+        """The run with another number of training steps; one that is not trained stays so.
+
+        The warm-up is cut to a quarter of the steps where it is longer, and the model is evaluated
+        at least once.
+
+        Args:
+            steps: None for the run as it is.
+        """
+        old = self.training
+        if steps is None or old.steps in {steps, 0}:
+            return self
+        training = old.model_copy(
+            update={
+                "steps": steps,
+                "warmup": min(old.warmup, steps // 4),
+                "evaluate_every": min(old.evaluate_every, steps),
+            }
+        )
+        return self.model_copy(update={"training": training})
+
 
 class RunRecord(BaseModel):
     """What one run gave: raw metrics, curve, cost and the circumstances, one line of JSON."""

@@ -29,9 +29,9 @@ class StudyMismatch(AttenergyError, ValueError):
         super().__init__(name, self.differences)
 
     def __str__(self) -> str:
-        found = "; ".join(self.differences)
+        differences = "; ".join(self.differences)
         name = self.name.partition("@")[0]  # without the number of its generation
-        return f"study {name!r} cannot be resumed: {found}. Choose another name"
+        return f"study {name!r} cannot be resumed: {differences}. Choose another name"
 
 
 class StorageProblem(AttenergyError, ValueError):

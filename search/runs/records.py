@@ -173,7 +173,7 @@ def write_bytes_atomically(path: Path | str, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:  # of a file that nobody has heard of
+    except OSError as error:  # of the temporary file, whose name means nothing to a user
         if error.strerror is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error

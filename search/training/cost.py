@@ -98,8 +98,8 @@ def _resident(name: str) -> float | None:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
-    found = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
-    kilobytes = next(found, None)
+    values = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
+    kilobytes = next(values, None)
     return None if kilobytes is None else 1024.0 * float(kilobytes)
 
 

@@ -23,7 +23,7 @@ class Actor:
     ready: bool = False
     run: Assignment | None = None
     result: Any = None  # a reference to (record, weights)
-    news: Any = None  # a reference to what has happened, while it is on its way
+    events: Any = None  # a reference to what has happened, while it is on its way
     pid: int | None = None
     memory: float = 0.0  # bytes, as it has reported
 

@@ -104,9 +104,9 @@ def check_room(resources: Resources, nodes: list[dict[str, float]]) -> int:
     if room < least:
         wanted = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
         has = ", ".join(f"{sum(node.get(name, 0) for node in nodes):g} {name}s" for name in wanted)
-        asked = " and ".join(f"{share:g} {name}" for name, share in wanted.items() if share)
+        each = " and ".join(f"{share:g} {name}" for name, share in wanted.items() if share)
         raise NoRoom(
-            f"{least} runs at a time with {asked} each do not fit the Ray cluster, which has {has} "
+            f"{least} runs at a time with {each} each do not fit the Ray cluster, which has {has} "
             f"on {len(nodes)} nodes: room for {room}"
         )
     return room

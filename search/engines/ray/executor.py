@@ -29,11 +29,11 @@ from attenergy.search.runs.limits import Learned, Watch
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import weights_path, write_bytes_atomically
 
-_SECONDS_BETWEEN_NEWS = 0.2
+_SECONDS_BETWEEN_EVENTS = 0.2
 _SECONDS_BETWEEN_LOOKS = 5.0  # at the cluster as a whole
 _PATIENCE = 30.0  # s with a cluster that does not answer; Ray itself ends this process after 60
 _LONG = 60.0  # s for actors to start in
-_THREADS = 3  # of an actor: the run, its news, its stop
+_THREADS = 3  # of an actor: the run, its events, its stop
 
 
 class RayExecutor:
@@ -119,16 +119,16 @@ class RayExecutor:
             self._assign()
             refs = [a.result if a.ready else a.born for a in self._actors if a.run or not a.ready]
             if not refs:
-                time.sleep(_SECONDS_BETWEEN_NEWS)
+                time.sleep(_SECONDS_BETWEEN_EVENTS)
                 continue
-            ready, _ = self._ray.wait(refs, num_returns=1, timeout=_SECONDS_BETWEEN_NEWS)
+            ready, _ = self._ray.wait(refs, num_returns=1, timeout=_SECONDS_BETWEEN_EVENTS)
             for actor in list(self._actors):
                 if actor.result in ready or (actor.born in ready and not actor.ready):
                     record = self._settle(actor, listener)
                     if record is not None:
                         return record
                 else:
-                    self._forward_news(actor, listener)
+                    self._forward_events(actor, listener)
 
     def _assign(self) -> None:
         for actor in self._actors:
@@ -136,16 +136,16 @@ class RayExecutor:
                 actor.run = self._waiting.popleft()
                 actor.result = actor.handle.run.remote(actor.run.config, actor.run.purpose)
 
-    def _forward_news(self, actor: Actor, listener: Listener, patience: float = 0.0) -> None:
+    def _forward_events(self, actor: Actor, listener: Listener, patience: float = 0.0) -> None:
         """Pass on what has come from a busy actor, and ask it for more."""
         if actor.run is None:
             return
-        if actor.news is None:
-            actor.news = actor.handle.news.remote()
-        if not self._ray.wait([actor.news], timeout=patience)[0]:
+        if actor.events is None:
+            actor.events = actor.handle.events.remote()
+        if not self._ray.wait([actor.events], timeout=patience)[0]:
             return  # too busy to answer
         with suppress(self._ray.exceptions.RayError):  # dead, which its result tells
-            for event, *values in self._ray.get(actor.news):
+            for event, *values in self._ray.get(actor.events):
                 actor.watch.sign_of_life()
                 if event == "memory":
                     actor.memory = values[0]
@@ -159,7 +159,7 @@ class RayExecutor:
                         continue
                     self._messages.add(values[0])
                 getattr(listener, event)(*values)
-        actor.news = None
+        actor.events = None
 
     def _settle(self, actor: Actor, listener: Listener) -> RunRecord | None:
         """Take what an actor's reference holds: that it is ready, a record, or its death."""
@@ -183,7 +183,7 @@ class RayExecutor:
             death = cause_of_death(error, unreachable=unreachable)
             return self._after_death(actor, death, listener)
         for _ in range(2):  # what was on its way, and the rest
-            self._forward_news(actor, listener, patience=5.0)
+            self._forward_events(actor, listener, patience=5.0)
         if record.weights:
             write_bytes_atomically(weights_path(self._folder, record.key), weights)
         run, actor.run, actor.result = actor.run, None, None
@@ -197,7 +197,7 @@ class RayExecutor:
         """Is every actor alive, and no run taking more than it may?"""
         now = time.monotonic()
         passed, self._passed = now - self._passed, now
-        if self._silent_since is not None:  # nothing can be heard of any of them
+        if self._silent_since is not None:  # no actor can be reached
             return None
         for actor in self._actors:
             if actor.run is not None or not actor.ready:

@@ -32,7 +32,7 @@ class Runner:
         self._gpus, self._limits = gpus, limits
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else all such runs would share the first
-        self._news: list[tuple[Any, ...]] = []
+        self._events: list[tuple[Any, ...]] = []
         self._stops: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -61,14 +61,14 @@ class Runner:
             weights = (folder / record.weights).read_bytes() if record.weights else b""
         return record, weights
 
-    def news(self) -> list[tuple[Any, ...]]:
+    def events(self) -> list[tuple[Any, ...]]:
         """What has happened since the last call: names of events and their values.
 
         The last is always the memory that the process uses.
         """
         with self._lock:
-            news, self._news = self._news, []
-        return [*news, ("memory", memory_in_use())]
+            events, self._events = self._events, []
+        return [*events, ("memory", memory_in_use())]
 
     def stop(self, key: str, reason: str) -> None:
         """End the run at its next evaluation."""
@@ -84,4 +84,4 @@ class Runner:
 
     def _tell(self, *event: Any) -> None:
         with self._lock:
-            self._news.append(event)
+            self._events.append(event)

@@ -248,7 +248,7 @@ def test_a_gpu_that_cannot_be_used_is_told_once(
         assert os.environ["CUDA_VISIBLE_DEVICES"] == sees
         for seed in (0, 1):
             assert runner.run(make_config(steps=6, seed=seed), "trial")[0].status == "complete"
-        texts = [values[0] for event, *values in runner.news() if event == "message"]
+        texts = [values[0] for event, *values in runner.events() if event == "message"]
         assert len(texts) == told
         assert all("on the CPU" in text for text in texts)
 

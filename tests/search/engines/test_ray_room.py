@@ -41,7 +41,7 @@ class Ref:
 
 
 class Handle:
-    """An actor that does what the script says, and has the same news every time."""
+    """An actor that does what the script says, and has the same events every time."""
 
     says: tuple[Any, ...] = (("progress", "a run", 1, 2, 0.5),)
 
@@ -50,16 +50,16 @@ class Handle:
         self.killed = False
         self.pid = SimpleNamespace(remote=lambda: self.born)
         self.run = SimpleNamespace(remote=self._run)
-        self.news = SimpleNamespace(remote=self._news)
+        self.events = SimpleNamespace(remote=self._events)
 
     def _run(self, *job: Any) -> Ref:
         self.job, self.result = job, Ref()
         return self.result
 
-    def _news(self) -> Ref:
-        news = Ref()
-        news.value = list(self.says)
-        return news
+    def _events(self) -> Ref:
+        events = Ref()
+        events.value = list(self.says)
+        return events
 
     def dies(self, error: Exception | None = None) -> None:
         error = error or ActorDiedError("The actor died\nbecause its node has died.")
@@ -112,7 +112,7 @@ class Played:
     def wait(
         self, refs: list[Ref], num_returns: int = 1, timeout: float = 0
     ) -> tuple[list[Ref], list[Ref]]:
-        if timeout == ray_executor._SECONDS_BETWEEN_NEWS:
+        if timeout == ray_executor._SECONDS_BETWEEN_EVENTS:
             self.script.pop(0)()
         ready = [ref for ref in refs if ref.value is not None][:num_returns]
         return ready, [ref for ref in refs if ref not in ready]

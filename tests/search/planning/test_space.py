@@ -21,7 +21,7 @@ from attenergy.registry import (
 )
 from attenergy.search.planning import ranges
 from attenergy.search.planning.plan import SearchPlan
-from attenergy.search.planning.space import Space, with_steps
+from attenergy.search.planning.space import Space
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.study.run import run_search
 from attenergy.search.training.train import train
@@ -230,8 +230,8 @@ def test_fewer_steps_shorten_the_warm_up(registry: Registry, make_plan: PlanMake
     config = space.suggest(optuna.trial.FixedTrial(space.baseline()))
     training = config.training
     assert (training.steps, training.warmup, training.evaluate_every) == (4, 1, 4)
-    assert with_steps(config, None) is config
-    assert with_steps(config, 8).training.warmup == 1
+    assert config.with_steps(None) is config
+    assert config.with_steps(8).training.warmup == 1
 
 
 @pytest.mark.parametrize(
