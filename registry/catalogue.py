@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any, TypeVar, overload
 
 from attenergy.registry.errors import ArgumentError, ArgumentTypeError, UnknownName, clipped
@@ -31,13 +32,20 @@ class Catalogue(dict[str, T]):
         base: what each has to be: a class stands for its subclasses, see `instances`.
         things: those of the toolkit itself.
         instances: `base` stands for its instances instead; of a subclass one is made.
+        row: makes an instance of a plain function.
     """
 
     def __init__(
-        self, kind: str, base: type, things: Mapping[str, T], *, instances: bool = False
+        self,
+        kind: str,
+        base: type,
+        things: Mapping[str, T],
+        *,
+        instances: bool = False,
+        row: Callable[[Any], T] | None = None,
     ) -> None:
         super().__init__(things)
-        self.kind, self.base, self.instances = kind, base, instances
+        self.kind, self.base, self.instances, self.row = kind, base, instances, row
         #: Who has registered a thing: a plug-in, or a module that was imported otherwise. What
         #: belongs to the toolkit is not in it.
         self.owners: dict[str, Plugin] = {}
@@ -106,8 +114,11 @@ class Catalogue(dict[str, T]):
         base, derived = f"{self.base.__module__}.{self.base.__qualname__}", self._is_derived(thing)
         if self.instances and derived:
             thing = thing()
+        elif self.row is not None and isinstance(thing, FunctionType):
+            thing = self.row(thing)
         if not (isinstance(thing, self.base) if self.instances else derived):
             expected = f"a subclass of {base}{' or an instance' if self.instances else ''}"
+            expected += " or a function" if self.row is not None else ""
             got = clipped(repr(thing), 120)
             raise ArgumentTypeError(f"a {self.kind} must be {expected}, got {got}")
         return thing  # type: ignore[no-any-return]

@@ -28,6 +28,11 @@ class PluginNeed(BaseModel):
     module: _Text
     provides: dict[_Text, tuple[_Text, ...]] = Field(default={}, max_length=64)
 
+    def without(self, *kinds: str) -> PluginNeed:
+        """The same but for things of some kinds."""
+        rest = {kind: names for kind, names in self.provides.items() if kind not in kinds}
+        return self.model_copy(update={"provides": rest})
+
     def items(self) -> list[Use]:
         """What it is needed for."""
         return [(kind, name) for kind, names in self.provides.items() for name in names]

@@ -79,7 +79,8 @@ def study(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A search with two worker processes, and the export of each of its variants."""
     folder = tmp_path_factory.mktemp("runs")
     with on_path(site):
-        result = call(*SEARCH, "--workers", "2", "--folder", str(folder))
+        own = ["--sampler", "dice", "--pruner", "lenient"]
+        result = call(*SEARCH, *own, "--workers", "2", "--folder", str(folder))
         assert result.exit_code == 0, result.stderr
         for name in ENTRIES:
             out = ["-o", str(folder / name)]
@@ -124,6 +125,7 @@ def test_a_study_and_its_exports_record_what_they_use(study: Path) -> None:
     assert provided == {
         ("task class", "Echo"), ("energy class", "Tethered"), ("mixer class", "Warm"),
         ("domain", "centred"), ("solver", "careful"), ("formula function", "root"),
+        ("sampler", "dice"), ("pruner", "lenient"),
     }  # fmt: skip
     uses = {}
     for name in ENTRIES:
@@ -171,6 +173,13 @@ def test_an_export_says_which_plugin_is_missing(study: Path) -> None:
         assert f"config.json: {NEED}{uses}" in str(caught.value)
         assert HELP in str(caught.value)
     assert "fieldkit" not in sys.modules
+
+
+def test_a_sampler_that_is_missing_is_named(study: Path) -> None:
+    words = [*SEARCH, "--resume", "--folder", str(study.parent), "--sampler", "dice"]
+    result = call(*words)
+    assert result.exit_code == 2
+    assert "no sampler 'dice'" in result.stderr
 
 
 @pytest.mark.parametrize("verb", ["report", "replay", "export", "search"])

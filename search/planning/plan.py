@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from attenergy.registry import ArgumentError, Scalar, UnknownName
+from attenergy.registry import ArgumentError, Catalogue, Scalar
 from attenergy.search.engines.base import Resources
 from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.planning.samplers import SAMPLERS
 from attenergy.search.runs.names import PathPart
 
 
-def _known(kind: str, table: Collection[str]) -> AfterValidator:
+def _known(table: Catalogue[Any]) -> AfterValidator:
     """Refuse what is no name in a table, but for the plan of a study that was run."""
 
     def check(name: str, info: ValidationInfo) -> str:
-        if name not in table and not (info.context or {}).get(RECORDED):
-            raise UnknownName(kind, name, table)
+        if not (info.context or {}).get(RECORDED):
+            table.lookup(name)
         return name
 
     return AfterValidator(check)
@@ -27,8 +26,8 @@ def _known(kind: str, table: Collection[str]) -> AfterValidator:
 
 #: Key of a validation context: the plan was carried out, perhaps with rows of a plug-in's.
 RECORDED = "recorded"
-SamplerName = Annotated[str, _known("sampler", SAMPLERS)]
-PrunerName = Annotated[str, _known("pruner", PRUNERS)]
+SamplerName = Annotated[str, _known(SAMPLERS)]
+PrunerName = Annotated[str, _known(PRUNERS)]
 Fairness = Literal["steps", "flops", "seconds"]
 
 #: File of a comparison's plan in its folder.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
+from attenergy.registry import Catalogue
 from attenergy.search.runs.config import RunConfig, RunRecord
 
 
@@ -168,9 +169,14 @@ def _no_pruner(metric: str, chance: float) -> None:
 
 
 #: Every pruner by its name: makes it from the metric that it judges by and the score of guessing.
-#: A package adds one of its own by `PRUNERS["mine"] = MyPruner`, a subclass of `Pruner`.
-PRUNERS: dict[str, Callable[[str, float], Pruner | None]] = {
-    "none": _no_pruner,
-    "median": MedianPruner,
-    "asha": HalvingPruner,
-}
+PRUNERS: Catalogue[Callable[[str, float], Pruner | None]] = Catalogue(
+    "pruner",
+    Pruner,
+    {
+        "none": _no_pruner,
+        "median": MedianPruner,
+        "asha": HalvingPruner,
+    },
+)
+
+register_pruner = PRUNERS.register

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, Catalogue
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -99,13 +99,20 @@ def _nsga2(request: SamplerRequest) -> BaseSampler:
     return NSGAIISampler(seed=request.seed)
 
 
-#: Every sampler by its name. A package adds one of its own by
-#: `SAMPLERS["cmaes"] = Sampler(lambda request: optuna.samplers.CmaEsSampler(seed=request.seed))`.
-SAMPLERS: dict[str, Sampler] = {
-    "tpe": Sampler(_tpe),
-    "random": Sampler(_random, random=True),
-    "qmc": Sampler(_quasi_monte_carlo),
-    "brute-force": Sampler(_brute_force, exhaustive=True),
-    "gp": Sampler(_gaussian_process),
-    "nsga2": Sampler(_nsga2),
-}
+#: Every sampler by its name.
+SAMPLERS: Catalogue[Sampler] = Catalogue(
+    "sampler",
+    Sampler,
+    {
+        "tpe": Sampler(_tpe),
+        "random": Sampler(_random, random=True),
+        "qmc": Sampler(_quasi_monte_carlo),
+        "brute-force": Sampler(_brute_force, exhaustive=True),
+        "gp": Sampler(_gaussian_process),
+        "nsga2": Sampler(_nsga2),
+    },
+    instances=True,
+    row=Sampler,
+)
+
+register_sampler = SAMPLERS.register

@@ -50,16 +50,22 @@ def read_needs(folder: Path) -> list[PluginNeed]:
         raise ArgumentError(text) from error
 
 
-def check_needs(folder: Path) -> None:
+def check_needs(folder: Path, *, to_go_on: bool = False) -> None:
     """Load the plug-ins of this process and see that a study has what it needs.
 
     No module is imported because a study names it.
+
+    Args:
+        folder: the study's.
+        to_go_on: whether it is to be searched further, which takes its sampler and pruner, too.
 
     Raises:
         MissingPlugin: something is not there; the text names the plug-in, and what to do.
         ArgumentError: the list is damaged.
     """
     needs = read_needs(folder)
+    if not to_go_on:
+        needs = [need.without("sampler", "pruner") for need in needs]
     if not needs:
         return
     for room in ("attention", "tasks"):  # which fill the tables

@@ -80,13 +80,14 @@ def run_search(
         SameFailure: every run fails, and in the same way.
         ValueError: the plan names something unknown or impossible.
     """
-    check_needs(Path(plan.folder))
+    check_needs(Path(plan.folder), to_go_on=True)
     space = Space(registry, plan)
     task = make_task(space.task)
     objectives = find_objectives(task, plan.objectives)
     pruner = PRUNERS[plan.pruner](task.metric, task.chance.get(task.metric, 0.0))
     _check_fixed(space, task)
-    needs = needed(use for config in space.each() for use in uses(config))
+    own = [("sampler", plan.sampler), ("pruner", plan.pruner)]
+    needs = needed([*own, *(use for config in space.each() for use in uses(config))])
     if plan.workers or plan.engine != "local":
         check_reaches_workers(needs)
     budget = Budget(plan.fairness, space.reference(), plan.seconds)

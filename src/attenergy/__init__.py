@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         register_function,
     )
     from attenergy.registry import AttenergyError, Registry, load_plugins, load_registry
+    from attenergy.search.planning.pruners import register_pruner
+    from attenergy.search.planning.samplers import register_sampler
     from attenergy.tasks import Task, make_task, register_task
 
 _HOMES = {
@@ -69,6 +71,8 @@ _HOMES = {
     "register_energy": "energies",
     "register_function": "energies",
     "register_mixer": "attention.mixers",
+    "register_pruner": "search.planning.pruners",
+    "register_sampler": "search.planning.samplers",
     "register_solver": "attention",
     "register_task": "tasks",
     "relax": "attention",
@@ -105,6 +109,8 @@ __all__ = [
     "register_energy",
     "register_function",
     "register_mixer",
+    "register_pruner",
+    "register_sampler",
     "register_solver",
     "register_task",
     "relax",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from optuna.samplers import RandomSampler
 from torch import Generator, Tensor
 
 import attenergy
@@ -16,6 +17,8 @@ from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Domain
 from attenergy.energies.language import call, elementwise
+from attenergy.search.planning.pruners import MedianPruner
+from attenergy.search.planning.samplers import SamplerRequest
 from attenergy.tasks import Estimate, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.core.token_task import TokenTask
@@ -120,6 +123,17 @@ class Careful(Solver):
             if record is not None:
                 record.step(slope, xi)
         return Rest(xi)
+
+
+@attenergy.register_sampler("dice")
+def throw(request: SamplerRequest) -> RandomSampler:
+    """Proposals at random."""
+    return RandomSampler(seed=request.seed)
+
+
+@attenergy.register_pruner("lenient")
+class Lenient(MedianPruner):
+    """The toolkit's median pruner under another name."""
 
 
 def root(z: Tensor) -> Tensor:
