@@ -55,19 +55,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def on_path(site: Path) -> Iterator[None]:
     """Have the package installed in this process; afterwards it has never been there."""
-    tables = {kind: (dict(table), dict(table.owners)) for kind, table in CATALOGUES.items()}
+    before = {kind: set(table.owners) for kind, table in CATALOGUES.items()}
     sys.path.insert(0, str(site))
     try:
         yield
     finally:
         sys.path.remove(str(site))
-        sys.modules.pop("fieldkit", None)
+        for module in [m for m in sys.modules if m.partition(".")[0] in {"fieldkit", "my_package"}]:
+            del sys.modules[module]
         for state in (_STATE.files, _STATE.failures, _STATE.named):
             state.clear()
-        for kind, (things, owners) in tables.items():
-            for now, before in ((CATALOGUES[kind], things), (CATALOGUES[kind].owners, owners)):
-                now.clear()
-                now.update(before)
+        for kind, table in CATALOGUES.items():
+            for name in set(table.owners) - before.get(kind, set()):
+                del table[name], table.owners[name]
 
 
 def call(*words: str) -> Result:
