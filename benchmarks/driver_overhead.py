@@ -27,7 +27,7 @@ from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
 from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunRecord
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 from attenergy.search.study.run import run_search
 
 
@@ -53,7 +53,7 @@ class Stopwatch:
         return timed
 
 
-class FromFirst(Silent):
+class FromFirst(Listener):
     """Notes when the first run ended: starting the workers is no cost of a trial."""
 
     def __init__(self) -> None:

@@ -47,14 +47,14 @@ from attenergy.registry import load_registry
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 from attenergy.search.study.run import run_search
 
 #: How often each kind of fault comes.
 KINDS = {"worker": 6, "driver": 3, "stopped": 3, "memory": 3, "node": 1, "connections": 1}
 
 
-class Loud(Silent):
+class Loud(Listener):
     """Prints a line for every event, so that the killer can choose its moment."""
 
     def started(self, config: RunConfig) -> None:

@@ -37,7 +37,7 @@ from attenergy.registry import load_registry
 from attenergy.registry.sources import builtin_source, read_text
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs import provenance
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 from attenergy.search.runs.records import write_atomically
 
 SECONDS, MEGABYTES, PAGE_SECONDS = 1.0, 500, 8.0
@@ -145,7 +145,7 @@ def _study(place: Path) -> Path:
         task_options={"vocabulary": 16, "pairs": 4}, variants=("lse", "rbm", "softmax"), seeds=2,
         train_steps=2, fix={"valid_instances": 8, "test_instances": 8, "heads": 1, "width": 8},
     )  # fmt: skip
-    run_search(plan, load_registry(plugins=False), Silent())
+    run_search(plan, load_registry(plugins=False), Listener())
     for path in place.glob("study.db-*"):
         path.unlink()
     return place

@@ -23,9 +23,8 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from attenergy.search.cli.app import app
-from attenergy.search.display import live
-from attenergy.search.display import plain as progress
-from attenergy.search.display.state import Board
+from attenergy.search.display import live, progress
+from attenergy.search.display.state import ProgressState
 
 COMMAND = (
     "attenergy search --task stacked-recall --energies lse,sparsemax,rbm,softmax,linear,l2_lse "
@@ -42,9 +41,9 @@ class Camera(live.LiveListener):
     view: RenderableType | None = None
     said: tuple[Text, ...] = ()
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, state: ProgressState) -> None:
         console = Console(file=io.StringIO(), force_terminal=True, width=WIDTH, height=HEIGHT)
-        super().__init__(board, console)
+        super().__init__(state, console)
 
     def message(self, text: str) -> None:
         """Print it, and keep it."""
@@ -54,8 +53,8 @@ class Camera(live.LiveListener):
     def progress(self, key: str, step: int, steps: int, loss: float) -> None:
         """Take the picture, at a moment when every run is well on its way."""
         super().progress(key, step, steps, loss)
-        shares = [run.share for run in self.board.running.values()]
-        if Camera.view is None and self.board.done >= self.after and min(shares) > 0.2:
+        shares = [run.share for run in self.state.running.values()]
+        if Camera.view is None and self.state.done >= self.after and min(shares) > 0.2:
             Camera.view = Group(*Camera.said, self.render())
 
 

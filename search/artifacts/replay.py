@@ -17,7 +17,7 @@ from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.results import formats
 from attenergy.search.results.study_folder import Study
 from attenergy.search.runs.config import RunRecord
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 
 _TRIAL = "trial-"
 _MOST = 12  # differences that are listed
@@ -106,7 +106,7 @@ def replay(
         place = Path(temporary)
         with make_executor(Resources(workers=workers), place) as executor:
             executor.submit(config, record.purpose)
-            again = executor.wait(Silent())
+            again = executor.wait(Listener())
         digests = [_digest(where, run) for where, run in ((folder, record), (place, again))]
     weights, changed = _compare_weights(record, *digests)
     found = [*_forged(record), *_results(record, again), *([changed] if changed else [])]

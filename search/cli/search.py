@@ -121,7 +121,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     Exit code 0: there is a result. 1: no run gave one. 2: it cannot be done as it was asked for.
     130, 143, 129: stopped by Ctrl-C, SIGTERM, SIGHUP.
     """
-    from attenergy.search.cli.show import check_formulas, make_progress, show, too_few
+    from attenergy.search.cli.show import check_formulas, show, too_few
+    from attenergy.search.display.progress import make_progress
     from attenergy.search.planning.search_file import complete_plan, read_search_file
     from attenergy.search.runs.plugin_needs import check_needs
 
@@ -244,9 +245,10 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     command again goes on where it was stopped; more seeds or variants add to it. The exit codes are
     those of `search`.
     """
-    from attenergy.search.cli.show import check_formulas, make_progress, show, show_matrix
+    from attenergy.search.cli.show import check_formulas, show, show_matrix
     from attenergy.search.comparison.compare import ComparePlan, run_compare
     from attenergy.search.comparison.multi_task import run_several
+    from attenergy.search.display.progress import make_progress
 
     found = load(registry)
     chosen = names(variants)

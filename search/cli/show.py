@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,9 +15,7 @@ from attenergy.search.runs.errors import NoResult
 
 if TYPE_CHECKING:
     from attenergy.registry import Registry
-    from attenergy.search.display.plain import SafeListener
-    from attenergy.search.display.trackers import Logged
-    from attenergy.search.planning.plan import ComparePlan, SearchPlan
+    from attenergy.search.planning.plan import SearchPlan
     from attenergy.search.results.leaderboard import Leaderboard
     from attenergy.search.results.study_folder import Study
     from attenergy.search.results.task_table import Matrix
@@ -82,29 +80,6 @@ def too_few(plan: SearchPlan, registry: Registry) -> str:
         f"{plan.trials} trials are too few for {number} variants: {number - plan.trials} of them "
         "are not tried at all; give more --trials, or name fewer with --energies"
     )
-
-
-def make_progress(
-    plain: bool | None,
-    registry: Registry,
-    plan: SearchPlan | ComparePlan,
-    baseline: str,
-    log: list[str] | None = None,
-) -> SafeListener | Logged:
-    """The display of a plan, and loggers beside it.
-
-    Runs that the plan's folder already holds compete for the best so far.
-    """
-    from attenergy.search.display.plain import make_listener
-    from attenergy.search.display.trackers import Logged, make_logger
-    from attenergy.search.runs.records import RunStore
-    from attenergy.tasks import make_task
-
-    options: dict[str, Any] = dict(plan.task_options)
-    metric = make_task(plan.task, registry=registry, **options).metric
-    known = RunStore(plan.folder).all() if Path(plan.folder).is_dir() else []
-    shown = make_listener(plain, metric=metric, baseline=baseline, known=known)
-    return Logged(shown, *map(make_logger, log)) if log else shown
 
 
 def show(folder: Path, form: Format, records: Sequence[RunRecord], *, export: bool) -> None:

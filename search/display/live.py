@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from attenergy.registry.printable import printable
-from attenergy.search.display.state import Board, Running
+from attenergy.search.display.state import ProgressState, Running
 from attenergy.search.results import formats
 from attenergy.search.results.ranking import short_settings
 from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.events import Listener
 
 _ALWAYS = ("model.heads", "training.learning_rate")
 _IF_OTHER = ("model.layers", "model.width", "training.weight_decay")  # than the task's own
@@ -24,15 +25,15 @@ _NARROW = 72  # columns; below, the display leaves settings and reasons out
 _STATUS = {"complete": ("done", "green"), "pruned": ("pruned", "yellow")}  # all others are red
 
 
-class LiveListener:
+class LiveListener(Listener):
     """A display that redraws itself in place while the search runs.
 
     Overall progress with time left and pace, the best so far beside the baseline, one line per
     running run, and the last runs that finished. What a phase came to stays on the terminal.
     """
 
-    def __init__(self, board: Board, console: Console | None = None) -> None:
-        self.board = board
+    def __init__(self, state: ProgressState, console: Console | None = None) -> None:
+        self.state = state
         self.console = console or Console(stderr=True)
         self._live = Live(
             console=self.console, get_renderable=self.render, refresh_per_second=4, transient=True
@@ -55,24 +56,21 @@ class LiveListener:
 
     def phase(self, name: str, done: int, total: int) -> None:
         """Leave the last phase's result above and begin a new bar."""
-        if self.board.name != name:
+        if self.state.name != name:
             self._leave()
-        self.board.phase(name, done, total)
+        self.state.phase(name, done, total)
 
     def started(self, config: RunConfig) -> None:
         """Show a line for the run."""
-        self.board.started(config)
+        self.state.started(config)
 
     def progress(self, key: str, step: int, steps: int, loss: float) -> None:
         """Move the run's bar."""
-        self.board.progress(key, step, steps, loss)
-
-    def evaluated(self, key: str, point: dict[str, float]) -> None:
-        """Not shown."""
+        self.state.progress(key, step, steps, loss)
 
     def finished(self, record: RunRecord) -> None:
         """Move the run to the finished ones."""
-        self.board.finished(record)
+        self.state.finished(record)
 
     def message(self, text: str) -> None:
         """Print above the display."""
@@ -81,37 +79,37 @@ class LiveListener:
     def render(self) -> RenderableType:
         """The display as it stands; a mistake in drawing must not end a search."""
         try:
-            best = Text(self.board.standing(), style="bold")
+            best = Text(self.state.standing(), style="bold")
             return Group(self._overall(), best, self._runs())
         except Exception as error:
             return Text(f"(display: {error})")
 
     def _leave(self) -> None:
-        board = self.board
-        if board.name:
-            came_to = [f"{board.done} of {board.total} in {formats.duration(board.elapsed())}"]
-            facts = ", ".join(came_to + board.counts())
-            self.message(f"{board.name}: {facts}; {board.standing()}")
+        state = self.state
+        if state.name:
+            reached = [f"{state.done} of {state.total} in {formats.duration(state.elapsed())}"]
+            facts = ", ".join(reached + state.counts())
+            self.message(f"{state.name}: {facts}; {state.standing()}")
 
     def _overall(self) -> RenderableType:
-        board = self.board
-        if not board.name:
+        state = self.state
+        if not state.name:
             return Text("starting", style="bold")
-        left, rate = board.left(), board.rate()
-        facts = [f"{board.done}/{board.total}", formats.duration(board.elapsed())]
+        left, rate = state.left(), state.rate()
+        facts = [f"{state.done}/{state.total}", formats.duration(state.elapsed())]
         facts += [f"{formats.duration(left)} left"] if left is not None else []
         facts += [_pace(rate)] if rate is not None else []
-        facts += board.counts()
+        facts += state.counts()
         # The bar takes what the words leave, so that the line ends at the terminal's edge; where
         # they leave it nothing, the last words go.
-        while len(facts) > 1 and len("  ".join(facts)) + len(board.name) + 8 > self.console.width:
+        while len(facts) > 1 and len("  ".join(facts)) + len(state.name) + 8 > self.console.width:
             facts.pop()
         grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
         grid.add_column(no_wrap=True)
         grid.add_column(ratio=1)
         grid.add_column(no_wrap=True)
         grid.add_row(
-            Text(board.name, style="bold"), _bar(board.done, board.total), "  ".join(facts)
+            Text(state.name, style="bold"), _bar(state.done, state.total), "  ".join(facts)
         )
         return grid
 
@@ -121,7 +119,7 @@ class LiveListener:
         # terminal cannot be redrawn in place.
         grid = _lines(self.console.width)
         room = max(2, self.console.height - 5)
-        running, last = list(self.board.running.values()), list(reversed(self.board.last))
+        running, last = list(self.state.running.values()), list(reversed(self.state.last))
         most = max(1, room - min(len(last), 2))
         shown = running if len(running) <= most else running[: most - 1]
         rows = [_running_cells(run) for run in shown]
@@ -139,8 +137,8 @@ class LiveListener:
             Text(record.config.variant),
             Text(word, style=style),
             Text(took(record)),
-            Text(self.board.outcome(record)) if good else _dim("no score"),
-            _dim(_about(record.config) if good else self.board.reason(record)),
+            Text(self.state.outcome(record)) if good else _dim("no score"),
+            _dim(_about(record.config) if good else self.state.reason(record)),
         ]
 
 
@@ -192,7 +190,7 @@ def _dim(text: str) -> Text:
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
-    """What is told of a run: the layer's settings, heads and rate, and what is not the task's."""
+    """What is shown of a run: the layer's settings, heads and rate, and what is not the task's."""
     own = config.task_spec
     other = [
         path

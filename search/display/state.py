@@ -1,4 +1,4 @@
-"""The state of a running search, told by its events: counts, pace, the best so far."""
+"""The state of a running search, from its events: counts, pace, the best so far."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.events import Listener
 
 _LAST = 5  # finished runs that stay on the screen
-_TELLING = 0.05  # share of a run that has to be done before its pace says anything
+_LEAST_SHARE = 0.05  # share of a run that has to be done before its pace says anything
 
 
 @dataclass
@@ -30,13 +31,13 @@ class Running:
 
     def left(self, now: float) -> float:
         """Seconds to its end at its own pace; 0 before that is known."""
-        if self.since is None or self.share < _TELLING:
+        if self.since is None or self.share < _LEAST_SHARE:
             return 0.0
         return (1 - self.share) * (now - self.since) / self.share
 
 
-class Board:
-    """The state of a search as told by its events; every display shows it.
+class ProgressState(Listener):
+    """The state of a search, updated by its events; every display shows it.
 
     Args:
         metric: the metric whose validation value is shown.
@@ -77,11 +78,11 @@ class Board:
             run.since = self.clock()
         run.step, run.steps, run.loss = step, steps, loss
         if self._first is None:
-            early = run.share < _TELLING and not self._here
+            early = run.share < _LEAST_SHARE and not self._here
             self._first = run.since if early else self._since
 
     def finished(self, record: RunRecord) -> None:
-        """Count a run and keep it if it is the best so far.
+        """Count a run, and remember it if it is the best so far.
 
         A run that never started here was made by another driver of the same study: it brings the
         search as much nearer to its end as one of our own.
@@ -138,7 +139,7 @@ class Board:
         partial = sum(run.share for run in running)
         work = self._here + partial
         since = self._since if self._first is None else self._first
-        if work < _TELLING or now <= since:
+        if work < _LEAST_SHARE or now <= since:
             return None
         pace = (now - since) / work
         slowest = max((run.left(now) for run in running), default=0.0)
@@ -162,8 +163,8 @@ class Board:
 
     def counts(self) -> list[str]:
         """`2 pruned`, `1 lost`: the runs of this phase without a score, if there are any."""
-        found = ((self.lost, "lost"), (self.pruned, "pruned"))
-        return [f"{number} {word}" for number, word in found if number]
+        numbers = ((self.lost, "lost"), (self.pruned, "pruned"))
+        return [f"{number} {word}" for number, word in numbers if number]
 
     def standing(self) -> str:
         """The best so far beside the best of the baseline."""

@@ -7,13 +7,12 @@ on, with a line that says so: it must not cost a search.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from types import ModuleType, TracebackType
-from typing import Any, Protocol, Self
+from types import ModuleType
+from typing import Any, Protocol
 
 from attenergy.registry import MissingPackage, UnknownName
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.runs.events import Listener
+from attenergy.search.runs.events import ForwardingListener, Listener
 from attenergy.search.runs.names import as_path_part
 
 
@@ -100,9 +99,9 @@ class MLflow:
         mlflow = _module("mlflow", "MLflow")
         self._client = mlflow.MlflowClient()
         name = target or "attenergy"
-        found = self._client.get_experiment_by_name(name)
+        known = self._client.get_experiment_by_name(name)
         self._experiment = (
-            found.experiment_id if found is not None else self._client.create_experiment(name)
+            known.experiment_id if known is not None else self._client.create_experiment(name)
         )
         self._runs: dict[str, str] = {}
 
@@ -148,74 +147,49 @@ def make_logger(text: str) -> Logger:
     return LOGGERS[name](target)
 
 
-class Logged:
-    """A listener that tells loggers as well: use it in the place of `inner`.
+class Logged(ForwardingListener):
+    """A listener that reports to loggers as well: use it in the place of `inner`.
 
-    As a context manager it opens and closes `inner`, if that is one.
+    As a context manager it opens and closes `inner`.
 
     Args:
-        inner: the listener that is told everything.
-        loggers: are told of runs that begin, are evaluated, and end.
+        inner: receives every event.
+        loggers: receive the runs that begin, are evaluated, and end.
     """
 
     def __init__(self, inner: Listener, *loggers: Logger) -> None:
-        self._inner, self._loggers = inner, list(loggers)
+        super().__init__(inner)
+        self._loggers = list(loggers)
         self._open: set[str] = set()
 
-    def __enter__(self) -> Self:
-        if isinstance(self._inner, AbstractContextManager):
-            self._inner.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if isinstance(self._inner, AbstractContextManager):
-            self._inner.__exit__(kind, error, trace)
-
-    def phase(self, name: str, done: int, total: int) -> None:
-        """Pass on."""
-        self._inner.phase(name, done, total)
-
     def started(self, config: RunConfig) -> None:
-        """Pass on; loggers begin the run."""
-        self._inner.started(config)
+        """Forward it; loggers begin the run."""
+        super().started(config)
         self._open.add(config.run_key())
         self._log("on_run_start", config)
 
-    def progress(self, key: str, step: int, steps: int, loss: float) -> None:
-        """Pass on."""
-        self._inner.progress(key, step, steps, loss)
-
     def evaluated(self, key: str, point: dict[str, float]) -> None:
-        """Pass on; loggers get the point."""
-        self._inner.evaluated(key, point)
+        """Forward it; loggers get the point."""
+        super().evaluated(key, point)
         if key in self._open:
             values = {name: value for name, value in point.items() if name != "step"}
             self._log("on_point", key, int(point["step"]), values)
 
     def finished(self, record: RunRecord) -> None:
-        """Pass on; loggers end the run."""
-        self._inner.finished(record)
+        """Forward it; loggers end the run."""
+        super().finished(record)
         if record.key in self._open:
             self._open.discard(record.key)
             self._log("on_run_end", record)
 
-    def message(self, text: str) -> None:
-        """Pass on."""
-        self._inner.message(text)
-
-    def _log(self, event: str, *facts: object) -> None:
+    def _log(self, event: str, *arguments: object) -> None:
         for logger in list(self._loggers):
             try:
-                getattr(logger, event)(*facts)
+                getattr(logger, event)(*arguments)
             except Exception as error:
                 self._loggers.remove(logger)
                 name = type(logger).__name__
-                self._inner.message(f"{name} failed and is left out from here on: {error}")
+                self.message(f"{name} failed and is left out from here on: {error}")
 
 
 def _flat(config: RunConfig) -> dict[str, Any]:

@@ -1,14 +1,30 @@
-"""What a search or a comparison tells whoever is watching."""
+"""What a search or a comparison says to whoever is watching."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from types import TracebackType
+from typing import Self
 
 from attenergy.search.runs.config import RunConfig, RunRecord
 
 
-class Listener(Protocol):
-    """Receives events in the driver's process; a terminal display and a silent one exist."""
+class Listener:
+    """Receives events in the driver's process; as it stands, it ignores all of them.
+
+    A display, a logger or a watch overrides the events that it needs. `with listener:` opens and
+    closes it, where there is something to open (a live display).
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
 
     def phase(self, name: str, done: int, total: int) -> None:
         """A phase ("trials", "finalists", "compare") begins with `done` of `total` runs known."""
@@ -29,58 +45,55 @@ class Listener(Protocol):
         """Something worth a line."""
 
 
-class Forwarding:
-    """Passes all events on; what a listener adds it overrides.
+class ForwardingListener(Listener):
+    """Forwards every event to another listener; a subclass overrides what it adds.
 
     Args:
-        inner: hears everything.
+        inner: receives everything.
     """
 
     def __init__(self, inner: Listener) -> None:
         self._inner = inner
 
-    def phase(self, name: str, done: int, total: int) -> None:
-        """Pass on."""
-        self._inner.phase(name, done, total)
+    def __enter__(self) -> Self:
+        self._forward("__enter__")
+        return self
 
-    def started(self, config: RunConfig) -> None:
-        """Pass on."""
-        self._inner.started(config)
-
-    def progress(self, key: str, step: int, steps: int, loss: float) -> None:
-        """Pass on."""
-        self._inner.progress(key, step, steps, loss)
-
-    def evaluated(self, key: str, point: dict[str, float]) -> None:
-        """Pass on."""
-        self._inner.evaluated(key, point)
-
-    def finished(self, record: RunRecord) -> None:
-        """Pass on."""
-        self._inner.finished(record)
-
-    def message(self, text: str) -> None:
-        """Pass on."""
-        self._inner.message(text)
-
-
-class Silent:
-    """A listener that ignores everything."""
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._forward("__exit__", kind, error, trace)
 
     def phase(self, name: str, done: int, total: int) -> None:
-        """Ignore."""
+        """Forward it."""
+        self._forward("phase", name, done, total)
 
     def started(self, config: RunConfig) -> None:
-        """Ignore."""
+        """Forward it."""
+        self._forward("started", config)
 
     def progress(self, key: str, step: int, steps: int, loss: float) -> None:
-        """Ignore."""
+        """Forward it."""
+        self._forward("progress", key, step, steps, loss)
 
     def evaluated(self, key: str, point: dict[str, float]) -> None:
-        """Ignore."""
+        """Forward it."""
+        self._forward("evaluated", key, point)
 
     def finished(self, record: RunRecord) -> None:
-        """Ignore."""
+        """Forward it."""
+        self._forward("finished", record)
 
     def message(self, text: str) -> None:
-        """Ignore."""
+        """Forward it."""
+        self._forward("message", text)
+
+    def _forward(self, event: str, *arguments: object) -> None:
+        getattr(self._inner, event)(*arguments)
+
+
+Silent = Listener  # earlier name
+Forwarding = ForwardingListener  # earlier name

@@ -6,20 +6,20 @@ import re
 
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.errors import SameFailure
-from attenergy.search.runs.events import Forwarding, Listener
+from attenergy.search.runs.events import ForwardingListener, Listener
 
 _LEAST = 5  # runs
 _VARIANTS = 8  # that must have failed, if so many take part
 
 
-class FailureWatch(Forwarding):
-    """Passes all events on, and ends a search or a comparison in which nothing works.
+class FailureWatch(ForwardingListener):
+    """Forwards every event, and ends a search or a comparison in which nothing works.
 
     That is where no run has ever given a result, and at least five of this session have failed with
     the same reason but for its numbers, among them one of every variant, or of eight.
 
     Args:
-        inner: hears everything.
+        inner: receives everything.
         variants: how many take part.
         known: records of earlier sessions.
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from attenergy.search.planning.pruners import Pruner
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.runs.events import Forwarding, Listener
+from attenergy.search.runs.events import ForwardingListener, Listener
 
 
-class PruningListener(Forwarding):
+class PruningListener(ForwardingListener):
     """Passes all events on, and ends the runs that the pruner gives up.
 
     Args:

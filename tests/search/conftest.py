@@ -20,7 +20,7 @@ from attenergy.registry import (
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.runs.events import Listener, Silent
+from attenergy.search.runs.events import Listener
 from attenergy.search.runs.provenance import Purpose
 
 TINY = """
@@ -46,7 +46,7 @@ PlanMaker = Callable[..., SearchPlan]
 ConfigMaker = Callable[..., RunConfig]
 
 
-class Watcher:
+class Watcher(Listener):
     """A listener that keeps what it hears."""
 
     def __init__(self) -> None:
@@ -315,5 +315,5 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train_steps=4,
         fix=TINY_FIX,
     )
-    run_search(plan, load_registry(), Silent())
+    run_search(plan, load_registry(), Listener())
     return folder

@@ -15,12 +15,12 @@ from attenergy.search.comparison.compare import (
 )
 from attenergy.search.results.leaderboard import leaderboard
 from attenergy.search.results.study_folder import read_study
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 
 REGISTRY = load_registry()
 
 
-class Noting(Silent):
+class Noting(Listener):
     """Remembers what it is told."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ def test_the_learning_rate_is_chosen_by_validation_with_another_seed(tmp_path: P
 
 
 def test_a_second_call_trains_nothing_and_more_seeds_only_those(tmp_path: Path) -> None:
-    first = run_compare(plan(tmp_path / "c"), REGISTRY, Silent())
+    first = run_compare(plan(tmp_path / "c"), REGISTRY, Listener())
     listener = Noting()
     assert run_compare(plan(tmp_path / "c"), REGISTRY, listener) == first
     assert listener.started_runs == []
@@ -92,7 +92,7 @@ def test_a_second_call_trains_nothing_and_more_seeds_only_those(tmp_path: Path) 
 
 
 def test_an_interrupted_comparison_goes_on(tmp_path: Path) -> None:
-    class Stop(Silent):
+    class Stop(Listener):
         left = 2
 
         def finished(self, record: Any) -> None:
@@ -108,7 +108,7 @@ def test_an_interrupted_comparison_goes_on(tmp_path: Path) -> None:
 
 
 def test_the_first_variant_is_the_reference(tmp_path: Path) -> None:
-    records = run_compare(plan(tmp_path / "c", variants=("lse", "softmax")), REGISTRY, Silent())
+    records = run_compare(plan(tmp_path / "c", variants=("lse", "softmax")), REGISTRY, Listener())
     study = read_study(tmp_path / "c")
     assert study.baseline == "lse"
     rows = {row.variant: row for row in study.leaderboard().rows}
@@ -127,19 +127,19 @@ def test_the_first_variant_is_the_reference(tmp_path: Path) -> None:
 def test_lse_and_softmax_start_as_the_same_layer(tmp_path: Path) -> None:
     # One log-sum-exp step with beta = 1/sqrt(D) is softmax attention, and both are trained on the
     # same stream from the same seed, so after one tiny step their scores agree.
-    records = run_compare(plan(tmp_path / "c", steps=1), REGISTRY, Silent())
+    records = run_compare(plan(tmp_path / "c", steps=1), REGISTRY, Listener())
     by = {(r.config.variant, r.config.seed): r.metrics["test"]["accuracy"] for r in records}
     assert by["lse", 1] == pytest.approx(by["softmax", 1], abs=0.01)
 
 
 def test_other_runs_in_the_folder_are_refused(tmp_path: Path) -> None:
-    run_compare(plan(tmp_path / "c", seeds=1), REGISTRY, Silent())
+    run_compare(plan(tmp_path / "c", seeds=1), REGISTRY, Listener())
     with pytest.raises(ComparisonMismatch, match="steps=3, not 4; give this one another name"):
-        run_compare(plan(tmp_path / "c", steps=4), REGISTRY, Silent())
+        run_compare(plan(tmp_path / "c", steps=4), REGISTRY, Listener())
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "notes.txt").write_text("precious")
     with pytest.raises(ComparisonMismatch, match="holds something else"):
-        run_compare(plan(tmp_path / "d"), REGISTRY, Silent())
+        run_compare(plan(tmp_path / "d"), REGISTRY, Listener())
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_mistakes_show_before_anything_is_trained(
     tmp_path: Path, changes: dict[str, Any], error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error, match=text):
-        run_compare(plan(tmp_path / "c", **changes), REGISTRY, Silent())
+        run_compare(plan(tmp_path / "c", **changes), REGISTRY, Listener())
     assert not (tmp_path / "c").exists()
 
 

@@ -23,12 +23,12 @@ from attenergy.search.comparison.multi_task import (
 from attenergy.search.planning.budget import Budget
 from attenergy.search.results.statistics import Interval
 from attenergy.search.results.task_table import Column, Matrix
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 
 REGISTRY = load_registry()
 
 
-class Noting(Silent):
+class Noting(Listener):
     def __init__(self) -> None:
         self.messages: list[str] = []
         self.started_runs = 0
@@ -171,5 +171,5 @@ def test_a_number_of_steps_leaves_untrained_tasks_alone(tmp_path: Path, fairness
 def test_a_bundle_with_an_untrained_task_runs_with_a_number_of_steps(tmp_path: Path) -> None:
     parts = [Part("retrieval", "retrieval", {"patterns": 4})]
     here = plan(tmp_path, task_options={}, steps=300)
-    matrix = run_several(here, parts, REGISTRY, lambda _: nullcontext(Silent()))
+    matrix = run_several(here, parts, REGISTRY, lambda _: nullcontext(Listener()))
     assert set(matrix.columns[0].scores) == {"softmax", "linear"}

@@ -13,7 +13,7 @@ import pytest
 from attenergy.registry import UnknownName
 from attenergy.search.display.trackers import Logged, MissingLogger, make_logger
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 
 POINT = {"step": 10.0, "loss": 1.5, "accuracy": 0.25}
 
@@ -39,7 +39,7 @@ class Broken(Kept):
         raise OSError("the server is gone")
 
 
-class Told(Silent):
+class Told(Listener):
     def __init__(self) -> None:
         self.events: list[str] = []
 
@@ -74,7 +74,7 @@ def test_a_logger_hears_a_run_in_order(make_record: Any) -> None:
 
 
 def test_it_opens_and_closes_the_listener_inside() -> None:
-    class Opened(Silent):
+    class Opened(Listener):
         state = ""
 
         def __enter__(self) -> Opened:
@@ -88,13 +88,13 @@ def test_it_opens_and_closes_the_listener_inside() -> None:
     with Logged(inner) as listener:
         listener.message("hello")
     assert inner.state == "open closed"
-    with Logged(Silent()) as listener:
+    with Logged(Listener()) as listener:
         listener.message("hello")
 
 
 def test_a_run_of_an_earlier_session_is_not_ended_twice(make_record: Any) -> None:
     kept = Kept()
-    Logged(Silent(), kept).finished(make_record("lse", (0.5,)))
+    Logged(Listener(), kept).finished(make_record("lse", (0.5,)))
     assert kept.heard == []
 
 
@@ -126,7 +126,7 @@ def test_a_real_search_is_logged_point_by_point(tmp_path: Path) -> None:
         fix={"valid_instances": 32, "test_instances": 32, "heads": 1, "evaluate_every": 2},
     )
     kept = Kept()
-    (record,) = run_search(plan, load_registry(), Logged(Silent(), kept))
+    (record,) = run_search(plan, load_registry(), Logged(Listener(), kept))
     points = [event for event in kept.heard if event[0] == "point"]
     assert [event[2] for event in points] == [2, 4]
     assert points[-1][3]["accuracy"] == record.metrics["valid"]["accuracy"]
@@ -138,7 +138,7 @@ def test_tensorboard_files_hold_the_curve(make_record: Any, tmp_path: Path) -> N
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     record = make_record("lse", (0.5, 0.25), beta=2.0)
-    run_of(Logged(Silent(), make_logger(f"tensorboard:{tmp_path}")), record)
+    run_of(Logged(Listener(), make_logger(f"tensorboard:{tmp_path}")), record)
     (folder,) = tmp_path.iterdir()
     assert folder.name == f"lse-seed0-{record.key[:8]}"
     events = EventAccumulator(str(folder))
@@ -169,7 +169,7 @@ def test_wandb_is_called_as_it_expects(make_record: Any, monkeypatch: Any) -> No
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
     record = make_record("lse", (0.5,), beta=2.0)
-    run_of(Logged(Silent(), make_logger("wandb:mine")), record)
+    run_of(Logged(Listener(), make_logger("wandb:mine")), record)
     assert heard[0][1]["project"] == "mine"
     assert heard[0][1]["config"]["lse.beta"] == 2.0
     assert heard[1] == ("log", 10, {"loss": 1.5, "accuracy": 0.25})
@@ -202,7 +202,7 @@ def test_mlflow_is_called_as_it_expects(make_record: Any, monkeypatch: Any) -> N
 
     monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=Client))
     record = make_record("lse", status="failed", reason="no", beta=2.0)
-    run_of(Logged(Silent(), make_logger("mlflow")), record)
+    run_of(Logged(Listener(), make_logger("mlflow")), record)
     assert heard[:2] == [("look", "attenergy"), ("run", "e1", f"lse-{record.key[:8]}")]
     assert ("param", "r1", "lse.beta", 2.0) in heard
     assert ("metric", "r1", "accuracy", 0.25, 10) in heard

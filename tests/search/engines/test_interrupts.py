@@ -22,7 +22,7 @@ from attenergy.search.engines.in_process import InProcess
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.errors import SameFailure
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
 from attenergy.search.runs.interrupts import (
     ALL,
@@ -82,7 +82,7 @@ def test_a_signal_that_a_library_swallows_is_not_lost(
     executor = InProcess(tmp_path)
     executor.submit(make_config(), "trial")
     with pytest.raises(Ended):
-        executor.wait(Silent())
+        executor.wait(Listener())
     check()
     with listening(*ALL):
         with pytest.raises(Ended):
@@ -257,17 +257,17 @@ def test_the_same_failure_of_every_run_is_noticed(make_config: ConfigMaker) -> N
     names = ("softmax", "linear", "hyla")
     runs = [make_config(names[n % 3], seed=n) for n in range(12)]
     same = [failed(run, f"ValueError: 0x7f{n:x} of {n} (a.py:1)") for n, run in enumerate(runs)]
-    assert number_at_the_end(FailureWatch(Silent(), 3, []), same) == 5
-    assert number_at_the_end(FailureWatch(Silent(), 1, []), same) == 5
-    assert number_at_the_end(FailureWatch(Silent(), 3, same), same) == 5, "one more session"
+    assert number_at_the_end(FailureWatch(Listener(), 3, []), same) == 5
+    assert number_at_the_end(FailureWatch(Listener(), 1, []), same) == 5
+    assert number_at_the_end(FailureWatch(Listener(), 3, same), same) == 5, "one more session"
     one = [failed(make_config(seed=n), "broken") for n in range(12)]
-    assert number_at_the_end(FailureWatch(Silent(), 2, []), one) is None, "the other may work"
+    assert number_at_the_end(FailureWatch(Listener(), 2, []), one) is None, "the other may work"
     other = [*same[:4], failed(runs[4], "another"), *same[5:]]
-    assert number_at_the_end(FailureWatch(Silent(), 3, []), other) is None
+    assert number_at_the_end(FailureWatch(Listener(), 3, []), other) is None
     for status in ("complete", "diverged", "pruned"):
         success = failed(runs[0], "", status)
-        assert number_at_the_end(FailureWatch(Silent(), 3, []), [success, *same]) is None
-        assert number_at_the_end(FailureWatch(Silent(), 3, [success]), same) is None
+        assert number_at_the_end(FailureWatch(Listener(), 3, []), [success, *same]) is None
+        assert number_at_the_end(FailureWatch(Listener(), 3, [success]), same) is None
 
 
 def test_a_search_in_which_nothing_works_ends_early(

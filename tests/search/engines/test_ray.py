@@ -26,7 +26,7 @@ from attenergy.search.engines.ray.executor import RayExecutor
 from attenergy.search.engines.ray.runner import Runner
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 from attenergy.search.runs.records import RunStore
 from attenergy.search.study.run import run_search
 
@@ -36,11 +36,11 @@ PlanMaker = Callable[..., SearchPlan]
 DRIVER = """
 import sys
 from attenergy.registry import load_registry
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.study.run import run_search
 
-class Loud(Silent):
+class Loud(Listener):
     def finished(self, record):
         print("finished", flush=True)
 
@@ -100,7 +100,7 @@ def test_room_is_counted_node_by_node(
         RayExecutor(more, tmp_path)
 
 
-class Watch(Silent):
+class Watch(Listener):
     """Kills the actor at its first reports, or stops the run."""
 
     def __init__(self, executor: RayExecutor, kills: int = 0, stop: bool = False) -> None:
@@ -172,7 +172,7 @@ def cluster(*nodes: dict[str, Any]) -> Iterator[Any]:
         Path(get_ray_address_file(None)).unlink(missing_ok=True)
 
 
-class Remover(Silent):
+class Remover(Listener):
     """Takes a node away when a run on it has begun."""
 
     def __init__(self, made: Any, executor: RayExecutor) -> None:
@@ -235,7 +235,7 @@ def test_a_cluster_that_goes(make_plan: PlanMaker, tiny_file: Path) -> None:
     assert before >= 1
     rest = plan.model_copy(update={"trials": before + 1, "engine": "local", "workers": 0})
     registry = load_registry(tiny_file, plugins=False)
-    assert len(run_search(rest, registry, Silent(), resume=True)) == before + 1
+    assert len(run_search(rest, registry, Listener(), resume=True)) == before + 1
 
 
 def test_a_gpu_that_cannot_be_used_is_told_once(

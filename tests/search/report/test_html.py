@@ -31,7 +31,7 @@ from attenergy.search.results.study_folder import (
     several_as_markdown,
 )
 from attenergy.search.results.task_table import read_matrix
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 
 EVIL = "<script>alert('x')</script>"
 _VOID = {"meta", "br", "img", "input", "hr", "link", "path", "use", "rect"}
@@ -314,7 +314,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
     registry = load_registry()
     parts = parts_of_tasks(registry, ("stacked-recall", "fuzzy-logic-small"))
 
-    class Quiet(Silent):
+    class Quiet(Listener):
         def __enter__(self) -> Quiet:
             return self
 

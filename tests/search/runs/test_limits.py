@@ -21,7 +21,7 @@ from attenergy.search.engines.ray.executor import RayExecutor
 from attenergy.search.engines.ray.runner import Runner
 from attenergy.search.runs import limits as limits_module
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 from attenergy.search.runs.limits import Learned, LimitReached, Limits, Watch, alarm, memory_in_use
 from attenergy.search.training import train as train_module
 from attenergy.search.training.train import train
@@ -216,7 +216,7 @@ def test_what_a_library_does_costs_one_run_in_process(
         with monkeypatch.context() as patch:
             patch.setattr(train_module, "build_model", call)
             executor.submit(make_config(), "final")
-            record = executor.wait(Silent())
+            record = executor.wait(Listener())
         assert (record.status, record.purpose) == ("failed", "final")
         assert record.reason.startswith(reason)
         assert executor.free == 1
@@ -236,7 +236,7 @@ def test_the_limits_are_looked_at_after_every_step(
     def work() -> None:  # in another thread nothing else can end it
         executor = InProcess(tmp_path, limits)
         executor.submit(long, "trial")
-        ends.append(executor.wait(Silent()))
+        ends.append(executor.wait(Listener()))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -252,7 +252,7 @@ def test_the_limits_are_looked_at_after_every_step(
 
 
 def test_an_error_of_a_listener_is_not_the_runs(make_config: ConfigMaker, tmp_path: Path) -> None:
-    class Broken(Silent):
+    class Broken(Listener):
         def progress(self, key: str, step: int, steps: int, loss: float) -> None:
             raise KeyboardInterrupt
 
@@ -268,7 +268,7 @@ def test_a_run_in_which_the_process_ended_twice_is_given_up(
     config = make_config()
     mark = tmp_path / f".at_work.{config.run_key()}"
 
-    class Look(Silent):
+    class Look(Listener):
         def evaluated(self, key: str, point: dict[str, float]) -> None:
             marks.append(mark.read_text())
 
@@ -285,7 +285,7 @@ def test_a_run_in_which_the_process_ended_twice_is_given_up(
     assert record.reason.startswith("the process ended 2 times during this run")
 
 
-class Stop(Silent):
+class Stop(Listener):
     """Stops the worker when it reports, once."""
 
     def __init__(self, pool: ProcessPool | RayExecutor) -> None:
@@ -331,7 +331,7 @@ def test_a_worker_that_hangs_or_grows_is_replaced(make_config: ConfigMaker, tmp_
         with ProcessPool(1, tmp_path, limits) as pool:
             (first,) = pool.pids
             pool.submit(config, "final")
-            record = pool.wait(Silent())
+            record = pool.wait(Listener())
             assert pool.free == 1
             (second,) = pool.pids
         assert (record.status, record.purpose) == ("failed", "final")
@@ -359,7 +359,7 @@ def test_an_actor_that_is_stopped_hangs_or_grows_is_replaced(
     ):
         with RayExecutor(Resources(engine="ray", workers=1, **limit), tmp_path) as executor:
             executor.submit(endless, "trial")
-            record = executor.wait(Silent())
+            record = executor.wait(Listener())
             assert record.status == "failed"
             assert record.reason.startswith(reason)
 

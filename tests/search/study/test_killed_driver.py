@@ -25,11 +25,11 @@ PlanMaker = Callable[..., SearchPlan]
 DRIVER = """
 import sys, time
 from attenergy.registry import load_registry
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.study.run import run_search
 
-class Loud(Silent):
+class Loud(Listener):
     ended = 0
     def progress(self, key, step, steps, loss):
         print("progress", key, flush=True)

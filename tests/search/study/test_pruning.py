@@ -15,7 +15,7 @@ from attenergy.search.engines.process_pool import ProcessPool
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.pruners import PRUNERS, HalvingPruner, MedianPruner, Pruner
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 from attenergy.search.storage.database import latest, open_storage
 from attenergy.search.study.pruning import PruningListener
 from attenergy.search.study.run import run_search
@@ -165,7 +165,7 @@ def test_pruned_runs_are_a_measure_as_far_as_they_came(make: Callable[..., RunCo
     next_session = MedianPruner("accuracy", CHANCE)
     next_session.remember(records)
     this_session = MedianPruner("accuracy", CHANCE)
-    listener = PruningListener(Silent(), this_session, lambda *_: None, lambda _: False)
+    listener = PruningListener(Listener(), this_session, lambda *_: None, lambda _: False)
     for record in records:
         listener.started(record.config)
         for point in record.curve:
@@ -251,7 +251,7 @@ def test_several_objectives_are_pruned_by_the_metric(
     assert [c.variant for c in finals].count("softmax") == 1
 
 
-class Stopper(Silent):
+class Stopper(Listener):
     """Ends a run at its first evaluation."""
 
     def __init__(self, pool: ProcessPool) -> None:
@@ -271,7 +271,7 @@ def test_a_worker_stops_a_run_and_goes_on(make_config: ConfigMaker, tmp_path: Pa
         pool.submit(make_config(evaluate_every=12), "trial")
         whole = pool.wait(Stopper(pool))  # its only evaluation is its end: the stop is too late
         pool.submit(make_config(seed=1), "trial")
-        untouched = pool.wait(Silent())
+        untouched = pool.wait(Listener())
     assert (pruned.status, pruned.reason) == ("pruned", "enough at step 20")
     assert 20 <= pruned.curve[-1]["step"] < 400
     assert set(pruned.metrics) == {"valid"}

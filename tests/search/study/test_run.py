@@ -16,7 +16,7 @@ from attenergy.search.engines.in_process import InProcess
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.config import RunRecord
-from attenergy.search.runs.events import Silent
+from attenergy.search.runs.events import Listener
 from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.database import latest, open_storage, url_of
 from attenergy.search.storage.locks import study_lock
@@ -273,7 +273,7 @@ def test_wider_and_narrower_ranges(registry: Registry, make_plan: PlanMaker, wat
     assert [t.params["learning_rate"] for t in trials_of(more)[:3]] == rates[:3]
 
 
-class Stop(Silent):
+class Stop(Listener):
     """Interrupts after so many runs; 0 for before the first."""
 
     def __init__(self, runs: int) -> None:
