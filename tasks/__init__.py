@@ -15,7 +15,7 @@ from attenergy.tasks.core.base import (
     check_known,
 )
 from attenergy.tasks.core.options import options_of
-from attenergy.tasks.core.token_task import TokenInstance
+from attenergy.tasks.core.token_task import TokenInstance, TokenTask
 from attenergy.tasks.formal.arithmetic import BracketedArithmetic
 from attenergy.tasks.formal.base import Word
 from attenergy.tasks.formal.dyck import Dyck
@@ -92,6 +92,7 @@ __all__ = [
     "Text",
     "TextWindow",
     "TokenInstance",
+    "TokenTask",
     "Waves",
     "Word",
     "make_task",

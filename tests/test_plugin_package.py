@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from attenergy.attention.saving.weights import SavedError
 from attenergy.registry import CATALOGUES, carried
 from attenergy.registry.plugins import _STATE
 from attenergy.search.cli.app import app
+from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.records import read_records
 
 SOURCE = Path(__file__).with_name("plugin_package")
@@ -61,7 +64,11 @@ def on_path(site: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(site))
-        for module in [m for m in sys.modules if m.partition(".")[0] in {"fieldkit", "my_package"}]:
+        for module in [
+            m
+            for m in sys.modules
+            if m.partition(".")[0] in {"fieldkit", "my_package", "my_examples"}
+        ]:
             del sys.modules[module]
         for state in (_STATE.files, _STATE.failures, _STATE.named):
             state.clear()
@@ -206,3 +213,35 @@ def test_an_upgraded_plugin_is_told_of(study: Path, site: Path, tmp_path: Path) 
     assert "attenergy-fieldkit: 1.5, now 2.0" in result.stdout, result.stderr
     assert page.exit_code == 0, page.stderr
     assert "attenergy --plugin fieldkit search" in (tmp_path / "page.html").read_text()
+
+
+PAGE = (Path(__file__).resolve().parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"(?:`(\S+)`:\n\n)?```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def test_the_page_on_plugins_tells_the_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its package is written down, its commands are typed, its examples run."""
+    monkeypatch.chdir(tmp_path)
+    Path("my_package").mkdir()
+    for file, _, text in BLOCKS:
+        if file:
+            Path(file).write_text(text, encoding="utf-8")
+    examples = [text for file, language, text in BLOCKS if language == "python" and not file]
+    Path("my_examples.py").write_text("\n".join(examples), encoding="utf-8")
+    commands = [line for _, kind, text in BLOCKS if kind == "console" for line in text.splitlines()]
+    assert len(commands) == 3
+    assert len(examples) == 7
+    with on_path(tmp_path):
+        for line in commands:
+            result = call(*shlex.split(line)[1:])
+            assert result.exit_code == 0, f"{line}: {result.stderr}"
+        attenergy.load_plugins("my_examples")
+        for text in (text for file, kind, text in BLOCKS if kind == "yaml" and not file):
+            Path("own.yaml").write_text(text, encoding="utf-8")
+            registry = attenergy.load_registry("own.yaml")
+            layer = attenergy.EnergyAttention(8, 2, energy=list(registry.energies.values())[-1])
+            assert layer(torch.ones(1, 3, 8)).isfinite().all()
+        plan = {"study": "s", "folder": "s", "task": "echo", "sampler": "eager", "pruner": "floor"}
+        assert SearchPlan.model_validate(plan).sampler == "eager"

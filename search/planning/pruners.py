@@ -97,7 +97,7 @@ class Pruner(ABC):
         at = curve.shares[-1]
         if at >= 1 or at < curve.config.training.prune_after or self._plateau(curve):
             return ""
-        verdict = self._verdict(key, curve)
+        verdict = self.verdict(key, curve)
         return f"after {at:.0%} of its training {self.metric} {verdict}" if verdict else ""
 
     def _plateau(self, curve: Curve) -> bool:
@@ -115,7 +115,7 @@ class Pruner(ABC):
         return [curve.best(at) for curve in others if curve.shares and curve.shares[-1] >= at]
 
     @abstractmethod
-    def _verdict(self, key: str, curve: Curve) -> str:
+    def verdict(self, key: str, curve: Curve) -> str:
         """Why the run should end; empty if it should not."""
 
 
@@ -129,7 +129,8 @@ class MedianPruner(Pruner):
 
     others_needed = 5
 
-    def _verdict(self, key: str, curve: Curve) -> str:
+    def verdict(self, key: str, curve: Curve) -> str:
+        """Below the median of what the others had reached by then."""
         others = self._others(key, curve.shares[-1])
         if len(others) < self.others_needed or curve.best() >= median(others):
             return ""
@@ -145,7 +146,8 @@ class HalvingPruner(Pruner):
     Source: Li et al. 2020, arXiv:1810.05934, in the form that stops runs.
     """
 
-    def _verdict(self, key: str, curve: Curve) -> str:
+    def verdict(self, key: str, curve: Curve) -> str:
+        """Not in the better half at the last rung that was reached."""
         at = curve.shares[-1]
         first = curve.config.training.prune_after or 1 / 8
         if at < first:

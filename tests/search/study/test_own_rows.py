@@ -35,7 +35,7 @@ class CountingSampler(RandomSampler):
 class StrictPruner(Pruner):
     """Ends every run as soon as it may."""
 
-    def _verdict(self, key: str, curve: Curve) -> str:
+    def verdict(self, key: str, curve: Curve) -> str:
         return "is not enough"
 
 
