@@ -158,7 +158,11 @@ def leave_out(label: str, reason: str) -> None:
 
 def failures() -> list[str]:
     """What plug-ins of this process were left out, and why, a sentence each."""
-    return [f"{plugin} is left out: {why}" for plugin, why in _STATE.failures.items()]
+    return [
+        f"{plugin} is left out: {_STATE.failures[plugin]}"
+        for plugin in _known()
+        if plugin in _STATE.failures
+    ]
 
 
 def named_plugins() -> tuple[str, ...]:
