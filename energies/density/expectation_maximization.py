@@ -68,33 +68,33 @@ def fit(
     if data.ndim != 2 or not len(data):
         raise ArgumentError(f"data must be (M, D) with M at least 1, got {tuple(data.shape)}")
     X = patterns
-    found = mixture(energy, X)
-    if found.kind != "gaussian" or found.weighting == "other":
+    current = mixture(energy, X)
+    if current.kind != "gaussian" or current.weighting == "other":
         raise ArgumentError(
             f"'{energy.spec.title}' cannot be fitted in closed form: it must be a mixture of "
             "Gaussians with weights that are equal or follow from the patterns' lengths"
         )
-    values = [found.log_density(data).mean()]
+    values = [current.log_density(data).mean()]
     for _ in range(steps):
-        X = _raised(found, data) / found.scale
-        found = mixture(energy, X)
-        values.append(found.log_density(data).mean())
+        X = _raised(current, data) / current.scale
+        current = mixture(energy, X)
+        values.append(current.log_density(data).mean())
         if values[-1] - values[-2] <= tolerance:
             break
     return Fit(X, torch.stack(values))
 
 
-def _raised(found: Mixture, data: Tensor) -> Tensor:
+def _raised(fitted: Mixture, data: Tensor) -> Tensor:
     """The means after one step of expectation maximisation."""
-    distance = torch.cdist(data, found.means).square()
-    shares = torch.softmax(found.log_weights - 0.5 * found.precision * distance, -1)
-    if found.weighting == "equal":
+    distance = torch.cdist(data, fitted.means).square()
+    shares = torch.softmax(fitted.log_weights - 0.5 * fitted.precision * distance, -1)
+    if fitted.weighting == "equal":
         total = shares.sum(0).unsqueeze(-1)
         # A component that no datum needs stays where it is.
-        return torch.where(total > 0, shares.mT @ data / total, found.means)
+        return torch.where(total > 0, shares.mT @ data / total, fitted.means)
     pull = shares.mT @ data / len(data)
     length = torch.linalg.vector_norm(pull, dim=-1, keepdim=True)
-    root = found.precision.sqrt()
+    root = fitted.precision.sqrt()
     away = tied_lengths((root * length).squeeze(-1)) / root
     means: Tensor = pull * (away.unsqueeze(-1) / length.clamp_min(torch.finfo(data.dtype).tiny))
     return means

@@ -73,8 +73,8 @@ class Mixture:
             log_part = -0.5 * square - 0.5 * dim * torch.log(2 * math.pi / self.precision)
         else:
             log_part = torch.log(torch.relu(1 - 0.5 * square)) - _log_ball(dim, self.precision)
-        found: Tensor = torch.logsumexp(self.log_weights + log_part, -1)
-        return found
+        density: Tensor = torch.logsumexp(self.log_weights + log_part, -1)
+        return density
 
 
 def mixture(energy: Energy, X: Tensor) -> Mixture:
@@ -91,9 +91,9 @@ def mixture(energy: Energy, X: Tensor) -> Mixture:
         raise ArgumentError(f"patterns must be (N, D) with D = {energy.dim}, got {tuple(X.shape)}")
     single = energy.num_heads is None and not energy.domain.constrained
     if single and isinstance(energy, FormulaEnergy):
-        found = _gaussian(energy, X) or _epanechnikov(energy, X)
-        if found is not None:
-            return found
+        known = _gaussian(energy, X) or _epanechnikov(energy, X)
+        if known is not None:
+            return known
     raise ArgumentError(
         f"no closed form is known for the partition function of '{energy.spec.title}'; "
         "there is one for formulas without heads, over real states, that equal "
@@ -164,10 +164,10 @@ def _value(energy: FormulaEnergy, expr: Expr, X: Tensor) -> Tensor:
     """The value of a tree that does not read xi: a number, or (N,) for a vector."""
     expr = simplify(expr)
     values = {"X": X, "h": X.new_zeros(1, len(X)), **energy.values()}
-    found = torch.as_tensor(
+    value = torch.as_tensor(
         compile_tree(expr, masked=False)(values), dtype=X.dtype, device=X.device
     )
-    return found.reshape(len(X)) if expr.axes else found.reshape(())
+    return value.reshape(len(X)) if expr.axes else value.reshape(())
 
 
 def _log_ball(dim: int, precision: Tensor) -> Tensor:

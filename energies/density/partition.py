@@ -25,10 +25,10 @@ def log_partition(energy: Energy, X: Tensor) -> Tensor:
     Raises:
         ValueError: no closed form is known, or the patterns do not fit.
     """
-    found = mixture(energy, X)
+    density = mixture(energy, X)
     # Where the density is known, so is Z: log Z = -beta E - log p, at any state.
-    state = found.means[:1]
-    value: Tensor = -found.beta * energy(state, X) - found.log_density(state)
+    state = density.means[:1]
+    value: Tensor = -density.beta * energy(state, X) - density.log_density(state)
     return value.squeeze(0)
 
 
@@ -66,17 +66,17 @@ def sample(
     """
     if count < 0:
         raise ArgumentError(f"count must be a whole number from 0, got {count}")
-    found = mixture(energy, X)
+    density = mixture(energy, X)
     if count == 0:
         return X.new_zeros(0, X.shape[1])
-    which = torch.multinomial(found.log_weights.exp(), count, True, generator=generator)
+    which = torch.multinomial(density.log_weights.exp(), count, True, generator=generator)
     noise = torch.randn(count, X.shape[1], generator=generator, dtype=X.dtype, device=X.device)
-    if found.kind == "gaussian":
-        return found.means[which] + noise / found.precision.sqrt()
-    return found.means[which] + _in_ball(noise, found, generator)
+    if density.kind == "gaussian":
+        return density.means[which] + noise / density.precision.sqrt()
+    return density.means[which] + _in_ball(noise, density, generator)
 
 
-def _in_ball(noise: Tensor, found: Mixture, generator: torch.Generator | None) -> Tensor:
+def _in_ball(noise: Tensor, density: Mixture, generator: torch.Generator | None) -> Tensor:
     """Offsets with density ~ 1 - precision/2 |u|^2.
 
     The first D of D + 4 coordinates of a point that is uniform on the sphere have the density
@@ -84,7 +84,7 @@ def _in_ball(noise: Tensor, found: Mixture, generator: torch.Generator | None) -
     """
     extra = torch.randn(len(noise), 4, generator=generator, dtype=noise.dtype, device=noise.device)
     length = torch.linalg.vector_norm(torch.cat([noise, extra], 1), dim=-1, keepdim=True)
-    offset: Tensor = noise / length * (2 / found.precision).sqrt()
+    offset: Tensor = noise / length * (2 / density.precision).sqrt()
     return offset
 
 

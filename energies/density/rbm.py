@@ -163,13 +163,13 @@ class RestrictedBoltzmann(nn.Module):
             summed = summed + 0.5 * dim * math.log(2 * math.pi / self.beta)
         else:
             summed = softplus(self.beta * (pull + self.visible_bias)).sum(-1)
-        found: Tensor = torch.logsumexp(alone + summed, 0)
-        return found
+        log_z: Tensor = torch.logsumexp(alone + summed, 0)
+        return log_z
 
     def log_likelihood(self, v: Tensor) -> Tensor:
         """Exact log p(v) = -beta F(v) - log Z of states (..., D), giving (...); time 2^N."""
-        found: Tensor = -self.beta * self(v) - self.log_partition()
-        return found
+        likelihood: Tensor = -self.beta * self(v) - self.log_partition()
+        return likelihood
 
     def _drive(self, v: Tensor) -> Tensor:
         return self.beta * (v @ self.weights.mT + self.hidden_bias)

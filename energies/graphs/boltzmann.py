@@ -138,12 +138,12 @@ class Boltzmann(OnGraph):
         # -H(m) = m z - log(1 + exp z) with m = sigmoid(z).
         negative_entropy = means * local - torch.nn.functional.softplus(local, threshold=40.0)
         pairs = 0.5 * strength * means * along_last(couplings, means)
-        found = means * drive + pairs - negative_entropy
+        total = means * drive + pairs - negative_entropy
         if self.inference == "tap":
             variance = means * (1.0 - means)
             reaction = along_last(squared(couplings), variance)
-            found = found + 0.25 * strength**2 * variance * reaction
-        return found.sum(-1)
+            total = total + 0.25 * strength**2 * variance * reaction
+        return total.sum(-1)
 
     def _local_field(self, drive: Tensor, X: Tensor, mask: Tensor | None) -> Tensor:
         """Z with m = sigmoid(z) = sigmoid(u + Km), after `iterations` steps."""

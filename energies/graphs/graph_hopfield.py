@@ -68,8 +68,8 @@ class GraphHopfield(OnGraph):
             alive = alive * mask.any(-1, keepdim=True)
         degree = alive * times(absolute(edges), alive)
         scale = alive * torch.where(degree > 0, degree, 1.0).rsqrt()
-        found: Tensor = (degree > 0) * xi - scale * times(edges, scale * xi)
-        return found
+        product: Tensor = (degree > 0) * xi - scale * times(edges, scale * xi)
+        return product
 
 
 class GraphMemory(OnGraph):

@@ -93,10 +93,10 @@ def _own_edges(
         return _own_matrix(_padded(index, values, batch))
     if not is_sparse(nodes, index.shape[1]):
         return _own_matrix(as_matrix(EdgeList(index, values, nodes)))
-    found, mirrored = _coalesced(index, values, nodes), _coalesced(index.flip(0), values, nodes)
-    same = torch.equal(found.pairs, mirrored.pairs) and torch.equal(found.values, mirrored.values)
-    _check_edges(same, bool((found.pairs[0] == found.pairs[1]).any()))
-    return found
+    edges, mirrored = _coalesced(index, values, nodes), _coalesced(index.flip(0), values, nodes)
+    same = torch.equal(edges.pairs, mirrored.pairs) and torch.equal(edges.values, mirrored.values)
+    _check_edges(same, bool((edges.pairs[0] == edges.pairs[1]).any()))
+    return edges
 
 
 def _check_finite(values: Tensor) -> None:

@@ -147,8 +147,8 @@ def _sparsemax(z: Tensor) -> Tensor:
     size = (1.0 + rank * ordered > sums).sum(-1, keepdim=True).clamp_min(1)
     # In this form all of a row that holds a NaN is in the support, and gets it.
     support = ~(z.detach() < ordered.gather(-1, size - 1))
-    kept = torch.where(support, z, 0.0)
-    t = (kept.sum(-1, keepdim=True) - 1.0) / support.sum(-1, keepdim=True)
+    inside = torch.where(support, z, 0.0)
+    t = (inside.sum(-1, keepdim=True) - 1.0) / support.sum(-1, keepdim=True)
     return torch.relu(torch.where(support, z - t, 0.0))
 
 

@@ -88,8 +88,8 @@ def normalised(
     """
     _check_gamma(gamma)
     centred = x - x.mean(-1, keepdim=True)
-    found = gamma * centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + eps)
-    return found if delta is None else found + delta
+    scaled = gamma * centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + eps)
+    return scaled if delta is None else scaled + delta
 
 
 def _check_gamma(gamma: float | Tensor) -> None:

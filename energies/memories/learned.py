@@ -69,5 +69,5 @@ class Learned(Energy):
         if mask is None:
             return features.mean(-2, keepdim=True)
         seen = mask.to(features.dtype)
-        found: Tensor = (seen / seen.sum(-1, keepdim=True)) @ features
-        return found
+        mean: Tensor = (seen / seen.sum(-1, keepdim=True)) @ features
+        return mean

@@ -65,8 +65,8 @@ class IsingMeanField(OnGraph):
         if self.kind == "learned":
             free = self.raw_couplings + self.raw_couplings.mT
             return free - torch.diag_embed(free.diagonal(dim1=-2, dim2=-1))
-        found: Couplings = normalised(self._by_position(self.dim, like, 0))
-        return as_matrix(found) if isinstance(found, EdgeList) else found
+        fixed: Couplings = normalised(self._by_position(self.dim, like, 0))
+        return as_matrix(fixed) if isinstance(fixed, EdgeList) else fixed
 
 
 class Tap(IsingMeanField):
@@ -120,8 +120,8 @@ def patterns_with_couplings(couplings: Tensor) -> Tensor:
     bare = couplings - torch.diag(couplings.diagonal())
     values, vectors = torch.linalg.eigh(bare)
     lifted = values - values[0] + 1.0
-    found: Tensor = couplings.shape[-1] ** 0.5 * (lifted.sqrt() * vectors).mT
-    return found
+    patterns: Tensor = couplings.shape[-1] ** 0.5 * (lifted.sqrt() * vectors).mT
+    return patterns
 
 
 def _visible_sum(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -58,8 +58,8 @@ class SphericalSpins(OnGraph):
             fields = torch.where(alive, fields, 0.0)
         beta = self.values()["beta"]
         log_z = self._log_partition(fields, alive) / beta
-        found = 0.5 * (state * state).sum((-2, -1), keepdim=True) - log_z
-        return found.squeeze((-2, -1)).to(xi.dtype)
+        value = 0.5 * (state * state).sum((-2, -1), keepdim=True) - log_z
+        return value.squeeze((-2, -1)).to(xi.dtype)
 
     def _log_partition(self, fields: Tensor, alive: Tensor | None) -> Tensor:
         """Log Z of the spins that take part, (..., 1, 1), in at least single precision."""

@@ -184,8 +184,8 @@ def _lse_rows(
     if pairs is None:
         return (torch.logsumexp(exponent, -1, keepdim=True) / beta).squeeze(-1)
     opened, occupied = open_rows(pairs)
-    found = torch.logsumexp(exponent.masked_fill(~opened, -torch.inf), -1, keepdim=True) / beta
-    return torch.where(occupied, found, 0.0).squeeze(-1)
+    rows = torch.logsumexp(exponent.masked_fill(~opened, -torch.inf), -1, keepdim=True) / beta
+    return torch.where(occupied, rows, 0.0).squeeze(-1)
 
 
 def _summed_lse(
@@ -196,8 +196,8 @@ def _summed_lse(
 
 def _rectified(xi: Tensor, memories: Tensor, mask: Tensor | None) -> Tensor:
     """1/2 |relu(Xi xi)|^2, summed over the tokens that take part, (...)."""
-    found = 0.5 * torch.relu(xi @ memories.mT).square().sum(-1)
-    return (found if mask is None else torch.where(mask.any(-1), found, 0.0)).sum(-1)
+    value = 0.5 * torch.relu(xi @ memories.mT).square().sum(-1)
+    return (value if mask is None else torch.where(mask.any(-1), value, 0.0)).sum(-1)
 
 
 def _matrix(value: Tensor | float) -> Tensor:

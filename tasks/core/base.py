@@ -237,8 +237,8 @@ class Task(ABC):
             if here := self.scored(batch.targets):
                 loss += self.loss(logits, targets).item() * here
                 scored += here
-            found = self.tally(logits, targets)
-            counts = {name: counts.get(name, 0) + value for name, value in found.items()}
+            tally = self.tally(logits, targets)
+            counts = {name: counts.get(name, 0) + value for name, value in tally.items()}
         means = {name: value / instances for name, value in total.items()}
         return means | {"loss": loss / max(1, scored)} | self.summary(counts)
 
@@ -273,9 +273,9 @@ class Task(ABC):
         options = ", ".join(f"{key}={value}" for key, value in self.options.items())
         chance = ", ".join(f"{key} {value:.3g}" for key, value in self.chance.items())
         ceilings = [
-            f"{split} {found.value:.3f} +- {found.error:.3f}"
+            f"{split} {best.value:.3f} +- {best.error:.3f}"
             for split in self.splits
-            if split != "train" and (found := self.ceiling(split)) is not None
+            if split != "train" and (best := self.ceiling(split)) is not None
         ]
         noun = "classes" if self.outputs.kind == "class" else "numbers"
         channels = f" x {self.inputs.channels}" if self.inputs.channels > 1 else ""

@@ -138,7 +138,7 @@ def draw_in_part(
         ValueError: if (almost) no instance falls to the part: the task has too few contexts.
 
     """
-    kept: list[Fields] = []
+    parts: list[Fields] = []
     drawn = accepted = 0
     rate = _SHARE[split]
     while accepted < count:
@@ -146,7 +146,7 @@ def draw_in_part(
         size = size if at_once is None else min(size, at_once)
         fields = draw(size)
         chosen = belongs(context(fields), split)
-        kept.append({name: x[chosen] for name, x in fields.items()})
+        parts.append({name: x[chosen] for name, x in fields.items()})
         drawn, accepted = drawn + size, accepted + int(chosen.sum())
         if accepted < 0.01 * _SHARE[split] * drawn:
             raise ArgumentError(
@@ -154,4 +154,4 @@ def draw_in_part(
                 "fall to it; the task has too few different contexts, make it larger"
             )
         rate = accepted / drawn
-    return {name: x[:count] for name, x in concatenate(kept).items()}
+    return {name: x[:count] for name, x in concatenate(parts).items()}

@@ -63,10 +63,10 @@ class LengthTask(TokenTask):
         super().__init__()
 
     def _possible(self, low: int, high: int) -> Tensor:
-        found = self.word_lengths(low, high)
-        if not len(found):
+        lengths = self.word_lengths(low, high)
+        if not len(lengths):
             raise ArgumentError(f"no word of this task has {low} to {high} symbols")
-        return found
+        return lengths
 
     def word_lengths(self, low: int, high: int) -> Tensor:
         """Lengths of `low` to `high` that a word can have, in order."""
@@ -155,12 +155,12 @@ class AskedTask(LengthTask):
         place = torch.arange(width)
         ends = self.tokens_of(lengths)
         inside = place < lengths[:, None]
-        asked = ~inside & (place < ends[:, None])
+        scored = ~inside & (place < ends[:, None])
         answers = self.answer(words, lengths)
         column = (place - lengths[:, None]).clamp(0, answers.shape[1] - 1)
         symbol = place.clamp(max=words.shape[1] - 1)
-        tokens = torch.where(inside, FIRST + words[:, symbol], torch.where(asked, MARK, PAD))
-        targets = torch.where(asked, answers.gather(1, column), IGNORE)
+        tokens = torch.where(inside, FIRST + words[:, symbol], torch.where(scored, MARK, PAD))
+        targets = torch.where(scored, answers.gather(1, column), IGNORE)
         return {"tokens": tokens, "targets": targets, "lengths": ends}
 
 

@@ -100,8 +100,8 @@ class Dyck(LengthTask):
         """The word and padding; the targets stand at closing brackets."""
         inside = torch.arange(words.shape[1]) < lengths[:, None]
         closes = words >= self.types
-        asked = inside & closes
-        targets = torch.where(asked, innermost_open(words, self.types), IGNORE)
+        scored = inside & closes
+        targets = torch.where(scored, innermost_open(words, self.types), IGNORE)
         tokens = torch.where(inside, FIRST + words, PAD)
         empty = width - words.shape[1]
         pad = torch.nn.functional.pad
@@ -137,10 +137,10 @@ def innermost_open(words: Tensor, types: int) -> Tensor:
     stack = torch.full((count, length + 1), types)
     height = torch.zeros(count, dtype=torch.int64)
     rows = torch.arange(count)
-    found = torch.empty_like(words)
+    kinds = torch.empty_like(words)
     for t, symbol in enumerate(words.unbind(1)):
         opens = symbol < types
         height = torch.where(opens, height + 1, (height - 1).clamp(min=0))
         stack[rows[opens], height[opens]] = symbol[opens]
-        found[:, t] = stack[rows, height]
-    return found
+        kinds[:, t] = stack[rows, height]
+    return kinds

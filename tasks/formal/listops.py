@@ -117,18 +117,18 @@ class ListOps(Task):
         most = int(_NODES / max(1.0, ((2 + self.arguments) / 8) ** self.depth))
         size = min(16 * count, most)
         pieces: list[Fields] = []
-        drawn = kept = 0
-        while kept < count:
+        drawn = accepted = 0
+        while accepted < count:
             levels = grow(size, depth=self.depth, most=self.arguments, random=random)
             lengths = lengths_of(levels, size)
             wanted = (lengths > self.longer_than) & (lengths <= self.longest)
-            drawn, kept = drawn + size, kept + int(wanted.sum())
-            if drawn >= _TRIED and kept < _LEAST * drawn:
+            drawn, accepted = drawn + size, accepted + int(wanted.sum())
+            if drawn >= _TRIED and accepted < _LEAST * drawn:
                 raise ArgumentError(
-                    f"of {drawn} drawn expressions {kept} have more than {self.longer_than} and at "
-                    f"most {self.longest} tokens; choose other lengths, depth or arguments"
+                    f"of {drawn} drawn expressions {accepted} have more than {self.longer_than} "
+                    f"and at most {self.longest} tokens; choose other lengths, depth or arguments"
                 )
-            size = min(1 + int(1.1 * (count - kept) * drawn / max(kept, 1)), most)
+            size = min(1 + int(1.1 * (count - accepted) * drawn / max(accepted, 1)), most)
             if wanted.any():
                 pieces.append(self._finish(select(levels, wanted), lengths[wanted]))
         return {name: x[:count] for name, x in concatenate(pieces).items()}

@@ -64,13 +64,15 @@ def lengths_of(levels: list[Level], count: int) -> Ints:
 def select(levels: list[Level], wanted: Bools) -> list[Level]:
     """Keep the trees that are `wanted`, numbered anew from 0."""
     number = np.cumsum(wanted) - 1
-    kept = []
+    chosen_levels = []
     for level in levels:
         chosen = wanted[level.tree]
         if not chosen.any():
             break
-        kept.append(Level(number[level.tree[chosen]], level.code[chosen], level.children[chosen]))
-    return kept
+        chosen_levels.append(
+            Level(number[level.tree[chosen]], level.code[chosen], level.children[chosen])
+        )
+    return chosen_levels
 
 
 def evaluate(levels: list[Level]) -> Ints:
@@ -78,10 +80,10 @@ def evaluate(levels: list[Level]) -> Ints:
     values = np.zeros(0, dtype=np.int64)
     for level in reversed(levels):
         inner = level.children > 0
-        found = level.code.copy()
+        own = level.code.copy()
         if inner.any():
-            found[inner] = _apply(level.code[inner], level.children[inner], values)
-        values = found
+            own[inner] = _apply(level.code[inner], level.children[inner], values)
+        values = own
     return values
 
 

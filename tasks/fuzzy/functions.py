@@ -115,8 +115,8 @@ def _expected_r2(points: Tensor, terms: Tensor, functions: Tensor) -> Tensor:
     every = torch.arange(2 ** points.shape[-1])[:, None]
     of_terms = torch.stack([values_at(points, t.expand(len(points), 1)) for t in every])
     labels = of_terms[functions].amax(1).movedim(0, -1)  # (B, N, M)
-    told = values_at(points, terms)[:, :-1, None]
-    possible = (labels[:, :-1] == told).all(1)
+    seen = values_at(points, terms)[:, :-1, None]
+    possible = (labels[:, :-1] == seen).all(1)
     y = labels[:, -1].double()
     weight = torch.where(possible, 1 / labels.double().var(1, correction=0), 0.0)
     answer = (weight * y).sum(-1) / weight.sum(-1)

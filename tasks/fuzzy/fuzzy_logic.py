@@ -177,6 +177,6 @@ class FuzzyInstance:
 
         *context, query = map(row, self.points.tolist())
         *known, answer = self.labels.tolist()
-        told = [f"  {at} = {value:.3f}" for at, value in zip(context, known, strict=True)]
+        lines = [f"  {at} = {value:.3f}" for at, value in zip(context, known, strict=True)]
         function = " or ".join(f"({term(plain)})" for plain in self.terms)
-        return "\n".join([*told, f"  {query} = ?", f"answer: {answer:.3f}", f"f = {function}"])
+        return "\n".join([*lines, f"  {query} = ?", f"answer: {answer:.3f}", f"f = {function}"])

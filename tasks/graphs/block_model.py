@@ -145,7 +145,7 @@ class BlockModel(GraphTask):
         joined = (small[:, i] == small[:, j]).float()
         odds = log(self.within * (1 - self.across) / (self.across * (1 - self.within)))
         blocks = one_hot(table, self.blocks).double().flatten(1)
-        found = []
+        shares = []
         for part, graph in zip(torch.split(order, 64), torch.split(edges, 64), strict=True):
             rows = part.argsort(-1)
             there = graph.gather(1, rows[:, :, None].expand_as(graph))
@@ -153,8 +153,8 @@ class BlockModel(GraphTask):
             inside = there[:, i, j].float() @ joined.T
             weights = (odds * inside.double()).softmax(-1)
             sorted_nodes = (weights @ blocks).view(len(part), self.size, self.blocks)
-            found.append(sorted_nodes.gather(1, part[..., None].expand_as(sorted_nodes)))
-        return torch.cat(found)
+            shares.append(sorted_nodes.gather(1, part[..., None].expand_as(sorted_nodes)))
+        return torch.cat(shares)
 
     def _ceiling(self, split: str) -> Estimate | None:
         each = self.size // self.blocks - self.shown

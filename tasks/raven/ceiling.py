@@ -58,12 +58,14 @@ def solve(
     check_size(panels)
     parts = []
     for chunk in chunks(panels, len(rules), permute=permute):
-        found = explain(chunk, rules, values, permute=permute)
-        weight = found.likelihood * prior(found.rules)
+        hypotheses = explain(chunk, rules, values, permute=permute)
+        weight = hypotheses.likelihood * prior(hypotheses.rules)
         possible = weight > 0
         truth = chunk[:, -1, -1]
         parts.append(
-            _solutions(found.instance[possible], found.answers[possible], weight[possible], truth)
+            _solutions(
+                hypotheses.instance[possible], hypotheses.answers[possible], weight[possible], truth
+            )
         )
     return Solutions(
         torch.cat([part.answer for part in parts]),
@@ -92,12 +94,12 @@ def wholly_ambiguous(
 
     """
     check_size(panels)
-    found = []
+    ambiguous = []
     for chunk in chunks(panels, len(rules), permute=permute):
         truth = chunk[:, -1, -1]
         other = explain(chunk, rules, values, permute=permute, against=truth)
-        found.append(torch.bincount(other.instance, minlength=len(chunk)) > 0)
-    return torch.cat(found)
+        ambiguous.append(torch.bincount(other.instance, minlength=len(chunk)) > 0)
+    return torch.cat(ambiguous)
 
 
 def _solutions(instance: Tensor, answers: Tensor, weight: Tensor, truth: Tensor) -> Solutions:

@@ -86,7 +86,7 @@ def explain(
 
     """
     count, grid, _, features = panels.shape
-    found = Hypotheses(
+    hypotheses = Hypotheses(
         torch.arange(count),
         torch.ones(count, dtype=torch.float64),
         torch.empty(count, 0, dtype=torch.int64),
@@ -99,8 +99,8 @@ def explain(
         if against is not None:
             other = lines.answer != against[:, place, None, None]
             lines = lines._replace(probability=lines.probability * other)
-        found = _extend(found, lines)
-    return found
+        hypotheses = _extend(hypotheses, lines)
+    return hypotheses
 
 
 def _lines(panels: Tensor, place: int, rules: Sequence[Rule], values: int, permute: bool) -> _Lines:
@@ -119,18 +119,18 @@ def _lines(panels: Tensor, place: int, rules: Sequence[Rule], values: int, permu
     )
 
 
-def _extend(found: Hypotheses, lines: _Lines) -> Hypotheses:
+def _extend(hypotheses: Hypotheses, lines: _Lines) -> Hypotheses:
     """Explain one more feature in every way that is still open."""
-    free = (found.used[:, None] & lines.used) == 0
-    probability = lines.probability[found.instance] * free[..., None]
+    free = (hypotheses.used[:, None] & lines.used) == 0
+    probability = lines.probability[hypotheses.instance] * free[..., None]
     row, line, rule = probability.nonzero(as_tuple=True)
-    instance = found.instance[row]
+    instance = hypotheses.instance[row]
     answer = lines.answer[instance, line, rule]
     return Hypotheses(
         instance,
-        found.likelihood[row] * probability[row, line, rule],
-        torch.cat([found.rules[row], rule[:, None]], 1),
-        torch.cat([found.answers[row], answer[:, None]], 1),
-        torch.cat([found.entries[row], lines.entries[line][:, None]], 1),
-        found.used[row] | lines.used[line],
+        hypotheses.likelihood[row] * probability[row, line, rule],
+        torch.cat([hypotheses.rules[row], rule[:, None]], 1),
+        torch.cat([hypotheses.answers[row], answer[:, None]], 1),
+        torch.cat([hypotheses.entries[row], lines.entries[line][:, None]], 1),
+        hypotheses.used[row] | lines.used[line],
     )

@@ -58,8 +58,8 @@ class Posterior:
         )
 
 
-def _lines(title: str, found: Mapping[_Key, float], most: int = 5) -> list[str]:
-    shown = [f"  {p:6.1%}  {' '.join(map(str, key))}" for key, p in found.items()]
+def _lines(title: str, shares: Mapping[_Key, float], most: int = 5) -> list[str]:
+    shown = [f"  {p:6.1%}  {' '.join(map(str, key))}" for key, p in shares.items()]
     more = [f"  and {len(shown) - most} more"] if len(shown) > most else []
     return [f"{title}:", *shown[:most], *more]
 
@@ -77,18 +77,20 @@ def posterior(
 
     """
     check_size(panels[None])
-    found = explain(panels[None], rules, values, permute=permute)
-    weight = found.likelihood * prior(found.rules)
+    hypotheses = explain(panels[None], rules, values, permute=permute)
+    weight = hypotheses.likelihood * prior(hypotheses.rules)
     total = weight.sum()
     if not total > 0:
         raise ArgumentError("no combination of rules in the prior explains the matrix")
     weights = (weight / total).tolist()
     names = [rule.name for rule in rules]
-    combinations = found.rules.sort(-1).values.tolist()
+    combinations = hypotheses.rules.sort(-1).values.tolist()
     return Posterior(
-        _ranked(map(tuple, found.answers.tolist()), weights),
+        _ranked(map(tuple, hypotheses.answers.tolist()), weights),
         _ranked((tuple(names[r] for r in ids) for ids in combinations), weights),
-        _ranked((tuple(map(tuple, e)) for e in found.entries.transpose(1, 2).tolist()), weights),
+        _ranked(
+            (tuple(map(tuple, e)) for e in hypotheses.entries.transpose(1, 2).tolist()), weights
+        ),
     )
 
 

@@ -175,20 +175,20 @@ class Raven(Task):
         `accuracy_<rule>` is the share of the features with that rule that were answered right; a
         matrix in which several features follow it counts several times.
         """
-        asked = torch.zeros(len(self.rules), dtype=torch.int64)
-        right = torch.zeros_like(asked)
+        scored = torch.zeros(len(self.rules), dtype=torch.int64)
+        right = torch.zeros_like(scored)
 
         def watched(batch: Batch) -> Tensor:
             logits = predict(batch)
             hits, _ = scored_hits(logits.cpu(), batch.targets)
             rules = cast(RavenBatch, batch).rules
             known = rules[hits[:, -self.features :]]
-            asked.add_(torch.bincount(rules.flatten(), minlength=len(asked)))
-            right.add_(torch.bincount(known, minlength=len(asked)))
+            scored.add_(torch.bincount(rules.flatten(), minlength=len(scored)))
+            right.add_(torch.bincount(known, minlength=len(scored)))
             return logits
 
         scores = super().evaluate(watched, split, instances, batch_size=batch_size)
-        for rule, hit, total in zip(self.rules, right.tolist(), asked.tolist(), strict=True):
+        for rule, hit, total in zip(self.rules, right.tolist(), scored.tolist(), strict=True):
             if total:
                 scores[f"accuracy_{rule.name}"] = hit / total
         return scores

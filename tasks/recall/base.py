@@ -49,12 +49,12 @@ class QueriedRecall(TokenTask):
     def place(self, drawn: Fields, length: int, generator: Generator) -> Fields:
         """Put the queries behind the contexts: `tokens` and `targets`, each (N, length)."""
         entries, keys, values = (drawn[name] for name in ("entries", "keys", "values"))
-        count, asked = values.shape
+        count, queries = values.shape
         width = entries.shape[-1]
         context = entries.flatten(1)
         places = (length - context.shape[1]) // width
         weights = torch.arange(1, places + 1, dtype=torch.float64) ** (self.power - 1)
-        starts = context.shape[1] + width * weighted_order(count, asked, weights, generator)
+        starts = context.shape[1] + width * weighted_order(count, queries, weights, generator)
         tokens = torch.full((count, length), FILLER)
         tokens[:, : context.shape[1]] = context
         for k in range(width - 1):
@@ -66,7 +66,7 @@ class QueriedRecall(TokenTask):
             tokens = torch.where(tokens == FILLER, noise, tokens)
         return {"tokens": tokens, "targets": targets}
 
-    def check_sizes(self, length: int, width: int, entries: int, asked: int) -> None:
+    def check_sizes(self, length: int, width: int, entries: int, queries: int) -> None:
         """Raise ValueError if the power, the length or the vocabulary does not fit."""
         if not 0 < self.power < math.inf:
             raise ArgumentError(f"'power' must be a finite number above 0, got {self.power}")
@@ -76,9 +76,9 @@ class QueriedRecall(TokenTask):
             raise ArgumentError(
                 f"'vocabulary' must be above 'length' = {length}, got {self.vocabulary}"
             )
-        if (needed := width * (entries + asked)) > length:
+        if (needed := width * (entries + queries)) > length:
             raise ArgumentError(
-                f"'length' must be >= {needed}: {entries} entries and {asked} queries of {width} "
+                f"'length' must be >= {needed}: {entries} entries and {queries} queries of {width} "
                 f"tokens each; got {length}"
             )
 

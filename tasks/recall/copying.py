@@ -76,8 +76,8 @@ class Copying(MacroTask):
         if self.selective:
             blanks = self.length - 2 * self.tokens - 1
             before = torch.randint(self.tokens, (count, blanks), generator=generator)
-            found = torch.zeros_like(ids).scatter_add_(1, before, torch.ones_like(before))
-            places = places + found.cumsum(-1)
+            tokens_at = torch.zeros_like(ids).scatter_add_(1, before, torch.ones_like(before))
+            places = places + tokens_at.cumsum(-1)
         tokens = torch.full((count, self.length), self.vocabulary - 2)
         tokens.scatter_(1, places, ids)
         tokens[:, -self.tokens - 1] = self.vocabulary - 1

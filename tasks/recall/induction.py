@@ -167,10 +167,10 @@ class AssociativeRecall(_OneAnswer):
         keys = torch.randint(self.keys, (count, length // 2 - 1), generator=generator)
         table = torch.randint(self.keys, mark, (count, self.keys), generator=generator)
         shown = torch.zeros(count, self.keys, dtype=torch.bool).scatter(1, keys, True)
-        asked = one_of(shown, generator)[:, None]
+        query = one_of(shown, generator)[:, None]
         pairs = torch.stack([keys, table.gather(1, keys)], -1).flatten(1)
-        tokens = torch.cat([pairs, torch.full_like(asked, mark), asked], 1)
-        return {"tokens": tokens, "answer": table.gather(1, asked).squeeze(-1)}
+        tokens = torch.cat([pairs, torch.full_like(query, mark), query], 1)
+        return {"tokens": tokens, "answer": table.gather(1, query).squeeze(-1)}
 
 
 def check_long(long: object, least: int) -> int:

@@ -103,9 +103,9 @@ class FuzzyRecall(MacroTask):
         offset = (offset * (self.length - probe - 2 * self.both + 1)).long()
         pairs = pairs.ordered(_with_probe(pairs, offset))
         start = pairs.size.cumsum(-1) - pairs.size
-        kept = start < self.length - probe - self.both
-        kept[:, -1] = True
-        return _laid_out(pairs, kept, self.length + 1, self.vocabulary - 1)
+        fits = start < self.length - probe - self.both
+        fits[:, -1] = True
+        return _laid_out(pairs, fits, self.length + 1, self.vocabulary - 1)
 
     def _pairs(self, count: int, train: bool, generator: Generator) -> _Pairs:
         """Draw more pairs than can be needed, and the probe as the last of them."""
@@ -184,14 +184,14 @@ def _with_probe(pairs: _Pairs, offset: Tensor) -> Tensor:
     return torch.cat([order, torch.full_like(place, last)], 1)
 
 
-def _laid_out(pairs: _Pairs, kept: Tensor, length: int, pad: int) -> Fields:
+def _laid_out(pairs: _Pairs, fits: Tensor, length: int, pad: int) -> Fields:
     """Write the kept pairs at the right end of `length` ids, and say which pairs came `again`."""
-    ids = torch.where(kept[..., None], pairs.ids, -1).flatten(1)
+    ids = torch.where(fits[..., None], pairs.ids, -1).flatten(1)
     there = ids >= 0
     from_end = there.flip(-1).cumsum(-1).flip(-1)
     place = torch.where(there, length - from_end, length)  # one more column, for what is left out
-    again = _first_alike(pairs.code) < torch.arange(kept.shape[1])
+    again = _first_alike(pairs.code) < torch.arange(fits.shape[1])
     again = again[..., None].expand_as(pairs.ids).flatten(1)
-    sequence = torch.full((len(kept), length + 1), pad).scatter_(1, place, ids)
+    sequence = torch.full((len(fits), length + 1), pad).scatter_(1, place, ids)
     scored = torch.zeros_like(sequence, dtype=torch.bool).scatter_(1, place, again)
     return {"sequence": sequence[:, :-1], "again": scored[:, :-1]}

@@ -180,12 +180,12 @@ def _read_sizes(option: str, text: str) -> tuple[tuple[int, int], ...]:
     """Read `64x4*2 128x8` as (64, 4), (128, 8), (64, 4): all sizes once, then those left."""
     counts: dict[tuple[int, int], int] = {}
     for word in str(text).split():
-        found = re.fullmatch(r"(\d+)x(\d+)(?:\*(\d+))?", word)
-        if found is None or "0" in found.groups():
+        match = re.fullmatch(r"(\d+)x(\d+)(?:\*(\d+))?", word)
+        if match is None or "0" in match.groups():
             raise ArgumentError(
                 f"'{option}' must be sizes LENGTHxPAIRS, such as '64x4 128x8*2'; got {word!r}"
             )
-        length, pairs, times = (int(number or 1) for number in found.groups())
+        length, pairs, times = (int(number or 1) for number in match.groups())
         check_whole(f"{option}: length", length, 1)
         counts[length, pairs] = counts.get((length, pairs), 0) + times
     if not counts:

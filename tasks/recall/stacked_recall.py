@@ -92,8 +92,8 @@ class StackedRecall(Task):
         """Pairs, then queries with value 0; the target at a query is its value."""
         keys, values, queries = (instances[name] for name in ("keys", "values", "queries"))
         context = torch.stack([keys, values], -1)
-        asked = keys.gather(1, queries)
-        questions = torch.stack([asked, torch.zeros_like(asked)], -1)
+        queried = keys.gather(1, queries)
+        questions = torch.stack([queried, torch.zeros_like(queried)], -1)
         unscored = torch.full_like(values, IGNORE)
         return Batch(
             torch.cat([context, questions], 1),
@@ -134,6 +134,6 @@ class RecallInstance:
 
     def __str__(self) -> str:
         pairs = "  ".join(f"{key}->{value}" for key, value in self.pairs)
-        asked = zip(self.queries, self.answers, strict=True)
-        questions = "  ".join(f"{key}->? ({value})" for key, value in asked)
+        queried = zip(self.queries, self.answers, strict=True)
+        questions = "  ".join(f"{key}->? ({value})" for key, value in queried)
         return f"pairs:   {pairs}\nqueries: {questions}"

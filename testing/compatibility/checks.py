@@ -135,10 +135,10 @@ def stacked(s: Subject) -> None:
 
 
 def _pulled(out: Tensor, wanted: list[Tensor]) -> list[Tensor]:
-    found = torch.autograd.grad(
+    gradients = torch.autograd.grad(
         out.square().sum(), wanted, retain_graph=True, materialize_grads=True
     )
-    return list(found)
+    return list(gradients)
 
 
 def checkpointed(s: Subject) -> None:

@@ -86,7 +86,7 @@ _LIMITS: tuple[tuple[str, str], ...] = (
 def reason(row: str, mode: str, raised: str) -> str:
     """Why a cell is not "yes", told from its place and the text of what was raised."""
     for pattern, text in _LIMITS:
-        found = re.search(pattern, f"{row} {mode} {raised}")
-        if found is not None:
-            return found.expand(text)
+        match = re.search(pattern, f"{row} {mode} {raised}")
+        if match is not None:
+            return match.expand(text)
     return UNEXPLAINED + raised

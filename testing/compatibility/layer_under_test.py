@@ -53,8 +53,8 @@ class Plain(nn.Module):
         if self.writes_weights:
             given["need_weights"] = True
         out: Any = self.layer(*args, **given)
-        found: Tensor = out[0] if self.writes_weights else out
-        return found
+        output: Tensor = out[0] if self.writes_weights else out
+        return output
 
 
 class Subject:
@@ -89,12 +89,12 @@ class Subject:
 
     def answers(self) -> list[tuple[Tensor, Tensor]]:
         """Inputs in float32 of other sizes than the exported example, and the plain outputs."""
-        found = []
+        outputs = []
         for batch, length in _OTHERS:
             x = draw(51, batch, length if self.open_length else _EXAMPLE[1], E).float()
             with torch.no_grad():
-                found.append((x, self.plain(x.double()).float()))
-        return found
+                outputs.append((x, self.plain(x.double()).float()))
+        return outputs
 
     def compare(
         self,
@@ -117,23 +117,23 @@ class Subject:
                 got = call(mine, *args)
                 torch.testing.assert_close(got, call(self.plain, *args))
             return got
-        found = derived(call, mine, *args)
-        torch.testing.assert_close(found, derived(call, self.plain, *args))
-        return found[0]
+        mine_derived = derived(call, mine, *args)
+        torch.testing.assert_close(mine_derived, derived(call, self.plain, *args))
+        return mine_derived[0]
 
 
 def derived(call: Call, module: nn.Module, *args: Tensor, order: int = 1) -> list[Tensor]:
     """The output, and its derivatives of an order by the arguments and the parameters."""
     leaves = [t.detach().clone().requires_grad_() for t in args]
     wanted = [*leaves, *module.parameters()]
-    found = [call(module, *leaves)]
-    out = found[0].detach()
+    results = [call(module, *leaves)]
+    out = results[0].detach()
     for n in range(1, order + 1):
-        total = torch.stack([(t * draw(60 + n, *t.shape)).sum() for t in found]).sum()
-        found = list(
+        total = torch.stack([(t * draw(60 + n, *t.shape)).sum() for t in results]).sum()
+        results = list(
             torch.autograd.grad(total, wanted, create_graph=n < order, materialize_grads=True)
         )
-    return [out, *found]
+    return [out, *results]
 
 
 def subject(registry: Registry, name: str, backend: Backend | None) -> Subject:

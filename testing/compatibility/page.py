@@ -48,7 +48,7 @@ def read(path: Path) -> Cells:
     """The cells in a file that `write` wrote, with reasons in place of letters."""
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     reasons = {YES: YES, **data["reasons"]}
-    return {row: {m: reasons[c] for m, c in found.items()} for row, found in data["cells"].items()}
+    return {name: {m: reasons[c] for m, c in row.items()} for name, row in data["cells"].items()}
 
 
 def write(path: Path, cells: Cells) -> None:
@@ -57,9 +57,9 @@ def write(path: Path, cells: Cells) -> None:
     data = {
         "torch": torch.__version__.partition("+")[0],
         "reasons": {letter: text for text, letter in letters.items() if text != YES},
-        "cells": {r: {m: letters[c] for m, c in found.items()} for r, found in cells.items()},
+        "cells": {r: {m: letters[c] for m, c in row.items()} for r, row in cells.items()},
     }
-    lines = [f"{json.dumps(r)}: {json.dumps(found)}" for r, found in data.pop("cells").items()]  # type: ignore[attr-defined]
+    lines = [f"{json.dumps(r)}: {json.dumps(row)}" for r, row in data.pop("cells").items()]  # type: ignore[attr-defined]
     head = json.dumps(data, indent=1).removesuffix("\n}")
     path.write_text(f'{head},\n "cells": {{\n  ' + ",\n  ".join(lines) + "\n }\n}\n", "utf-8")
 

@@ -43,8 +43,8 @@ def row_of(registry: Registry, row: str, modes: Iterable[str] = tuple(MODES)) ->
         checked = subject(registry, name, chosen)
     except ValueError as error:
         return {mode: reason(row, mode, told(error)) for mode in modes}
-    found = {mode: outcome(checked, MODES[mode]) for mode in modes}
-    return {m: text if text == YES else reason(row, m, text) for m, text in found.items()}
+    outcomes = {mode: outcome(checked, MODES[mode]) for mode in modes}
+    return {m: text if text == YES else reason(row, m, text) for m, text in outcomes.items()}
 
 
 def outcome(checked: Subject, check: Callable[[Subject], None]) -> str:

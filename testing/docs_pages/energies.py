@@ -45,14 +45,14 @@ def energies_page(registry: Registry) -> str:
         for name, spec in registry.energies.items()
     ]
     verdicts = {name: at_the_edges(spec) for name, spec in registry.energies.items()}
-    edges = [(f"`{name}`", *found.values()) for name, found in verdicts.items()]
+    edges = [(f"`{name}`", *verdict.values()) for name, verdict in verdicts.items()]
     header = ("name", "title", "domain", "steps that never raise E", "fast path", "known answers")
     parts = [_HEAD, _CATALOGUE, table(header, catalogue), _EDGES]
     return "\n".join([*parts, table(("name", *EXTREMES), edges)])
 
 
 def _path(spec: EnergySpec) -> str:
-    found = describe(spec)
-    if found["attention"]:
+    said = describe(spec)
+    if said["attention"]:
         return "sdpa"
-    return "weights" if found["score_path"] else "autograd"
+    return "weights" if said["score_path"] else "autograd"

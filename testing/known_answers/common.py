@@ -28,5 +28,5 @@ def problem(seed: int = 40) -> tuple[Tensor, Tensor, Tensor]:
 
 def error_of(got: Tensor, want: Tensor) -> float:
     """The largest difference."""
-    found = float((got - want).detach().abs().max())
-    return math.inf if math.isnan(found) else found  # max(0, nan) is 0
+    error = float((got - want).detach().abs().max())
+    return math.inf if math.isnan(error) else error  # max(0, nan) is 0

@@ -23,11 +23,11 @@ def features_approach_distances(spec: EnergySpec) -> tuple[float, float]:
     want = -torch.log(torch.exp(-0.5 * beta * far).sum(-1)) / beta
     errors = []
     for features in (400, 1600, 6400):
-        found = [
+        differences = [
             single(spec, features=features, seed=seed, beta=beta)(xi, X) - want
             for seed in range(32)
         ]
-        errors.append(torch.stack(found).detach().square().mean().sqrt())
+        errors.append(torch.stack(differences).detach().square().mean().sqrt())
     slope = float(torch.log2(errors[0] / errors[2]) / 2)
     return abs(slope - 1), 0.1
 
@@ -62,14 +62,14 @@ def fine_quadrature(spec: EnergySpec) -> tuple[float, float]:
     every = np.arange(PATTERNS)
     middle = (np.arange(4000) + 0.5) / 4000
     error = 0.0
-    for kept, places, count, hidden in (
+    for padded, places, count, hidden in (
         (every, every, PATTERNS, None),
         (seen, np.arange(4), 4, nobody),
         (seen, seen, PATTERNS, somebody),
     ):
         table = np.cos(np.pi * np.outer((places + 0.5) / count, np.arange(basis)))
         system = np.vstack([table, math.sqrt(ridge) * np.eye(basis)])
-        wanted = np.vstack([X.numpy()[kept], np.zeros((basis, DIM))])
+        wanted = np.vstack([X.numpy()[padded], np.zeros((basis, DIM))])
         B = np.linalg.lstsq(system, wanted, rcond=None)[0]
         signal = np.cos(np.pi * np.outer(middle, np.arange(basis))) @ B
         density = np.exp(beta * xi.numpy() @ signal.T)

@@ -63,16 +63,16 @@ def boltzmann_enumeration(spec: EnergySpec) -> tuple[float, float]:
     """Exact inference gives the sums over all 2^N configurations of the hidden units."""
     error = 0.0
     for rule in _GRAPHS:
-        for found in _errors(spec, "exact", rule, 0.6):
-            error = max(error, error_of(found, torch.zeros_like(found)))
+        for errors in _errors(spec, "exact", rule, 0.6):
+            error = max(error, error_of(errors, torch.zeros_like(errors)))
     return error, 1e-12
 
 
 def chain_transfer_matrix(spec: EnergySpec) -> tuple[float, float]:
     """On a chain the transfer matrix gives the same as enumeration."""
     error = 0.0
-    for found in _errors(spec, "chain", "chain", 0.6):
-        error = max(error, error_of(found, torch.zeros_like(found)))
+    for errors in _errors(spec, "chain", "chain", 0.6):
+        error = max(error, error_of(errors, torch.zeros_like(errors)))
     return error, 1e-12
 
 
@@ -81,8 +81,8 @@ def boltzmann_mean_field_bound(spec: EnergySpec) -> tuple[float, float]:
     error = 0.0
     for rule in _GRAPHS:
         error = max(error, float((-_errors(spec, "mean_field", rule, 0.5)[0]).max()))
-        for found in _errors(spec, "mean_field", rule, 1e-15):
-            error = max(error, error_of(found, torch.zeros_like(found)))
+        for errors in _errors(spec, "mean_field", rule, 1e-15):
+            error = max(error, error_of(errors, torch.zeros_like(errors)))
     return error, 1e-12
 
 

@@ -127,8 +127,8 @@ def tap_beats_mean_field(spec: EnergySpec) -> tuple[float, float]:
         for _ in range(500):  # naive mean field, damped
             m = 0.5 * m + 0.5 * torch.tanh(beta * (couplings @ m + field))
         plain += float((m - exact).abs().mean())
-        found = settle(energy, couplings, field, step_size=0.3)
-        corrected += float((found - exact).detach().abs().mean())
+        settled = settle(energy, couplings, field, step_size=0.3)
+        corrected += float((settled - exact).detach().abs().mean())
     return corrected / plain, 1 / 3
 
 

@@ -103,8 +103,8 @@ def _maps(energy: Energy) -> tuple[float, Tensor, Tensor]:
 
 def _memories(energy: Energy) -> Tensor:
     """The learned memories (M, D), none for attention alone."""
-    found = getattr(energy, "memories", None)
-    return found.detach() if isinstance(found, Tensor) else torch.zeros(0, DIM).double()
+    memories = getattr(energy, "memories", None)
+    return memories.detach() if isinstance(memories, Tensor) else torch.zeros(0, DIM).double()
 
 
 def energy_transformer_loops(spec: EnergySpec) -> tuple[float, float]:
@@ -139,17 +139,17 @@ def query_and_key_terms(spec: EnergySpec) -> tuple[float, float]:
         odds = [math.exp(beta * float(K[b] @ Q[c])) for b in others]
         for b, odd in zip(others, odds, strict=True):
             P[c, b] = odd / sum(odds)
-    asking, asked = torch.zeros_like(g), torch.zeros_like(g)
+    asking, queried = torch.zeros_like(g), torch.zeros_like(g)
     for a, b in itertools.product(range(_TOKENS), repeat=2):
         asking[a] += W_Q.mT @ (P[a, b] * K[b])
-        asked[a] += W_K.mT @ (P[b, a] * Q[b])
+        queried[a] += W_K.mT @ (P[b, a] * Q[b])
     memory = torch.zeros_like(g)
     for a, m in itertools.product(range(_TOKENS), _memories(energy)):
         memory[a] += max(float(m @ g[a]), 0.0) * m
-    found = -gradient(energy, g, g)
-    if error_of(found, asking + memory) < 0.1:
+    update = -gradient(energy, g, g)
+    if error_of(update, asking + memory) < 0.1:
         return math.inf, 1e-12  # the term as a key is missing
-    return error_of(found, asking + asked + memory), 1e-12
+    return error_of(update, asking + queried + memory), 1e-12
 
 
 def hyper_set_loops(spec: EnergySpec) -> tuple[float, float]:
