@@ -13,7 +13,7 @@ from attenergy.testing.docs_pages.tasks import tasks_page
 from attenergy.testing.edge_cases import EXTREMES, at_the_edges
 
 REGISTRY = load_registry(plugins=False)
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])

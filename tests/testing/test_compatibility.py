@@ -15,7 +15,7 @@ from attenergy.testing.compatibility.page import page, read, write
 from attenergy.testing.compatibility.table import YES, outcome, row_of, rows
 
 REGISTRY = load_registry(plugins=False)
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 TABLE = DOCS / "modes.json"
 CELLS = read(TABLE)
 
