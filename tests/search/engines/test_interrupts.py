@@ -56,11 +56,11 @@ def handlers() -> Iterator[None]:
 @pytest.mark.parametrize("number", ALL)
 def test_a_signal_raises_where_it_is_listened_to(number: int) -> None:
     with listening(*ALL) as handler:
-        with pytest.raises(Ended) as told:
+        with pytest.raises(Ended) as caught:
             signal.raise_signal(number)
-        assert handler.number == told.value.number == number
-        assert str(told.value) == signal.Signals(number).name
-        assert from_outside(told.value)
+        assert handler.number == caught.value.number == number
+        assert str(caught.value) == signal.Signals(number).name
+        assert from_outside(caught.value)
         assert not from_outside(KeyboardInterrupt())
         with listening(signal.SIGINT) as inner, pytest.raises(Ended):
             signal.raise_signal(signal.SIGINT)
@@ -225,11 +225,11 @@ def test_a_running_search_ends_in_order(
             lines.append(driver.stderr.readline())
         began = time.monotonic()
         (os.killpg if group else os.kill)(driver.pid, number)
-        told = driver.communicate(timeout=60)[1]
+        stderr = driver.communicate(timeout=60)[1]
         assert time.monotonic() - began < 30
-    assert driver.returncode == CODES[number], told
-    assert "Traceback" not in told
-    assert "--resume" in told
+    assert driver.returncode == CODES[number], stderr
+    assert "Traceback" not in stderr
+    assert "--resume" in stderr
     records = RunStore(tmp_path / "runs" / "stacked-recall").all()
     assert len(records) >= (2 if wait == "started" else 0)
 

@@ -226,11 +226,13 @@ def test_a_cluster_that_goes(make_plan: PlanMaker, tiny_file: Path) -> None:
             assert driver.stdout.readline() == "finished\n"
             made.head_node.kill_gcs_server()
             begin = time.monotonic()
-            told = driver.communicate(timeout=120)[1]
+            stderr = driver.communicate(timeout=120)[1]
             assert time.monotonic() - begin < 60
     assert driver.returncode == 1
     error = f"ClusterLost: the Ray cluster at {address} does not answer any more; finished"
-    assert told.strip().splitlines()[-1].startswith(f"attenergy.search.engines.ray.cluster.{error}")
+    assert (
+        stderr.strip().splitlines()[-1].startswith(f"attenergy.search.engines.ray.cluster.{error}")
+    )
     before = len(RunStore(plan.folder).all())
     assert before >= 1
     rest = plan.model_copy(update={"trials": before + 1, "engine": "local", "workers": 0})
@@ -243,13 +245,13 @@ def test_a_gpu_that_cannot_be_used_is_told_once(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # as Ray does for an actor with a share
-    for gpus, told, sees in [(0.25, 1, "1"), (0.0, 0, "")]:
+    for gpus, messages, sees in [(0.25, 1, "1"), (0.0, 0, "")]:
         runner = Runner(gpus)
         assert os.environ["CUDA_VISIBLE_DEVICES"] == sees
         for seed in (0, 1):
             assert runner.run(make_config(steps=6, seed=seed), "trial")[0].status == "complete"
         texts = [values[0] for event, *values in runner.events() if event == "message"]
-        assert len(texts) == told
+        assert len(texts) == messages
         assert all("on the CPU" in text for text in texts)
 
 
@@ -286,13 +288,13 @@ def test_the_address_that_a_killed_cluster_left(monkeypatch: pytest.MonkeyPatch)
         stale = f"127.0.0.1:{free.getsockname()[1]}"
     monkeypatch.setattr(services, "canonicalize_bootstrap_address", lambda address: stale)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr("ray.init", lambda **options: asked.append(options["address"]))
-    asked: list[str] = []
+    monkeypatch.setattr("ray.init", lambda **options: addresses.append(options["address"]))
+    addresses: list[str] = []
     ray_cluster.connected(Resources(engine="ray"))
-    assert asked == ["local"]
+    assert addresses == ["local"]
     with pytest.raises(ValueError, match="cannot reach a Ray cluster at auto: "):
         ray_cluster.connected(Resources(engine="ray", address="auto"))
     with socket.create_server(("127.0.0.1", 0)) as there:
         stale = f"127.0.0.1:{there.getsockname()[1]}"
         ray_cluster.connected(Resources(engine="ray"))
-    assert asked == ["local", stale]
+    assert addresses == ["local", stale]

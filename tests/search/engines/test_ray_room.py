@@ -164,11 +164,11 @@ def test_a_smaller_cluster_does_the_work(
     played.play(lambda: played.finishes(0))
     assert executor.wait(watcher).key == a.run_key()
     assert executor.free == 0  # one place is left, and a run waits for it
-    heard, died, *told = watcher.messages
-    assert heard == "old"
+    first, died, *rest = watcher.messages
+    assert first == "old"
     assert ("a run", 1, 2) in watcher.steps
     assert died.endswith("trying once more")
-    assert told == ["the cluster has room for 1 of 2 runs at a time now; going on with these"]
+    assert rest == ["the cluster has room for 1 of 2 runs at a time now; going on with these"]
     assert played.actors[1].killed
 
     played.play(nothing, lambda: played.finishes(0))

@@ -35,8 +35,8 @@ pytestmark = pytest.mark.usefixtures("quiet")
 def runs(space: Space, variant: str, count: int) -> list[RunConfig]:
     """Random suggestions, those of one variant."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    found = [space.suggest(study.ask()) for _ in range(count)]
-    return [config for config in found if config.variant == variant]
+    configs = [space.suggest(study.ask()) for _ in range(count)]
+    return [config for config in configs if config.variant == variant]
 
 
 def relaxed(

@@ -91,9 +91,9 @@ def test_a_fixed_step_size_counts_where_the_steps_are_searched(
     registry: Registry, make_plan: PlanMaker
 ) -> None:
     space = Space(registry, make_plan(variants=("lse",), fix={"lse.step_size": 0.5}))
-    found = [c.settings for _, c in suggestions(space, 20) if c.variant == "lse"]
-    assert {settings["steps"] for settings in found} > {1, 2}
-    assert all(settings["step_size"] == 0.5 for settings in found)
+    drawn = [c.settings for _, c in suggestions(space, 20) if c.variant == "lse"]
+    assert {settings["steps"] for settings in drawn} > {1, 2}
+    assert all(settings["step_size"] == 0.5 for settings in drawn)
 
 
 @pytest.mark.parametrize(

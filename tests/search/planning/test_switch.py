@@ -53,7 +53,7 @@ def test_a_switch_is_searched(switched: Registry, make_plan: PlanMaker, tmp_path
     url = f"sqlite:///{tmp_path / 'study.db'}"  # the values go through JSON and back
     study = optuna.create_study(storage=url, sampler=optuna.samplers.RandomSampler(seed=0))
     study.enqueue_trial({"variant": "switched", "switched.causal": True})
-    found = []
+    values = []
     for _ in range(8):
         trial = study.ask()
         config = space.suggest(trial)
@@ -64,9 +64,9 @@ def test_a_switch_is_searched(switched: Registry, make_plan: PlanMaker, tmp_path
         assert [m.causal for m in model.modules() if isinstance(m, Switched)] == [
             again.settings["causal"]
         ]
-        found.append(again.settings["causal"])
-    assert found[0] is True
-    assert set(found) == {True, False}
+        values.append(again.settings["causal"])
+    assert values[0] is True
+    assert set(values) == {True, False}
 
 
 def test_a_switch_is_fixed_and_enqueued_by_true_and_false(

@@ -246,7 +246,7 @@ def test_the_limits_are_looked_at_after_every_step(
     assert record.reason.startswith("timed out: " if limits.seconds else "out of memory: ")
     runner = Runner(0.0, limits)
     assert runner.run(long, "trial")[0].reason.startswith(record.reason[:10])
-    events = [event for event, *_ in runner.news()]
+    events = [event for event, *_ in runner.events()]
     assert events[0] == "begun"
     assert events[-1] == "memory"
 

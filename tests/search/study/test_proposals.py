@@ -88,8 +88,8 @@ def test_the_control_is_a_fifth_and_survives_a_resume(
     more = plan.model_copy(update={"trials": 23, "control": 10})
     records = run_search(more, registry, watcher, resume=True)
     assert _kinds(records) == {"default": 3, "sampler": 10, "control": 10}
-    found = best_of(records, "accuracy")
-    assert found["control"][0] == found["sampler"][0] == 10
+    best = best_of(records, "accuracy")
+    assert best["control"][0] == best["sampler"][0] == 10
     assert watcher.messages[-1] == summary(records, "accuracy")
     assert summary(records, "accuracy").startswith("best accuracy of the sampler's 10 trials 0.")
     assert "on average" not in summary(records, "accuracy"), "ten of each"
@@ -191,8 +191,8 @@ def test_impossible_wishes_are_refused(
 def test_objectives_are_looked_up(registry: Registry) -> None:
     task = make_task("tiny", registry=registry)
     assert find_objectives(task, ()) == (Objective("accuracy", "maximize", False),)
-    found = find_objectives(task, ("loss", "flops"))
-    assert [o.direction for o in found] == ["minimize", "minimize"]
+    objectives = find_objectives(task, ("loss", "flops"))
+    assert [o.direction for o in objectives] == ["minimize", "minimize"]
     with pytest.raises(UnknownName, match=r"no objective of tiny 'flop' \(did you mean 'flops'"):
         find_objectives(task, ("accuracy", "flop"))
     with pytest.raises(ValueError, match=r"must be a metric of the task .*not the cost 'flops'"):

@@ -134,9 +134,9 @@ def test_scores_do_not_depend_on_the_size_of_batches(name: str) -> None:
 
 
 def test_progress_is_reported(make_config: ConfigMaker) -> None:
-    heard: list[tuple[int, int]] = []
-    train(make_config(), report=lambda step, steps, loss: heard.append((step, steps)))
-    assert heard == [(step, 12) for step in range(1, 13)]
+    reports: list[tuple[int, int]] = []
+    train(make_config(), report=lambda step, steps, loss: reports.append((step, steps)))
+    assert reports == [(step, 12) for step in range(1, 13)]
 
 
 @pytest.mark.parametrize("variant", ["softmax", "linear", "hyla"])
