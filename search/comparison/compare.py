@@ -24,7 +24,12 @@ from attenergy.search.planning.ranges import layer_defaults
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
-from attenergy.search.runs.plugin_needs import check_needs, check_reaches_workers, write_needs
+from attenergy.search.runs.plugin_needs import (
+    check_needs,
+    check_reaches_workers,
+    upgrades,
+    write_needs,
+)
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import RunStore, write_atomically
 from attenergy.search.training.model import build_model, uses
@@ -63,6 +68,8 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
     if plan.workers or plan.engine != "local":
         check_reaches_workers(needs)
     _keep_plan(plan, folder)
+    for text in upgrades(folder, needs):
+        listener.message(text)
     write_needs(folder, needs)
     store = RunStore(folder)
     listener = FailureWatch(listener, len(plan.variants), store.all())

@@ -33,6 +33,17 @@ def write_needs(folder: Path, needs: Sequence[PluginNeed]) -> None:
         write_atomically(folder / PLUGINS, text + "\n")
 
 
+def upgrades(folder: Path, needs: Sequence[PluginNeed]) -> list[str]:
+    """Which plug-ins of a study have another version now, a sentence each."""
+    before = {need.name: need.version for need in read_needs(folder)}
+    return [
+        f"the plug-in {need.name} was {before[need.name]} and is {need.version} now: runs from "
+        "before may not be comparable"
+        for need in needs
+        if before.get(need.name, need.version) != need.version
+    ]
+
+
 def read_needs(folder: Path) -> list[PluginNeed]:
     """The plug-ins that a study needs, none if it does not say.
 

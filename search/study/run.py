@@ -28,7 +28,12 @@ from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.errors import StudyBusy, StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
-from attenergy.search.runs.plugin_needs import check_needs, check_reaches_workers, write_needs
+from attenergy.search.runs.plugin_needs import (
+    check_needs,
+    check_reaches_workers,
+    upgrades,
+    write_needs,
+)
 from attenergy.search.runs.records import RunStore, write_atomically
 from attenergy.search.storage.database import open_storage, problems_with, shown_url, url_of
 from attenergy.search.storage.heartbeat import heartbeats
@@ -96,6 +101,8 @@ def run_search(
         watch = FailureWatch(listener, len(space.variants), store.all())
         context = replace(opened, listener=watch)
         shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
+        for text in upgrades(folder, needs):
+            watch.message(text)
         write_needs(folder, needs)
         write_atomically(folder / "plan.json", shown.model_dump_json(indent=2) + "\n")
         with make_executor(plan, folder) as executor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +22,17 @@ from attenergy.attention.integrations.huggingface.request import asked_scale, ch
 from attenergy.attention.layers.base import Read
 from attenergy.attention.modules.arguments import check_module
 from attenergy.attention.saving.weights import beside
-from attenergy.registry import ArgumentError, ArgumentTypeError, EnergySpec, Registry
+from attenergy.registry import (
+    ArgumentError,
+    ArgumentTypeError,
+    EnergySpec,
+    PluginNeed,
+    Registry,
+    layer_uses,
+    missing,
+    name_plugins,
+    needed,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -50,6 +61,7 @@ class Definition(BaseModel):
     read: Read = "auto"
     settings: dict[str, bool | float | int | str] = {}
     changed: dict[str, dict[str, bool | float | int | str]] = {}  # later, by attention module
+    plugins: tuple[PluginNeed, ...] = ()
 
 
 def energize(
@@ -113,6 +125,8 @@ def energize(
         )
     except ValidationError as error:
         raise ArgumentError(f"a configuration cannot keep {_said(error)}") from None
+    if needs := needed(layer_uses(spec, settings)):
+        definition = definition.model_copy(update={"plugins": tuple(needs)})
     _switch(model, places)
     for name, module in places.items():
         heads, scale = made[name]
@@ -124,7 +138,13 @@ def energize(
     return model
 
 
-def load_energized(model_class: type[Model], path: str | Path | None, **options: Any) -> Any:
+def load_energized(
+    model_class: type[Model],
+    path: str | Path | None,
+    *,
+    plugins: Sequence[str] = (),
+    **options: Any,
+) -> Any:
     """Load an energized model that `save_pretrained` wrote, with the learned energies.
 
     A plain `from_pretrained` would read the folder as a model with softmax attention.
@@ -133,6 +153,7 @@ def load_energized(model_class: type[Model], path: str | Path | None, **options:
         model_class: class of the model, or an `AutoModel...` class.
         path: folder or name on the hub, as `from_pretrained` takes it; None with a `config` and a
             `state_dict`.
+        plugins: modules that may hold the energy's code, beside the installed plug-ins.
         **options: what `from_pretrained` takes, to the same effect: overrides of the configuration
             (`num_labels=3`), `dtype`, `device_map`, `output_loading_info`, ... A `config` without
             a definition of the energy gets that of the folder.
@@ -143,11 +164,13 @@ def load_energized(model_class: type[Model], path: str | Path | None, **options:
 
     Raises:
         ImportError: transformers is not installed.
-        ValueError: the configuration holds no definition of an energy, or a damaged one; weights
+        ValueError: the configuration holds no definition of an energy, or a damaged one, or one
+            that needs a plug-in that is not loaded; weights
             of the energies are missing, or there are others (such as a graph given by
             `use_graph`, which is not read back); or another `attn_implementation` is asked for.
     """
     register()
+    name_plugins(plugins)
     implementation = options.get("attn_implementation")
     if implementation not in (None, IMPLEMENTATION):
         raise ArgumentError(
@@ -270,9 +293,12 @@ def _definition(stored: Any, path: str | Path | None) -> Definition:
     if stored is None:
         raise ArgumentError(f"{path}: its configuration holds no '{ENTRY}'; it was not energized")
     try:
-        return Definition.model_validate(stored)
+        definition = Definition.model_validate(stored)
     except ValidationError as error:
         raise ArgumentError(f"{path}: {_said(error, ENTRY)}") from None
+    if text := missing(definition.plugins):
+        raise ArgumentError(f"{path}: {text}")
+    return definition
 
 
 def _said(error: ValidationError, *inside: str) -> str:

@@ -14,6 +14,7 @@ from attenergy.attention.integrations.huggingface import (
     energize,
     load_energized,
 )
+from attenergy.energies import CLASSES
 from attenergy.registry import EnergySpec
 from tests.attention.conftest import REGISTRY
 from tests.attention.integrations.conftest import (
@@ -42,6 +43,23 @@ def trained(name, *args, **options):
     shown(name, model(**inputs)[0]).square().mean().backward()
     optimiser.step()
     return model, inputs
+
+
+def test_a_model_says_which_plugin_its_energy_needs(tmp_path):
+    CLASSES.register(type("OwnMemory", (CLASSES["TwoLayer"],), {}))
+    try:
+        entry = next(e for e in REGISTRY.energies.values() if e.class_ == "TwoLayer")
+        trained("bert", entry.model_copy(update={"class_": "OwnMemory"}))[0].save_pretrained(
+            tmp_path
+        )
+        (need,) = json.loads((tmp_path / "config.json").read_text())["attenergy"]["plugins"]
+        assert need["module"] == __name__
+        assert need["provides"] == {"energy class": ["OwnMemory"]}
+        load_energized(hf.BertModel, tmp_path)
+    finally:
+        del CLASSES["OwnMemory"], CLASSES.owners["OwnMemory"]
+    with pytest.raises(ValueError, match=r"is needed .energy class 'OwnMemory'. and not loaded"):
+        load_energized(hf.BertModel, tmp_path)
 
 
 @pytest.mark.parametrize("energy", ["lse", "rbm", "uhop", "learned", "energy_transformer"])

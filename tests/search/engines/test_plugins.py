@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,14 @@ from attenergy.registry import ArgumentError, MixerSpec, PluginNeed
 from attenergy.registry.plugins import _STATE, named_plugins
 from attenergy.search.engines.worker import use_plugins
 from attenergy.search.runs.config import RunConfig
-from attenergy.search.runs.plugin_needs import check_reaches_workers
+from attenergy.search.runs.plugin_needs import (
+    PLUGINS,
+    check_needs,
+    check_reaches_workers,
+    read_needs,
+    upgrades,
+    write_needs,
+)
 from attenergy.search.training.train import train
 
 
@@ -34,6 +42,22 @@ def test_a_run_says_that_a_plugin_of_the_driver_is_not_there(
     record = train(make_config().model_copy(update={"layer": layer}))
     assert record.status == "failed"
     assert "no mixer class 'FarAway' (plug-in 'far_away' is left out: there is no" in record.reason
+
+
+def test_an_upgrade_between_two_sessions_is_told_of(tmp_path: Path) -> None:
+    need = PluginNeed(name="kit", version="1.5", module="kit", provides={"task class": ("Own",)})
+    newer = need.model_copy(update={"version": "2.0"})
+    assert upgrades(tmp_path, [need]) == []
+    write_needs(tmp_path, [need])
+    assert upgrades(tmp_path, [need]) == []
+    assert upgrades(tmp_path, [newer]) == [
+        "the plug-in kit was 1.5 and is 2.0 now: runs from before may not be comparable"
+    ]
+    write_needs(tmp_path, [newer])
+    assert read_needs(tmp_path) == [newer]
+    (tmp_path / PLUGINS).write_text("[3]")
+    with pytest.raises(ArgumentError, match="cannot be read as a list of plug-ins: 0: "):
+        check_needs(tmp_path)
 
 
 def test_what_the_main_script_registers_is_not_sent_to_workers() -> None:
