@@ -25,6 +25,7 @@ LONGEST = (
     "test_faults.py",
     "test_killed_driver.py",
     "test_executors.py",
+    "test_plugin_package.py",
     "test_false_positives.py",
 )
 

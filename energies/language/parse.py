@@ -21,6 +21,7 @@ from attenergy.energies.language.errors import FormulaError
 from attenergy.energies.language.nodes import MAX_LEVELS, MAX_NAME, Expr, Number, call
 from attenergy.energies.language.table import FUNCTIONS, PUBLIC
 from attenergy.registry import load_plugins
+from attenergy.registry.plugins import failures
 
 MAX_LENGTH = 500
 MAX_DEPTH = 32
@@ -229,7 +230,8 @@ class _Reader:
             known = [*self.macros, *PUBLIC]
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
-            raise FormulaError(f"unknown function '{name}'{hint}", offset=offset)
+            reasons = "".join(f"; {text}" for text in failures())
+            raise FormulaError(f"unknown function '{name}'{hint}{reasons}", offset=offset)
         return call(name, *args, offset=offset)
 
 
