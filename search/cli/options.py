@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attenergy.search.engines.base import Engine
+from attenergy.search.planning.plan import Fairness
 from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.planning.samplers import SAMPLERS
 
@@ -62,7 +64,6 @@ SamplerOption = Annotated[
 PrunerOption = Annotated[
     str, typer.Option(metavar=f"[{'|'.join(PRUNERS)}]", help="Who ends hopeless trials early.")
 ]
-Engine = Literal["local", "ray"]
 WorkersOption = Annotated[
     int,
     typer.Option(
@@ -81,7 +82,7 @@ StepsOption = Annotated[
     int | None, typer.Option(min=1, help="Training steps of a run; by default the task's.")
 ]
 FairnessOption = Annotated[
-    Literal["steps", "flops", "seconds"],
+    Fairness,
     typer.Option(help="What is equal for all runs: training steps, FLOPs or seconds."),
 ]
 SecondsOption = Annotated[

@@ -15,6 +15,8 @@ from attenergy.search.runs.limits import Limits, read_bytes
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import RunStore
 
+Engine = Literal["local", "ray"]
+
 
 class Resources(BaseModel):
     """Who does the work, which decides no result.
@@ -25,14 +27,14 @@ class Resources(BaseModel):
 
     A run that takes longer than `trial_seconds`, or whose worker grows beyond `trial_memory`
     (bytes, or a text such as "4G"), is recorded as failed, without a second try. Without
-    `trial_seconds` it may go on for as long as it makes training steps; see `limits.Learned`.
+    `trial_seconds` it may go on for as long as it makes training steps; see `watch.Learned`.
     Workers send heartbeats; one that sends none for six times `heartbeat` seconds is replaced.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     workers: Annotated[int, Field(ge=0)] = 1
-    engine: Literal["local", "ray"] = "local"
+    engine: Engine = "local"
     address: str | None = None
     cpus_per_trial: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     gpus_per_trial: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0

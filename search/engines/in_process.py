@@ -11,13 +11,13 @@ from typing import Any, Self, TypeVar
 
 from attenergy.search.engines import worker
 from attenergy.search.engines.retry import TRIES, Assignment
+from attenergy.search.engines.watch import Learned
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failures import Outside
 from attenergy.search.runs.interrupts import check, listening
 from attenergy.search.runs.limits import (
     NO_LIMITS,
-    Learned,
     LimitReached,
     Limits,
     alarm,

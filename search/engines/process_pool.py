@@ -10,11 +10,12 @@ from typing import Any, Self
 
 from attenergy.registry import ArgumentError
 from attenergy.search.engines.retry import Assignment
+from attenergy.search.engines.watch import Learned
 from attenergy.search.engines.worker_process import WorkerProcess
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.interrupts import check, deferred
-from attenergy.search.runs.limits import NO_LIMITS, Learned, Limits
+from attenergy.search.runs.limits import NO_LIMITS, Limits
 from attenergy.search.runs.provenance import Purpose
 
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -137,7 +138,7 @@ class ProcessPool:
 
     def _judge(self, one: WorkerProcess, listener: Listener) -> RunRecord | None:
         if not one.process.is_alive() or one.pipe.poll():
-            return None  # its death, or its word, comes first
+            return None  # its death, or its message, comes first
         if death := one.watch.death(one.process.pid, ready=one.ready):
             return self._replace(one, listener, death)
         if one.run is None or not one.ready:

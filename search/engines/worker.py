@@ -38,9 +38,9 @@ class _Channel:
     def __init__(self, pipe: Connection) -> None:
         self.pipe, self._lock = pipe, threading.Lock()
 
-    def send(self, *word: Any) -> None:
+    def send(self, *message: Any) -> None:
         with self._lock:
-            self.pipe.send(word)
+            self.pipe.send(message)
 
 
 def main(
@@ -50,10 +50,10 @@ def main(
     tied: bool = False,
     plugins: tuple[str, ...] = (),
 ) -> None:
-    """Take words from the pipe until it closes, and answer; all are tuples `(word, *values)`.
+    """Take messages from the pipe until it closes, and answer; all are tuples `(kind, *values)`.
 
-    Words that come: "run" (config, purpose) and "stop" (key, reason), which ends that run at its
-    next evaluation and means nothing once it is over. Words that go: "ready" (once), "progress"
+    Messages that come: "run" (config, purpose) and "stop" (key, reason), which ends that run at its
+    next evaluation and means nothing once it is over. Messages that go: "ready" (once), "progress"
     (step, steps, loss), "evaluated" (point of the curve), "done" (record), and all the while
     "alive" (bytes of memory), from a thread of its own.
 
@@ -75,8 +75,8 @@ def main(
     try:
         channel.send("ready")
         while True:
-            word, *values = pipe.recv()
-            if word == "run":
+            kind, *values = pipe.recv()
+            if kind == "run":
                 channel.send("done", _run(channel, Path(folder), limits, *values))
     except (EOFError, OSError):
         return  # the driver has closed the pipe

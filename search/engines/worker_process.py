@@ -20,7 +20,8 @@ from typing import Any
 from attenergy.registry import carried
 from attenergy.search.engines import worker
 from attenergy.search.engines.retry import Assignment
-from attenergy.search.runs.limits import Limits, Watch, memory_in_use
+from attenergy.search.engines.watch import Watch
+from attenergy.search.runs.limits import Limits, memory_in_use
 
 _SECONDS_TO_DIE = 10.0
 _POSIX = hasattr(signal, "pthread_sigmask")
@@ -85,7 +86,7 @@ class WorkerProcess:
     def cause_of_death(self) -> str:
         """What became of it; it is killed if it has closed its pipe and lives."""
         self.process.join(_SECONDS_TO_DIE)
-        if self.process.is_alive():  # stopped in the middle of a word
+        if self.process.is_alive():  # stopped in the middle of a message
             self.kill()
             return "the worker process did not end its word and was killed"
         code = self.process.exitcode or 0
@@ -95,7 +96,7 @@ class WorkerProcess:
 
 
 def _never_wait_longer(pipe: Connection, seconds: float) -> None:
-    # Else a worker that is stopped in the middle of a word would stop the driver too.
+    # Else a worker that is stopped in the middle of a message would stop the driver too.
     if _POSIX:
         with socket.socket(fileno=os.dup(pipe.fileno())) as line:
             limit = struct.pack("ll", int(seconds), 0)

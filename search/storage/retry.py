@@ -20,7 +20,7 @@ from sqlalchemy.exc import (
 from attenergy.search.runs.errors import TurnLost
 from attenergy.search.runs.events import Listener
 from attenergy.search.storage.database import is_server
-from attenergy.search.storage.locks import StudyLock
+from attenergy.search.storage.study_lock import StudyLock
 
 P = ParamSpec("P")
 T = TypeVar("T")

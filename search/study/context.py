@@ -12,7 +12,7 @@ from attenergy.search.planning.space import Space
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.heartbeat import Heartbeat
-from attenergy.search.storage.locks import StudyLock
+from attenergy.search.storage.study_lock import StudyLock
 
 _LONG_TEXTS = ("postgresql", "sqlite")  # databases in which a text may be as long as a record
 

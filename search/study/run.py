@@ -37,7 +37,7 @@ from attenergy.search.runs.plugin_needs import (
 from attenergy.search.runs.records import RunStore, write_atomically
 from attenergy.search.storage.database import open_storage, problems_with, shown_url, url_of
 from attenergy.search.storage.heartbeat import heartbeats
-from attenergy.search.storage.locks import study_lock
+from attenergy.search.storage.study_lock import study_lock
 from attenergy.search.study.context import SearchContext
 from attenergy.search.study.finalist_queue import FinalistQueue, choose_finalists
 from attenergy.search.study.open import open_study
@@ -71,7 +71,7 @@ def run_search(
         listener: is told what happens.
         resume: go on with an existing study; `plan.trials` is the total. If the registry has
             grown since, the study moves to a new generation with the wider space. A plan that
-            joins needs no such word.
+            joins needs no `resume`.
 
     Returns:
         Every record of the study's folder, in the order in which the runs finished.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attenergy.search.engines.retry import Assignment
-from attenergy.search.runs.limits import Watch
+from attenergy.search.engines.watch import Watch
 
 
 @dataclass

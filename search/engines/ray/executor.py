@@ -22,10 +22,10 @@ from attenergy.search.engines.ray.cluster import (
 )
 from attenergy.search.engines.ray.runner import Runner
 from attenergy.search.engines.retry import Assignment
+from attenergy.search.engines.watch import Learned, Watch
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.interrupts import check
-from attenergy.search.runs.limits import Learned, Watch
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import weights_path, write_bytes_atomically
 

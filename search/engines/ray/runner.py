@@ -20,7 +20,7 @@ class Runner:
     """A Ray actor: `run` works in one thread while `news` and `stop` answer in others.
 
     Args:
-        gpus: what it was given; a word is sent if PyTorch cannot use it. With none it sees none.
+        gpus: what it was given; a message is sent if PyTorch cannot use it. With none it sees none.
         limits: of every run.
         plugins: modules of the driver's.
     """

@@ -116,10 +116,10 @@ def test_the_html_page(make_record: Any, tmp_path: Path) -> None:
 
 
 def test_lines_on_a_terminal(make_record: Any) -> None:
-    from attenergy.search.display.state import Board
+    from attenergy.search.display.state import ProgressState
 
     stream = io.StringIO()
-    listener = PlainListener(Board("accuracy", "lse"), stream)
+    listener = PlainListener(ProgressState("accuracy", "lse"), stream)
     listener.message(EVIL)
     record = evil_records(make_record)[0]
     listener.finished(record)

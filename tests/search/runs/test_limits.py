@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from attenergy.search.engines import watch as watch_module
 from attenergy.search.engines.base import Resources
 from attenergy.search.engines.in_process import InProcess
 from attenergy.search.engines.process_pool import ProcessPool
 from attenergy.search.engines.ray.executor import RayExecutor
 from attenergy.search.engines.ray.runner import Runner
-from attenergy.search.runs import limits as limits_module
+from attenergy.search.engines.watch import Learned, Watch
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
-from attenergy.search.runs.limits import Learned, LimitReached, Limits, Watch, alarm, memory_in_use
+from attenergy.search.runs.limits import LimitReached, Limits, alarm, memory_in_use
 from attenergy.search.training import train as train_module
 from attenergy.search.training.train import train
 
@@ -94,7 +95,7 @@ def test_silence_is_a_death_but_a_lack_of_processor_time_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     used = [5.0]
-    monkeypatch.setattr(limits_module, "processor_seconds", lambda pid: used[0])
+    monkeypatch.setattr(watch_module, "processor_seconds", lambda pid: used[0])
 
     def pass_by(watch: Watch, seconds: int, busy: bool) -> str:
         for _ in range(seconds):

@@ -19,7 +19,7 @@ from attenergy.search.runs.config import RunConfig
 from attenergy.search.runs.errors import CannotJoin, StudyBusy, StudyMismatch
 from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.database import url_of
-from attenergy.search.storage.locks import study_lock
+from attenergy.search.storage.study_lock import study_lock
 from attenergy.search.study.attributes import RETRIED, RUN
 from attenergy.search.study.run import run_search
 from tests.search.study.conftest import (

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from attenergy.search.runs.errors import StudyStuck
-from attenergy.search.storage.locks import Connection, FileLock, Lock, PostgresLock, study_lock
+from attenergy.search.storage.locks import Connection, FileLock, Lock, PostgresLock
+from attenergy.search.storage.study_lock import study_lock
 from tests.search.study.conftest import POSTGRES, SERVER
 
 
@@ -73,7 +74,7 @@ def test_turns_do_not_overlap(tmp_path: Path) -> None:
 
 
 def test_a_turn_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attenergy.search.storage.locks.LONGEST_WAIT", 0.1)
+    monkeypatch.setattr("attenergy.search.storage.study_lock.LONGEST_WAIT", 0.1)
     url = f"sqlite:///{tmp_path}/study.db"
     with (
         study_lock(tmp_path, url, "s", join=True) as one,

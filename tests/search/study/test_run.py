@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from attenergy.registry import Registry
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.storage.database import open_storage, url_of
-from attenergy.search.storage.locks import study_lock
+from attenergy.search.storage.study_lock import study_lock
 from attenergy.search.study.run import StudyBusy, StudyExists, StudyMismatch, run_search
 from tests.search.study.conftest import check_everything_is_there, trials_of
 
