@@ -152,9 +152,10 @@ def _study(place: Path) -> Path:
 
 
 def _read_study(folder: Path, *, page: bool) -> str:
-    from attenergy.search.artifacts.export import choose_run, export_run, weights_of
-    from attenergy.search.artifacts.replay import find_run
-    from attenergy.search.results.study_folder import as_json, as_markdown, read_study
+    from attenergy.search.artifacts.export import export_run, weights_of
+    from attenergy.search.artifacts.select_run import choose_run, find_run
+    from attenergy.search.report.text import as_json, as_markdown
+    from attenergy.search.results.study_folder import read_study
     from attenergy.search.storage.database import latest, open_storage
 
     outcomes = []

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from attenergy.attention.loading import build
 from attenergy.attention.saving.format import check_target, save
 from attenergy.attention.saving.weights import rebuild
-from attenergy.registry import ArgumentError, AttenergyError
+from attenergy.registry import ArgumentError
 from attenergy.registry.files import open_regular
 from attenergy.search.artifacts.model_card import model_card
+from attenergy.search.artifacts.select_run import NoSuchRun
 from attenergy.search.artifacts.train_again import to_train_again
 from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.study_folder import task_of
@@ -26,56 +27,6 @@ _AGAIN = (
     "The weights of the recorded run were not kept: these come from training it again from its "
     "configuration. The scores of this run are theirs; the means are of the recorded runs."
 )
-
-
-class NoSuchRun(AttenergyError, ValueError):
-    """The study has no finished run of this name."""
-
-
-def choose_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> RunRecord:
-    """The run that `which` names, as `named_run` does; it must have a score.
-
-    Raises:
-        NoSuchRun: if it names none, several, or one without a score.
-    """
-    found = named_run(records, which, board)
-    if found.status != "complete":
-        raise NoSuchRun(f"run {found.key} has no result: {found.status}, {found.reason}")
-    return found
-
-
-def named_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> RunRecord:
-    """The run that `which` names: `best`, a row of the leaderboard (`2`), a variant, or a key.
-
-    `best` is the first row, a variant stands for its first. A row over several seeds gives its run
-    with the best validation score. A run's key may be cut short as long as it names one run; the
-    run need not have a score.
-
-    Raises:
-        NoSuchRun: if it names none, or several.
-    """
-    if which in {record.config.variant for record in records}:
-        place = next((row.rank for row in board.rows if row.variant == which), None)
-        if place is None:
-            raise NoSuchRun(f"no run of {which} has a score")
-        which = f"{place}"
-    rank = 1 if which == "best" else int(which) if which.isdecimal() else None
-    # Keys are 16 hexadecimal digits, so a short number can only be a row.
-    if rank is not None and len(which) < 8:
-        row = next((row for row in board.rows if row.rank == rank), None)
-        if row is None:
-            raise NoSuchRun(f"no row {which!r}; the leaderboard has {len(board.rows)}")
-        scores = row.values.get("valid", {})
-        runs = [record for record in records if record.key in row.keys]
-        return max(runs, key=lambda record: scores.get(record.config.seed, float("-inf")))
-    found = [record for record in records if record.key.startswith(which)]
-    if len(found) != 1:
-        number = "several runs" if found else "no run"
-        raise NoSuchRun(
-            f"{number} with key {which!r}; give 'best', a row's number, a variant, a run's key or "
-            "trial-7"
-        )
-    return found[0]
 
 
 def export_run(
@@ -99,7 +50,7 @@ def export_run(
         folder: the study's folder, where the weights are.
         out: where to write.
         force: replace an older export.
-        say: receives what the user should know.
+        say: called with what the user should know.
         board: the study's leaderboard, for the means over seeds in the model card.
         text: what to train on, if the weights are lost and the task reads a text.
         anyway: train again, if the weights are lost, whatever that takes.

@@ -8,7 +8,7 @@ from attenergy.registry import EnergySpec
 from attenergy.registry.printable import markdown, markdown_code, markdown_json, printable
 from attenergy.search.results import formats
 from attenergy.search.results.leaderboard import Leaderboard
-from attenergy.search.results.ranking import Row
+from attenergy.search.results.ranking import Row, column_of
 from attenergy.search.runs.config import RunRecord
 from attenergy.tasks import Task
 
@@ -92,8 +92,8 @@ def _results(record: RunRecord, task: Task, row: Row | None) -> tuple[list[str],
         if split not in task.splits or task.metric not in values:
             continue
         ceiling = task.ceiling(split)
-        column = "iid" if split == "test" else split
-        mean = [formats.score(row.scores.get(column))] if row is not None and several else []
+        column = column_of(task, split)
+        mean = [formats.score(row.scores.get(column or ""))] if row is not None and several else []
         best = (
             formats.NOTHING if ceiling is None else formats.estimate(ceiling.value, ceiling.error)
         )

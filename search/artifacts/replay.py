@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from attenergy.registry import ArgumentError
-from attenergy.search.artifacts.export import NoSuchRun, named_run, weights_of
+from attenergy.search.artifacts.export import weights_of
 from attenergy.search.artifacts.train_again import to_train_again
 from attenergy.search.engines.base import Resources, make_executor
-from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.results import formats
-from attenergy.search.results.study_folder import Study
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.events import Listener
 
-_TRIAL = "trial-"
 _MOST = 12  # differences that are listed
 _CLOCK = frozenset({"seconds"})  # in a point of a curve: time, which never repeats
 
@@ -32,7 +29,7 @@ class Replay:
     again: RunRecord
     differences: tuple[str, ...]
     circumstances: tuple[str, ...]
-    weights: str  # what was found about the trained weights
+    weights: str  # what there is to say about the trained weights
 
     @property
     def equal(self) -> bool:
@@ -45,7 +42,7 @@ class Replay:
         yield f"run {self.record.key}: {config.variant} on {config.task}, seed {config.seed}"
         yield self.weights
         if self.equal:
-            yield f"equal: {_told(self.record)}"
+            yield f"equal: {_numbers(self.record)}"
         else:
             yield f"different in {formats.counted(len(self.differences), 'place')}:"
             yield from (f"  {text}" for text in self.differences[:_MOST])
@@ -56,20 +53,6 @@ class Replay:
             yield from (f"  {text}" for text in self.circumstances)
         elif not self.equal:
             yield "versions and machine are those of the record"
-
-
-def find_run(study: Study, which: str) -> RunRecord:
-    """The run that `which` names; it need not have a score.
-
-    `trial-7` is the search's trial number 7, a variant its best run. Else `best`, a row of the
-    leaderboard (`2`), or a run's key.
-
-    Raises:
-        NoSuchRun: if it names none, or several.
-    """
-    if which.startswith(_TRIAL):
-        return _by_number(study, which)
-    return named_run(study.records, which, study.leaderboard())
 
 
 def replay(
@@ -109,29 +92,8 @@ def replay(
             again = executor.wait(Listener())
         digests = [_digest(where, run) for where, run in ((folder, record), (place, again))]
     weights, changed = _compare_weights(record, *digests)
-    found = [*_forged(record), *_results(record, again), *([changed] if changed else [])]
-    return Replay(record, again, tuple(found), tuple(_circumstances(record, again)), weights)
-
-
-def _by_number(study: Study, which: str) -> RunRecord:
-    from attenergy.search.storage.trial_numbers import runs_by_number
-
-    number = which.removeprefix(_TRIAL)
-    if not isinstance(study.plan, SearchPlan):
-        raise NoSuchRun(f"no {which}: only a search with its plan has trial numbers; give a key")
-    path = study.folder / "study.db"
-    if study.plan.storage is not None:
-        # Somebody else's plan may name any server: a command connects to what it is told alone.
-        text = f"no {which}: the trials of {study.folder} are kept elsewhere; give a run's key"
-        raise NoSuchRun(text)
-    if not path.exists():
-        raise NoSuchRun(f"no {which}: {study.folder} has no study.db; give a run's key")
-    by_number = runs_by_number(path, study.plan.study)
-    records = {record.key: record for record in study.records}
-    if by_number.get(number) not in records:
-        text = f"no {which} with a record; the study has {len(by_number)} trials, from 0 on"
-        raise NoSuchRun(text)
-    return records[by_number[number]]
+    differences = [*_forged(record), *_results(record, again), *([changed] if changed else [])]
+    return Replay(record, again, tuple(differences), tuple(_circumstances(record, again)), weights)
 
 
 def _forged(record: RunRecord) -> list[str]:
@@ -191,8 +153,8 @@ def _compare_weights(record: RunRecord, old: str, new: str) -> tuple[str, str]:
         return "its weights were not kept: metrics and curve alone are compared", ""
     if old == new:
         return f"weights: sha256 {new[:16]}..., the same file", ""
-    told = f"weights: recorded sha256 {old[:16]}..., repeated {new[:16] or 'none'}..."
-    return told, told
+    text = f"weights: recorded sha256 {old[:16]}..., repeated {new[:16] or 'none'}..."
+    return text, text
 
 
 def _circumstances(record: RunRecord, again: RunRecord) -> Iterator[str]:
@@ -202,7 +164,7 @@ def _circumstances(record: RunRecord, again: RunRecord) -> Iterator[str]:
             yield f"{name}: {value}, now {current[name]}"
 
 
-def _told(record: RunRecord) -> str:
+def _numbers(record: RunRecord) -> str:
     if record.status != "complete":
         return f"{record.status}, {record.reason}"
     numbers = (

@@ -146,6 +146,8 @@ def _mistake_of_the_user(error: Exception) -> str | None:
     """What to say of an error that whoever typed the command can mend; None for all others."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, ValueError) and "embedded null" in str(error):  # how Python refuses it
+        return "a path holds a character that no path can, a null byte"
     if isinstance(error, (AttenergyError, OSError)):
         return str(error)
     if isinstance(error, ValidationError) and error.title in _PLANS:

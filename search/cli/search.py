@@ -41,7 +41,7 @@ from attenergy.search.planning.option_names import OPTIONS
 
 if TYPE_CHECKING:
     from attenergy.registry import Registry
-    from attenergy.search.comparison.multi_task import Part
+    from attenergy.search.comparison.multi_task import Comparison
 
 
 def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
@@ -247,7 +247,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     """
     from attenergy.search.cli.show import check_formulas, show, show_matrix
     from attenergy.search.comparison.compare import ComparePlan, run_compare
-    from attenergy.search.comparison.multi_task import run_several
+    from attenergy.search.comparison.multi_task import run_multi_task
     from attenergy.search.display.progress import make_progress
 
     found = load(registry)
@@ -290,10 +290,10 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         show(Path(plan.folder), form, records, export=False)
         return
     listen = partial(make_progress, plain, found, baseline=chosen[0], log=log)
-    show_matrix(run_several(plan, parts, found, listen), Path(plan.folder), form)
+    show_matrix(run_multi_task(plan, parts, found, listen), Path(plan.folder), form)
 
 
-def _title(parts: list[Part], bundle: str | None, sweep: str | None) -> str:
+def _title(parts: list[Comparison], bundle: str | None, sweep: str | None) -> str:
     """The name of a comparison that nobody named; a sweep is not the comparison on its task."""
     tasks = "-".join(dict.fromkeys(part.task for part in parts))
     return "-".join(filter(None, ("compare", bundle or tasks, sweep)))
@@ -301,9 +301,9 @@ def _title(parts: list[Part], bundle: str | None, sweep: str | None) -> str:
 
 def _parts(
     registry: Registry, task: str | None, bundle: str | None, sweep: str | None
-) -> list[Part]:
+) -> list[Comparison]:
     """What `--task`, `--bundle` and `--sweep` ask for."""
-    from attenergy.search.comparison.multi_task import parts_of_sweep, parts_of_tasks
+    from attenergy.search.comparison.multi_task import comparisons_of_sweep, comparisons_of_tasks
 
     if (task is None) == (bundle is None):
         raise typer.BadParameter("give either a task or a bundle", param_hint="--task / --bundle")
@@ -312,9 +312,9 @@ def _parts(
     tasks = tuple(registry.bundle(bundle).tasks) if bundle is not None else names(task)
     if not tasks:
         raise typer.BadParameter("names no task", param_hint="--task")
-    parts = parts_of_tasks(registry, tasks)
+    parts = comparisons_of_tasks(registry, tasks)
     if sweep is None:
         return parts
     if len(parts) > 1:
         raise typer.BadParameter("a sweep is over one task", param_hint="--sweep")
-    return parts_of_sweep(registry, parts[0].task, sweep)
+    return comparisons_of_sweep(registry, parts[0].task, sweep)

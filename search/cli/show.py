@@ -102,7 +102,8 @@ def show(folder: Path, form: Format, records: Sequence[RunRecord], *, export: bo
 
 
 def _export_best(study: Study, board: Leaderboard, say: Callable[[str], None]) -> None:
-    from attenergy.search.artifacts.export import choose_run, export_run
+    from attenergy.search.artifacts.export import export_run
+    from attenergy.search.artifacts.select_run import choose_run
 
     if not board.rows:
         say("nothing to export: no run has a score")

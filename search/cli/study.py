@@ -76,7 +76,9 @@ def report(
 
 def dashboard(
     study: StudyArgument,
-    port: Annotated[int, typer.Option("--port", "-p", min=0, help="0 for any free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", "-p", min=0, max=65535, help="0 for any free one.")
+    ] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     storage: Annotated[
         str | None,
@@ -118,8 +120,8 @@ def export(
     folder: FolderOption = Path("runs"),
 ) -> None:
     """Export a trained model as a folder that `attenergy.load` reads."""
-    from attenergy.search.artifacts.export import choose_run, export_run
-    from attenergy.search.artifacts.replay import find_run
+    from attenergy.search.artifacts.export import export_run
+    from attenergy.search.artifacts.select_run import choose_run, find_run
     from attenergy.search.results.study_folder import find_study, read_study
 
     found = read_study(find_study(study, folder))
@@ -151,8 +153,8 @@ def replay(
     Ends with exit code 1 if anything differs, and names versions and machine where they do.
     """
     from attenergy.registry.printable import printable
-    from attenergy.search.artifacts.replay import find_run
     from attenergy.search.artifacts.replay import replay as repeat
+    from attenergy.search.artifacts.select_run import find_run
     from attenergy.search.results.study_folder import find_study, read_study
 
     found = read_study(find_study(study, folder))
@@ -165,23 +167,23 @@ def replay(
 
 
 def _text(place: Path, form: ReportFormat) -> str:
-    from attenergy.search.results.study_folder import (
+    from attenergy.search.report.text import (
         as_json,
         as_markdown,
-        read_study,
-        several_as_json,
-        several_as_markdown,
+        multi_task_as_json,
+        multi_task_as_markdown,
     )
+    from attenergy.search.results.study_folder import read_study
     from attenergy.search.results.task_table import MATRIX
 
-    several = (place / MATRIX).is_file()
+    multi_task = (place / MATRIX).is_file()
     if form is ReportFormat.HTML:
         from attenergy.search.report.html.build import matrix_page, page
 
-        return matrix_page(place) if several else page(read_study(place))
-    if several:
+        return matrix_page(place) if multi_task else page(read_study(place))
+    if multi_task:
         markdown = form is ReportFormat.MARKDOWN
-        return several_as_markdown(place) if markdown else several_as_json(place) + "\n"
+        return multi_task_as_markdown(place) if markdown else multi_task_as_json(place) + "\n"
     study = read_study(place)
     return as_markdown(study) if form is ReportFormat.MARKDOWN else as_json(study) + "\n"
 

@@ -15,8 +15,9 @@ from attenergy.search.comparison.compare import (
     configure,
     run_compare,
 )
-from attenergy.search.results.study_folder import read_study, write_leaderboard
-from attenergy.search.results.task_table import Column, Matrix, column_of
+from attenergy.search.results.ranking import columns_of
+from attenergy.search.results.study_folder import Study, read_study, write_leaderboard
+from attenergy.search.results.task_table import Column, Matrix
 from attenergy.search.runs.errors import SameFailure
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failures import in_one_line
@@ -27,60 +28,62 @@ from attenergy.tasks import make_task
 
 
 @dataclass(frozen=True)
-class Part:
-    """One of several comparisons: its heading, its task, and what it changes of the task."""
+class Comparison:
+    """One comparison among several: its heading, its task, and what it changes of the task."""
 
     name: str
     task: str
     options: Mapping[str, Scalar]
 
 
-def parts_of_tasks(registry: Registry, tasks: tuple[str, ...]) -> list[Part]:
-    """One part per task.
+def comparisons_of_tasks(registry: Registry, tasks: tuple[str, ...]) -> list[Comparison]:
+    """One comparison per task.
 
     Raises:
         UnknownName: the registry lacks one of them.
     """
     for task in tasks:
         registry.task(task)
-    return [Part(task, task, {}) for task in dict.fromkeys(tasks)]
+    return [Comparison(task, task, {}) for task in dict.fromkeys(tasks)]
 
 
-def parts_of_sweep(registry: Registry, task: str, option: str) -> list[Part]:
-    """One part per value of a sweep that the task's entry declares.
+def comparisons_of_sweep(registry: Registry, task: str, option: str) -> list[Comparison]:
+    """One comparison per value of a sweep that the task's entry declares.
 
     Raises:
         UnknownName: the registry lacks the task, or the task the sweep.
-        ValueError: a value cannot name the folder of its part.
+        ValueError: a value cannot name the folder of its comparison.
     """
     sweeps = registry.task(task).sweeps
     if option not in sweeps:
         raise UnknownName(f"sweep of {task}", option, sweeps)
-    parts = [Part(f"{option}-{value}", task, {option: value}) for value in sweeps[option]]
-    for part in parts:
+    comparisons = [
+        Comparison(f"{option}-{value}", task, {option: value}) for value in sweeps[option]
+    ]
+    for comparison in comparisons:
         try:
-            path_part(part.name)
+            path_part(comparison.name)
         except ValueError as error:
             text = f"the sweep {option} of {task} cannot name a folder by a value: {error}"
             raise ArgumentError(text) from error
-    return parts
+    return comparisons
 
 
-def run_several(
+def run_multi_task(
     plan: ComparePlan,
-    parts: list[Part],
+    comparisons: list[Comparison],
     registry: Registry,
     listen: Callable[[ComparePlan], AbstractContextManager[Listener]],
 ) -> Matrix:
-    """Run the plan on every part, each in its own folder below the plan's; then put them together.
+    """Run every comparison in its own folder below the plan's, and put their scores together.
 
     A variant that a task's model cannot hold is left out of that task, with the reason; the others
-    go on. What has finished is kept, so the same call again goes on where it was stopped. Each part
+    go on. What has finished is kept, so the same call again goes on where it was stopped. Each
     has its own leaderboard.
 
     Args:
         plan: what is common: variants, seeds, rates, steps, `fix`; its task is not used.
-        parts: the tasks and what is changed of each.
+        comparisons: the tasks and what is changed of each.
         registry: where names are looked up.
         listen: makes the listener of one comparison.
 
@@ -93,27 +96,59 @@ def run_several(
             f"{plan.folder} holds a study of one task; give this comparison another name"
         )
     columns: list[Column] = []
-    for part in parts:
-        options = {**plan.task_options, **part.options}
-        name, folder = f"{part.task}-{part.name}", str(Path(plan.folder) / part.name)
-        changes = {"name": name, "folder": folder, "task": part.task, "task_options": options}
+    for comparison in comparisons:
+        options = {**plan.task_options, **comparison.options}
+        name, folder = (
+            f"{comparison.task}-{comparison.name}",
+            str(Path(plan.folder) / comparison.name),
+        )
+        changes = {"name": name, "folder": folder, "task": comparison.task, "task_options": options}
         missing = _unfit(plan.model_copy(update=changes), registry)
         fit = tuple(variant for variant in plan.variants if variant not in missing)
         if not fit:
-            raise ArgumentError(f"no variant fits {part.name}: {next(iter(missing.values()))}")
+            raise ArgumentError(
+                f"no variant fits {comparison.name}: {next(iter(missing.values()))}"
+            )
         fix = {n: value for n, value in plan.fix.items() if n.split(".")[0] not in missing}
         here = plan.model_copy(update={**changes, "variants": fit, "fix": fix})
         with listen(here) as listener:
             for variant, reason in missing.items():
-                listener.message(f"{variant} is left out of {part.name}: {reason}")
+                listener.message(f"{variant} is left out of {comparison.name}: {reason}")
             try:
                 run_compare(here, registry, listener)
             except SameFailure as error:  # another task may work
-                listener.message(f"{part.name}: {error}")
+                listener.message(f"{comparison.name}: {error}")
         study = read_study(Path(folder))
         write_leaderboard(study)
-        columns.append(column_of(part.name, study, missing))
+        columns.append(column_of(comparison.name, study, missing))
     return Matrix(plan.name, plan.variants, tuple(columns))
+
+
+def column_of(name: str, study: Study, missing: Mapping[str, str]) -> Column:
+    """The column of one finished comparison.
+
+    Args:
+        name: its heading.
+        study: the comparison.
+        missing: variants that could not take comparison, and why.
+    """
+    task = study.task
+    shown = next(c for c, split in columns_of(task).items() if split == task.headline)
+    board = study.leaderboard()
+    rows = [row for row in board.rows if row.final and shown in row.scores]
+    failed = {f.variant: f"{f.status}: {f.reason}" for f in board.failures}
+    scores = {row.variant: row.scores[shown] for row in reversed(rows)}  # the best row stays
+    ceiling = task.ceiling(task.headline)
+    return Column(
+        name=name,
+        task=board.task,
+        metric=board.metric,
+        split=task.headline,
+        chance=board.chance,
+        ceiling=None if ceiling is None else ceiling.value,
+        scores=scores,
+        missing={v: why for v, why in {**failed, **missing}.items() if v not in scores},
+    )
 
 
 def write_matrix(matrix: Matrix, folder: Path) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from attenergy.registry import ArgumentError
 from attenergy.registry.printable import markdown, printable
 from attenergy.search.results import formats
+from attenergy.search.results.columns import COSTS, cost_cells, cost_headers, cost_note
 from attenergy.search.results.ranking import Failure, Row, columns_of, failures, rank
-from attenergy.search.results.significance import holm, least_pairs
+from attenergy.search.results.statistics import holm, least_pairs
 from attenergy.search.runs.config import RunRecord
 
 if TYPE_CHECKING:
@@ -94,16 +95,15 @@ class Leaderboard:
         self, trials: int | None, *, with_settings: bool
     ) -> tuple[list[str], list[list[str]]]:
         extra = ["settings"] if with_settings else []
-        header = ["#", "variant", *extra, *self.columns, "seeds", *_COST_HEADER]
+        header = ["#", "variant", *extra, *self.columns, "seeds", *cost_headers()]
         rows = []
         for row in self._shown(trials):
             name = row.variant + ("*" if row.baseline else "")
             about = [formats.settings(row.settings)] if with_settings else []
             scores = [formats.score(row.scores.get(column)) for column in self.columns]
-            done = len(row.seeds)
-            seeds = f"{done}" if done == row.tried else f"{done}/{row.tried}"
-            rows.append([f"{row.rank}", name, *about, *scores, seeds, *_cost_cells(row.cost)])
-        blank = [""] * (1 + len(_COST_HEADER))
+            costs = cost_cells(row.cost)
+            rows.append([f"{row.rank}", name, *about, *scores, row.seeds_shown, *costs])
+        blank = [""] * (1 + len(COSTS))
         ceilings = [
             formats.estimate(value["value"], value["error"]) if value else formats.NOTHING
             for value in map(self.ceiling.get, self.columns)
@@ -142,7 +142,6 @@ class Leaderboard:
 
 
 _SAME_FLOPS = 1.05  # ratio of the largest to the smallest budget that still counts as equal
-_COST_HEADER = ["params", "FLOPs", "ms", "s"]
 _FAILURE_HEADER = ["variant", "settings", "seed", "status", "reason"]
 
 
@@ -203,8 +202,8 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
     if any(not row.final for row in rows):
         notes.append("Rows without an interval are trials of one seed: too little to rank closely.")
     notes.append(_fairness(finals, trials))
-    if told := _tuning(trials, baseline):
-        notes.append(told)
+    if tuning := _tuning(trials, baseline):
+        notes.append(tuning)
     pairs = {
         f"{row.rank}": min(each.count for each in row.differences.values())
         for row in rows
@@ -228,15 +227,15 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
         notes.append(f"* marks the baseline, `{baseline}`.")
     lost = Counter(r.status for r in records if r.status != "complete")
     if lost:
-        told = ", ".join(f"{number} {status}" for status, number in sorted(lost.items()))
-        notes.append(f"{told} of {len(records)} runs gave no score.")
-    notes.append("FLOPs: forward pass of one instance; ms: per training step; s: whole run.")
+        numbers = ", ".join(f"{number} {status}" for status, number in sorted(lost.items()))
+        notes.append(f"{numbers} of {len(records)} runs gave no score.")
+    notes.append(cost_note())
     notes.append(f"Versions: {_versions(records)}.")
     return tuple(notes)
 
 
 def _fairness(finals: Sequence[RunRecord], trials: Sequence[RunRecord]) -> str:
-    told, units = list[str](), list[str]()
+    amounts, units = list[str](), list[str]()
     for name, group in (("finalists", finals), ("trials", trials)):
         if not group:
             continue
@@ -244,13 +243,13 @@ def _fairness(finals: Sequence[RunRecord], trials: Sequence[RunRecord]) -> str:
         if not unit:
             return f"No fairness: {name} were trained {amount}."
         units.append(unit)
-        told.append(f"{name} {amount}")
+        amounts.append(f"{name} {amount}")
     if len(set(units)) > 1:
         if both := _equal_flops([*finals, *trials]):
             return f"Unit of fairness: equal training FLOPs ({both} for every run)."
-        return f"No fairness between finalists and trials: {'; '.join(told)}."
+        return f"No fairness between finalists and trials: {'; '.join(amounts)}."
     unit = units[0] if units else "training steps"
-    return f"Unit of fairness: equal {unit} ({'; '.join(told) or 'no runs yet'})."
+    return f"Unit of fairness: equal {unit} ({'; '.join(amounts) or 'no runs yet'})."
 
 
 def _tuning(trials: Sequence[RunRecord], baseline: str) -> str:
@@ -290,13 +289,7 @@ def _versions(records: Sequence[RunRecord]) -> str:
     for record in records:
         for name, version in record.versions.items():
             seen.setdefault(name, {})[version] = None
-    return ", ".join(f"{name} {' and '.join(found)}" for name, found in seen.items()) or "unknown"
-
-
-def _cost_cells(cost: dict[str, float]) -> list[str]:
-    return [
-        formats.count(cost.get("parameters")),
-        formats.count(cost.get("forward_flops")),
-        formats.number(cost.get("ms_per_step")),
-        formats.count(cost.get("seconds")),
-    ]
+    return (
+        ", ".join(f"{name} {' and '.join(versions)}" for name, versions in seen.items())
+        or "unknown"
+    )

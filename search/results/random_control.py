@@ -16,17 +16,17 @@ def best_of(records: Iterable[RunRecord], metric: str) -> dict[str, tuple[int, f
     neither: whoever proposes, they would have been tried.
     """
     trials = list(records)
-    found = {
+    best = {
         kind: (tried, max(scores))
         for kind in ("control", "sampler")
         for tried, scores in [_scores(trials, metric, kind)]
         if scores
     }
-    return found if len(found) == 2 else {}
+    return best if len(best) == 2 else {}
 
 
 def expected_best(scores: Sequence[float], draws: int) -> float:
-    """Mean of the best of `draws` of the n scores, drawn without return.
+    """Mean of the best of `draws` of the n scores, drawn without replacement.
 
     sum_i x_(i) C(i - 1, k - 1)/C(n, k), x_(1) <= ... <= x_(n), k draws.
 
@@ -47,10 +47,10 @@ def summary(records: Iterable[RunRecord], metric: str) -> str:
     best of as few of the sampler's trials is on average.
     """
     trials = list(records)
-    found = best_of(trials, metric)
-    if not found:
+    best = best_of(trials, metric)
+    if not best:
         return ""
-    (few, control), (many, sampler) = found["control"], found["sampler"]
+    (few, control), (many, sampler) = best["control"], best["sampler"]
     drawn = len(_scores(trials, metric, "control")[1])
     scores = _scores(trials, metric, "sampler")[1]
     equal = ""

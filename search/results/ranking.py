@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from attenergy.search.results.significance import holm, paired_permutation
 from attenergy.search.results.statistics import (
     Interval,
     bootstrap_interval,
+    holm,
     mean_interval,
     paired_difference,
+    paired_permutation,
 )
 from attenergy.search.runs.config import RunConfig, RunRecord
 
@@ -43,6 +44,12 @@ class Row:
     config_hash: str
     keys: tuple[str, ...]
 
+    @property
+    def seeds_shown(self) -> str:
+        """`3`, or `2/3` where not every seed that was started gave a score."""
+        done = len(self.seeds)
+        return f"{done}" if done == self.tried else f"{done}/{self.tried}"
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -60,6 +67,11 @@ def columns_of(task: Task) -> dict[str, str]:
     """The columns of a leaderboard and the split of the task that each shows."""
     shown = [split for split in task.splits if split != "train"]
     return {"iid" if split == "test" else split: split for split in shown}
+
+
+def column_of(task: Task, split: str) -> str | None:
+    """The column of a leaderboard that shows a split of the task; None if there is none."""
+    return next((column for column, other in columns_of(task).items() if other == split), None)
 
 
 def rank(
@@ -206,12 +218,12 @@ def _p_values(rows: Sequence[Row], reference: Row | None, column: str) -> dict[s
     """Rank -> corrected p value of every row that has a difference in the column."""
     if reference is None:
         return {}
-    found = {
+    chances = {
         f"{row.rank}": paired_permutation(reference.values[column], row.values[column])
         for row in rows
         if column in row.differences
     }
-    return holm({rank: p for rank, p in found.items() if p is not None})
+    return holm({rank: p for rank, p in chances.items() if p is not None})
 
 
 def _validation(row: Row) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -16,15 +16,12 @@ from attenergy.registry import ArgumentError
 from attenergy.registry.files import read_regular
 from attenergy.registry.printable import markdown, printable
 from attenergy.search.results import formats
-from attenergy.search.results.ranking import columns_of
 from attenergy.search.results.statistics import Interval
 from attenergy.search.runs.names import path_part
 from attenergy.search.runs.records import MAX_FILE, first_problem
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-    from attenergy.search.results.study_folder import Study
 
 
 MATRIX = "matrix.json"
@@ -142,33 +139,6 @@ def _check(matrix: Matrix, folder: Path) -> None:
     for column in matrix.columns:
         if not (folder / path_part(column.name)).resolve().is_relative_to(here):
             raise ArgumentError(f"{column.name} leads out of the folder")
-
-
-def column_of(name: str, study: Study, missing: Mapping[str, str]) -> Column:
-    """The column of one finished comparison.
-
-    Args:
-        name: its heading.
-        study: the comparison.
-        missing: variants that could not take part, and why.
-    """
-    task = study.task
-    shown = next(c for c, split in columns_of(task).items() if split == task.headline)
-    board = study.leaderboard()
-    rows = [row for row in board.rows if row.final and shown in row.scores]
-    failed = {f.variant: f"{f.status}: {f.reason}" for f in board.failures}
-    scores = {row.variant: row.scores[shown] for row in reversed(rows)}  # the best row stays
-    ceiling = task.ceiling(task.headline)
-    return Column(
-        name=name,
-        task=board.task,
-        metric=board.metric,
-        split=task.headline,
-        chance=board.chance,
-        ceiling=None if ceiling is None else ceiling.value,
-        scores=scores,
-        missing={v: why for v, why in {**failed, **missing}.items() if v not in scores},
-    )
 
 
 def _ranks(column: Column, variants: Sequence[str]) -> dict[str, float]:

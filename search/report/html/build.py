@@ -22,16 +22,9 @@ from attenergy.search.report.html import (
 )
 from attenergy.search.report.html.study_view import View
 from attenergy.search.report.html.style import TONES, Picture
+from attenergy.search.report.text import MIDDLES, budgets, machines, middle_cells, plan_data
 from attenergy.search.results import formats
-from attenergy.search.results.study_folder import (
-    MIDDLES,
-    Study,
-    budgets,
-    machines,
-    middle_cells,
-    plan_data,
-    read_study,
-)
+from attenergy.search.results.study_folder import Study, read_study
 from attenergy.search.results.task_table import MATRIX, Matrix, read_matrix
 from attenergy.search.runs.plugin_needs import read_needs
 

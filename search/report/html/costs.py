@@ -6,24 +6,20 @@ from typing import TYPE_CHECKING
 
 from attenergy.search.report.html.study_view import MOST_SERIES, View
 from attenergy.search.report.html.style import Picture, colour, drawing, legend, reference_lines
+from attenergy.search.results.columns import COSTS
 from attenergy.search.results.ranking import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COSTS = {  # name in a record -> title, label of the axis
-    "forward_flops": ("Operations", "FLOPs of a forward pass, one instance"),
-    "seconds": ("Time", "seconds of a run"),
-    "parameters": ("Size", "parameters"),
-    "ms_per_step": ("Speed", "milliseconds of a training step"),
-}
 _LOGARITHMIC = 3.0  # ratio of the largest to the smallest cost from which on
 
 
 def draw(view: View) -> list[Picture]:
     """One picture for each cost that two or more configurations differ in."""
     pictures = []
-    for cost, (title, label) in _COSTS.items():
+    for column in COSTS:
+        cost = column.key
         rows = [row for row in view.board.rows if cost in row.cost and "valid" in row.scores]
         if len({row.cost[cost] for row in rows}) < 2:
             continue
@@ -36,7 +32,7 @@ def draw(view: View) -> list[Picture]:
             heights += [v for v in (view.board.chance, view.ceiling) if v is not None]
             room = 0.06 * (max(heights) - min(heights) or 1.0)
             axes.set_ylim(min(heights) - room, max(heights) + room)
-            axes.set(xlabel=label, ylabel=f"{view.metric} (valid)")
+            axes.set(xlabel=column.axis, ylabel=f"{view.metric} (valid)")
             _scale(axes, [row.cost[cost] for row in rows])
             reference_lines(axes, chance=view.board.chance, ceiling=view.ceiling)
             legend(axes)
@@ -44,17 +40,17 @@ def draw(view: View) -> list[Picture]:
             "Large points: means over seeds with their 95 % interval. Small ones: single trials. "
             "On the line, nothing is both cheaper and better."
         )
-        pictures.append(Picture(f"cost-{cost.replace('_', '-')}", title, about, figure))
+        pictures.append(Picture(f"cost-{cost.replace('_', '-')}", column.title, about, figure))
     return pictures
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Points (cost, score) that no other one beats: cheaper with the same score, or better."""
-    found: list[tuple[float, float]] = []
+    best: list[tuple[float, float]] = []
     for cost, score in sorted(set(points), key=lambda point: (point[0], -point[1])):
-        if not found or score > found[-1][1]:
-            found.append((cost, score))
-    return found
+        if not best or score > best[-1][1]:
+            best.append((cost, score))
+    return best
 
 
 def _draw_points(axes: Axes, view: View, rows: list[Row], cost: str) -> None:

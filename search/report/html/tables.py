@@ -10,7 +10,8 @@ from typing import Any
 from attenergy.registry import EnergySpec
 from attenergy.search.report.html.study_view import View
 from attenergy.search.results import formats
-from attenergy.search.results.ranking import Row, short_settings, varying_in
+from attenergy.search.results.columns import cost_cells, cost_headers
+from attenergy.search.results.ranking import Row, column_of, short_settings, varying_in
 from attenergy.search.results.statistics import Interval
 from attenergy.search.runs.config import RunRecord
 
@@ -32,6 +33,7 @@ def leaderboard(view: View, most: int = 10) -> dict[str, Any]:
     ceilings = {c: value["value"] for c, value in board.ceiling.items() if value is not None}
     return {
         "columns": board.columns,
+        "costs": cost_headers(),
         "differences": any(row.differences for row in board.rows),
         "baseline": board.baseline,
         "rows": [_row(view, row, spans) for row in shown],
@@ -54,15 +56,15 @@ def verdict(view: View) -> str:
             "chosen for its score: repeat it over seeds before believing it."
         )
     column = _headline(view)
-    told = f"{best.variant} leads with {_score(best, column)} on {column}"
+    lead = f"{best.variant} leads with {_score(best, column)} on {column}"
     if best.baseline:
-        return f"{told}: by the validation score nothing was better than the baseline."
+        return f"{lead}: by the validation score nothing was better than the baseline."
     difference, p = best.differences.get(column), best.p_values.get(column)
     if difference is None:
-        return f"{told}. The baseline {board.baseline} has no runs to compare it with."
+        return f"{lead}. The baseline {board.baseline} has no runs to compare it with."
     if difference.mean < 0:  # the order is that of the validation scores
-        told = f"{best.variant} leads on valid; on {column} it has {_score(best, column)}"
-    lead = f"{told}, {formats.difference(difference)} against the baseline {board.baseline}"
+        lead = f"{best.variant} leads on valid; on {column} it has {_score(best, column)}"
+    lead = f"{lead}, {formats.difference(difference)} against the baseline {board.baseline}"
     if p is None:
         return f"{lead}."
     shown = formats.p_value(p)
@@ -88,11 +90,11 @@ def tiles(view: View) -> list[tuple[str, str]]:
     counts = Counter(record.status for record in records)
     trials = sum(record.purpose == "trial" for record in records)
     seconds = sum(record.cost.get("seconds", 0.0) for record in records)
-    found = [(f"{trials}", "trials"), (f"{len(records) - trials}", "runs over seeds")]
-    found += [(f"{counts[s]}", s) for s in ("pruned", "diverged", "failed") if counts[s]]
-    found.append((f"{len({r.config.variant for r in records})}", "variants"))
-    found.append((formats.duration(seconds), "of computing"))
-    return found
+    shown = [(f"{trials}", "trials"), (f"{len(records) - trials}", "runs over seeds")]
+    shown += [(f"{counts[s]}", s) for s in ("pruned", "diverged", "failed") if counts[s]]
+    shown.append((f"{len({r.config.variant for r in records})}", "variants"))
+    shown.append((formats.duration(seconds), "of computing"))
+    return shown
 
 
 def energies(view: View) -> list[dict[str, Any]]:
@@ -157,7 +159,6 @@ def _run(view: View, record: RunRecord, varying: Sequence[str]) -> list[str]:
 
 
 def _row(view: View, row: Row, spans: dict[str, tuple[float, float]]) -> dict[str, Any]:
-    cost = row.cost
     return {
         "rank": row.rank,
         "variant": row.variant,
@@ -177,15 +178,8 @@ def _row(view: View, row: Row, spans: dict[str, tuple[float, float]]) -> dict[st
             }
             for c in view.board.columns
         ],
-        "seeds": f"{len(row.seeds)}"
-        if len(row.seeds) == row.tried
-        else f"{len(row.seeds)}/{row.tried}",
-        "cost": [
-            formats.count(cost.get("parameters")),
-            formats.count(cost.get("forward_flops")),
-            formats.number(cost.get("ms_per_step")),
-            formats.number(cost.get("seconds")),
-        ],
+        "seeds": row.seeds_shown,
+        "cost": cost_cells(row.cost),
     }
 
 
@@ -213,9 +207,8 @@ def _bar(score: Interval | None, low: float, high: float) -> dict[str, float] | 
 
 def _headline(view: View) -> str:
     """The column that a task is reported by: its headline split if the board shows it."""
-    split = getattr(view.study.task, "headline", "valid")
-    column = "iid" if split == "test" else split
-    return column if column in view.board.columns else "valid"
+    task = view.study.task
+    return column_of(task, getattr(task, "headline", "valid")) or "valid"
 
 
 def _plain(value: float | None) -> str:
@@ -227,8 +220,8 @@ def _formula(layer: EnergySpec) -> dict[str, Any]:
     from attenergy.search.report.html.mathml import to_mathml
 
     try:
-        found = describe(layer)
+        description = describe(layer)
     except ValueError:  # its class belongs to a plug-in that is not installed here
         return {"formula": layer.formula or f"class {layer.class_}"}
-    latex = str(found["latex"])
+    latex = str(description["latex"])
     return {"formula": layer.formula, "mathml": to_mathml(latex) if latex else ""}

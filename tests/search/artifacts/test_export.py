@@ -12,8 +12,9 @@ import attenergy
 from attenergy.attention.loading import build
 from attenergy.attention.saving.weights import SavedError
 from attenergy.registry import EnergySpec, load_registry
-from attenergy.search.artifacts.export import NoSuchRun, choose_run, export_run
+from attenergy.search.artifacts.export import export_run
 from attenergy.search.artifacts.model_card import model_card
+from attenergy.search.artifacts.select_run import NoSuchRun, choose_run
 from attenergy.search.results import formats
 from attenergy.search.results.study_folder import Study, read_study, task_of
 from attenergy.search.training.model import build_model, model_arguments

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from attenergy.search.artifacts.export import NoSuchRun
-from attenergy.search.artifacts.replay import find_run, replay
+from attenergy.search.artifacts.replay import replay
+from attenergy.search.artifacts.select_run import NoSuchRun, find_run
 from attenergy.search.cli.app import app
 from attenergy.search.results.study_folder import Study, read_study
 from attenergy.search.runs.config import RunRecord

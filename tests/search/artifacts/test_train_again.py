@@ -14,7 +14,8 @@ from attenergy.search.artifacts.export import export_run
 from attenergy.search.artifacts.replay import replay
 from attenergy.search.artifacts.train_again import TooLarge, to_train_again
 from attenergy.search.cli.app import app
-from attenergy.search.results.study_folder import as_markdown, read_study, task_of
+from attenergy.search.report.text import as_markdown
+from attenergy.search.results.study_folder import read_study, task_of
 from attenergy.search.runs.config import RunConfig, RunRecord
 
 

@@ -14,10 +14,10 @@ from attenergy.registry import UnknownName, load_registry
 from attenergy.search.cli.search import _title
 from attenergy.search.comparison.compare import ComparePlan, ComparisonMismatch, configure
 from attenergy.search.comparison.multi_task import (
-    Part,
-    parts_of_sweep,
-    parts_of_tasks,
-    run_several,
+    Comparison,
+    comparisons_of_sweep,
+    comparisons_of_tasks,
+    run_multi_task,
     write_matrix,
 )
 from attenergy.search.planning.budget import Budget
@@ -62,8 +62,8 @@ def column(name: str, **means: float) -> Column:
 
 def test_a_sweep_is_one_comparison_for_each_value_and_resumes(tmp_path: Path) -> None:
     parts = [
-        Part("pairs-2", "stacked-recall", {"pairs": 2}),
-        Part("pairs-4", "stacked-recall", {"pairs": 4}),
+        Comparison("pairs-2", "stacked-recall", {"pairs": 2}),
+        Comparison("pairs-4", "stacked-recall", {"pairs": 4}),
     ]
     listener = Noting()
 
@@ -71,7 +71,7 @@ def test_a_sweep_is_one_comparison_for_each_value_and_resumes(tmp_path: Path) ->
     def listen(_: ComparePlan) -> Iterator[Noting]:
         yield listener
 
-    matrix = run_several(plan(tmp_path / "s"), parts, REGISTRY, listen)
+    matrix = run_multi_task(plan(tmp_path / "s"), parts, REGISTRY, listen)
     assert [c.name for c in matrix.columns] == ["pairs-2", "pairs-4"]
     assert all(set(c.scores) == {"softmax", "linear"} for c in matrix.columns)
     assert matrix.columns[0].chance == pytest.approx(1 / 8)
@@ -82,7 +82,7 @@ def test_a_sweep_is_one_comparison_for_each_value_and_resumes(tmp_path: Path) ->
     ]
     assert lengths == [2, 4]
     assert "linear" in (tmp_path / "s" / "pairs-2" / "leaderboard.md").read_text()
-    again = run_several(plan(tmp_path / "s"), parts, REGISTRY, listen)
+    again = run_multi_task(plan(tmp_path / "s"), parts, REGISTRY, listen)
     assert listener.started_runs == 4
     assert again == matrix
     write_matrix(matrix, tmp_path / "s")
@@ -100,30 +100,35 @@ def test_a_variant_that_does_not_fit_is_left_out_with_its_reason(tmp_path: Path)
     unfit = plan(
         tmp_path / "s", fix={"lse.steps": 0, "valid_instances": 32}, variants=("softmax", "lse")
     )
-    parts = [Part("few", "stacked-recall", {"pairs": 2})]
-    matrix = run_several(unfit, parts, REGISTRY, listen)
+    parts = [Comparison("few", "stacked-recall", {"pairs": 2})]
+    matrix = run_multi_task(unfit, parts, REGISTRY, listen)
     assert set(matrix.columns[0].scores) == {"softmax"}
     assert "steps" in matrix.columns[0].missing["lse"]
     assert listener.messages == [f"lse is left out of few: {matrix.columns[0].missing['lse']}"]
     assert "lse has no score in few" in matrix.markdown()
     with pytest.raises(ValueError, match="no variant fits few: "):
-        run_several(unfit.model_copy(update={"variants": ("lse",)}), parts, REGISTRY, listen)
+        run_multi_task(unfit.model_copy(update={"variants": ("lse",)}), parts, REGISTRY, listen)
 
 
 @pytest.mark.parametrize("file", ["compare.json", "records.jsonl"])
 def test_a_folder_of_one_task_is_not_taken_over(tmp_path: Path, file: str) -> None:
     (tmp_path / file).write_text("")
     with pytest.raises(ComparisonMismatch, match="holds a study of one task"):
-        run_several(plan(tmp_path), [Part("few", "stacked-recall", {"pairs": 2})], REGISTRY, print)  # type: ignore[arg-type]
+        run_multi_task(
+            plan(tmp_path),
+            [Comparison("few", "stacked-recall", {"pairs": 2})],
+            REGISTRY,
+            print,  # type: ignore[arg-type]
+        )
 
 
 def test_a_sweep_does_not_bear_the_name_of_the_comparison_on_its_task() -> None:
-    one = [Part("t", "t", {})]
+    one = [Comparison("t", "t", {})]
     assert _title(one, None, None) == "compare-t"
-    assert _title([Part("a-1", "t", {"a": 1}), Part("a-2", "t", {"a": 2})], None, "a") == (
-        "compare-t-a"
-    )
-    assert _title([*one, Part("u", "u", {})], None, None) == "compare-t-u"
+    assert _title(
+        [Comparison("a-1", "t", {"a": 1}), Comparison("a-2", "t", {"a": 2})], None, "a"
+    ) == ("compare-t-a")
+    assert _title([*one, Comparison("u", "u", {})], None, None) == "compare-t-u"
     assert _title(one, "smoke", None) == "compare-smoke"
 
 
@@ -143,14 +148,14 @@ def test_ranks_are_averaged_and_ties_share() -> None:
 
 
 def test_parts_come_from_the_registry() -> None:
-    assert [p.name for p in parts_of_tasks(REGISTRY, ("raven", "raven"))] == ["raven"]
+    assert [p.name for p in comparisons_of_tasks(REGISTRY, ("raven", "raven"))] == ["raven"]
     values = REGISTRY.task("stacked-recall").sweeps["pairs"]
-    parts = parts_of_sweep(REGISTRY, "stacked-recall", "pairs")
+    parts = comparisons_of_sweep(REGISTRY, "stacked-recall", "pairs")
     assert [dict(p.options) for p in parts] == [{"pairs": value} for value in values]
     with pytest.raises(UnknownName, match=r"sweep of stacked-recall 'pear'.*did you mean 'pairs'"):
-        parts_of_sweep(REGISTRY, "stacked-recall", "pear")
+        comparisons_of_sweep(REGISTRY, "stacked-recall", "pear")
     with pytest.raises(UnknownName, match="task 'ravn'"):
-        parts_of_tasks(REGISTRY, ("ravn",))
+        comparisons_of_tasks(REGISTRY, ("ravn",))
 
 
 @pytest.mark.parametrize("fairness", ["steps", "flops", "seconds"])
@@ -169,7 +174,7 @@ def test_a_number_of_steps_leaves_untrained_tasks_alone(tmp_path: Path, fairness
 
 
 def test_a_bundle_with_an_untrained_task_runs_with_a_number_of_steps(tmp_path: Path) -> None:
-    parts = [Part("retrieval", "retrieval", {"patterns": 4})]
+    parts = [Comparison("retrieval", "retrieval", {"patterns": 4})]
     here = plan(tmp_path, task_options={}, steps=300)
-    matrix = run_several(here, parts, REGISTRY, lambda _: nullcontext(Listener()))
+    matrix = run_multi_task(here, parts, REGISTRY, lambda _: nullcontext(Listener()))
     assert set(matrix.columns[0].scores) == {"softmax", "linear"}

@@ -16,20 +16,19 @@ pytest.importorskip("matplotlib")
 
 from attenergy.registry import UnknownName, load_registry
 from attenergy.search.comparison.compare import ComparePlan
-from attenergy.search.comparison.multi_task import parts_of_tasks, run_several, write_matrix
+from attenergy.search.comparison.multi_task import (
+    comparisons_of_tasks,
+    run_multi_task,
+    write_matrix,
+)
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.report.html import command_line as repeat
 from attenergy.search.report.html import tables
 from attenergy.search.report.html.build import matrix_page, page, write_pictures
 from attenergy.search.report.html.study_view import MOST_SERIES, View
+from attenergy.search.report.text import multi_task_as_json, multi_task_as_markdown
 from attenergy.search.results.leaderboard import Leaderboard, leaderboard
-from attenergy.search.results.study_folder import (
-    NoRuns,
-    find_study,
-    read_study,
-    several_as_json,
-    several_as_markdown,
-)
+from attenergy.search.results.study_folder import NoRuns, find_study, read_study
 from attenergy.search.results.task_table import read_matrix
 from attenergy.search.runs.events import Listener
 
@@ -312,7 +311,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fix={"valid_instances": 32, "test_instances": 32},
     )
     registry = load_registry()
-    parts = parts_of_tasks(registry, ("stacked-recall", "fuzzy-logic-small"))
+    parts = comparisons_of_tasks(registry, ("stacked-recall", "fuzzy-logic-small"))
 
     class Quiet(Listener):
         def __enter__(self) -> Quiet:
@@ -321,7 +320,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
         def __exit__(self, *_: object) -> None:
             return
 
-    write_matrix(run_several(plan, parts, registry, lambda _: Quiet()), folder)
+    write_matrix(run_multi_task(plan, parts, registry, lambda _: Quiet()), folder)
     return folder
 
 
@@ -360,10 +359,10 @@ def test_a_damaged_matrix_is_said(comparison: Path, tmp_path: Path) -> None:
 
 
 def test_a_comparison_of_several_tasks_as_text_has_every_task(comparison: Path) -> None:
-    text = several_as_markdown(comparison)
+    text = multi_task_as_markdown(comparison)
     for heading in ("# both", "# stacked-recall: accuracy", "## Interquartile mean", "## Plan"):
         assert heading in text
-    data = json.loads(several_as_json(comparison))
+    data = json.loads(multi_task_as_json(comparison))
     assert set(data["studies"]) == {"stacked-recall", "fuzzy-logic-small"}
     assert len(data["studies"]["stacked-recall"]["records"]) == 4
     assert set(data["mean_ranks"]) == {"softmax", "lse"}

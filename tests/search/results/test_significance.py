@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attenergy.search.results.significance import holm, least_pairs, paired_permutation
-from attenergy.search.results.statistics import bootstrap_interval, interquartile_mean, profile
+from attenergy.search.results.statistics import (
+    bootstrap_interval,
+    holm,
+    interquartile_mean,
+    least_pairs,
+    paired_permutation,
+    profile,
+)
 
 
 def seeded(values: list[float]) -> dict[int, float]:

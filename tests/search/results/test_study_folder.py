@@ -12,16 +12,8 @@ from typer.testing import CliRunner
 from attenergy.registry import UnknownName
 from attenergy.search.cli.app import app
 from attenergy.search.planning.plan import SearchPlan
-from attenergy.search.results.study_folder import (
-    NoRuns,
-    as_json,
-    as_markdown,
-    budgets,
-    find_study,
-    middle_cells,
-    read_study,
-    write_leaderboard,
-)
+from attenergy.search.report.text import as_json, as_markdown, budgets, middle_cells
+from attenergy.search.results.study_folder import NoRuns, find_study, read_study, write_leaderboard
 from attenergy.search.runs.records import write_atomically
 
 

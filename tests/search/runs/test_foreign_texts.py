@@ -16,10 +16,11 @@ from attenergy.registry.printable import markdown, markdown_code, markdown_json,
 from attenergy.search.artifacts.model_card import model_card
 from attenergy.search.artifacts.replay import Replay
 from attenergy.search.display.plain import PlainListener
+from attenergy.search.report.text import as_json, as_markdown
 from attenergy.search.results import formats
 from attenergy.search.results.leaderboard import leaderboard
 from attenergy.search.results.statistics import Interval
-from attenergy.search.results.study_folder import Study, as_json, as_markdown
+from attenergy.search.results.study_folder import Study
 from attenergy.search.results.task_table import Column, Matrix
 from attenergy.search.runs.config import RunRecord
 from attenergy.tasks import make_task

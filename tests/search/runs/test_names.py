@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from attenergy.registry import RegistryError, load_registry
 from attenergy.search.cli.app import app
 from attenergy.search.comparison.compare import ComparePlan
-from attenergy.search.comparison.multi_task import parts_of_sweep
+from attenergy.search.comparison.multi_task import comparisons_of_sweep
 from attenergy.search.planning.option_names import for_key, for_option, option_of
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.search_file import read_search_file
@@ -58,10 +58,10 @@ def test_the_values_of_a_sweep_name_folders(tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(entry)
     registry = load_registry(tmp_path / "my.yaml")
     with pytest.raises(ValueError, match="the sweep kind of mine cannot name a folder"):
-        parts_of_sweep(registry, "mine", "kind")
+        comparisons_of_sweep(registry, "mine", "kind")
     for name, spec in load_registry(plugins=False).tasks.items():
         for option in spec.sweeps:
-            assert parts_of_sweep(registry, name, option)
+            assert comparisons_of_sweep(registry, name, option)
 
 
 def options_of(command: str) -> set[str]:

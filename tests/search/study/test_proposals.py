@@ -16,7 +16,7 @@ from attenergy.search.planning.objectives import Objective, find_objectives, ord
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.results.random_control import best_of, expected_best, summary
 from attenergy.search.results.ranking import rank
-from attenergy.search.results.significance import least_pairs
+from attenergy.search.results.statistics import least_pairs
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.study.run import run_search
 from attenergy.tasks import make_task
