@@ -66,15 +66,15 @@ def point(seed: int) -> Point:
 def derivatives(value: Tensor, slope: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
     """A value and a gradient, and the derivatives of both."""
     aim = torch.linspace(0.5, 1.5, slope.numel(), dtype=torch.float64).reshape(slope.shape)
-    found = [value, slope]
+    results = [value, slope]
     for total in (value.sum(), (slope * aim).sum()):
         if total.requires_grad:
-            found += torch.autograd.grad(
+            results += torch.autograd.grad(
                 total, leaves, retain_graph=True, materialize_grads=True, allow_unused=True
             )
         else:
-            found += [torch.zeros_like(leaf) for leaf in leaves]
-    return found
+            results += [torch.zeros_like(leaf) for leaf in leaves]
+    return results
 
 
 def seen_alone(energy: Energy, at: Point, field: bool) -> tuple[Tensor, Tensor]:

@@ -62,7 +62,7 @@ def batch_of(length: int) -> Tensor:
 
 def layers(lengths: tuple[int, ...], rounds: int) -> dict[str, dict[str, float]]:
     """Time of each layer over that of one SDPA layer; a form by hand of its own where there is."""
-    found: dict[str, dict[str, float]] = {}
+    by_layer: dict[str, dict[str, float]] = {}
     for length in lengths:
         x = batch_of(length)
         base = partial(train, ByHand(fused, True), x)
@@ -78,10 +78,10 @@ def layers(lengths: tuple[int, ...], rounds: int) -> dict[str, dict[str, float]]
             if hand is not None:
                 sides.append(partial(train, hand, x))
             times = ratios(sides, rounds, 0.03)
-            found.setdefault(name, {})[str(length)] = times[1]
+            by_layer.setdefault(name, {})[str(length)] = times[1]
             if hand is not None:
-                found.setdefault(f"{name} / by hand", {})[str(length)] = times[1] / times[2]
-    return found
+                by_layer.setdefault(f"{name} / by hand", {})[str(length)] = times[1] / times[2]
+    return by_layer
 
 
 def step(energy: nn.Module, xi: Tensor, X: Tensor, steps: int, backend: str) -> None:
@@ -95,14 +95,14 @@ def step(energy: nn.Module, xi: Tensor, X: Tensor, steps: int, backend: str) -> 
 
 def operators(lengths: tuple[int, ...], rounds: int) -> dict[str, dict[str, float]]:
     """Three steps over one, and one step by autograd over one by SDPA."""
-    found: dict[str, dict[str, float]] = {"lse, 3 steps / 1 step": {}, "rbm, 3 steps / 1 step": {}}
+    times: dict[str, dict[str, float]] = {"lse, 3 steps / 1 step": {}, "rbm, 3 steps / 1 step": {}}
     for length in lengths:
         for name, backend in (("lse", "sdpa"), ("rbm", "scores")):
             energy = make_energy(name, dim=32, num_heads=8)
             xi, X = (torch.randn(1, 8, length, 32).requires_grad_() for _ in range(2))
             sides = [partial(step, energy, xi, X, n, backend) for n in (1, 3)]
-            found[f"{name}, 3 steps / 1 step"][str(length)] = ratios(sides, rounds, 0.03)[1]
-    return found
+            times[f"{name}, 3 steps / 1 step"][str(length)] = ratios(sides, rounds, 0.03)[1]
+    return times
 
 
 def memory(lengths: tuple[int, ...]) -> dict[str, dict[str, float]]:
@@ -111,10 +111,10 @@ def memory(lengths: tuple[int, ...]) -> dict[str, dict[str, float]]:
     Freed blocks go back to the system at once, so that the peak is of what is in use.
     """
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
-    found: dict[str, dict[str, float]] = {}
+    sizes: dict[str, dict[str, float]] = {}
     for energy in ("rbm", "elliptical"):
         for backend in ("whole", "chunked"):
-            row = found[f"{energy}, {backend}"] = {}
+            row = sizes[f"{energy}, {backend}"] = {}
             for length in lengths:
                 if backend == "whole" and length > 2048:
                     continue  # up to gigabytes
@@ -123,7 +123,7 @@ def memory(lengths: tuple[int, ...]) -> dict[str, dict[str, float]]:
                     command, capture_output=True, text=True, check=True, env=environment
                 )
                 row[str(length)] = float(done.stdout)
-    return found
+    return sizes
 
 
 def peak(name: str, backend: str, length: int) -> float:
@@ -158,7 +158,7 @@ def main() -> None:
     lengths = (64,) if options.quick else (64, 256, 1024, 2048)
     rounds = 3 if options.quick else 5
     far = (1024, 2048) if options.quick else (1024, 2048, 4096, 8192)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "torch": torch.__version__,
         "processor": platform.machine(),
         "tuned": tuned,
@@ -169,13 +169,13 @@ def main() -> None:
         "peak MB": lambda: memory(far),
     }
     for title, measure in sections.items():
-        found[title] = table = measure()
+        result[title] = table = measure()
         columns = sorted({n for row in table.values() for n in row}, key=int)
         rows = [[name, *(row.get(c, "") for c in columns)] for name, row in table.items()]
         show(title, ("", *(f"N={c}" for c in columns)), rows)
         if not options.quick:
             file = RESULTS / f"layers{'_tuned' if tuned else ''}.json"
-            file.write_text(json.dumps(found, indent=2) + "\n")
+            file.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

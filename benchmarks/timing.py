@@ -23,11 +23,11 @@ def ratios(
     start = time.process_time()
     functions[0]()
     repeat = max(1, round(seconds / max(1e-6, time.process_time() - start)))
-    found: list[list[float]] = []
+    by_round: list[list[float]] = []
     for _ in range(rounds):
         times = [_time(function, repeat) for function in functions]
-        found.append([t / times[0] for t in times])
-    return [statistics.median(column) for column in zip(*found, strict=True)]
+        by_round.append([t / times[0] for t in times])
+    return [statistics.median(column) for column in zip(*by_round, strict=True)]
 
 
 def _time(function: Callable[[], object], repeat: int) -> float:

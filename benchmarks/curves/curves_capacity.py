@@ -44,16 +44,16 @@ def overlap(spins: int, load: float, seed: int) -> float:
     """Mean overlap with the pattern where parallel updates from it come to rest."""
     patterns = signs(round(load * spins), spins, generator=torch.Generator().manual_seed(seed))
     memory = AssociativeMemory(polynomial(2)).store(patterns)
-    found = memory.recall(patterns, mode="parallel", steps=100)
-    return float((found.state * patterns).mean())
+    recalled = memory.recall(patterns, mode="parallel", steps=100)
+    return float((recalled.state * patterns).mean())
 
 
 def stable(spec: EnergySpec, spins: int, count: int, tested: int, seed: int) -> float:
     """Share of (at most `tested`) patterns that an update of all spins leaves as they are."""
     patterns = signs(count, spins, generator=torch.Generator().manual_seed(seed))
     memory = AssociativeMemory(spec).store(patterns)
-    found = memory.recall(patterns[:tested], mode="parallel", steps=1)
-    return float(found.converged.float().mean())
+    recalled = memory.recall(patterns[:tested], mode="parallel", steps=1)
+    return float(recalled.converged.float().mean())
 
 
 def capacity(spins: int, degree: int) -> float:

@@ -51,8 +51,8 @@ def problem(dim: int, patterns: int, queries: int, noise: float) -> tuple[Tensor
 def errors(conjugate: str, beta: float, X: Tensor, queries: Tensor, steps: int) -> Tensor:
     """Distance of every query from its pattern after some steps."""
     memory = AssociativeMemory(entry(conjugate), beta=beta).store(X)
-    found = memory.recall(queries, steps=steps, tolerance=0.0).state
-    distance: Tensor = torch.linalg.vector_norm(found - X[: len(queries)], dim=-1)
+    recalled = memory.recall(queries, steps=steps, tolerance=0.0).state
+    distance: Tensor = torch.linalg.vector_norm(recalled - X[: len(queries)], dim=-1)
     return distance
 
 

@@ -67,8 +67,8 @@ def curve(
     for beta in BETAS:
         exact = exact_means(couplings, fields, beta)
         for name in VARIANTS:
-            found = relaxed_means(name, couplings, fields, beta, registry)
-            errors[name].append(round(float((found - exact).abs().mean()), 5))
+            means = relaxed_means(name, couplings, fields, beta, registry)
+            errors[name].append(round(float((means - exact).abs().mean()), 5))
     return {"spins": count, "draws": draws, "field": field, "beta": list(BETAS), "error": errors}
 
 

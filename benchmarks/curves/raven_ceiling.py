@@ -63,13 +63,13 @@ def solve(task: Raven, split: str, count: int) -> dict[str, tuple[float, float]]
 
 
 def draw(axes: Any, data: Data) -> None:
-    axis, found = axes[0], data["by_features"]
+    axis, shares = axes[0], data["by_features"]
     for name, style in (("confidence, prior over own split", "o-"), ("ambiguous", "s--")):
         for split, colour in (("test", "C0"), ("ood", "C1")):
-            means, errors = zip(*(found[k][split][name] for k in found), strict=True)
+            means, errors = zip(*(shares[k][split][name] for k in shares), strict=True)
             label = f"{name.split(',')[0].replace('confidence', 'ceiling')}, {split}"
-            axis.errorbar(list(found), means, errors, fmt=style, color=colour, label=label)
-    axis.set(xlabel="features K", ylabel="share of matrices", xticks=list(found), ylim=(0, 1.03))
+            axis.errorbar(list(shares), means, errors, fmt=style, color=colour, label=label)
+    axis.set(xlabel="features K", ylabel="share of matrices", xticks=list(shares), ylim=(0, 1.03))
     axis.legend(frameon=False)
 
 

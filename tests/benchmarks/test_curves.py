@@ -86,10 +86,10 @@ def test_minima_over_subsets_are_where_mean_shift_ends(script, beta):
         reach = (torch.cdist(state, patterns).square() < 2 / beta).double()
         count = reach.sum(1, keepdim=True)
         state = torch.where(count > 0, reach @ patterns / count.clamp_min(1), state)
-    found = {tuple(row.int().tolist()) for row in reach[count.squeeze() > 0]}
+    supports = {tuple(row.int().tolist()) for row in reach[count.squeeze() > 0]}
     new, kept = lsr.minima(patterns, torch.tensor([beta], dtype=torch.float64))
-    assert sum(sum(row) > 1 for row in found) == int(new)
-    assert sum(sum(row) == 1 for row in found) == int(kept)
+    assert sum(sum(row) > 1 for row in supports) == int(new)
+    assert sum(sum(row) == 1 for row in supports) == int(kept)
 
 
 def test_many_new_memories_in_eight_dimensions(script):

@@ -63,10 +63,10 @@ def test_what_a_batch_says_of_bad_cases(fuzz: Any, monkeypatch: pytest.MonkeyPat
         return "fine"
 
     monkeypatch.setattr(fuzz, "BATCH", 3)
-    found = fuzz.nothing_yet()
-    fuzz.run(case, 2, found)
-    fuzz.run(case, 5, found)
-    assert found["cases"] == 5
-    assert [line["number"] for line in found["bad"]] == [1, 2]
-    assert found["outcomes"]["fine"] == 2
-    assert found["outcomes"]["refused: ValueError"] == 1
+    result = fuzz.nothing_yet()
+    fuzz.run(case, 2, result)
+    fuzz.run(case, 5, result)
+    assert result["cases"] == 5
+    assert [line["number"] for line in result["bad"]] == [1, 2]
+    assert result["outcomes"]["fine"] == 2
+    assert result["outcomes"]["refused: ValueError"] == 1

@@ -108,12 +108,12 @@ def test_a_state_that_sees_nothing_takes_no_part_in_a_joint_energy():
     mask = torch.ones(4, 6, dtype=torch.bool)
     mask[2] = False
     beta, coupling = (energy.values()[n].item() for n in ("beta", "coupling"))
-    kept = xi[[3, 0, 1]]
+    others = xi[[3, 0, 1]]
     edges = torch.tensor([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]]).double()
     half = edges.sum(-1).rsqrt()
     laplacian = torch.eye(3).double() - half[:, None] * edges * half
-    own = 0.5 * (kept**2).sum() - torch.logsumexp(beta * kept @ X.mT, -1).sum() / beta
-    wanted = own + coupling * torch.trace(kept.mT @ laplacian @ kept)
+    own = 0.5 * (others**2).sum() - torch.logsumexp(beta * others @ X.mT, -1).sum() / beta
+    wanted = own + coupling * torch.trace(others.mT @ laplacian @ others)
     torch.testing.assert_close(energy(xi, X, mask=mask), wanted.detach(), check_dtype=True)
 
 

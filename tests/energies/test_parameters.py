@@ -68,9 +68,9 @@ def test_initial_values_have_the_digits_of_the_type_that_is_asked_for(
     energy = make_energy(entry(reads, p=declared), dim=4, num_heads=2)
 
     def value():
-        found = torch.as_tensor(energy.values()["p"], dtype=torch.float64)
-        found = found.diagonal(dim1=-2, dim2=-1) if len(shape) == 2 else found
-        return found.flatten()[0].item()
+        digits = torch.as_tensor(energy.values()["p"], dtype=torch.float64)
+        digits = digits.diagonal(dim1=-2, dim2=-1) if len(shape) == 2 else digits
+        return digits.flatten()[0].item()
 
     energy.double()
     assert abs(value() - 1 / 3) < 1e-15

@@ -97,11 +97,11 @@ def test_an_entry_says_how_its_states_relax(load: Load) -> None:
         "  b: {title: B, formula: f, solver: {default: sequential}}\n"
         "  c: {title: C, formula: f, solver: {search: {choices: [descent, implicit]}}}\n"
     )
-    found = {name: spec.solver for name, spec in registry.energies.items()}
-    assert [solver.default for solver in found.values()] == ["descent", "sequential", "descent"]
-    assert found["a"].search is None
-    assert found["c"].search is not None
-    assert found["c"].search.choices == ("descent", "implicit")
+    solvers = {name: spec.solver for name, spec in registry.energies.items()}
+    assert [solver.default for solver in solvers.values()] == ["descent", "sequential", "descent"]
+    assert solvers["a"].search is None
+    assert solvers["c"].search is not None
+    assert solvers["c"].search.choices == ("descent", "implicit")
 
 
 def test_a_user_file_adds_to_the_builtin_entries(tmp_path: Path, builtin: Registry) -> None:

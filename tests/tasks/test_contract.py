@@ -75,13 +75,17 @@ def prints(task: Task, split: str) -> list[float]:
     """Numbers that change when a batch or a ceiling changes, the same on every processor."""
     batch = task.batch(split, 5, 6)
     ceiling = None if split == "train" else task.ceiling(split)  # some take seconds
-    found = [-1.0] if ceiling is None else [ceiling.value, ceiling.error, ceiling.instances]
+    numbers = [-1.0] if ceiling is None else [ceiling.value, ceiling.error, ceiling.instances]
     for tensor in (batch.inputs, batch.targets, batch.mask):
         if tensor is not None:
             values = tensor.double().nan_to_num(7.0).flatten()
             places = torch.arange(1, len(values) + 1, dtype=torch.float64)
-            found += [len(values), values.abs().sum().item(), (values * places.sin()).sum().item()]
-    return found
+            numbers += [
+                len(values),
+                values.abs().sum().item(),
+                (values * places.sin()).sum().item(),
+            ]
+    return numbers
 
 
 def perfect(task: Task, targets: Tensor) -> Tensor:

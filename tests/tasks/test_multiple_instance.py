@@ -72,8 +72,10 @@ def test_knowing_the_signals_is_enough() -> None:
     weights = 2.0 ** torch.arange(7, -1, -1)
 
     def detect(batch) -> torch.Tensor:
-        found = torch.isin((batch.inputs @ weights).long(), task.signal_patterns).any(-1).double()
-        return torch.stack([0.5 - found, found - 0.5], -1)[:, None].expand(-1, 17, -1)
+        detected = (
+            torch.isin((batch.inputs @ weights).long(), task.signal_patterns).any(-1).double()
+        )
+        return torch.stack([0.5 - detected, detected - 0.5], -1)[:, None].expand(-1, 17, -1)
 
     assert task.evaluate(detect, "test", 500)["accuracy"] == 1.0
     assert task.ceiling("test") == Estimate(1.0, 0.0, 0)

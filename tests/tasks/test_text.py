@@ -53,11 +53,11 @@ def test_equal_windows_belong_to_one_split_wherever_they_stand(tmp_path: Path) -
     path = tmp_path / "refrain.txt"
     path.write_bytes(b" ".join(random.Random(0).choices(words, k=8000)))
     task = Text(path=str(path), length=7)
-    found = [
+    windows = [
         {tuple(row) for row in task.instances(split, 0, 2000)["windows"].tolist()}
         for split in task.splits
     ]
-    assert sum(map(len, found)) == len(set.union(*found))
+    assert sum(map(len, windows)) == len(set.union(*windows))
 
 
 def test_training_alone_depends_on_the_seed(unlike: Path) -> None:
@@ -115,8 +115,10 @@ def test_unigram_bits_are_the_entropy_of_the_targets(unlike: Path) -> None:
     task = Text(path=str(unlike), length=16)
     counts = Counter(task.batch("valid", 0, 100).targets.flatten().tolist())
     shares = [count / 1600 for count in counts.values()]
-    found = task.evaluate(lambda b: torch.zeros(*b.inputs.shape, 256), "valid", 100, batch_size=33)
-    assert found["unigram_bits"] == pytest.approx(-sum(p * math.log2(p) for p in shares))
+    metrics = task.evaluate(
+        lambda b: torch.zeros(*b.inputs.shape, 256), "valid", 100, batch_size=33
+    )
+    assert metrics["unigram_bits"] == pytest.approx(-sum(p * math.log2(p) for p in shares))
 
 
 def test_the_default_is_the_standard_library_read_when_needed() -> None:
@@ -129,8 +131,8 @@ def test_the_default_is_the_standard_library_read_when_needed() -> None:
     text = "".join(str(task.sample("train", i)) for i in range(50))
     assert len(text) >= 50 * 60
     assert "self" in text
-    found = task.evaluate(lambda b: torch.zeros(*b.inputs.shape, 256), "test", 200)
-    assert 4 < found["unigram_bits"] < 5.5
+    metrics = task.evaluate(lambda b: torch.zeros(*b.inputs.shape, 256), "test", 200)
+    assert 4 < metrics["unigram_bits"] < 5.5
 
 
 def test_a_text_that_shrinks_after_it_was_named_says_so(unlike: Path) -> None:

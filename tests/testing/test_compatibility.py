@@ -54,9 +54,9 @@ def test_the_page_shows_the_data(tmp_path: Path) -> None:
 def test_the_default_works_where_nothing_in_the_energy_forbids_it() -> None:
     """`auto` trains, copies, saves and runs under every energy and mixer."""
     always = [m for m in MODES if m not in {"export", "onnx", "causal", "field", "cross"}]
-    for row, found in CELLS.items():
+    for row, cells in CELLS.items():
         if row.endswith("/auto") or "/" not in row:
-            assert {found[mode] for mode in always} == {YES}, row
+            assert {cells[mode] for mode in always} == {YES}, row
 
 
 @pytest.mark.parametrize(("row", "without"), SAMPLE, ids=[row for row, _ in SAMPLE])

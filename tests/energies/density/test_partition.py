@@ -47,14 +47,14 @@ def grid(steps=901, end=9.0):
 def test_the_partition_function_is_the_integral(formula):
     energy, X = make(formula), 0.5 * draw(5, 2)
     points, log_cell = grid()
-    found = mixture(energy, X)
-    numeric = torch.logsumexp(-found.beta * energy(points, X), 0) + log_cell
+    density = mixture(energy, X)
+    numeric = torch.logsumexp(-density.beta * energy(points, X), 0) + log_cell
     # A density with a kink is integrated less well by the grid.
     tolerance = 1e-4 if formula == RELU else 1e-10
     torch.testing.assert_close(log_partition(energy, X), numeric, rtol=0, atol=tolerance)
-    want = -found.beta * energy(points, X) - log_partition(energy, X)
+    want = -density.beta * energy(points, X) - log_partition(energy, X)
     torch.testing.assert_close(log_likelihood(energy, points, X), want, rtol=1e-9, atol=1e-9)
-    assert found.weighting == GAUSSIANS.get(formula, "equal")
+    assert density.weighting == GAUSSIANS.get(formula, "equal")
 
 
 def test_log_sum_exp_by_its_known_formula():
@@ -75,14 +75,14 @@ def test_the_registered_entry_and_one_pattern():
 def test_samples_have_the_moments_of_the_density(formula):
     energy, X, count = make(formula), 0.8 * draw(4, 2), 40_000
     generator = torch.Generator().manual_seed(3)
-    found = sample(energy, X, count, generator=generator)
+    samples = sample(energy, X, count, generator=generator)
     points, log_cell = grid(601, 7.0)
     mass = (log_likelihood(energy, points, X) + log_cell).exp()
     for power in (1, 2):
         mean = (points**power * mass[:, None]).sum(0)
         error = (points ** (2 * power) * mass[:, None]).sum(0).sqrt() / math.sqrt(count)
-        assert ((found**power).mean(0) - mean).abs().le(4 * error).all()
-    assert log_likelihood(energy, found, X).isfinite().all()
+        assert ((samples**power).mean(0) - mean).abs().le(4 * error).all()
+    assert log_likelihood(energy, samples, X).isfinite().all()
     assert sample(energy, X, 0).shape == (0, 2)
 
 
@@ -100,21 +100,21 @@ def test_the_gradient_of_the_likelihood_has_two_terms():
 def test_a_fit_never_lowers_the_likelihood_and_ends_where_it_is_flat(formula):
     energy, truth = make(formula, 3), 1.5 * draw(3, 3)
     data = sample(energy, truth, 300, generator=torch.Generator().manual_seed(1))
-    found = fit(energy, data, data[:3], steps=800, tolerance=1e-14)
-    assert (found.log_likelihoods.diff() > -1e-12).all()
-    X = found.patterns.clone().requires_grad_()
+    fitted = fit(energy, data, data[:3], steps=800, tolerance=1e-14)
+    assert (fitted.log_likelihoods.diff() > -1e-12).all()
+    X = fitted.patterns.clone().requires_grad_()
     value = log_likelihood(energy, data, X).mean()
     (slope,) = torch.autograd.grad(value, X)
     assert slope.abs().max() < 1e-4
     assert value > log_likelihood(energy, data, truth).mean()
-    torch.testing.assert_close(value.detach(), found.log_likelihoods[-1])
+    torch.testing.assert_close(value.detach(), fitted.log_likelihoods[-1])
 
 
 def test_one_pattern_fits_the_mean():
     """With N = 1 log-sum-exp is one Gaussian: its maximum is the mean of the data, in one step."""
     energy, data = make(LSE, 3), draw(20, 3) + 2
-    found = fit(energy, data, draw(1, 3), steps=1)
-    torch.testing.assert_close(found.patterns, data.mean(0, keepdim=True))
+    fitted = fit(energy, data, draw(1, 3), steps=1)
+    torch.testing.assert_close(fitted.patterns, data.mean(0, keepdim=True))
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e-2, 1.0, 30.0])

@@ -15,10 +15,10 @@ from attenergy.testing.cases import float64
 
 def machine(visible, dim=3, hidden=2, beta=0.9):
     with float64():
-        found = RestrictedBoltzmann(dim, hidden, visible=visible, beta=beta, scale=1.0)
-        for bias in (found.visible_bias, found.hidden_bias):
+        rbm = RestrictedBoltzmann(dim, hidden, visible=visible, beta=beta, scale=1.0)
+        for bias in (rbm.visible_bias, rbm.hidden_bias):
             torch.nn.init.normal_(bias)
-    return found
+    return rbm
 
 
 def binary(size):

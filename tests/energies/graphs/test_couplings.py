@@ -91,9 +91,9 @@ def test_energies_and_gradients_do_not_depend_on_the_storage(name, monkeypatch):
     mask[3] = False
 
     def everything():
-        found = [energy(xi, X), energy(xi, X, mask=mask)]
-        found += [gradient(energy, xi, X, mask=mask, backend=b) for b in ("eager", "scores")]
-        return [f.detach() for f in found]
+        values = [energy(xi, X), energy(xi, X, mask=mask)]
+        values += [gradient(energy, xi, X, mask=mask, backend=b) for b in ("eager", "scores")]
+        return [f.detach() for f in values]
 
     dense = everything()
     monkeypatch.setattr(couplings, "SPARSE_NODES", 4)
@@ -143,9 +143,9 @@ def test_a_pytorch_geometric_batch():
     xi, X = draw(9, 2, 5, 4), draw(10, 2, 5, 4)
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     mask = mask[:, :, None] & mask[:, None, :]
-    found = energy.use_graph(index, batch=batch)(xi, X, mask=mask)
-    torch.testing.assert_close(found[0], ruled(xi[0], X[0]))
-    torch.testing.assert_close(found[1], ruled(xi[1, :3], X[1, :3]))
+    value = energy.use_graph(index, batch=batch)(xi, X, mask=mask)
+    torch.testing.assert_close(value[0], ruled(xi[0], X[0]))
+    torch.testing.assert_close(value[1], ruled(xi[1, :3], X[1, :3]))
 
 
 def test_a_large_graph_of_ones_own_is_kept_as_a_list():
@@ -189,8 +189,8 @@ def test_neighbours_by_nearness_ignore_the_order_of_patterns(name):
     order = torch.tensor([3, 0, 6, 4, 2, 1, 5])
     torch.testing.assert_close(energy(xi, X[order]), energy(xi, X))
     mask = torch.tensor([True, True, False, True, True, False, True]).expand(3, 7)
-    kept = X[mask[0]]
-    torch.testing.assert_close(energy(xi, X, mask=mask), energy(xi, kept), rtol=1e-9, atol=1e-9)
+    visible = X[mask[0]]
+    torch.testing.assert_close(energy(xi, X, mask=mask), energy(xi, visible), rtol=1e-9, atol=1e-9)
 
 
 def test_states_have_no_neighbours_by_nearness():

@@ -27,9 +27,9 @@ def make(name):
 
 def graph():
     """A path of five nodes with a chord, of two weights."""
-    found = nx.path_graph(NODES)
-    found.add_edge(0, 3, weight=2.0)
-    return found
+    path = nx.path_graph(NODES)
+    path.add_edge(0, 3, weight=2.0)
+    return path
 
 
 def edges():

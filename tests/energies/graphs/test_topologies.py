@@ -123,11 +123,11 @@ def test_edges_are_those_of_the_matrix(rule):
 def test_nearest_neighbours():
     """Points on a line: the neighbours are those beside them, seen by brute force."""
     X = torch.tensor([0.0, 1.0, 3.0, 3.5, 9.0]).double().unsqueeze(-1).requires_grad_()
-    found = nearest_neighbours(X, 1)
-    assert found.shape == (1, 5, 5)
-    assert not found.requires_grad
+    nearest = nearest_neighbours(X, 1)
+    assert nearest.shape == (1, 5, 5)
+    assert not nearest.requires_grad
     pairs = {(0, 1), (1, 0), (2, 3), (3, 2), (3, 4), (4, 3)}
-    assert {tuple(p) for p in found[0].nonzero().tolist()} == pairs
+    assert {tuple(p) for p in nearest[0].nonzero().tolist()} == pairs
     mask = torch.tensor([[True, True, True, False, True], [False, False, False, True, False]])
     first, second = nearest_neighbours(X, 1, mask)
     hidden = {(0, 1), (1, 0), (1, 2), (2, 1), (2, 4), (4, 2)}

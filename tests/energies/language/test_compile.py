@@ -90,13 +90,13 @@ def build(energy_of, formula, heads, dim, learnable):
 
 def of_head(energy, head):
     """Parameters of one head: scalars (), vectors (D,), matrices (D, D)."""
-    found = {}
+    of_one = {}
     for name, stored in energy.values().items():
         wanted = len(energy.spec.parameters[name].shape)
         value = torch.as_tensor(stored, dtype=torch.float64)
         own = value[head] if value.ndim == 3 else value
-        found[name] = own.reshape(own.shape[-wanted:] if wanted else ())
-    return found
+        of_one[name] = own.reshape(own.shape[-wanted:] if wanted else ())
+    return of_one
 
 
 def draw(*shape):

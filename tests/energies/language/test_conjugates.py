@@ -97,13 +97,13 @@ def test_hidden_scores_are_deleted(name, weights, value):
     z = 1.5 * draw(5, 7, 6)
     hidden = torch.tensor([False, True, False, True, False, False])
     masked = z.masked_fill(hidden, -torch.inf).requires_grad_()
-    kept = z[:, ~hidden].clone().requires_grad_()
-    torch.testing.assert_close(weights(masked)[:, ~hidden], weights(kept), rtol=0, atol=1e-14)
+    visible = z[:, ~hidden].clone().requires_grad_()
+    torch.testing.assert_close(weights(masked)[:, ~hidden], weights(visible), rtol=0, atol=1e-14)
     assert not weights(masked)[:, hidden].any()
-    torch.testing.assert_close(value(masked), value(kept), rtol=0, atol=1e-14)
+    torch.testing.assert_close(value(masked), value(visible), rtol=0, atol=1e-14)
     for function in (weights, value):
         results = []
-        for scores in (masked, kept):
+        for scores in (masked, visible):
             out = function(scores)
             (first,) = torch.autograd.grad(out.square().sum(), scores, create_graph=True)
             (second,) = torch.autograd.grad(first.square().sum(), scores)

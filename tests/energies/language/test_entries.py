@@ -52,8 +52,8 @@ def test_formula_problems_lists_all_errors_of_all_entries(entry):
         "five": entry("|xi|^2").model_copy(update={"domain": "spere"}),
     }
     problems = formula_problems(Registry(energies=energies))
-    found = {p.path: p.message for p in problems}
-    assert list(found) == [
+    messages = {p.path: p.message for p in problems}
+    assert list(messages) == [
         "energies.one.formula",
         "energies.two.choices.prior.options.b",
         "energies.two.choices.prior.options.c",
@@ -61,8 +61,8 @@ def test_formula_problems_lists_all_errors_of_all_entries(entry):
         "energies.four.class",
         "energies.five.domain",
     ]
-    assert "no domain 'spere' (did you mean 'sphere'?)" in found["energies.five.domain"]
-    assert "did you mean 'GraphHopfield'" in found["energies.four.class"]
+    assert "no domain 'spere' (did you mean 'sphere'?)" in messages["energies.five.domain"]
+    assert "did you mean 'GraphHopfield'" in messages["energies.four.class"]
 
 
 @pytest.mark.parametrize("name", ["xi", "X", "h", "s", "q", "mask", "lse"])

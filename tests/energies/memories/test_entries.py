@@ -110,11 +110,11 @@ def test_extreme_temperatures_and_a_single_pattern_are_finite(energy_of, formula
         X = draw(6, patterns, 4).to(dtype).requires_grad_()
         state = relax(energy, xi, X, steps=2).state
         wanted = (xi, X, *energy.parameters())
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             state.square().sum() + energy(xi, X).sum(), wanted, allow_unused=True
         )
         assert torch.isfinite(state).all()
-        assert all(g is None or torch.isfinite(g).all() for g in found)
+        assert all(g is None or torch.isfinite(g).all() for g in gradients)
 
 
 # Steps divided by the radial factor.

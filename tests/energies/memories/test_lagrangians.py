@@ -31,8 +31,8 @@ def hessian_of(value):
 @every
 def test_the_activation_is_the_gradient(name):
     layer, x = LAGRANGIANS[name], draw(2, 3, 5)
-    found = torch.func.grad(lambda v: layer.value(v).sum())(x)
-    torch.testing.assert_close(layer.activation(x), found, rtol=1e-12, atol=1e-12)
+    slope = torch.func.grad(lambda v: layer.value(v).sum())(x)
+    torch.testing.assert_close(layer.activation(x), slope, rtol=1e-12, atol=1e-12)
 
 
 @every
@@ -56,11 +56,11 @@ def test_every_row_counts_alone(name):
 def test_large_and_small_inputs_give_finite_values_and_gradients(name, dtype, scale):
     x = (scale * torch.tensor([-1.0, 0.3, 1.0])).to(dtype).requires_grad_()
     value = LAGRANGIANS[name].value(x)
-    (found,) = torch.autograd.grad(value, x)
+    (slope,) = torch.autograd.grad(value, x)
     assert torch.isfinite(value)
-    assert torch.isfinite(found).all()
+    assert torch.isfinite(slope).all()
     torch.testing.assert_close(
-        found, LAGRANGIANS[name].activation(x.detach()), rtol=0.05, atol=0.05
+        slope, LAGRANGIANS[name].activation(x.detach()), rtol=0.05, atol=0.05
     )
 
 
@@ -75,8 +75,8 @@ def test_layer_norm_is_that_of_torch(gamma):
     x, delta = draw(2, 3, 6), draw(6)
     want = functional.layer_norm(x, (6,), torch.full((6,), gamma, dtype=torch.float64), delta)
     torch.testing.assert_close(normalised(x, gamma, delta), want, rtol=1e-12, atol=1e-12)
-    found = torch.func.grad(lambda v: layer_norm(v, gamma, delta).sum())(x)
-    torch.testing.assert_close(found, want, rtol=1e-12, atol=1e-12)
+    slope = torch.func.grad(lambda v: layer_norm(v, gamma, delta).sum())(x)
+    torch.testing.assert_close(slope, want, rtol=1e-12, atol=1e-12)
 
 
 def test_the_hessian_of_layer_norm_vanishes_along_the_mean_and_the_state():

@@ -45,9 +45,9 @@ def test_extremes_are_finite(name, dtype, beta):
         for mask in (None, only):
             state = relax(energy, xi, X, mask=mask, steps=2).state
             total = state.square().sum() + energy(xi, X, mask=mask).sum()
-            (found,) = torch.autograd.grad(total, X)
+            (slope,) = torch.autograd.grad(total, X)
             assert torch.isfinite(state).all()
-            assert torch.isfinite(found).all()
+            assert torch.isfinite(slope).all()
 
 
 def test_a_pair_that_disagrees_cycles_all_at_once_and_rests_in_turn():
@@ -82,12 +82,12 @@ def test_the_capacity_of_hebbian_weights():
 
 def test_triangles_hold_more_patterns_than_pairs():
     X = binary(60, 50)
-    kept = []
+    stable = []
     for share in (1e-6, 1 - 1e-6):
         state = relax(make("simplicial", 50, triangles=share), X, X, steps=1).state
-        kept.append(float((state == X).all(-1).double().mean()))
-    assert kept[0] < 0.05
-    assert kept[1] > 0.5
+        stable.append(float((state == X).all(-1).double().mean()))
+    assert stable[0] < 0.05
+    assert stable[1] > 0.5
 
 
 def test_sums_for_binary_patterns_depend_on_the_overlap_alone():

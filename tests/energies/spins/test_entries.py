@@ -91,10 +91,10 @@ def test_graph_couplings_join_the_components():
 
 def test_the_entropy_of_a_spin():
     m = torch.tensor([-1.0, 0.0, 0.5, 1.0]).double().requires_grad_()
-    found = spin_entropy(m)
+    entropy = spin_entropy(m)
     wanted = [0.0, math.log(2), -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)), 0.0]
-    torch.testing.assert_close(found, torch.tensor(wanted).double(), atol=1e-6, rtol=0)
-    slope = torch.autograd.grad(found[2], m)[0][2]
+    torch.testing.assert_close(entropy, torch.tensor(wanted).double(), atol=1e-6, rtol=0)
+    slope = torch.autograd.grad(entropy[2], m)[0][2]
     assert slope.item() == pytest.approx(-math.atanh(0.5), abs=1e-12)
 
 
@@ -131,7 +131,7 @@ def test_three_components_are_langevin():
 def test_the_mean_spin_by_quadrature(dim):
     """A_D is the mean of cos t under exp(kappa cos t) sin^(D-2) t, D > 1."""
     kappa = torch.tensor([0.01, 1.0, 20.0, 200.0], dtype=torch.float64)
-    found = bessel_ratio(kappa, dim)
+    ratio = bessel_ratio(kappa, dim)
     if dim == 1:
         wanted = torch.tanh(kappa)
     else:
@@ -140,15 +140,15 @@ def test_the_mean_spin_by_quadrature(dim):
         log = kappa[:, None] * t.cos() + (dim - 2) * torch.log(t.sin())
         share = torch.softmax(log + torch.log(torch.from_numpy(weights)), -1)
         wanted = share @ t.cos()
-    torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-14)
+    torch.testing.assert_close(ratio, wanted, rtol=1e-11, atol=1e-14)
 
 
 @pytest.mark.parametrize("dim", [2, 3, 16, 64])
 def test_derivatives_of_the_response(dim):
     kappa = torch.tensor([0.2, 3.0, 50.0], dtype=torch.float64, requires_grad=True)
-    found = bessel_ratio(kappa, dim)
-    slope = torch.autograd.grad(found.sum(), kappa)[0]
-    torch.testing.assert_close(slope, (1 - found**2 - (dim - 1) * found / kappa).detach())
+    ratio = bessel_ratio(kappa, dim)
+    slope = torch.autograd.grad(ratio.sum(), kappa)[0]
+    torch.testing.assert_close(slope, (1 - ratio**2 - (dim - 1) * ratio / kappa).detach())
     zero = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     at_zero = torch.autograd.grad(bessel_ratio(zero, dim).sum(), zero)[0]
     assert at_zero.item() == pytest.approx(1 / dim, abs=1e-14)

@@ -81,9 +81,9 @@ def test_states_that_see_nothing_are_as_if_they_were_not_there():
     energy.use_graph(pair)
     mask = torch.ones(4, 5, dtype=torch.bool)
     mask[2:] = False
-    found, slope = energy(xi, X, mask=mask), gradient(energy, xi, X, mask=mask)
+    value, slope = energy(xi, X, mask=mask), gradient(energy, xi, X, mask=mask)
     energy.use_graph(pair[:2, :2])
-    torch.testing.assert_close(found, energy(xi[:2], X))
+    torch.testing.assert_close(value, energy(xi[:2], X))
     torch.testing.assert_close(slope[:2], gradient(energy, xi[:2], X))
     assert not slope[2:].any()
     energy.use_graph(pair)
@@ -104,11 +104,11 @@ def test_large_sparse_graphs_are_the_same_as_dense_ones():
     with float64():
         energy = make(graph="ring", dim=2)
     xi, X = draw(9, 600, 2), draw(10, 3, 2)
-    found = energy(xi, X)
+    value = energy(xi, X)
     ring = torch.zeros(600, 600, dtype=torch.float64)
     nodes = torch.arange(600)
     ring[nodes, (nodes + 1) % 600] = ring[(nodes + 1) % 600, nodes] = 1.0
-    torch.testing.assert_close(energy.use_graph(ring)(xi, X), found)
+    torch.testing.assert_close(energy.use_graph(ring)(xi, X), value)
 
 
 def test_third_derivatives():
@@ -123,9 +123,9 @@ def test_graphs_of_a_batch_and_layers():
     graphs = torch.zeros(3, 4, 4, dtype=torch.float64)
     graphs[0, 0, 1] = graphs[0, 1, 0] = graphs[1, 2, 3] = graphs[1, 3, 2] = 1.0
     xi, X = draw(13, 3, 2, 4, 4), draw(14, 3, 2, 5, 4)
-    found = energy.use_graph(graphs)(xi, X)
+    value = energy.use_graph(graphs)(xi, X)
     each = [energy.use_graph(graphs[b])(xi[b], X[b]) for b in range(3)]
-    torch.testing.assert_close(found, torch.stack(each))
+    torch.testing.assert_close(value, torch.stack(each))
     layer = EnergyAttention(8, 2, "spherical_spins", registry=REGISTRY)
     out = layer(torch.randn(2, 6, 8), torch.randn(2, 7, 8))
     assert out.shape == (2, 6, 8)

@@ -45,9 +45,9 @@ def test_extreme_temperatures_are_finite(name, beta, dtype):
     energy = make(name, beta=beta).to(dtype)
     xi = energy.from_real(draw(2, 5, 4)).to(dtype).requires_grad_()
     state = relax(energy, xi, xi, steps=2).state
-    (found,) = torch.autograd.grad(state.square().sum() + energy(xi, xi).sum(), xi)
+    (slope,) = torch.autograd.grad(state.square().sum() + energy(xi, xi).sum(), xi)
     assert torch.isfinite(state).all()
-    assert torch.isfinite(found).all()
+    assert torch.isfinite(slope).all()
 
 
 def test_a_token_alone_has_no_attention_energy_and_stays():

@@ -67,9 +67,9 @@ def test_large_instances_are_drawn_a_few_at_once() -> None:
 def test_what_was_read_may_be_changed() -> None:
     stream = Stream(numbers, "key")
     before = stream.read(3, 5)["x"]
-    kept = before.clone()
+    copy = before.clone()
     before.zero_()
-    assert torch.equal(stream.read(3, 5)["x"], kept)
+    assert torch.equal(stream.read(3, 5)["x"], copy)
 
 
 def test_streams_with_other_keys_differ() -> None:

@@ -23,12 +23,12 @@ from attenergy.tasks.formal.dyck import opening_probabilities
 
 def read(task, split: str, count: int) -> list[tuple[list[str], list[str]]]:
     """Words and answers as people see them."""
-    found = []
+    values = []
     for index in range(count):
         sample = task.sample(split, index)
         inputs = [sample.names[x] for x in sample.tokens if x != 1]
-        found.append((inputs, [sample.answers[x] for x in sample.targets if x != IGNORE]))
-    return found
+        values.append((inputs, [sample.answers[x] for x in sample.targets if x != IGNORE]))
+    return values
 
 
 def even_pairs(word: list[str]) -> str:
@@ -91,8 +91,8 @@ def parsed(word: list[str]) -> int:
             return left, at + 1
         right, end = expression(at + 1)
         assert word[end] == ")"
-        found = {"+": left + right, "-": left - right, "*": left * right}[word[at]]
-        return found, end + 1
+        value = {"+": left + right, "-": left - right, "*": left * right}[word[at]]
+        return value, end + 1
 
     result, end = expression(0)
     assert end == len(word)
@@ -185,28 +185,28 @@ def test_tables_are_those_of_the_groups(group, order, abelian, orders) -> None:
     assert torch.equal(table.sort(0).values, elements[:, None].expand(-1, order))
     assert torch.equal(table[table], table[elements[:, None, None], table])  # associative
     assert torch.equal(table, table.T) == abelian
-    found: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
     for element in range(order):
         power, count = element, 1
         while power:
             power, count = int(table[power, element]), count + 1
-        found[count] += 1
-    assert found == orders
+        counts[count] += 1
+    assert counts == orders
 
 
 def closers(word: list[str]) -> list[str]:
     pairs = {"(": ")", "[": "]", "{": "}"}
     stack: list[str] = []
-    found = []
+    closing = []
     for bracket in word:
         if bracket in pairs:
             stack.append(pairs[bracket])
         else:
             assert stack.pop() == bracket
-            found.append(stack[-1] if stack else "none")
+            closing.append(stack[-1] if stack else "none")
         assert len(stack) <= 4
     assert not stack
-    return found
+    return closing
 
 
 @pytest.mark.parametrize("split", ["train", "long"])
@@ -235,14 +235,14 @@ def test_opening_probabilities_are_ratios_of_numbers_of_paths() -> None:
             return int(steps == height == 0)
         return paths(steps - 1, height + 1) + paths(steps - 1, height - 1)
 
-    found = opening_probabilities(3, 9)
+    shares = opening_probabilities(3, 9)
     for steps, height in itertools.product(range(1, 10), range(4)):
         if all_of := paths(steps, height):
             expected = paths(steps - 1, height + 1) / all_of
-            assert found[steps, height] == pytest.approx(expected, abs=1e-12)
+            assert shares[steps, height] == pytest.approx(expected, abs=1e-12)
 
 
 def test_opening_probabilities_stay_finite_in_long_words() -> None:
-    found = opening_probabilities(2, 3000)  # of 2^3000 paths a share of 2^-1500 stays inside
-    assert found[3000].tolist() == [1.0, 0.0, 0.0]
-    assert found[2999].tolist() == [0.0, 0.5, 0.0]
+    shares = opening_probabilities(2, 3000)  # of 2^3000 paths a share of 2^-1500 stays inside
+    assert shares[3000].tolist() == [1.0, 0.0, 0.0]
+    assert shares[2999].tolist() == [0.0, 0.5, 0.0]

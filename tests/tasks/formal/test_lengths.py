@@ -58,9 +58,9 @@ def test_lengths_of_the_splits(name: str) -> None:
 @everywhere
 def test_splits_share_no_word(name: str) -> None:
     task = make(name)
-    found = [set(words(task, split, 2000)) for split in task.splits]
-    assert sum(map(len, found)) == len(set.union(*found))
-    assert all(len(part) > 20 for part in found)
+    sets = [set(words(task, split, 2000)) for split in task.splits]
+    assert sum(map(len, sets)) == len(set.union(*sets))
+    assert all(len(part) > 20 for part in sets)
 
 
 @everywhere

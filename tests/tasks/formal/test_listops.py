@@ -26,8 +26,8 @@ def parsed(words: list[str]) -> tuple[int, int, list[int]]:
         values.sort()
         half = len(values) // 2
         median = values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
-        found = {"[MIN": values[0], "[MAX": values[-1], "[SM": sum(values) % 10, "[MED": median}
-        return int(found[operator]), 1 + max(depths), at + 1
+        results = {"[MIN": values[0], "[MAX": values[-1], "[SM": sum(values) % 10, "[MED": median}
+        return int(results[operator]), 1 + max(depths), at + 1
 
     value, depth, end = node(0)
     assert end == len(words)
@@ -54,12 +54,12 @@ def test_expressions_are_well_formed_and_have_their_values() -> None:
     counts: list[int] = []
     for index in range(300):
         sample = task.sample("train", index)
-        value, depth, found = parsed(list(sample.tokens))
+        value, depth, operations = parsed(list(sample.tokens))
         assert value == sample.value
         assert depth <= 4
         assert 8 < len(sample.tokens) <= 64
         assert str(sample) == f"{' '.join(sample.tokens)} = {value}"
-        counts += found
+        counts += operations
     assert set(counts) == {2, 3, 4, 5}
 
 
@@ -71,8 +71,8 @@ def test_long_expressions_of_the_long_range_arena() -> None:
     ):
         text = [words[x] for x in row.tolist() if x]
         assert 500 < len(text) == length < 2000
-        found, depth, counts = parsed(text)
-        assert found == value
+        result, depth, counts = parsed(text)
+        assert result == value
         assert depth <= 10
         assert 2 <= min(counts) <= max(counts) <= 10
 
@@ -80,18 +80,18 @@ def test_long_expressions_of_the_long_range_arena() -> None:
 def test_share_of_trees_and_mean_length_are_the_exact_ones() -> None:
     exact = length_shares(10, 10, 2000)
     numbers = np.arange(2000)
-    kept = (numbers > 500) & (numbers < 2000)
-    rate = exact[kept].sum()
-    mean = (exact * numbers)[kept].sum() / rate
-    spread = ((exact * numbers**2)[kept].sum() / rate - mean**2) ** 0.5
+    inside = (numbers > 500) & (numbers < 2000)
+    rate = exact[inside].sum()
+    mean = (exact * numbers)[inside].sum() / rate
+    spread = ((exact * numbers**2)[inside].sum() / rate - mean**2) ** 0.5
     assert rate == pytest.approx(0.0828, abs=5e-5)
     assert mean == pytest.approx(1035.0, abs=0.1)
 
     count = 15_000
     lengths = lengths_of(grow(count, depth=10, most=10, random=np.random.default_rng(0)), count)
-    found = lengths[(lengths > 500) & (lengths < 2000)]
-    assert len(found) / count == pytest.approx(rate, abs=5 * (rate / count) ** 0.5)
-    assert found.mean() == pytest.approx(mean, abs=5 * spread / len(found) ** 0.5)
+    drawn = lengths[(lengths > 500) & (lengths < 2000)]
+    assert len(drawn) / count == pytest.approx(rate, abs=5 * (rate / count) ** 0.5)
+    assert drawn.mean() == pytest.approx(mean, abs=5 * spread / len(drawn) ** 0.5)
 
 
 def test_small_lengths_are_distributed_as_they_should() -> None:
@@ -99,10 +99,10 @@ def test_small_lengths_are_distributed_as_they_should() -> None:
     assert exact.sum() == pytest.approx(1.0)  # at most 2 + 4 * (2 + 4) tokens
     count = 40_000
     levels = grow(count, depth=3, most=4, random=np.random.default_rng(1))
-    found = np.bincount(lengths_of(levels, count), minlength=40)
+    counts = np.bincount(lengths_of(levels, count), minlength=40)
     sigma = (count * exact).clip(1) ** 0.5
-    assert (abs(found - count * exact) < 5 * sigma).all()
-    assert (found[exact == 0] == 0).all()
+    assert (abs(counts - count * exact) < 5 * sigma).all()
+    assert (counts[exact == 0] == 0).all()
 
 
 def test_majority_of_the_mini_setting() -> None:
@@ -129,12 +129,12 @@ def test_batches() -> None:
 
 def test_splits_share_no_expression_and_repeat_few() -> None:
     task = ListOps(**MINI)
-    found = [
+    texts = [
         {tuple(row) for row in task.instances(split, 0, 2000)["tokens"].tolist()}
         for split in task.splits
     ]
-    assert sum(map(len, found)) == len(set.union(*found))
-    assert min(map(len, found)) > 1990
+    assert sum(map(len, texts)) == len(set.union(*texts))
+    assert min(map(len, texts)) > 1990
 
 
 def test_knowing_gives_one_and_chance_is_a_tenth() -> None:

@@ -158,12 +158,12 @@ def test_fixed_points_are_shared_and_the_functions_stay() -> None:
 
 def best_answer(points: list, terms: list[int], functions: list) -> tuple[float, float]:
     """Answer with the highest expected r2 on a fine grid, and that r2."""
-    told = [plain_value(x, terms) for x in points[:-1]]
+    seen = [plain_value(x, terms) for x in points[:-1]]
     worlds = []
     for function in functions:
-        if [plain_value(x, function) for x in points[:-1]] == told:
+        if [plain_value(x, function) for x in points[:-1]] == seen:
             y = plain_value(points[-1], function)
-            worlds.append((y, np.var([*told, y])))
+            worlds.append((y, np.var([*seen, y])))
     answers = np.linspace(0, 1, 20_001)
     scores = sum(1 - (answers - y) ** 2 / v for y, v in worlds) / len(worlds)
     return float(answers[scores.argmax()]), float(scores.max())

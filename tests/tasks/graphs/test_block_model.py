@@ -57,11 +57,11 @@ def slow_posterior(task: BlockModel, features: np.ndarray, edges: np.ndarray) ->
 )
 def test_the_posterior_is_a_sum_over_assignments(options: dict) -> None:
     task = BlockModel(**options)
-    found = task.posterior(task.instances("test", 0, 100))
+    posterior = task.posterior(task.instances("test", 0, 100))
     batch = task.batch("test", 0, 100)
     for index in (0, 3, 99):
         expected = slow_posterior(task, batch.inputs[index].numpy(), batch.mask[index].numpy())
-        np.testing.assert_allclose(found[index].numpy(), expected, atol=1e-12)
+        np.testing.assert_allclose(posterior[index].numpy(), expected, atol=1e-12)
 
 
 def test_the_posterior_scores_its_own_ceiling() -> None:
@@ -110,7 +110,7 @@ def test_splits_share_no_graph_however_numbered() -> None:
         for split in task.splits
     }
     assert len(set.union(*hashes.values())) == sum(map(len, hashes.values()))
-    assert all(len(found) > 500 for found in hashes.values())
+    assert all(len(codes) > 500 for codes in hashes.values())
 
 
 def test_the_form_of_pytorch_geometric() -> None:

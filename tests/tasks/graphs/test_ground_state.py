@@ -70,11 +70,11 @@ def test_spins_pins_and_couplings_are_fair(looks_uniform) -> None:
     solved = torch.nn.functional.one_hot(batch.targets.clamp(min=0), 2).double()
     solved[0, int(batch.targets[0].argmax())] = 0.5
     solved[1] = 1 - solved[1]
-    found = task.metrics(solved, batch.targets)
-    assert found["solved"][0] == found["solved"][1] == 0
-    assert found["accuracy"][1] == 0
-    assert found["accuracy"][2:].eq(1).all()
-    assert found["solved"][2:].eq(1).all()
+    metrics = task.metrics(solved, batch.targets)
+    assert metrics["solved"][0] == metrics["solved"][1] == 0
+    assert metrics["accuracy"][1] == 0
+    assert metrics["accuracy"][2:].eq(1).all()
+    assert metrics["solved"][2:].eq(1).all()
 
 
 def test_the_form_of_pytorch_geometric() -> None:

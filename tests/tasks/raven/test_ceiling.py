@@ -61,7 +61,7 @@ def test_posterior_equals_the_enumeration_of_all_outcomes(
     weight_of_all = sum(p for answers in joint.values() for p in answers.values())
     cases = [(context, answer) for context, answers in joint.items() for answer in answers]
     panels = torch.tensor([[*c, *a] for c, a in cases]).view(-1, 3, 3, features)
-    found = posterior_of(panels, names, values, permute)
+    solution = posterior_of(panels, names, values, permute)
     totals = {context: sum(answers.values()) for context, answers in joint.items()}
     best = {c: max(answers.values()) for c, answers in joint.items()}
     expected = {
@@ -70,15 +70,15 @@ def test_posterior_equals_the_enumeration_of_all_outcomes(
     }
     for name, numbers in expected.items():
         torch.testing.assert_close(
-            getattr(found, name), torch.tensor(numbers, dtype=torch.float64), rtol=1e-12, atol=0
+            getattr(solution, name), torch.tensor(numbers, dtype=torch.float64), rtol=1e-12, atol=0
         )
-    assert found.answers.tolist() == [len(joint[c]) for c, _ in cases]
-    guesses = found.answer.tolist()
+    assert solution.answers.tolist() == [len(joint[c]) for c, _ in cases]
+    guesses = solution.answer.tolist()
     for (context, _), guess in list(zip(cases, guesses, strict=True))[::7]:
         assert joint[context][tuple(guess)] == best[context]
     weights = torch.tensor([joint[c][a] for c, a in cases], dtype=torch.float64)
     ceiling = sum(best.values()) / weight_of_all
-    assert (found.confidence @ weights).item() / weight_of_all == pytest.approx(ceiling)
+    assert (solution.confidence @ weights).item() / weight_of_all == pytest.approx(ceiling)
 
 
 def lines_of(grids: list) -> dict[tuple[int, ...], tuple[int, Fraction]]:
@@ -93,7 +93,7 @@ def test_posterior_equals_a_plain_sum_over_tasks_and_column_orders(obeying, spli
     lines = {name: lines_of(obeying(name, 4)) for name in names}
     orders = list(permutations(range(2)))
     drawn = task.instances(split, 0, 60)["panels"]
-    found = task.solve_many(split, 0, 60)
+    solutions = task.solve_many(split, 0, 60)
     for n, shown in enumerate(drawn.tolist()):
         mass: dict[tuple[int, ...], Fraction] = defaultdict(Fraction)
         for rules in task.split_of_combinations(split).tolist():
@@ -108,23 +108,23 @@ def test_posterior_equals_a_plain_sum_over_tasks_and_column_orders(obeying, spli
                 if weight:
                     mass[tuple(hidden[place] for place in range(2))] += weight
         total = sum(mass.values())
-        assert found.confidence[n].item() == pytest.approx(float(max(mass.values()) / total))
-        assert found.truth[n].item() == pytest.approx(float(mass[tuple(shown[2][2])] / total))
-        assert found.answers[n].item() == len(mass)
+        assert solutions.confidence[n].item() == pytest.approx(float(max(mass.values()) / total))
+        assert solutions.truth[n].item() == pytest.approx(float(mass[tuple(shown[2][2])] / total))
+        assert solutions.answers[n].item() == len(mass)
 
 
 @pytest.mark.parametrize("split", ["train", "valid", "test", "ood"])
 @pytest.mark.parametrize("features", [1, 2, 3])
 def test_solver_is_right_as_often_as_it_is_confident(features: int, split: str) -> None:
     task = Raven(features=features)
-    found = task.solve_many(split, 0, 4096)
+    solutions = task.solve_many(split, 0, 4096)
     truth = task.instances(split, 0, 4096)["panels"][:, -1, -1]
-    right = (found.answer == truth).all(-1).double()
-    gap = Estimate.of(right - found.confidence)
+    right = (solutions.answer == truth).all(-1).double()
+    gap = Estimate.of(right - solutions.confidence)
     assert abs(gap.value) < 4 * gap.error + 1e-12
-    assert (found.truth > 0).all()
-    assert (found.truth <= found.confidence + 1e-12).all()
-    assert task.ceiling(split).value == pytest.approx(found.confidence.mean().item(), abs=0.02)
+    assert (solutions.truth > 0).all()
+    assert (solutions.truth <= solutions.confidence + 1e-12).all()
+    assert task.ceiling(split).value == pytest.approx(solutions.confidence.mean().item(), abs=0.02)
 
 
 PUBLISHED = {  # 20,480 matrices, standard errors 0.002 to 0.003: own prior, all tasks, ambiguous
@@ -167,10 +167,10 @@ def test_prior_is_a_distribution_over_ordered_rules(shuffled: bool) -> None:
 
 def test_an_estimate_is_a_mean_with_its_standard_error() -> None:
     values = [0.25, 1.0, 0.5, 1.0, 0.0]
-    found = Estimate.of(torch.tensor(values))
-    assert found.value == pytest.approx(statistics.mean(values))
-    assert found.error == pytest.approx(statistics.stdev(values) / math.sqrt(5))
-    assert found.instances == 5
+    estimate = Estimate.of(torch.tensor(values))
+    assert estimate.value == pytest.approx(statistics.mean(values))
+    assert estimate.error == pytest.approx(statistics.stdev(values) / math.sqrt(5))
+    assert estimate.instances == 5
 
 
 @pytest.mark.parametrize("split", ["train", "valid", "test", "ood"])

@@ -33,13 +33,13 @@ def test_a_picture_shows_every_number_and_rule(
     tmp_path, monkeypatch, features: int, grid: int, rules: int
 ) -> None:
     instance = Raven(features=features, grid=grid, rules=rules).sample("test", 0)
-    found = texts(instance, tmp_path, monkeypatch)
+    shown = texts(instance, tmp_path, monkeypatch)
     context = instance.shown.flatten().tolist()[:-features]
     numbers = [*context, *instance.grid.flatten().tolist(), *instance.answer]
-    assert sorted(t for t in found if t.isdigit()) == sorted(map(str, numbers))
-    assert found.count("?") == 1
+    assert sorted(t for t in shown if t.isdigit()) == sorted(map(str, numbers))
+    assert shown.count("?") == 1
     for rule in instance.rules:
-        assert any(t.startswith(rule.split("_")[0]) for t in found)
+        assert any(t.startswith(rule.split("_")[0]) for t in shown)
     pixels = images.imread(tmp_path / "matrix.png")
     assert pixels.shape[1] > pixels.shape[0] > 150
     assert pixels[..., :3].std() > 0.02  # not a blank page
@@ -48,8 +48,8 @@ def test_a_picture_shows_every_number_and_rule(
 def test_a_rule_is_written_as_people_write_it(tmp_path, monkeypatch) -> None:
     task = Raven(features=1, rules="constant,progression_minus_2", ood_fraction=0.5)
     split = "test" if task.in_distribution.item() == 1 else "ood"
-    found = texts(task.sample(split, 0), tmp_path, monkeypatch)
-    assert "progression \N{MINUS SIGN}2" in found
+    shown = texts(task.sample(split, 0), tmp_path, monkeypatch)
+    assert "progression \N{MINUS SIGN}2" in shown
 
 
 def test_an_ending_that_cannot_be_written_is_refused(tmp_path) -> None:

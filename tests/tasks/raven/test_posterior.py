@@ -24,12 +24,12 @@ def completions(grids: list) -> dict[tuple[int, ...], tuple[int, Fraction]]:
 
 def lines(shown: list, columns) -> list[tuple[tuple[int, ...], int]]:
     """For each feature its entries but the last, and its place in the last panel."""
-    found = []
+    complete = []
     for feature in range(2):
         place = [column.index(feature) for column in columns]
         entries = [shown[r][c][place[c]] for r, c in product(range(3), range(3))]
-        found.append((tuple(entries[:-1]), place[2]))
-    return found
+        complete.append((tuple(entries[:-1]), place[2]))
+    return complete
 
 
 @pytest.mark.parametrize(("prior", "permute"), [("all", True), ("test", True), ("all", False)])
@@ -55,19 +55,19 @@ def test_posterior_of_one_matrix(obeying, prior: str, permute: bool) -> None:
                     places = tuple(tuple(c.index(f) for f in columns[2]) for c in columns)
                     alignments[places] += weight
         total = sum(answers.values())
-        found = task.solve(matrix, prior=prior)
+        posterior = task.solve(matrix, prior=prior)
         for ours, mass in (
-            (found.answers, answers),
-            (found.combinations, rules),
-            (found.alignments, alignments),
+            (posterior.answers, answers),
+            (posterior.combinations, rules),
+            (posterior.alignments, alignments),
         ):
             assert ours == pytest.approx({key: float(m / total) for key, m in mass.items()})
             assert list(ours.values()) == sorted(ours.values(), reverse=True)
-        assert found.ambiguous == (len(answers) > 1)
-        assert answers[found.map_answer] == max(answers.values())
-        assert found.confidence == pytest.approx(float(max(answers.values()) / total))
-        assert matrix.answer in found.answers
-        assert matrix.rules in found.combinations
+        assert posterior.ambiguous == (len(answers) > 1)
+        assert answers[posterior.map_answer] == max(answers.values())
+        assert posterior.confidence == pytest.approx(float(max(answers.values()) / total))
+        assert matrix.answer in posterior.answers
+        assert matrix.rules in posterior.combinations
 
 
 def test_one_matrix_and_many_have_the_same_solution() -> None:
@@ -122,10 +122,10 @@ def test_the_check_of_the_paper_asks_for_every_feature_to_be_wrong(obeying, valu
                 for columns in product(ORDERS, repeat=3)
             )
         )
-    found = wholly_ambiguous(panels, task.rules, values, permute=True)
-    assert found.tolist() == expected
+    ambiguous = wholly_ambiguous(panels, task.rules, values, permute=True)
+    assert ambiguous.tolist() == expected
     assert 0 < sum(expected) < 100
-    assert (task.solve_many("test", 0, 300, prior="all").answers[found] > 1).all()
+    assert (task.solve_many("test", 0, 300, prior="all").answers[ambiguous] > 1).all()
 
 
 def test_the_check_of_the_paper_counts_what_the_paper_counts() -> None:
@@ -139,13 +139,13 @@ def test_the_check_of_the_paper_counts_what_the_paper_counts() -> None:
 def test_a_posterior_can_be_read() -> None:
     task = Raven(features=2, values=4)
     posteriors = [task.solve(task.sample("test", index)) for index in range(40)]
-    for found in posteriors:
-        text = str(found)
-        assert f"{found.confidence:6.1%}  {' '.join(map(str, found.map_answer))}" in text
-        assert next(iter(found.combinations))[0] in text
-        assert f"%  {' '.join(map(str, next(iter(found.alignments))))}" in text
-        assert {type(n) for one in found.alignments for place in one for n in place} == {int}
-    longest = max(posteriors, key=lambda found: len(found.combinations))
+    for posterior in posteriors:
+        text = str(posterior)
+        assert f"{posterior.confidence:6.1%}  {' '.join(map(str, posterior.map_answer))}" in text
+        assert next(iter(posterior.combinations))[0] in text
+        assert f"%  {' '.join(map(str, next(iter(posterior.alignments))))}" in text
+        assert {type(n) for one in posterior.alignments for place in one for n in place} == {int}
+    longest = max(posteriors, key=lambda posterior: len(posterior.combinations))
     assert len(longest.combinations) > 5
     assert f"  and {len(longest.combinations) - 5} more" in str(longest)
 

@@ -235,19 +235,19 @@ def test_accuracy_of_each_rule_counts_every_feature() -> None:
         return table[(code[:, None] + torch.arange(18)) % 4096]
 
     scores = task.evaluate(predict, "ood", 700, batch_size=97)
-    asked, right = dict.fromkeys("cam", 0), dict.fromkeys("cam", 0)
+    scored, right = dict.fromkeys("cam", 0), dict.fromkeys("cam", 0)
     for index in range(700):
         matrix = task.sample("ood", index)
         guess = predict(task.batch("ood", index, 1))[0, -2:].argmax(-1).tolist()
         for place, feature in enumerate(matrix.permutations[2].tolist()):
             letter = matrix.rules[feature][0]
-            asked[letter] += 1
+            scored[letter] += 1
             right[letter] += guess[place] == matrix.answer[place]
     names = {name[9]: name for name in scores if name.split("_")[-1] in RULES}
-    assert set(names) == {letter for letter, count in asked.items() if count}
+    assert set(names) == {letter for letter, count in scored.items() if count}
     for letter, name in names.items():
-        assert scores[name] == pytest.approx(right[letter] / asked[letter])
-    every = sum(right.values()) / sum(asked.values())
+        assert scores[name] == pytest.approx(right[letter] / scored[letter])
+    every = sum(right.values()) / sum(scored.values())
     assert scores["accuracy_per_feature"] == pytest.approx(every)
 
 

@@ -14,13 +14,13 @@ def rows(task, split: str, count: int):
     return zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True)
 
 
-def alike(found: Counter, expected: Counter) -> bool:
+def alike(counts: Counter, expected: Counter) -> bool:
     """Chi-square of two samples, within 5 sigma; classes seen less than ten times are pooled."""
-    common = [x for x in found | expected if found[x] + expected[x] >= 10]
-    pooled = [sum(c.values()) - sum(c[x] for x in common) for c in (found, expected)]
-    cells = [(found[x], expected[x]) for x in common]
+    common = [x for x in counts | expected if counts[x] + expected[x] >= 10]
+    pooled = [sum(c.values()) - sum(c[x] for x in common) for c in (counts, expected)]
+    cells = [(counts[x], expected[x]) for x in common]
     cells += [(pooled[0], pooled[1])] if sum(pooled) else []
-    n, m = sum(found.values()), sum(expected.values())
+    n, m = sum(counts.values()), sum(expected.values())
     total = sum((a * (m / n) ** 0.5 - b * (n / m) ** 0.5) ** 2 / (a + b) for a, b in cells)
     freedom = len(cells) - 1
     return abs(total - freedom) < 5 * (2 * freedom) ** 0.5
@@ -34,11 +34,11 @@ def one_answer(targets: list[int]) -> int:
 def naive_marks(length: int, triggers: int) -> tuple[int, ...]:
     """Places of the marks, drawn one by one."""
     number = 1 if random.random() < 0.5 else triggers
-    kept: list[int] = []
+    marks: list[int] = []
     for place in sorted(random.randrange(length - 2) for _ in range(number)):
-        if not kept or place - kept[-1] > 1:
-            kept.append(place)
-    return tuple(kept)
+        if not marks or place - marks[-1] > 1:
+            marks.append(place)
+    return tuple(marks)
 
 
 @pytest.mark.parametrize("triggers", [1, 3])

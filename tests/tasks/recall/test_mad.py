@@ -29,10 +29,10 @@ def rows(task, split: str, count: int):
     return zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True)
 
 
-def same_mean(found: list[float], expected: list[float]) -> bool:
+def same_mean(values: list[float], expected: list[float]) -> bool:
     """Whether two samples may have one mean: within 5 standard errors."""
-    error = (stdev(found) ** 2 / len(found) + stdev(expected) ** 2 / len(expected)) ** 0.5
-    return abs(fmean(found) - fmean(expected)) < 5 * error
+    error = (stdev(values) ** 2 / len(values) + stdev(expected) ** 2 / len(expected)) ** 0.5
+    return abs(fmean(values) - fmean(expected)) < 5 * error
 
 
 # In-context recall
@@ -253,8 +253,8 @@ def test_macro_accuracy_in_plain_python() -> None:
     assert scores["accuracy"] == pytest.approx(fmean(itertools.chain(*right.values())))
     assert scores["macro_accuracy"] != scores["accuracy"]
     one = task.batch("valid", 0, 1).targets
-    found = task.summary(task.tally(table[:1], one))
-    assert 0 <= found["macro_accuracy"] <= 1
+    summary = task.summary(task.tally(table[:1], one))
+    assert 0 <= summary["macro_accuracy"] <= 1
 
 
 @pytest.mark.parametrize("name", [name for name in ENTRIES if name.endswith("small")])

@@ -17,10 +17,10 @@ from attenergy.tasks import (
 from attenergy.tasks.core.sampling import one_of, weighted_order
 
 
-def goodness(found: list[int], expected: list[float]) -> bool:
+def goodness(counts: list[int], expected: list[float]) -> bool:
     """Pearson's chi-square of counts against their expectation, within 5 sigma."""
-    statistic = sum((a - b) ** 2 / b for a, b in zip(found, expected, strict=True))
-    freedom = len(found) - 1
+    statistic = sum((a - b) ** 2 / b for a, b in zip(counts, expected, strict=True))
+    freedom = len(counts) - 1
     return abs(statistic - freedom) < 5 * (2 * freedom) ** 0.5
 
 
@@ -31,13 +31,13 @@ def rows(task, split: str, count: int):
 
 def questions(tokens: list[int], targets: list[int], context: int, width: int):
     """Key, answer and place of every query, read off one place after another."""
-    found = []
+    pairs = []
     for place, start in enumerate(range(context, len(tokens) - width + 1, width)):
         answer = targets[start + width - 2]
         if answer != IGNORE:
-            found.append((tuple(tokens[start : start + width - 1]), answer, place))
-    assert len(found) == sum(target != IGNORE for target in targets)
-    return found
+            pairs.append((tuple(tokens[start : start + width - 1]), answer, place))
+    assert len(pairs) == sum(target != IGNORE for target in targets)
+    return pairs
 
 
 @pytest.mark.parametrize("passes", [1, 3])
@@ -51,9 +51,9 @@ def test_every_key_is_asked_once_and_has_its_value(passes: int, split: str) -> N
         memory = dict(pairs)
         assert len(memory) == len(set(memory.values())) == 5
         assert all(1 <= key < 30 <= value < 60 for key, value in memory.items())
-        asked = questions(tokens, targets, context, 2)
-        assert sorted(key for (key,), _, _ in asked) == sorted(memory)
-        assert all(memory[key] == answer for (key,), answer, _ in asked)
+        queries = questions(tokens, targets, context, 2)
+        assert sorted(key for (key,), _, _ in queries) == sorted(memory)
+        assert all(memory[key] == answer for (key,), answer, _ in queries)
         assert sum(tokens[context:]) == sum(memory)  # all else is 0
 
 
@@ -75,9 +75,9 @@ def test_places_follow_the_power_law_without_repeats(power: float) -> None:
     p = [w / sum(weights.tolist()) for w in weights.tolist()]
     orders = list(itertools.permutations(range(4), 2))
     expected = [p[i] * p[j] / (1 - p[i]) for i, j in orders]
-    found = [((drawn[:, 0] == i) & (drawn[:, 1] == j)).sum().item() for i, j in orders]
-    assert sum(found) == count
-    assert goodness(found, [count * share for share in expected])
+    counts = [((drawn[:, 0] == i) & (drawn[:, 1] == j)).sum().item() for i, j in orders]
+    assert sum(counts) == count
+    assert goodness(counts, [count * share for share in expected])
     task = MQAR(vocabulary=40, length=12, pairs=2, power=power)
     first = []
     for tokens, targets in rows(task, "train", 3000):
@@ -104,8 +104,8 @@ def test_the_last_value_counts() -> None:
         assert len(new) == 2
         assert set(new) <= set(old)
         assert all(17 <= value < 34 and value != old[key] for key, value in new.items())
-        asked = questions(tokens, targets, 14, 2)
-        assert {key: answer for (key,), answer, _ in asked} == {**old, **new}
+        queries = questions(tokens, targets, 14, 2)
+        assert {key: answer for (key,), answer, _ in queries} == {**old, **new}
         changed += tokens[0] in new
     assert changed == pytest.approx(400, abs=5 * (1000 * 0.4 * 0.6) ** 0.5)
 
@@ -123,8 +123,8 @@ def test_neither_half_of_a_key_tells_the_value() -> None:
         assert all(20 <= b < 40 for b in second)
         assert len(set(memory.values())) == 9
         assert all(40 <= value < 61 for value in memory.values())
-        asked = questions(tokens, targets, 27, 3)
-        assert {key: answer for key, answer, _ in asked} == memory
+        queries = questions(tokens, targets, 27, 3)
+        assert {key: answer for key, answer, _ in queries} == memory
         order.add(tuple(sorted(range(9), key=lambda i, e=entries: e[i])))
     assert len(order) > 50
 

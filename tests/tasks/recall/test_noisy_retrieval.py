@@ -67,10 +67,10 @@ def hopfield(rule: Rule) -> Callable[[Batch], torch.Tensor]:
 )
 def test_known_capacities(flip: float, patterns: int, rule: str, share: float) -> None:
     task = NoisyRetrieval(dim=64, patterns=patterns, flip=flip)
-    found = task.evaluate(hopfield(RULES[rule]), "test", TRIALS)["exact"]
+    exact = task.evaluate(hopfield(RULES[rule]), "test", TRIALS)["exact"]
     # the known share was measured over 200 trials and written with two digits
     error = (max(share * (1 - share), 0.01) * (1 / TRIALS + 1 / 200)) ** 0.5
-    assert found == pytest.approx(share, abs=4 * error + 0.005)
+    assert exact == pytest.approx(share, abs=4 * error + 0.005)
 
 
 def test_layout_noise_and_metrics() -> None:
@@ -86,10 +86,10 @@ def test_layout_noise_and_metrics() -> None:
     assert torch.equal(copy != source, fields["flips"])
     assert (copy != source).double().mean().item() == pytest.approx(0.2, abs=0.01)
     assert abs(batch.inputs[:, :-1].mean().item()) < 0.02
-    kept = task.metrics(torch.stack([-copy, copy], -1), batch.targets)
-    assert kept["overlap_gain"].mean().item() == pytest.approx(0.0, abs=0.02)
-    assert kept["bit_accuracy"].mean().item() == pytest.approx(0.8, abs=0.01)
-    assert kept["exact"].mean().item() == pytest.approx(0.8**20, abs=0.02)
+    of_the_copy = task.metrics(torch.stack([-copy, copy], -1), batch.targets)
+    assert of_the_copy["overlap_gain"].mean().item() == pytest.approx(0.0, abs=0.02)
+    assert of_the_copy["bit_accuracy"].mean().item() == pytest.approx(0.8, abs=0.01)
+    assert of_the_copy["exact"].mean().item() == pytest.approx(0.8**20, abs=0.02)
     right = task.metrics(torch.stack([-source, source], -1), batch.targets)
     assert {name: x.mean().item() for name, x in right.items()} == pytest.approx(
         {"exact": 1.0, "bit_accuracy": 1.0, "overlap_gain": 0.4}
@@ -108,8 +108,8 @@ def test_the_best_rule_reaches_the_ceiling() -> None:
     for patterns, flip in itertools.product((3, 60), (0.15, 0.3)):
         task = NoisyRetrieval(dim=32, patterns=patterns, flip=flip)
         near = hopfield(lambda scores: np.eye(scores.shape[1])[scores.argmax(-1)])
-        found = task.evaluate(near, "test", 3000)["exact"]
-        assert task.ceiling("test").value == pytest.approx(found, abs=0.035)
+        exact = task.evaluate(near, "test", 3000)["exact"]
+        assert task.ceiling("test").value == pytest.approx(exact, abs=0.035)
     # one pattern is always found; of two of one bit with a coin's noise, half and ties
     assert nearest_is_right(10, 1, 0.3) == pytest.approx(1.0)
     assert nearest_is_right(1, 2, 0.25) == pytest.approx(0.75 * 0.75 + 0.25 * 0.25)

@@ -33,11 +33,11 @@ def test_oscillations_solve_newtons_equation() -> None:
     weights = torch.tensor([[0, 0.7, 0.2], [0.7, 0, 0], [0.2, 0, 0]], dtype=torch.float64)
     stiffness = torch.diag(torch.tensor([0.3, 0.9, 0.5], dtype=torch.float64)) + laplacian(weights)
     start = torch.randn(2, 3, dtype=torch.float64)
-    found = oscillate(stiffness, start, torch.arange(6, dtype=torch.float64)).numpy()
+    path = oscillate(stiffness, start, torch.arange(6, dtype=torch.float64)).numpy()
     frequencies, modes = normal_modes(stiffness)
     velocity = (modes @ (frequencies * start[1])).numpy()
     expected = runge_kutta(stiffness.numpy(), (modes @ start[0]).numpy(), velocity, 6)
-    np.testing.assert_allclose(found, expected, atol=1e-9)
+    np.testing.assert_allclose(path, expected, atol=1e-9)
     x = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
     assert (x @ laplacian(weights) @ x).item() == pytest.approx(0.7 * 9 + 0.2 * 0.25)
 
@@ -115,7 +115,7 @@ def test_classes_are_equally_likely_and_no_moment_tells_them(looks_uniform) -> N
 def test_the_posterior_is_that_of_gaussian_processes() -> None:
     task = Waves(length=4, noise=0.6, coupling=1.1)
     series = task.instances("test", 0, 30)["series"]
-    found = task.posterior(series).numpy()
+    posterior = task.posterior(series).numpy()
     places = list(itertools.product(range(4), range(4)))  # time, channel
     densities = []
     for graph in GRAPHS:
@@ -134,7 +134,7 @@ def test_the_posterior_is_that_of_gaussian_processes() -> None:
             each.append(np.exp(-exponent / 2) / math.sqrt(np.linalg.det(covariance)))
         densities.append(np.mean(each, axis=0))
     expected = np.stack(densities, -1)
-    np.testing.assert_allclose(found, expected / expected.sum(-1, keepdims=True), atol=1e-9)
+    np.testing.assert_allclose(posterior, expected / expected.sum(-1, keepdims=True), atol=1e-9)
 
 
 def test_the_posterior_scores_its_own_ceiling() -> None:
