@@ -27,6 +27,7 @@ from torch.nn.functional import pad
 
 from attenergy.attention.gradients.chunked import can_chunk, chunks_pay, in_chunks
 from attenergy.attention.gradients.flex import flex_read
+from attenergy.attention.gradients.prepare import Prepared, opened_rows, prepare
 from attenergy.attention.gradients.sdpa import fused_attention, fused_pays
 from attenergy.attention.gradients.traced import trace_needed, traced_gradient
 from attenergy.energies import Energy
@@ -69,6 +70,16 @@ def check_backend(energy: Energy, backend: Backend) -> None:
     )
 
 
+def check_weights(energy: Energy) -> None:
+    """Check that the energy has weights over patterns.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not energy.has_weights:
+        raise ArgumentError(f"'{energy.spec.title}' defines no weights over patterns")
+
+
 def _by_autograd() -> Backend:
     """The form of autograd's gradient that is possible here."""
     return "traced" if trace_needed() else "eager"
@@ -105,31 +116,24 @@ def gradient(
         ValueError: a shape, type or backend does not fit.
     """
     check_backend(energy, backend)
-    mask, field = energy.check(xi, X, mask, field)
-    X, mask, field = some_patterns(energy, X, mask, field)
-    xi, X = clear_hidden(mask, all_states(energy, xi, X, mask, field), X)
-    return checked_gradient(energy, xi, X, mask, field, backend)
+    given, xi = prepare(energy, xi, X, mask, field)
+    return prepared_gradient(given, xi, given.X, backend)
 
 
-def checked_gradient(
-    energy: Energy,
-    xi: Tensor,
-    X: Tensor,
-    mask: Tensor | None,
-    field: Tensor | None,
-    backend: Backend,
-) -> Tensor:
-    """What `gradient` does with arguments that are checked, and in which nothing hidden acts."""
+def prepared_gradient(given: Prepared, xi: Tensor, X: Tensor, backend: Backend) -> Tensor:
+    """What `gradient` does with what is prepared, X the patterns among that or the states."""
+    energy, field = given.energy, given.field
     if not xi.shape[-2]:
         return no_slope(energy, xi, X, field)
     kind = _resolve(energy, backend, xi, X, field)
     if kind == "chunked":
         inner: Backend = "scores" if energy.has_weights else _by_autograd()
-        return in_chunks(partial(_gradient, backend=inner), energy, xi, (X,), mask, field)
-    return _gradient(energy, xi, mask, field, X, backend=kind)
+        rows = partial(_gradient_of_rows, backend=inner)
+        return in_chunks(rows, energy, xi, (X,), given.mask, field)
+    return _gradient(given, xi, X, kind)
 
 
-def _gradient(
+def _gradient_of_rows(
     energy: Energy,
     xi: Tensor,
     mask: Tensor | None,
@@ -138,21 +142,31 @@ def _gradient(
     *,
     backend: Backend,
 ) -> Tensor:
+    """The gradient of some of the states, whose rows of the mask are opened by themselves."""
+    given = Prepared(energy, X, mask, field, *opened_rows(energy, mask), X.shape[-2])
+    return _gradient(given, xi, X, backend)
+
+
+def _gradient(given: Prepared, xi: Tensor, X: Tensor, backend: Backend) -> Tensor:
+    energy, field, occupied = given.energy, given.field, given.occupied
     if backend == "traced":
-        return traced_gradient(energy, xi, X, mask, field)
-    opened, occupied = (None, None) if mask is None else energy.opened(mask)
+        return traced_gradient(energy, xi, X, given.mask, field)
     xi = xi if occupied is None else clear_states(xi, occupied)
     if backend == "eager":
+        mask = given.mask if energy.states_interact else given.opened
 
         def total(state: Tensor) -> Tensor:
-            return energy.cleared(state, X, mask, field).sum()
+            value = energy.energy(state, X, mask, field)
+            if occupied is not None and not energy.states_interact:
+                value = torch.where(occupied.squeeze(-1), value, 0.0)
+            return value.sum()
 
-        found: Tensor = torch.func.grad(total)(xi)
-        return found if occupied is None else torch.where(occupied, found, 0.0)
-    pulled = _read(energy, xi, X, X, opened, field, backend)
-    grad = _minus(energy.radial(xi, X, opened, field), xi, pulled)
-    coupling = energy.coupling(xi, mask)
-    grad = grad if coupling is None else grad + coupling
+        grad: Tensor = torch.func.grad(total)(xi)
+    else:
+        pulled = _read(energy, xi, X, X, given.opened, field, backend)
+        grad = _minus(energy.radial(xi, X, given.opened, field), xi, pulled)
+        coupling = energy.coupling(xi, given.mask)
+        grad = grad if coupling is None else grad + coupling
     return grad if occupied is None else torch.where(occupied, grad, 0.0)
 
 
@@ -194,16 +208,28 @@ def read_values(
             f"'{energy.spec.title}' defines no weights over patterns; read the state"
         )
     check_tensor("values", values)
-    mask, field = energy.check(xi, X, mask, field)
-    values = values if X.shape[-2] else pad(values, (0, 0, 0, 1))
-    X, mask, field = some_patterns(energy, X, mask, field)
-    xi = all_states(energy, xi, X, mask, field)
-    xi, X, values = clear_hidden(mask, xi, X, values)
+    given, xi = prepare(energy, xi, X, mask, field)
+    return prepared_read(given, xi, given.X, values, backend)
+
+
+def prepared_read(
+    given: Prepared, xi: Tensor, X: Tensor, values: Tensor, backend: Backend
+) -> Tensor:
+    """What `read_values` does with what is prepared, X the patterns among that or the states."""
+    energy, mask, field = given.energy, given.mask, given.field
+    xi, values = prepared_values(given, xi, values)
     kind = _resolve(energy, backend, xi, X, field)
     if kind == "chunked":
         rows = partial(_read_rows, backend="scores")
         return in_chunks(rows, energy, xi, (X, values), mask, field)
-    return _read_rows(energy, xi, mask, field, X, values, backend=kind)
+    return _read_opened(given, xi, X, values, kind)
+
+
+def prepared_values(given: Prepared, xi: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Values in which nothing hidden acts, one for each pattern, and the states that read them."""
+    values = values if given.patterns else pad(values, (0, 0, 0, 1))
+    xi, values = clear_hidden(given.mask, xi, values)
+    return xi, values
 
 
 def _read_rows(
@@ -216,9 +242,16 @@ def _read_rows(
     *,
     backend: Backend,
 ) -> Tensor:
-    opened, occupied = (None, None) if mask is None else energy.opened(mask)
+    given = Prepared(energy, X, mask, field, *opened_rows(energy, mask), X.shape[-2])
+    return _read_opened(given, xi, X, values, backend)
+
+
+def _read_opened(
+    given: Prepared, xi: Tensor, X: Tensor, values: Tensor, backend: Backend
+) -> Tensor:
+    occupied = given.occupied
     xi = xi if occupied is None else clear_states(xi, occupied)
-    out = _read(energy, xi, X, values, opened, field, backend)
+    out = _read(given.energy, xi, X, values, given.opened, given.field, backend)
     return out if occupied is None else torch.where(occupied, out, 0.0)
 
 
@@ -235,49 +268,27 @@ def attention_weights(
     Raises:
         ValueError: the energy has no weights, or a shape or type does not fit.
     """
-    if not energy.has_weights:
-        raise ArgumentError(f"'{energy.spec.title}' defines no weights over patterns")
-    mask, field = energy.check(xi, X, mask, field)
-    stored = X.shape[-2]
-    X, mask, field = some_patterns(energy, X, mask, field)
-    if mask is None:
-        return energy.weights(xi, X, None, field)
-    xi = all_states(energy, xi, X, mask, field)
-    opened, occupied = energy.opened(mask)
-    xi, X = clear_hidden(mask, clear_states(xi, occupied), X)
-    weights = torch.where(occupied, energy.weights(xi, X, opened, field), 0.0)
-    return weights if stored else weights[..., :0]
+    check_weights(energy)
+    given, xi = prepare(energy, xi, X, mask, field)
+    return prepared_weights(given, xi, given.X)
+
+
+def prepared_weights(given: Prepared, xi: Tensor, X: Tensor) -> Tensor:
+    """What `attention_weights` does with what is prepared, X as for `prepared_gradient`."""
+    energy, occupied = given.energy, given.occupied
+    xi = xi if occupied is None else clear_states(xi, occupied)
+    weights = energy.weights(xi, X, given.opened, given.field)
+    weights = weights if occupied is None else torch.where(occupied, weights, 0.0)
+    return weights if given.patterns else weights[..., :0]
 
 
 association = attention_weights  # earlier name
-
-
-def some_patterns(
-    energy: Energy, X: Tensor, mask: Tensor | None, field: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The same, but one pattern that no state sees where there are no patterns at all."""
-    if X.shape[-2] or not energy.reads_patterns:
-        return X, mask, field
-    rows = (1,) if mask is None else mask.shape[:-1]
-    hidden = torch.zeros(*rows, 1, dtype=torch.bool, device=X.device)
-    return pad(X, (0, 0, 0, 1)), hidden, None if field is None else pad(field, (0, 1))
 
 
 def no_slope(energy: Energy, xi: Tensor, *others: Tensor | None) -> Tensor:
     """The gradient where there are no states: empty, with derivatives of 0 for all it reads."""
     read = (x for x in (*others, *energy.parameters()) if x is not None)
     return xi * sum((0.0 * x.sum() for x in read), start=1.0)
-
-
-def all_states(energy: Energy, xi: Tensor, X: Tensor, *extra: Tensor | None) -> Tensor:
-    """The states with every batch axis that patterns, mask, field or heads have and they lack."""
-    heads = () if energy.num_heads is None else (energy.num_heads,)
-    others = [X.shape[:-2], heads, *(e.shape[:-2] for e in extra if e is not None)]
-    own = xi.shape[:-2]
-    if all(other == own[len(own) - len(other) :] for other in others):
-        return xi  # as in most layers; `broadcast_shapes` takes longer than the whole rest here
-    batch = torch.broadcast_shapes(own, *others)  # type: ignore[no-untyped-call]
-    return xi.expand(*batch, *xi.shape[-2:])
 
 
 def _read(

@@ -25,6 +25,7 @@ from attenergy.attention.graphs.segments import has_segments, segment_step, segm
 from attenergy.attention.graphs.sets import Padding, Sets
 from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.attention.modules.learned_step_size import LearnedStepSize
+from attenergy.attention.solvers.problem import pose
 from attenergy.energies import Energy
 from attenergy.registry import ArgumentError, EnergySpec, Registry, UnknownName
 
@@ -134,7 +135,8 @@ class SetHeads(EnergyLayer):
         padding = Padding(sets)
         mask, h = padding.mask, None if field is None else padding.pad(field).unsqueeze(-2)
         if self.moves:
-            state = self._relax(state, padding.pad(seen), mask, h, False).state
+            problem, state = pose(self.energy, state, padding.pad(seen), mask, h, self.backend)
+            state = self._relax(problem, state, False).state
         if self.read == "state":
             return state, None
         weights = attention_weights(self.energy, state, padding.pad(X), mask=mask, field=h)

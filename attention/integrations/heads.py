@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout as drop
 
-from attenergy.attention.gradients.gradient import attention_weights, read_values
 from attenergy.attention.layers.base import EnergyLayer, Read
+from attenergy.attention.solvers.problem import pose
 from attenergy.energies.masks import NEVER
 from attenergy.registry import ArgumentError, EnergySpec, Registry
 
@@ -100,15 +100,16 @@ class EnergyHeads(EnergyLayer):
             return self._of_nothing(xi, [X, values], need_weights)
         mask = self.without_hidden(mask, within)
         field = self._field(field, xi)
-        state = self._relax(xi, X, mask, field, False).state
+        problem, xi = pose(energy, xi, X, mask, field, self.backend)
+        state = self._relax(problem, xi, False).state
         by_weights = self.read == "weights"
         if by_weights and not need_weights and dropout == 0:
-            return read_values(
-                energy, state, X, values, mask=mask, field=field, backend=self.backend
-            ), None
+            return problem.read(state, values), None
         weights = None
+        if by_weights:
+            state, values = problem.values(state, values)
         if by_weights or (need_weights and energy.has_weights):
-            weights = attention_weights(energy, state, X, mask=mask, field=field)
+            weights = problem.weights(state)
         if not by_weights or weights is None:
             return _with_zero_gradients(state, unread), weights
         weights = drop(weights, dropout)

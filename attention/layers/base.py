@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from attenergy.attention.gradients.gradient import attention_weights, read_values
+from attenergy.attention.gradients.gradient import check_weights
 from attenergy.attention.layers.choices import (
     Read,
     check_memory,
@@ -30,7 +30,7 @@ from attenergy.attention.modules.arguments import check_flag, fixed, option
 from attenergy.attention.modules.learned_step_size import LearnedStepSize
 from attenergy.attention.modules.pair_dropout import PairDropout
 from attenergy.attention.saving.pretrained import Pretrained
-from attenergy.attention.solvers.problem import pose
+from attenergy.attention.solvers.problem import Problem, pose
 from attenergy.attention.solvers.relax import Relaxation, take_steps
 from attenergy.attention.solvers.step_sizes import default_step_size
 from attenergy.energies import Energy, make_energy
@@ -205,16 +205,17 @@ class EnergyLayer(Pretrained, PairDropout):
         xi = self.energy.from_real(xi)
         X = xi if X is None else X
         field = None if field is None else field.to(xi.dtype)
-        relaxation = self._relax(xi, X, mask, field, trace)
-        state = relaxation.state
-        read = state
+        problem, xi = pose(self.energy, xi, X, mask, field, self.backend)
+        relaxation = self._relax(problem, xi, trace)
+        read = state = relaxation.state
         if self.read == "weights":
             if values is None:
                 raise ArgumentError("this layer reads by weights: give values")
-            read = self._read_weights(state, X, values, mask, field)
+            read = self._read_weights(problem, state, values)
         weights = None
         if need_weights or (trace and self.energy.has_weights):
-            weights = attention_weights(self.energy, state, X, mask=mask, field=field)
+            check_weights(self.energy)
+            weights = problem.weights(state)
         return HeadOutput(read, weights, relaxation)
 
     def use_graph(self, graph: Any, **options: Any) -> Self:
@@ -266,33 +267,28 @@ class EnergyLayer(Pretrained, PairDropout):
             f"dropout={self.dropout:g}, solver={self.solver}"
         )
 
-    def _relax(
-        self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None, trace: bool
-    ) -> Relaxation:
+    def _relax(self, problem: Problem, xi: Tensor, trace: bool) -> Relaxation:
+        """The moves before the state is read, from what `pose` returns."""
         if not (self.moves or trace):
             return Relaxation(xi)  # the reading is the only step
         gamma = self.step_size if self.learned_step_size is None else self.learned_step_size()
         if self.earlier is None or self.moves == 0:
-            problem, xi = pose(self.energy, xi, X, mask, field, self.backend)
             return take_steps(problem, xi, self.moves, gamma, solver=self.solver, trace=trace)
         taken = []
         _share_graph(self.energy, self.earlier)
         for index, energy in enumerate([*self.earlier, self.energy][: self.moves]):
             one = gamma[index] if isinstance(gamma, list) else gamma
-            problem, xi = pose(energy, xi, X, mask, field, self.backend)
-            taken.append(take_steps(problem, xi, 1, one, solver=self.solver, trace=trace))
+            taken.append(
+                take_steps(problem.of(energy), xi, 1, one, solver=self.solver, trace=trace)
+            )
             xi = taken[-1].state
         return joined(taken)
 
-    def _read_weights(
-        self, xi: Tensor, X: Tensor, values: Tensor, mask: Tensor | None, field: Tensor | None
-    ) -> Tensor:
+    def _read_weights(self, problem: Problem, xi: Tensor, values: Tensor) -> Tensor:
         if not self.drops:
-            return read_values(
-                self.energy, xi, X, values, mask=mask, field=field, backend=self.backend
-            )
-        weights = attention_weights(self.energy, xi, X, mask=mask, field=field)
-        return self.dropped(weights) @ values
+            return problem.read(xi, values)
+        xi, values = problem.values(xi, values)
+        return self.dropped(problem.weights(xi)) @ values
 
 
 def _share_graph(energy: Energy, earlier: nn.ModuleList) -> None:

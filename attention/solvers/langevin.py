@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attenergy.attention.gradients.gradient import all_states, gradient
+from attenergy.attention.gradients.gradient import gradient
+from attenergy.attention.gradients.prepare import all_states
 from attenergy.attention.modules.arguments import check_positive, check_whole
 from attenergy.attention.solvers.base import Rest, Solver
 from attenergy.attention.solvers.guarantee import Terms

@@ -9,35 +9,28 @@ from torch import Tensor
 
 from attenergy.attention.gradients.gradient import (
     Backend,
-    all_states,
-    attention_weights,
-    checked_gradient,
-    gradient,
-    some_patterns,
+    prepared_gradient,
+    prepared_read,
+    prepared_values,
+    prepared_weights,
 )
+from attenergy.attention.gradients.prepare import Prepared, all_states, prepare
 from attenergy.energies import Energy
 from attenergy.energies.masks import clear_hidden
+from attenergy.energies.quadratic import RADIAL
 
 
 @dataclass(frozen=True)
-class Problem:
-    """E as a function of the states alone.
+class Problem(Prepared):
+    """E as a function of the states alone: what is prepared once, and used in every step.
 
     Attributes:
-        energy: what is descended.
-        X: stored patterns (..., S, D).
-        mask: boolean (..., L, S), True = visible.
-        field: (..., L, S).
         backend: how the gradient is computed.
-        occupied: (..., L, 1), which states see a pattern; None if all do.
+        quadratic: A of the energy, unless it changes with the states.
     """
 
-    energy: Energy
-    X: Tensor
-    mask: Tensor | None
-    field: Tensor | None
     backend: Backend
-    occupied: Tensor | None
+    quadratic: Tensor | float | None
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -52,18 +45,18 @@ class Problem:
         """E, (..., L), or (...) if the states interact; 0 of no states."""
         if not xi.shape[-2]:
             return xi.sum(self.axes)
-        found: Tensor = self.energy(xi, self.stored(xi), mask=self.mask, field=self.field)
-        return found
+        energy: Tensor = self.energy(xi, self.stored(xi), mask=self.mask, field=self.field)
+        return energy
 
     def gradient(self, xi: Tensor) -> Tensor:
         """grad_xi E, (..., L, D)."""
-        if self.energy.reads_patterns:  # cleared once, by `pose`
-            return checked_gradient(self.energy, xi, self.X, self.mask, self.field, self.backend)
-        return gradient(self.energy, xi, xi, mask=self.mask, field=self.field, backend=self.backend)
+        return prepared_gradient(self, *self._cleared(xi), self.backend)
 
     def scaled(self, xi: Tensor, slope: Tensor) -> Tensor:
         """A slope at xi divided by A there; itself if the energy declares none."""
-        curvature = self.energy.curvature(xi, self.stored(xi), self.mask, self.field)
+        curvature = self.quadratic
+        if self.energy.spec.quadratic == RADIAL:
+            curvature = self.energy.curvature(xi, self.stored(xi), self.mask, self.field)
         if curvature is None or (isinstance(curvature, float) and curvature == 1.0):
             return slope
         return slope / curvature
@@ -74,7 +67,15 @@ class Problem:
 
     def weights(self, xi: Tensor) -> Tensor:
         """The weights over patterns (..., L, S), of an energy that has them."""
-        return attention_weights(self.energy, xi, self.stored(xi), mask=self.mask, field=self.field)
+        return prepared_weights(self, *self._cleared(xi))
+
+    def read(self, xi: Tensor, values: Tensor) -> Tensor:
+        """weights(xi) @ values, (..., L, e), for values (..., S, e)."""
+        return prepared_read(self, *self._cleared(xi), values, self.backend)
+
+    def values(self, xi: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The states that read values (..., S, e), and those values: nothing hidden acts."""
+        return prepared_values(self, xi, values)
 
     def moved(self, xi: Tensor, d: Tensor) -> Tensor:
         """The states after a step d in the energy's domain; those that see nothing stay."""
@@ -87,6 +88,17 @@ class Problem:
     def kept(self, old: Tensor, new: Tensor) -> Tensor:
         """The new states, but the old one where a state sees no pattern."""
         return new if self.occupied is None else torch.where(self.occupied, new, old)
+
+    def of(self, energy: Energy) -> Problem:
+        """The same problem for an energy of the same kind with numbers of its own."""
+        return _posed(self, energy, self.backend)
+
+    def _cleared(self, xi: Tensor) -> tuple[Tensor, Tensor]:
+        """The states and the patterns; of a pattern that is no state `pose` has cleared it."""
+        if self.energy.reads_patterns:
+            return xi, self.X
+        states, stored = clear_hidden(self.mask, xi, xi)
+        return states, stored
 
 
 def pose(
@@ -102,10 +114,16 @@ def pose(
     Raises:
         ValueError: a shape or type does not fit.
     """
-    mask, field = energy.check(xi, X, mask, field)
-    X, mask, field = some_patterns(energy, X, mask, field)
-    xi = all_states(energy, xi, X, mask, field)
-    occupied = None if mask is None else mask.any(-1, keepdim=True)
+    given, cleared = prepare(energy, xi, X, mask, field)
+    problem = _posed(given, energy, backend)
     if energy.reads_patterns:
-        xi, X = clear_hidden(mask, xi, X)
-    return Problem(energy, X, mask, field, backend, occupied), xi
+        return problem, cleared
+    return problem, all_states(energy, xi, X, given.mask, given.field)
+
+
+def _posed(given: Prepared, energy: Energy, backend: Backend) -> Problem:
+    quadratic = None if energy.spec.quadratic == RADIAL else energy.quadratic()
+    return Problem(
+        energy, given.X, given.mask, given.field, given.opened, given.occupied, given.patterns,
+        backend, quadratic,
+    )  # fmt: skip
