@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,13 @@ def serve() -> None:
         print(json.dumps(answer), flush=True)
 
 
-def compare(before: str, after: str, batch: int, rounds: int, seconds: float) -> dict[str, float]:
+def compare(
+    trees: tuple[str, str], energies: Sequence[str], batch: int, rounds: int, seconds: float
+) -> dict[str, float]:
     """Time after over time before, of every case."""
-    workers = Worker(before), Worker(after)
+    workers = [Worker(tree) for tree in trees]
     ratios: dict[str, float] = {}
-    for energy in ENERGIES:
+    for energy in energies:
         for mask in MASKS:
             case = {"energy": energy, "mask": mask, "batch": batch}
             sums = [worker.ask(**case) for worker in workers]
@@ -120,6 +123,8 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("before", nargs="?", help="PYTHONPATH of the tree to compare with")
     parser.add_argument("after", nargs="?", help="PYTHONPATH of the tree that was changed")
+    parser.add_argument("--energies", nargs="+", default=ENERGIES, help="and mixers")
+    parser.add_argument("--batches", nargs="+", type=int, default=(8, 128))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.15, help="of one side in a round")
     parser.add_argument("--out", type=Path, help="where the ratios are written")
@@ -131,9 +136,13 @@ def main() -> None:
         parser.error("name two trees")
     found = {
         f"batch {batch}": compare(
-            arguments.before, arguments.after, batch, arguments.rounds, arguments.seconds
+            (arguments.before, arguments.after),
+            arguments.energies,
+            batch,
+            arguments.rounds,
+            arguments.seconds,
         )
-        for batch in (8, 128)
+        for batch in arguments.batches
     }
     if arguments.out is not None:
         result = {

@@ -6,8 +6,11 @@ sees some pattern. What goes by position counts the present ones, wherever the o
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 
 def open_to_present(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,6 +37,28 @@ def may_count(present: Tensor) -> bool:
     return type(present) is Tensor
 
 
-def all_present(present: Tensor) -> bool:
-    """Whether nothing is padded; false where numbers may not be looked at."""
-    return may_count(present) and bool(present.all())
+def all_present(mask: Tensor, axis: int) -> bool:
+    """Whether nothing is padded; false where numbers may not be looked at.
+
+    Every step of a relaxation asks this of the same mask, so the answer is kept beside it.
+
+    Args:
+        mask: boolean (..., L, S), True = visible.
+        axis: -2 if patterns are meant, which some state has to see, -1 for states, which have to
+            see some pattern.
+    """
+    if not may_count(mask):
+        return False
+    if mask.is_inference():  # has no version by which a change of it would show
+        return bool(mask.any(axis).all())
+    version, answers = _ANSWERS.get(mask, (-1, {}))
+    if version != mask._version:
+        answers = {}
+        _ANSWERS[mask] = (mask._version, answers)
+    if axis not in answers:
+        answers[axis] = bool(mask.any(axis).all())
+    return answers[axis]
+
+
+#: What was seen of a mask, as long as the mask lives: its version then, and the answer by axis.
+_ANSWERS: MutableMapping[Tensor, tuple[int, dict[int, bool]]] = WeakTensorKeyDictionary()

@@ -58,10 +58,10 @@ def check_backend(energy: Energy, backend: Backend) -> None:
     Raises:
         ValueError: unknown backend, or one that this energy does not have.
     """
+    if not isinstance(backend, str) or backend not in get_args(Backend):
+        raise UnknownName("backend", str(backend), get_args(Backend))
     if backend == "auto":
         return
-    if backend not in get_args(Backend):
-        raise UnknownName("backend", str(backend), get_args(Backend))
     available = backends(energy)
     if backend in available or (backend == "flex" and energy.is_attention):
         return

@@ -20,7 +20,7 @@ from attenergy.attention.graphs.inputs import (
 from attenergy.attention.graphs.set_heads import SetHeads, split_heads
 from attenergy.attention.graphs.sets import Sets
 from attenergy.attention.layers.base import Read
-from attenergy.attention.modules.arguments import check_flag, check_tensor
+from attenergy.attention.modules.arguments import check_flag, check_tensor, is_whole
 from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.energies import Energy
@@ -104,7 +104,7 @@ class EnergyConv(MessagePassing):
         pair = in_channels if isinstance(in_channels, (tuple, list)) else (in_channels,) * 2
         source, target = pair
         for width in pair:
-            check_sizes(in_channels=1 if width == LAZY else width)
+            check_sizes(in_channels=1 if is_whole(width) and width == LAZY else width)
         check_sizes(heads=heads, out_channels=out_channels)
         check_sizes(edge_dim=1 if edge_dim is None else edge_dim)
         dim = head_width(out_channels, heads, own["head_dim"])

@@ -161,7 +161,7 @@ class SetHeads(EnergyLayer):
 
     def _resolved(self, form: str) -> Form:
         """The form that a name stands for."""
-        if form not in get_args(Form):
+        if not isinstance(form, str) or form not in get_args(Form):
             raise UnknownName("form", str(form), get_args(Form))
         if form == "padded":
             return "padded"

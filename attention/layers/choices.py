@@ -120,7 +120,7 @@ def reading(energy: Energy, read: Any) -> Reading:
     Raises:
         ValueError: an unknown way, or by weights where there are none.
     """
-    if read not in get_args(Read):
+    if not isinstance(read, str) or read not in get_args(Read):
         raise ArgumentError(f"read must be one of {', '.join(get_args(Read))}, got {read!r}")
     if read == "weights" and not energy.has_weights:
         raise ArgumentError(

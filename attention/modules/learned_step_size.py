@@ -36,7 +36,7 @@ class LearnedStepSize(nn.Module):
         self, start: float, bound: float | None, *, vary: Vary, steps: int, num_heads: int
     ) -> None:
         super().__init__()
-        if vary not in get_args(Vary):
+        if not isinstance(vary, str) or vary not in get_args(Vary):
             raise UnknownName("learn_step_size", str(vary), get_args(Vary))
         if steps < 1:
             raise ArgumentError(

@@ -37,11 +37,12 @@ def solver_name(name: Any) -> str:
     Raises:
         UnknownName: there is none; names the nearest and all known ones.
     """
+    text = str(name)
     for known, solver in SOLVERS.items():
-        if name == known or name in solver.earlier_names:
+        if text == known or text in solver.earlier_names:
             return known
-    SOLVERS.lookup(str(name))  # a plug-in may have it
-    return str(name)
+    SOLVERS.lookup(text)  # a plug-in may have it
+    return text
 
 
 def check_solver(name: Any, energy: Energy | None = None) -> str:

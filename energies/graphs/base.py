@@ -160,7 +160,9 @@ class OnGraph(Energy):
                 "the graph 'knn' is one of stored patterns, and here states interact; build one "
                 "with `nearest_neighbours` and give it to `use_graph`"
             )
-        present = None if mask is None else mask.any(-1).expand(*mask.shape[:-2], xi.shape[-2])
+        if mask is None or self._own is not None or all_present(mask, -1):
+            return self._by_position(xi.shape[-2], xi, 0)
+        present = mask.any(-1).expand(*mask.shape[:-2], xi.shape[-2])
         return self._of_present(xi.shape[-2], xi, present, 0)
 
     def couplings_of_patterns(self, X: Tensor, mask: Tensor | None) -> Couplings:
@@ -173,15 +175,12 @@ class OnGraph(Energy):
         """
         if self._own is None and self.graph == KNN:
             return nearest_neighbours(X, self.shape.degree, mask)
-        present = None if mask is None else mask.any(-2)
-        return self._of_present(X.shape[-2], X, present, 1)
+        if mask is None or self._own is not None or all_present(mask, -2):
+            return self._by_position(X.shape[-2], X, 1)
+        return self._of_present(X.shape[-2], X, mask.any(-2), 1)
 
-    def _of_present(
-        self, nodes: int, like: Tensor, present: Tensor | None, extra_axes: int
-    ) -> Couplings:
+    def _of_present(self, nodes: int, like: Tensor, present: Tensor, extra_axes: int) -> Tensor:
         """J on the present nodes (..., n), with as many axes of length 1 before the last two."""
-        if present is None or self._own is not None or all_present(present):
-            return self._by_position(nodes, like, extra_axes)
         shape = tuple(self.shape)
         placed = embedded_couplings(self.kind, self.graph, present, self.graph_seed, shape, like)
         return placed.reshape(*present.shape[:-1], *(1,) * extra_axes, nodes, nodes)

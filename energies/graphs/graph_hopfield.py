@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from attenergy.energies.graphs.base import OnGraph
-from attenergy.energies.graphs.couplings import absolute, along_last, times
+from attenergy.energies.graphs.couplings import Couplings, absolute, along_last, times
 from attenergy.energies.masks import open_rows
 
 
@@ -90,34 +90,55 @@ class GraphMemory(OnGraph):
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The energy, (..., L)."""
-        values = self.values()
-        mixed = self._mix(xi @ X.mT, X, mask, transposed=False)
+        values, scores = self.values(), xi @ X.mT
+        mixed = self._mixing(scores, X, mask).times(scores)
         exponent = _exponent(mixed, mask, field, values["beta"])
         lse = torch.logsumexp(exponent, -1, keepdim=True) / values["beta"]
         return 0.5 * (xi * xi).sum(-1) - lse.squeeze(-1)
 
     def weights(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """M' softmax(beta M X xi + h), (..., L, S)."""
-        mixed = self._mix(xi @ X.mT, X, mask, transposed=False)
-        chosen = _weights(mixed, mask, field, self.values()["beta"])
-        return self._mix(chosen, X, mask, transposed=True)
+        scores = xi @ X.mT
+        mixing = self._mixing(scores, X, mask)
+        chosen = _weights(mixing.times(scores), mask, field, self.values()["beta"])
+        return mixing.transposed_times(chosen)
 
-    def _mix(self, scores: Tensor, X: Tensor, mask: Tensor | None, *, transposed: bool) -> Tensor:
-        """M or M' times (..., L, S) along the patterns, on the graph of visible patterns."""
-        mixing = self.values()["mixing"]
+    def _mixing(self, scores: Tensor, X: Tensor, mask: Tensor | None) -> _Mixing:
+        """M on the graph of visible patterns, for scores (..., L, S)."""
         edges = self.couplings_of_patterns(X, mask)
         alive = torch.ones_like(scores) if mask is None else mask.to(scores.dtype)
-        scores = scores if mask is None else torch.where(mask, scores, 0.0)
         degree = along_last(absolute(edges), alive)
         lone = (degree == 0).to(scores.dtype)
         inverse = torch.where(degree > 0, degree, 1.0).reciprocal()
+        return _Mixing(self.values()["mixing"], edges, mask, inverse, lone)
+
+
+class _Mixing(NamedTuple):
+    """M = (1 - mixing) I + mixing P, along the patterns."""
+
+    mixing: Tensor | float
+    edges: Couplings
+    mask: Tensor | None
+    inverse: Tensor  # 1/degree among the visible, (..., L|1, S)
+    lone: Tensor  # 1 where a pattern has no visible neighbour
+
+    def times(self, scores: Tensor) -> Tensor:
+        """M times (..., L, S)."""
+        scores = self._visible(scores)
+        return self._joined(scores, along_last(self.edges, scores) * self.inverse)
+
+    def transposed_times(self, scores: Tensor) -> Tensor:
+        """M' times (..., L, S)."""
         # The adjacency is symmetric, so P' differs from P only in where the degree divides.
-        if transposed:
-            neighbours = along_last(edges, scores * inverse)
-        else:
-            neighbours = along_last(edges, scores) * inverse
-        result = (1.0 - mixing) * scores + mixing * (neighbours + lone * scores)
-        return result if mask is None else torch.where(mask, result, 0.0)
+        scores = self._visible(scores)
+        return self._joined(scores, along_last(self.edges, scores * self.inverse))
+
+    def _joined(self, scores: Tensor, neighbours: Tensor) -> Tensor:
+        mixed = (1.0 - self.mixing) * scores + self.mixing * (neighbours + self.lone * scores)
+        return self._visible(mixed)
+
+    def _visible(self, scores: Tensor) -> Tensor:
+        return scores if self.mask is None else torch.where(self.mask, scores, 0.0)
 
 
 def _exponent(

@@ -86,7 +86,8 @@ class ContinuousTime(Energy):
 
 def _sample_times(X: Tensor, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
     """The times (n + 1/2)/S of the patterns that some state sees, (S,), or (..., S) if not all."""
-    if mask is not None and not all_present(present := mask.any(-2)):
+    if mask is not None and not all_present(mask, -2):
+        present = mask.any(-2)
         place = (present.cumsum(-1) - 1).to(dtype)
         return (place + 0.5) / present.sum(-1, keepdim=True).clamp_min(1)
     count = X.shape[-2]

@@ -10,7 +10,7 @@ from attenergy.attention.gradients import chunked
 from attenergy.energies import make_energy
 from attenergy.energies.graphs.present_nodes import embedded_couplings
 from attenergy.energies.graphs.topologies import TOPOLOGIES
-from attenergy.energies.presence import open_to_present
+from attenergy.energies.presence import all_present, open_to_present
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
 
@@ -150,3 +150,16 @@ def test_the_operation_is_what_it_says():
     placed = embedded_couplings("ferromagnetic", "ring", there, 0, (), like)
     i, j = placed[2].nonzero().mT.tolist()
     assert set(zip(i, j, strict=True)) == {(0, 2), (2, 0), (2, 5), (5, 2), (0, 5), (5, 0)}
+
+
+def test_presence_is_looked_up_anew_where_a_mask_has_changed():
+    mask = torch.ones(2, 3, 4, dtype=torch.bool)
+    assert all_present(mask, -2)
+    assert all_present(mask, -1)
+    mask[0, :, 1] = False
+    assert not all_present(mask, -2)
+    assert all_present(mask, -1)
+    mask[1, 2] = False
+    assert not all_present(mask, -1)
+    with torch.inference_mode():
+        assert all_present(torch.ones(2, 3, dtype=torch.bool), -2)

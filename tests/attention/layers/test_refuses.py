@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from attenergy.attention import EnergyAttention, make_layer
+from attenergy.attention.graphs import EnergyConv
 from attenergy.energies import make_energy
 from attenergy.registry import EnergySpec, load_registry
 
@@ -101,3 +103,12 @@ def test_energies_of_the_states_alone_take_no_context(name):
         make_layer(name, embed_dim=E, num_heads=H, registry=REGISTRY)(
             torch.randn(2, 5, E), torch.randn(2, 4, E)
         )
+
+
+@pytest.mark.parametrize("name", ["backend", "read", "learn_step_size", "solver"])
+@pytest.mark.parametrize("array", [np.zeros(2), torch.zeros(2)])
+def test_an_array_in_place_of_a_name_is_refused_by_name(name, array):
+    with pytest.raises(ValueError, match=name):
+        EnergyAttention(E, H, registry=REGISTRY, **{"steps": 2, name: array})
+    with pytest.raises(ValueError, match="in_channels"):
+        EnergyConv(array, E, heads=H)
