@@ -127,6 +127,6 @@ def reading(energy: Energy, read: Any) -> Reading:
             f"'{energy.spec.title}' defines no weights over patterns; read the state"
         )
     if read != "auto":
-        return read  # type: ignore[no-any-return]
+        return read  # type: ignore[return-value]
     wanted = energy.spec.read or "weights"
     return wanted if energy.has_weights else "state"
