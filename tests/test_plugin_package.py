@@ -149,12 +149,12 @@ def test_a_study_and_its_exports_record_what_they_use(study: Path) -> None:
 def test_an_export_loads_in_another_process(site: Path, study: Path) -> None:
     path = os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(site)])
     command = [sys.executable, "-c", LOAD, str(study.parent / "fieldkit_tethered")]
-    found = subprocess.run(
+    loaded = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
     )
     with on_path(site), torch.no_grad():
         here = attenergy.load(study.parent / "fieldkit_tethered")(torch.ones(1, 3, 8)).sum().item()
-    name, value = found.stdout.split()
+    name, value = loaded.stdout.split()
     assert name == "Tethered"
     assert float(value) == pytest.approx(here, abs=1e-5)
 
@@ -204,7 +204,7 @@ def test_a_study_says_which_plugin_is_missing(verb: str, study: Path, tmp_path: 
     assert HELP in line
 
 
-def test_an_upgraded_plugin_is_told_of(study: Path, site: Path, tmp_path: Path) -> None:
+def test_an_upgraded_plugin_is_reported(study: Path, site: Path, tmp_path: Path) -> None:
     newer = shutil.copytree(site, tmp_path / "site")
     info = newer / "attenergy_fieldkit-1.5.dist-info"
     text = (info / "METADATA").read_text().replace("Version: 1.5", "Version: 2.0")

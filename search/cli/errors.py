@@ -85,7 +85,7 @@ class Policy(TyperGroup):
 @contextmanager
 def _plugin_warnings() -> Iterator[None]:
     """Say in a line, once, that a plug-in is left out."""
-    said: set[str] = set()
+    reported: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", PluginWarning)
         otherwise = warnings.showwarning
@@ -100,8 +100,8 @@ def _plugin_warnings() -> Iterator[None]:
         ) -> None:
             if not issubclass(category, PluginWarning):
                 otherwise(message, category, filename, lineno, file, line)
-            elif str(message) not in said:
-                said.add(str(message))
+            elif str(message) not in reported:
+                reported.add(str(message))
                 _say(printable(f"warning: {message}", lines=False))
 
         warnings.showwarning = show

@@ -172,7 +172,7 @@ def test_a_plugin_that_fails_leaves_nothing_behind(
         shapes.lookup("Half")
 
 
-def test_what_is_needed_of_a_plugin_is_told_when_it_is_missing(
+def test_what_is_needed_of_a_plugin_is_named_when_it_is_missing(
     shapes: Catalogue[type[Shape]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -44,7 +44,7 @@ def test_a_run_says_that_a_plugin_of_the_driver_is_not_there(
     assert "no mixer class 'FarAway' (plug-in 'far_away' is left out: there is no" in record.reason
 
 
-def test_an_upgrade_between_two_sessions_is_told_of(tmp_path: Path) -> None:
+def test_an_upgrade_between_two_sessions_is_reported(tmp_path: Path) -> None:
     need = PluginNeed(name="kit", version="1.5", module="kit", provides={"task class": ("Own",)})
     newer = need.model_copy(update={"version": "2.0"})
     assert upgrades(tmp_path, [need]) == []
