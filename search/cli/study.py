@@ -90,9 +90,9 @@ def dashboard(
     from attenergy.search.display.dashboard import dashboard as make
     from attenergy.search.results.study_folder import find_study, read_study
 
-    found = read_study(find_study(study, folder))
+    source = read_study(find_study(study, folder))
     try:
-        server = make(found, host=host, port=port, storage=storage)
+        server = make(source, host=host, port=port, storage=storage)
     except OSError as error:
         raise ArgumentError(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another port, 0 for any"
@@ -124,11 +124,11 @@ def export(
     from attenergy.search.artifacts.select_run import choose_run, find_run
     from attenergy.search.results.study_folder import find_study, read_study
 
-    found = read_study(find_study(study, folder))
-    board = found.leaderboard()
-    record = choose_run(found.records, find_run(found, trial).key, board)
+    source = read_study(find_study(study, folder))
+    board = source.leaderboard()
+    record = choose_run(source.records, find_run(source, trial).key, board)
     export_run(
-        record, found.folder, out, force=force, say=_say, board=board, text=text, anyway=anyway
+        record, source.folder, out, force=force, say=_say, board=board, text=text, anyway=anyway
     )
     typer.echo(str(out))
 
@@ -157,9 +157,9 @@ def replay(
     from attenergy.search.artifacts.select_run import find_run
     from attenergy.search.results.study_folder import find_study, read_study
 
-    found = read_study(find_study(study, folder))
-    record = find_run(found, trial)
-    result = repeat(record, found.folder, workers=workers, text=text, anyway=anyway)
+    source = read_study(find_study(study, folder))
+    record = find_run(source, trial)
+    result = repeat(record, source.folder, workers=workers, text=text, anyway=anyway)
     for line in result.lines():
         typer.echo(printable(line))
     if not result.equal:

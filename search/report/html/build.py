@@ -94,8 +94,8 @@ def write_pictures(path: Path, folder: Path) -> list[Path]:
     """Write every picture of the study, or of the comparisons, at `path` as PNG into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (path / MATRIX).is_file():
-        found = [p for group in pictures(View(read_study(path))).values() for p in group]
-        return [picture.save(folder) for picture in found]
+        drawn = [p for group in pictures(View(read_study(path))).values() for p in group]
+        return [picture.save(folder) for picture in drawn]
     matrix: Matrix = read_matrix(path)
     parts = {column.name: read_study(path / column.name) for column in matrix.columns}
     written = [picture.save(folder) for picture in overview.draw(matrix, parts)]
@@ -125,7 +125,7 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         # The page marks the baseline with a word, not with a star.
         "notes": [note for note in view.board.notes if not note.startswith("*")],
         "pictures": {
-            section: [_shown(p, f"{name}-") for p in found] for section, found in drawn.items()
+            section: [_shown(p, f"{name}-") for p in group] for section, group in drawn.items()
         },
         "few": importances.FEWEST,
         "energies": tables.energies(view),

@@ -135,10 +135,10 @@ def _ped_anova(rows: Sequence[dict[str, Any]], scores: Sequence[float]) -> dict[
                 trial = optuna.create_trial(params=params, distributions=forms, value=score)
                 study.add_trial(trial)
             evaluator = PedAnovaImportanceEvaluator(target_quantile=_best_of(len(rows)))
-            found = get_param_importances(study, evaluator=evaluator)
+            shares = get_param_importances(study, evaluator=evaluator)
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in shares.items()}
 
 
 def _distribution(values: Sequence[Any]) -> Any:

@@ -68,15 +68,15 @@ class _Reader:
         return "".join(parts)
 
     def _peek(self) -> str:
-        found = _TOKEN.match(self._text, self._at)
-        return found.group(1) if found else ""
+        match = _TOKEN.match(self._text, self._at)
+        return match.group(1) if match else ""
 
     def _next(self) -> str:
-        found = _TOKEN.match(self._text, self._at)
-        if not found:
+        match = _TOKEN.match(self._text, self._at)
+        if not match:
             return ""
-        self._at = found.end()
-        return found.group(1)
+        self._at = match.end()
+        return match.group(1)
 
     def _with_scripts(self) -> str:
         name = self._peek().lstrip("\\")

@@ -59,7 +59,7 @@ def draw(matrix: Matrix, parts: Mapping[str, Study]) -> list[Picture]:
                 seen.add(row.variant)  # the best row of a variant
                 scores = row.values.get(shown, {}).values()
                 values[row.variant] += [_normal(column, score) for score in scores]
-    enough = {variant: found for variant, found in values.items() if len(found) > 1}
+    enough = {variant: scores for variant, scores in values.items() if len(scores) > 1}
     if len(enough) < 2:
         return []
     about = "Share of runs, over all tasks and seeds, above each level between chance and ceiling."

@@ -117,12 +117,12 @@ def colour(tone: str) -> str:
 def looks(names: Sequence[str], baseline: str) -> dict[str, Look]:
     """A look for each name; the baseline is drawn in ink. No two of 28 others are alike."""
     others = [name for name in dict.fromkeys(names) if name != baseline]
-    found = {baseline: Look("ink", "o", _DASHES[0])}
+    given = {baseline: Look("ink", "o", _DASHES[0])}
     for index, name in enumerate(others):
         turn, place = divmod(index, len(_SERIES))
         dash = _DASHES[index % len(_DASHES)]  # equal curves still show each other
-        found[name] = Look(_SERIES[place], _MARKERS[(place + turn) % len(_MARKERS)], dash)
-    return found
+        given[name] = Look(_SERIES[place], _MARKERS[(place + turn) % len(_MARKERS)], dash)
+    return given
 
 
 @contextmanager
