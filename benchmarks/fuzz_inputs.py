@@ -254,11 +254,11 @@ def _places(data: Any) -> list[tuple[Any, Any]]:
     items = data.items() if isinstance(data, dict) else enumerate(data)
     if not isinstance(data, (dict, list)):
         return []
-    found = []
+    places = []
     for key, value in list(items):
-        found.append((data, key))
-        found += _places(value) if isinstance(value, (dict, list)) else []
-    return found
+        places.append((data, key))
+        places += _places(value) if isinstance(value, (dict, list)) else []
+    return places
 
 
 def _spoil_bytes(chance: random.Random, path: Path) -> None:

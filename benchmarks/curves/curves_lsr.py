@@ -54,13 +54,13 @@ def measure(quick: bool) -> Data:
     curves = []
     for dim, count in sizes:
         new = torch.zeros(draws, len(fractions))
-        kept = torch.zeros(draws, len(fractions))
+        remaining = torch.zeros(draws, len(fractions))
         betas = 12 / (fractions**2 * dim)  # radius over the root mean square distance, sqrt(D/6)
         for seed in range(draws):
             generator = torch.Generator().manual_seed(seed)
             patterns = torch.rand(count, dim, generator=generator, dtype=torch.float64)
             new[seed], alone = minima(patterns, betas)
-            kept[seed] = alone / count
+            remaining[seed] = alone / count
         best = int(new.mean(0).argmax())
         curves.append(
             {
@@ -68,8 +68,8 @@ def measure(quick: bool) -> Data:
                 "patterns": count,
                 "beta": [round(float(b), 4) for b in betas],
                 "new": [round(float(v), 3) for v in new.mean(0)],
-                "kept": [round(float(v), 3) for v in kept.mean(0)],
-                "kept_at_the_peak": round(float(kept.mean(0)[best]), 3),
+                "kept": [round(float(v), 3) for v in remaining.mean(0)],
+                "kept_at_the_peak": round(float(remaining.mean(0)[best]), 3),
                 "most": [int(v) for v in new.amax(1)],
             }
         )

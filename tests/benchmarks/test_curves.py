@@ -87,9 +87,9 @@ def test_minima_over_subsets_are_where_mean_shift_ends(script, beta):
         count = reach.sum(1, keepdim=True)
         state = torch.where(count > 0, reach @ patterns / count.clamp_min(1), state)
     supports = {tuple(row.int().tolist()) for row in reach[count.squeeze() > 0]}
-    new, kept = lsr.minima(patterns, torch.tensor([beta], dtype=torch.float64))
+    new, remaining = lsr.minima(patterns, torch.tensor([beta], dtype=torch.float64))
     assert sum(sum(row) > 1 for row in supports) == int(new)
-    assert sum(sum(row) == 1 for row in supports) == int(kept)
+    assert sum(sum(row) == 1 for row in supports) == int(remaining)
 
 
 def test_many_new_memories_in_eight_dimensions(script):
@@ -98,9 +98,11 @@ def test_many_new_memories_in_eight_dimensions(script):
     peaks, shares = [], []
     for seed in range(8):
         generator = torch.Generator().manual_seed(seed)
-        new, kept = lsr.minima(torch.rand(12, 8, generator=generator, dtype=torch.float64), betas)
+        new, remaining = lsr.minima(
+            torch.rand(12, 8, generator=generator, dtype=torch.float64), betas
+        )
         peaks.append(int(new.max()))
-        shares.append(int(kept[new.argmax()]) / 12)
+        shares.append(int(remaining[new.argmax()]) / 12)
     assert 45 < sum(peaks) / 8 < 110
     assert 0.3 < sum(shares) / 8 < 0.8
 

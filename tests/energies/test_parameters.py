@@ -94,7 +94,7 @@ def test_a_default_type_is_as_good_as_a_change_of_type():
 
 
 @given(st.floats(1e-6, 1e6))
-def test_positive_parameters_start_where_told_and_stay_positive(value):
+def test_positive_parameters_start_where_the_entry_says_and_stay_positive(value):
     energy = make_energy("lse", dim=4, num_heads=2, beta=value, registry=REGISTRY)
     with torch.no_grad():
         start = energy.values()["beta"]
@@ -104,7 +104,7 @@ def test_positive_parameters_start_where_told_and_stay_positive(value):
 
 
 @given(st.floats(1e-4, 1 - 1e-4))
-def test_unit_parameters_start_where_told_and_stay_between_0_and_1(value):
+def test_unit_parameters_start_where_the_entry_says_and_stay_between_0_and_1(value):
     energy = make_energy("graph_memory", dim=4, mixing=value, registry=REGISTRY)
     with torch.no_grad():
         assert float(energy.values()["mixing"]) == pytest.approx(value, rel=1e-4)

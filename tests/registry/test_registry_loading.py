@@ -173,7 +173,7 @@ energies:
 
 
 @pytest.mark.parametrize("name", ["plain", "single", "double", "folded", "literal", "lines"])
-def test_characters_of_a_formula_are_found_in_the_file(name: str, load: Load) -> None:
+def test_characters_of_a_formula_have_places_in_the_file(name: str, load: Load) -> None:
     registry = load(FORMULAS)
     path = ("energies", name, "formula")
     formula = registry.energies[name].formula
@@ -214,7 +214,7 @@ def test_places_point_to_keys_of_mappings_and_to_scalars(load: Load) -> None:
         ),
     ],
 )
-def test_unknown_names_are_told_the_nearest(
+def test_unknown_names_are_reported_with_the_nearest(
     look_up: Callable[[Registry], object], message: str, builtin: Registry
 ) -> None:
     with pytest.raises(UnknownName) as caught:

@@ -11,7 +11,7 @@ def numbers(bits: torch.Tensor) -> list[list[int]]:
     return [[int("".join(str(int(x)) for x in row), 2) for row in bag] for bag in bits.tolist()]
 
 
-def test_bags_are_as_told() -> None:
+def test_bags_are_as_documented() -> None:
     task = MultipleInstance(bits=6, instances=5, signals=3)
     signals = set(task.signal_patterns.tolist())
     assert len(signals) == 3

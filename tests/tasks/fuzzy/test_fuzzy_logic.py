@@ -174,20 +174,20 @@ def test_the_ceiling_is_the_best_of_all_answers(split: str) -> None:
     task = FuzzyLogic(variables=3, examples=4, ood_fraction=0.4, unknown_fraction=0.5)
     functions = task.functions_of(split).tolist()
     drawn = task.instances(split, 0, 200)
-    found = expected_r2(drawn["points"], drawn["terms"], task.functions_of(split))
+    computed = expected_r2(drawn["points"], drawn["terms"], task.functions_of(split))
     expected = [
         best_answer(points, terms, functions)
         for points, terms in zip(
             drawn["points"].double().tolist(), drawn["terms"].tolist(), strict=True
         )
     ]
-    np.testing.assert_allclose(found, [score for _, score in expected], atol=1e-3)
+    np.testing.assert_allclose(computed, [score for _, score in expected], atol=1e-3)
     answers = torch.tensor([answer for answer, _ in expected])[:, None, None].expand(-1, 4, 1)
     gained = task.metrics(answers, task.batch(split, 0, 200).targets)["r2"]
-    gap = Estimate.of(gained.double() - found)
+    gap = Estimate.of(gained.double() - computed)
     assert abs(gap.value) < 4 * gap.error + 1e-3
     ceiling = task.ceiling(split)
-    assert ceiling.value == pytest.approx(found.mean().item(), abs=0.2)
+    assert ceiling.value == pytest.approx(computed.mean().item(), abs=0.2)
     assert 0 < ceiling.value <= 1
 
 

@@ -15,7 +15,7 @@ from attenergy.tasks.graphs.block_model import assignments
 SMALL = {"nodes": 8, "degree": 2.5, "mixing": 0.3}
 
 
-def test_graphs_are_as_told() -> None:
+def test_graphs_are_as_documented() -> None:
     task = BlockModel(nodes=12, blocks=3, degree=3.0, mixing=0.4, shown=2)
     batch = task.batch("train", 0, 3000)
     assert batch.inputs.shape == (3000, 12, 3)
