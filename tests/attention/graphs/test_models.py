@@ -43,16 +43,16 @@ def test_information_travels_one_edge_per_layer():
     x = draw(N, C).requires_grad_()
     for depth, reached in ((1, [4, 5]), (2, [3, 4, 5]), (3, [3, 4, 5])):
         model = EnergyGNN(C, C, depth, heads=2, registry=REGISTRY).double()
-        (found,) = torch.autograd.grad(model(x, EDGES)[5].square().sum(), x)
-        assert found.abs().sum(1).nonzero().flatten().tolist() == reached
+        (slopes,) = torch.autograd.grad(model(x, EDGES)[5].square().sum(), x)
+        assert slopes.abs().sum(1).nonzero().flatten().tolist() == reached
 
 
 def test_without_self_loops_a_node_reads_its_neighbours_alone():
     """Node 5 sees node 4 alone, which sees node 3 alone: a softmax over one weight is 1."""
     x = draw(N, C).requires_grad_()
     model = EnergyGNN(C, C, 2, heads=2, add_self_loops=False, registry=REGISTRY).double()
-    (found,) = torch.autograd.grad(model(x, EDGES)[5].square().sum(), x)
-    assert found.abs().sum(1).nonzero().flatten().tolist() == [3]
+    (slopes,) = torch.autograd.grad(model(x, EDGES)[5].square().sum(), x)
+    assert slopes.abs().sum(1).nonzero().flatten().tolist() == [3]
 
 
 def test_a_network_is_set_back_and_refuses_what_does_not_fit():
@@ -136,10 +136,10 @@ def test_an_explainer_sees_which_edges_count(energy, read):
         model_config={"mode": "regression", "task_level": "node", "return_type": "raw"},
     )
     x = torch.randn(N, C)
-    found = explainer(x, EDGES, index=5).edge_mask
-    assert found[[0, 1, 2]].eq(0).all()
-    assert found[[3, 4]].gt(0).all()
-    assert found.lt(1).all()
+    result = explainer(x, EDGES, index=5).edge_mask
+    assert result[[0, 1, 2]].eq(0).all()
+    assert result[[3, 4]].gt(0).all()
+    assert result.lt(1).all()
     assert explainer.get_prediction(x, EDGES).isfinite().all()
 
 
@@ -149,10 +149,10 @@ def test_an_edge_mask_scales_what_is_read(form, looped):
     conv = EnergyConv(C, C, 2, form=form, add_self_loops=looped, registry=REGISTRY).double()
     x, mask = draw(N, C), torch.tensor([0.5, 0.0, 0.3, 1.0, 0.0], dtype=torch.float64)
     _, (edges, weights) = conv(x, EDGES, return_attention_weights=True)
-    kept = mask
+    remaining = mask
     if looped:  # its own loop comes last, in place of the one there was
-        kept = torch.cat([mask[EDGES[0] != EDGES[1]], mask.new_ones(N)])
-    values = conv.value(x).view(N, 2, -1)[edges[0]] * (weights * kept[:, None]).unsqueeze(-1)
+        remaining = torch.cat([mask[EDGES[0] != EDGES[1]], mask.new_ones(N)])
+    values = conv.value(x).view(N, 2, -1)[edges[0]] * (weights * remaining[:, None]).unsqueeze(-1)
     want = conv.out(torch.zeros(N, 2, C // 2).double().index_add(0, edges[1], values).flatten(1))
     plain = conv(x, EDGES)
     set_masks(conv, mask, EDGES, apply_sigmoid=False)

@@ -16,8 +16,10 @@ PACKAGES = ("transformers", "timm", "x_transformers")
 def sections():
     """The blocks of code of each section, by its title."""
     parts = re.split(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
-    found = zip(parts[::2], parts[1::2], strict=True)
-    return {title: re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) for title, text in found}
+    result = zip(parts[::2], parts[1::2], strict=True)
+    return {
+        title: re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) for title, text in result
+    }
 
 
 def missing(code):

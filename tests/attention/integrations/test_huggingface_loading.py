@@ -91,8 +91,8 @@ def test_an_entry_of_ones_own_comes_back_without_its_registry(tmp_path):
     assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
     names = {key.split(".energy_heads.")[1] for key in loaded.state_dict() if "energy_h" in key}
     assert names == {"energy.parameters_.raw.b", "learned_step_size.raw"}
-    kept = loaded.model.layers[0].self_attn.energy_heads
-    assert kept.energy.spec == spec
+    heads = loaded.model.layers[0].self_attn.energy_heads
+    assert heads.energy.spec == spec
     low = load_energized(hf.AutoModelForCausalLM, tmp_path, dtype=torch.bfloat16)
     assert {p.dtype for p in low.parameters()} == {torch.bfloat16}
     assert low(**inputs).logits.isfinite().all()

@@ -74,13 +74,13 @@ def test_chunks_are_computed_again_in_the_precision_that_they_had(name, read):
     has_weights = make_energy(name, dim=4, registry=REGISTRY).has_weights
     if read == "weights" and not has_weights:
         pytest.skip("the energy has no weights")
-    x, found = torch.randn(2, 5, 8), {}
+    x, result = torch.randn(2, 5, 8), {}
     layer = EnergyAttention(8, 2, name, steps=2, read=read, registry=REGISTRY)
     for backend in ("chunked", "scores" if has_weights else "eager"):
         layer.backend = backend
         with small_chunks():
-            found[backend] = derivatives(layer, x, torch.bfloat16, inside=False)
-    (out, slopes), (plain, want) = found.values()
+            result[backend] = derivatives(layer, x, torch.bfloat16, inside=False)
+    (out, slopes), (plain, want) = result.values()
     assert out.dtype == plain.dtype
     torch.testing.assert_close(out, plain, rtol=0.01, atol=0.01)
     for a, b in zip(slopes, want, strict=True):

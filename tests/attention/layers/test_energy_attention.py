@@ -230,10 +230,10 @@ def test_dropout_keeps_the_mean():
     with torch.no_grad():
         mean = torch.stack([layer(x) for _ in range(4000)]).mean(0)
         torch.testing.assert_close(mean, layer.eval()(x), rtol=0, atol=0.05)
-    kept = torch.stack([layer.keep_mask(4, 5, x.device) for _ in range(4000)]).double()
-    assert kept.shape == (4000, 1, 1, 4, 5)
+    pairs = torch.stack([layer.keep_mask(4, 5, x.device) for _ in range(4000)]).double()
+    assert pairs.shape == (4000, 1, 1, 4, 5)
     torch.testing.assert_close(
-        kept.mean(0), torch.full((1, 1, 4, 5), 0.7).double(), rtol=0, atol=0.05
+        pairs.mean(0), torch.full((1, 1, 4, 5), 0.7).double(), rtol=0, atol=0.05
     )
 
 

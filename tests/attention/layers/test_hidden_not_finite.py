@@ -35,13 +35,13 @@ def spoiled(context, value):
 
 def both(layer, call, good, bad):
     """Results and derivatives of the trained parameters for both inputs are equal."""
-    found = []
+    result = []
     for inputs in (good, bad):
         layer.zero_grad()
         out = call(inputs)
         out.square().sum().backward()
-        found.append([out.detach(), *(p.grad for p in layer.parameters() if p.requires_grad)])
-    for a, b in zip(*found, strict=True):
+        result.append([out.detach(), *(p.grad for p in layer.parameters() if p.requires_grad)])
+    for a, b in zip(*result, strict=True):
         assert b.isfinite().all()
         torch.testing.assert_close(b, a)
 

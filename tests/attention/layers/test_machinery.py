@@ -107,9 +107,9 @@ def test_compiled_as_one_graph(kind, name):
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_checkpointed_without_reentering(kind, name):
     layer, x = make(kind, name), draw(B, L, E).requires_grad_()
-    kept = torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=False)
+    recomputed = torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=False)
     wanted = [x, *layer.parameters()]
-    mine = torch.autograd.grad(kept.square().sum(), wanted)
+    mine = torch.autograd.grad(recomputed.square().sum(), wanted)
     theirs = torch.autograd.grad(layer(x).square().sum(), wanted)
     torch.testing.assert_close(mine, theirs)
 

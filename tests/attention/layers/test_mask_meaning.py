@@ -83,5 +83,5 @@ def test_cached_decoding_gives_masks_of_one_meaning():
     model = LanguageModel(vocabulary=7, **SIZES).eval()
     for batch in (2, 3):  # as many samples as heads, as many as new positions
         tokens = torch.randint(0, 7, (batch, 3))
-        found = model.generate(tokens, 2, temperature=0)
-        assert torch.equal(found[:, 3], model(tokens)[:, -1].argmax(-1))
+        out = model.generate(tokens, 2, temperature=0)
+        assert torch.equal(out[:, 3], model(tokens)[:, -1].argmax(-1))

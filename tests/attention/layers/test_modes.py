@@ -135,8 +135,12 @@ def test_gradients_of_first_and_second_order(name):
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_checkpointing(name, reentrant):
     layer, x = make(name), draw(B, L, E).requires_grad_()
-    kept = torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=reentrant)
-    mine = torch.autograd.grad(kept.square().sum(), x) if not reentrant else _backward(kept, x)
+    recomputed = torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=reentrant)
+    mine = (
+        torch.autograd.grad(recomputed.square().sum(), x)
+        if not reentrant
+        else _backward(recomputed, x)
+    )
     theirs = torch.autograd.grad(layer(x).square().sum(), x)
     torch.testing.assert_close(mine, theirs)
 

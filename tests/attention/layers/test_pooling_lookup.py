@@ -142,10 +142,10 @@ def test_fields_weights_and_traces(kind, name):
     stored = (Q, 4) if kind is pool else (4, N)
     field = draw(H, *stored) if core.reads_field else None
     out = layer(x, field=field)
-    found = layer(x, field=field, trace=True)
-    assert isinstance(found, LayerTrace)
-    torch.testing.assert_close(found.out, out)
-    assert found.relaxation.states.shape == (core.moves + 1, B, H, stored[0], D)
+    traced = layer(x, field=field, trace=True)
+    assert isinstance(traced, LayerTrace)
+    torch.testing.assert_close(traced.out, out)
+    assert traced.relaxation.states.shape == (core.moves + 1, B, H, stored[0], D)
     if core.energy.has_weights:
         same, weights = layer(x, field=field, need_weights=True)
         torch.testing.assert_close(same, out)

@@ -91,10 +91,10 @@ def test_new_states_on_kept_keys_equal_the_whole_sequence():
     values = torch.cat([p.values(x[:, :4]), p.values(x[:, 4:])], 2)
     assert keys.shape == values.shape == (B, 1, L, E // H)
     mask = torch.ones(L, L).tril().bool()[4:]
-    found = layer.attend(
+    out = layer.attend(
         p.queries(x[:, 4:], offset=4), p.expanded(keys), p.expanded(values), mask=mask
     )
-    torch.testing.assert_close(p.merge(found.read), whole[:, 4:])
+    torch.testing.assert_close(p.merge(out.read), whole[:, 4:])
 
 
 def test_norms_are_those_of_torch():

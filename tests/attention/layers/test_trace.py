@@ -30,14 +30,14 @@ def test_a_trace_comes_with_the_same_result(name, need_weights):
         return
     mask = torch.rand(B, 1, L, L) < 0.8
     mask |= torch.eye(L).bool()
-    found = layer(x, mask=mask, need_weights=need_weights, trace=True)
-    assert isinstance(found, LayerTrace)
-    torch.testing.assert_close(found.out, layer(x, mask=mask))
-    assert (found.weights is None) == (not has)
+    traced = layer(x, mask=mask, need_weights=need_weights, trace=True)
+    assert isinstance(traced, LayerTrace)
+    torch.testing.assert_close(traced.out, layer(x, mask=mask))
+    assert (traced.weights is None) == (not has)
     if has:
         _, weights = layer(x, mask=mask, need_weights=True)
-        torch.testing.assert_close(found.weights, weights)
-    way, moves = found.relaxation, layer.moves
+        torch.testing.assert_close(traced.weights, weights)
+    way, moves = traced.relaxation, layer.moves
     assert way.states.shape == (moves + 1, B, H, L, D)
     assert way.residuals.shape == (moves, B, H, L)
     assert way.energies.shape[:3] == (moves + 1, B, H)
@@ -75,7 +75,7 @@ def test_heads_alone():
     layer, xi, X = make("lse"), draw(B, H, L, D), draw(B, H, 3, D)
     with pytest.raises(ValueError, match="reads by weights: give values"):
         layer.attend(xi, X, None)
-    found = layer.attend(xi, X, X)
+    out = layer.attend(xi, X, X)
     want = torch.nn.functional.scaled_dot_product_attention(xi, X, X)
-    torch.testing.assert_close(found.read, want)
-    assert found.weights is None
+    torch.testing.assert_close(out.read, want)
+    assert out.weights is None

@@ -40,10 +40,10 @@ def sphere(count, dim):
 def test_the_first_example():
     patterns = torch.randn(20, 64)
     memory = attenergy.AssociativeMemory("lse", beta=8.0).store(patterns)
-    found = memory.recall(patterns + 0.5 * torch.randn(20, 64), steps=3)
-    torch.testing.assert_close(found.state, patterns)
+    recalled = memory.recall(patterns + 0.5 * torch.randn(20, 64), steps=3)
+    torch.testing.assert_close(recalled.state, patterns)
     assert len(memory) == 20
-    assert found.converged.all()
+    assert recalled.converged.all()
 
 
 def test_the_examples_of_the_docstring():
@@ -56,23 +56,23 @@ def test_the_examples_of_the_docstring():
 def test_no_states():
     memory = AssociativeMemory(HOPFIELD).store(signs(3, 5))
     for mode in ("parallel", "sequential"):
-        found = memory.recall(signs(0, 5), mode=mode, trace=True, steps=2)
-        assert found.state.shape == (0, 5)
-        assert found.energies.shape == (3, 0)
+        recalled = memory.recall(signs(0, 5), mode=mode, trace=True, steps=2)
+        assert recalled.state.shape == (0, 5)
+        assert recalled.energies.shape == (3, 0)
 
 
 def test_steps_are_those_of_relax():
     patterns, states = torch.randn(6, 4).double(), torch.randn(2, 3, 4).double()
     memory = AssociativeMemory("lse", dim=4, beta=0.7).store(patterns)
-    found = memory.recall(states, steps=4, step_size=0.8, tolerance=0.0, trace=True)
+    recalled = memory.recall(states, steps=4, step_size=0.8, tolerance=0.0, trace=True)
     energy = make_energy("lse", dim=4, beta=0.7, registry=REGISTRY)
     want = relax(energy, states, patterns, steps=4, step_size=0.8, trace=True)
-    torch.testing.assert_close(found.state, want.state)
-    torch.testing.assert_close(found.energies, want.energies.detach())
+    torch.testing.assert_close(recalled.state, want.state)
+    torch.testing.assert_close(recalled.energies, want.energies.detach())
     # The quadratic part is 1: a step of size 0.8 moves by 0.8 gradients.
-    torch.testing.assert_close(found.residuals, 0.8 * want.residuals.detach())
+    torch.testing.assert_close(recalled.residuals, 0.8 * want.residuals.detach())
     torch.testing.assert_close(memory.energy(states), want.energies[0].detach())
-    assert not found.state.requires_grad
+    assert not recalled.state.requires_grad
 
 
 def test_patterns_are_added_and_forgotten():
@@ -111,13 +111,13 @@ def test_states_that_interact_are_one_sample():
     memory = AssociativeMemory("graph_hopfield", beta=4.0, coupling=0.05, registry=REGISTRY)
     memory.store(sphere(5, 6))
     states = torch.randn(3, 4, 6).double()
-    found = memory.recall(states, steps=200, tolerance=1e-9, trace=True)
-    assert found.converged.shape == (3,)
-    assert found.converged.all()
+    recalled = memory.recall(states, steps=200, tolerance=1e-9, trace=True)
+    assert recalled.converged.shape == (3,)
+    assert recalled.converged.all()
     torch.testing.assert_close(
-        memory.recall(states[1], steps=200, tolerance=1e-9).state, found.state[1]
+        memory.recall(states[1], steps=200, tolerance=1e-9).state, recalled.state[1]
     )
-    assert (found.energies.diff(dim=0) <= 1e-12).all()
+    assert (recalled.energies.diff(dim=0) <= 1e-12).all()
     with pytest.raises(ValueError, match=r"states must be floating point \(\.\.\., L, D\)"):
         memory.recall(states[0, 0])
 
@@ -141,9 +141,9 @@ def test_pairs_of_spins_follow_hopfields_rule(spec, mode):
     X, states = signs(5, 15), signs(8, 15, seed=2)
     memory = AssociativeMemory(spec).store(X)
     for sweeps in (1, 2, 3):
-        found = memory.recall(states, mode=mode, order="fixed", steps=sweeps)
+        recalled = memory.recall(states, mode=mode, order="fixed", steps=sweeps)
         want = torch.stack([by_hand(X, s, mode == "parallel", sweeps) for s in states])
-        torch.testing.assert_close(found.state[~found.cycling], want[~found.cycling])
+        torch.testing.assert_close(recalled.state[~recalled.cycling], want[~recalled.cycling])
 
 
 def test_the_two_ways_of_comparing_energies_agree():
@@ -163,13 +163,13 @@ def test_sequential_updates_descend_and_end_in_a_minimum(order):
     """At rest no single turned spin has less energy, found by trying them all."""
     X = signs(9, 12)
     memory = AssociativeMemory(CUBIC).store(X)
-    found = memory.recall(signs(20, 12, seed=5), order=order, seed=3, trace=True)
-    assert found.converged.all()
-    assert not found.cycling.any()
-    assert (found.energies.diff(dim=0) <= 0).all()
-    rest = memory.energy(found.state)
+    recalled = memory.recall(signs(20, 12, seed=5), order=order, seed=3, trace=True)
+    assert recalled.converged.all()
+    assert not recalled.cycling.any()
+    assert (recalled.energies.diff(dim=0) <= 0).all()
+    rest = memory.energy(recalled.state)
     for site in range(12):
-        turned = found.state.clone()
+        turned = recalled.state.clone()
         turned[:, site] *= -1
         assert (memory.energy(turned) >= rest - 1e-9).all()
 
@@ -179,11 +179,11 @@ def test_a_cycle_of_two_states_is_told():
     X = torch.ones(1, 2, dtype=torch.float64)
     memory = AssociativeMemory(HOPFIELD).store(X)
     start = torch.tensor([[1.0, -1.0], [1.0, 1.0]], dtype=torch.float64)
-    found = memory.recall(start, mode="parallel", steps=50)
-    assert found.cycling.tolist() == [True, False]
-    assert found.converged.tolist() == [False, True]
-    assert found.steps_taken.tolist() == [2, 1]
-    assert torch.equal(found.state, start)
+    recalled = memory.recall(start, mode="parallel", steps=50)
+    assert recalled.cycling.tolist() == [True, False]
+    assert recalled.converged.tolist() == [False, True]
+    assert recalled.steps_taken.tolist() == [2, 1]
+    assert torch.equal(recalled.state, start)
     sequential = memory.recall(start)
     assert sequential.converged.all()
     assert (sequential.state[0, 0] == sequential.state[0, 1]).all()
@@ -194,18 +194,18 @@ def test_a_cycle_of_two_states_is_told():
 def test_any_energy_recalls_binary_patterns(mode, name):
     X = signs(10, 60)
     memory = AssociativeMemory(name, registry=REGISTRY).store(X)
-    found = memory.recall(noisy(X, 6), mode=mode)
-    assert torch.equal(found.state, X)
-    assert found.converged.all()
+    recalled = memory.recall(noisy(X, 6), mode=mode)
+    assert torch.equal(recalled.state, X)
+    assert recalled.converged.all()
 
 
 def test_a_tie_does_not_turn_a_spin():
     """Equal energies up to rounding: the state rests at once."""
     flat = EnergySpec(title="flat", formula="0.1*|xi|^2 + 0.3*sum_n(0*(X @ xi))", domain="spin")
     memory = AssociativeMemory(flat).store(signs(3, 7).float())
-    found = memory.recall(signs(4, 7).float(), steps=3)
-    assert (found.steps_taken == 1).all()
-    assert found.converged.all()
+    recalled = memory.recall(signs(4, 7).float(), steps=3)
+    assert (recalled.steps_taken == 1).all()
+    assert recalled.converged.all()
 
 
 def test_a_large_problem_is_cut_into_blocks(monkeypatch):
@@ -277,6 +277,6 @@ def test_all_states_of_a_small_memory():
     X = signs(2, 6)
     memory = AssociativeMemory(HOPFIELD).store(X)
     every = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=6)), dtype=torch.float64)
-    found = memory.recall(every)
-    assert found.converged.all()
-    assert (memory.energy(found.state) <= memory.energy(every)).all()
+    recalled = memory.recall(every)
+    assert recalled.converged.all()
+    assert (memory.energy(recalled.state) <= memory.energy(every)).all()

@@ -257,9 +257,9 @@ def test_dropout_removes_pairs_in_training_only(name):
     out, dropped = layer.train()(x, need_weights=True)
     torch.testing.assert_close(out, trained)  # the short cut is not taken
     _, plain = layer.eval()(x, need_weights=True)
-    kept = ((dropped != 0) | (plain == 0)).all(0).all(0)
-    assert 0 < kept.sum() < L * L
-    torch.testing.assert_close(dropped, plain * kept * 2)
+    remaining = ((dropped != 0) | (plain == 0)).all(0).all(0)
+    assert 0 < remaining.sum() < L * L
+    torch.testing.assert_close(dropped, plain * remaining * 2)
 
 
 @every

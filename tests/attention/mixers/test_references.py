@@ -79,16 +79,16 @@ def attention_sh(layer, h, q, k, i, seen):
 
 def window(layer, h, q, k, i, seen):
     near = [j for j in seen if abs(i - j) < 2]
-    found = dict(
+    result = dict(
         zip(near, softmax([q[i] @ k[j] / math.sqrt(D) for j in near]), strict=True)
     ) if near else {}  # fmt: skip
-    return [found.get(j, torch.tensor(0.0).double()) for j in seen]
+    return [result.get(j, torch.tensor(0.0).double()) for j in seen]
 
 
 def top_k(layer, h, q, k, i, seen):
     best = sorted(seen, key=lambda j: -float(q[i] @ k[j]))[:2]
-    found = dict(zip(best, softmax([q[i] @ k[j] / math.sqrt(D) for j in best]), strict=True))
-    return [found.get(j, torch.tensor(0.0).double()) for j in seen]
+    result = dict(zip(best, softmax([q[i] @ k[j] / math.sqrt(D) for j in best]), strict=True))
+    return [result.get(j, torch.tensor(0.0).double()) for j in seen]
 
 
 def low_rank(layer, h, q, k, i, seen):

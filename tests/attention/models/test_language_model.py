@@ -70,8 +70,8 @@ def test_patterns_on_a_structure_are_decoded_as_the_sequence_so_far(name):
     model, tokens = make(name), torch.randint(7, (2, 6))
     decoder = Decoder(model)
     for beginning, end in ((0, 3), (3, 4), (4, 6)):
-        found = decoder.extend(tokens[:, beginning:end])
-        assert torch.equal(found, model(tokens[:, :end])[:, beginning:])
+        out = decoder.extend(tokens[:, beginning:end])
+        assert torch.equal(out, model(tokens[:, :end])[:, beginning:])
 
 
 @pytest.mark.parametrize("name", REGISTRY.mixers)
@@ -193,20 +193,20 @@ def test_no_later_token_acts_on_an_earlier_one():
 
 def test_temperature_zero_takes_the_likeliest_token():
     model, tokens = make(), torch.randint(7, (2, 3))
-    found = model.generate(tokens, 4, temperature=0)
+    out = model.generate(tokens, 4, temperature=0)
     for _ in range(4):
         tokens = torch.cat([tokens, model(tokens)[:, -1:].argmax(-1)], dim=1)
-    assert torch.equal(found, tokens)
+    assert torch.equal(out, tokens)
 
 
 def test_tokens_are_drawn_with_the_probabilities_of_the_last_position():
     model, beginning = make(), torch.tensor([[3, 1]])
     draws = 20_000
     generator = torch.Generator().manual_seed(1)
-    found = model.generate(beginning.expand(draws, 2), 1, temperature=0.5, generator=generator)[
+    tokens = model.generate(beginning.expand(draws, 2), 1, temperature=0.5, generator=generator)[
         :, -1
     ]
-    shares = found.bincount(minlength=7) / draws
+    shares = tokens.bincount(minlength=7) / draws
     wanted = (2 * model(beginning)[0, -1]).softmax(-1)
     deviation = (wanted * (1 - wanted) / draws).sqrt()
     assert ((shares - wanted).abs() < 5 * deviation).all()
@@ -253,8 +253,8 @@ def test_a_few_steps_of_training_learn_to_repeat():
         loss.backward()
         optimiser.step()
     beginning = torch.tensor([[0, 5, 0, 5], [2, 1, 2, 1]])
-    found = model.generate(beginning, 4, temperature=0)
-    assert torch.equal(found[:, 4:], beginning)
+    out = model.generate(beginning, 4, temperature=0)
+    assert torch.equal(out[:, 4:], beginning)
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,10 @@ def causal_is_possible(model, inputs):
 def gradients(model, out):
     weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    found = torch.autograd.grad((out * weights).sum(), parameters, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+    slopes = torch.autograd.grad((out * weights).sum(), parameters, allow_unused=True)
+    return [
+        torch.zeros_like(p) if g is None else g for p, g in zip(parameters, slopes, strict=True)
+    ]
 
 
 def test_most_layers_save_the_other_rows(monkeypatch):
@@ -108,9 +110,9 @@ def test_patterns_that_act_on_each_other_need_all_states_where_masks_differ():
 
 def test_with_a_checkpoint_and_a_convolution():
     plain = model_of("lse", conv=3)
-    kept = model_of("lse", conv=3, checkpoint=True)
+    checkpointed = model_of("lse", conv=3, checkpoint=True)
     inputs = torch.randn(2, 9, 3, dtype=torch.float64)
-    torch.testing.assert_close(kept(inputs, rows=ROWS), plain(inputs)[:, ROWS])
+    torch.testing.assert_close(checkpointed(inputs, rows=ROWS), plain(inputs)[:, ROWS])
 
 
 def test_a_layer_at_rows_takes_fields_and_masks_of_every_broadcast_shape():

@@ -56,7 +56,7 @@ def test_checkpoints_draw_the_same_dropout_twice():
 
 
 def test_checkpoints_keep_less_for_the_way_back():
-    kept = {}
+    counts = {}
     for checkpoint in (False, True):
         model, count = make(layers=4, checkpoint=checkpoint), 0
 
@@ -67,5 +67,5 @@ def test_checkpoints_keep_less_for_the_way_back():
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
             model(draw(4, 6, 5))
-        kept[checkpoint] = count
-    assert kept[True] < kept[False] / 3
+        counts[checkpoint] = count
+    assert counts[True] < counts[False] / 3

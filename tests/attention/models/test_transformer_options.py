@@ -110,10 +110,10 @@ def test_a_convolution_tells_the_order():
 def test_padding_at_the_end_equals_a_shorter_sequence(layer, conv, readout):
     model, x = make(layer, conv=conv, readout=readout), draw(3, 6, 5)
     padding = torch.arange(6) < torch.tensor([[6], [4], [1]])
-    found = model(x, mask=padding)
+    out = model(x, mask=padding)
     for sample, length in ((0, 6), (1, 4), (2, 1)):
         want = model(x[sample : sample + 1, :length])
-        torch.testing.assert_close(found[sample : sample + 1, :length], want)
+        torch.testing.assert_close(out[sample : sample + 1, :length], want)
 
 
 def test_padding_at_the_beginning_does_not_count():
@@ -122,8 +122,8 @@ def test_padding_at_the_beginning_does_not_count():
     padding = torch.arange(6).expand(2, 6) >= 2
     torch.testing.assert_close(model(x, mask=padding)[:, 2:], model(x[:, 2:]))
     changed = torch.where(padding.unsqueeze(-1), x, 100.0)
-    found, want = model(changed, mask=padding), model(x, mask=padding)
-    torch.testing.assert_close(found[:, 2:], want[:, 2:])
+    out, want = model(changed, mask=padding), model(x, mask=padding)
+    torch.testing.assert_close(out[:, 2:], want[:, 2:])
 
 
 def test_masks_of_all_ranks_say_the_same():
@@ -166,33 +166,33 @@ def test_masks_that_do_not_fit(mask, message):
 
 
 def test_rotary_positions_are_asked_of_the_layer():
-    asked = []
+    calls = []
 
     def layer(**extra):
-        asked.append(extra)
+        calls.append(extra)
         return lse(**extra)
 
     x = draw(2, 6, 5)
     model = make(layer, positions="rotary")
-    assert asked == [{"rotary": True}] * 2
+    assert calls == [{"rotary": True}] * 2
     assert model.positions_used == "rotary"
     assert model.positions is None
     assert all(block.bias is None for block in model.blocks)
     assert not torch.allclose(model(x.flip(1)), model(x).flip(1))
     make(layer)
-    assert asked[2:] == [{}] * 2
+    assert calls[2:] == [{}] * 2
 
 
 def test_layers_that_do_not_turn_get_absolute_positions():
-    asked = []
+    calls = []
 
     def layer(**extra):
-        asked.append(extra)
-        return softmax() if len(asked) == 2 else lse(**extra)  # one of them takes no heed
+        calls.append(extra)
+        return softmax() if len(calls) == 2 else lse(**extra)  # one of them takes no heed
 
     model = make(layer, positions="rotary")
     assert model.positions_used == "absolute"
-    assert asked == [{"rotary": True}] * 2 + [{}] * 2
+    assert calls == [{"rotary": True}] * 2 + [{}] * 2
     assert not any(rotates(block.mixer) for block in model.blocks)
 
 

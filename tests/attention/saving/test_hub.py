@@ -48,11 +48,16 @@ def language_model(**options):
 
 
 def test_a_layer_is_described_by_what_it_was_made_of():
-    found = describe(rbm(dropout=0.1, head_dim=6, bias=False))
-    assert (found.name, found.spec) == ("rbm", REGISTRY.layer("rbm"))
-    assert (found.embed_dim, found.num_heads, found.head_dim, found.dropout) == (8, 2, 6, 0.1)
+    description = describe(rbm(dropout=0.1, head_dim=6, bias=False))
+    assert (description.name, description.spec) == ("rbm", REGISTRY.layer("rbm"))
+    assert (
+        description.embed_dim,
+        description.num_heads,
+        description.head_dim,
+        description.dropout,
+    ) == (8, 2, 6, 0.1)
     settings = {"prior": "spin", "steps": 3, "step_size": 0.7, "bias": False}
-    assert found.settings == settings
+    assert description.settings == settings
 
 
 def test_a_layer_alone_is_saved_and_loaded(tmp_path: Path):
@@ -182,10 +187,10 @@ def test_constructors_complain_and_look_as_ever():
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])  # noqa: S301
 def test_copies_keep_their_arguments(again):
     model = transformer()
-    found = again(model)
+    loaded = again(model)
     x = torch.randn(2, 6, 5)
-    assert torch.equal(found(x), model(x))
-    assert describe(found) == describe(model)
+    assert torch.equal(loaded(x), model(x))
+    assert describe(loaded) == describe(model)
 
 
 @pytest.mark.parametrize("name", ["softmax", "low_rank"])
