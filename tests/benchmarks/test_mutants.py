@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "mutations"
 
 PROGRAM = '''"""Text 1 < 2."""
 
@@ -73,7 +73,7 @@ def test_the_files_of_the_package_can_be_changed(mutants) -> None:
         "search/planning/space.py",
         "tasks/series/waves.py",
     ):
-        text = (FOLDER.parent / file).read_text()
+        text = (FOLDER.parents[1] / file).read_text()
         made = mutants.faults(text)
         assert len(made) > 50
         assert all(mutants.changes(text, fault) for fault in made[::19])

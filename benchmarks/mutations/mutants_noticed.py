@@ -22,7 +22,7 @@ from typing import Any
 
 import mutants
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 AREAS = ("energies", "attention", "search", "tasks")
 ROOMS = ("registry", "analysis", "testing", *AREAS)
 FIRST, MOST = 8.0, 30.0  # seconds of tests in a first round, and in the second

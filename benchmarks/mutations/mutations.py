@@ -1,9 +1,9 @@
 """Plants faults at random, one at a time: does the fast suite notice?
 
-    python benchmarks/mutations.py map [TESTS]       # which test runs which line; needs coverage
-    python benchmarks/mutations.py run --count 150 [--seed 1]
-    python benchmarks/mutations.py run --again       # the survivors, with the tests of today
-    python benchmarks/mutations.py write benchmarks/results/mutations.json
+    python benchmarks/mutations/mutations.py map [TESTS]       # which test runs which line; needs coverage
+    python benchmarks/mutations/mutations.py run --count 150 [--seed 1]
+    python benchmarks/mutations/mutations.py run --again       # the survivors, with the tests of today
+    python benchmarks/mutations/mutations.py write benchmarks/results/mutations.json
 
 All work is done in copies of the committed tree, in `--folder`; an interrupted run goes on where it
 was. A fault is noticed if a test that runs the changed line fails, or does not end.
@@ -160,7 +160,7 @@ def forget(path: Path) -> None:
 def run(folder: Path, areas: list[str], count: int, seed: int, again: bool) -> None:
     maps = [Map(path.parent) for path in sorted(folder.glob("map*/seconds.json"))]
     if not maps:
-        raise SystemExit("make a map first: python benchmarks/mutations.py map")
+        raise SystemExit("make a map first: python benchmarks/mutations/mutations.py map")
     for name in HEAVY:
         importlib.import_module(name)
     copy, journal = folder / f"planted_{seed}", folder / f"faults_{seed}.jsonl"
