@@ -26,8 +26,8 @@ _ANSWERS = {"class": "classes", "number": "numbers"}
 @energies.command("list")
 def list_energies(registry: RegistryOption = None, form: FormatOption = Format.TABLE) -> None:
     """List every energy: name, title, formula."""
-    found = load(registry).energies
-    rows = [[name, e.title, e.formula or f"class {e.class_}"] for name, e in found.items()]
+    loaded = load(registry).energies
+    rows = [[name, e.title, e.formula or f"class {e.class_}"] for name, e in loaded.items()]
     _list(form, ("name", "title", "energy"), rows)
 
 
@@ -49,13 +49,13 @@ def list_tasks(
     """List every task: name, title, typical time of one run on one core, bundles."""
     from attenergy.search.results import formats
 
-    found = load(registry)
-    wanted = found.tasks if bundle is None else found.bundle(bundle).tasks
+    loaded = load(registry)
+    wanted = loaded.tasks if bundle is None else loaded.bundle(bundle).tasks
     homes = {
-        name: ", ".join(b for b, spec in found.bundles.items() if name in spec.tasks)
+        name: ", ".join(b for b, spec in loaded.bundles.items() if name in spec.tasks)
         for name in wanted
     }
-    specs = {name: found.task(name) for name in wanted}
+    specs = {name: loaded.task(name) for name in wanted}
     rows = [[n, t.title, formats.rough_time(t.seconds), homes[n]] for n, t in specs.items()]
     _list(form, ("name", "title", "time", "bundles"), rows)
 
@@ -89,9 +89,9 @@ def show_task(
     from attenergy.search.results import formats
     from attenergy.tasks import make_task
 
-    found = load(registry)
-    spec = found.task(name)
-    task = make_task(name, registry=found)
+    loaded = load(registry)
+    spec = loaded.task(name)
+    task = make_task(name, registry=loaded)
     ceilings = {split: task.ceiling(split) for split in task.splits if split != "train"}
     known = {s: {"value": c.value, "error": c.error} for s, c in ceilings.items() if c is not None}
     lines = {
@@ -109,7 +109,7 @@ def show_task(
         "training": formats.settings(spec.training.model_dump()),
         "time": formats.rough_time(spec.seconds),
         "sweeps": "; ".join(f"{n}: {', '.join(map(str, v))}" for n, v in spec.sweeps.items()),
-        "space": "; ".join(f"{n}: {_range(r)}" for n, r in found.space(spec.space).items()),
+        "space": "; ".join(f"{n}: {_range(r)}" for n, r in loaded.space(spec.space).items()),
     }
     data = {
         "name": name,
@@ -166,7 +166,7 @@ def check(
     from attenergy.testing import check_energy
 
     results = {name: check_energy(name, registry) for name in names}
-    laws = [(name, law) for name, found in results.items() for law in found]
+    laws = [(name, law) for name, outcomes in results.items() for law in outcomes]
     data = [
         {"energy": name, "law": r.law, "passed": r.passed, "figure": r.figure, "note": r.note}
         for name, r in laws

@@ -163,18 +163,18 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     }
     plan = complete_plan(content, given, _typed(context))
     check_needs(Path(plan.folder))
-    found = load([*(content.registry if content else ()), *(registry or ())])
-    found.task(plan.task)
+    loaded = load([*(content.registry if content else ()), *(registry or ())])
+    loaded.task(plan.task)
     for name in (*plan.variants, plan.baseline):
-        found.layer(name)
+        loaded.layer(name)
     from attenergy.search.study.run import run_search
 
-    chosen = (*plan.variants, plan.baseline) if plan.variants else (*found.energies,)
-    check_formulas(found, chosen)
-    with make_progress(plain, found, plan, plan.baseline, log) as listener:
-        if warning := too_few(plan, found):
+    chosen = (*plan.variants, plan.baseline) if plan.variants else (*loaded.energies,)
+    check_formulas(loaded, chosen)
+    with make_progress(plain, loaded, plan, plan.baseline, log) as listener:
+        if warning := too_few(plan, loaded):
             listener.message(warning)
-        records = run_search(plan, found, listener, resume=resume)
+        records = run_search(plan, loaded, listener, resume=resume)
     show(Path(plan.folder), form, records, export=export)
 
 
@@ -250,16 +250,16 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     from attenergy.search.comparison.multi_task import run_multi_task
     from attenergy.search.display.progress import make_progress
 
-    found = load(registry)
+    loaded = load(registry)
     chosen = names(variants)
     if not chosen:
         raise typer.BadParameter("names no variant", param_hint="--variants")
     for variant in chosen:
-        found.layer(variant)
-    parts = _parts(found, task, bundle, sweep)
+        loaded.layer(variant)
+    parts = _parts(loaded, task, bundle, sweep)
     title = _title(parts, bundle, sweep) if name is None else name
     default_seeds = (
-        found.bundle(bundle).seeds if bundle else ComparePlan.model_fields["seeds"].default
+        loaded.bundle(bundle).seeds if bundle else ComparePlan.model_fields["seeds"].default
     )
     plan = ComparePlan(
         name=title,
@@ -283,14 +283,14 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         split_seed=split_seed,
         fix=assignments(fix, "--fix"),
     )
-    check_formulas(found, chosen)
+    check_formulas(loaded, chosen)
     if len(parts) == 1 and not bundle and not sweep:
-        with make_progress(plain, found, plan, chosen[0], log) as listener:
-            records = run_compare(plan, found, listener)
+        with make_progress(plain, loaded, plan, chosen[0], log) as listener:
+            records = run_compare(plan, loaded, listener)
         show(Path(plan.folder), form, records, export=False)
         return
-    listen = partial(make_progress, plain, found, baseline=chosen[0], log=log)
-    show_matrix(run_multi_task(plan, parts, found, listen), Path(plan.folder), form)
+    listen = partial(make_progress, plain, loaded, baseline=chosen[0], log=log)
+    show_matrix(run_multi_task(plan, parts, loaded, listen), Path(plan.folder), form)
 
 
 def _title(parts: list[Comparison], bundle: str | None, sweep: str | None) -> str:

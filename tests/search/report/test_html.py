@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,10 @@ from attenergy.search.comparison.multi_task import (
     run_multi_task,
     write_matrix,
 )
-from attenergy.search.planning.plan import SearchPlan
-from attenergy.search.report.html import command_line as repeat
 from attenergy.search.report.html import tables
 from attenergy.search.report.html.build import matrix_page, page, write_pictures
 from attenergy.search.report.html.study_view import MOST_SERIES, View
 from attenergy.search.report.text import multi_task_as_json, multi_task_as_markdown
-from attenergy.search.results.leaderboard import Leaderboard, leaderboard
 from attenergy.search.results.study_folder import NoRuns, find_study, read_study
 from attenergy.search.results.task_table import read_matrix
 from attenergy.search.runs.events import Listener
@@ -81,34 +76,6 @@ def check(text: str) -> Outline:
     return outline
 
 
-@dataclass
-class OneTask:
-    """As much of a task as a page reads."""
-
-    metric: str = "accuracy"
-    name: str = "known"
-    headline: str = "test"
-    splits: tuple[str, ...] = ("train", "valid", "test", "ood")
-    chance: dict[str, float] = field(default_factory=lambda: {"accuracy": 0.125})
-
-    def ceiling(self, split: str) -> None:
-        return None
-
-
-@dataclass
-class OneStudy:
-    """A study made of records by hand."""
-
-    folder: Path
-    records: Sequence[Any]
-    plan: Any = None
-    task: OneTask = field(default_factory=OneTask)
-    baseline: str = "softmax"
-
-    def leaderboard(self) -> Leaderboard:
-        return leaderboard(self.records, self.task, baseline=self.baseline)  # type: ignore[arg-type]
-
-
 @pytest.fixture(scope="module")
 def real_page(finished_study: Path) -> str:
     return page(read_study(finished_study))
@@ -133,33 +100,37 @@ def test_the_pictures_are_written_as_png(finished_study: Path, tmp_path: Path) -
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
 
 
-def test_names_and_reasons_cannot_break_the_page(make_record: Any, tmp_path: Path) -> None:
+def test_names_and_reasons_cannot_break_the_page(
+    one_study: Any, make_record: Any, tmp_path: Path
+) -> None:
     curve = [{"step": 1.0, "loss": 1.0, "accuracy": 0.5}]
     records = [
         make_record(EVIL, (0.5, 0.5), task=EVIL, note=EVIL).model_copy(update={"curve": curve}),
         make_record("$x_$ & \"'", (0.4,), task=EVIL),
         make_record("lse", task=EVIL, status="failed", reason=EVIL),
     ]
-    text = page(OneStudy(tmp_path / EVIL.replace("/", "|"), records))  # type: ignore[arg-type]
+    text = page(one_study(tmp_path / EVIL.replace("/", "|"), records))  # type: ignore[arg-type]
     check(text)
     assert "<script" not in text
     assert "&lt;script&gt;alert(&#39;x&#39;)" in text
 
 
-def test_one_record_is_enough(make_record: Any, tmp_path: Path) -> None:
-    text = page(OneStudy(tmp_path, [make_record("lse", (0.5,))]))  # type: ignore[arg-type]
+def test_one_record_is_enough(one_study: Any, make_record: Any, tmp_path: Path) -> None:
+    text = page(one_study(tmp_path, [make_record("lse", (0.5,))]))  # type: ignore[arg-type]
     check(text)
     assert "One seed" not in text
     assert "It has one seed" in text
     assert "Importances need 12 trials" in text
 
 
-def test_a_study_without_any_score_says_why(make_record: Any, tmp_path: Path) -> None:
+def test_a_study_without_any_score_says_why(
+    one_study: Any, make_record: Any, tmp_path: Path
+) -> None:
     records = [
         make_record("lse", status="diverged", reason="training loss nan", seed=seed)
         for seed in range(3)
     ] + [make_record("rbm", status="pruned", reason="below the median")]
-    study = OneStudy(tmp_path, records)
+    study = one_study(tmp_path, records)
     text = page(study)  # type: ignore[arg-type]
     outline = check(text)
     assert "No run has a score yet." in text
@@ -173,12 +144,12 @@ def test_a_study_without_any_score_says_why(make_record: Any, tmp_path: Path) ->
     assert second["status"] == "pruned"
 
 
-def test_hundreds_of_trials_fit(make_record: Any, tmp_path: Path) -> None:
+def test_hundreds_of_trials_fit(one_study: Any, make_record: Any, tmp_path: Path) -> None:
     records = [
         make_record(f"v{n % 20}", (0.2 + 0.001 * n, 0.2), rate=1e-3 + 1e-5 * n, beta=1.0 + n)
         for n in range(120)
     ]
-    text = page(OneStudy(tmp_path, records))  # type: ignore[arg-type]
+    text = page(one_study(tmp_path, records))  # type: ignore[arg-type]
     outline = check(text)
     assert {"quantities", "profiles", "repeat"} <= set(outline.ids)
     assert "110 more trials" in text
@@ -186,114 +157,15 @@ def test_hundreds_of_trials_fit(make_record: Any, tmp_path: Path) -> None:
     assert len(text) < 2_000_000
 
 
-def test_at_most_eight_series_and_the_baseline_among_them(make_record: Any, tmp_path: Path) -> None:
+def test_at_most_eight_series_and_the_baseline_among_them(
+    one_study: Any, make_record: Any, tmp_path: Path
+) -> None:
     names = [*(f"v{n}" for n in range(12)), "softmax"]
     records = [make_record(name, (0.9 - 0.01 * n,)) for n, name in enumerate(names)]
-    leaders = View(OneStudy(tmp_path, records)).leaders  # type: ignore[arg-type]
+    leaders = View(one_study(tmp_path, records)).leaders  # type: ignore[arg-type]
     assert len(leaders) == MOST_SERIES
     assert leaders[-1].variant == "softmax"
     assert leaders[0].variant == "v0"
-
-
-def board_of(make_record: Any, tmp_path: Path, gain: float, seeds: int) -> View:
-    records = [
-        make_record(name, (0.5 + extra, 0.5 + extra + 0.001 * seed), seed=seed, purpose="compare")
-        for name, extra in (("softmax", 0.0), ("lse", gain))
-        for seed in range(seeds)
-    ]
-    return View(OneStudy(tmp_path, records))  # type: ignore[arg-type]
-
-
-def test_the_verdict_is_no_bolder_than_the_numbers(make_record: Any, tmp_path: Path) -> None:
-    sure = tables.verdict(board_of(make_record, tmp_path, 0.1, 8))
-    assert "lse leads" in sure
-    assert "on iid" in sure
-    assert "(p = .008): reliably above the baseline." in sure
-    whole = board_of(make_record, tmp_path, 0.1, 8)
-    lost = make_record("lse", status="diverged", seed=8, purpose="compare")
-    study = OneStudy(tmp_path, [*whole.study.records, lost])
-    verdict = tables.verdict(View(study))  # type: ignore[arg-type]
-    assert verdict.endswith(
-        "(p = .008), but 1 run of the two gave no score and counts for nothing here."
-    )
-    few = tables.verdict(board_of(make_record, tmp_path, 0.1, 3))
-    assert "(p = .250). Luck alone can do that much" in few
-    worse = tables.verdict(board_of(make_record, tmp_path, -0.1, 8))
-    assert "softmax leads" in worse
-    assert "by the validation score nothing was better than the baseline" in worse
-
-
-def test_a_leader_that_is_worse_on_the_headline_does_not_lead_there(
-    make_record: Any, tmp_path: Path
-) -> None:
-    records = [
-        make_record(name, (0.5 + gain, 0.5 - gain, 0.4), seed=seed, purpose="final")
-        for name, gain in (("softmax", 0.0), ("lse", 0.1))
-        for seed in range(3)
-    ]
-    text = tables.verdict(View(OneStudy(tmp_path, records)))  # type: ignore[arg-type]
-    assert text.startswith("lse leads on valid; on iid it has 0.400")
-
-
-def test_bars_lie_between_chance_and_the_best(make_record: Any, tmp_path: Path) -> None:
-    board = tables.leaderboard(board_of(make_record, tmp_path, 0.1, 3))
-    first, second = board["rows"]
-    assert first["scores"][0]["bar"]["at"] == 100
-    # Chance is .125, the best .6, the second .5.
-    assert second["scores"][0]["bar"]["at"] == pytest.approx(100 * 0.375 / 0.475, abs=0.01)
-
-
-def test_proposers_are_told_apart(make_record: Any, tmp_path: Path) -> None:
-    values = (("sampler", 0.4), ("sampler", 0.8), ("control", 0.6))
-    records = [
-        make_record("lse", (score,), beta=n).model_copy(update={"proposer": who})
-        for n, (who, score) in enumerate(values)
-    ]
-    study = OneStudy(tmp_path, records)
-    assert tables.proposers(View(study)) == [  # type: ignore[arg-type]
-        ["sampler", "2", "0.800", "0.600"],
-        ["random control", "1", "0.600", "0.600"],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("plan", "expected"),
-    [
-        (
-            SearchPlan(
-                study="s",
-                folder="runs/s",
-                task="t",
-                variants=("lse", "rbm"),
-                trials=9,
-                train_steps=100,
-                fix={"heads": 4, "lse.beta": 0.5},
-                task_options={"pairs": 3},
-                storage="postgresql://user:secret@host/db",
-            ),
-            "attenergy search --study s --task t --set pairs=3 --energies lse,rbm --trials 9 "
-            "--steps 100 --fix heads=4 --fix lse.beta=0.5",
-        ),
-        (
-            ComparePlan(name="c", folder="runs/c", task="t", variants=("a", "b"), seeds=7),
-            "attenergy compare --study c --task t --variants a,b --seeds 7",
-        ),
-        (
-            ComparePlan(
-                name="c", folder="f", task="t", variants=("a",), learning_rates=(0.001, 0.003)
-            ),
-            "attenergy compare --study c --task t --variants a --learning-rates 0.001,0.003",
-        ),
-    ],
-)
-def test_the_command_line_comes_back_from_the_plan(
-    plan: SearchPlan | ComparePlan, expected: str
-) -> None:
-    assert repeat.command(plan) == expected
-
-
-def test_an_entry_that_is_not_built_in_is_named(make_record: Any) -> None:
-    assert repeat.foreign([make_record("lse", (0.5,))]) == ["lse"]
 
 
 @pytest.fixture(scope="module")

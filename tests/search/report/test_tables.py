@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from attenergy.search.comparison.compare import ComparePlan
+from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.report.html import command_line as repeat
+from attenergy.search.report.html import tables
+from attenergy.search.report.html.study_view import View
+
+
+def board_of(one_study: Any, make_record: Any, tmp_path: Path, gain: float, seeds: int) -> View:
+    records = [
+        make_record(name, (0.5 + extra, 0.5 + extra + 0.001 * seed), seed=seed, purpose="compare")
+        for name, extra in (("softmax", 0.0), ("lse", gain))
+        for seed in range(seeds)
+    ]
+    return View(one_study(tmp_path, records))  # type: ignore[arg-type]
+
+
+def test_the_verdict_is_no_bolder_than_the_numbers(
+    one_study: Any, make_record: Any, tmp_path: Path
+) -> None:
+    sure = tables.verdict(board_of(one_study, make_record, tmp_path, 0.1, 8))
+    assert "lse leads" in sure
+    assert "on iid" in sure
+    assert "(p = .008): reliably above the baseline." in sure
+    whole = board_of(one_study, make_record, tmp_path, 0.1, 8)
+    lost = make_record("lse", status="diverged", seed=8, purpose="compare")
+    study = one_study(tmp_path, [*whole.study.records, lost])
+    verdict = tables.verdict(View(study))  # type: ignore[arg-type]
+    assert verdict.endswith(
+        "(p = .008), but 1 run of the two gave no score and counts for nothing here."
+    )
+    few = tables.verdict(board_of(one_study, make_record, tmp_path, 0.1, 3))
+    assert "(p = .250). Luck alone can do that much" in few
+    worse = tables.verdict(board_of(one_study, make_record, tmp_path, -0.1, 8))
+    assert "softmax leads" in worse
+    assert "by the validation score nothing was better than the baseline" in worse
+
+
+def test_a_leader_that_is_worse_on_the_headline_does_not_lead_there(
+    one_study: Any, make_record: Any, tmp_path: Path
+) -> None:
+    records = [
+        make_record(name, (0.5 + gain, 0.5 - gain, 0.4), seed=seed, purpose="final")
+        for name, gain in (("softmax", 0.0), ("lse", 0.1))
+        for seed in range(3)
+    ]
+    text = tables.verdict(View(one_study(tmp_path, records)))  # type: ignore[arg-type]
+    assert text.startswith("lse leads on valid; on iid it has 0.400")
+
+
+def test_bars_lie_between_chance_and_the_best(
+    one_study: Any, make_record: Any, tmp_path: Path
+) -> None:
+    board = tables.leaderboard(board_of(one_study, make_record, tmp_path, 0.1, 3))
+    first, second = board["rows"]
+    assert first["scores"][0]["bar"]["at"] == 100
+    # Chance is .125, the best .6, the second .5.
+    assert second["scores"][0]["bar"]["at"] == pytest.approx(100 * 0.375 / 0.475, abs=0.01)
+
+
+def test_proposers_are_told_apart(one_study: Any, make_record: Any, tmp_path: Path) -> None:
+    values = (("sampler", 0.4), ("sampler", 0.8), ("control", 0.6))
+    records = [
+        make_record("lse", (score,), beta=n).model_copy(update={"proposer": who})
+        for n, (who, score) in enumerate(values)
+    ]
+    study = one_study(tmp_path, records)
+    assert tables.proposers(View(study)) == [  # type: ignore[arg-type]
+        ["sampler", "2", "0.800", "0.600"],
+        ["random control", "1", "0.600", "0.600"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        (
+            SearchPlan(
+                study="s",
+                folder="runs/s",
+                task="t",
+                variants=("lse", "rbm"),
+                trials=9,
+                train_steps=100,
+                fix={"heads": 4, "lse.beta": 0.5},
+                task_options={"pairs": 3},
+                storage="postgresql://user:secret@host/db",
+            ),
+            "attenergy search --study s --task t --set pairs=3 --energies lse,rbm --trials 9 "
+            "--steps 100 --fix heads=4 --fix lse.beta=0.5",
+        ),
+        (
+            ComparePlan(name="c", folder="runs/c", task="t", variants=("a", "b"), seeds=7),
+            "attenergy compare --study c --task t --variants a,b --seeds 7",
+        ),
+        (
+            ComparePlan(
+                name="c", folder="f", task="t", variants=("a",), learning_rates=(0.001, 0.003)
+            ),
+            "attenergy compare --study c --task t --variants a --learning-rates 0.001,0.003",
+        ),
+    ],
+)
+def test_the_command_line_comes_back_from_the_plan(
+    plan: SearchPlan | ComparePlan, expected: str
+) -> None:
+    assert repeat.command(plan) == expected
+
+
+def test_an_entry_that_is_not_built_in_is_named(make_record: Any) -> None:
+    assert repeat.foreign([make_record("lse", (0.5,))]) == ["lse"]
