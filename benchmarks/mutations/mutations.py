@@ -1,6 +1,6 @@
 """Plants faults at random, one at a time: does the fast suite notice?
 
-    python benchmarks/mutations/mutations.py map [TESTS]  # which test runs which line; needs coverage
+    python benchmarks/mutations/mutations.py map [TESTS]  # tests of every line, by coverage
     python benchmarks/mutations/mutations.py run --count 150 [--seed 1]
     python benchmarks/mutations/mutations.py run --again   # the survivors, with the tests of today
     python benchmarks/mutations/mutations.py write benchmarks/results/mutations.json
