@@ -75,8 +75,8 @@ def in_chunks(
         _Bound(energy, rows), tuple(state), len(shared), count, autocast_now(xi.device.type)
     )
     tensors = (xi, mask, field, *shared, *state.values())
-    found: Tensor = _Chunks.apply(plan, *tensors)  # type: ignore[no-untyped-call]
-    return found
+    out: Tensor = _Chunks.apply(plan, *tensors)  # type: ignore[no-untyped-call]
+    return out
 
 
 def _with_witness(
@@ -163,16 +163,16 @@ class _Chunks(torch.autograd.Function):
         plan: _Plan = ctx.plan
         tensors = ctx.saved_tensors
         wanted = [i for i, needed in enumerate(ctx.needs_input_grad[1:]) if needed]
-        found: dict[int, list[Tensor]] = {i: [] for i in wanted}
+        pieces: dict[int, list[Tensor]] = {i: [] for i in wanted}
         for rows, part in plan.parts(tensors):
             for i, piece in zip(
                 wanted, _pulled(plan, part, wanted, grad[..., rows, :]), strict=True
             ):
-                if _split(i, tensors[i]) or not found[i]:
-                    found[i].append(piece)
+                if _split(i, tensors[i]) or not pieces[i]:
+                    pieces[i].append(piece)
                 else:
-                    found[i][0] = found[i][0] + piece
-        joined = {i: torch.cat(f, -2) if _split(i, tensors[i]) else f[0] for i, f in found.items()}
+                    pieces[i][0] = pieces[i][0] + piece
+        joined = {i: torch.cat(f, -2) if _split(i, tensors[i]) else f[0] for i, f in pieces.items()}
         return None, *(joined.get(i) for i in range(len(tensors)))
 
 
@@ -184,5 +184,5 @@ def _pulled(plan: _Plan, part: list[Any], wanted: list[int], grad: Tensor) -> tu
         return plan.run([changed.get(i, t) for i, t in enumerate(part)])
 
     pull = torch.func.vjp(run, *(part[i] for i in wanted))[1]
-    found: tuple[Tensor, ...] = pull(grad)
-    return found
+    pulled: tuple[Tensor, ...] = pull(grad)
+    return pulled

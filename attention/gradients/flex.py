@@ -41,9 +41,9 @@ def flex_read(
 
     Source: Dong et al. 2024, arXiv:2412.05496.
     """
-    found = energy.attention(X, opened, field)
-    assert found is not None
-    scale, bias = found
+    softmax_form = energy.attention(X, opened, field)
+    assert softmax_form is not None
+    scale, bias = softmax_form
     given = [t for t in (scale * xi, X, values, bias) if t is not None]
     on_gpu = xi.device.type == "cuda"
     if not on_gpu and torch.is_grad_enabled() and any(t.requires_grad for t in given):

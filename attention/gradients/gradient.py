@@ -42,14 +42,14 @@ def backends(energy: Energy) -> tuple[Backend, ...]:
 
     Energies with softmax weights have `flex` besides, with derivatives on CUDA only.
     """
-    found: list[Backend] = ["eager", "traced"]
+    available: list[Backend] = ["eager", "traced"]
     if energy.has_weights:
-        found.append("scores")
+        available.append("scores")
     if energy.is_attention:
-        found.append("sdpa")
+        available.append("sdpa")
     if can_chunk(energy):
-        found.append("chunked")
-    return tuple(found)
+        available.append("chunked")
+    return tuple(available)
 
 
 def check_backend(energy: Energy, backend: Backend) -> None:
@@ -304,9 +304,9 @@ def _read(
         return flex_read(energy, xi, X, values, opened, field)
     if backend != "sdpa":
         return energy.weights(xi, X, opened, field) @ values
-    found = energy.attention(X, opened, field)
-    assert found is not None
-    scale, bias = found
+    softmax_form = energy.attention(X, opened, field)
+    assert softmax_form is not None
+    scale, bias = softmax_form
     if bias is not None and opened is not None:
         bias = bias.masked_fill(~opened, -torch.inf)
     mask = opened if bias is None else bias

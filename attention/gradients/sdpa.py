@@ -57,8 +57,8 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Ten
     written: list[tuple[Tensor | None, ...]] = []
     q, k, v, mask = _Inputs.apply(written, q, k, v, mask)  # type: ignore[no-untyped-call]
     out = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-    found: Tensor = _Output.apply(written, out, q, k, v, mask)  # type: ignore[no-untyped-call]
-    return found
+    output: Tensor = _Output.apply(written, out, q, k, v, mask)  # type: ignore[no-untyped-call]
+    return output
 
 
 class _Output(torch.autograd.Function):
@@ -110,6 +110,6 @@ def _derivative(
     at_mask = None
     if mask is not None and mask.requires_grad:
         at_mask = at_scores.sum_to_size(mask.shape)
-    found = (at_scores @ k, at_scores.mT @ q, weights.mT @ grad)
+    at_inputs = (at_scores @ k, at_scores.mT @ q, weights.mT @ grad)
     inputs = (q, k, v)
-    return *(f.sum_to_size(t.shape) for f, t in zip(found, inputs, strict=True)), at_mask
+    return *(f.sum_to_size(t.shape) for f, t in zip(at_inputs, inputs, strict=True)), at_mask

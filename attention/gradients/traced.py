@@ -90,8 +90,8 @@ def traced_gradient(
     tensors = {name: tensor for name, tensor in given.items() if tensor is not None}
     state = _state(energy)
     graph = _graph(energy, tensors, state)
-    found: Tensor = graph(*tensors.values(), *state.values())
-    return found
+    gradient: Tensor = graph(*tensors.values(), *state.values())
+    return gradient
 
 
 def _wide(tensor: Tensor) -> Tensor:
@@ -153,8 +153,8 @@ def _trace(energy: Energy, key: _Key, state: dict[str, Tensor]) -> GraphModule |
             value: Tensor = torch.func.functional_call(energy, parameters, inputs, seen).sum()
             return value
 
-        found: Tensor = torch.func.grad(total)(tensors["xi"])
-        return found
+        slope: Tensor = torch.func.grad(total)(tensors["xi"])
+        return slope
 
     examples = [
         *_examples(energy, key, state),

@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 class Solution(NamedTuple):
-    """What was found, for every system.
+    """The solution of every system.
 
     Attributes:
         x: as the right-hand sides.
         solved: boolean, with axes of length 1 where a system lies: whether the residual fell below
-            the tolerance. If not, the matrix was found to have a direction that does not rise (it
+            the tolerance. If not, the matrix has a direction that does not rise (it
             is not positive definite), or the iterations did not suffice.
         iterations: whole numbers, shaped like `solved`.
     """

@@ -73,7 +73,8 @@ class Descent(Solver):
             d = step if d is None or not momentum else step + momentum * d
             new = problem.moved(xi, d)
             if damping:
-                new = problem.kept(xi, problem.energy.project((1.0 - damping) * new + damping * xi))
+                mixed = problem.energy.project((1.0 - damping) * new + damping * xi)
+                new = problem.where_occupied(xi, mixed)
             xi = new
             if record is not None:
                 record.step(slope, xi)

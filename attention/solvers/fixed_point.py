@@ -127,7 +127,7 @@ class FixedPoint(Solver):
             cast = autocast_now(xi.device.type)
             system = _System(problem, xi, converged, tolerance_of(xi), report, cast)
             attached: Tensor = _Attach.apply(start, xi, slope, system)  # type: ignore[no-untyped-call]
-            xi = problem.kept(start, attached)
+            xi = problem.where_occupied(start, attached)
         return Rest(xi, converged.squeeze(problem.axes), taken.squeeze(problem.axes), report)
 
 
@@ -165,22 +165,22 @@ class _System:
             return problem.tangent(xi, pull(v)[0])
 
         # Without derivatives a system of states that see nothing is 0 = 0, and solved.
-        target = problem.tangent(xi, problem.kept(torch.zeros_like(u), u))
-        found = conjugate_gradients(
+        target = problem.tangent(xi, problem.where_occupied(torch.zeros_like(u), u))
+        solution = conjugate_gradients(
             times, target, problem.axes, tolerance=self.tolerance, most=ITERATIONS
         )
-        solved = found.solved & self.converged
+        solved = solution.solved & self.converged
         self.report.solved = solved.squeeze(problem.axes)
-        self.report.iterations = found.iterations.squeeze(problem.axes)
+        self.report.iterations = solution.iterations.squeeze(problem.axes)
         if bool(solved.all()):
-            return -found.x
+            return -solution.x
         warnings.warn(
             "some samples have not come to rest, or at no strict minimum; their derivative is that "
             "of one step (see `Relaxation.gradient`)",
             UnsolvedGradient,
             stacklevel=2,
         )
-        return torch.where(solved, -found.x, self.one_step(grad, u))
+        return torch.where(solved, -solution.x, self.one_step(grad, u))
 
     def one_step(self, grad: Tensor, u: Tensor) -> Tensor:
         """The derivative of the loss by grad E if the fixed point were one step with gamma = 1."""

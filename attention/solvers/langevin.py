@@ -89,14 +89,14 @@ def langevin(
     walk = _Walk(energy, X, mask, step_size, warmth, generator)
     step = walk.corrected if metropolis else walk.plain
     taken = xi.new_zeros(xi.shape[: -2 if energy.states_interact else -1])
-    kept = []
+    states = []
     for _ in range(steps):
         xi, accepted = step(xi)
         taken = taken + accepted
         if trajectory:
-            kept.append(xi)
+            states.append(xi)
     shape = (0, *xi.shape)
-    path = (torch.stack(kept) if kept else xi.new_zeros(shape)) if trajectory else None
+    path = (torch.stack(states) if states else xi.new_zeros(shape)) if trajectory else None
     return Chain(xi, taken / max(steps, 1), path)
 
 
@@ -169,12 +169,11 @@ def _temperature(energy: Energy, temperature: float | Tensor | None) -> Tensor:
         return 1 / torch.as_tensor(beta)
     if not isinstance(temperature, Tensor):
         return torch.as_tensor(check_positive("temperature", temperature))
-    found = temperature
-    if not bool((found > 0).all()):
+    if not bool((temperature > 0).all()):
         raise ArgumentError(f"temperature must be above 0, got {temperature}")
-    if not bool(found.isfinite().all()):
+    if not bool(temperature.isfinite().all()):
         raise ArgumentError(f"temperature must be finite, got {temperature}")
-    return found
+    return temperature
 
 
 @dataclass(frozen=True)
@@ -192,8 +191,8 @@ class _Walk:
         return gradient(self.energy, xi, self.stored(xi), mask=self.mask)
 
     def value(self, xi: Tensor) -> Tensor:
-        found: Tensor = self.energy(xi, self.stored(xi), mask=self.mask)
-        return found
+        value: Tensor = self.energy(xi, self.stored(xi), mask=self.mask)
+        return value
 
     def stored(self, xi: Tensor) -> Tensor:
         return self.X if self.energy.reads_patterns else xi

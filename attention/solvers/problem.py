@@ -79,13 +79,13 @@ class Problem(Prepared):
 
     def moved(self, xi: Tensor, d: Tensor) -> Tensor:
         """The states after a step d in the energy's domain; those that see nothing stay."""
-        return self.kept(xi, self.energy.domain.retract(xi, d))
+        return self.where_occupied(xi, self.energy.domain.retract(xi, d))
 
     def tangent(self, xi: Tensor, v: Tensor) -> Tensor:
         """The part of a vector that is tangent to the energy's domain at xi."""
         return self.energy.domain.project_tangent(xi, v)
 
-    def kept(self, old: Tensor, new: Tensor) -> Tensor:
+    def where_occupied(self, old: Tensor, new: Tensor) -> Tensor:
         """The new states, but the old one where a state sees no pattern."""
         return new if self.occupied is None else torch.where(self.occupied, new, old)
 

@@ -55,8 +55,8 @@ class Relaxation:
             shares of the sum of sizes, where they are no distribution); None also if the energy
             has no weights.
         converged: of `fixed_point`: whether each sample came to rest, shaped like the energy.
-        steps_taken: of `fixed_point`: whole numbers, the step that found the sample at rest
-            included. The traces end with the slowest sample; those that rest stay where they are.
+        steps_taken: of `fixed_point`: whole numbers, the step that moved nothing included.
+            The traces end with the slowest sample; those that rest stay where they are.
         gradient: of `fixed_point`: how the backward pass went, filled by it; None without one.
         terms: the terms under which steps were taken.
         solver: name of the solver that took them.
@@ -158,7 +158,7 @@ def relax(
     check_backend(energy, backend)
     method.check_call(field=field, trace=trace, backend=backend, step_size=step_size)
     problem, xi = pose(energy, xi, X, mask, field, backend)
-    xi = problem.kept(xi, energy.project(xi))
+    xi = problem.where_occupied(xi, energy.project(xi))
     return take_steps(problem, xi, steps, step_size, solver=solver, trace=trace, **given)
 
 

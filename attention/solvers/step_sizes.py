@@ -32,10 +32,10 @@ def step_sizes(
         return (default_step_size(energy),) * steps
     if isinstance(given, (int, float, Tensor)):
         return (check_step_size(given),) * steps
-    found = tuple(check_step_size(gamma) for gamma in given)
-    if len(found) != steps:
-        raise ArgumentError(f"step_size lists {len(found)} numbers, there are {steps} steps")
-    return found
+    gammas = tuple(check_step_size(gamma) for gamma in given)
+    if len(gammas) != steps:
+        raise ArgumentError(f"step_size lists {len(gammas)} numbers, there are {steps} steps")
+    return gammas
 
 
 def check_step_size(gamma: StepSize) -> StepSize:
