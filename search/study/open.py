@@ -10,6 +10,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from attenergy.registry import ModelSpec, TrainingSpec
 from attenergy.search.runs.errors import StudyExists, StudyMismatch
 from attenergy.search.storage.database import FORMAT, READY, create, generation, latest
 from attenergy.search.study.attributes import (
@@ -137,7 +138,9 @@ def _identity(context: SearchContext) -> dict[str, Any]:
 
 
 def _refuse_other_plan(study: optuna.Study, context: SearchContext) -> None:
-    before, now = study.user_attrs[_IDENTITY], _identity(context)
+    # What a specification could not say in the days of the study was at its default.
+    before = {**_defaults(), **study.user_attrs[_IDENTITY]}
+    now = _identity(context)
     differences = [
         f"{name} was {before.get(name)!r}, is {now[name]!r}"
         for name in now
@@ -145,3 +148,12 @@ def _refuse_other_plan(study: optuna.Study, context: SearchContext) -> None:
     ]
     if differences:
         raise StudyMismatch(study.study_name, differences)
+
+
+def _defaults() -> dict[str, Any]:
+    return {
+        f"task {part} {name}": field.get_default()
+        for part, spec in (("model", ModelSpec), ("training", TrainingSpec))
+        for name, field in spec.model_fields.items()
+        if not field.is_required()
+    }

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:some samples have not come to re
 
 def solvers(name):
     for solver in trainable():
+        if solver == "fixed_point" and name == "linear_attention":
+            continue  # it falls without bound: no state comes to rest in any precision
         try:
             check_solver(solver, make_energy(name, dim=4, registry=REGISTRY))
         except ValueError:

@@ -154,6 +154,26 @@ def test_a_redefined_energy_is_refused(
         run_search(plan, registry, watcher, resume=True)
 
 
+def test_a_study_of_earlier_days_goes_on(
+    registry: Registry, make_plan: PlanMaker, watcher: Any
+) -> None:
+    """Fields of a task that came later were at their defaults, and are no difference."""
+    later = {"task training optimizer", "task training muon_learning_rate"}
+    plan = make_plan(trials=1)
+    run_search(plan, registry, watcher)
+    with open_storage(plan) as storage:
+        study = optuna.load_study(study_name=plan.study, storage=storage)
+        identity = study.user_attrs["identity"]
+        assert later <= set(identity)
+        earlier = {name: value for name, value in identity.items() if name not in later}
+        study.set_user_attr("identity", earlier)
+    records = run_search(make_plan(trials=2), registry, watcher, resume=True)
+    assert len(records) == 2
+    muon = make_plan(trials=3, fix={"optimizer": "muon"})
+    with pytest.raises(StudyMismatch, match="cannot be resumed: fix was"):
+        run_search(muon, registry, watcher, resume=True)
+
+
 def test_somebody_elses_study_is_left_alone(
     registry: Registry, make_plan: PlanMaker, watcher: Any
 ) -> None:
