@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from attenergy.registry.errors import ArgumentError
 from attenergy.registry.tunables import (
     Choice,
+    DomainName,
     Entry,
     NumberOrExpression,
     Parameter,
@@ -40,7 +41,7 @@ class EnergySpec(Entry):
     reference: str = ""
     doc: str = ""
     symbols: dict[str, str] = {}
-    domain: str = "real"  # a name of `attenergy.energies.DOMAINS`
+    domain: DomainName = "real"
     parameters: dict[str, Parameter] = {}
     choices: dict[str, Choice] = {}
     options: dict[str, Tunable] = {}

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from attenergy.registry.errors import ArgumentError
 
@@ -25,6 +32,21 @@ def _not_bool(value: Any) -> Any:
 
 Number = Annotated[float | int, BeforeValidator(_not_bool)]
 NumberOrExpression = Annotated[float | int | str, BeforeValidator(_not_bool)]
+
+
+def _completed(*names: str) -> WithJsonSchema:
+    """Any name, of which editors complete these: the tables themselves import torch."""
+    return WithJsonSchema({"anyOf": [{"enum": list(names)}, {"type": "string"}]})
+
+
+#: A name of `attenergy.energies.DOMAINS`.
+DomainName = Annotated[
+    str, _completed("real", "sphere", "layer_norm", "magnetisation", "simplex", "spin")
+]
+#: A name of `attenergy.attention.solvers.catalogue.SOLVERS`, of those that layers can train with.
+SolverName = Annotated[
+    str, _completed("descent", "coordinate_descent", "semi_implicit", "fixed_point")
+]
 
 
 def same(one: Any, other: Any) -> bool:
@@ -163,7 +185,7 @@ class TunableNumber(Tunable):
 class SolverNames(Entry):
     """The solvers that a search may give to an energy."""
 
-    choices: Annotated[tuple[str, ...], Field(min_length=1)]
+    choices: Annotated[tuple[SolverName, ...], Field(min_length=1)]
 
 
 class SolverChoice(Entry):
@@ -173,7 +195,7 @@ class SolverChoice(Entry):
     which energies it goes with.
     """
 
-    default: str = "descent"
+    default: SolverName = "descent"
     search: SolverNames | None = None
 
     @model_validator(mode="after")

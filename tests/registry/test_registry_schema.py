@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from attenergy.attention.solvers.catalogue import trainable
+from attenergy.energies import DOMAINS
 from attenergy.registry import EnergySpec, ModelSpec, TrainingSpec
 from attenergy.registry.schema import json_schema, schema_text
 from attenergy.registry.yaml_document import read_yaml
@@ -159,3 +161,17 @@ def test_switches_are_accepted() -> None:
 def test_a_space_may_vary_every_number_of_model_and_training() -> None:
     names = json_schema()["properties"]["spaces"]["additionalProperties"]["propertyNames"]["enum"]
     assert set(names) == set(ModelSpec.model_fields) | set(TrainingSpec.model_fields)
+
+
+def test_names_of_domains_and_solvers_are_offered_and_others_are_accepted() -> None:
+    """Names that editors complete exist; a new one need not be among them."""
+    schema, data = json_schema(), builtin()
+    models = {name: model["properties"] for name, model in schema["$defs"].items()}
+    domain, solver = models["EnergySpec"]["domain"], models["SolverChoice"]["default"]
+    offered, items = solver["anyOf"], models["SolverNames"]["choices"]["items"]
+    assert set(domain["anyOf"][0]["enum"]) <= set(DOMAINS)
+    assert set(offered[0]["enum"]) <= set(trainable())
+    assert items["anyOf"] == offered
+    assert (domain["default"], solver["default"]) == ("real", "descent")
+    data["energies"]["lse"] |= {"domain": "torus", "solver": {"default": "newton"}}
+    assert accepts(schema, data, schema)
