@@ -66,7 +66,7 @@ class FromFirst(Listener):
 
 def measure(trials: int, workers: int, train_steps: int) -> dict[str, float]:
     """One search; milliseconds per trial."""
-    watch, heard = Stopwatch(), FromFirst()
+    watch, listener = Stopwatch(), FromFirst()
     ask, suggest = optuna.Study.ask, Space.suggest
     with tempfile.TemporaryDirectory() as folder:
         plan = SearchPlan(
@@ -85,10 +85,10 @@ def measure(trials: int, workers: int, train_steps: int) -> dict[str, float]:
         optuna.Study.ask = watch.wrap(ask)  # type: ignore[method-assign]
         Space.suggest = watch.wrap(suggest)  # type: ignore[method-assign]
         try:
-            records = run_search(plan, load_registry(plugins=False), heard)
+            records = run_search(plan, load_registry(plugins=False), listener)
         finally:
             optuna.Study.ask, Space.suggest = ask, suggest  # type: ignore[method-assign]
-    wall = heard.ended[-1] - heard.ended[0]
+    wall = listener.ended[-1] - listener.ended[0]
     inside = fmean(record.cost["seconds"] for record in records)
     sampling = watch.seconds / trials
     per_trial = workers * wall / (len(records) - 1)

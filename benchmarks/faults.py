@@ -284,10 +284,10 @@ def main() -> int:
         runs = json.loads(out.read_text())["runs"]
     while (rest := arguments.kills - sum(sum(run["kills"].values()) for run in runs)) > 0:
         runs.append(one_batch(arguments, min(rest, arguments.batch), arguments.seed + len(runs)))
-        told = json.dumps({"total": summed(runs), "runs": runs}, indent=2)
+        report = json.dumps({"total": summed(runs), "runs": runs}, indent=2)
         print(json.dumps(runs[-1], indent=2), flush=True)
         if out is not None:
-            out.write_text(told + "\n")
+            out.write_text(report + "\n")
     total = summed(runs)
     # A driver that ended before a late result came has one record less than the storage.
     bad = ("recorded_twice", "left_running", "wrong_values", "not_shared", "left_processes")

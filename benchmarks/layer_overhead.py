@@ -134,7 +134,7 @@ def main() -> None:
         return
     if not (arguments.before and arguments.after):
         parser.error("name two trees")
-    found = {
+    ratios = {
         f"batch {batch}": compare(
             (arguments.before, arguments.after),
             arguments.energies,
@@ -150,7 +150,7 @@ def main() -> None:
             f"--rounds {arguments.rounds} --seconds {arguments.seconds:g}",
             "width": WIDTH, "heads": HEADS, "length": LENGTH, "steps": STEPS,
             "processor": platform.machine(), "load": os.getloadavg()[0],
-            "time after over time before": found,
+            "time after over time before": ratios,
         }  # fmt: skip
         arguments.out.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -21,10 +21,10 @@ def points(*shape: int) -> Tensor:
 
 
 def machine(visible: str = "gaussian") -> RestrictedBoltzmann:
-    found = RestrictedBoltzmann(4, 3, visible=visible, generator=torch.Generator().manual_seed(7))
+    model = RestrictedBoltzmann(4, 3, visible=visible, generator=torch.Generator().manual_seed(7))
     with torch.no_grad():
-        found.weights.mul_(50)
-    return found
+        model.weights.mul_(50)
+    return model
 
 
 def lse():
@@ -71,11 +71,11 @@ DRAWS = {
 @pytest.mark.parametrize("what", DRAWS)
 def test_a_generator_alone_decides(what: str) -> None:
     draw = DRAWS[what]
-    found = []
+    draws = []
     for own, seed in ((0, 3), (1, 3), (0, 4)):
         torch.manual_seed(own)
         before = torch.get_rng_state()
-        found.append(draw(torch.Generator().manual_seed(seed)))
+        draws.append(draw(torch.Generator().manual_seed(seed)))
         assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(found[0], found[1])
-    assert not torch.equal(found[0], found[2])
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])

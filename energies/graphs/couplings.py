@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attenergy.energies.graphs.topologies import adjacency, constant, edge_index, kept
+from attenergy.energies.graphs.topologies import adjacency, cached, constant, edge_index
 from attenergy.registry import UnknownName
 
 KINDS = ("ferromagnetic", "antiferromagnetic", "plus_minus", "spin_glass")
@@ -60,7 +60,7 @@ def edge_values(kind: str, rule: str, nodes: int, seed: int, *numbers: Any) -> T
     Raises:
         ValueError: unknown kind or rule.
     """
-    return kept(
+    return cached(
         ("values", kind, rule, nodes, seed, numbers),
         lambda: _values(kind, edge_index(rule, nodes, seed, *numbers), nodes, seed),
     )
@@ -88,7 +88,7 @@ def coupling_matrix(kind: str, rule: str, nodes: int, seed: int = 0, *numbers: A
         values = edge_values(kind, rule, nodes, seed, *numbers)
         return as_matrix(EdgeList(edge_index(rule, nodes, seed, *numbers), values, nodes))
 
-    return kept(("couplings", kind, rule, nodes, seed, numbers), make)
+    return cached(("couplings", kind, rule, nodes, seed, numbers), make)
 
 
 def rule_couplings(

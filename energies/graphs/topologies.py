@@ -183,7 +183,7 @@ def edge_index(
         ValueError: unknown rule, one built from patterns, no nodes, or a number out of range.
     """
     shape = Shape(degree, rewire, blocks, mixing)
-    return kept(("index", rule, nodes, seed, shape), lambda: _edges(rule, nodes, seed, shape))
+    return cached(("index", rule, nodes, seed, shape), lambda: _edges(rule, nodes, seed, shape))
 
 
 @constant
@@ -214,12 +214,12 @@ def adjacency(
         matrix[i, j] = 1.0
         return matrix
 
-    return kept(("matrix", rule, nodes, seed, shape), make)
+    return cached(("matrix", rule, nodes, seed, shape), make)
 
 
-def kept(key: tuple[object, ...], make: Callable[[], Tensor]) -> Tensor:
+def cached(key: tuple[object, ...], make: Callable[[], Tensor]) -> Tensor:
     """The tensor of a key, made once: the compiler wants one tensor, not equal ones."""
-    if key not in _KEPT:
+    if key not in _CACHE:
         # Imported here: it brings torch's compiler along, which takes a second.
         from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
@@ -227,13 +227,13 @@ def kept(key: tuple[object, ...], make: Callable[[], Tensor]) -> Tensor:
             made = make()
         if type(made) is not Tensor:  # no real tensor is made while a graph is traced
             return made
-        if len(_KEPT) >= 128:
-            del _KEPT[next(iter(_KEPT))]  # the oldest
-        _KEPT[key] = made
-    return _KEPT[key]
+        if len(_CACHE) >= 128:
+            del _CACHE[next(iter(_CACHE))]  # the oldest
+        _CACHE[key] = made
+    return _CACHE[key]
 
 
-_KEPT: dict[tuple[object, ...], Tensor] = {}
+_CACHE: dict[tuple[object, ...], Tensor] = {}
 
 
 def _edges(rule: str, nodes: int, seed: int, shape: Shape) -> Tensor:

@@ -35,8 +35,8 @@ app.command()(commands_study.replay)
 app.command()(commands_registry.schema)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"attenergy {metadata.version('attenergy')}")
         raise typer.Exit
 

@@ -42,7 +42,7 @@ def row_of(registry: Registry, row: str, modes: Iterable[str] = tuple(MODES)) ->
     try:
         checked = subject(registry, name, chosen)
     except ValueError as error:
-        return {mode: reason(row, mode, told(error)) for mode in modes}
+        return {mode: reason(row, mode, error_text(error)) for mode in modes}
     outcomes = {mode: outcome(checked, MODES[mode]) for mode in modes}
     return {m: text if text == YES else reason(row, m, text) for m, text in outcomes.items()}
 
@@ -60,13 +60,13 @@ def outcome(checked: Subject, check: Callable[[Subject], None]) -> str:
             warnings.simplefilter("ignore")
             check(checked)
     except Exception as error:  # any failure of PyTorch or of a layer is the outcome
-        return told(error)
+        return error_text(error)
     finally:
         log.setLevel(level)
     return YES
 
 
-def told(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Kind and first line of an error and of its causes."""
     parts: list[str] = []
     cause: BaseException | None = error

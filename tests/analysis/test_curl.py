@@ -49,8 +49,8 @@ def test_a_field_that_does_not_move_has_none():
 
 def test_random_fields_are_near_root_two():
     maps = [torch.nn.Linear(40, 40).double() for _ in range(5)]
-    found = [curl(m, draw(1, 40)) for m in maps]
-    assert all(abs(value - math.sqrt(2)) < 0.1 for value in found)
+    curls = [curl(m, draw(1, 40)) for m in maps]
+    assert all(abs(value - math.sqrt(2)) < 0.1 for value in curls)
 
 
 @pytest.mark.parametrize("name", REGISTRY.energies)

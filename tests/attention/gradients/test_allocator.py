@@ -27,13 +27,13 @@ print(applied, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_large_tensors_are_mapped_once():
-    found = {}
+    page_faults = {}
     for switch in ("off", "on"):
         command = [sys.executable, "-c", _FAULTS, allocator.__file__, switch]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         assert out[0] == {"on": "True", "off": "None"}[switch]
-        found[switch] = int(out[1])
-    assert found["on"] < found["off"] / 10
+        page_faults[switch] = int(out[1])
+    assert page_faults["on"] < page_faults["off"] / 10
 
 
 @pytest.mark.parametrize("broken", ["other library", "no symbols", "no mallopt", "refused"])

@@ -140,9 +140,9 @@ def test_hidden_patterns_have_weight_zero(name):
     mask = torch.tensor([True, False, True, True, False])
     weights = attention_weights(energy, xi, X, mask=mask)
     assert (weights[..., ~mask] == 0).all()
-    kept = attention_weights(energy, xi, X[:, mask])
+    visible = attention_weights(energy, xi, X[:, mask])
     if not energy.patterns_interact:
-        torch.testing.assert_close(weights[..., mask], kept)
+        torch.testing.assert_close(weights[..., mask], visible)
 
 
 def test_softmax_weights_are_the_explicit_ones():

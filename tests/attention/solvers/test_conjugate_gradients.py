@@ -27,44 +27,44 @@ def solve(matrices, b, most=100, tolerance=1e-12):
 @settings(max_examples=25)
 def test_systems_are_solved_at_any_scale(seed, exponent):
     matrices, b = positive(seed, 3), 10.0**exponent * draw(seed + 1, 3, 5)
-    found = solve(matrices, b)
-    assert found.solved.all()
+    solution = solve(matrices, b)
+    assert solution.solved.all()
     want = torch.linalg.solve(matrices, b)
-    assert ((found.x - want).norm(dim=-1) <= 1e-7 * want.norm(dim=-1)).all()
+    assert ((solution.x - want).norm(dim=-1) <= 1e-7 * want.norm(dim=-1)).all()
 
 
 def test_axes_of_a_system():
     """Two systems of 3 x 4 unknowns each, three times the identity and a fifth of it."""
     factor, b = torch.tensor([3.0, 0.2]).double().view(2, 1, 1), draw(1, 2, 3, 4)
-    found = conjugate_gradients(lambda x: factor * x, b, (-2, -1), tolerance=1e-12, most=9)
-    torch.testing.assert_close(found.x, b / factor)
-    assert found.solved.shape == found.iterations.shape == (2, 1, 1)
-    assert (found.iterations == 1).all()
+    solution = conjugate_gradients(lambda x: factor * x, b, (-2, -1), tolerance=1e-12, most=9)
+    torch.testing.assert_close(solution.x, b / factor)
+    assert solution.solved.shape == solution.iterations.shape == (2, 1, 1)
+    assert (solution.iterations == 1).all()
 
 
 def test_a_right_hand_side_of_zero():
-    found = solve(positive(1, 2), torch.zeros(2, 5).double())
-    assert found.solved.all()
-    assert (found.x == 0).all()
-    assert (found.iterations == 0).all()
+    solution = solve(positive(1, 2), torch.zeros(2, 5).double())
+    assert solution.solved.all()
+    assert (solution.x == 0).all()
+    assert (solution.iterations == 0).all()
 
 
 def test_what_is_not_positive_definite_is_not_solved_and_disturbs_no_other():
     matrices, b = positive(3, 3), draw(4, 3, 5)
     matrices[1] = -matrices[1]
-    found = solve(matrices, b)
-    assert found.solved.flatten().tolist() == [True, False, True]
-    assert found.x.isfinite().all()
+    solution = solve(matrices, b)
+    assert solution.solved.flatten().tolist() == [True, False, True]
+    assert solution.x.isfinite().all()
     alone = solve(matrices[[0, 2]], b[[0, 2]])
-    torch.testing.assert_close(found.x[[0, 2]], alone.x, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(solution.x[[0, 2]], alone.x, rtol=1e-12, atol=1e-12)
 
 
 def test_too_few_iterations_are_reported():
     matrices, b = positive(5, 2), draw(6, 2, 5)
     matrices[0] = torch.eye(5)
-    found = solve(matrices, b, most=2)
-    assert found.solved.flatten().tolist() == [True, False]
-    assert found.iterations.flatten().tolist() == [1, 2]
+    solution = solve(matrices, b, most=2)
+    assert solution.solved.flatten().tolist() == [True, False]
+    assert solution.iterations.flatten().tolist() == [1, 2]
     assert solve(matrices, b).solved.all()
 
 
@@ -72,6 +72,6 @@ def test_too_few_iterations_are_reported():
 def test_numbers_that_are_none_are_not_solved(value):
     matrices, b = positive(7, 2), draw(8, 2, 5)
     b[0, 0] = value
-    found = solve(matrices, b)
-    assert found.solved.flatten().tolist() == [False, True]
-    torch.testing.assert_close(found.x[1], torch.linalg.solve(matrices[1], b[1]))
+    solution = solve(matrices, b)
+    assert solution.solved.flatten().tolist() == [False, True]
+    torch.testing.assert_close(solution.x[1], torch.linalg.solve(matrices[1], b[1]))

@@ -121,14 +121,14 @@ def test_steps_that_promise_descent_keep_it(name, share, damping, seed):
     largest = min(domain_of(spec).largest_step, 10.0)
     options = {"damping": damping} if at_once and not domain_of(spec).discrete else {}
     for case in variations(energy, seed):
-        found = relax(
+        result = relax(
             energy, case.xi, case.X, mask=case.mask, field=case.field, steps=3, trace=True,
             step_size=share * largest, solver="descent" if at_once else "coordinate_descent",
             **options,
         )  # fmt: skip
-        assert found.guarantee
-        assert found.no_guarantee == ""
-        rises = found.energies.diff(dim=0) / (1 + found.energies[:-1].abs())
+        assert result.guarantee
+        assert result.no_guarantee == ""
+        rises = result.energies.diff(dim=0) / (1 + result.energies[:-1].abs())
         assert rises.max() <= 1e-9
 
 
@@ -148,9 +148,9 @@ def test_steps_that_promise_descent_keep_it(name, share, damping, seed):
 )
 def test_what_has_no_guarantee_says_so(name, options, message):
     case = random_case(make(name))
-    found = relax(case.energy, case.xi[0], case.X[0], **{"steps": 2, **options})
-    assert not found.guarantee
-    assert message in found.no_guarantee
+    result = relax(case.energy, case.xi[0], case.X[0], **{"steps": 2, **options})
+    assert not result.guarantee
+    assert message in result.no_guarantee
 
 
 @pytest.mark.parametrize("gamma", [1.99, torch.tensor([[1.0], [1.5], [0.1]]), [0.1, 2.0]])
@@ -160,8 +160,8 @@ def test_what_has_a_guarantee_says_so(gamma):
 
 def test_step_sizes_beyond_the_range_do_raise_the_energy():
     energy, xi, X = make("lse"), draw(1, L, D), draw(2, S, D)
-    found = relax(energy, xi, X, steps=5, step_size=2.5, trace=True)
-    assert (found.energies.diff(dim=0) > 0).any()
+    result = relax(energy, xi, X, steps=5, step_size=2.5, trace=True)
+    assert (result.energies.diff(dim=0) > 0).any()
 
 
 @pytest.mark.parametrize("name", ["polynomial", "et_memory"])
@@ -176,14 +176,14 @@ def test_the_trace_has_states_and_entropies():
     energy, xi, X = make("lse", beta=0.7), draw(1, L, D), draw(2, S, D)
     mask = torch.ones(L, S, dtype=torch.bool)
     mask[0, 1:] = mask[1] = False
-    found = relax(energy, xi, X, mask=mask, steps=3, step_size=0.5, trace=True)
-    assert found.states.shape == (4, L, D)
-    assert torch.equal(found.states[0], xi)
-    assert torch.equal(found.states[-1], found.state)
-    weights = torch.softmax(0.7 * found.states[:, 2] @ X.mT, -1)
+    result = relax(energy, xi, X, mask=mask, steps=3, step_size=0.5, trace=True)
+    assert result.states.shape == (4, L, D)
+    assert torch.equal(result.states[0], xi)
+    assert torch.equal(result.states[-1], result.state)
+    weights = torch.softmax(0.7 * result.states[:, 2] @ X.mT, -1)
     want = -(weights * weights.log()).sum(-1)
-    torch.testing.assert_close(found.entropies[:, 2], want)
-    assert (found.entropies[:, :2] == 0).all()  # one pattern, and none
+    torch.testing.assert_close(result.entropies[:, 2], want)
+    assert (result.entropies[:, :2] == 0).all()  # one pattern, and none
     assert relax(make("learned"), xi, X, trace=True).entropies is None
     untraced = relax(energy, xi, X)
     assert untraced.states is None
@@ -194,10 +194,10 @@ def test_the_trace_has_states_and_entropies():
 def test_entropy_of_weights_that_are_no_distribution():
     """Weights s of linear attention, of both signs: the shares of their sizes."""
     energy, xi, X = make("linear_attention"), draw(1, L, D), draw(2, S, D)
-    found = relax(energy, xi, X, steps=0, trace=True).entropies[0]
+    entropies = relax(energy, xi, X, steps=0, trace=True).entropies[0]
     shares = (xi @ X.mT).abs()
     shares = shares / shares.sum(-1, keepdim=True)
-    torch.testing.assert_close(found, -(shares * shares.log()).sum(-1))
+    torch.testing.assert_close(entropies, -(shares * shares.log()).sum(-1))
 
 
 @pytest.mark.parametrize(

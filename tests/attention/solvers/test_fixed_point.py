@@ -55,8 +55,8 @@ def leaves_of(energy, seed=0):
 def derivatives(energy, state, X, field, seed=7):
     wanted = [p for p in (X, field, *energy.parameters()) if p is not None]
     loss = (state * draw(seed, *state.shape)).sum()
-    found = torch.autograd.grad(loss, wanted, allow_unused=True)
-    return [torch.zeros_like(w) if f is None else f for f, w in zip(found, wanted, strict=True)]
+    gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+    return [torch.zeros_like(w) if f is None else f for f, w in zip(gradients, wanted, strict=True)]
 
 
 @pytest.mark.by_kind
@@ -72,14 +72,14 @@ def test_derivatives_are_those_of_a_long_unrolled_relaxation(name, masked):
         mask[0, :, 1] = False  # a state that sees nothing
     step_size = 5.0 if energy.spec.domain == "sphere" else 0.9
     given = {"mask": mask, "field": field, "step_size": step_size}
-    found = relax(energy, xi, X, steps=1000, solver="fixed_point", tolerance=1e-14, **given)
-    assert found.converged.all()
+    result = relax(energy, xi, X, steps=1000, solver="fixed_point", tolerance=1e-14, **given)
+    assert result.converged.all()
     solver = "coordinate_descent" if energy.guarantee == "sequential" else "descent"
-    steps = int(found.steps_taken.max()) + 5
+    steps = int(result.steps_taken.max()) + 5
     unrolled = relax(energy, xi, X, steps=steps, solver=solver, **given).state
-    torch.testing.assert_close(found.state, unrolled, rtol=1e-8, atol=1e-8)
-    got = derivatives(energy, found.state, X, field)
-    assert found.gradient.solved.all()
+    torch.testing.assert_close(result.state, unrolled, rtol=1e-8, atol=1e-8)
+    got = derivatives(energy, result.state, X, field)
+    assert result.gradient.solved.all()
     for mine, theirs in zip(got, derivatives(energy, unrolled, X, field), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-7)
     assert any((g.abs() > 1e-3).any() for g in got)
@@ -100,12 +100,13 @@ def test_gaussian_spins_and_their_derivative_by_linear_solves():
     energy, eye = make("gaussian_spins", graph="ring", coupling=0.6), torch.eye(5).bool()
     X, u = draw(1, 5, D).requires_grad_(), draw(2, 5, D)
     M = eye.double() - 0.6 * normalised(adjacency("ring", 5))
-    found = relax(energy, 0 * X, X, mask=eye, steps=500, solver="fixed_point", tolerance=1e-14)
-    torch.testing.assert_close(found.state, torch.linalg.solve(M, X))
-    (got,) = torch.autograd.grad((found.state * u).sum(), X)
+    result = relax(energy, 0 * X, X, mask=eye, steps=500, solver="fixed_point", tolerance=1e-14)
+    torch.testing.assert_close(result.state, torch.linalg.solve(M, X))
+    (got,) = torch.autograd.grad((result.state * u).sum(), X)
     torch.testing.assert_close(got, torch.linalg.solve(M, u))
-    assert found.converged.shape == found.steps_taken.shape == found.gradient.iterations.shape == ()
-    assert found.gradient.iterations <= 5  # K of a ring of five has three eigenvalues
+    iterations = result.gradient.iterations
+    assert result.converged.shape == result.steps_taken.shape == iterations.shape == ()
+    assert iterations <= 5  # K of a ring of five has three eigenvalues
 
 
 def test_gradcheck():
@@ -130,11 +131,11 @@ def test_the_start_does_not_matter_and_gets_derivatives_of_zero():
     seen = torch.ones(L, S, dtype=torch.bool)
     seen[1] = False
     gamma = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
-    found = relax(
+    states = relax(
         energy, xi, X, mask=seen, step_size=gamma, steps=500, solver="fixed_point", tolerance=1e-14
     ).state
-    torch.testing.assert_close(found[0], found[2])
-    found.sum().backward()
+    torch.testing.assert_close(states[0], states[2])
+    states.sum().backward()
     want = torch.zeros(L, D).double()
     want[1] = 1.0  # it sees nothing and is handed through
     assert torch.equal(xi.grad, want)
@@ -152,9 +153,9 @@ def test_resting_samples_are_left_alone():
     beside_rest, beside_far = xi.clone(), xi.clone()
     beside_rest[1], beside_far[1] = rest[1], 50 * draw(3, L, D)
     for start in (beside_rest, beside_far):
-        found = relax(energy, start, X, **options)
-        assert torch.equal(found.state[0], first.state[0])
-        assert torch.equal(found.steps_taken[0], first.steps_taken[0])
+        result = relax(energy, start, X, **options)
+        assert torch.equal(result.state[0], first.state[0])
+        assert torch.equal(result.steps_taken[0], first.steps_taken[0])
     assert first.steps_taken.unique().numel() > 1
     longer = relax(energy, xi, X, **{**options, "steps": 200})
     assert torch.equal(longer.state[first.converged], first.state[first.converged])
@@ -165,22 +166,22 @@ def test_resting_samples_are_left_alone():
 
 def test_it_stops_where_steps_no_longer_move():
     energy, xi, X = make("lse", beta=0.8), draw(1, L, D), draw(2, S, D)
-    found = relax(energy, xi, X, solver="fixed_point", tolerance=1e-5, trace=True)
-    assert found.converged.all()
-    assert 1 < int(found.steps_taken.max()) < 100
-    assert len(found.states) == int(found.steps_taken.max()) + 1
-    assert torch.equal(found.states[-1], found.state)
-    moves = found.states.diff(dim=0).norm(dim=-1)
-    length = found.states[1:].norm(dim=-1).clamp_min(D**0.5)
-    for state, taken in enumerate(found.steps_taken.tolist()):
+    result = relax(energy, xi, X, solver="fixed_point", tolerance=1e-5, trace=True)
+    assert result.converged.all()
+    assert 1 < int(result.steps_taken.max()) < 100
+    assert len(result.states) == int(result.steps_taken.max()) + 1
+    assert torch.equal(result.states[-1], result.state)
+    moves = result.states.diff(dim=0).norm(dim=-1)
+    length = result.states[1:].norm(dim=-1).clamp_min(D**0.5)
+    for state, taken in enumerate(result.steps_taken.tolist()):
         assert (moves[: taken - 1, state] > 1e-5 * length[: taken - 1, state]).all()
         assert moves[taken - 1, state] <= 1e-5 * length[taken - 1, state]
         assert (moves[taken:, state] == 0).all()
-    assert gradient(energy, found.state, X).norm(dim=-1).max() < 1e-4
-    assert found.guarantee
-    steps = int(found.steps_taken[0])
+    assert gradient(energy, result.state, X).norm(dim=-1).max() < 1e-4
+    assert result.guarantee
+    steps = int(result.steps_taken[0])
     unrolled = relax(energy, xi, X, steps=steps).state[0]
-    torch.testing.assert_close(found.state[0], unrolled)
+    torch.testing.assert_close(result.state[0], unrolled)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
@@ -188,10 +189,10 @@ def test_without_gradients(mode):
     energy, xi, X = make("lse", beta=0.6), draw(1, L, D), draw(2, S, D)
     want = relax(energy, xi, X, solver="fixed_point")
     with mode():
-        found = relax(energy, xi, X, solver="fixed_point")
-    assert torch.equal(found.state, want.state)
-    assert not found.state.requires_grad
-    assert found.gradient is None
+        result = relax(energy, xi, X, solver="fixed_point")
+    assert torch.equal(result.state, want.state)
+    assert not result.state.requires_grad
+    assert result.gradient is None
     assert want.gradient.solved is None  # no backward pass has run
 
 
@@ -214,13 +215,15 @@ def test_it_trains():
 def test_samples_not_at_rest_get_the_derivative_of_one_step():
     energy = make("lse", beta=0.6)
     xi, X, _ = leaves_of(energy)
-    found = relax(energy, xi, X, steps=2, solver="fixed_point", step_size=0.5, tolerance=1e-12)
-    assert not found.converged.any()
-    assert (found.steps_taken == 2).all()
+    result = relax(energy, xi, X, steps=2, solver="fixed_point", step_size=0.5, tolerance=1e-12)
+    assert not result.converged.any()
+    assert (result.steps_taken == 2).all()
     with pytest.warns(UnsolvedGradient, match="is that of one step"):
-        got = derivatives(energy, found.state, X, None)
-    assert not found.gradient.solved.any()
-    want = derivatives(energy, relax(energy, found.state.detach(), X, step_size=1.0).state, X, None)
+        got = derivatives(energy, result.state, X, None)
+    assert not result.gradient.solved.any()
+    want = derivatives(
+        energy, relax(energy, result.state.detach(), X, step_size=1.0).state, X, None
+    )
     torch.testing.assert_close(got, want)
 
 
@@ -229,35 +232,35 @@ def test_a_saddle_is_reported():
     energy = make("lse", beta=4.0)
     X = torch.tensor([[1.0, 0, 0, 0], [-1.0, 0, 0, 0]]).double().requires_grad_()
     xi = torch.stack([torch.zeros(4), torch.ones(4)]).double()
-    found = relax(energy, xi, X, solver="fixed_point", tolerance=1e-12, steps=200)
-    assert found.converged.all()
-    assert torch.equal(found.state[0], torch.zeros(4).double())
+    result = relax(energy, xi, X, solver="fixed_point", tolerance=1e-12, steps=200)
+    assert result.converged.all()
+    assert torch.equal(result.state[0], torch.zeros(4).double())
     with pytest.warns(UnsolvedGradient):
-        found.state.sum().backward()
-    assert found.gradient.solved.tolist() == [False, True]
+        result.state.sum().backward()
+    assert result.gradient.solved.tolist() == [False, True]
     assert X.grad.isfinite().all()
 
 
 def test_minima_that_form_a_line_are_reported():
     """Tokens with one metric for all directions can be turned together: H has zeros."""
     energy = make("energy_transformer")
-    found = relax(energy, draw(1, L, D), draw(1, L, D), solver="fixed_point", tolerance=1e-13)
-    assert found.converged
+    result = relax(energy, draw(1, L, D), draw(1, L, D), solver="fixed_point", tolerance=1e-13)
+    assert result.converged
     with pytest.warns(UnsolvedGradient):
-        (found.state * draw(2, L, D)).sum().backward()
-    assert not found.gradient.solved
+        (result.state * draw(2, L, D)).sum().backward()
+    assert not result.gradient.solved
 
 
 def test_too_few_conjugate_gradients_are_reported(monkeypatch):
     energy = make("lse", beta=0.6)
     xi, X, _ = leaves_of(energy)
     monkeypatch.setattr(fixed_point, "ITERATIONS", 1)
-    found = relax(energy, xi, X, solver="fixed_point", steps=500, tolerance=1e-12)
+    result = relax(energy, xi, X, solver="fixed_point", steps=500, tolerance=1e-12)
     with pytest.warns(UnsolvedGradient):
-        found.state.sum().backward()
-    assert found.converged.all()
-    assert not found.gradient.solved.all()
-    assert (found.gradient.iterations == 1).all()
+        result.state.sum().backward()
+    assert result.converged.all()
+    assert not result.gradient.solved.all()
+    assert (result.gradient.iterations == 1).all()
 
 
 def test_states_that_go_back_and_forth_do_not_converge():
@@ -265,18 +268,18 @@ def test_states_that_go_back_and_forth_do_not_converge():
     energy = make("gaussian_spins", graph="ring", coupling=0.6)
     start, X = torch.ones(4, D).double(), torch.zeros(1, D).double()
     start[::2] = -1.0
-    found = relax(energy, start, X, solver="fixed_point", step_size=2.0, steps=50)
-    assert not found.converged
-    assert found.steps_taken == 50
+    result = relax(energy, start, X, solver="fixed_point", step_size=2.0, steps=50)
+    assert not result.converged
+    assert result.steps_taken == 50
     assert relax(energy, start, X, solver="fixed_point", steps=500).converged
 
 
 def test_no_steps():
     xi, X = draw(1, L, D), draw(2, S, D)
-    found = relax(make("lse"), xi, X, solver="fixed_point", steps=0, trace=True)
-    assert torch.equal(found.state, xi)
-    assert not found.converged.any()
-    assert found.residuals.shape == (0, L)
+    result = relax(make("lse"), xi, X, solver="fixed_point", steps=0, trace=True)
+    assert torch.equal(result.state, xi)
+    assert not result.converged.any()
+    assert result.residuals.shape == (0, L)
 
 
 @pytest.mark.parametrize("name", REGISTRY.energies)
@@ -294,8 +297,8 @@ def test_every_entry_comes_to_a_state_or_says_why_not(name):
         return
     check_solver("fixed_point", energy)
     with torch.no_grad():
-        found = relax(energy, case.xi, case.X, solver="fixed_point", steps=5, step_size=0.5)
+        result = relax(energy, case.xi, case.X, solver="fixed_point", steps=5, step_size=0.5)
     samples = case.value().shape
-    assert found.state.shape == case.xi.shape
-    assert found.converged.shape == found.steps_taken.shape == samples
-    assert (found.steps_taken <= 5).all()
+    assert result.state.shape == case.xi.shape
+    assert result.converged.shape == result.steps_taken.shape == samples
+    assert (result.steps_taken <= 5).all()

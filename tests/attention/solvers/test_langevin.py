@@ -28,10 +28,10 @@ def test_uncorrected_steps_have_their_known_variance():
     """One pattern: xi - x shrinks by 1 - eta and gains noise of variance 2 eta T."""
     X, eta, count = torch.tensor([[1.0, -2.0]], dtype=torch.float64), 0.5, 40_000
     start = torch.zeros(count, 2, dtype=torch.float64)
-    found = langevin(lse(), start, X, steps=60, step_size=eta, generator=source()).state
+    draws = langevin(lse(), start, X, steps=60, step_size=eta, generator=source()).state
     variance = 0.5 / (1 - eta / 2)
-    assert ((found.mean(0) - X[0]).abs() < 4 * math.sqrt(variance / count)).all()
-    assert ((found.var(0) - variance).abs() < 4 * variance * math.sqrt(2 / count)).all()
+    assert ((draws.mean(0) - X[0]).abs() < 4 * math.sqrt(variance / count)).all()
+    assert ((draws.var(0) - variance).abs() < 4 * variance * math.sqrt(2 / count)).all()
 
 
 def test_corrected_steps_draw_from_the_mixture():
@@ -41,12 +41,12 @@ def test_corrected_steps_draw_from_the_mixture():
     points = torch.cartesian_prod(axis, axis)
     mass = log_likelihood(energy, points, X).exp() * (axis[1] - axis[0]) ** 2
     start = torch.zeros(count, 2, dtype=torch.float64)
-    found = langevin(energy, start, X, steps=40, step_size=0.6, metropolis=True, generator=source())
-    assert 0.5 < found.acceptance.mean() < 0.99
+    chain = langevin(energy, start, X, steps=40, step_size=0.6, metropolis=True, generator=source())
+    assert 0.5 < chain.acceptance.mean() < 0.99
     for power in (1, 2):
         want = (points**power * mass[:, None]).sum(0)
         error = (points ** (2 * power) * mass[:, None]).sum(0).sqrt() / math.sqrt(count)
-        assert ((found.state**power).mean(0) - want).abs().le(4 * error).all()
+        assert ((chain.state**power).mean(0) - want).abs().le(4 * error).all()
 
 
 def test_states_that_interact_are_one_chain():
@@ -59,7 +59,7 @@ def test_states_that_interact_are_one_chain():
     start = torch.zeros(20_000, 2, 1, dtype=torch.float64)
     laplacian = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
     want = 0.3 * torch.linalg.inv(torch.eye(2) + 2 * 0.7 * laplacian)
-    found = langevin(
+    chain = langevin(
         energy,
         start,
         X,
@@ -69,8 +69,8 @@ def test_states_that_interact_are_one_chain():
         metropolis=True,
         generator=source(),
     )
-    assert found.acceptance.shape == (20_000,)
-    torch.testing.assert_close(torch.cov(found.state[..., 0].mT), want, rtol=0, atol=0.012)
+    assert chain.acceptance.shape == (20_000,)
+    torch.testing.assert_close(torch.cov(chain.state[..., 0].mT), want, rtol=0, atol=0.012)
 
 
 def test_heads_masks_and_trajectory():
@@ -78,7 +78,7 @@ def test_heads_masks_and_trajectory():
     xi, X = torch.randn(3, 2, 4, 2).double(), torch.randn(3, 2, 5, 2).double()
     mask = torch.ones(4, 5, dtype=torch.bool)
     mask[1] = False
-    found = langevin(
+    chain = langevin(
         energy,
         xi,
         X,
@@ -89,10 +89,10 @@ def test_heads_masks_and_trajectory():
         generator=source(),
         trajectory=True,
     )
-    assert found.trajectory.shape == (3, 3, 2, 4, 2)
-    assert found.acceptance.shape == (3, 2, 4)
-    assert torch.equal(found.trajectory[-1], found.state)
-    assert torch.equal(found.state[:, :, 1], xi[:, :, 1])
+    assert chain.trajectory.shape == (3, 3, 2, 4, 2)
+    assert chain.acceptance.shape == (3, 2, 4)
+    assert torch.equal(chain.trajectory[-1], chain.state)
+    assert torch.equal(chain.state[:, :, 1], xi[:, :, 1])
     again = langevin(energy, xi, X, steps=0, step_size=0.1, trajectory=True)
     assert torch.equal(again.state, xi)
     assert again.trajectory.shape == (0, 3, 2, 4, 2)
@@ -142,25 +142,25 @@ def test_relax_with_noise_takes_the_same_steps(temperature):
     mask[:, 1] = False
     options = {"steps": 7, "step_size": 0.05, "temperature": temperature, "mask": mask}
     want = langevin(energy, xi, X, generator=torch.Generator().manual_seed(5), **options).state
-    found = relax(
+    result = relax(
         energy, xi, X, solver="langevin", generator=torch.Generator().manual_seed(5), **options
     )
-    assert torch.equal(found.state, want)
-    assert torch.equal(found.state[:, 1], xi[:, 1])
-    assert found.energies is None
+    assert torch.equal(result.state, want)
+    assert torch.equal(result.state[:, 1], xi[:, 1])
+    assert result.energies is None
 
 
 def test_relax_with_noise_draws_from_the_density():
     """One pattern at 0: E = |xi|^2/2, so the variance is T/(1 - eta/2)."""
     energy = lse(dim=1)
     zero = torch.zeros(20_000, 1, dtype=torch.float64)
-    found = relax(
+    draws = relax(
         energy, zero, zero[:1], solver="langevin", steps=60, step_size=0.2, temperature=0.7,
         generator=torch.Generator().manual_seed(1),
     ).state  # fmt: skip
     # The standard error of a variance from 20 000 draws is 1 %.
-    assert float(found.var()) == pytest.approx(0.7 / 0.9, rel=0.04)
-    assert float(found.mean()) == pytest.approx(0.0, abs=0.03)
+    assert float(draws.var()) == pytest.approx(0.7 / 0.9, rel=0.04)
+    assert float(draws.mean()) == pytest.approx(0.0, abs=0.03)
 
 
 def test_without_warmth_the_noise_vanishes():

@@ -96,21 +96,21 @@ def test_several_steps_of_a_graph():
 def test_the_trace(name, kind, stored):
     energy, mask = make(name, H), masks()[kind]
     xi, X, field = draw(B, H, L, D), draw(B, H, L, D), draw(H, L, L)
-    found = relax(energy, xi, X, mask=mask, field=field, steps=3, step_size=0.5, trace=True)
+    result = relax(energy, xi, X, mask=mask, field=field, steps=3, step_size=0.5, trace=True)
     axes = (B, H) if energy.states_interact else (B, H, L)
-    assert found.energies.shape == (4, *axes)
-    assert found.residuals.shape == (3, B, H, L)
+    assert result.energies.shape == (4, *axes)
+    assert result.residuals.shape == (3, B, H, L)
     for count in range(4):
         part = relax(energy, xi, X, mask=mask, field=field, steps=count, step_size=0.5).state
         patterns = stored(energy, part, X)
         wanted = energy(part, patterns, mask=mask, field=field)
-        torch.testing.assert_close(found.energies[count], wanted)
+        torch.testing.assert_close(result.energies[count], wanted)
         if count < 3:
             step = gradient(energy, part, patterns, mask=mask, field=field)
             curvature = energy.curvature(part, patterns, mask, field)
             step = step if curvature is None else step / curvature
-            torch.testing.assert_close(found.residuals[count], step.norm(dim=-1))
-    torch.testing.assert_close(found.state, part)
+            torch.testing.assert_close(result.residuals[count], step.norm(dim=-1))
+    torch.testing.assert_close(result.state, part)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if guarantee_of(REGISTRY.energies[n]) != "none"])
@@ -126,16 +126,16 @@ def test_no_step_of_the_promised_kind_raises_the_energy(name, kind):
 
 
 def test_a_trace_of_no_steps():
-    found = relax(make("lse"), draw(L, D), draw(S, D), steps=0, trace=True)
-    assert found.energies.shape == (1, L)
-    assert found.residuals.shape == (0, L)
+    result = relax(make("lse"), draw(L, D), draw(S, D), steps=0, trace=True)
+    assert result.energies.shape == (1, L)
+    assert result.residuals.shape == (0, L)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_trace_of_a_state_shared_by_heads(name):
-    found = relax(make(name, H), draw(1, L, D), draw(1, S, D), steps=2, trace=True)
-    assert found.state.shape == (H, L, D)
-    assert found.energies.shape[:2] == (3, H)
+    result = relax(make(name, H), draw(1, L, D), draw(1, S, D), steps=2, trace=True)
+    assert result.state.shape == (H, L, D)
+    assert result.energies.shape[:2] == (3, H)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -145,12 +145,12 @@ def test_states_that_see_nothing_stay_exactly(name, stored):
     mask = torch.ones(B, L, X.shape[-2], dtype=torch.bool)
     mask[0, 1] = mask[1] = False
     for backend in (b for b in backends(energy) if b != "traced"):
-        found = relax(energy, xi, X, mask=mask, steps=3, trace=True, backend=backend)
-        assert torch.equal(found.state[0, 1], xi[0, 1])
-        assert torch.equal(found.state[1], xi[1])
-        assert not torch.equal(found.state[0, 0], xi[0, 0])
-        assert (found.residuals[:, 1] == 0).all()
-        assert (found.energies[:, 1] == 0).all()
+        result = relax(energy, xi, X, mask=mask, steps=3, trace=True, backend=backend)
+        assert torch.equal(result.state[0, 1], xi[0, 1])
+        assert torch.equal(result.state[1], xi[1])
+        assert not torch.equal(result.state[0, 0], xi[0, 0])
+        assert (result.residuals[:, 1] == 0).all()
+        assert (result.energies[:, 1] == 0).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -177,8 +177,8 @@ def test_the_step_size_of_the_entry_is_the_default():
 def test_memories_are_recalled():
     """Sharp log-sum-exp from a noisy copy lands on the pattern."""
     X = torch.nn.functional.normalize(draw(20, 64), dim=-1)
-    found = relax(make("lse", dim=64, beta=50.0), X + 0.05 * draw(20, 64), X, steps=5).state
-    torch.testing.assert_close(found, X, rtol=0, atol=1e-5)
+    state = relax(make("lse", dim=64, beta=50.0), X + 0.05 * draw(20, 64), X, steps=5).state
+    torch.testing.assert_close(state, X, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

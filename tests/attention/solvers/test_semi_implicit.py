@@ -52,8 +52,8 @@ def test_one_step_of_gaussian_spins_is_their_fixed_point(kind):
     X, eye = draw(2, L, D), torch.eye(L, dtype=torch.bool)  # state i sees pattern i
     K = normalised(coupling_matrix(kind, "ring", L))
     want = torch.linalg.solve(eye.double() - 0.95 * K, X)
-    found = relax(energy, draw(1, L, D), X, mask=eye, solver="semi_implicit", step_size=1.0)
-    torch.testing.assert_close(found.state, want)
+    result = relax(energy, draw(1, L, D), X, mask=eye, solver="semi_implicit", step_size=1.0)
+    torch.testing.assert_close(result.state, want)
 
 
 def test_both_ways_lead_to_the_same_place():
@@ -83,12 +83,12 @@ def test_no_step_raises_the_energy(name, rule, strength, gamma, beta, seed):
     mask = torch.rand(2, 1, L, S, generator=torch.Generator().manual_seed(seed)) < 0.6
     xi, X, field = draw(seed, 2, H, L, D), draw(seed + 1, 2, H, S, D), draw(seed + 2, 1, L, S)
     for seen, h in ((None, field), (mask, None)):
-        found = relax(
+        result = relax(
             energy, xi, X, mask=seen, field=h, steps=4, step_size=gamma, solver="semi_implicit",
             trace=True,
         )  # fmt: skip
-        assert found.guarantee
-        rises = found.energies.diff(dim=0) / (1 + found.energies[:-1].abs())
+        assert result.guarantee
+        rises = result.energies.diff(dim=0) / (1 + result.energies[:-1].abs())
         assert rises.max() <= 1e-10
 
 
@@ -128,12 +128,12 @@ def test_states_that_see_nothing_stay_and_pull_on_none(name):
     energy, xi, X = make(name, graph="ring"), draw(1, L, D), draw(2, S, D)
     mask = torch.ones(L, S, dtype=torch.bool)
     mask[2] = False
-    found = relax(energy, xi, X, mask=mask, solver="semi_implicit", steps=2).state
+    state = relax(energy, xi, X, mask=mask, solver="semi_implicit", steps=2).state
     other = xi.clone()
     other[2] = 100.0
     again = relax(energy, other, X, mask=mask, solver="semi_implicit", steps=2).state
-    assert torch.equal(found[2], xi[2])
-    torch.testing.assert_close(again[[0, 1, 3, 4, 5]], found[[0, 1, 3, 4, 5]])
+    assert torch.equal(state[2], xi[2])
+    torch.testing.assert_close(again[[0, 1, 3, 4, 5]], state[[0, 1, 3, 4, 5]])
 
 
 @pytest.mark.parametrize("name", COUPLED)
@@ -165,11 +165,11 @@ def test_gradients(name):
 
 def test_half_precision_is_solved_in_single():
     energy = make_energy("graph_hopfield", dim=D, registry=REGISTRY).bfloat16()
-    found = relax(
+    result = relax(
         energy, draw(1, L, D).bfloat16(), draw(2, S, D).bfloat16(), solver="semi_implicit"
     )
-    assert found.state.dtype == torch.bfloat16
-    assert found.state.isfinite().all()
+    assert result.state.dtype == torch.bfloat16
+    assert result.state.isfinite().all()
 
 
 @pytest.mark.parametrize("name", [n for n in REGISTRY.energies if n not in COUPLED])

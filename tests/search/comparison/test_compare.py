@@ -66,9 +66,9 @@ def test_every_variant_gets_the_same_seeds_and_steps(tmp_path: Path) -> None:
 
 def test_the_learning_rate_is_chosen_by_validation_with_another_seed(tmp_path: Path) -> None:
     # A rate of 1e-9 learns nothing in any number of steps; 1e-2 does.
-    asked = plan(tmp_path / "c", learning_rates=(1e-9, 1e-2, 1e-8), steps=150, seeds=1)
+    wanted = plan(tmp_path / "c", learning_rates=(1e-9, 1e-2, 1e-8), steps=150, seeds=1)
     listener = Noting()
-    records = run_compare(asked, REGISTRY, listener)
+    records = run_compare(wanted, REGISTRY, listener)
     sweep = [r for r in records if r.purpose == "trial"]
     finals = [r for r in records if r.purpose == "compare"]
     assert {r.config.seed for r in sweep} == {0}
@@ -164,8 +164,8 @@ def test_mistakes_show_before_anything_is_trained(
 
 
 def test_settings_go_to_their_own_variant(tmp_path: Path) -> None:
-    asked = plan(tmp_path, variants=("lse", "rbm"), fix={"lse.steps": 3, "heads": 4})
-    lse, rbm = (configure(asked, REGISTRY, name) for name in ("lse", "rbm"))
+    wanted = plan(tmp_path, variants=("lse", "rbm"), fix={"lse.steps": 3, "heads": 4})
+    lse, rbm = (configure(wanted, REGISTRY, name) for name in ("lse", "rbm"))
     assert lse.settings == {"steps": 3}
     assert rbm.settings == {}
     assert lse.model.heads == rbm.model.heads == 4

@@ -162,8 +162,8 @@ def test_parts_come_from_the_registry() -> None:
 def test_a_number_of_steps_leaves_untrained_tasks_alone(tmp_path: Path, fairness: Any) -> None:
     untrained = 0
     for name, spec in REGISTRY.tasks.items():
-        asked = plan(tmp_path, task=name, task_options={}, steps=300, fix={}, fairness=fairness)
-        config = configure(asked, REGISTRY, "softmax")
+        wanted = plan(tmp_path, task=name, task_options={}, steps=300, fix={}, fairness=fairness)
+        config = configure(wanted, REGISTRY, "softmax")
         assert config.training.steps == (300 if spec.training.steps else 0)
         if not spec.training.steps:
             untrained += 1

@@ -99,8 +99,8 @@ def test_only_what_failed_is_red(state, make_record) -> None:
         state.last.clear()
         listener.finished(make_record("lse", (0.5,), status=status, reason="because"))
         console.print(listener.render())
-        found = stream.getvalue()
-        colours[status] = next(c for c in ("31", "32", "33") if f"\x1b[{c}m" in found)
+        screen = stream.getvalue()
+        colours[status] = next(c for c in ("31", "32", "33") if f"\x1b[{c}m" in screen)
     assert colours == {"complete": "32", "pruned": "33", "diverged": "31", "failed": "31"}
 
 

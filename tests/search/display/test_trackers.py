@@ -18,28 +18,28 @@ from attenergy.search.runs.events import Listener
 POINT = {"step": 10.0, "loss": 1.5, "accuracy": 0.25}
 
 
-class Kept:
-    """A logger that keeps what it is told."""
+class EventLogger:
+    """A logger that collects its events."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[Any, ...]] = []
+        self.events: list[tuple[Any, ...]] = []
 
     def on_run_start(self, config: RunConfig) -> None:
-        self.heard.append(("start", config.run_key()))
+        self.events.append(("start", config.run_key()))
 
     def on_point(self, key: str, step: int, values: Mapping[str, float]) -> None:
-        self.heard.append(("point", key, step, dict(values)))
+        self.events.append(("point", key, step, dict(values)))
 
     def on_run_end(self, record: RunRecord) -> None:
-        self.heard.append(("end", record.key))
+        self.events.append(("end", record.key))
 
 
-class Broken(Kept):
+class Broken(EventLogger):
     def on_point(self, key: str, step: int, values: Mapping[str, float]) -> None:
         raise OSError("the server is gone")
 
 
-class Told(Listener):
+class EventListener(Listener):
     def __init__(self) -> None:
         self.events: list[str] = []
 
@@ -63,9 +63,9 @@ def run_of(listener: Logged, record: RunRecord) -> None:
 
 
 def test_a_logger_hears_a_run_in_order(make_record: Any) -> None:
-    record, kept, inner = make_record("lse", (0.5,), beta=2.0), Kept(), Told()
-    run_of(Logged(inner, kept), record)
-    assert kept.heard == [
+    record, logger, inner = make_record("lse", (0.5,), beta=2.0), EventLogger(), EventListener()
+    run_of(Logged(inner, logger), record)
+    assert logger.events == [
         ("start", record.key),
         ("point", record.key, 10, {"loss": 1.5, "accuracy": 0.25}),
         ("end", record.key),
@@ -93,16 +93,16 @@ def test_it_opens_and_closes_the_listener_inside() -> None:
 
 
 def test_a_run_of_an_earlier_session_is_not_ended_twice(make_record: Any) -> None:
-    kept = Kept()
-    Logged(Listener(), kept).finished(make_record("lse", (0.5,)))
-    assert kept.heard == []
+    logger = EventLogger()
+    Logged(Listener(), logger).finished(make_record("lse", (0.5,)))
+    assert logger.events == []
 
 
 def test_a_broken_logger_is_left_out_and_costs_nothing(make_record: Any) -> None:
-    kept, inner = Kept(), Told()
-    listener = Logged(inner, Broken(), kept)
+    logger, inner = EventLogger(), EventListener()
+    listener = Logged(inner, Broken(), logger)
     run_of(listener, make_record("lse", (0.5,)))
-    assert [event[0] for event in kept.heard] == ["start", "point", "end"]
+    assert [event[0] for event in logger.events] == ["start", "point", "end"]
     assert "Broken failed and is left out from here on: the server is gone" in inner.events
     assert inner.events[-1] == "finished"
 
@@ -125,12 +125,12 @@ def test_a_real_search_is_logged_point_by_point(tmp_path: Path) -> None:
         train_steps=4,
         fix={"valid_instances": 32, "test_instances": 32, "heads": 1, "evaluate_every": 2},
     )
-    kept = Kept()
-    (record,) = run_search(plan, load_registry(), Logged(Listener(), kept))
-    points = [event for event in kept.heard if event[0] == "point"]
+    logger = EventLogger()
+    (record,) = run_search(plan, load_registry(), Logged(Listener(), logger))
+    points = [event for event in logger.events if event[0] == "point"]
     assert [event[2] for event in points] == [2, 4]
     assert points[-1][3]["accuracy"] == record.metrics["valid"]["accuracy"]
-    assert kept.heard[-1] == ("end", record.key)
+    assert logger.events[-1] == ("end", record.key)
 
 
 def test_tensorboard_files_hold_the_curve(make_record: Any, tmp_path: Path) -> None:
@@ -149,64 +149,64 @@ def test_tensorboard_files_hold_the_curve(make_record: Any, tmp_path: Path) -> N
 
 
 class FakeRun:
-    def __init__(self, heard: list[tuple[Any, ...]]) -> None:
-        self.heard, self.summary = heard, {}  # type: ignore[var-annotated]
+    def __init__(self, calls: list[tuple[Any, ...]]) -> None:
+        self.calls, self.summary = calls, {}  # type: ignore[var-annotated]
         self.info = SimpleNamespace(run_id="r1")
 
     def log(self, values: dict[str, float], step: int) -> None:
-        self.heard.append(("log", step, values))
+        self.calls.append(("log", step, values))
 
     def finish(self, exit_code: int) -> None:
-        self.heard.append(("finish", exit_code, self.summary))
+        self.calls.append(("finish", exit_code, self.summary))
 
 
 def test_wandb_is_called_as_it_expects(make_record: Any, monkeypatch: Any) -> None:
-    heard: list[tuple[Any, ...]] = []
+    calls: list[tuple[Any, ...]] = []
 
     def init(**arguments: Any) -> FakeRun:
-        heard.append(("init", arguments))
-        return FakeRun(heard)
+        calls.append(("init", arguments))
+        return FakeRun(calls)
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
     record = make_record("lse", (0.5,), beta=2.0)
     run_of(Logged(Listener(), make_logger("wandb:mine")), record)
-    assert heard[0][1]["project"] == "mine"
-    assert heard[0][1]["config"]["lse.beta"] == 2.0
-    assert heard[1] == ("log", 10, {"loss": 1.5, "accuracy": 0.25})
-    assert heard[2][:2] == ("finish", 0)
-    assert heard[2][2]["final/valid_accuracy"] == 0.5
+    assert calls[0][1]["project"] == "mine"
+    assert calls[0][1]["config"]["lse.beta"] == 2.0
+    assert calls[1] == ("log", 10, {"loss": 1.5, "accuracy": 0.25})
+    assert calls[2][:2] == ("finish", 0)
+    assert calls[2][2]["final/valid_accuracy"] == 0.5
 
 
 def test_mlflow_is_called_as_it_expects(make_record: Any, monkeypatch: Any) -> None:
-    heard: list[tuple[Any, ...]] = []
+    calls: list[tuple[Any, ...]] = []
 
     class Client:
         def get_experiment_by_name(self, name: str) -> None:
-            heard.append(("look", name))
+            calls.append(("look", name))
 
         def create_experiment(self, name: str) -> str:
             return "e1"
 
         def create_run(self, experiment: str, run_name: str) -> FakeRun:
-            heard.append(("run", experiment, run_name))
-            return FakeRun(heard)
+            calls.append(("run", experiment, run_name))
+            return FakeRun(calls)
 
         def log_param(self, run: str, name: str, value: Any) -> None:
-            heard.append(("param", run, name, value))
+            calls.append(("param", run, name, value))
 
         def log_metric(self, run: str, name: str, value: float, step: int = 0) -> None:
-            heard.append(("metric", run, name, value, step))
+            calls.append(("metric", run, name, value, step))
 
         def set_terminated(self, run: str, status: str) -> None:
-            heard.append(("end", run, status))
+            calls.append(("end", run, status))
 
     monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=Client))
     record = make_record("lse", status="failed", reason="no", beta=2.0)
     run_of(Logged(Listener(), make_logger("mlflow")), record)
-    assert heard[:2] == [("look", "attenergy"), ("run", "e1", f"lse-{record.key[:8]}")]
-    assert ("param", "r1", "lse.beta", 2.0) in heard
-    assert ("metric", "r1", "accuracy", 0.25, 10) in heard
-    assert heard[-1] == ("end", "r1", "FAILED")
+    assert calls[:2] == [("look", "attenergy"), ("run", "e1", f"lse-{record.key[:8]}")]
+    assert ("param", "r1", "lse.beta", 2.0) in calls
+    assert ("metric", "r1", "accuracy", 0.25, 10) in calls
+    assert calls[-1] == ("end", "r1", "FAILED")
 
 
 def test_unknown_and_missing_loggers_are_refused(monkeypatch: Any) -> None:

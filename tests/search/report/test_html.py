@@ -209,9 +209,9 @@ def test_a_comparison_of_several_tasks_is_one_page(several: str, comparison: Pat
 
 
 def test_a_variant_has_one_colour_on_the_whole_page(several: str) -> None:
-    found = re.findall(r'var\(--([\w-]+)\)"></i><span class="name">([^<]+)', several)
-    assert {name for _, name in found} == {"softmax", "lse"}
-    assert len(set(found)) == 2
+    colours = re.findall(r'var\(--([\w-]+)\)"></i><span class="name">([^<]+)', several)
+    assert {name for _, name in colours} == {"softmax", "lse"}
+    assert len(set(colours)) == 2
 
 
 @pytest.mark.slow

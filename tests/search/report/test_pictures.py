@@ -27,9 +27,9 @@ def test_a_tone_has_two_different_colours_and_no_two_tones_share_one() -> None:
 
 def test_the_baseline_is_ink_and_many_variants_differ() -> None:
     names = [f"v{i}" for i in range(28)]
-    found = ink.looks([*names, "softmax"], "softmax")
-    assert found["softmax"].tone == "ink"
-    styles = {(look.tone, look.marker, str(look.dash)) for look in found.values()}
+    looks = ink.looks([*names, "softmax"], "softmax")
+    assert looks["softmax"].tone == "ink"
+    styles = {(look.tone, look.marker, str(look.dash)) for look in looks.values()}
     assert len(styles) == 29
 
 
@@ -100,9 +100,9 @@ def test_the_quantity_that_decides_is_the_important_one(make_record: Any) -> Non
         for beta in (0.1, 0.3, 0.7, 0.9)
         for rate in (1e-3, 2e-3, 3e-3, 4e-3)
     ]
-    found = importances.importances(records, "accuracy", own=True)
-    assert found["beta"] > 0.9
-    assert sum(found.values()) == pytest.approx(1)
+    importance = importances.importances(records, "accuracy", own=True)
+    assert importance["beta"] > 0.9
+    assert sum(importance.values()) == pytest.approx(1)
     assert importances.importances(records[:11], "accuracy", own=True) == {}
 
 

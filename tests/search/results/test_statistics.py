@@ -92,8 +92,8 @@ def test_the_bootstrap_of_few_values_covers_less_than_it_says(
     """As much as its docstring says, and no more."""
     rows = np.random.default_rng(4).normal(size=(800, count)).tolist()
     for wanted, choice in ((mean, False), (middle, True)):
-        found = [bootstrap_interval(row, middle=choice, resamples=400) for row in rows]
-        assert np.mean([i.low <= 0 <= i.high for i in found]) == pytest.approx(wanted, abs=0.04)
+        intervals = [bootstrap_interval(row, middle=choice, resamples=400) for row in rows]
+        assert np.mean([i.low <= 0 <= i.high for i in intervals]) == pytest.approx(wanted, abs=0.04)
 
 
 def test_paired_difference_uses_common_seeds_only() -> None:

@@ -19,11 +19,11 @@ def texts(instance: RavenInstance, tmp_path, monkeypatch) -> list[str]:
     figures: list[Figure] = []
     save = Figure.savefig
 
-    def kept(figure: Figure, *args, **options) -> None:
+    def save_and_record(figure: Figure, *args, **options) -> None:
         figures.append(figure)
         save(figure, *args, **options)
 
-    monkeypatch.setattr(Figure, "savefig", kept)
+    monkeypatch.setattr(Figure, "savefig", save_and_record)
     draw(instance, tmp_path / "matrix.png")
     return [text.get_text() for text in figures[0].axes[0].texts]
 
