@@ -120,8 +120,12 @@ class Catalogue(dict[str, T]):
             expected = f"a subclass of {base}{' or an instance' if self.instances else ''}"
             expected += " or a function" if self.row is not None else ""
             got = clipped(repr(thing), 120)
-            raise ArgumentTypeError(f"a {self.kind} must be {expected}, got {got}")
+            raise ArgumentTypeError(f"{self._a_kind} must be {expected}, got {got}")
         return thing  # type: ignore[no-any-return]
+
+    @property
+    def _a_kind(self) -> str:
+        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
 
     def _is_derived(self, thing: object) -> bool:
         return isinstance(thing, type) and issubclass(thing, self.base) and thing is not self.base
@@ -129,7 +133,7 @@ class Catalogue(dict[str, T]):
     def _check_name(self, name: object, thing: object, owner: Plugin) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ArgumentError(
-                f"the name of a {self.kind} must be a letter, then at most 63 letters, digits and "
+                f"the name of {self._a_kind} must be a letter, then at most 63 letters, digits and "
                 f"_, got {clipped(repr(name), 120)}"
             )
         if name not in self or self[name] is thing:

@@ -15,7 +15,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module, metadata
@@ -79,7 +79,7 @@ class _State:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.named: list[str] = []
+        self.named: dict[str, None] = {}  # in order
         self.files: dict[Plugin, tuple[Traversable, ...]] = {}
         self.failures: dict[Plugin, str] = {}
         self.loading: Plugin | None = None
@@ -114,8 +114,7 @@ def name_plugins(modules: Iterable[str]) -> None:
                 f"a plug-in is the name of a module on Python's path, such as my_package or "
                 f"my_package.part, got {module!r}"
             )
-        if module not in _STATE.named:
-            _STATE.named.append(module)
+        _STATE.named[module] = None
         _STATE.failures.pop(Plugin(module, module), None)
 
 
@@ -200,8 +199,11 @@ def _installed(point: metadata.EntryPoint) -> Plugin:
 def _load(plugin: Plugin) -> None:
     _STATE.loading, _STATE.undo = plugin, []
     try:
-        with redirect_stdout(sys.stderr):  # a command may be writing JSON
-            _STATE.files[plugin] = tuple(map(_file, _listed(_imported(plugin))))
+        with ExitStack() as if_it_fails:
+            if_it_fails.enter_context(warnings.catch_warnings())  # its filters go, too
+            with redirect_stdout(sys.stderr):  # a command may be writing JSON
+                _STATE.files[plugin] = tuple(map(_file, _listed(_imported(plugin))))
+            if_it_fails.pop_all()
     except KeyboardInterrupt:
         _undo()
         raise
@@ -237,6 +239,8 @@ def _file(content: object) -> Traversable:
         content = Path(content)
     if not isinstance(content, Traversable):
         raise _Unusable(f"must be the path of a YAML file, got {type(content).__name__}")
+    if isinstance(content, Path) and "\0" in str(content):
+        raise _Unusable(f"{str(content)!r} is no path: it holds a null byte")
     if isinstance(content, Path) and not content.is_absolute():
         raise _Unusable(f"is a relative path ({content}); write Path(__file__).parent / ...")
     return content

@@ -186,10 +186,15 @@ def test_an_export_says_which_plugin_is_missing(study: Path) -> None:
 
 
 def test_a_sampler_that_is_missing_is_named(study: Path) -> None:
-    words = [*SEARCH, "--resume", "--folder", str(study.parent), "--sampler", "dice"]
-    result = call(*words)
-    assert result.exit_code == 2
-    assert "no sampler 'dice'" in result.stderr
+    for own in (["--sampler", "dice"], ["--pruner", "lenient"]):
+        result = call(*SEARCH, "--resume", "--folder", str(study.parent), *own)
+        assert result.exit_code == 2
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(f"{study}: {NEED}")
+        assert f"{own[0][2:]} '{own[1]}'" in line
+        assert HELP in line
+    result = call(*SEARCH, "--study", "another", "--folder", str(study.parent), "--sampler", "dice")
+    assert result.stderr.startswith("--sampler: no sampler 'dice'")
 
 
 @pytest.mark.parametrize("verb", ["report", "replay", "export", "search"])

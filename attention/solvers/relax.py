@@ -13,14 +13,14 @@ from torch import Tensor
 
 from attenergy.attention.gradients.gradient import Backend, check_backend
 from attenergy.attention.modules.arguments import check_tensor, check_whole
-from attenergy.attention.solvers.base import ImplicitGradient
+from attenergy.attention.solvers.base import ImplicitGradient, Rest
 from attenergy.attention.solvers.catalogue import SOLVERS, check_solver
 from attenergy.attention.solvers.guarantee import Terms
 from attenergy.attention.solvers.problem import Problem, pose
 from attenergy.attention.solvers.step_sizes import StepSize, step_sizes
 from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import ArgumentError, ArgumentTypeError, UnknownName
 
 
 class SolverOptions(TypedDict, total=False):
@@ -195,6 +195,8 @@ def take_steps(
         raise ArgumentError(f"solver '{solver}' takes one step_size for all steps, got a sequence")
     record = Record(problem, xi) if trace else None
     rest = method.run(problem, xi, gammas, record, steps=steps, **given)
+    if solver in SOLVERS.owners:
+        _check_rest(solver, rest, xi)
     return Relaxation(
         rest.state,
         energies=None if record is None else record.energies(),
@@ -207,6 +209,22 @@ def take_steps(
         terms=Terms(problem.energy, gammas, momentum=bool(given.get("momentum"))),
         solver=solver,
     )
+
+
+def _check_rest(solver: str, rest: Any, xi: Tensor) -> None:
+    """Check what a user's own solver returns.
+
+    Raises:
+        ArgumentTypeError: it is no `Rest` with states like those before the steps.
+    """
+    state = rest.state if isinstance(rest, Rest) else rest
+    if not isinstance(rest, Rest) or not isinstance(state, Tensor) or state.shape != xi.shape:
+        got = type(rest).__name__
+        if isinstance(state, Tensor):
+            got += f" with a state {tuple(state.shape)}" if state is not rest else ""
+        raise ArgumentTypeError(
+            f"solver '{solver}' must return Rest(state) with a state {tuple(xi.shape)}, got {got}"
+        )
 
 
 def _checked_options(solver: str, options: SolverOptions) -> dict[str, Any]:

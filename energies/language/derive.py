@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 from attenergy.energies.language.algebra import split_factors, split_terms
-from attenergy.energies.language.errors import TooLarge
+from attenergy.energies.language.errors import FormulaError, TooLarge
 from attenergy.energies.language.nodes import (
     PATTERNS,
     XI,
@@ -147,11 +148,25 @@ def _local(expr: Call, index: int, adjoint: Expr) -> Expr:
     pulled: Expr | None = None
     if row.pull_back is not None:
         pulled = row.pull_back(expr, index, adjoint)
+        if pulled is not None:
+            _tree(row.name, pulled)
     elif row.gradient and index == 0:
         gradient = partial(call, row.gradient) if isinstance(row.gradient, str) else row.gradient
-        pulled = adjoint * gradient(*expr.args)
+        pulled = adjoint * _tree(row.name, gradient(*expr.args))
     elif row.derivative is not None:
-        pulled = adjoint * row.derivative(arg)
+        pulled = adjoint * _tree(row.name, row.derivative(arg))
     if pulled is None:
         raise NotDerivable(expr.function)
     return pulled
+
+
+def _tree(name: str, derivative: Any) -> Any:
+    """What the derivative of a function is, by its row, which may be a user's own.
+
+    Raises:
+        FormulaError: it is nothing that a formula can be made of.
+    """
+    if not isinstance(derivative, (Expr, float, int)):
+        got = f"{derivative!r:.60}"
+        raise FormulaError(f"the derivative of '{name}' must be a tree or a number, got {got}")
+    return derivative

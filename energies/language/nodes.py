@@ -33,7 +33,7 @@ MAX_NAME = 32
 
 def show_axes(axes: Axes) -> str:
     """`scalar`, `[N]`, `[N, D]`, ..."""
-    return f"[{', '.join(axes)}]" if axes else "scalar"
+    return f"[{', '.join(map(str, axes))}]" if axes else "scalar"
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,8 +215,9 @@ def call(function: str, *args: Expr, offset: int | None = None) -> Expr:
         message = f"{row.name} takes {row.arity} argument{plural}, got {len(args)}"
         raise FormulaError(message, offset=offset)
     axes = row.typing(row.name, args, offset)
-    if axes not in ALLOWED:
-        raise FormulaError(f"{row.name} would give {show_axes(axes)}", offset=offset)
+    if not isinstance(axes, tuple) or axes not in ALLOWED:
+        shown = show_axes(axes) if isinstance(axes, tuple) else f"{axes!r:.60}"
+        raise FormulaError(f"{row.name} would give {shown}", offset=offset)
     if row.macro is not None:
         stands_for: Expr = row.macro(*args)
         return stands_for

@@ -117,6 +117,7 @@ def _facts(record: RunRecord) -> list[str]:
     budget = f"{training.steps} steps"
     if config.seconds is not None:
         budget = f"{config.seconds:g} seconds"
+    versions = [f"{name} {formats.version(text)}" for name, text in record.versions.items()]
     return [
         f"settings of the layer: {markdown_code(formats.settings(dict(config.settings)))}",
         f"size: {formats.counted(model.layers, 'block')} of width {model.width}, "
@@ -126,7 +127,7 @@ def _facts(record: RunRecord) -> list[str]:
         f"training: {budget} of {training.batch_size} instances, learning rate "
         f"{training.learning_rate:g}, seed {config.seed}",
         f"run: {markdown_code(record.key)}",
-        markdown(f"versions: {', '.join(f'{k} {v}' for k, v in record.versions.items())}"),
+        markdown(f"versions: {', '.join(versions)}"),
     ]
 
 

@@ -161,7 +161,7 @@ def _circumstances(record: RunRecord, again: RunRecord) -> Iterator[str]:
     current = {**again.versions, **again.machine}
     for name, value in {**record.versions, **record.machine}.items():
         if name in current and current[name] != value:
-            yield f"{name}: {value}, now {current[name]}"
+            yield f"{name}: {formats.version(value)}, now {formats.version(current[name])}"
 
 
 def _numbers(record: RunRecord) -> str:

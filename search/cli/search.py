@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attenergy.registry import AttenergyError
 from attenergy.search.cli.options import (
     AddressOption,
     CoresOption,
@@ -163,10 +164,16 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     }
     plan = complete_plan(content, given, _typed(context))
     check_needs(Path(plan.folder))
-    loaded = load([*(content.registry if content else ()), *(registry or ())])
-    loaded.task(plan.task)
-    for name in (*plan.variants, plan.baseline):
-        loaded.layer(name)
+    try:
+        loaded = load([*(content.registry if content else ()), *(registry or ())])
+        loaded.task(plan.task)
+        for name in (*plan.variants, plan.baseline):
+            loaded.layer(name)
+    except AttenergyError:
+        from attenergy.search.study.open import check_stored
+
+        check_stored(plan)  # a plug-in of the study may be all that is missing
+        raise
     from attenergy.search.study.run import run_search
 
     chosen = (*plan.variants, plan.baseline) if plan.variants else (*loaded.energies,)

@@ -16,6 +16,7 @@ from attenergy.registry.sources import read_text, user_source
 from attenergy.registry.yaml_document import read_yaml
 from attenergy.search.planning.option_names import for_key
 from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.runs.plugin_needs import check_needs
 
 _REGISTRY = "registry"
 # A file may leave these to the command line.
@@ -76,6 +77,7 @@ def complete_plan(
         typed: the fields that were really given there.
 
     Raises:
+        MissingPlugin: the sampler or pruner is that of a study there, and of a plug-in not loaded.
         ValueError: no task, or a value that does not fit.
     """
     fields = dict(given)
@@ -89,4 +91,9 @@ def complete_plan(
     if fields["study"] is None:
         fields["study"] = fields["task"]
     fields["folder"] = str(Path(fields["folder"]) / fields["study"])
-    return SearchPlan.model_validate(fields)
+    try:
+        return SearchPlan.model_validate(fields)
+    except ValidationError as error:
+        if any(detail["loc"][:1] in {("sampler",), ("pruner",)} for detail in error.errors()):
+            check_needs(Path(fields["folder"]), to_go_on=True)
+        raise

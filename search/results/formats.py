@@ -97,6 +97,11 @@ def settings(values: dict[str, Any]) -> str:
     )
 
 
+def version(text: str) -> str:
+    """A version; a plug-in that was named, not installed, may have none."""
+    return text or "unversioned"
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table, padded so that its source reads well too."""
     cells = [[markdown(cell) for cell in row] for row in (header, *rows)]

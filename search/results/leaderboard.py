@@ -290,6 +290,9 @@ def _versions(records: Sequence[RunRecord]) -> str:
         for name, version in record.versions.items():
             seen.setdefault(name, {})[version] = None
     return (
-        ", ".join(f"{name} {' and '.join(versions)}" for name, versions in seen.items())
+        ", ".join(
+            f"{name} {' and '.join(map(formats.version, versions))}"
+            for name, versions in seen.items()
+        )
         or "unknown"
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,6 +18,7 @@ from attenergy.registry.printable import printable
 from attenergy.search.runs.records import MAX_FILE, first_problem, write_atomically
 
 PLUGINS = "plugins.json"
+ATTRIBUTE = "plugins"  # the same list as a user attribute of the study
 
 
 class MissingPlugin(ArgumentError):
@@ -26,19 +28,41 @@ class MissingPlugin(ArgumentError):
 def write_needs(folder: Path, needs: Sequence[PluginNeed]) -> None:
     """Add plug-ins to those that a study is known to need; no file if it needs none."""
     known = read_needs(folder)
-    names = {need.name for need in needs}
-    merged = [*(need for need in known if need.name not in names), *needs]
+    merged = _merged(known, needs)
     if merged and merged != known:
         text = json.dumps([need.model_dump(mode="json") for need in merged], indent=2)
         write_atomically(folder / PLUGINS, text + "\n")
+
+
+def in_storage(attributes: Mapping[str, Any]) -> list[PluginNeed]:
+    """The plug-ins that a study needs by what its storage says, which every driver can read.
+
+    Raises:
+        ArgumentError: it is no list of plug-ins.
+    """
+    try:
+        return registry.read_needs(attributes.get(ATTRIBUTE, []))
+    except ValidationError as error:
+        text = f"the study's storage: no list of plug-ins: {first_problem(error)}"
+        raise ArgumentError(text) from error
+
+
+def for_storage(attributes: Mapping[str, Any], needs: Sequence[PluginNeed]) -> list[Any]:
+    """What a storage is to say: the plug-ins that it knows of, and others, as plain data."""
+    return [n.model_dump(mode="json") for n in _merged(in_storage(attributes), needs)]
+
+
+def _merged(known: Sequence[PluginNeed], needs: Sequence[PluginNeed]) -> list[PluginNeed]:
+    names = {need.name for need in needs}
+    return [*(need for need in known if need.name not in names), *needs]
 
 
 def upgrades(folder: Path, needs: Sequence[PluginNeed]) -> list[str]:
     """Which plug-ins of a study have another version now, a sentence each."""
     before = {need.name: need.version for need in read_needs(folder)}
     return [
-        f"the plug-in {need.name} was {before[need.name]} and is {need.version} now: runs from "
-        "before may not be comparable"
+        f"the plug-in {need.name} was {before[need.name] or 'unversioned'} and is "
+        f"{need.version or 'unversioned'} now: runs from before may not be comparable"
         for need in needs
         if before.get(need.name, need.version) != need.version
     ]
@@ -77,12 +101,25 @@ def check_needs(folder: Path, *, to_go_on: bool = False) -> None:
     needs = read_needs(folder)
     if not to_go_on:
         needs = [need.without("sampler", "pruner") for need in needs]
+    refuse_missing(str(folder), needs)
+
+
+def refuse_missing(study: str, needs: Sequence[PluginNeed]) -> None:
+    """See that this process has what a study needs.
+
+    Args:
+        study: its folder or name.
+        needs: the plug-ins.
+
+    Raises:
+        MissingPlugin: something is not there.
+    """
     if not needs:
         return
     for room in ("attention", "tasks"):  # which fill the tables
         import_module(f"attenergy.{room}")
     if text := missing(needs):
-        raise MissingPlugin(printable(f"{folder}: {text}", lines=False))
+        raise MissingPlugin(printable(f"{study}: {text}", lines=False))
 
 
 def check_reaches_workers(needs: Sequence[PluginNeed]) -> None:

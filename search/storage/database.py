@@ -162,6 +162,12 @@ def no_driver(url: str, error: ImportError) -> StorageProblem:
     return StorageProblem(shown_url(url) or "", text)
 
 
+def exists(url: str) -> bool:
+    """Whether there is a storage to look into; of a server, only a connection can tell."""
+    place = make_url(url)
+    return place.get_backend_name() != "sqlite" or Path(place.database or "").is_file()
+
+
 def is_server(storage: RDBStorage) -> bool:
     """Whether it is a database server, which may go away and come back."""
     return storage.engine.dialect.name != "sqlite"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import Any
 
 import optuna
@@ -11,8 +12,18 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.registry import ModelSpec, TrainingSpec
-from attenergy.search.runs.errors import StudyExists, StudyMismatch
-from attenergy.search.storage.database import FORMAT, READY, create, generation, latest
+from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.runs.errors import StorageProblem, StudyExists, StudyMismatch
+from attenergy.search.runs.plugin_needs import in_storage, refuse_missing
+from attenergy.search.storage.database import (
+    FORMAT,
+    READY,
+    create,
+    exists,
+    generation,
+    latest,
+    open_storage,
+)
 from attenergy.search.study.attributes import (
     DEFAULT,
     ENQUEUED,
@@ -40,10 +51,12 @@ def open_study(context: SearchContext, resume: bool) -> optuna.Study:
     Raises:
         StudyExists: it exists and `resume` is False.
         StudyMismatch: it fits another plan, registry or version.
+        MissingPlugin: it needs a plug-in that is not loaded.
     """
     plan = context.plan
     study, number = latest(context.storage, plan)
     if study is not None:
+        refuse_missing(f"study {plan.study!r}", in_storage(study.user_attrs))
         collect_records(study, context.store)
     trials = len(study.get_trials(deepcopy=False)) if study else len(context.store.all())
     if not resume and (study is not None or trials):
@@ -71,6 +84,20 @@ def open_study(context: SearchContext, resume: bool) -> optuna.Study:
     existing = len(study.get_trials(deepcopy=False))
     study.sampler = make_sampler(plan, context.space, existing, _drivers_before(study, context))
     return study
+
+
+def check_stored(plan: SearchPlan) -> None:
+    """See that this process has the plug-ins that a study in a storage of its own needs.
+
+    Raises:
+        MissingPlugin: it has not.
+    """
+    if plan.storage is None or not exists(plan.storage):
+        return
+    with suppress(StorageProblem), open_storage(plan) as storage:
+        study, _ = latest(storage, plan)
+        if study is not None:
+            refuse_missing(f"study {plan.study!r}", in_storage(study.user_attrs))
 
 
 def _drivers_before(study: optuna.Study, context: SearchContext) -> int:

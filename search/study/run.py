@@ -29,8 +29,10 @@ from attenergy.search.runs.errors import StudyBusy, StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
 from attenergy.search.runs.plugin_needs import (
+    ATTRIBUTE,
     check_needs,
     check_reaches_workers,
+    for_storage,
     upgrades,
     write_needs,
 )
@@ -104,6 +106,8 @@ def run_search(
         for text in upgrades(folder, needs):
             watch.message(text)
         write_needs(folder, needs)
+        if needs:
+            study.set_user_attr(ATTRIBUTE, for_storage(study.user_attrs, needs))
         write_atomically(folder / "plan.json", shown.model_dump_json(indent=2) + "\n")
         with make_executor(plan, folder) as executor:
             measure(budget, executor, store, watch)

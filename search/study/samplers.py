@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
+from attenergy.registry import ArgumentTypeError
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.samplers import SAMPLERS, SamplerRequest
 from attenergy.search.planning.space import Space
@@ -24,12 +25,20 @@ def make_sampler(plan: SearchPlan, space: Space, existing: int, place: int = 0) 
 
     Raises:
         ValueError: `brute-force` over a quantity that is not finite, or `gp` without SciPy.
+        TypeError: what a sampler of a user's own makes is none.
     """
     entropy = [plan.seed, existing, *([place] if place else [])]
     seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return SAMPLERS[plan.sampler].make(SamplerRequest(seed, plan.seed, space.distributions()))
+        sampler = SAMPLERS[plan.sampler].make(
+            SamplerRequest(seed, plan.seed, space.distributions())
+        )
+    if not isinstance(sampler, BaseSampler):  # without one, Optuna would take its own
+        raise ArgumentTypeError(
+            f"the sampler {plan.sampler!r} must make one of Optuna's samplers, got {sampler!r:.60}"
+        )
+    return sampler
 
 
 def exhausted(study: optuna.Study) -> bool:

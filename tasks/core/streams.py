@@ -77,11 +77,27 @@ class Stream:
             self._blocks.move_to_end(number)
             return self._blocks[number]
         seed = (self._first_seed + number * _STRIDE) % _SEEDS
-        block = self._draw(BLOCK, Generator().manual_seed(seed))
+        block = _checked(self._draw(BLOCK, Generator().manual_seed(seed)))
         self._blocks[number] = block
         if len(self._blocks) > _CACHED_BLOCKS:
             self._blocks.popitem(last=False)
         return block
+
+
+def _checked(block: Any) -> Fields:
+    """What was drawn; a task of a user's own that draws fewer would train on smaller batches."""
+    fields = block if isinstance(block, dict) else {"": block}
+    if fields and all(isinstance(x, Tensor) and x.shape[:1] == (BLOCK,) for x in fields.values()):
+        return fields
+    shown = [
+        f"{name} {tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__}"
+        for name, x in fields.items()
+    ]
+    got = ", ".join(shown).strip()
+    raise ArgumentError(
+        f"a task asked for {BLOCK} instances must generate a dict of tensors with as many rows, "
+        f"got {got or 'an empty one'}"
+    )
 
 
 def concatenate(pieces: list[Fields]) -> Fields:

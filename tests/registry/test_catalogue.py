@@ -53,9 +53,9 @@ def shapes(monkeypatch: pytest.MonkeyPatch) -> Catalogue[type[Shape]]:
 @pytest.fixture(autouse=True)
 def fresh_plugins() -> Iterator[None]:
     """Forget the plug-ins of a test, and what they have registered."""
-    named = list(_STATE.named)
+    named = dict(_STATE.named)
     yield
-    _STATE.named[:] = named
+    _STATE.named = named
     _STATE.failures.clear()
 
 
@@ -146,7 +146,7 @@ def test_the_doors_open_the_tables() -> None:
         assert table.base is base
         assert CATALOGUES[table.kind] is table
         with pytest.raises(
-            TypeError, match=f"a {table.kind} must be a subclass of {base.__module__}"
+            TypeError, match=f"an? {table.kind} must be a subclass of {base.__module__}"
         ):
             door(Square)
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from attenergy.attention.mixers import CLASSES, TopKAttention
 from attenergy.registry import PluginWarning, UnknownName, load_plugins, load_registry
-from attenergy.registry.plugins import _STATE, VARIABLE
+from attenergy.registry.plugins import _STATE, VARIABLE, name_plugins, named_plugins
 from attenergy.search.cli.app import app
 
 YAML = "version: 1\nenergies:\n  plugged: {title: A plug-in, formula: 0.5*|xi|^2}\n"
@@ -117,7 +117,15 @@ def test_a_plugin_may_read_registries_while_it_is_imported(write: Write) -> None
 
 
 @pytest.mark.parametrize(
-    "end", ["1/0", "import sys; sys.exit()", "raise BaseException", "REGISTRY = 3"]
+    "end",
+    [
+        "1/0",
+        "import sys; sys.exit()",
+        "raise BaseException",
+        "REGISTRY = 3",
+        r"REGISTRY = '/a\0b'",
+        "import warnings; warnings.simplefilter('error'); warnings.warn('no')",
+    ],
 )
 def test_one_that_fails_registers_nothing(end: str, write: Write) -> None:
     write("fails", f"{MIXER.format(name='Early')}\n{end}\n")
@@ -129,6 +137,26 @@ def test_one_that_fails_registers_nothing(end: str, write: Write) -> None:
         pytest.raises(UnknownName, match=r"'Early' .*'fails' is left"),
     ):
         CLASSES.lookup("Early")
+
+
+def test_many_are_named_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"many{number}" for number in range(30_000)]
+    comparisons = 0
+
+    class Name(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal comparisons
+            comparisons += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    name_plugins(map(Name, names))
+    name_plugins(map(Name, names))
+    assert named_plugins()[-1] == "many29999"
+    assert comparisons < 10 * len(names)
 
 
 def test_the_toolkits_own_names_are_safe(write: Write) -> None:

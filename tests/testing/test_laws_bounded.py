@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attenergy.energies import CLASSES, Energy
+from attenergy.energies import CLASSES, DOMAINS, Domain, Energy
 from attenergy.registry import EnergySpec
 from attenergy.testing import LAWS, check_law
 
@@ -66,3 +66,21 @@ def test_an_energy_of_the_states_alone_that_falls_is_seen(monkeypatch):
 def test_an_energy_within_bounds_passes(formula):
     result = check_law(BOUNDED, entry(formula))
     assert result.passed, str(result)
+
+
+@pytest.mark.parametrize(
+    ("formula", "note"),
+    [
+        ("0.5*|xi|^2 - lse(X @ xi + h)", "the energy far from the origin"),
+        ("-|X @ xi|^2", "WARNING: the energy falls without bound"),
+    ],
+)
+def test_a_domain_of_a_users_own_may_reach_far(formula, note, monkeypatch):
+    class Plane(Domain):
+        constrained = tied = True
+
+        def project(self, xi):
+            return xi - xi.mean(-1, keepdim=True)
+
+    monkeypatch.setitem(DOMAINS, "plane", Plane())
+    assert check_law(BOUNDED, entry(formula, domain="plane")).note.startswith(note)

@@ -86,7 +86,7 @@ def matrix_page(folder: Path) -> str:
             {one["name"]: one for study in studies for one in study["energies"]}.values()
         ),
         machines=list(dict.fromkeys(text for study in studies for text in study["machines"])),
-        command=overview.command(matrix, plan),
+        command=overview.command(matrix, plan, _plugins(*parts.values())),
     )
 
 
@@ -145,8 +145,13 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
 def _command(study: Study) -> str:
     if study.plan is None:
         return ""
-    plugins = [need.module for need in read_needs(study.folder)]
-    return repeat.command(study.plan, plugins=plugins)
+    return repeat.command(study.plan, plugins=_plugins(study))
+
+
+def _plugins(*studies: Study) -> list[str]:
+    """The modules that studies need, each once."""
+    needs = [need for study in studies for need in read_needs(study.folder)]
+    return list(dict.fromkeys(need.module for need in needs))
 
 
 def _shown(picture: Picture, prefix: str) -> dict[str, Any]:

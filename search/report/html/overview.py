@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
@@ -68,20 +68,22 @@ def draw(matrix: Matrix, parts: Mapping[str, Study]) -> list[Picture]:
     return [profiles.one("profile", title, about, enough, styles, xlabel="0 chance, 1 ceiling")]
 
 
-def command(matrix: Matrix, plan: SearchPlan | ComparePlan | None) -> str:
+def command(
+    matrix: Matrix, plan: SearchPlan | ComparePlan | None, plugins: Iterable[str] = ()
+) -> str:
     """The call that makes the comparison; empty if its plan is lost."""
     if not isinstance(plan, ComparePlan):
         return ""
     tasks = tuple(dict.fromkeys(column.task for column in matrix.columns))
     common = plan.model_copy(update={"name": matrix.title, "variants": matrix.variants})
     if len(tasks) > 1:
-        return repeat.command(common, tasks)
+        return repeat.command(common, tasks, plugins)
     # Of one task, the parts are the values of a sweep: an option that each part sets for itself.
     option = next((c.name.rpartition("-")[0] for c in matrix.columns if "-" in c.name), "")
     if option not in plan.task_options:
-        return repeat.command(common, tasks)
+        return repeat.command(common, tasks, plugins)
     options = {n: value for n, value in plan.task_options.items() if n != option}
-    text = repeat.command(common.model_copy(update={"task_options": options}), tasks)
+    text = repeat.command(common.model_copy(update={"task_options": options}), tasks, plugins)
     return f"{text} --sweep {option}"
 
 

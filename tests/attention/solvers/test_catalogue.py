@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from attenergy.attention.solvers.catalogue import (
 )
 from attenergy.energies import make_energy
 from attenergy.registry import UnknownName, load_registry
+from attenergy.registry.plugins import Plugin
 
 REGISTRY = load_registry(plugins=False)
 
@@ -88,3 +90,28 @@ def test_what_entries_say_of_solvers_is_checked_with_the_place(tmp_path: Path) -
         "4:77: energies.b.solver.search.choices.1: no solver that trains 'langevin'; known: "
         f"{', '.join(trainable())}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("returned", "got"),
+    [
+        (lambda xi: xi, "got Tensor"),
+        (lambda xi: None, "got NoneType"),
+        (lambda xi: Rest(None), "got Rest"),
+        (lambda xi: Rest(xi[..., :1]), r"got Rest with a state \(3, 1\)"),
+    ],
+)
+def test_what_a_solver_of_a_users_own_returns_is_checked(
+    returned: Any, got: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Odd(Solver):
+        summary = "odd"
+
+        def run(self, problem: Any, xi: torch.Tensor, *_: Any, steps: int) -> Any:
+            return returned(xi)
+
+    monkeypatch.setitem(SOLVERS, "odd", Odd())
+    monkeypatch.setitem(SOLVERS.owners, "odd", Plugin("odd", "odd"))
+    energy = make_energy("lse", dim=4, registry=REGISTRY).double()
+    with pytest.raises(TypeError, match=rf"solver 'odd' must return Rest.* \(3, 4\), {got}$"):
+        relax(energy, draw(3, 4), draw(5, 4, seed=1), solver="odd")

@@ -183,6 +183,20 @@ def test_what_is_refused(changes, kind, message):
     assert list(FUNCTIONS) == known
 
 
+@pytest.mark.parametrize("derivative", [None, "3*z^2"])
+def test_a_derivative_that_is_no_tree_is_refused_where_it_is_used(derivative, entry):
+    register_function(replace(CUBED, derivative=lambda z: derivative))
+    with pytest.raises(FormulaError, match="derivative of 'cubed' must be a tree"):
+        make_energy(entry("0.5*|xi|^2 - sum_n(cubed(X @ xi))"), dim=4)
+
+
+@pytest.mark.parametrize("axes", [["N"], None, ((), "N")])
+def test_axes_that_are_none_are_refused_where_they_are_used(axes, symbols):
+    register_function(replace(CUBED, typing=lambda *_: axes, derivative=None))
+    with pytest.raises(FormulaError, match="cubed would give"):
+        parse("cubed(beta)", symbols)
+
+
 def test_no_row_is_refused():
     with pytest.raises(ArgumentTypeError, match="must be a Function, got 'softsign'"):
         register_function("softsign")

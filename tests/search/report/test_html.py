@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from attenergy.registry import UnknownName, load_registry
+from attenergy.registry import PluginNeed, UnknownName, load_registry
 from attenergy.search.comparison.compare import ComparePlan
 from attenergy.search.comparison.multi_task import (
     comparisons_of_tasks,
@@ -26,6 +27,7 @@ from attenergy.search.report.text import multi_task_as_json, multi_task_as_markd
 from attenergy.search.results.study_folder import NoRuns, find_study, read_study
 from attenergy.search.results.task_table import read_matrix
 from attenergy.search.runs.events import Listener
+from attenergy.search.runs.plugin_needs import write_needs
 
 EVIL = "<script>alert('x')</script>"
 _VOID = {"meta", "br", "img", "input", "hr", "link", "path", "use", "rect"}
@@ -206,6 +208,14 @@ def test_a_comparison_of_several_tasks_is_one_page(several: str, comparison: Pat
     outline = check(several)
     assert {"matrix", "stacked-recall", "fuzzy-logic-small", "repeat"} <= set(outline.ids)
     assert "--task stacked-recall,fuzzy-logic-small" in several
+
+
+def test_the_page_of_several_tasks_names_their_plugins(comparison: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(comparison, tmp_path / "both")
+    need = PluginNeed(name="a-package", version="1", module="a_module")
+    for part in ("stacked-recall", "fuzzy-logic-small"):
+        write_needs(folder / part, [need])
+    assert "attenergy --plugin a_module compare" in matrix_page(folder)
 
 
 def test_a_variant_has_one_colour_on_the_whole_page(several: str) -> None:

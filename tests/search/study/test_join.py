@@ -15,12 +15,16 @@ from optuna.storages import RDBStorage
 from pydantic import ValidationError
 
 from attenergy.registry import Range, Registry
+from attenergy.registry.plugins import Plugin
+from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.runs.errors import CannotJoin, StudyBusy, StudyMismatch
+from attenergy.search.runs.plugin_needs import MissingPlugin
 from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.database import url_of
 from attenergy.search.storage.study_lock import study_lock
 from attenergy.search.study.attributes import RETRIED, RUN
+from attenergy.search.study.open import check_stored
 from attenergy.search.study.run import run_search
 from tests.search.study.conftest import (
     STORAGES,
@@ -240,3 +244,29 @@ def test_a_folder_that_was_lost_is_filled_from_the_storage(
     first, second = in_own_folders(make_plan(trials=3), "file", 2)
     records = run_search(first.model_copy(update={"join": False}), registry, watcher)
     assert run_search(second, registry, watcher) == records
+
+
+def test_a_driver_that_lacks_a_plugin_of_the_study_is_told_which(
+    registry: Registry,
+    make_plan: PlanMaker,
+    watcher: Any,
+    play: Play,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    play(lambda config: [0.5])
+    first, second = in_own_folders(make_plan(trials=1), "file", 2)
+    with monkeypatch.context() as patch:
+        patch.setitem(PRUNERS, "lenient", PRUNERS["median"])
+        patch.setitem(PRUNERS.owners, "lenient", Plugin("far", "far_away", "a-package", "1.0"))
+        run_search(first.model_copy(update={"pruner": "lenient"}), registry, watcher)
+    sentence = (
+        rf"study '{second.study}': the plug-in a-package 1.0 is needed \(pruner 'lenient'\) .*"
+        "--plugin far_away"
+    )
+    with pytest.raises(MissingPlugin, match=sentence):
+        run_search(second, registry, watcher)
+    with pytest.raises(MissingPlugin, match=sentence):  # where the registry lacks an entry of it
+        check_stored(second)
+    elsewhere = Path(first.folder) / "none.db"
+    check_stored(second.model_copy(update={"storage": f"sqlite:///{elsewhere}"}))
+    assert not elsewhere.exists()

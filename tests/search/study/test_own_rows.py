@@ -67,6 +67,19 @@ def test_a_row_is_all_that_a_search_needs(
     assert any("searched whole" in text for text in watcher.messages)
 
 
+@pytest.mark.parametrize("made", [None, 3])
+def test_a_sampler_that_is_none_is_refused(
+    made: Any,
+    registry: Registry,
+    make_plan: PlanMaker,
+    watcher: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(SAMPLERS, "empty", Sampler(lambda _: made))
+    with pytest.raises(TypeError, match=f"sampler 'empty' must make one of .*, got {made}$"):
+        run_search(make_plan(sampler="empty"), registry, watcher)
+
+
 def test_a_row_is_known_to_plans_files_and_the_command_line(
     make_plan: PlanMaker, tmp_path: Path, own_rows: list[SamplerRequest]
 ) -> None:

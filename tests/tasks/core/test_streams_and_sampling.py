@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -145,3 +146,18 @@ def test_distinct_is_uniform_over_ordered_selections(size, population, looks_uni
 def test_distinct_refuses_what_cannot_be(size: int, population: int) -> None:
     with pytest.raises(ValueError, match=f"cannot draw {size} distinct numbers out of"):
         distinct(2, size, population, Generator())
+
+
+@pytest.mark.parametrize(
+    ("drawn", "got"),
+    [
+        ({"x": torch.zeros(7, 2)}, r"x \(7, 2\)"),
+        ({"x": torch.zeros(BLOCK), "y": torch.tensor(0)}, r"x \(1024,\), y \(\)"),
+        ({"x": [0] * BLOCK}, "x list"),
+        ({}, "an empty one"),
+        (None, "NoneType"),
+    ],
+)
+def test_what_a_task_of_a_users_own_draws_is_checked(drawn: Any, got: str) -> None:
+    with pytest.raises(ValueError, match=rf"1024 instances must generate a dict .* got {got}$"):
+        Stream(lambda *_: drawn, "key").read(0, 4)
