@@ -136,7 +136,10 @@ def _sentence(need: PluginNeed, lacks: list[str]) -> str:
             "module of its own and name that with --plugin"
         )
     package = f"{need.name} {need.version}".strip()
+    text = f"the plug-in {package} is needed ({things}) and not loaded here: install it"
+    if not is_module_name(need.module):  # anybody may have written it
+        return text
     return (
-        f"the plug-in {package} is needed ({things}) and not loaded here: install it, or name its "
-        f"module (attenergy --plugin {need.module} ..., plugins=[{need.module!r}] in Python)"
+        f"{text}, or name its module (attenergy --plugin {need.module} ..., "
+        f"plugins=[{need.module!r}] in Python)"
     )

@@ -55,7 +55,7 @@ class Plugin:
     @property
     def module(self) -> str:
         """The module that is imported."""
-        return self.target.partition(":")[0].strip()
+        return self.target.partition("[")[0].partition(":")[0].strip()
 
     @property
     def package(self) -> str:

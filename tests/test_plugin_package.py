@@ -49,10 +49,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the package is installed in."""
     folder = tmp_path_factory.mktemp("site")
     source = shutil.copytree(SOURCE, folder / "source")
-    options = ("--no-deps", "--no-build-isolation", "--no-index", "--target", folder / "site")
-    install = [sys.executable, "-m", "pip", "install", "-q", *options, source]
-    subprocess.run(install, check=True, capture_output=True)
+    install(source, folder / "site")
     return folder / "site"
+
+
+def install(source: Path, target: Path) -> None:
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "--target", target)
+    words = [sys.executable, "-m", "pip", "install", "-q", *options, source]
+    subprocess.run(words, check=True, capture_output=True)
 
 
 @contextmanager
@@ -253,3 +257,16 @@ def test_the_page_on_plugins_tells_the_truth(
             assert layer(torch.ones(1, 3, 8)).isfinite().all()
         plan = {"study": "s", "folder": "s", "task": "echo", "sampler": "eager", "pruner": "floor"}
         assert SearchPlan.model_validate(plan).sampler == "eager"
+
+
+def test_the_package_of_the_page_is_installed_with_its_registry_file(tmp_path: Path) -> None:
+    source, site = tmp_path / "source", tmp_path / "site"
+    (source / "my_package").mkdir(parents=True)
+    for file, _, text in BLOCKS:
+        if file:
+            (source / file).write_text(text, encoding="utf-8")
+    install(source, site)
+    with on_path(site):
+        (plugin,) = (p for p in attenergy.load_plugins() if p.distribution == "my-package")
+        assert "echo" in attenergy.load_registry().tasks
+    assert (plugin.package, plugin.release) == ("my-package", "1.0")

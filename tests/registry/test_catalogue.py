@@ -198,6 +198,8 @@ def test_what_is_needed_of_a_plugin_is_named_when_it_is_missing(
         "the plug-in more_shapes 2.5 is needed (shape 'Flat') and not loaded here: install it, or "
         "name its module (attenergy --plugin more_shapes ..., plugins=['more_shapes'] in Python)"
     )
+    odd = needs[0].model_copy(update={"module": "-c"})
+    assert missing([odd]).endswith("(shape 'Flat') and not loaded here: install it")
     script = PluginNeed(
         name="__main__", version="", module="__main__", provides={"shape": ("Own",)}
     )

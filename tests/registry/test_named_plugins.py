@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from attenergy.attention.mixers import CLASSES, TopKAttention
 from attenergy.registry import PluginWarning, UnknownName, load_plugins, load_registry
-from attenergy.registry.plugins import _STATE, VARIABLE, name_plugins, named_plugins
+from attenergy.registry.plugins import _STATE, VARIABLE, Plugin, name_plugins, named_plugins
 from attenergy.search.cli.app import app
 
 YAML = "version: 1\nenergies:\n  plugged: {title: A plug-in, formula: 0.5*|xi|^2}\n"
@@ -137,6 +137,11 @@ def test_one_that_fails_registers_nothing(end: str, write: Write) -> None:
         pytest.raises(UnknownName, match=r"'Early' .*'fails' is left"),
     ):
         CLASSES.lookup("Early")
+
+
+@pytest.mark.parametrize("target", ["own_part", "own_part [extra]", "own_part:NAME [a,b]"])
+def test_the_module_of_an_entry_point_is_named_without_its_extras(target: str) -> None:
+    assert Plugin("own", target, "a-package", "1.0").module == "own_part"
 
 
 def test_many_are_named_in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
