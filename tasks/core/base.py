@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -102,6 +102,8 @@ class Task(ABC):
     #: instances; None: anywhere. The others need not be computed by a model's last block.
     scored_positions: slice | None = None
     masks_pairs: bool = False  # whether every instance has a mask (L, L) of its own
+    #: Options that came later: at the value that held before, instances stay what they were.
+    later_options: ClassVar[Mapping[str, Any]] = {}
     train_instances: int = 0  # so many, then the same ones again; 0: the training stream is endless
 
     name: str
@@ -150,9 +152,11 @@ class Task(ABC):
         """The options that have a say in what is drawn.
 
         The number of training instances has none: a smaller set is the start of a larger one, and
-        all of them are judged on the same evaluation sets.
+        all of them are judged on the same evaluation sets. Nor has one of `later_options`, at the
+        value there.
         """
-        return {key: value for key, value in self.options.items() if key != "train_instances"}
+        silent = {"train_instances": self.options.get("train_instances"), **self.later_options}
+        return {k: v for k, v in self.options.items() if k not in silent or v != silent[k]}
 
     @property
     def numbers(self) -> int:

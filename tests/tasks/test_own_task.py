@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 
@@ -85,6 +87,24 @@ def test_its_options_decide_the_streams(registry):
     assert not torch.equal(read[0][0], read[1][0])
     assert torch.equal(read[0][1], read[1][1])
     assert not torch.equal(read[0][1], read[2][1])
+
+
+def test_an_option_that_came_later_leaves_the_instances_as_they_were(registry):
+    before = make_task("parity-of-bits", registry=registry)
+
+    class ParityOfBits(type(before)):
+        later_options: ClassVar = {"flipped": False}
+
+        def __init__(self, *, bits=8, flipped=False, name="bits", seed=0, split_seed=0):
+            super().__init__(bits=bits)
+
+    for split in before.splits:
+        (old, same, other) = (
+            task.batch(split, 0, 20).inputs
+            for task in (before, ParityOfBits(bits=5), ParityOfBits(bits=5, flipped=True))
+        )
+        assert torch.equal(old, same)
+        assert not torch.equal(old, other)
 
 
 def test_its_options_are_checked_as_those_of_the_toolkits_tasks(registry):
