@@ -24,7 +24,9 @@ from attenergy.registry import ArgumentError, ArgumentTypeError, UnknownName
 
 
 class SolverOptions(TypedDict, total=False):
-    """What some solvers know besides the arguments of all; None is the default of each.
+    """What the toolkit's solvers know besides the arguments of all; None is the default of each.
+
+    For type checkers alone: what is accepted is what a solver names as its `options`.
 
     Attributes:
         damping: share of the old state in every new one, in [0, 1).
@@ -233,8 +235,9 @@ def _checked_options(solver: str, options: SolverOptions) -> dict[str, Any]:
     for name in options:
         owners = [owner for owner, method in SOLVERS.items() if name in method.options]
         if not owners:
-            known = [*signature(relax).parameters, *SolverOptions.__annotations__]
-            raise UnknownName("argument", name, [n for n in known if n != "options"])
+            known = [n for n in signature(relax).parameters if n != "options"]
+            known += [n for method in SOLVERS.values() for n in method.options]
+            raise UnknownName("argument", name, dict.fromkeys(known))
         if name in given and solver not in owners:
             group = SOLVERS[owners[0]].options
             verb = "is" if len(group) == 1 else "are"
