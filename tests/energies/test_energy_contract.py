@@ -211,7 +211,8 @@ COUPLED = {
 
 def test_what_is_said_of_entries():
     said = {name: describe(spec) for name, spec in REGISTRY.energies.items()}
-    assert [n for n in said if said[n]["attention"]] == ["lse", "l2_lse"]
+    attention = {name: said[name]["attention"] for name in ("lse", "l2_lse", "polynomial", "rbm")}
+    assert attention == {"lse": True, "l2_lse": True, "polynomial": False, "rbm": False}
     assert {n for n in said if not said[n]["score_path"]} == WITHOUT_WEIGHTS
     for name, spec in REGISTRY.energies.items():
         assert said[name]["score_path"] == make(name).has_weights
