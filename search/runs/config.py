@@ -103,6 +103,8 @@ class RunRecord(BaseModel):
 
 #: Fields of a training that came later, with what held before: runs of then keep their keys.
 _LATER = {"optimizer": "adamw", "muon_learning_rate": 0.02}
+#: Solvers that were renamed, with the name under which a run's key knows them.
+_RENAMED = {"semi_implicit": "implicit", "coordinate_descent": "sequential"}
 
 
 def _digest(data: dict[str, Any]) -> str:
@@ -110,5 +112,17 @@ def _digest(data: dict[str, Any]) -> str:
         for name, before in _LATER.items():
             if training[name] == before:
                 del training[name]
+    for part in (data["settings"], data["layer"]):
+        if "solver" in part:
+            part["solver"] = _as_named_before(part["solver"])
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _as_named_before(value: Any) -> Any:
+    """A solver's name, or what an entry says of its solvers, in the words that keys are made of."""
+    if isinstance(value, dict):
+        return {key: _as_named_before(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_named_before(inner) for inner in value]
+    return _RENAMED.get(value, value) if isinstance(value, str) else value

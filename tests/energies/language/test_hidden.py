@@ -70,17 +70,16 @@ def others():
 
 
 FORMULAS = (*WRITTEN, *others())
-
-
-def draw(*shape):
-    return torch.randn(shape, generator=GENERATOR, dtype=torch.float64)
-
-
-GENERATOR = torch.Generator().manual_seed(4)
+SEED = 5  # at whose point every formula has a value
 
 
 def point():
-    """States, patterns, field and mask, as above."""
+    """States, patterns, field and mask, as above; the same for every formula."""
+    generator = torch.Generator().manual_seed(SEED)
+
+    def draw(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
     xi, X = draw(3, 4), draw(6, 4)
     away = xi[0] - xi[1] * (xi[0] @ xi[1]) / (xi[1] @ xi[1])  # at a right angle to the second state
     X[3] += 2000 * away / (away @ xi[0])

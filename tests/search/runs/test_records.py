@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from attenergy.attention.solvers.catalogue import SOLVERS
+from attenergy.search.planning.space import Space
+from attenergy.search.runs import config as config_module
 from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.records import RunStore, write_atomically
@@ -81,3 +84,17 @@ def test_a_text_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         write_atomically(path, "half")
     assert path.read_text() == "new"
     assert [p.name for p in path.parent.iterdir()] == ["plan.json"]
+
+
+def test_a_run_keeps_its_key_when_solvers_are_renamed(registry, make_plan) -> None:
+    """Keys are made of the names that a solver had first, whichever a record or an entry says."""
+    earlier = {s: solver.earlier_names for s, solver in SOLVERS.items() if solver.earlier_names}
+    assert {new: (old,) for new, old in config_module._RENAMED.items()} == earlier
+    plan = make_plan(variants=("graph_hopfield",), baseline="graph_hopfield")
+    config = Space(registry, plan).reference()
+    text = config.model_copy(update={"settings": {"solver": "semi_implicit"}}).model_dump_json(
+        by_alias=True
+    )
+    assert '"semi_implicit"' in text
+    before = RunConfig.model_validate_json(text.replace('"semi_implicit"', '"implicit"'))
+    assert before.run_key() == RunConfig.model_validate_json(text).run_key() != config.run_key()
