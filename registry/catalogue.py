@@ -121,6 +121,11 @@ class Catalogue(dict[str, T]):
             expected += " or a function" if self.row is not None else ""
             got = clipped(repr(thing), 120)
             raise ArgumentTypeError(f"{self._a_kind} must be {expected}, got {got}")
+        if missing := sorted(getattr(thing, "__abstractmethods__", ())):
+            raise ArgumentTypeError(
+                f"{self._a_kind} must define {', '.join(missing)}, which "
+                f"{clipped(repr(thing), 120)} does not"
+            )
         return thing  # type: ignore[no-any-return]
 
     @property

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
-from attenergy.registry import Catalogue
+from attenergy.registry import ArgumentTypeError, Catalogue
 from attenergy.search.runs.config import RunConfig, RunRecord
 
 
@@ -97,7 +97,12 @@ class Pruner(ABC):
         at = curve.shares[-1]
         if at >= 1 or at < curve.config.training.prune_after or self._plateau(curve):
             return ""
-        verdict = self.verdict(key, curve)
+        verdict: object = self.verdict(key, curve) or ""
+        if not isinstance(verdict, str):  # of a user's own, as True for "go on"
+            raise ArgumentTypeError(
+                f"the verdict of {type(self).__name__} must be a text, why the run should end or "
+                f"empty, got {verdict!r:.60}"
+            )
         return f"after {at:.0%} of its training {self.metric} {verdict}" if verdict else ""
 
     def _plateau(self, curve: Curve) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,6 +150,15 @@ def test_the_doors_open_the_tables() -> None:
             TypeError, match=f"an? {table.kind} must be a subclass of {base.__module__}"
         ):
             door(Square)
+
+
+def test_a_class_that_lacks_a_method_is_refused(shapes: Catalogue[type[Shape]]) -> None:
+    class Vague(Shape, ABC):
+        @abstractmethod
+        def area(self) -> float: ...
+
+    with pytest.raises(TypeError, match=r"a shape must define area, which <class .* does not"):
+        shapes.register(Vague)
 
 
 def test_a_plugin_that_fails_leaves_nothing_behind(

@@ -17,6 +17,7 @@ from attenergy.search.planning.plan import RECORDED, SearchPlan
 from attenergy.search.planning.pruners import PRUNERS, Curve, Pruner
 from attenergy.search.planning.samplers import SAMPLERS, Sampler, SamplerRequest
 from attenergy.search.planning.search_file import read_search_file
+from attenergy.search.runs.config import RunConfig
 from attenergy.search.study.run import run_search
 
 PlanMaker = Callable[..., SearchPlan]
@@ -78,6 +79,22 @@ def test_a_sampler_that_is_none_is_refused(
     monkeypatch.setitem(SAMPLERS, "empty", Sampler(lambda _: made))
     with pytest.raises(TypeError, match=f"sampler 'empty' must make one of .*, got {made}$"):
         run_search(make_plan(sampler="empty"), registry, watcher)
+
+
+def judged(config: RunConfig, said: Any) -> str:
+    """What a pruner of that verdict says of a run that stands still after its warm-up."""
+    pruner: Pruner = type("Own", (StrictPruner,), {"verdict": lambda *_: said})("accuracy", 0.1)
+    pruner.begin(config)
+    pruner.judge(config.run_key(), {"step": 0, "accuracy": 0.5})
+    return pruner.judge(config.run_key(), {"step": 0.75 * config.training.steps, "accuracy": 0.5})
+
+
+def test_the_verdict_of_a_pruner_is_a_text(make_config: Callable[..., RunConfig]) -> None:
+    config = make_config()
+    assert judged(config, "is low") == "after 75% of its training accuracy is low"
+    assert judged(config, "") == judged(config, None) == ""
+    with pytest.raises(TypeError, match=r"verdict of Own must be a text, .* got True"):
+        judged(config, said=True)
 
 
 def test_a_row_is_known_to_plans_files_and_the_command_line(
