@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -45,6 +46,31 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests, so that none of them is left for one process at the end."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.fixture
+def work() -> Callable[[int], AbstractContextManager[None]]:
+    """`with work(n)` fails if its block calls more than n Python functions.
+
+    That is a measure of what something costs that neither a processor nor its load changes.
+    """
+
+    @contextmanager
+    def limited(most: int) -> Iterator[None]:
+        calls = 0
+
+        def count(_frame: object, event: str, _argument: object) -> None:
+            nonlocal calls
+            calls += event == "call"
+
+        sys.setprofile(count)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+        assert calls <= most, f"{calls:,} calls; at most {most:,} were expected"
+
+    return limited
 
 
 Golden = Callable[[str], dict[str, np.ndarray]]

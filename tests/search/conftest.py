@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 import pytest
+import torch
 
 from attenergy.registry import (
     EnergySpec,
@@ -315,5 +316,6 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train_steps=4,
         fix=TINY_FIX,
     )
+    torch.set_num_threads(1)  # bits of a run depend on them
     run_search(plan, load_registry(), Listener())
     return folder

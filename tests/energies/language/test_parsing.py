@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -111,13 +110,16 @@ WRONG = {
 }  # fmt: skip
 
 
+#: Calls of Python functions, in a tenth of a second or so; the first one reads the grammar.
+PARSING, DERIVING = 300_000, 300_000
+
+
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_formulas_are_refused_where_they_are_wrong(name, symbols):
+def test_wrong_formulas_are_refused_where_they_are_wrong(name, symbols, work):
     text, offset, fragment = WRONG[name]
-    modules, before = set(sys.modules), time.process_time()
-    with pytest.raises(FormulaError) as caught:
+    modules = set(sys.modules)
+    with work(PARSING), pytest.raises(FormulaError) as caught:
         parse(text, symbols)
-    assert time.process_time() - before < 0.5
     assert fragment in caught.value.message
     assert caught.value.offset == offset
     assert caught.value.text == text
@@ -155,24 +157,21 @@ DEEP = {
 
 
 @pytest.mark.parametrize("name", DEEP)
-def test_deep_formulas_are_simplified_and_derived_in_time(name, symbols):
+def test_deep_formulas_are_simplified_and_derived_with_little_work(name, symbols, work):
     assert len(DEEP[name]) <= 500
-    before = time.process_time()
-    tree = parse(DEEP[name], symbols)
-    assert simplify(simplify(tree)) == simplify(tree)
-    score_form(tree)
-    assert len(str(tree)) < 2_000
-    assert time.process_time() - before < 1.0
+    with work(DERIVING):
+        tree = parse(DEEP[name], symbols)
+        assert simplify(simplify(tree)) == simplify(tree)
+        score_form(tree)
+        assert len(str(tree)) < 2_000
 
 
-def test_choices_that_multiply_are_stopped(entry):
+def test_choices_that_multiply_are_stopped(entry, work):
     """Each call doubles the tree: 2^30 nodes from a short text."""
     prior = {"default": "a", "options": {"a": "tanh(z)*tanh(z)"}}
     formula = "sum_n(" + "p(" * 30 + "X @ xi" + ")" * 31
-    before = time.process_time()
-    with pytest.raises(FormulaError, match="too large"):
+    with work(DERIVING), pytest.raises(FormulaError, match="too large"):
         formula_tree(entry(formula, choices={"p": prior}))
-    assert time.process_time() - before < 1.0
 
 
 def test_long_sums_may_be_built_in_python(symbols):

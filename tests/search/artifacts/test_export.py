@@ -59,6 +59,7 @@ def test_an_exported_layer_has_the_trained_weights(study: Study, tmp_path: Path)
 
 
 def test_lost_weights_are_trained_again_and_it_is_said(study: Study, tmp_path: Path) -> None:
+    torch.set_num_threads(1)  # as when the study was run
     record = study.records[0]
     said: list[str] = []
     first = export_run(record, study.folder, tmp_path / "kept", say=said.append)
