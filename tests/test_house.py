@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import tomllib
 from pathlib import Path
+
+import networkx as nx
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("registry", "energies", "attention", "tasks", "search", "analysis", "testing")
@@ -67,3 +70,22 @@ def test_the_tests_mirror_the_package() -> None:
             if folder.name != "__pycache__":
                 same = ROOT / folder.relative_to(ROOT / "tests")
                 assert same.is_dir(), f"{folder} mirrors no folder of the package"
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    """Among files, with imports inside functions and for type checkers; folders have contracts."""
+    pattern = re.compile(r"^\s*from (attenergy[\w.]*) import \(?([^)]*?)\)?$", re.MULTILINE)
+    names = {
+        "attenergy." + ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for folder in FOLDERS
+        for path in modules(folder)
+    }
+    graph: nx.DiGraph = nx.DiGraph()
+    for name, path in names.items():
+        for module, what in pattern.findall(path.read_text(encoding="utf-8")):
+            inside = {f"{module}.{word.split(' as ')[0].strip()}" for word in what.split(",")}
+            targets = ({module} | inside) & set(names)
+            graph.add_edges_from((name, target) for target in targets if target != name)
+    assert graph.number_of_edges() > 500
+    circles = [sorted(c) for c in nx.strongly_connected_components(graph) if len(c) > 1]
+    assert not circles, circles[:5]

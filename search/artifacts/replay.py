@@ -12,7 +12,8 @@ from typing import Any
 from attenergy.registry import ArgumentError
 from attenergy.search.artifacts.export import weights_of
 from attenergy.search.artifacts.train_again import to_train_again
-from attenergy.search.engines.base import Resources, make_executor
+from attenergy.search.engines.base import Resources
+from attenergy.search.engines.factory import make_executor
 from attenergy.search.results import formats
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.events import Listener

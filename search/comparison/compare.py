@@ -16,7 +16,8 @@ from attenergy.registry import (
     UnknownName,
     needed,
 )
-from attenergy.search.engines.base import Executor, make_executor, run_all
+from attenergy.search.engines.base import Executor, run_all
+from attenergy.search.engines.factory import make_executor
 from attenergy.search.planning.budget import Budget, measure
 from attenergy.search.planning.option_names import refused_values
 from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan

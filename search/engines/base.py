@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -67,29 +66,6 @@ class Executor(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
-
-
-def make_executor(resources: Resources, folder: Path) -> Executor:
-    """Make the executor that a plan asks for.
-
-    Args:
-        resources: the engine and its size.
-        folder: the study's folder, where weights are saved.
-
-    Raises:
-        ValueError: the cluster lacks what every run is to be given, or Ray is not installed.
-    """
-    if resources.engine == "ray":
-        from attenergy.search.engines.ray.executor import RayExecutor
-
-        return RayExecutor(resources, folder)
-    if resources.workers == 0:
-        from attenergy.search.engines.in_process import InProcess
-
-        return InProcess(folder, resources.limits)
-    from attenergy.search.engines.process_pool import ProcessPool
-
-    return ProcessPool(resources.workers, folder, resources.limits)
 
 
 def run_all(

@@ -17,7 +17,8 @@ import optuna
 import torch
 
 from attenergy.registry import ArgumentError, Registry, needed
-from attenergy.search.engines.base import Executor, make_executor
+from attenergy.search.engines.base import Executor
+from attenergy.search.engines.factory import make_executor
 from attenergy.search.planning.budget import Budget, measure
 from attenergy.search.planning.objectives import Objective, find_objectives
 from attenergy.search.planning.plan import SearchPlan
