@@ -6,11 +6,12 @@ patterns of all positions, and the states of some. What comes after a layer goes
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
+from attenergy.attention.gradients.chunked import can_chunk
 from attenergy.attention.layers.energy_attention import EnergyAttention
 from attenergy.attention.mixers import Mixer
+from attenergy.attention.modules.projections import visible
 
 
 def states_apart(layer: nn.Module, mask: Tensor | None = None, is_causal: bool = False) -> bool:
@@ -28,7 +29,7 @@ def states_apart(layer: nn.Module, mask: Tensor | None = None, is_causal: bool =
         energy = layer.energy
         if energy.patterns_interact and (is_causal or (mask is not None and mask.shape[-2] > 1)):
             return False
-        return energy.reads_patterns and not energy.states_interact
+        return can_chunk(energy)
     return isinstance(layer, Mixer) and layer.states_apart
 
 
@@ -55,13 +56,11 @@ def at_rows(
         (B, R, W).
     """
     length = x.shape[1]
-    if mask is not None and mask.shape[-2] == length > 1:
-        mask = mask[..., rows, :]
-    if field is not None and field.shape[-2] == length > 1:
-        field = field[..., rows, :]
-    if is_causal:
-        positions = torch.arange(length, device=x.device)
-        earlier = (positions[None, :] <= positions[rows, None])[None, None]
-        mask = earlier if mask is None else mask & earlier
-    out: Tensor = layer(x[:, rows], x, mask=mask, field=field)
+    seen = visible(mask, is_causal, length, length, x.device)
+    if seen is not None:
+        seen = seen[(None,) * (4 - seen.ndim)]  # causality alone has two axes, which would be vague
+    seen, field = (
+        at if at is None or at.shape[-2] == 1 else at[..., rows, :] for at in (seen, field)
+    )
+    out: Tensor = layer(x[:, rows], x, mask=seen, field=field)
     return out
