@@ -84,9 +84,12 @@ def dashboard(
         str | None,
         typer.Option(metavar="URL", help="The study's storage, if not the file in its folder."),
     ] = None,
+    browse: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     folder: FolderOption = Path("runs"),
 ) -> None:
     """Show a search live in a browser, with Optuna's dashboard; Ctrl-C ends it."""
+    import webbrowser
+
     from attenergy.search.display.dashboard import dashboard as make
     from attenergy.search.results.study_folder import find_study, read_study
 
@@ -98,7 +101,10 @@ def dashboard(
             f"cannot listen on {host}:{port}: {error.strerror}; choose another port, 0 for any"
         ) from error
     with server:
-        _say(f"http://{host}:{server.server_port}/ shows {study}; Ctrl-C ends it")
+        address = f"http://{host}:{server.server_port}{server.page}"
+        _say(f"{address} shows {study}; Ctrl-C ends it")
+        if browse:
+            webbrowser.open(address)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -242,6 +242,18 @@ def latest(storage: RDBStorage, plan: SearchPlan) -> tuple[optuna.Study | None, 
     return newest
 
 
+def newest_generation(storage: RDBStorage, name: str) -> int | None:
+    """The id of the newest generation of a study that was set up to the end; None if none.
+
+    Unlike `latest` it changes nothing.
+    """
+    ready = {study.study_name for study in storage.get_all_studies() if study.user_attrs.get(READY)}
+    number = 0
+    while generation(name, number + 1) in ready:
+        number += 1
+    return storage.get_study_id_from_name(generation(name, number)) if number else None
+
+
 def _other_format(ready: object) -> str:
     return (
         f"it has the format {1 if ready is True else ready} of another version of attenergy, "

@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from typer.testing import CliRunner
 
 from attenergy.search.cli.app import app
-from attenergy.search.display.dashboard import NoDashboard, dashboard, storage_url
+from attenergy.search.display.dashboard import (
+    DashboardServer,
+    NoDashboard,
+    dashboard,
+    storage_url,
+)
 from attenergy.search.results.study_folder import read_study
+from attenergy.search.storage.database import FORMAT, READY, close, create
 
 
 def test_the_dashboard_serves_the_study(finished_study: Path) -> None:
@@ -32,6 +40,48 @@ def test_the_dashboard_serves_the_study(finished_study: Path) -> None:
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_the_page_is_that_of_the_study_that_was_named(
+    finished_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna_dashboard")
+    folder = shutil.copytree(finished_study, tmp_path / "copy")
+    storage = RDBStorage(f"sqlite:///{folder / 'study.db'}")
+    create(storage, "another", [StudyDirection.MAXIMIZE]).set_user_attr(READY, FORMAT)
+    create(storage, "tiny@2", [StudyDirection.MAXIMIZE]).set_user_attr(READY, FORMAT)
+    create(storage, "tiny@3", [StudyDirection.MAXIMIZE])  # its making was cut short
+    page = f"/dashboard/studies/{storage.get_study_id_from_name('tiny@2')}"
+    close(storage)
+    opened = list[str]()
+    monkeypatch.setattr(DashboardServer, "serve_forever", lambda _: None)
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    result = CliRunner().invoke(app, ["dashboard", str(folder), "-p", "0", "--open"])
+    assert opened[0].endswith(page), result.output
+    assert f"{opened[0]} shows {folder}" in result.stderr
+
+
+def test_the_root_leads_to_the_page_of_the_study(finished_study: Path) -> None:
+    pytest.importorskip("optuna_dashboard")
+    with dashboard(read_study(finished_study), port=0) as server:
+        answers = list[tuple[str, dict[str, str]]]()
+        application = server.get_app()
+        assert application is not None
+        environment = {"PATH_INFO": "/", "REQUEST_METHOD": "GET"}
+        body = application(environment, lambda status, fields: answers.append((status, fields)))
+        assert list(body) == []
+    status, fields = answers[0]
+    assert status.startswith("302")
+    assert dict(fields)["Location"] == server.page
+    assert server.page.startswith("/dashboard/studies/")
+
+
+def test_a_storage_without_the_study_is_refused(finished_study: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna_dashboard")
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    close(RDBStorage(url))
+    with pytest.raises(NoDashboard, match=r"other\.db holds no study 'tiny'"):
+        dashboard(read_study(finished_study), port=0, storage=url)
 
 
 def test_a_study_without_a_database_is_refused(finished_study: Path, tmp_path: Path) -> None:
