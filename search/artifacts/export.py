@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attenergy.attention.loading import build
@@ -75,6 +75,19 @@ def export_run(
             raise NoSuchRun(f"run {record.key}: {again.status}: {again.reason}")
         card = model_card(again, task, Path(out).name, board, _AGAIN)
         return _write(again, task, weights, Path(out), card, force)
+
+
+def loading_line(out: Path, plugins: Sequence[str] = ()) -> str:
+    """The line of Python that loads an exported model, as it can be pasted.
+
+    It names the part: without, `attenergy.load` gives the layer of one block alone.
+
+    Args:
+        out: folder of the export.
+        plugins: modules that hold the code of its layer.
+    """
+    more = f", plugins={list(plugins)!r}" if plugins else ""
+    return f"import attenergy; model = attenergy.load({str(out)!r}, part='model'{more})"
 
 
 def weights_of(record: RunRecord, folder: Path) -> Path | None:

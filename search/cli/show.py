@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -33,10 +34,8 @@ def show_matrix(matrix: Matrix, folder: Path, form: Format) -> None:
     write_matrix(matrix, folder)
     emit(form, matrix.json(), matrix.table())
     parts = ", ".join(column.name for column in matrix.columns)
-    typer.echo(
-        f"\nkept in {folder}: matrix.md, matrix.json, and one comparison each: {parts}",
-        err=form is Format.JSON,
-    )
+    say = partial(typer.secho, err=form is Format.JSON)
+    _say_where(folder, f"matrix.md, matrix.json, and one comparison each: {parts}", say)
     _need_scores(matrix)
 
 
@@ -94,15 +93,35 @@ def show(folder: Path, form: Format, records: Sequence[RunRecord], *, export: bo
     board = write_leaderboard(study)
     emit(form, board.json(), board.table())
     # JSON stands alone on the output stream.
-    say = partial(typer.echo, err=form is Format.JSON)
-    say(f"\nkept in {folder}: records.jsonl, leaderboard.md, leaderboard.json")
+    say = partial(typer.secho, err=form is Format.JSON)
+    _say_where(folder, "leaderboard.md, leaderboard.json, records.jsonl", say)
     if export:
         _export_best(study, board, say)
     _need_result(records)
 
 
-def _export_best(study: Study, board: Leaderboard, say: Callable[[str], None]) -> None:
-    from attenergy.search.artifacts.export import export_run
+def _say_where(folder: Path, files: str, say: Callable[..., None]) -> None:
+    """Where the results are, and the command that makes a page of them."""
+    say(f"\nresults: {folder} ({files})", dim=True)
+    say("a page with every picture:", dim=True)
+    say(shlex.join(_command(folder, "report")), fg="cyan")
+
+
+def _command(folder: Path, *words: str) -> list[str]:
+    """A call of `attenergy` on a study, with the plug-ins that it needs."""
+    study = folder.name if folder.parent == Path("runs") else str(folder)
+    plugins = [word for module in _plugins(folder) for word in ("--plugin", module)]
+    return ["attenergy", *plugins, *words, study]
+
+
+def _plugins(folder: Path) -> list[str]:
+    from attenergy.search.runs.plugin_needs import read_needs
+
+    return list(dict.fromkeys(need.module for need in read_needs(folder)))
+
+
+def _export_best(study: Study, board: Leaderboard, say: Callable[..., None]) -> None:
+    from attenergy.search.artifacts.export import export_run, loading_line
     from attenergy.search.artifacts.select_run import choose_run
 
     if not board.rows:
@@ -111,11 +130,14 @@ def _export_best(study: Study, board: Leaderboard, say: Callable[[str], None]) -
     record = choose_run(study.records, "best", board)
     if record.weights and not (study.folder / record.weights).is_file():
         say(
-            f"the best model is run {record.key}; its weights are where it was trained. There, or "
-            f"here, trained again: attenergy export {study.folder.name} --trial {record.key[:8]} "
-            "--out FOLDER"
+            f"the best model is run {record.key}; its weights are where it was trained. "
+            "To export it there, or to train it again here:",
+            dim=True,
         )
+        words = ("--trial", record.key[:8], "--out", "FOLDER")
+        say(shlex.join([*_command(study.folder, "export"), *words]), fg="cyan")
         return
     out = study.folder / "exported"
     export_run(record, study.folder, out, force=True, say=say, board=board)
-    say(f'the best model: attenergy.load("{out}")')
+    say(f"the best model ({record.config.variant}), in Python:", dim=True)
+    say(loading_line(out, _plugins(study.folder)), fg="cyan")
