@@ -10,10 +10,14 @@ from typing import Annotated
 
 import typer
 
+from attenergy.search.cli import compare as commands_compare
 from attenergy.search.cli import registry as commands_registry
 from attenergy.search.cli import search as commands_search
 from attenergy.search.cli import study as commands_study
 from attenergy.search.cli.errors import Policy
+
+#: Groups of commands in the help.
+_TRAIN, _READ, _LOOK = "Search and compare", "Read a study", "Look at the registry"
 
 app = typer.Typer(
     cls=Policy,
@@ -23,16 +27,16 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(commands_registry.energies, name="energies")
-app.add_typer(commands_registry.mixers, name="mixers")
-app.add_typer(commands_registry.tasks, name="tasks")
-app.command()(commands_search.search)
-app.command()(commands_search.compare)
-app.command()(commands_study.report)
-app.command()(commands_study.dashboard)
-app.command()(commands_study.export)
-app.command()(commands_study.replay)
-app.command()(commands_registry.schema)
+app.add_typer(commands_registry.energies, name="energies", rich_help_panel=_LOOK)
+app.add_typer(commands_registry.mixers, name="mixers", rich_help_panel=_LOOK)
+app.add_typer(commands_registry.tasks, name="tasks", rich_help_panel=_LOOK)
+app.command(rich_help_panel=_TRAIN)(commands_search.search)
+app.command(rich_help_panel=_TRAIN)(commands_compare.compare)
+app.command(rich_help_panel=_READ)(commands_study.report)
+app.command(rich_help_panel=_READ)(commands_study.dashboard)
+app.command(rich_help_panel=_READ)(commands_study.export)
+app.command(rich_help_panel=_READ)(commands_study.replay)
+app.command(rich_help_panel=_LOOK)(commands_registry.schema)
 
 
 def _version(requested: bool) -> None:

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from attenergy.registry import Registry
 
 
+#: Groups of options in the help of `search` and `compare`.
+TASK = "Task and variants"
+BUDGET = "Trials and training"
+PROPOSALS = "Who proposes, and for what"
+JUDGING = "Finalists and verdict"
+WHERE = "Where it runs"
+OUTPUT = "What is shown and kept"
+
+
 class Format(StrEnum):
     """How a result is printed."""
 
@@ -29,40 +38,68 @@ class Format(StrEnum):
     JSON = "json"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="How to print the result.")]
+FormatOption = Annotated[
+    Format, typer.Option("--format", "-f", help="How to print the result.", rich_help_panel=OUTPUT)
+]
 RegistryOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--registry", metavar="FILE", help="Registry file to add to the built-in one; repeatable."
+        "--registry",
+        metavar="FILE",
+        help="Registry file to add to the built-in one; repeatable.",
+        rich_help_panel=TASK,
     ),
 ]
-FolderOption = Annotated[Path, typer.Option("--folder", help="Where the studies are kept.")]
+StudyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--study", help="Name of the study; by default the task's.", rich_help_panel=OUTPUT
+    ),
+]
+FolderOption = Annotated[
+    Path, typer.Option("--folder", help="Where the studies are kept.", rich_help_panel=OUTPUT)
+]
 LogOption = Annotated[
     list[str] | None,
     typer.Option(
         "--log",
         metavar="LOGGER:PLACE",
         help="Copy curves to tensorboard:DIR, wandb:PROJECT or mlflow:EXPERIMENT; repeatable.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 FixOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--fix", metavar="NAME=VALUE", help="Pin a quantity (heads=4, lse.steps=2); repeatable."
+        "--fix",
+        metavar="NAME=VALUE",
+        help="Pin a quantity (heads=4, lse.steps=2); repeatable.",
+        rich_help_panel=TASK,
     ),
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="OPTION=VALUE", help="Set an option of the task (features=3); repeatable."
+        "--set",
+        metavar="OPTION=VALUE",
+        help="Set an option of the task (features=3); repeatable.",
+        rich_help_panel=TASK,
     ),
 ]
 
 SamplerOption = Annotated[
-    str, typer.Option(metavar=f"[{'|'.join(SAMPLERS)}]", help="Who proposes trials.")
+    str,
+    typer.Option(
+        metavar=f"[{'|'.join(SAMPLERS)}]", help="Who proposes trials.", rich_help_panel=PROPOSALS
+    ),
 ]
 PrunerOption = Annotated[
-    str, typer.Option(metavar=f"[{'|'.join(PRUNERS)}]", help="Who ends hopeless trials early.")
+    str,
+    typer.Option(
+        metavar=f"[{'|'.join(PRUNERS)}]",
+        help="Who ends hopeless trials early.",
+        rich_help_panel=PROPOSALS,
+    ),
 ]
 WorkersOption = Annotated[
     int,
@@ -71,39 +108,76 @@ WorkersOption = Annotated[
         "-w",
         min=0,
         help="Worker processes; 0 for none but this one, with Ray for as many as fit.",
+        rich_help_panel=WHERE,
+        metavar="N",
     ),
 ]
-SplitSeedOption = Annotated[int, typer.Option(min=0, help="Which combinations are held out.")]
+SplitSeedOption = Annotated[
+    int,
+    typer.Option(min=0, help="Which combinations are held out.", rich_help_panel=TASK, metavar="N"),
+]
 EnergiesOption = Annotated[
     str | None,
-    typer.Option("--energies", "-e", help="Energies and mixers, a,b,c; by default all."),
+    typer.Option(
+        "--energies",
+        "--variants",
+        "-e",
+        help="Energies and mixers, a,b,c; by default all.",
+        rich_help_panel=TASK,
+    ),
 ]
 StepsOption = Annotated[
-    int | None, typer.Option(min=1, help="Training steps of a run; by default the task's.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Training steps of a run; by default the task's.",
+        rich_help_panel=BUDGET,
+        metavar="N",
+    ),
 ]
 FairnessOption = Annotated[
     Fairness,
-    typer.Option(help="What is equal for all runs: training steps, FLOPs or seconds."),
+    typer.Option(
+        help="What is equal for all runs: training steps, FLOPs or seconds.", rich_help_panel=BUDGET
+    ),
 ]
 SecondsOption = Annotated[
     float | None,
     typer.Option(
         min=0.001,
         help="Of training, with --fairness seconds; by default those of the baseline's first run.",
+        rich_help_panel=BUDGET,
+        metavar="X",
     ),
 ]
-EngineOption = Annotated[Engine, typer.Option(help="Processes here, or a Ray cluster.")]
-AddressOption = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="Of the Ray cluster; else one is started.")
+EngineOption = Annotated[
+    Engine, typer.Option(help="Processes here, or a Ray cluster.", rich_help_panel=WHERE)
 ]
-CoresOption = Annotated[float, typer.Option(min=0.001, help="Cores of every run, with Ray.")]
-GpusOption = Annotated[float, typer.Option(min=0, help="GPUs of every run (0.25), with Ray.")]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT", help="Of the Ray cluster; else one is started.", rich_help_panel=WHERE
+    ),
+]
+CoresOption = Annotated[
+    float,
+    typer.Option(
+        min=0.001, help="Cores of every run, with Ray.", rich_help_panel=WHERE, metavar="X"
+    ),
+]
+GpusOption = Annotated[
+    float,
+    typer.Option(
+        min=0, help="GPUs of every run (0.25), with Ray.", rich_help_panel=WHERE, metavar="X"
+    ),
+]
 HeartbeatOption = Annotated[
     int,
     typer.Option(
         min=1,
         metavar="S",
         help="Between heartbeats: a driver that joined may miss 3 of them, a worker 6.",
+        rich_help_panel=WHERE,
     ),
 ]
 TrialSecondsOption = Annotated[
@@ -113,6 +187,7 @@ TrialSecondsOption = Annotated[
         metavar="S",
         help="A run that takes longer fails, without a second try; by default one that makes no "
         "training step for 10 minutes and 10 times as long as the longest finished run took.",
+        rich_help_panel=WHERE,
     ),
 ]
 TrialMemoryOption = Annotated[
@@ -120,10 +195,12 @@ TrialMemoryOption = Annotated[
     typer.Option(
         metavar="SIZE",
         help="A run whose process uses more fails (4G, 800M; PyTorch takes about 0.4G of it).",
+        rich_help_panel=WHERE,
     ),
 ]
 PlainOption = Annotated[
-    bool | None, typer.Option("--plain/--live", help="Plain lines or a live display.")
+    bool | None,
+    typer.Option("--plain/--live", help="Plain lines or a live display.", rich_help_panel=OUTPUT),
 ]
 
 

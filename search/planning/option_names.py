@@ -23,6 +23,9 @@ _SYNONYMS = (
     {"name", "study"},
     {"set", "options"},
 )
+#: Short options that a command once had for another thing than the other commands; with the option
+#: that they stood for. `-n` is the number of trials, `-e` says which variants, in all commands.
+_MOVED = {"n": "--seeds"}
 _COMMAND_LINE_ONLY = ("resume", "export", "no_export", "log", "plain", "live", "format", "debug")
 
 
@@ -69,6 +72,8 @@ def for_key(name: str, known: Collection[str]) -> str:
 def for_option(option: str, known: Collection[str]) -> list[str]:
     """Options of a command, among those `known`, that mean what an unknown one says."""
     word = option.lstrip("-").replace("-", "_")
+    if word in _MOVED:
+        return [_MOVED[word]] if _MOVED[word] in known else []
     options = (f"--{other.replace('_', '-')}" for other in (word, *_synonyms(word)))
     return [other for other in options if other in known]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import attenergy
@@ -184,6 +185,38 @@ def test_check_reports_every_formula_with_its_place() -> None:
     assert "energies.second.formula" in text
 
 
+def commands() -> dict[str, Any]:
+    group = typer.main.get_command(app)
+    return {
+        **group.commands,
+        **{f"energies {n}": c for n, c in group.commands["energies"].commands.items()},
+    }
+
+
+def test_a_short_option_means_one_thing_in_all_commands() -> None:
+    meanings: dict[str, set[str]] = {}
+    for command in commands().values():
+        for parameter in command.params:
+            long = {option for option in parameter.opts if option.startswith("--")}
+            for short in {option for option in parameter.opts if option.startswith("-")} - long:
+                meanings.setdefault(short, long)
+                meanings[short] &= long
+    assert {"-n", "-e", "-s", "-t"} <= set(meanings)
+    assert all(meanings.values()), meanings
+    assert "--trials" in meanings["-n"]
+
+
+def test_options_of_search_and_compare_stand_in_groups() -> None:
+    for name in ("search", "compare"):
+        panels = {
+            p.name: p.rich_help_panel
+            for p in commands()[name].params
+            if p.param_type_name == "option"
+        }
+        assert len(set(panels.values())) > 4
+        assert None not in panels.values()
+
+
 BAD_INPUT = [
     (["energies", "show", "lsee"], "did you mean 'lse'?"),
     (["energies", "check", "none.yaml"], "none.yaml"),
@@ -205,6 +238,7 @@ BAD_INPUT = [
     (["search", *TINY, "--trials", "0"], "--trials"),
     (["search", *TINY, "--sampler", "grid"], "--sampler"),
     (["compare", *TINY, "--variants", ","], "names no variant"),
+    (["compare", *TINY, "-e", "lse", "-n", "3"], "Possible options: --seeds"),
     (["compare", *TINY, "--variants", "lse,sofmax"], "did you mean 'softmax'?"),
     (["compare", *TINY, "-e", "lse", "--learning-rates", "1e-3,x"], "'x' is not a number"),
     (["compare", *TINY, "-e", "lse", "--learning-rates", "-1"], "greater than 0"),

@@ -1,0 +1,192 @@
+"""The command `compare`: fixed variants over the same seeds, on one task or several."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attenergy.search.cli.options import (
+    JUDGING,
+    TASK,
+    AddressOption,
+    CoresOption,
+    EngineOption,
+    FairnessOption,
+    FixOption,
+    FolderOption,
+    Format,
+    FormatOption,
+    GpusOption,
+    HeartbeatOption,
+    LogOption,
+    PlainOption,
+    RegistryOption,
+    SecondsOption,
+    SetOption,
+    SplitSeedOption,
+    StepsOption,
+    StudyOption,
+    TrialMemoryOption,
+    TrialSecondsOption,
+    WorkersOption,
+    assignments,
+    load,
+    names,
+    numbers,
+)
+
+if TYPE_CHECKING:
+    from attenergy.registry import Registry
+    from attenergy.search.comparison.multi_task import Comparison
+
+
+def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
+    variants: Annotated[
+        str,
+        typer.Option(
+            *("--variants", "--energies", "-e"),
+            help="Energies and mixers, a,b,c; the first is the reference.",
+            rich_help_panel=TASK,
+        ),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task", "-t", help="Name of the task, or several: a,b.", rich_help_panel=TASK
+        ),
+    ] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option(
+            *("--bundle", "-b"),
+            help="The tasks of a bundle (smoke); `tasks list` names them.",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            help="An option of the task whose values are gone through (pairs).",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            *("--seeds", "-s"),
+            min=1,
+            help="Seeds of each; by default 5, or the bundle's.",
+            rich_help_panel=JUDGING,
+            metavar="N",
+        ),
+    ] = None,
+    learning_rates: Annotated[
+        str | None,
+        typer.Option(
+            help="Rates that every variant tries first, 1e-3,3e-3; by default the task's.",
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
+    steps: StepsOption = None,
+    registry: RegistryOption = None,
+    split_seed: SplitSeedOption = 0,
+    fix: FixOption = None,
+    options: SetOption = None,
+    study: StudyOption = None,
+    folder: FolderOption = Path("runs"),
+    fairness: FairnessOption = "steps",
+    seconds: SecondsOption = None,
+    workers: WorkersOption = 1,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    cpus_per_trial: CoresOption = 1.0,
+    gpus_per_trial: GpusOption = 0.0,
+    heartbeat: HeartbeatOption = 10,
+    trial_seconds: TrialSecondsOption = None,
+    trial_memory: TrialMemoryOption = None,
+    log: LogOption = None,
+    plain: PlainOption = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Compare variants over the same seeds, with intervals and paired differences.
+
+    With several tasks, a bundle or a sweep there is a table of variants and tasks as well. The same
+    command again goes on where it was stopped; more seeds or variants add to it. The exit codes are
+    those of `search`.
+    """
+    from attenergy.search.cli.show import check_formulas, show, show_matrix
+    from attenergy.search.comparison.compare import ComparePlan, run_compare
+    from attenergy.search.comparison.multi_task import run_multi_task
+    from attenergy.search.display.progress import make_progress
+
+    loaded = load(registry)
+    chosen = names(variants)
+    if not chosen:
+        raise typer.BadParameter("names no variant", param_hint="--variants")
+    for variant in chosen:
+        loaded.layer(variant)
+    parts = _parts(loaded, task, bundle, sweep)
+    title = _title(parts, bundle, sweep) if study is None else study
+    default_seeds = (
+        loaded.bundle(bundle).seeds if bundle else ComparePlan.model_fields["seeds"].default
+    )
+    plan = ComparePlan(
+        name=title,
+        folder=str(folder / title),
+        task=parts[0].task,
+        task_options=assignments(options, "--set"),
+        variants=chosen,
+        seeds=seeds or default_seeds,
+        learning_rates=numbers(learning_rates, "--learning-rates"),
+        steps=steps,
+        workers=workers,
+        engine=engine,
+        address=address,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        heartbeat=heartbeat,
+        trial_seconds=trial_seconds,
+        trial_memory=trial_memory,  # type: ignore[arg-type] # a validator reads it
+        fairness=fairness,
+        seconds=seconds,
+        split_seed=split_seed,
+        fix=assignments(fix, "--fix"),
+    )
+    check_formulas(loaded, chosen)
+    if len(parts) == 1 and not bundle and not sweep:
+        with make_progress(plain, loaded, plan, chosen[0], log) as listener:
+            records = run_compare(plan, loaded, listener)
+        show(Path(plan.folder), form, records, export=False)
+        return
+    listen = partial(make_progress, plain, loaded, baseline=chosen[0], log=log)
+    show_matrix(run_multi_task(plan, parts, loaded, listen), Path(plan.folder), form)
+
+
+def _title(parts: list[Comparison], bundle: str | None, sweep: str | None) -> str:
+    """The name of a comparison that nobody named; a sweep is not the comparison on its task."""
+    tasks = "-".join(dict.fromkeys(part.task for part in parts))
+    return "-".join(filter(None, ("compare", bundle or tasks, sweep)))
+
+
+def _parts(
+    registry: Registry, task: str | None, bundle: str | None, sweep: str | None
+) -> list[Comparison]:
+    """What `--task`, `--bundle` and `--sweep` ask for."""
+    from attenergy.search.comparison.multi_task import comparisons_of_sweep, comparisons_of_tasks
+
+    if (task is None) == (bundle is None):
+        raise typer.BadParameter("give either a task or a bundle", param_hint="--task / --bundle")
+    if bundle is not None and sweep is not None:
+        raise typer.BadParameter("a sweep is over one task, not a bundle", param_hint="--sweep")
+    tasks = tuple(registry.bundle(bundle).tasks) if bundle is not None else names(task)
+    if not tasks:
+        raise typer.BadParameter("names no task", param_hint="--task")
+    parts = comparisons_of_tasks(registry, tasks)
+    if sweep is None:
+        return parts
+    if len(parts) > 1:
+        raise typer.BadParameter("a sweep is over one task", param_hint="--sweep")
+    return comparisons_of_sweep(registry, parts[0].task, sweep)
