@@ -12,8 +12,16 @@ from attenergy.registry import ArgumentError
 from attenergy.registry.printable import markdown, printable
 from attenergy.search.results import formats
 from attenergy.search.results.columns import COSTS, cost_cells, cost_headers, cost_note
-from attenergy.search.results.ranking import Failure, Row, columns_of, failures, rank
-from attenergy.search.results.statistics import holm, least_pairs
+from attenergy.search.results.ranking import (
+    Failure,
+    Row,
+    columns_of,
+    failures,
+    rank,
+    reference_row,
+)
+from attenergy.search.results.sequential import least_seeds
+from attenergy.search.results.verdict import LEVEL, Verdict, decide
 from attenergy.search.runs.config import RunRecord
 
 if TYPE_CHECKING:
@@ -35,11 +43,16 @@ class Leaderboard:
     ceiling: dict[str, dict[str, float] | None]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
+    verdict: Verdict
 
     def markdown(self, trials: int | None = None) -> str:
         """The page; `trials` limits how many configurations that are not finalists are shown."""
         header, rows = self._cells(trials, with_settings=True)
-        parts = [markdown(f"# {self.task}: {self.metric}"), formats.markdown_table(header, rows)]
+        parts = [
+            markdown(f"# {self.task}: {self.metric}"),
+            markdown(self.verdict.sentence, code=True),
+            formats.markdown_table(header, rows),
+        ]
         header, rows = self._difference_cells()
         if rows:
             parts += [
@@ -70,6 +83,7 @@ class Leaderboard:
         ]
         parts: list[RenderableType] = [
             Text(printable(f"{self.task}: {self.metric}"), style="bold"),
+            Padding(Text(printable(self.verdict.sentence)), (0, 0, 1, 0)),
             formats.rich_table(header, rows, left=2),
             Padding(formats.rich_table(("#", "variant", "settings"), shown, left=3), (1, 0, 0, 0)),
         ]
@@ -165,16 +179,26 @@ def leaderboard(
         raise ArgumentError(f"records of several tasks cannot be ranked together: {sorted(tasks)}")
     columns = columns_of(task)
     rows = rank(records, task.metric, columns, baseline)
+    ceilings = {column: _ceiling(task, split) for column, split in columns.items()}
+    chance, ceiling = task.chance.get(task.metric), ceilings.get("valid")
+    verdict = decide(
+        rows,
+        reference_row(rows, records, task.metric),
+        "valid",
+        chance,
+        ceiling["value"] if ceiling else None,
+    )
     return Leaderboard(
         task=records[0].config.task if records else task.name,
         metric=task.metric,
         baseline=baseline,
         columns=tuple(columns),
         rows=rows,
-        chance=task.chance.get(task.metric),
-        ceiling={column: _ceiling(task, split) for column, split in columns.items()},
+        chance=chance,
+        ceiling=ceilings,
         failures=failures(records),
         notes=_notes(records, rows, baseline),
+        verdict=verdict,
     )
 
 
@@ -204,18 +228,13 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
     notes.append(_fairness(finals, trials))
     if tuning := _tuning(trials, baseline):
         notes.append(tuning)
-    pairs = {
-        f"{row.rank}": min(each.count for each in row.differences.values())
-        for row in rows
-        if row.differences
-    }
-    if pairs:
-        tests, fewest = len(pairs), min(pairs.values())
-        least = max(holm({name: 2 / 2**count for name, count in pairs.items()}).values())
+    tests = sum(bool(row.differences) for row in rows)
+    if tests:
         notes.append(
-            "p: permutation of the paired differences, two-sided, corrected (Holm) for the number "
-            f"of rows compared in one column, {tests}. {fewest} seeds cannot give p below "
-            f"{least:.3g}; p <= .05 needs {least_pairs(0.05, tests)} or more."
+            f"p: paired differences, two-sided, valid after every seed, corrected (Holm) for the "
+            f"number of rows compared in one column, {tests}; p <= {LEVEL:g} needs "
+            f"{least_seeds(tests, LEVEL)} seeds or more. Their intervals are of one look each "
+            "(Student's t); what is called real goes by p."
         )
     if any(row.final and row.tried > len(row.seeds) for row in rows):
         notes.append(

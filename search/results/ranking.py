@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from attenergy.search.results.sequential import anytime_p
 from attenergy.search.results.statistics import (
     Interval,
     bootstrap_interval,
     holm,
     mean_interval,
     paired_difference,
-    paired_permutation,
+    paired_differences,
 )
 from attenergy.search.runs.config import RunConfig, RunRecord
 
@@ -89,7 +90,7 @@ def rank(
     rows = [_row(group, metric, columns, varying, baseline) for group in _groups(records)]
     known = [row for row in rows if row is not None]
     ordered = sorted(known, key=lambda row: (not row.final, -_validation(row)))
-    reference = _reference([r for r in ordered if r.final and r.baseline], records, metric)
+    reference = reference_row(ordered, records, metric)
     compared = [
         replace(row, rank=place, differences=_differences(row, reference))
         for place, row in enumerate(ordered, start=1)
@@ -135,8 +136,9 @@ def varying_in(records: Sequence[RunRecord]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(finals + trials))
 
 
-def _reference(candidates: Sequence[Row], records: Sequence[RunRecord], metric: str) -> Row | None:
-    """The candidate whose trials scored best; without trials the first one."""
+def reference_row(rows: Sequence[Row], records: Sequence[RunRecord], metric: str) -> Row | None:
+    """The finalist of the baseline whose trials scored best; without trials the first one."""
+    candidates = [row for row in rows if row.final and row.baseline]
     if len(candidates) < 2:
         return next(iter(candidates), None)
     trials: dict[str, list[float]] = {}
@@ -219,11 +221,11 @@ def _p_values(rows: Sequence[Row], reference: Row | None, column: str) -> dict[s
     if reference is None:
         return {}
     chances = {
-        f"{row.rank}": paired_permutation(reference.values[column], row.values[column])
+        f"{row.rank}": anytime_p(paired_differences(reference.values[column], row.values[column]))
         for row in rows
         if column in row.differences
     }
-    return holm({rank: p for rank, p in chances.items() if p is not None})
+    return holm(chances)
 
 
 def _validation(row: Row) -> float:

@@ -148,10 +148,13 @@ def paired_difference(
     first: dict[int, float], second: dict[int, float], confidence: float = 0.95
 ) -> Interval | None:
     """Mean and t interval of `second - first` over the seeds that both have; None without any."""
-    seeds = sorted(first.keys() & second.keys())
-    if not seeds:
-        return None
-    return mean_interval([second[seed] - first[seed] for seed in seeds], confidence)
+    differences = paired_differences(first, second)
+    return mean_interval(differences, confidence) if differences else None
+
+
+def paired_differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
+    """`second - first` at every seed that both have, in the order of the seeds."""
+    return [second[seed] - first[seed] for seed in sorted(first.keys() & second.keys())]
 
 
 def paired_permutation(

@@ -132,7 +132,9 @@ def test_the_default_is_the_standard_library_read_when_needed() -> None:
     assert len(text) >= 50 * 60
     assert "self" in text
     metrics = task.evaluate(lambda b: torch.zeros(*b.inputs.shape, 256), "test", 200)
-    assert 4 < metrics["unigram_bits"] < 5.5
+    # Another Python has another library: all that is sure is that bytes of text are neither alike
+    # (0 bits) nor noise (8).
+    assert 2 < metrics["unigram_bits"] < 7
 
 
 def test_a_text_that_shrinks_after_it_was_named_says_so(unlike: Path) -> None:

@@ -1,0 +1,209 @@
+"""What the finals of a study say, in one word and in one sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal
+
+from attenergy.search.results.sequential import (
+    anytime_interval,
+    anytime_p,
+    least_seeds,
+    seeds_to_decide,
+)
+from attenergy.search.results.statistics import holm, paired_differences
+
+if TYPE_CHECKING:
+    from attenergy.search.results.ranking import Row
+
+Call = Literal["beats", "loses", "undecided"]
+Kind = Literal["beats", "loses", "undecided", "unlearned", "none"]
+
+LEVEL = 0.05
+#: Share of the way from chance to the ceiling from which on a variant has learned something.
+LEARNED = 0.1
+
+
+@dataclass(frozen=True)
+class RowVerdict:
+    """One finalist against the baseline, over the seeds that both have.
+
+    `low` and `high` bound the difference at all times with 95 % (`anytime_interval`); None while
+    there are too few seeds to bound it. `p` is that of `anytime_p`, corrected for the number of
+    finalists. `more_seeds` are likely to decide an undecided one; None if no number is in sight.
+    """
+
+    variant: str
+    rank: int
+    call: Call
+    difference: float
+    low: float | None
+    high: float | None
+    p: float
+    seeds: int
+    more_seeds: int | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The finding of a study.
+
+    `kind` is `beats` if a finalist beats the baseline, else `undecided` if one is undecided, else
+    `loses`; `unlearned` if neither the finalists nor the baseline are much above chance; `none` if
+    nothing was held against the baseline. `command` is a line for the shell that would help on.
+    """
+
+    kind: Kind
+    sentence: str
+    rows: tuple[RowVerdict, ...]
+    command: str = ""
+
+
+def learned(score: float, chance: float | None, ceiling: float | None) -> bool:
+    """Whether a score has gone a tenth of the way from chance (if none, 0) to the ceiling (1)."""
+    floor = 0.0 if chance is None else chance
+    top = 1.0 if ceiling is None else ceiling
+    return score - floor >= LEARNED * (top - floor)
+
+
+def calls(
+    contenders: Mapping[str, Mapping[int, float]],
+    baseline: Mapping[int, float],
+    level: float = LEVEL,
+) -> dict[str, tuple[Call, float]]:
+    """The call and the p of each contender: a function of scores alone.
+
+    Pairs are taken in the order of their seeds; a contender without one is left out.
+
+    Args:
+        contenders: name -> seed -> score.
+        baseline: seed -> score.
+        level: chance of one or more wrong calls, over all contenders and all looks.
+    """
+    pairs = {name: paired_differences(baseline, scores) for name, scores in contenders.items()}
+    pairs = {name: differences for name, differences in pairs.items() if differences}
+    corrected = holm({name: anytime_p(differences) for name, differences in pairs.items()})
+    verdicts: dict[str, tuple[Call, float]] = {}
+    for name, p in corrected.items():
+        better = fmean(pairs[name]) > 0
+        verdicts[name] = ("undecided" if p > level else "beats" if better else "loses", p)
+    return verdicts
+
+
+def decide(
+    rows: Sequence[Row],
+    reference: Row | None,
+    column: str,
+    chance: float | None = None,
+    ceiling: float | None = None,
+    *,
+    command: Callable[[Kind, int], str] | None = None,
+) -> Verdict:
+    """The verdict on the finalists of a leaderboard.
+
+    Args:
+        rows: of the leaderboard.
+        reference: the row of the baseline that the others are held against.
+        column: the scores that count, `valid`.
+        chance: of the metric.
+        ceiling: of the column.
+        command: from the kind and the number of seeds still needed to what to type next.
+    """
+    finals = [row for row in rows if row.final and column in row.scores]
+    others = [row for row in finals if reference and row.config_hash != reference.config_hash]
+    if reference is None or column not in reference.scores or not others:
+        return Verdict("none", _nothing(finals, reference), ())
+    scores = {f"{row.rank}": row.values[column] for row in others}
+    known = calls(scores, reference.values[column])
+    open_ = sum(call == "undecided" for call, _ in known.values())
+    verdicts = tuple(
+        _row_verdict(row, reference, column, known[f"{row.rank}"], open_)
+        for row in others
+        if f"{row.rank}" in known
+    )
+    kind = _kind(verdicts)
+    best = max(finals, key=lambda row: row.scores[column].mean)
+    if not learned(best.scores[column].mean, chance, ceiling):
+        kind = "unlearned"
+        sentence = _unlearned(best, column, chance)
+    else:
+        sentence = _sentence(verdicts, reference.variant, column)
+    more = max((row.more_seeds or 0 for row in verdicts), default=0)
+    return Verdict(kind, sentence, verdicts, command(kind, more) if command else "")
+
+
+def _row_verdict(
+    row: Row, reference: Row, column: str, known: tuple[Call, float], tests: int
+) -> RowVerdict:
+    call, p = known
+    differences = paired_differences(reference.values[column], row.values[column])
+    bounded = len(differences) >= least_seeds()
+    low, high = anytime_interval(differences) if bounded else (None, None)
+    return RowVerdict(
+        variant=row.variant,
+        rank=row.rank,
+        call=call,
+        difference=fmean(differences),
+        low=low,
+        high=high,
+        p=p,
+        seeds=len(differences),
+        more_seeds=seeds_to_decide(differences, tests) if call == "undecided" else None,
+    )
+
+
+def _kind(verdicts: Sequence[RowVerdict]) -> Kind:
+    calls = {row.call for row in verdicts}
+    return next((call for call in ("beats", "undecided", "loses") if call in calls), "none")
+
+
+def _sentence(verdicts: Sequence[RowVerdict], baseline: str, column: str) -> str:
+    several = Counter(row.variant for row in verdicts)
+
+    def name(row: RowVerdict) -> str:
+        return f"`{row.variant}`" + (f" (row {row.rank})" if several[row.variant] > 1 else "")
+
+    parts: list[str] = []
+    for call in ("beats", "loses"):
+        for row in (row for row in verdicts if row.call == call):
+            words = "beats" if call == "beats" else "loses to"
+            whom = "it" if parts else f"`{baseline}`"
+            parts.append(f"{name(row)} {words} {whom} by {abs(row.difference):.3f}{_bounds(row)}")
+    undecided = [row for row in verdicts if row.call == "undecided"]
+    if undecided:
+        whom = "it" if parts else f"`{baseline}`"
+        parts += [_undecided(row, name(row), whom) for row in undecided]
+    return f"On `{column}` " + "; ".join(parts) + "."
+
+
+def _bounds(row: RowVerdict) -> str:
+    if row.low is None or row.high is None:
+        return f" ({row.seeds} seeds)"
+    ends = sorted((abs(row.low), abs(row.high)))
+    return f" (95 %: {ends[0]:.3f} to {ends[1]:.3f}, {row.seeds} seeds)"
+
+
+def _undecided(row: RowVerdict, name: str, baseline: str) -> str:
+    about = f"{name} and {baseline} are undecided at {row.difference:+.3f} after {row.seeds} seeds"
+    if row.more_seeds is None:
+        return f"{about}, and no number of seeds that would decide is in sight"
+    return f"{about}: about {row.more_seeds} more are likely to decide"
+
+
+def _unlearned(best: Row, column: str, chance: float | None) -> str:
+    level = "" if chance is None else f", where chance gives {chance:.3f}"
+    return (
+        f"Nobody learned: the best finalist, `{best.variant}`, has {best.scores[column].mean:.3f} "
+        f"on `{column}`{level}. Train longer; the order says nothing."
+    )
+
+
+def _nothing(finals: Sequence[Row], reference: Row | None) -> str:
+    if not finals:
+        return "Trials of one seed decide nothing: no finalist was run over seeds."
+    if reference is None:
+        return "Nothing is decided: the baseline has no finished runs over seeds."
+    return f"Nothing is decided: no finalist but the baseline `{reference.variant}`."

@@ -1,0 +1,130 @@
+"""The four verdicts, in words and as data, from records of known scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from attenergy.search.results.leaderboard import Leaderboard, leaderboard
+from attenergy.search.results.verdict import calls, learned
+
+
+@pytest.fixture
+def board(make_record, known_task):
+    """A leaderboard from a list of scores on valid for each variant."""
+
+    def make(**scores: Sequence[float]) -> Leaderboard:
+        records = [
+            make_record(variant, (score, score, score), seed=seed, purpose="final")
+            for variant, values in scores.items()
+            for seed, score in enumerate(values)
+        ]
+        return leaderboard(records, known_task)
+
+    return make
+
+
+BASE = [0.50, 0.52, 0.48, 0.51, 0.49, 0.53, 0.47, 0.50]
+
+
+def plus(gap: float, noise: float = 0.0) -> list[float]:
+    return [b + gap + noise * (-1) ** i for i, b in enumerate(BASE)]
+
+
+def test_one_that_beats_and_one_that_loses(board) -> None:
+    verdict = board(softmax=BASE, lse=plus(0.05), linear=plus(-0.1)).verdict
+    assert verdict.kind == "beats"
+    assert verdict.sentence.startswith("On `valid` `lse` beats `softmax` by 0.050 (95 %: 0.050")
+    assert "`linear` loses to it by 0.100" in verdict.sentence
+    assert {row.variant: row.call for row in verdict.rows} == {"lse": "beats", "linear": "loses"}
+    assert all(row.p <= 0.05 and row.more_seeds is None for row in verdict.rows)
+
+
+def test_undecided_says_how_many_seeds_more(board) -> None:
+    verdict = board(softmax=BASE, lse=plus(0.02, 0.03)).verdict
+    assert verdict.kind == "undecided"
+    (row,) = verdict.rows
+    assert row.more_seeds
+    assert f"about {row.more_seeds} more are likely to decide" in verdict.sentence
+    even = board(softmax=BASE, lse=plus(0.0, 0.03)).verdict
+    assert "no number of seeds that would decide is in sight" in even.sentence
+
+
+def test_all_that_differ_lose(board) -> None:
+    verdict = board(softmax=BASE, linear=plus(-0.1)).verdict
+    assert verdict.kind == "loses"
+    assert verdict.sentence.startswith("On `valid` `linear` loses to `softmax` by 0.100")
+
+
+def test_near_chance_nobody_learned_whatever_the_differences(board, known_task) -> None:
+    chance = known_task.chance["accuracy"]
+    near = [chance + 0.01 + i / 1e4 for i in range(9)]
+    verdict = board(softmax=near, lse=[score + 0.01 for score in near]).verdict
+    assert verdict.kind == "unlearned"
+    assert verdict.sentence.startswith("Nobody learned: the best finalist, `lse`, has ")
+
+
+def test_without_finals_or_others_nothing_is_decided(board, make_record, known_task) -> None:
+    trials = leaderboard([make_record("lse", (0.5, 0.5, 0.5))], known_task).verdict
+    assert (trials.kind, trials.rows) == ("none", ())
+    assert trials.sentence.startswith("Trials of one seed decide nothing")
+    alone = board(softmax=BASE).verdict
+    assert alone.sentence == "Nothing is decided: no finalist but the baseline `softmax`."
+    without = board(lse=BASE).verdict
+    assert without.sentence.startswith("Nothing is decided: the baseline has no finished runs")
+
+
+def test_the_verdict_is_in_markdown_and_json(board) -> None:
+    made = board(softmax=BASE, lse=plus(0.05))
+    assert made.verdict.sentence in made.markdown()
+    assert json.loads(made.json())["verdict"]["rows"][0]["call"] == "beats"
+
+
+def test_two_finalists_of_one_variant_are_told_apart_by_their_rows(make_record, known_task) -> None:
+    records = [
+        make_record(variant, (score, score, score), seed=seed, purpose="final", **settings)
+        for variant, gap, settings in (
+            ("softmax", 0.0, {}),
+            ("lse", 0.05, {"beta": 0.5}),
+            ("lse", 0.1, {"beta": 2.0}),
+        )
+        for seed, score in enumerate(plus(gap))
+    ]
+    sentence = leaderboard(records, known_task).verdict.sentence
+    assert "`lse` (row 1) beats `softmax`" in sentence
+    assert "`lse` (row 2) beats it" in sentence
+
+
+def test_looking_at_every_moment_calls_equal_contenders_different_in_one_of_twenty_at_most() -> (
+    None
+):
+    random = np.random.default_rng(8)
+    wrong = 0
+    for _ in range(100):
+        scores = random.normal(0.5, 0.05, size=(4, 12))
+        looks = [
+            calls(
+                {f"{i}": dict(enumerate(row[:n])) for i, row in enumerate(scores[1:])},
+                dict(enumerate(scores[0][:n])),
+            )
+            for n in (8, 10, 12)
+        ]
+        wrong += any(call != "undecided" for look in looks for call, _ in look.values())
+    assert wrong / 100 <= 0.05 + 3 * 0.0218
+
+
+@pytest.mark.parametrize(
+    ("score", "chance", "ceiling", "expected"),
+    [
+        (0.12, 0.016, 0.985, True),
+        (0.10, 0.016, 0.985, False),
+        (0.2, None, None, True),
+        (0.55, 0.5, 1.0, True),
+        (0.54, 0.5, 1.0, False),
+    ],
+)
+def test_a_tenth_of_the_way_to_the_ceiling_is_learned(score, chance, ceiling, expected) -> None:
+    assert learned(score, chance, ceiling) is expected
