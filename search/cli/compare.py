@@ -14,6 +14,7 @@ from attenergy.search.cli.options import (
     AddressOption,
     CoresOption,
     EngineOption,
+    ExplainOption,
     FairnessOption,
     FixOption,
     FolderOption,
@@ -109,6 +110,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     trial_memory: TrialMemoryOption = None,
     log: LogOption = None,
     plain: PlainOption = None,
+    explain: ExplainOption = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Compare variants over the same seeds, with intervals and paired differences.
@@ -159,7 +161,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     if len(parts) == 1 and not bundle and not sweep:
         with make_progress(plain, loaded, plan, chosen[0], log) as listener:
             records = run_compare(plan, loaded, listener)
-        show(Path(plan.folder), form, records, export=False)
+        show(Path(plan.folder), form, records, export=False, explain=explain)
         return
     listen = partial(make_progress, plain, loaded, baseline=chosen[0], log=log)
     show_matrix(run_multi_task(plan, parts, loaded, listen), Path(plan.folder), form)

@@ -203,6 +203,11 @@ PlainOption = Annotated[
     typer.Option("--plain/--live", help="Plain lines or a live display.", rich_help_panel=OUTPUT),
 ]
 
+ExplainOption = Annotated[
+    bool,
+    typer.Option("--explain", help="Print how to read the result, too.", rich_help_panel=OUTPUT),
+]
+
 
 def load(files: Sequence[Path] | None) -> Registry:
     """The built-in registry, those of plug-ins, and the given files."""

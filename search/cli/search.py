@@ -19,6 +19,7 @@ from attenergy.search.cli.options import (
     CoresOption,
     EnergiesOption,
     EngineOption,
+    ExplainOption,
     FairnessOption,
     FixOption,
     FolderOption,
@@ -167,6 +168,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     ] = True,
     log: LogOption = None,
     plain: PlainOption = None,
+    explain: ExplainOption = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Search the registry for the best attention layer on a task.
@@ -239,7 +241,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         if warning := too_few(plan, loaded):
             listener.message(warning)
         records = run_search(plan, loaded, listener, resume=resume)
-    show(Path(plan.folder), form, records, export=export)
+    show(Path(plan.folder), form, records, export=export, explain=explain)
 
 
 def _typed(context: typer.Context) -> set[str]:

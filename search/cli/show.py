@@ -81,23 +81,43 @@ def too_few(plan: SearchPlan, registry: Registry) -> str:
     )
 
 
-def show(folder: Path, form: Format, records: Sequence[RunRecord], *, export: bool) -> None:
+def show(
+    folder: Path,
+    form: Format,
+    records: Sequence[RunRecord],
+    *,
+    export: bool,
+    explain: bool = False,
+) -> None:
     """Write and print the leaderboard of a finished study, and export its best model.
 
     Raises:
         NoResult: no run has come to its end.
     """
+    from attenergy.search.report.terminal import Screen
     from attenergy.search.results.study_folder import read_study, write_leaderboard
 
     study = read_study(folder)
     board = write_leaderboard(study)
-    emit(form, board.json(), board.table())
+    emit(form, board.json(), Screen(board, explain))
     # JSON stands alone on the output stream.
     say = partial(typer.secho, err=form is Format.JSON)
     _say_where(folder, "leaderboard.md, leaderboard.json, records.jsonl", say)
     if export:
         _export_best(study, board, say)
     _need_result(records)
+
+
+def print_study(folder: Path, *, explain: bool) -> None:
+    """Print what was printed at the end of a study, from its records."""
+    from attenergy.search.report.terminal import Screen
+    from attenergy.search.results.study_folder import read_study
+    from attenergy.search.results.task_table import MATRIX, read_matrix
+
+    if (folder / MATRIX).is_file():
+        emit(Format.TABLE, None, read_matrix(folder).table())
+        return
+    emit(Format.TABLE, None, Screen(read_study(folder).leaderboard(), explain))
 
 
 def _say_where(folder: Path, files: str, say: Callable[..., None]) -> None:

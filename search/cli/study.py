@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from attenergy.registry import ArgumentError
-from attenergy.search.cli.options import FolderOption
+from attenergy.search.cli.options import ExplainOption, FolderOption
 
 StudyArgument = Annotated[str, typer.Argument(help="Name of a study, or its folder.")]
 
@@ -29,6 +29,7 @@ class ReportFormat(StrEnum):
     """How a report is written."""
 
     HTML = "html"
+    TABLE = "table"
     MARKDOWN = "markdown"
     JSON = "json"
 
@@ -46,17 +47,25 @@ def report(
         Path | None,
         typer.Option("--pictures", metavar="DIR", help="Write every picture as PNG, too."),
     ] = None,
+    explain: ExplainOption = False,
     folder: FolderOption = Path("runs"),
 ) -> None:
     """Report on a study: leaderboard, curves, costs, importances, formulas, how to repeat it.
 
     The page is one file that needs nothing else: it opens without a network, light or dark, on a
-    phone, and on paper. Markdown and JSON have the tables and every record.
+    phone, and on paper. Markdown and JSON have the tables and every record; table is what the
+    search printed at its end.
     """
+    from attenergy.search.cli.show import print_study
     from attenergy.search.results.study_folder import find_study
     from attenergy.search.runs.records import refuse_folder, write_atomically
 
     place = find_study(study, folder)
+    if form is ReportFormat.TABLE:
+        if out is not None:
+            raise typer.BadParameter("a table is printed, not written", param_hint="--out")
+        print_study(place, explain=explain)
+        return
     if form is ReportFormat.HTML and out is None:
         out = place / "report.html"
     if out is not None:

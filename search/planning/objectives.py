@@ -70,14 +70,21 @@ def order(scores: Mapping[str, Sequence[float]], objectives: Sequence[Objective]
 
     Within such a front the first objective decides. With one objective this is sorting.
     """
-    signs = [1.0 if o.direction == "maximize" else -1.0 for o in objectives]
-    left = {n: tuple(s * v for s, v in zip(signs, vs, strict=True)) for n, vs in scores.items()}
+    left = dict(scores)
     ordered: list[str] = []
     while left:
-        front = [n for n in left if not any(_beats(other, left[n]) for other in left.values())]
-        ordered += sorted(front, key=lambda name: -left[name][0])
-        left = {name: values for name, values in left.items() if name not in front}
+        best = front(left, objectives)
+        ordered += best
+        left = {name: values for name, values in left.items() if name not in best}
     return ordered
+
+
+def front(scores: Mapping[str, Sequence[float]], objectives: Sequence[Objective]) -> list[str]:
+    """Names that no other beats in all objectives, the best by the first objective first."""
+    signs = [1.0 if o.direction == "maximize" else -1.0 for o in objectives]
+    signed = {n: tuple(s * v for s, v in zip(signs, vs, strict=True)) for n, vs in scores.items()}
+    best = [n for n in signed if not any(_beats(other, signed[n]) for other in signed.values())]
+    return sorted(best, key=lambda name: -signed[name][0])
 
 
 def _beats(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from attenergy.registry import ArgumentError
-from attenergy.registry.printable import markdown, printable
+from attenergy.registry.printable import markdown
 from attenergy.search.results import formats
 from attenergy.search.results.columns import COSTS, cost_cells, cost_headers, cost_note
+from attenergy.search.results.pareto import Compromise, compromises, front_cells
 from attenergy.search.results.ranking import (
     Failure,
     Row,
@@ -25,8 +26,6 @@ from attenergy.search.results.verdict import LEVEL, Verdict, decide
 from attenergy.search.runs.config import RunRecord
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from attenergy.tasks import Task
 
 
@@ -44,10 +43,12 @@ class Leaderboard:
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
     verdict: Verdict
+    #: with several objectives, the configurations that no other beats in all of them
+    front: tuple[Compromise, ...] = ()
 
     def markdown(self, trials: int | None = None) -> str:
         """The page; `trials` limits how many configurations that are not finalists are shown."""
-        header, rows = self._cells(trials, with_settings=True)
+        header, rows = self._cells(trials)
         parts = [
             markdown(f"# {self.task}: {self.metric}"),
             markdown(self.verdict.sentence, code=True),
@@ -59,6 +60,9 @@ class Leaderboard:
                 markdown(f"## {self._difference_title()}"),
                 formats.markdown_table(header, rows),
             ]
+        if self.front:
+            parts.append("## Beaten by no other in all objectives")
+            parts.append(formats.markdown_table(*front_cells(self.front, with_settings=True)))
         if self.failures:
             parts.append("## Runs without a score")
             parts.append(formats.markdown_table(_FAILURE_HEADER, self._failure_cells()))
@@ -70,62 +74,27 @@ class Leaderboard:
         """Everything as JSON: raw numbers, no rounding."""
         return json.dumps(asdict(self), indent=2)
 
-    def table(self, trials: int | None = 10) -> RenderableType:
-        """The same for a terminal of 80 columns: scores above, settings below."""
-        from rich.console import Group
-        from rich.padding import Padding
-        from rich.text import Text
-
-        header, rows = self._cells(trials, with_settings=False)
-        shown = [
-            (f"{row.rank}", row.variant, formats.settings(row.settings))
-            for row in self._shown(trials)
-        ]
-        parts: list[RenderableType] = [
-            Text(printable(f"{self.task}: {self.metric}"), style="bold"),
-            Padding(Text(printable(self.verdict.sentence)), (0, 0, 1, 0)),
-            formats.rich_table(header, rows, left=2),
-            Padding(formats.rich_table(("#", "variant", "settings"), shown, left=3), (1, 0, 0, 0)),
-        ]
-        header, rows = self._difference_cells()
-        if rows:
-            parts.append(
-                Padding(Text(printable(self._difference_title()), style="bold"), (1, 0, 0, 0))
-            )
-            parts.append(formats.rich_table(header, rows, left=2))
-        if self.failures:
-            table = formats.rich_table(_FAILURE_HEADER, self._failure_cells(), left=5)
-            parts.append(Padding(table, (1, 0, 0, 0)))
-        notes = formats.rich_table(("", ""), [["-", note] for note in self.notes], left=2)
-        notes.show_header = False
-        parts.append(Padding(notes, (1, 0, 0, 0)))
-        return Group(*parts)
-
     def _shown(self, trials: int | None) -> list[Row]:
         others = [row for row in self.rows if not row.final]
         return [row for row in self.rows if row.final] + others[:trials]
 
-    def _cells(
-        self, trials: int | None, *, with_settings: bool
-    ) -> tuple[list[str], list[list[str]]]:
-        extra = ["settings"] if with_settings else []
-        header = ["#", "variant", *extra, *self.columns, "seeds", *cost_headers()]
+    def _cells(self, trials: int | None) -> tuple[list[str], list[list[str]]]:
+        header = ["#", "variant", "settings", *self.columns, "seeds", *cost_headers()]
         rows = []
         for row in self._shown(trials):
             name = row.variant + ("*" if row.baseline else "")
-            about = [formats.settings(row.settings)] if with_settings else []
             scores = [formats.score(row.scores.get(column)) for column in self.columns]
             costs = cost_cells(row.cost)
-            rows.append([f"{row.rank}", name, *about, *scores, row.seeds_shown, *costs])
+            about = formats.settings(row.settings)
+            rows.append([f"{row.rank}", name, about, *scores, row.seeds_shown, *costs])
         blank = [""] * (1 + len(COSTS))
         ceilings = [
             formats.estimate(value["value"], value["error"]) if value else formats.NOTHING
             for value in map(self.ceiling.get, self.columns)
         ]
         chance = formats.NOTHING if self.chance is None else f"{self.chance:.3f}"
-        space = [""] * len(extra)
-        rows.append(["", "ceiling", *space, *ceilings, *blank])
-        rows.append(["", "chance", *space, *[chance] * len(self.columns), *blank])
+        rows.append(["", "ceiling", "", *ceilings, *blank])
+        rows.append(["", "chance", "", *[chance] * len(self.columns), *blank])
         return header, rows
 
     def _difference_title(self) -> str:
@@ -160,7 +129,11 @@ _FAILURE_HEADER = ["variant", "settings", "seed", "status", "reason"]
 
 
 def leaderboard(
-    records: Sequence[RunRecord], task: Task, *, baseline: str = "softmax"
+    records: Sequence[RunRecord],
+    task: Task,
+    *,
+    baseline: str = "softmax",
+    objectives: Sequence[str] = (),
 ) -> Leaderboard:
     """Finalists, trials, chance and ceilings of one study, ordered by validation score.
 
@@ -170,6 +143,7 @@ def leaderboard(
         records: the runs of one study, of any status.
         task: the task they were trained on, for its metric, chance and ceilings.
         baseline: the variant to mark.
+        objectives: of the search, if it has several.
 
     Raises:
         ValueError: if records of different tasks are mixed.
@@ -199,6 +173,7 @@ def leaderboard(
         failures=failures(records),
         notes=_notes(records, rows, baseline),
         verdict=verdict,
+        front=compromises(records, rows, task, objectives),
     )
 
 

@@ -47,7 +47,8 @@ class Study:
 
     def leaderboard(self) -> Leaderboard:
         """The study's leaderboard."""
-        return leaderboard(self.records, self.task, baseline=self.baseline)
+        objectives = getattr(self.plan, "objectives", ())
+        return leaderboard(self.records, self.task, baseline=self.baseline, objectives=objectives)
 
 
 def find_study(study: str, folder: str | Path = "runs") -> Path:

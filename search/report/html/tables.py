@@ -9,9 +9,10 @@ from typing import Any
 
 from attenergy.registry import EnergySpec
 from attenergy.search.report.html.study_view import View
+from attenergy.search.report.terminal import CALLS
 from attenergy.search.results import formats
 from attenergy.search.results.columns import cost_cells, cost_headers
-from attenergy.search.results.ranking import Row, column_of, short_settings, varying_in
+from attenergy.search.results.ranking import Row, short_settings, varying_in
 from attenergy.search.results.statistics import Interval
 from attenergy.search.runs.config import RunRecord
 
@@ -43,45 +44,15 @@ def leaderboard(view: View, most: int = 10) -> dict[str, Any]:
     }
 
 
-def verdict(view: View) -> str:
-    """One or two sentences on what the study found, no bolder than its numbers."""
-    board = view.board
-    if not board.rows:
-        return "No run has a score yet."
-    best = board.rows[0]
-    if not best.final:
-        score = formats.score(best.scores.get("valid"))
-        return (
-            f"The best single trial is of {best.variant}, valid {score}. It has one seed, and was "
-            "chosen for its score: repeat it over seeds before believing it."
-        )
-    column = _headline(view)
-    lead = f"{best.variant} leads with {_score(best, column)} on {column}"
-    if best.baseline:
-        return f"{lead}: by the validation score nothing was better than the baseline."
-    difference, p = best.differences.get(column), best.p_values.get(column)
-    if difference is None:
-        return f"{lead}. The baseline {board.baseline} has no runs to compare it with."
-    if difference.mean < 0:  # the order is that of the validation scores
-        lead = f"{best.variant} leads on valid; on {column} it has {_score(best, column)}"
-    lead = f"{lead}, {formats.difference(difference)} against the baseline {board.baseline}"
-    if p is None:
-        return f"{lead}."
-    shown = formats.p_value(p)
-    shown = f"p {shown}" if shown.startswith("<") else f"p = {shown}"
-    if p > 0.05:
-        return f"{lead} ({shown}). Luck alone can do that much: no winner is shown."
-    base = next(row for row in board.rows if row.baseline and row.final)
-    if lost := best.tried - len(best.seeds) + base.tried - len(base.seeds):
-        count = "counts" if lost == 1 else "count"
-        runs = f"{formats.counted(lost, 'run')} of the two gave no score"
-        return f"{lead} ({shown}), but {runs} and {count} for nothing here."
-    side = "above" if difference.mean > 0 else "below"
-    return f"{lead} ({shown}): reliably {side} the baseline."
-
-
-def _score(row: Row, column: str) -> str:
-    return formats.score(row.scores.get(column))
+def verdict(view: View) -> dict[str, str]:
+    """The finding of the study: its word, its sentence, and the command that would help."""
+    said = view.board.verdict
+    return {
+        "kind": said.kind,
+        "word": CALLS[said.kind][0],
+        "sentence": said.sentence,
+        "command": said.command,
+    }
 
 
 def tiles(view: View) -> list[tuple[str, str]]:
@@ -203,12 +174,6 @@ def _bar(score: Interval | None, low: float, high: float) -> dict[str, float] | 
     left = place(score.mean if score.low is None else score.low)
     right = place(score.mean if score.high is None else score.high)
     return {"at": place(score.mean), "left": left, "width": round(right - left, 2)}
-
-
-def _headline(view: View) -> str:
-    """The column that a task is reported by: its headline split if the board shows it."""
-    task = view.study.task
-    return column_of(task, getattr(task, "headline", "valid")) or "valid"
 
 
 def _plain(value: float | None) -> str:

@@ -23,37 +23,16 @@ def board_of(one_study: Any, make_record: Any, tmp_path: Path, gain: float, seed
     return View(one_study(tmp_path, records))  # type: ignore[arg-type]
 
 
-def test_the_verdict_is_no_bolder_than_the_numbers(
-    one_study: Any, make_record: Any, tmp_path: Path
+@pytest.mark.parametrize(
+    ("gain", "seeds", "kind"), [(0.1, 8, "beats"), (0.1, 3, "undecided"), (-0.1, 8, "loses")]
+)
+def test_the_verdict_is_that_of_the_leaderboard(
+    one_study: Any, make_record: Any, tmp_path: Path, gain: float, seeds: int, kind: str
 ) -> None:
-    sure = tables.verdict(board_of(one_study, make_record, tmp_path, 0.1, 8))
-    assert "lse leads" in sure
-    assert "on iid" in sure
-    assert "(p = .008): reliably above the baseline." in sure
-    whole = board_of(one_study, make_record, tmp_path, 0.1, 8)
-    lost = make_record("lse", status="diverged", seed=8, purpose="compare")
-    study = one_study(tmp_path, [*whole.study.records, lost])
-    verdict = tables.verdict(View(study))  # type: ignore[arg-type]
-    assert verdict.endswith(
-        "(p = .008), but 1 run of the two gave no score and counts for nothing here."
-    )
-    few = tables.verdict(board_of(one_study, make_record, tmp_path, 0.1, 3))
-    assert "(p = .250). Luck alone can do that much" in few
-    worse = tables.verdict(board_of(one_study, make_record, tmp_path, -0.1, 8))
-    assert "softmax leads" in worse
-    assert "by the validation score nothing was better than the baseline" in worse
-
-
-def test_a_leader_that_is_worse_on_the_headline_does_not_lead_there(
-    one_study: Any, make_record: Any, tmp_path: Path
-) -> None:
-    records = [
-        make_record(name, (0.5 + gain, 0.5 - gain, 0.4), seed=seed, purpose="final")
-        for name, gain in (("softmax", 0.0), ("lse", 0.1))
-        for seed in range(3)
-    ]
-    text = tables.verdict(View(one_study(tmp_path, records)))  # type: ignore[arg-type]
-    assert text.startswith("lse leads on valid; on iid it has 0.400")
+    view = board_of(one_study, make_record, tmp_path, gain, seeds)
+    shown = tables.verdict(view)
+    assert (shown["kind"], shown["word"]) == (kind, kind)
+    assert shown["sentence"] == view.board.verdict.sentence
 
 
 def test_bars_lie_between_chance_and_the_best(

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import io
 import json
 import math
 
 import pytest
-from rich.console import Console
 
 from attenergy.search.results.leaderboard import leaderboard
 
@@ -188,20 +186,6 @@ def test_records_of_two_tasks_are_refused(make_record, known_task) -> None:
     records = [make_record("lse", (0.5,)), make_record("lse", (0.5,), task="other")]
     with pytest.raises(ValueError, match=r"\['known', 'other'\]"):
         leaderboard(records, known_task)
-
-
-def test_scores_fit_a_terminal_of_80_columns(make_record, known_task) -> None:
-    records = [
-        make_record("graph_hopfield", s, seed=i, purpose="final", graph="watts_strogatz", c=-1.234)
-        for i, s in enumerate(LSE)
-    ]
-    stream = io.StringIO()
-    Console(width=80, file=stream).print(leaderboard(records, known_task).table())
-    lines = stream.getvalue().splitlines()
-    (line,) = (line for line in lines if "0.800±.248" in line)
-    assert "graph_hopfield 0.800±.248 0.600±.248 0.300±.000" in line
-    assert line.rstrip().endswith("9.87 12")
-    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from attenergy.registry.printable import markdown, markdown_code, markdown_json,
 from attenergy.search.artifacts.model_card import model_card
 from attenergy.search.artifacts.replay import Replay
 from attenergy.search.display.plain import PlainListener
+from attenergy.search.report.terminal import Screen
 from attenergy.search.report.text import as_json, as_markdown
 from attenergy.search.results import formats
 from attenergy.search.results.leaderboard import leaderboard
@@ -99,7 +100,12 @@ def test_tables_pages_and_cards(make_record: Any, tmp_path: Path) -> None:
     column = Column("a", EVIL, EVIL, EVIL, 0.1, 1.0, scores, {"lse": EVIL})
     matrix = Matrix(EVIL, (EVIL, "lse"), (column,))
     inert(matrix.markdown(), "matrix.md")
-    for table in (board.table(), matrix.table(), formats.rich_table([EVIL], [[EVIL]])):
+    for table in (
+        Screen(board),
+        Screen(board, explain=True),
+        matrix.table(),
+        formats.rich_table([EVIL], [[EVIL]]),
+    ):
         stream = io.StringIO()
         Console(file=stream, width=200, color_system=None).print(table)
         for character in UNSEEN:
