@@ -132,6 +132,8 @@ class TrainingSpec(Entry):
     warmup: Annotated[int, Field(ge=0)] = 100
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # on attention weights
+    #: Of the products of matrices in training; weights and evaluation stay in float32.
+    precision: Literal["float32", "bfloat16"] = "float32"
     evaluate_every: Annotated[int, Field(ge=1)] = 200
     #: Share of the training before which no run is given up; a curve that is still at chance is
     #: spared for half of what then remains.

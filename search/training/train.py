@@ -23,6 +23,7 @@ from attenergy.search.training import cost
 from attenergy.search.training.evaluation import evaluate, evaluation_batch
 from attenergy.search.training.model import build_model, save_weights, uses
 from attenergy.search.training.optimizers import Optimizers, make_optimizers
+from attenergy.search.training.precision import autocast
 from attenergy.search.training.predict import predict
 from attenergy.tasks import Task, make_task
 
@@ -231,8 +232,9 @@ def _train_step(
 ) -> float:
     """One step on the next batch; the loss before it."""
     batch = task.batch("train", clock.done * training.batch_size, training.batch_size)
-    logits = predict(model, batch, task.scored_positions)
-    loss = task.loss(logits, batch.targets.to(logits.device))
+    with autocast(training.precision, next(model.parameters(), torch.empty(0)).device):
+        logits = predict(model, batch, task.scored_positions)
+    loss = task.loss(logits.float(), batch.targets.to(logits.device))
     value = loss.item()
     if not math.isfinite(value):
         raise Diverged(f"training loss {value} at step {clock.done} of {training.steps}")
