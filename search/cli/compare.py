@@ -16,6 +16,7 @@ from attenergy.search.cli.options import (
     EngineOption,
     ExplainOption,
     FairnessOption,
+    FinalBudgetOption,
     FixOption,
     FolderOption,
     Format,
@@ -32,12 +33,15 @@ from attenergy.search.cli.options import (
     StudyOption,
     TrialMemoryOption,
     TrialSecondsOption,
+    TuneOption,
     WorkersOption,
     assignments,
+    grid,
     load,
     names,
     numbers,
 )
+from attenergy.search.planning.final_budget import DEFAULT, NONE
 
 if TYPE_CHECKING:
     from attenergy.registry import Registry
@@ -79,11 +83,12 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         typer.Option(
             *("--seeds", "-s"),
             min=1,
-            help="Seeds of each; by default 5, or the bundle's.",
+            help="Seeds of each, exactly; by default 5 or the bundle's, and more if undecided.",
             rich_help_panel=JUDGING,
             metavar="N",
         ),
     ] = None,
+    final_budget: FinalBudgetOption = None,
     learning_rates: Annotated[
         str | None,
         typer.Option(
@@ -91,6 +96,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
             rich_help_panel=JUDGING,
         ),
     ] = None,
+    tune: TuneOption = None,
     steps: StepsOption = None,
     registry: RegistryOption = None,
     split_seed: SplitSeedOption = 0,
@@ -132,6 +138,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         loaded.layer(variant)
     parts = _parts(loaded, task, bundle, sweep)
     title = _title(parts, bundle, sweep) if study is None else study
+    several = bool(len(parts) > 1 or bundle or sweep)
     default_seeds = (
         loaded.bundle(bundle).seeds if bundle else ComparePlan.model_fields["seeds"].default
     )
@@ -142,7 +149,9 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         task_options=assignments(options, "--set"),
         variants=chosen,
         seeds=seeds or default_seeds,
+        final_budget=final_budget or (NONE if seeds or several else DEFAULT),
         learning_rates=numbers(learning_rates, "--learning-rates"),
+        tune=grid(tune, "--tune"),
         steps=steps,
         workers=workers,
         engine=engine,
@@ -158,7 +167,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         fix=assignments(fix, "--fix"),
     )
     check_formulas(loaded, chosen)
-    if len(parts) == 1 and not bundle and not sweep:
+    if not several:
         with make_progress(plain, loaded, plan, chosen[0], log) as listener:
             records = run_compare(plan, loaded, listener)
         show(Path(plan.folder), form, records, export=False, explain=explain)

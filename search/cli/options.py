@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attenergy.search.engines.base import Engine
+from attenergy.search.planning.final_budget import DEFAULT
 from attenergy.search.planning.plan import Fairness
 from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.planning.samplers import SAMPLERS
@@ -150,6 +151,25 @@ SecondsOption = Annotated[
         metavar="X",
     ),
 ]
+FinalBudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BUDGET",
+        help="Seeds are added in rounds to whatever is undecided, up to so much: 24runs in all, "
+        f"10m, or none; by default {DEFAULT}, as many runs as make that for each.",
+        rich_help_panel=JUDGING,
+    ),
+]
+TuneOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tune",
+        metavar="NAME=A,B",
+        help="Values of the training that every variant tries first (weight_decay=.03,.1), in all "
+        "combinations with others; repeatable.",
+        rich_help_panel=JUDGING,
+    ),
+]
 EngineOption = Annotated[
     Engine, typer.Option(help="Processes here, or a Ray cluster.", rich_help_panel=WHERE)
 ]
@@ -249,6 +269,24 @@ def numbers(text: str | None, option: str) -> tuple[float, ...]:
         if isinstance(value, (str, bool)):
             raise typer.BadParameter(f"{value!r} is not a number", param_hint=option)
     return tuple(float(value) for value in values)
+
+
+def grid(texts: list[str] | None, option: str) -> dict[str, tuple[float | int | str | bool, ...]]:
+    """`name=a,b` texts as the values of each name.
+
+    Raises:
+        typer.BadParameter: if a text has no `=` or no value, or a name is given twice.
+    """
+    values: dict[str, tuple[float | int | str | bool, ...]] = {}
+    for text in texts or ():
+        name, _, list_of_values = text.partition("=")
+        chosen = tuple(map(scalar, names(list_of_values)))
+        if not name.strip() or not chosen:
+            raise typer.BadParameter(f"{text!r} is not NAME=A,B", param_hint=option)
+        if name.strip() in values:
+            raise typer.BadParameter(f"{name.strip()!r} is given twice", param_hint=option)
+        values[name.strip()] = chosen
+    return values
 
 
 def scalar(text: str) -> float | int | str | bool:

@@ -21,6 +21,7 @@ from attenergy.search.cli.options import (
     EngineOption,
     ExplainOption,
     FairnessOption,
+    FinalBudgetOption,
     FixOption,
     FolderOption,
     Format,
@@ -44,6 +45,7 @@ from attenergy.search.cli.options import (
     load,
     names,
 )
+from attenergy.search.planning.final_budget import DEFAULT
 from attenergy.search.planning.option_names import OPTIONS
 
 
@@ -88,11 +90,12 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         typer.Option(
             *("--seeds", "-s"),
             min=1,
-            help="Seeds of every finalist.",
+            help="First seeds of every finalist.",
             rich_help_panel=JUDGING,
             metavar="N",
         ),
     ] = 3,
+    final_budget: FinalBudgetOption = None,
     steps: StepsOption = None,
     final_steps: Annotated[
         int | None,
@@ -204,6 +207,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "pruner": pruner,
         "finalists": finalists,
         "seeds": seeds,
+        "final_budget": final_budget or DEFAULT,
         "final_steps": final_steps,
         "train_steps": steps,
         "fairness": fairness,

@@ -1,27 +1,20 @@
-"""Comparison of named variants: a learning-rate sweep for each, then repeats over seeds."""
+"""Comparison of named variants: the same tuning for each, then a race over seeds."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from attenergy.registry import (
-    ArgumentError,
-    AttenergyError,
-    ModelSpec,
-    Registry,
-    TrainingSpec,
-    UnknownName,
-    needed,
-)
+from attenergy.registry import AttenergyError, Registry, needed
+from attenergy.search.comparison.configure import CHOOSING_SEED, configure
+from attenergy.search.comparison.tuning import best_run, notices, tuned_runs
 from attenergy.search.engines.base import Executor, run_all
 from attenergy.search.engines.factory import make_executor
 from attenergy.search.planning.budget import Budget, measure
-from attenergy.search.planning.option_names import refused_values
+from attenergy.search.planning.final_budget import FinalBudget
 from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan
-from attenergy.search.planning.ranges import layer_defaults
+from attenergy.search.results.finals import Finals
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
@@ -34,12 +27,11 @@ from attenergy.search.runs.plugin_needs import (
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import RunStore, write_atomically
 from attenergy.search.training.model import build_model, uses
-from attenergy.tasks import Task, make_task
+from attenergy.tasks import make_task
 
 __all__ = ["PLAN", "ComparePlan", "ComparisonMismatch", "configure", "run_compare"]
 
 PLAN = COMPARE_PLAN
-_CHOOSING_SEED = 0  # learning rates are chosen with it; results come from the seeds after it
 
 
 class ComparisonMismatch(AttenergyError, ValueError):
@@ -50,7 +42,9 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
     """Run what the plan asks for and is not recorded yet; return all records that belong to it.
 
     Records go to `records.jsonl` in the plan's folder as they come, so a comparison that was
-    stopped goes on when it is run again, and one with more seeds or variants adds only those.
+    stopped goes on when it is run again, and one with more seeds or variants adds only those. After
+    the first seeds, whoever is not decided against the first variant may get more; see
+    `attenergy.search.results.race`.
 
     Raises:
         UnknownName: if the registry lacks the task or a variant, or nothing takes a name in `fix`.
@@ -75,64 +69,39 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
     store = RunStore(folder)
     listener = FailureWatch(listener, len(plan.variants), store.all())
     with make_executor(plan, folder) as executor:
+        for text in notices(plan, plain[plan.variants[0]]):
+            listener.message(text)
         measure(budget, executor, store, listener)
-        sweep = {variant: _sweep(plan, registry, variant, budget) for variant in plan.variants}
-        tried = [config for configs in sweep.values() for config in configs]
-        if len(plan.learning_rates) > 1:
-            _run("learning rates", tried, "trial", executor, store, listener)
-        chosen = {v: _best(configs, store, task, listener) for v, configs in sweep.items()}
-        finals = [
-            config.model_copy(update={"seed": _CHOOSING_SEED + 1 + seed})
-            for seed in range(plan.seeds)
-            for config in chosen.values()
-        ]
-        _run("seeds", finals, "compare", executor, store, listener)
-    first = [budget.reference] if plan.fairness == "seconds" else []
-    known = (store.get(config.run_key()) for config in [*first, *tried, *finals])
+        grid = {v: tuned_runs(plan, registry, v, budget) for v in plan.variants}
+        tried = [config for configs in grid.values() for config in configs]
+        if len(tried) > len(grid):
+            _run("tuning", tried, "trial", executor, store, listener)
+        chosen = {v: best_run(configs, store, task, listener) for v, configs in grid.items()}
+        first = {"seed": CHOOSING_SEED + 1}
+        contenders = [config.model_copy(update=first) for config in chosen.values()]
+        finals = Finals(
+            contenders,
+            contenders[0],
+            plan.seeds,
+            FinalBudget.read(plan.final_budget),
+            task,
+            slots=executor.free,
+        )
+        _race(finals, executor, store, listener)
+    reference = [budget.reference] if plan.fairness == "seconds" else []
+    runs = [*reference, *tried, *finals.runs(store.all())]
+    known = (store.get(config.run_key()) for config in runs)
     return [record for record in known if record is not None]
 
 
-def configure(
-    plan: ComparePlan, registry: Registry, variant: str, learning_rate: float | None = None
-) -> RunConfig:
-    """The run of a variant with the choosing seed: the task's values, then `fix`, then the rate."""
-    layer = registry.layer(variant)
-    task = registry.task(plan.task)
-    task = task.model_copy(update={"options": {**task.options, **plan.task_options}})
-    model, training, settings = task.model.model_dump(), task.training.model_dump(), {}
-    own = [f"{v}.{name}" for v in plan.variants for name in layer_defaults(registry.layer(v))]
-    for name, value in plan.fix.items():
-        if name in model:
-            model[name] = value
-        elif name in training:
-            training[name] = value
-        elif name not in own:
-            raise UnknownName("quantity to fix", name, [*model, *training, *own])
-        elif name.startswith(f"{variant}."):
-            settings[name.removeprefix(f"{variant}.")] = value
-    if learning_rate is not None:
-        training["learning_rate"] = learning_rate
-    try:
-        shape, schedule = ModelSpec.model_validate(model), TrainingSpec.model_validate(training)
-    except ValidationError as error:
-        raise ArgumentError(refused_values(error)) from None
-    config = RunConfig(
-        variant=variant,
-        layer=layer,
-        settings=settings,
-        task=plan.task,
-        task_spec=task,
-        model=shape,
-        training=schedule,
-        seed=_CHOOSING_SEED,
-        split_seed=plan.split_seed,
-    )
-    return config.with_steps(plan.steps)
-
-
-def _sweep(plan: ComparePlan, registry: Registry, variant: str, budget: Budget) -> list[RunConfig]:
-    rates = plan.learning_rates or (None,)
-    return [budget.fit(configure(plan, registry, variant, rate)) for rate in rates]
+def _race(finals: Finals, executor: Executor, store: RunStore, listener: Listener) -> None:
+    """The first round, and more of them until the variants are decided or the budget is spent."""
+    _run("seeds", finals.first_round, "compare", executor, store, listener)
+    while (coming := finals.next(store.all())).runs:
+        runs = [*finals.runs(store.all()), *coming.runs]
+        _run(coming.title, runs, "compare", executor, store, listener)
+    if coming.end:
+        listener.message(coming.end)
 
 
 def _run(
@@ -146,30 +115,6 @@ def _run(
     done = sum(store.get(config.run_key()) is not None for config in configs)
     listener.phase(phase, done, len(configs))
     run_all(configs, purpose, executor, store, listener)
-
-
-def _best(configs: list[RunConfig], store: RunStore, task: Task, listener: Listener) -> RunConfig:
-    if len(configs) == 1:
-        return configs[0]
-    scores = []
-    for config in configs:
-        record = store.get(config.run_key())
-        scored = record is not None and record.status == "complete"
-        valid = record.metrics.get("valid", {}) if record is not None and scored else {}
-        scores.append(valid.get(task.metric, -math.inf))
-    best = max(range(len(configs)), key=scores.__getitem__)
-    rates = [config.training.learning_rate for config in configs]
-    rate = rates[best]
-    if math.isinf(scores[best]):
-        listener.message(
-            f"{configs[best].variant}: no learning rate gave a score; going on with {rate:g}"
-        )
-    elif rate in (min(rates), max(rates)):
-        listener.message(
-            f"{configs[best].variant}: the best learning rate, {rate:g}, is the smallest or "
-            "largest of the list; a wider list may do better"
-        )
-    return configs[best]
 
 
 def _keep_plan(plan: ComparePlan, folder: Path) -> None:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from attenergy.registry import ArgumentError, Catalogue, Scalar
 from attenergy.search.engines.base import Resources
+from attenergy.search.planning.final_budget import DEFAULT, NONE, FinalBudgetText
 from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.planning.samplers import SAMPLERS
 from attenergy.search.runs.names import PathPart
@@ -51,7 +52,10 @@ class SearchPlan(Resources):
     beats in all of them.
 
     `train_steps` and `final_steps` replace the task's own number of steps in the trials and for
-    the finalists; with no finalists the baseline is not repeated either. `fairness` says what is
+    the finalists; with no finalists the baseline is not repeated either. Finalists begin with
+    `seeds` seeds each; more are added, in rounds, to those that are not decided, until all are or
+    `final_budget` is spent: `12seeds` (for each, on average), `24runs` (in all), `10m` (of this
+    session) or `none`; see `attenergy.search.results.race`. `fairness` says what is
     equal for all runs: training steps, training FLOPs, or seconds of training (`seconds`, or as
     many as the baseline's first run took); the measure is the baseline with the task's defaults.
     Each of the variants `matched` is given as many trials as the most tried of the others, whatever
@@ -81,6 +85,7 @@ class SearchPlan(Resources):
     pruner: PrunerName = "none"
     finalists: Annotated[int, Field(ge=0)] = 3
     seeds: Annotated[int, Field(ge=1)] = 3
+    final_budget: FinalBudgetText = DEFAULT
     final_steps: Annotated[int, Field(ge=1)] | None = None
     train_steps: Annotated[int, Field(ge=1)] | None = None
     fairness: Fairness = "steps"
@@ -115,13 +120,18 @@ class SearchPlan(Resources):
 class ComparePlan(Resources):
     """One comparison: the task, the variants, the budget for each; equal for all of them.
 
-    With two or more `learning_rates`, each variant tries them all with seed 0 and takes the one
-    with the best validation score into its `seeds` runs (seeds 1, 2, ...). With one, that is used;
-    with none, the task's own. `steps` replaces the task's number of training steps. `fix` sets
+    With values in `tune`, each variant tries all their combinations with seed 0 and takes the one
+    with the best validation score into its `seeds` runs (seeds 1, 2, ...). A quantity with one
+    value has that; one that is not named, the task's own. `learning_rates` is an earlier form of
+    `tune` for that quantity alone. `steps` replaces the task's number of training steps. `fix` sets
     fields of the task's model or training (`heads`), or settings of a layer (`lse.steps`). The
     first variant is the one that the others are compared with; with the fairness `flops` or
     `seconds` every run gets as many training FLOPs, or `seconds` of training (if None, as many as
     a first run of it takes).
+
+    Who says nothing of `seeds` begins with five and has a race like that of a search, up to
+    `final_budget`; with `seeds` given there are exactly so many, unless a `final_budget` is given
+    as well.
     """
 
     name: PathPart
@@ -130,17 +140,44 @@ class ComparePlan(Resources):
     task_options: dict[str, Scalar] = Field(default={})
     variants: Annotated[tuple[str, ...], Field(min_length=1)]
     seeds: Annotated[int, Field(ge=1)] = 5
+    final_budget: FinalBudgetText = DEFAULT
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    tune: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]] = Field(default={})
     steps: Annotated[int, Field(ge=1)] | None = None
     fairness: Fairness = "steps"
     seconds: Annotated[float, Field(gt=0)] | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
     fix: dict[str, Scalar] = Field(default={})
 
+    @model_validator(mode="before")
+    @classmethod
+    def _seeds_alone_mean_exactly_these(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and "seeds" in fields and "final_budget" not in fields:
+            return {**fields, "final_budget": NONE}  # so it was meant before there were races
+        return fields
+
     @field_validator("variants", "learning_rates")
     @classmethod
     def _each_once(cls, values: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
         return tuple(dict.fromkeys(values))
+
+    @field_validator("tune")
+    @classmethod
+    def _values_once(cls, grid: dict[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scalar, ...]]:
+        for name in ("steps", "valid_instances", "test_instances"):
+            if name in grid:
+                raise ArgumentError(f"{name!r} is the same for all and cannot be tuned")
+        return {name: tuple(dict.fromkeys(values)) for name, values in grid.items()}
+
+    @model_validator(mode="after")
+    def _tuned_once(self) -> ComparePlan:
+        for name in self.tune:
+            if name in self.fix or (name == "learning_rate" and self.learning_rates):
+                other = "fix" if name in self.fix else "learning_rates"
+                raise ArgumentError(
+                    f"{name!r} is in 'tune' and in {other!r}; one of them is enough"
+                )
+        return self
 
     @model_validator(mode="after")
     def _seconds_are_the_measure(self) -> ComparePlan:

@@ -22,6 +22,7 @@ from attenergy.search.results.ranking import (
     reference_row,
 )
 from attenergy.search.results.sequential import least_seeds
+from attenergy.search.results.tuning import tuning_notes
 from attenergy.search.results.verdict import LEVEL, Verdict, decide
 from attenergy.search.runs.config import RunRecord
 
@@ -201,8 +202,7 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
     if any(not row.final for row in rows):
         notes.append("Rows without an interval are trials of one seed: too little to rank closely.")
     notes.append(_fairness(finals, trials))
-    if tuning := _tuning(trials, baseline):
-        notes.append(tuning)
+    notes += tuning_notes(records) or _tuning(trials, baseline)
     tests = sum(bool(row.differences) for row in rows)
     if tests:
         notes.append(
@@ -246,15 +246,15 @@ def _fairness(finals: Sequence[RunRecord], trials: Sequence[RunRecord]) -> str:
     return f"Unit of fairness: equal {unit} ({'; '.join(amounts) or 'no runs yet'})."
 
 
-def _tuning(trials: Sequence[RunRecord], baseline: str) -> str:
+def _tuning(trials: Sequence[RunRecord], baseline: str) -> list[str]:
     """How often the baseline was tried, and how often the others; empty without two variants."""
     counts = Counter(record.config.variant for record in trials)
     mine = counts.pop(baseline, 0)
     if not mine or not counts:
-        return ""
+        return []
     most, number = counts.most_common(1)[0]
     tried = formats.counted(mine, "trial")
-    return f"Tuning: {tried} of the baseline; `{most}`, the most tried other, had {number}."
+    return [f"Tuning: {tried} of the baseline; `{most}`, the most tried other, had {number}."]
 
 
 def _budget(records: Sequence[RunRecord]) -> tuple[str, str]:

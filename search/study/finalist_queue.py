@@ -1,4 +1,4 @@
-"""The finalists: which runs they are, and the queue that drivers take them from."""
+"""The finalists: who they are, and the queue of their runs, which grows by the round."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from attenergy.search.planning.budget import Budget
 from attenergy.search.planning.objectives import Objective, order
 from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.results.finals import Finals
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.storage.retry import RetryOnOutage, retrying
 from attenergy.search.study.attributes import CONFIG, RUN
@@ -21,6 +22,7 @@ from attenergy.search.study.queue import Job, RunQueue
 from attenergy.search.study.recording import add_record, finalist_attributes, tell_record
 from attenergy.search.study.stale_trials import fail_trial
 
+_ROUND = "round"  # user attribute of the study: title and total of the round that was begun last
 #: Seeds of finalists begin here, far above those of trials.
 FRESH_SEEDS = 1000
 
@@ -28,7 +30,7 @@ FRESH_SEEDS = 1000
 def choose_finalists(
     trials: Sequence[RunRecord], plan: SearchPlan, objectives: Sequence[Objective], budget: Budget
 ) -> list[RunConfig]:
-    """The best configurations, and the best of the baseline, each over fresh seeds.
+    """The best configurations, and the best of the baseline, each with the first fresh seed.
 
     The seeds of the trials are not used again: a winner won partly by its seed.
     """
@@ -39,12 +41,16 @@ def choose_finalists(
         if config.variant == plan.baseline
     ]
     chosen = {c.config_hash(): c for c in (*best[: plan.finalists], *baseline[:1])}
-    first = plan.seed + FRESH_SEEDS
-    return [
-        budget.fit(config, plan.final_steps).model_copy(update={"seed": seed})
-        for config in chosen.values()
-        for seed in range(first, first + plan.seeds)
-    ]
+    seed = {"seed": plan.seed + FRESH_SEEDS}
+    return [budget.fit(c, plan.final_steps).model_copy(update=seed) for c in chosen.values()]
+
+
+def choose_reference(finalists: Sequence[RunConfig], baseline: str) -> RunConfig | None:
+    """The finalist that the others are held against: the baseline's, the best of its trials.
+
+    None where the baseline has no finalist.
+    """
+    return next((config for config in finalists if config.variant == baseline), None)
 
 
 def _ranked(trials: Sequence[RunRecord], objectives: Sequence[Objective]) -> list[RunConfig]:
@@ -63,9 +69,12 @@ def _ranked(trials: Sequence[RunRecord], objectives: Sequence[Objective]) -> lis
 class FinalistQueue(RunQueue):
     """Every run is a waiting trial of a second study, `NAME@finals`, until a driver takes it.
 
+    Once all have ended, whichever driver notices first derives the next round from the records and
+    offers it, while it excludes the others.
+
     Args:
         context: what the search works with.
-        configs: the runs that are wanted; all drivers find the same, from the same records.
+        finals: the runs that are wanted; all drivers find the same, from the same records.
         on_remote_record: called with every record of another driver.
     """
 
@@ -74,7 +83,7 @@ class FinalistQueue(RunQueue):
     def __init__(
         self,
         context: SearchContext,
-        configs: Sequence[RunConfig],
+        finals: Finals,
         on_remote_record: Callable[[RunRecord], None],
     ) -> None:
         make_study = partial(
@@ -87,27 +96,36 @@ class FinalistQueue(RunQueue):
         )
         retry = RetryOnOutage(context.storage, context.lock, context.listener)
         super().__init__(context, retry(make_study), on_remote_record)
-        self._offer(configs)
+        self._finals = finals
+        self._title = self._ending = ""  # what the listener was told last
+        self._begin()
 
     @retrying
-    def _offer(self, configs: Sequence[RunConfig]) -> None:
-        """Let every run that is not in the study yet wait there for a driver."""
+    def _begin(self) -> None:
+        """Put the study in order, and offer the first round."""
         context = self.context
         with context.lock.exclusive():
             self._catch_up()
+            first = self._finals.first_round
             if context.lock.alone:
                 self._recover()
-                self._withdraw(configs)
+                self._withdraw(first)
+                self.study.set_user_attr(_ROUND, {})
             trials = self.study.get_trials(deepcopy=False)
             present = {trial.user_attrs[RUN] for trial in trials if self._counts(trial)}
-            for config in configs:
-                if config.run_key() in present:
-                    continue
+            for config in self._finals.runs(context.store.all()):
                 record = context.store.get(config.run_key())
-                if record is None:
-                    self.study.enqueue_trial({}, user_attrs=finalist_attributes(config))
-                else:
+                if record is not None and record.key not in present:
                     add_record(self.study, record, context, self.purpose)
+            self._offer(first)
+
+    def _offer(self, configs: Sequence[RunConfig]) -> None:
+        """Let every run that is not in the study yet wait there for a driver."""
+        trials = self.study.get_trials(deepcopy=False)
+        present = {trial.user_attrs[RUN] for trial in trials if self._counts(trial)}
+        for config in configs:
+            if config.run_key() not in present:
+                self.study.enqueue_trial({}, user_attrs=finalist_attributes(config))
 
     def _counts(self, trial: FrozenTrial) -> bool:
         """Whether a trial is, or stands for, a try of its run: not if it failed unrecorded."""
@@ -117,16 +135,46 @@ class FinalistQueue(RunQueue):
     def _withdraw(self, configs: Sequence[RunConfig]) -> None:
         """End waiting runs that an earlier session wanted, and this one does not."""
         wanted = {config.run_key() for config in configs}
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        for trial in self._in_state(TrialState.WAITING):
             if trial.user_attrs[RUN] not in wanted:
                 fail_trial(trial, self.context)
 
     def _next(self) -> Job | None:
-        while self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            trial = self.study.ask()
-            config = RunConfig.model_validate_json(trial.user_attrs[CONFIG])
-            record = self.context.store.get(config.run_key())
-            if record is None:
-                return Job(trial, config, "")
-            tell_record(self.study, trial, record, self.context)
-        return None
+        while True:
+            while self._in_state(TrialState.WAITING):
+                trial = self.study.ask()
+                config = RunConfig.model_validate_json(trial.user_attrs[CONFIG])
+                record = self.context.store.get(config.run_key())
+                if record is None:
+                    self._announce()
+                    return Job(trial, config, "")
+                tell_record(self.study, trial, record, self.context)
+            if self._in_state(TrialState.RUNNING) or not self._next_round():
+                return None
+
+    def _next_round(self) -> bool:
+        """Offer the runs of another round; whether there is one."""
+        coming = self._finals.next(self.context.store.all())
+        if coming.runs:
+            total = self._recorded() + len(coming.runs)
+            self.study.set_user_attr(_ROUND, {"title": coming.title, "total": total})
+            self._offer(coming.runs)
+        elif coming.end != self._ending:
+            self._ending = coming.end
+            self.context.listener.message(coming.end)
+        return bool(coming.runs)
+
+    def _announce(self) -> None:
+        """Tell the listener of a round that it does not know, whoever offered it."""
+        about = self.study.user_attrs.get(_ROUND, {})
+        if about and about["title"] != self._title:
+            self._title = about["title"]
+            self.context.listener.phase(self._title, self._recorded(), about["total"])
+
+    def _recorded(self) -> int:
+        store = self.context.store
+        runs = self._finals.runs(store.all())
+        return sum(store.get(config.run_key()) is not None for config in runs)
+
+    def _in_state(self, *states: TrialState) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=states)

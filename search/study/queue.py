@@ -143,7 +143,7 @@ def run_queue(
         listener: is told what happens.
         running: receives the runs that are under way here, by their keys.
     """
-    waits = False
+    waits = last_look = False
     while True:
         while executor.free and (job := queue.take()) is not None:
             running[job.config.run_key()] = job
@@ -157,7 +157,9 @@ def run_queue(
         elif others := queue.remote_runs():
             if not waits:
                 listener.message(f"waiting for {formats.counted(others, 'run')} of other drivers")
-            waits = True
+            waits, last_look = True, False
             time.sleep(_PAUSE)
+        elif queue.context.lock.joined and not last_look:
+            last_look = True  # another driver may have ended a round between the two looks
         else:
             return

@@ -20,12 +20,14 @@ from attenergy.registry import ArgumentError, Registry, needed
 from attenergy.search.engines.base import Executor
 from attenergy.search.engines.factory import make_executor
 from attenergy.search.planning.budget import Budget, measure
+from attenergy.search.planning.final_budget import FinalBudget
 from attenergy.search.planning.objectives import Objective, find_objectives
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.pruners import PRUNERS, Pruner
 from attenergy.search.planning.space import Space
+from attenergy.search.results.finals import Finals
 from attenergy.search.results.random_control import summary
-from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.errors import StudyBusy, StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
@@ -42,7 +44,11 @@ from attenergy.search.storage.database import open_storage, problems_with, shown
 from attenergy.search.storage.heartbeat import heartbeats
 from attenergy.search.storage.study_lock import study_lock
 from attenergy.search.study.context import SearchContext
-from attenergy.search.study.finalist_queue import FinalistQueue, choose_finalists
+from attenergy.search.study.finalist_queue import (
+    FinalistQueue,
+    choose_finalists,
+    choose_reference,
+)
 from attenergy.search.study.open import open_study
 from attenergy.search.study.pruning import PruningListener
 from attenergy.search.study.queue import Job, run_queue
@@ -65,7 +71,8 @@ def run_search(
     pruner may end runs early; see `attenergy.search.planning.pruners`. The winners are the
     configurations with the best mean, none of whose runs was given up; they and the best
     configuration of the baseline are trained again with fresh seeds, so that no score of a finalist
-    has taken part in its choice.
+    has taken part in its choice. Whoever is not decided by then gets more seeds, in rounds; see
+    `attenergy.search.results.race`.
 
     Args:
         plan: what to do, and the folder that receives `study.db`, `records.jsonl`, `plan.json`
@@ -118,8 +125,16 @@ def run_search(
             if text := summary(store.all(), task.metric):
                 listener.message(text)
             if plan.finalists > 0:
-                configs = choose_finalists(queue.recorded(), plan, objectives, budget)
-                _run_finalists(context, configs, executor, on_remote_record)
+                chosen = choose_finalists(queue.recorded(), plan, objectives, budget)
+                finals = Finals(
+                    chosen,
+                    choose_reference(chosen, plan.baseline),
+                    plan.seeds,
+                    FinalBudget.read(plan.final_budget),
+                    task,
+                    slots=executor.free,
+                )
+                _run_finalists(context, finals, executor, on_remote_record)
         return store.all()
 
 
@@ -145,13 +160,14 @@ def _run_trials(queue: TrialQueue, executor: Executor, pruner: Pruner | None) ->
 
 def _run_finalists(
     context: SearchContext,
-    configs: list[RunConfig],
+    finals: Finals,
     executor: Executor,
     on_remote_record: Callable[[RunRecord], None],
 ) -> None:
-    recorded = sum(context.store.get(config.run_key()) is not None for config in configs)
-    context.listener.phase("finalists", recorded, len(configs))
-    run_queue(FinalistQueue(context, configs, on_remote_record), executor, context.listener, {})
+    first = finals.first_round
+    recorded = sum(context.store.get(config.run_key()) is not None for config in first)
+    context.listener.phase("finalists", recorded, len(first))
+    run_queue(FinalistQueue(context, finals, on_remote_record), executor, context.listener, {})
 
 
 def _on_remote_record(pruner: Pruner | None, listener: Listener, record: RunRecord) -> None:

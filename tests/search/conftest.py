@@ -192,6 +192,7 @@ def make_plan(tmp_path: Path) -> PlanMaker:
             "workers": 0,
             "finalists": 0,
             "seeds": 1,
+            "final_budget": "none",
         }
         return SearchPlan.model_validate({**plan, **changes})
 

@@ -76,7 +76,7 @@ def test_the_learning_rate_is_chosen_by_validation_with_another_seed(tmp_path: P
     assert {r.config.training.learning_rate for r in finals} == {1e-2}
     assert {r.config.seed for r in finals} == {1}
     # The largest is told wherever it stands in the list.
-    edges = [t for t in listener.messages if "0.01, is the smallest or largest of the list" in t]
+    edges = [t for t in listener.messages if "0.01, is the largest of the list" in t]
     assert len(edges) == 2
 
 

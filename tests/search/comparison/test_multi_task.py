@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from attenergy.registry import UnknownName, load_registry
-from attenergy.search.cli.search import _title
+from attenergy.search.cli.compare import _title
 from attenergy.search.comparison.compare import ComparePlan, ComparisonMismatch, configure
 from attenergy.search.comparison.multi_task import (
     Comparison,

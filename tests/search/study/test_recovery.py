@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from attenergy.registry import Registry
-from attenergy.search.runs.config import RunRecord
+from attenergy.search.planning.final_budget import FinalBudget
+from attenergy.search.results.finals import Finals
+from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.study.attributes import RETRIED
 from attenergy.search.study.finalist_queue import FinalistQueue
 from attenergy.search.study.run import run_search
+from attenergy.tasks import make_task
 from tests.search.study.conftest import (
     ConfigMaker,
     PlanMaker,
@@ -18,6 +21,12 @@ from tests.search.study.conftest import (
     joined,
     recover_running,
 )
+
+
+def only(*runs: RunConfig) -> Finals:
+    """One configuration over these seeds, without a race."""
+    task = make_task(runs[0].task_spec)
+    return Finals(runs[:1], None, len(runs), FinalBudget.read("none"), task)
 
 
 def test_a_late_result_that_comes_first_counts_too(
@@ -91,8 +100,8 @@ def test_a_second_driver_that_dies_before_its_first_sign_of_life_is_noticed(
         joined(plan, registry, watcher) as (last, _),
     ):
         context = first.context
-        finals = FinalistQueue(context, [make_config(seed=1000)], list[RunRecord]().append)
-        again = FinalistQueue(last.context, [make_config(seed=1000)], list[RunRecord]().append)
+        finals = FinalistQueue(context, only(make_config(seed=1000)), list[RunRecord]().append)
+        again = FinalistQueue(last.context, only(make_config(seed=1000)), list[RunRecord]().append)
         for jobs, other in ((first, last), (finals, again)):
             taken = jobs.take()
             assert taken is not None
@@ -115,11 +124,11 @@ def test_finalists_that_an_earlier_session_wanted_are_withdrawn(
     configs = [make_config(seed=seed) for seed in (1000, 1001, 1002)]
     with joined(make_plan(), registry, watcher) as (trials, _):
         context, ignored = trials.context, list[RunRecord]()
-        interrupted = FinalistQueue(context, configs[:2], ignored.append).take()
+        interrupted = FinalistQueue(context, only(*configs[:2]), ignored.append).take()
         assert interrupted is not None
         assert interrupted.config == configs[0]
         context.heartbeat.remove(interrupted.trial)
-        queue = FinalistQueue(context, configs[1:], ignored.append)
+        queue = FinalistQueue(context, only(*configs[1:]), ignored.append)
         for wanted in configs[1:]:
             job = queue.take()
             assert job is not None
@@ -127,7 +136,7 @@ def test_finalists_that_an_earlier_session_wanted_are_withdrawn(
             queue.end(job, done(job.config))
         assert queue.take() is None
         assert all(trial.state.is_finished() for trial in queue.study.trials)
-        again = FinalistQueue(context, configs, ignored.append).take()
+        again = FinalistQueue(context, only(*configs), ignored.append).take()
         assert again is not None
         assert again.config == configs[0], "what was withdrawn can be wanted again"
 
@@ -140,7 +149,7 @@ def test_finalists_of_a_dead_driver_are_taken_over(
     with joined(plan, registry, watcher) as (trials, _):
         context = trials.context
         context.store.append(done(configs[0]))
-        jobs = FinalistQueue(context, configs, list[RunRecord]().append)
+        jobs = FinalistQueue(context, only(*configs), list[RunRecord]().append)
         taken = jobs.take()
         assert taken is not None
         assert taken.config == configs[1], "the other is there already"
@@ -149,7 +158,7 @@ def test_finalists_of_a_dead_driver_are_taken_over(
         context.heartbeat.remove(taken.trial)
         assert jobs.remote_runs() == 1
         recover_running(jobs)
-        again = FinalistQueue(context, configs, list[RunRecord]().append)
+        again = FinalistQueue(context, only(*configs), list[RunRecord]().append)
         retry = again.take()
         assert retry is not None
         assert retry.config == configs[1]

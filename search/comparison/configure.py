@@ -1,0 +1,63 @@
+"""The run of a variant in a comparison: the task's values, and what the plan changes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from attenergy.registry import (
+    ArgumentError,
+    ModelSpec,
+    Registry,
+    Scalar,
+    TrainingSpec,
+    UnknownName,
+)
+from attenergy.search.planning.option_names import refused_values
+from attenergy.search.planning.plan import ComparePlan
+from attenergy.search.planning.ranges import layer_defaults
+from attenergy.search.runs.config import RunConfig
+
+#: What is tuned is chosen with this seed; results come from the seeds after it.
+CHOOSING_SEED = 0
+
+
+def configure(
+    plan: ComparePlan, registry: Registry, variant: str, tuned: Mapping[str, Scalar] | None = None
+) -> RunConfig:
+    """The run of a variant with the choosing seed: the task's values, then `fix`, then `tuned`."""
+    layer = registry.layer(variant)
+    task = registry.task(plan.task)
+    task = task.model_copy(update={"options": {**task.options, **plan.task_options}})
+    model, training, settings = task.model.model_dump(), task.training.model_dump(), {}
+    own = [f"{v}.{name}" for v in plan.variants for name in layer_defaults(registry.layer(v))]
+    for name, value in plan.fix.items():
+        if name in model:
+            model[name] = value
+        elif name in training:
+            training[name] = value
+        elif name not in own:
+            raise UnknownName("quantity to fix", name, [*model, *training, *own])
+        elif name.startswith(f"{variant}."):
+            settings[name.removeprefix(f"{variant}.")] = value
+    for name, value in (tuned or {}).items():
+        if name not in training:
+            raise UnknownName("quantity of the training to tune", name, training)
+        training[name] = value
+    try:
+        shape, schedule = ModelSpec.model_validate(model), TrainingSpec.model_validate(training)
+    except ValidationError as error:
+        raise ArgumentError(refused_values(error)) from None
+    config = RunConfig(
+        variant=variant,
+        layer=layer,
+        settings=settings,
+        task=plan.task,
+        task_spec=task,
+        model=shape,
+        training=schedule,
+        seed=CHOOSING_SEED,
+        split_seed=plan.split_seed,
+    )
+    return config.with_steps(plan.steps)

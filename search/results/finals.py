@@ -1,0 +1,165 @@
+"""The race of finalists: their runs, from what is recorded and what the budget leaves."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from attenergy.search.planning.final_budget import FinalBudget
+from attenergy.search.results import formats
+from attenergy.search.results.race import RaceRules, Round, next_round
+from attenergy.search.runs.config import RunConfig, RunRecord
+
+if TYPE_CHECKING:
+    from attenergy.tasks import Task
+
+_MOST_NAMES = 4  # contenders that a title names
+
+
+@dataclass(frozen=True)
+class FinalsRound:
+    """Runs that come next, and what to say of them.
+
+    Attributes:
+        runs: not recorded yet; none at the end.
+        title: name of the phase; empty for the first round.
+        end: why there are none, in a sentence; empty where there is nothing to say.
+    """
+
+    runs: list[RunConfig]
+    title: str = ""
+    end: str = ""
+
+
+class Finals:
+    """Configurations that are run over seeds until the race between them is decided.
+
+    Args:
+        configs: one run of each finalist, with the first seed.
+        reference: which of them the others are held against; None for no race.
+        seeds: of everybody in the first round.
+        budget: of the race; seconds count from now.
+        task: for its metric, chance and ceiling on the valid split.
+        slots: runs at a time.
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        reference: RunConfig | None,
+        seeds: int,
+        budget: FinalBudget,
+        task: Task,
+        slots: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._configs = {config.config_hash(): config for config in configs}
+        self._first = min((config.seed for config in configs), default=0)
+        self._reference, self._seeds, self._budget = reference, seeds, budget
+        self._task, self._slots, self._clock = task, max(1, slots), clock
+        self._since = clock()
+
+    @property
+    def first_round(self) -> list[RunConfig]:
+        """The runs of the first round, whether they are recorded or not."""
+        seeds = range(self._first, self._first + self._seeds)
+        return [self._run(name, seed) for name in self._configs for seed in seeds]
+
+    def runs(self, records: Iterable[RunRecord]) -> list[RunConfig]:
+        """The runs of the first round, and all others that are recorded."""
+        if self._budget.measure == "none":
+            return self.first_round
+        later = [
+            self._run(name, seed)
+            for name, by_seed in self._recorded(records).items()
+            for seed in sorted(by_seed)
+            if seed >= self._first + self._seeds
+        ]
+        return self.first_round + later
+
+    def next(self, records: Iterable[RunRecord]) -> FinalsRound:
+        """The runs that come next, from the records of those that were made."""
+        recorded = self._recorded(records)
+        missing = [
+            config
+            for config in self.first_round
+            if config.seed not in recorded[config.config_hash()]
+        ]
+        if missing or self._budget.measure == "none" or self._reference is None:
+            return FinalsRound(missing)
+        scores = {
+            name: {seed: self._score(record) for seed, record in by_seed.items()}
+            for name, by_seed in recorded.items()
+        }
+        past = [record for by_seed in recorded.values() for record in by_seed.values()]
+        coming = next_round(self._rules, scores, self._left(past))
+        if not coming.runs:
+            return FinalsRound([], end=self._ending(coming, len(past)))
+        return FinalsRound([self._run(*entry) for entry in coming.runs], self._title(coming))
+
+    def _run(self, name: str, seed: int) -> RunConfig:
+        return self._configs[name].model_copy(update={"seed": seed})
+
+    def _recorded(self, records: Iterable[RunRecord]) -> dict[str, dict[int, RunRecord]]:
+        """Contender -> seed -> record, of the seeds of finals."""
+        by_name: dict[str, dict[int, RunRecord]] = {name: {} for name in self._configs}
+        for record in records:
+            if record.config_hash in by_name and record.config.seed >= self._first:
+                by_name[record.config_hash][record.config.seed] = record
+        return by_name
+
+    def _score(self, record: RunRecord) -> float | None:
+        if record.status != "complete":
+            return None
+        return record.metrics.get("valid", {}).get(self._task.metric)
+
+    @cached_property
+    def _rules(self) -> RaceRules:
+        metric, ceiling = self._task.metric, self._task.ceiling("valid")
+        reference = self._reference
+        return RaceRules(
+            contenders=tuple(self._configs),
+            reference=None if reference is None else reference.config_hash(),
+            first=self._first,
+            seeds=self._seeds,
+            slots=self._slots,
+            chance=self._task.chance.get(metric),
+            ceiling=None if ceiling is None else ceiling.value,
+        )
+
+    def _left(self, past: Sequence[RunRecord]) -> int:
+        """How many more runs the budget pays for."""
+        budget = self._budget
+        if budget.measure == "seconds":
+            seconds = [record.cost["seconds"] for record in past if "seconds" in record.cost]
+            left = budget.amount - (self._clock() - self._since)
+            return max(0, math.floor(left * self._slots / max(fmean(seconds or [1.0]), 1e-3)))
+        each = len(self._configs) if budget.measure == "seeds" else 1
+        return max(0, int(budget.amount) * each - len(past))
+
+    def _title(self, coming: Round) -> str:
+        seeds = sorted({seed - self._first + 1 for _, seed in coming.runs})
+        span = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        word = "seed" if len(seeds) == 1 else "seeds"
+        return f"finals, {word} {span}: {self._names(coming.undecided)} (undecided)"
+
+    def _names(self, contenders: Sequence[str]) -> str:
+        names = list(dict.fromkeys(self._configs[name].variant for name in contenders))
+        more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+        return ", ".join(names[:_MOST_NAMES] + more)
+
+    def _ending(self, coming: Round, runs: int) -> str:
+        after = f"after {formats.counted(runs, 'run')}"
+        names = self._names(coming.undecided)
+        return {
+            "decided": f"the finals are decided {after}",
+            "unlearned": f"the finals end {after}: nobody is above chance, and more seeds would "
+            "not change that",
+            "spent": f"the finals end {after}, with the budget spent; undecided: {names}",
+        }.get(coming.end, "")
