@@ -29,6 +29,8 @@ from attenergy.search.results.sequential import anytime_p, least_seeds, seeds_to
 from attenergy.search.results.statistics import holm
 from attenergy.search.results.verdict import LEVEL, learned
 
+_FARTHEST = 200  # seeds that are looked ahead at most
+
 #: Contender -> seed -> score of a finished run; None for one that gave none.
 Scores = Mapping[str, Mapping[int, float | None]]
 #: A contender and a seed.
@@ -124,7 +126,8 @@ def p_values(rules: RaceRules, scores: Scores) -> dict[str, float]:
     It holds at every moment at which one may look: P(ever p <= a for an equal one) <= a. Those
     without any pair are left out.
     """
-    return holm({name: anytime_p(differences(rules, scores, name)) for name in rules.challengers})
+    pairs = {name: differences(rules, scores, name) for name in rules.challengers}
+    return holm({name: anytime_p(each) for name, each in pairs.items() if each})
 
 
 def _undecided(rules: RaceRules, scores: Scores) -> tuple[str, ...]:
@@ -153,7 +156,8 @@ def _racing(rules: RaceRules, scores: Scores, undecided: Sequence[str], left: in
     """Those that get seeds in this round: rules 3 and 4."""
     needs, likely = dict[str, int](), dict[str, float]()
     for name in undecided:
-        more = seeds_to_decide(differences(rules, scores, name), len(undecided), rules.level)
+        pairs, tests = differences(rules, scores, name), len(undecided)
+        more = seeds_to_decide(pairs, tests, rules.level, most=max(1, min(left, _FARTHEST)))
         likely[name] = math.inf if more is None else more
         short = _least(rules) - _pairs(rules, scores, name)
         if short > 0:
