@@ -14,6 +14,7 @@ from attenergy.attention import Transformer
 from attenergy.attention.modules.positions import AbsolutePositions, RelativePositionBias
 from attenergy.energies import Energy
 from attenergy.registry import TrainingSpec
+from attenergy.search.training.muon import BatchedMuon
 from attenergy.search.training.schedule import learning_rate
 
 _TABLES = (RelativePositionBias, AbsolutePositions)
@@ -91,7 +92,7 @@ def muon(model: nn.Module, training: TrainingSpec) -> Optimizers:
     optimizers: list[torch.optim.Optimizer] = []
     if matrices:
         optimizers.append(
-            torch.optim.Muon(
+            BatchedMuon(
                 matrices,
                 lr=training.muon_learning_rate,
                 weight_decay=training.weight_decay,
