@@ -31,6 +31,7 @@ def make_plan(arguments: argparse.Namespace, folder: str, address: str | None) -
         workers=arguments.workers,
         finalists=1,
         seeds=2,
+        final_budget="none",
         train_steps=arguments.train_steps,
         pruner="median",
         storage=arguments.storage,

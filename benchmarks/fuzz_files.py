@@ -143,7 +143,8 @@ def _study(place: Path) -> Path:
     plan = SearchPlan(
         study="study", folder=str(place), task="stacked-recall", workers=0, trials=3, finalists=1,
         task_options={"vocabulary": 16, "pairs": 4}, variants=("lse", "rbm", "softmax"), seeds=2,
-        train_steps=2, fix={"valid_instances": 8, "test_instances": 8, "heads": 1, "width": 8},
+        final_budget="none", train_steps=2,
+        fix={"valid_instances": 8, "test_instances": 8, "heads": 1, "width": 8},
     )  # fmt: skip
     run_search(plan, load_registry(plugins=False), Listener())
     for path in place.glob("study.db-*"):

@@ -92,6 +92,7 @@ def test_a_new_energy_is_checked_searched_ranked_exported_and_imported(folder: P
     searched = attenergy(
         folder, "search", "--task", "tiny-recall", "--registry", "my.yaml", "--study", "mine",
         "--energies", "lifted_sink,lse", "--trials", "4", "--finalists", "1", "--seeds", "2",
+        "--final-budget", "none",
     )  # fmt: skip
     assert searched.returncode == 0, searched.stdout + searched.stderr
     assert "Traceback" not in searched.stderr

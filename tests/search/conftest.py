@@ -314,6 +314,7 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         workers=0,
         finalists=1,
         seeds=2,
+        final_budget="none",
         train_steps=4,
         fix=TINY_FIX,
     )

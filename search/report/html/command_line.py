@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from attenergy.search.planning.final_budget import NONE
 from attenergy.search.planning.option_names import option_of
 from attenergy.search.planning.plan import ComparePlan
 from attenergy.search.runs.config import RunRecord
@@ -38,18 +39,24 @@ def command(
             value = tasks
         if name in _UNSAID or (not field.is_required() and value == field.get_default()):
             continue
+        if name == "final_budget" and comparison and value == NONE and "--seeds" in words:
+            continue  # so many seeds are exactly these
         words += _words(option_of(name, verb), value)
     return shlex.join(words)
 
 
 def _words(option: str, value: Any) -> list[str]:
     if isinstance(value, dict):
-        return [word for k, v in value.items() for word in (option, f"{k}={_text(v)}")]
+        return [word for k, v in value.items() for word in (option, f"{k}={_listed(v)}")]
     if isinstance(value, bool):
         return [option if value else option.replace("--", "--no-", 1)]
     if isinstance(value, (tuple, list)):
-        return [option, ",".join(map(_text, value))]
+        return [option, _listed(value)]
     return [option, _text(value)]
+
+
+def _listed(value: Any) -> str:
+    return ",".join(map(_text, value)) if isinstance(value, (tuple, list)) else _text(value)
 
 
 def _text(value: Any) -> str:

@@ -231,6 +231,7 @@ def test_bad_input_ends_with_2_and_a_text(arguments: list[str], text: str) -> No
 
 def test_search_report_and_export(tmp_path: Path) -> None:
     options = [*TINY, "--trials", "2", "-e", "lse,softmax", "--finalists", "1", "--seeds", "2"]
+    options += ["--final-budget", "none"]
     result = run("search", *options, "--study", "s", "--format", "json")
     assert result.stderr.splitlines()[-1] == LOADING
     board = json.loads(result.stdout)

@@ -1,0 +1,148 @@
+"""Finals that go on until they are decided: alone, interrupted, and shared among drivers."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attenergy.registry import Registry
+from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.results.sequential import least_seeds
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.records import RunStore
+from attenergy.search.study.run import run_search
+from tests.search.study.conftest import (
+    STORAGES,
+    PlanMaker,
+    Play,
+    check_everything_is_there,
+    in_own_folders,
+    run_together,
+)
+
+VARIANTS = ("softmax", "linear", "hyla")
+
+
+def planted(config: RunConfig) -> list[float]:
+    """`hyla` is far better than `softmax`, `linear` equal to it but for luck."""
+    noise = random.Random(config.run_key()).gauss(0, 0.02)
+    return [(0.9 if config.variant == "hyla" else 0.5) + noise]
+
+
+def planned(make_plan: PlanMaker, **changes: Any) -> SearchPlan:
+    fields = {"trials": 3, "variants": VARIANTS, "finalists": 3, "seeds": 2, "matched": ()}
+    return make_plan(**{**fields, "final_budget": "60runs", **changes})
+
+
+def seeds_of(records: list[RunRecord]) -> Counter[str]:
+    return Counter(record.config.variant for record in records if record.purpose == "final")
+
+
+def test_seeds_go_to_whoever_is_undecided_until_the_budget_is_spent(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play
+) -> None:
+    play(planted)
+    records = run_search(planned(make_plan, final_budget="30runs"), registry, watcher)
+    seeds = seeds_of(records)
+    assert seeds["hyla"] == least_seeds(2), "it is decided by then"
+    assert seeds["linear"] == seeds["softmax"] > 8
+    assert 29 <= sum(seeds.values()) <= 30
+    names = [name for name, _, _ in watcher.phases]
+    assert names[:3] == ["trials", "finalists", "finals, seeds 3 to 7: hyla, linear (undecided)"]
+    assert names[3] == "finals, seed 8: linear (undecided)"
+    assert watcher.phases[2][1:] == (6, 21)
+    assert watcher.messages == [
+        f"the finals end after {sum(seeds.values())} runs, with the budget spent; undecided: linear"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "each"),
+    [
+        ({"final_budget": "none"}, 2),
+        ({"final_budget": "5runs"}, 2),  # the first round is played in any case
+        ({"variants": ("softmax", "hyla"), "finalists": 1}, least_seeds(1)),
+        ({"variants": ("softmax",), "finalists": 1}, 2),
+    ],
+)
+def test_a_race_ends_when_there_is_nothing_to_decide(
+    registry: Registry,
+    make_plan: PlanMaker,
+    watcher: Any,
+    play: Play,
+    changes: dict[str, Any],
+    each: int,
+) -> None:
+    play(planted)
+    seeds = seeds_of(run_search(planned(make_plan, **changes), registry, watcher))
+    assert set(seeds.values()) == {each}
+
+
+def test_nobody_learned_and_the_race_ends(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play
+) -> None:
+    play(lambda config: [0.25 + random.Random(config.run_key()).gauss(0, 0.02)])  # chance is 1/4
+    seeds = seeds_of(run_search(planned(make_plan), registry, watcher))
+    assert set(seeds.values()) == {2}
+    assert "nobody is above chance" in watcher.messages[-1]
+
+
+def test_a_larger_budget_goes_on_and_trains_nothing_again(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play
+) -> None:
+    play(planted)
+    plan = planned(make_plan, final_budget="23runs")
+    before = run_search(plan, registry, watcher)
+    more = plan.model_copy(update={"final_budget": "33runs"})
+    records = run_search(more, registry, watcher, resume=True)
+    assert records[: len(before)] == before
+    assert 32 <= sum(seeds_of(records).values()) <= 33
+    check_everything_is_there(more, 3)
+    assert run_search(more, registry, watcher, resume=True) == records, "nothing left to do"
+
+
+@pytest.mark.parametrize(
+    "after", [13, 24, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 8, 22))]
+)
+def test_an_interrupted_race_ends_as_if_it_had_not_been(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play, after: int
+) -> None:
+    """Scores go by the run alone, so both have the same runs: none is lost, none is extra."""
+    play(planted)
+    plan = planned(make_plan, final_budget="26runs")
+    whole = run_search(plan.model_copy(update={"folder": f"{plan.folder}w"}), registry, watcher)
+    left = after
+
+    class Stop(type(watcher)):  # type: ignore[misc]
+        def finished(self, record: RunRecord) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_search(plan, registry, Stop())
+    assert len(RunStore(plan.folder).all()) == after
+    records = run_search(plan, registry, watcher, resume=True)
+    assert {record.key for record in records} == {record.key for record in whole}
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_drivers_share_the_rounds(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play, storage: str
+) -> None:
+    play(planted)
+    plans = in_own_folders(planned(make_plan, final_budget="30runs"), storage, 2)
+    watchers = [watcher, type(watcher)()]
+    run_together(plans, registry, watchers)
+    for plan in plans:
+        seeds = seeds_of(RunStore(plan.folder).all())
+        assert seeds["hyla"] == least_seeds(2)
+        assert 29 <= sum(seeds.values()) <= 30
+        assert len(list(Path(plan.folder).glob("records.jsonl"))) == 1
+    done = [sum(c.seed >= 1000 for c in each.configs) for each in watchers]
+    assert sum(done) == sum(seeds.values()), "no run is done twice"
