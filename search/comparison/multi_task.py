@@ -17,7 +17,7 @@ from attenergy.search.comparison.compare import (
 )
 from attenergy.search.results.ranking import columns_of
 from attenergy.search.results.study_folder import Study, read_study, write_leaderboard
-from attenergy.search.results.task_table import Column, Matrix
+from attenergy.search.results.task_table import Column, Matrix, worse_than
 from attenergy.search.runs.errors import SameFailure
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failures import in_one_line
@@ -130,14 +130,15 @@ def column_of(name: str, study: Study, missing: Mapping[str, str]) -> Column:
     Args:
         name: its heading.
         study: the comparison.
-        missing: variants that could not take comparison, and why.
+        missing: variants that could not take part, and why.
     """
     task = study.task
     shown = next(c for c, split in columns_of(task).items() if split == task.headline)
     board = study.leaderboard()
     rows = [row for row in board.rows if row.final and shown in row.scores]
     failed = {f.variant: f"{f.status}: {f.reason}" for f in board.failures}
-    scores = {row.variant: row.scores[shown] for row in reversed(rows)}  # the best row stays
+    best = {row.variant: row for row in reversed(rows)}  # the best row stays
+    scores = {variant: row.scores[shown] for variant, row in best.items()}
     ceiling = task.ceiling(task.headline)
     return Column(
         name=name,
@@ -148,6 +149,7 @@ def column_of(name: str, study: Study, missing: Mapping[str, str]) -> Column:
         ceiling=None if ceiling is None else ceiling.value,
         scores=scores,
         missing={v: why for v, why in {**failed, **missing}.items() if v not in scores},
+        worse=worse_than({variant: row.values[shown] for variant, row in best.items()}),
     )
 
 

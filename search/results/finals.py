@@ -69,7 +69,7 @@ class Finals:
     def first_round(self) -> list[RunConfig]:
         """The runs of the first round, whether they are recorded or not."""
         seeds = range(self._first, self._first + self._seeds)
-        return [self._run(name, seed) for name in self._configs for seed in seeds]
+        return [self._run(name, seed) for seed in seeds for name in self._configs]
 
     def runs(self, records: Iterable[RunRecord]) -> list[RunConfig]:
         """The runs of the first round, and all others that are recorded."""

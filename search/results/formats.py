@@ -70,6 +70,13 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
+def listed(numbers: Sequence[int]) -> str:
+    """`1, 2, 4`; four or more that follow one another as `1 to 8`."""
+    if len(numbers) > 3 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
 def duration(seconds: float) -> str:
     """`0:42`, `12:05`, `1:02:03`."""
     minutes, second = divmod(round(seconds), 60)

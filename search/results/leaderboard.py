@@ -195,9 +195,12 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
     notes = ["Order and choice use `valid` only; the other scores were never looked at to choose."]
     if any(row.final for row in rows):
         seeds = sorted({r.config.seed for r in finals})
+        fewer = ""
+        if len({len(row.seeds) for row in rows if row.final}) > 1:
+            fewer = " Some have fewer: who is decided gets no more."
         notes.append(
-            f"Finalists: mean over seeds {', '.join(map(str, seeds))} and half of the 95 % "
-            "interval (Student's t, each row by itself), without the trials that chose them."
+            f"Finalists: mean over seeds {formats.listed(seeds)} and half of the 95 % interval "
+            f"(Student's t, each row by itself), without the trials that chose them.{fewer}"
         )
     if any(not row.final for row in rows):
         notes.append("Rows without an interval are trials of one seed: too little to rank closely.")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -16,7 +15,7 @@ from attenergy.registry import ArgumentError
 from attenergy.registry.files import read_regular
 from attenergy.registry.printable import markdown, printable
 from attenergy.search.results import formats
-from attenergy.search.results.statistics import Interval
+from attenergy.search.results.statistics import Interval, paired_difference
 from attenergy.search.runs.names import path_part
 from attenergy.search.runs.records import MAX_FILE, first_problem
 
@@ -25,6 +24,12 @@ if TYPE_CHECKING:
 
 
 MATRIX = "matrix.json"
+#: What mean ranks mean.
+RANKS = (
+    "Mean rank: 1 is best. Variants share a rank in a task where the 95 % interval of their "
+    "difference, paired by seed (Student's t, each pair by itself), holds 0; one seed tells none "
+    "apart. No score is the last place."
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,9 @@ class Column:
     ceiling: float | None
     scores: dict[str, Interval]  # by variant; without those that gave no score
     missing: dict[str, str]  # variant -> why it has no score
+    #: Variant -> those that are worse by more than luck (`worse_than`); None in tables of earlier
+    #: days, where a higher mean is better.
+    worse: dict[str, tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,8 @@ class Matrix:
     def mean_ranks(self) -> dict[str, float]:
         """Rank of each variant, averaged over the columns; 1 is best.
 
-        Equal scores share the mean of their ranks. No score is the last place.
+        r = 1 + B + T/2 in a column, with B variants that are better and T that cannot be told
+        apart from it; see `worse_than`. No score is the last place.
         """
         totals: dict[str, list[float]] = {variant: [] for variant in self.variants}
         for column in self.columns:
@@ -84,7 +93,7 @@ class Matrix:
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
         ranks = self.mean_ranks
-        ordered = sorted(self.variants, key=ranks.__getitem__)
+        ordered = sorted(self.variants, key=lambda v: (ranks[v], -self._standing(v)))
         rows = [
             [v, *(formats.score(c.scores.get(v)) for c in self.columns), f"{ranks[v]:.1f}"]
             for v in ordered
@@ -94,6 +103,10 @@ class Matrix:
             cells = [formats.NOTHING if value is None else f"{value:.3f}" for value in known]
             rows.append([name, *cells, ""])
         return ["variant", *(column.name for column in self.columns), "mean rank"], rows
+
+    def _standing(self, variant: str) -> float:
+        """Mean score between chance (0) and ceiling (1): the order of equal ranks."""
+        return fmean(_normal(column, variant) for column in self.columns)
 
     def _notes(self) -> list[str]:
         notes = [
@@ -106,7 +119,7 @@ class Matrix:
             for column in self.columns
             for variant, reason in column.missing.items()
         ]
-        notes.append("Mean rank: 1 is best; equal scores share a rank, no score is the last place.")
+        notes.append(RANKS)
         return notes
 
 
@@ -141,10 +154,49 @@ def _check(matrix: Matrix, folder: Path) -> None:
             raise ArgumentError(f"{column.name} leads out of the folder")
 
 
-def _ranks(column: Column, variants: Sequence[str]) -> dict[str, float]:
-    means = {v: column.scores[v].mean if v in column.scores else -math.inf for v in variants}
-    values = list(means.values())
+def worse_than(values: Mapping[str, Mapping[int, float]]) -> dict[str, tuple[str, ...]]:
+    """Variant -> the variants that are worse by more than the seeds alone explain.
+
+    u is worse than v if the 95 % interval (Student's t) of the mean difference over the seeds that
+    both have lies below 0: a test at the 5 % level for each pair by itself, made to group what
+    belongs together rather than to call winners. One seed tells nothing apart.
+
+    Args:
+        values: variant -> seed -> score.
+    """
     return {
-        variant: 1 + sum(v > mean for v in values) + (sum(v == mean for v in values) - 1) / 2
-        for variant, mean in means.items()
+        variant: tuple(other for other in values if _is_worse(values[other], values[variant]))
+        for variant in values
     }
+
+
+def _is_worse(one: Mapping[int, float], other: Mapping[int, float]) -> bool:
+    difference = paired_difference(other, one)
+    return difference is not None and difference.high is not None and difference.high < 0
+
+
+def _ranks(column: Column, variants: Sequence[str]) -> dict[str, float]:
+    def better(one: str, other: str) -> bool:
+        if one not in column.scores:
+            return False
+        if other not in column.scores:
+            return True
+        if column.worse is None:
+            return column.scores[one].mean > column.scores[other].mean
+        return other in column.worse.get(one, ())
+
+    ranks = {}
+    for variant in variants:
+        above = sum(better(other, variant) for other in variants)
+        below = sum(better(variant, other) for other in variants)
+        ranks[variant] = 1 + above + (len(variants) - 1 - above - below) / 2
+    return ranks
+
+
+def _normal(column: Column, variant: str) -> float:
+    if variant not in column.scores:
+        return 0.0
+    low = 0.0 if column.chance is None else column.chance
+    high = 1.0 if column.ceiling is None else column.ceiling
+    score = column.scores[variant].mean
+    return (score - low) / (high - low) if high > low else score

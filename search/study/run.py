@@ -118,6 +118,8 @@ def run_search(
             study.set_user_attr(ATTRIBUTE, for_storage(study.user_attrs, needs))
         write_atomically(folder / "plan.json", shown.model_dump_json(indent=2) + "\n")
         with make_executor(plan, folder) as executor:
+            if not space.task.training.steps and (plan.train_steps or plan.final_steps):
+                watch.message(f"{plan.task} is not trained: steps left as they are")
             measure(budget, executor, store, watch)
             on_remote_record = partial(_on_remote_record, pruner, watch)
             queue = TrialQueue(context, study, budget, on_remote_record)

@@ -21,8 +21,8 @@ from attenergy.search.comparison.multi_task import (
     write_matrix,
 )
 from attenergy.search.planning.budget import Budget
-from attenergy.search.results.statistics import Interval
-from attenergy.search.results.task_table import Column, Matrix
+from attenergy.search.results.statistics import Interval, mean_interval
+from attenergy.search.results.task_table import Column, Matrix, read_matrix, worse_than
 from attenergy.search.runs.events import Listener
 
 REGISTRY = load_registry()
@@ -145,6 +145,37 @@ def test_ranks_are_averaged_and_ties_share() -> None:
         "ceiling",
         "chance",
     ]
+
+
+def scored(name: str, **scores: list[float]) -> Column:
+    values = {variant: dict(enumerate(each)) for variant, each in scores.items()}
+    means = {variant: mean_interval(each) for variant, each in scores.items()}
+    return Column(name, name, "accuracy", "test", 0.1, 1.0, means, {}, worse_than(values))
+
+
+def test_variants_within_error_of_each_other_share_a_rank() -> None:
+    """x and y differ by luck, y and z by luck, but x and z by more."""
+    chain = scored("a", x=[0.9, 0.8, 0.9], y=[0.7, 0.9, 0.8], z=[0.7, 0.6, 0.71])
+    assert chain.worse == {"x": ("z",), "y": (), "z": ()}
+    assert Matrix("m", ("x", "y", "z"), (chain,)).mean_ranks == {"x": 1.5, "y": 2.0, "z": 2.5}
+    once = scored("a", x=[0.1], y=[0.9])
+    matrix = Matrix("m", ("x", "y", "z"), (once,))
+    assert matrix.mean_ranks == {"x": 1.5, "y": 1.5, "z": 3.0}, "one seed tells nothing apart"
+    lines = matrix.markdown().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[4:7]] == ["y", "x", "z"]
+    assert "Variants share a rank" in matrix.markdown()
+    exact = scored("a", x=[0.5, 0.5], y=[0.4, 0.4])
+    assert exact.worse == {"x": ("y",), "y": ()}
+
+
+def test_a_table_of_earlier_days_is_read(tmp_path: Path) -> None:
+    matrix = Matrix("m", ("x", "y"), (column("a", x=0.9, y=0.5),))
+    write_matrix(matrix, tmp_path)
+    data = json.loads((tmp_path / "matrix.json").read_text())
+    del data["columns"][0]["worse"]
+    (tmp_path / "matrix.json").write_text(json.dumps(data))
+    assert read_matrix(tmp_path) == matrix
+    assert matrix.mean_ranks == {"x": 1.0, "y": 2.0}, "then, a higher mean was better"
 
 
 def test_parts_come_from_the_registry() -> None:
