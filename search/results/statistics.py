@@ -145,7 +145,7 @@ def profile(values: Sequence[float], levels: Sequence[float]) -> list[float]:
 
 
 def paired_difference(
-    first: dict[int, float], second: dict[int, float], confidence: float = 0.95
+    first: Mapping[int, float], second: Mapping[int, float], confidence: float = 0.95
 ) -> Interval | None:
     """Mean and t interval of `second - first` over the seeds that both have; None without any."""
     differences = paired_differences(first, second)
