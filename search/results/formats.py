@@ -13,14 +13,20 @@ if TYPE_CHECKING:
     from attenergy.search.results.statistics import Interval
 
 NOTHING = "-"
+_UNEVEN = 1e-3  # halves of an interval that differ by less are shown as equal
 
 
 def score(value: Interval | None) -> str:
-    """`0.912±.013`: a mean and half of its interval; the mean alone for one value."""
+    """`0.912±.013`: a mean and half of its interval; the mean alone for one value.
+
+    An interval that ends at a bound of the metric has two halves: `0.983 [.942,1]`.
+    """
     if value is None:
         return NOTHING
     if value.low is None or value.high is None:
         return f"{value.mean:.3f}"
+    if abs(value.high + value.low - 2 * value.mean) > _UNEVEN:
+        return f"{value.mean:.3f} [{_end(value.low)},{_end(value.high)}]"
     return f"{value.mean:.3f}±{_without_zero((value.high - value.low) / 2)}"
 
 
@@ -135,6 +141,12 @@ def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: in
         # Text, not markup: an energy's title may hold square brackets.
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table
+
+
+def _end(value: float) -> str:
+    """`.942`, `1`, `-.2`: an end of an interval."""
+    text = f"{value:.3f}".rstrip("0").rstrip(".")
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
 def _without_zero(value: float) -> str:

@@ -15,12 +15,19 @@ from attenergy.search.results.statistics import (
     mean_interval,
     paired_difference,
     paired_differences,
+    within,
 )
 from attenergy.search.runs.config import RunConfig, RunRecord
 
 if TYPE_CHECKING:
     from attenergy.tasks import Task
 
+#: Between which numbers a metric lies, where it has bounds.
+_BOUNDS: dict[str, tuple[float | None, float | None]] = {
+    **dict.fromkeys(("accuracy", "macro_accuracy", "accuracy_per_feature"), (0.0, 1.0)),
+    **dict.fromkeys(("exact", "solved"), (0.0, 1.0)),
+    **dict.fromkeys(("r2", "scaled_accuracy"), (None, 1.0)),
+}
 _SHORT = {"learning_rate": "lr", "steps": "train_steps"}
 
 
@@ -189,7 +196,11 @@ def _row(
         settings=short_settings(config, varying),
         final=done[0].purpose != "trial",
         baseline=config.variant == baseline,
-        scores={c: mean_interval(list(v.values())) for c, v in values.items() if v},
+        scores={
+            c: within(mean_interval(list(v.values())), *_BOUNDS.get(metric, (None, None)))
+            for c, v in values.items()
+            if v
+        },
         values=values,
         differences={},
         p_values={},

@@ -81,6 +81,21 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     return Interval(mean, mean - half, mean + half, int(data.size))
 
 
+def within(interval: Interval, low: float | None, high: float | None) -> Interval:
+    """The part of an interval between two bounds that the mean cannot leave; None for no bound.
+
+    It holds the true mean as often as the whole does: what is cut off never did.
+    """
+    if interval.low is None or interval.high is None:
+        return interval
+    return Interval(
+        interval.mean,
+        interval.low if low is None else max(interval.low, low),
+        interval.high if high is None else min(interval.high, high),
+        interval.count,
+    )
+
+
 def interquartile_mean(values: Sequence[float] | np.ndarray) -> float:
     """Mean of the middle half: the i-th of n sorted values stands for ((i-1)/n, i/n).
 

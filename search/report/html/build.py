@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,8 @@ from attenergy.search.report.html import (
     coordinates,
     costs,
     curves,
+    dependence,
+    forest,
     importances,
     overview,
     profiles,
@@ -24,6 +28,7 @@ from attenergy.search.report.html.study_view import View
 from attenergy.search.report.html.style import TONES, Picture
 from attenergy.search.report.text import MIDDLES, budgets, machines, middle_cells, plan_data
 from attenergy.search.results import formats
+from attenergy.search.results.pareto import front_cells
 from attenergy.search.results.study_folder import Study, read_study
 from attenergy.search.results.task_table import MATRIX, Matrix, read_matrix
 from attenergy.search.runs.plugin_needs import read_needs
@@ -32,8 +37,10 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _DRAW = {
+    "forest": forest.draw,
     "curves": curves.draw,
     "costs": costs.draw,
+    "dependence": dependence.draw,
     "importances": importances.draw,
     "coordinates": coordinates.draw,
     "profiles": profiles.draw,
@@ -95,7 +102,7 @@ def write_pictures(path: Path, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     if not (path / MATRIX).is_file():
         drawn = [p for group in pictures(View(read_study(path))).values() for p in group]
-        return [picture.save(folder) for picture in drawn]
+        return [picture.save(folder) for picture in drawn if picture.screen != "phone"]
     matrix: Matrix = read_matrix(path)
     parts = {column.name: read_study(path / column.name) for column in matrix.columns}
     written = [picture.save(folder) for picture in overview.draw(matrix, parts)]
@@ -107,7 +114,7 @@ def write_pictures(path: Path, folder: Path) -> list[Path]:
 def _context(view: View, *, full: bool) -> dict[str, Any]:
     study = view.study
     name = re.sub(r"\W", "-", study.folder.name)
-    drawn = pictures(view) if full else {"curves": curves.draw(view)}
+    drawn = pictures(view) if full else {n: _DRAW[n](view) for n in ("forest", "curves")}
     config = study.records[0].config
     plan = study.plan
     return {
@@ -120,6 +127,8 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         "verdict": tables.verdict(view),
         "tiles": tables.tiles(view),
         "board": tables.leaderboard(view),
+        "differences": tables.differences(view),
+        "front": front_cells(view.board.front, with_settings=True) if view.board.front else None,
         "middles": middle_cells(view.board),
         "about_middles": MIDDLES,
         # The page marks the baseline with a word, not with a star.
@@ -127,7 +136,7 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         "pictures": {
             section: [_shown(p, f"{name}-") for p in group] for section, group in drawn.items()
         },
-        "few": importances.FEWEST,
+        "no_importances": importances.missing(view),
         "energies": tables.energies(view),
         "lost": tables.lost(view),
         "proposers": tables.proposers(view),
@@ -160,6 +169,7 @@ def _shown(picture: Picture, prefix: str) -> dict[str, Any]:
         "title": picture.title,
         "about": picture.about,
         "wide": picture.wide,
+        "screen": picture.screen,
     }
 
 
@@ -175,7 +185,11 @@ def _budget(row: dict[str, Any]) -> list[str]:
 
 
 def _fill(template: str, **context: Any) -> str:
-    return printable(_environment().get_template(template).render(tones=TONES, **context))
+    script = (Path(__file__).parent / "script.js").read_text(encoding="utf-8")
+    # The page may run this script and no other: the browser compares its hash.
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    text = _environment().get_template(template)
+    return printable(text.render(tones=TONES, script=script, digest=digest, **context))
 
 
 def _environment() -> Environment:

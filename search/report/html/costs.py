@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from attenergy.search.report.html.study_view import MOST_SERIES, View
+from attenergy.search.report.html.study_view import View, thinned
 from attenergy.search.report.html.style import Picture, colour, drawing, legend, reference_lines
+from attenergy.search.results import formats
 from attenergy.search.results.columns import COSTS
 from attenergy.search.results.ranking import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_EQUAL = 1.05  # ratio of the largest to the smallest cost below which a picture says nothing
 _LOGARITHMIC = 3.0  # ratio of the largest to the smallest cost from which on
 
 
 def draw(view: View) -> list[Picture]:
-    """One picture for each cost that two or more configurations differ in."""
+    """One picture for each cost in which configurations differ by more than a twentieth."""
     pictures = []
     for column in COSTS:
         cost = column.key
         rows = [row for row in view.board.rows if cost in row.cost and "valid" in row.scores]
-        if len({row.cost[cost] for row in rows}) < 2:
+        if not rows or _equal([row.cost[cost] for row in rows]):
             continue
         with drawing() as (figure, axes):
             best = front([(row.cost[cost], row.scores["valid"].mean) for row in rows])
-            _draw_points(axes, view, rows, cost)
+            tips = _draw_points(axes, view, rows, cost)
             _draw_front(axes, best)
             # An interval of few seeds may leave every scale; the points decide what is shown.
-            heights = [row.scores["valid"].mean for row in rows]
-            heights += [v for v in (view.board.chance, view.ceiling) if v is not None]
-            room = 0.06 * (max(heights) - min(heights) or 1.0)
-            axes.set_ylim(min(heights) - room, max(heights) + room)
+            axes.set_ylim(view.limits([row.scores["valid"].mean for row in rows]))
             axes.set(xlabel=column.axis, ylabel=f"{view.metric} (valid)")
             _scale(axes, [row.cost[cost] for row in rows])
-            reference_lines(axes, chance=view.board.chance, ceiling=view.ceiling)
+            reference_lines(axes, **view.references)
             legend(axes)
         about = (
             "Large points: means over seeds with their 95 % interval. Small ones: single trials. "
-            "On the line, nothing is both cheaper and better."
+            "On the line, nothing is both cheaper and better." + view.about_axis
         )
-        pictures.append(Picture(f"cost-{cost.replace('_', '-')}", column.title, about, figure))
+        name = f"cost-{cost.replace('_', '-')}"
+        pictures.append(Picture(name, column.title, about, figure, tips=tips))
     return pictures
+
+
+def _equal(costs: Sequence[float]) -> bool:
+    return len(costs) < 2 or max(costs) <= _EQUAL * min(costs)
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -53,30 +58,44 @@ def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return best
 
 
-def _draw_points(axes: Axes, view: View, rows: list[Row], cost: str) -> None:
-    named = {row.variant for row in view.leaders[:MOST_SERIES]}
+def _draw_points(axes: Axes, view: View, rows: Sequence[Row], cost: str) -> dict[str, list[str]]:
+    """A set of points for each variant, and another for its finalists; their tips."""
+    tips: dict[str, list[str]] = {}
+    leaders = [row.variant for row in view.leaders]
+    groups: dict[tuple[bool, str], list[Row]] = {}
+    for row in thinned(rows, lambda row: row.final):
+        groups.setdefault((row.final, row.variant), []).append(row)
     labelled: set[str] = set()
-    for row in sorted(rows, key=lambda row: not row.final):
-        look, score = view.looks[row.variant], row.scores["valid"]
-        new = row.variant in named and row.variant not in labelled
-        labelled.add(row.variant)
-        error = None
-        if row.final and score.low is not None and score.high is not None:
-            error = [[score.mean - score.low], [score.high - score.mean]]
-        axes.errorbar(
-            [row.cost[cost]],
-            [score.mean],
-            yerr=error,
-            fmt=look.marker,
+    for number, ((final, variant), group) in enumerate(sorted(groups.items(), reverse=True)):
+        look = view.looks[variant]
+        label = variant if variant in leaders and variant not in labelled else None
+        labelled.add(variant)
+        costs = [row.cost[cost] for row in group]
+        scores = [row.scores["valid"] for row in group]
+        axes.scatter(
+            costs,
+            [score.mean for score in scores],
+            s=56 if final else 20,
+            marker=look.marker,
             color=look.colour,
-            alpha=1.0 if row.final else 0.55,
-            markersize=7.5 if row.final else 4.5,
-            markeredgewidth=0,
-            elinewidth=1.3,
-            linestyle="none",
-            zorder=3 if row.final else 2,
-            label=row.variant if new else None,
+            alpha=1.0 if final else 0.55,
+            linewidths=0,
+            zorder=3 if final else 2,
+            label=label,
+            gid=f"points-{number}",
         )
+        tips[f"points-{number}"] = [_tip(row, cost) for row in group]
+        if final:
+            low, high = ([getattr(s, end) or s.mean for s in scores] for end in ("low", "high"))
+            axes.vlines(costs, low, high, color=look.colour, linewidth=1.3, zorder=3)
+    return tips
+
+
+def _tip(row: Row, cost: str) -> str:
+    column = next(column for column in COSTS if column.key == cost)
+    about = formats.settings(row.settings)
+    score = formats.score(row.scores["valid"])
+    return f"{row.rank} {row.variant} {score}, {column.format(row.cost[cost])}; {about}"
 
 
 def _draw_front(axes: Axes, best: list[tuple[float, float]]) -> None:
@@ -96,8 +115,6 @@ def _draw_front(axes: Axes, best: list[tuple[float, float]]) -> None:
 def _scale(axes: Axes, costs: list[float]) -> None:
     """Ticks that read `50k`, on a logarithmic axis where costs differ much."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
-    from attenergy.search.results import formats
 
     low, high = min(costs), max(costs)
     if high > _LOGARITHMIC * low > 0:

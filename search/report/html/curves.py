@@ -36,10 +36,11 @@ def draw(view: View) -> list[Picture]:
             if quantity == "loss":
                 _perhaps_logarithmic(axes)
             else:
-                reference_lines(axes, chance=view.board.chance, ceiling=view.ceiling)
+                reference_lines(axes, **view.references)
             legend(axes)
         title = "Learning curves" if quantity != "loss" else "Training loss"
         about = f"{label} by training step; mean over seeds, band from the lowest to the highest."
+        about += view.about_axis if quantity != "loss" else ""
         pictures.append(Picture(name, title, about, figure))
     return pictures
 

@@ -18,7 +18,7 @@ from attenergy.search.results.task_table import Column, Matrix
 def context(matrix: Matrix, parts: Mapping[str, Study]) -> dict[str, Any]:
     """Rows of the matrix by mean rank, each cell with its score and a tone of how good it is."""
     ranks = matrix.mean_ranks
-    styles = looks(matrix.variants, matrix.variants[0])
+    styles = looks(matrix.variants)
     rows = [
         {
             "variant": variant,
@@ -63,7 +63,7 @@ def draw(matrix: Matrix, parts: Mapping[str, Study]) -> list[Picture]:
     if len(enough) < 2:
         return []
     about = "Share of runs, over all tasks and seeds, above each level between chance and ceiling."
-    styles = looks(matrix.variants, matrix.variants[0])
+    styles = looks(matrix.variants)
     title = "Profile over tasks and seeds"
     return [profiles.one("profile", title, about, enough, styles, xlabel="0 chance, 1 ceiling")]
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 TONES: dict[str, tuple[str, str]] = {
     "ink": ("#1d2733", "#e7ebf0"),
     "soft": ("#5a6877", "#a4b0bd"),
+    "card": ("#ffffff", "#18212b"),
     "line": ("#d9dfe6", "#36414d"),
     "chance": ("#7b8794", "#8b98a6"),
     "good": ("#0b7a4b", "#4fd39b"),
@@ -38,6 +40,9 @@ TONES: dict[str, tuple[str, str]] = {
     "series-5": ("#a87400", "#e3b53f"),
     "series-6": ("#3aa5dd", "#9bd6f7"),
     "series-7": ("#5a48b0", "#b0a3f7"),
+    "series-8": ("#8c6239", "#cfae86"),
+    "series-9": ("#c2405a", "#ff9aac"),
+    "series-10": ("#64750a", "#bccb4e"),
     "level-1": ("#c4d3e4", "#2d4057"),
     "level-2": ("#93b5dc", "#3a618f"),
     "level-3": ("#5890d2", "#5490d4"),
@@ -47,10 +52,19 @@ TONES: dict[str, tuple[str, str]] = {
 LEVELS = tuple(name for name in TONES if name.startswith("level"))
 _SERIES = tuple(name for name in TONES if name.startswith("series"))
 _MARKERS = "osD^vPX"
+#: Variants that are drawn most, each with a tone of its own; all others share them by their names.
+_USUAL = (
+    *("lse", "linear", "hyla", "graph_memory", "rbm"),
+    *("polynomial", "entmax", "sparsemax", "zero_sink", "graph_hopfield"),
+)
+_PLAIN = "softmax"  # drawn in ink
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)))
+_KINDS = len(_MARKERS) * len(_DASHES)  # which have no common divisor
 
 #: Inches. A picture is as wide as a phone's screen; two stand side by side on a desk.
 SIZE, WIDE = (5.2, 3.5), (10.4, 3.9)
+#: Width, and height of a row, of a picture that has one form for a desk and one for a phone.
+FOREST, PHONE = (9.2, 0.36), (4.6, 0.36)
 _STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 10,
@@ -73,13 +87,20 @@ class NoMatplotlib(MissingPackage, ValueError):
 
 @dataclass(frozen=True)
 class Picture:
-    """One drawing: a name for its file, what it shows, and the matplotlib figure."""
+    """One drawing: a name for its file, what it shows, and the matplotlib figure.
+
+    `tips` are the texts that a page shows over the points: under the name (`gid`) of an artist,
+    one for each of its points.
+    """
 
     name: str
     title: str
     about: str
     figure: Figure
     wide: bool = False
+    tips: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: the screens that show it: "desk", "phone", or both
+    screen: str = ""
 
     def svg(self, prefix: str = "") -> str:
         """The figure as an SVG element for a page; colours are the page's variables.
@@ -88,7 +109,8 @@ class Picture:
             prefix: makes the names inside unique in a page of several studies.
         """
         name = f"{prefix}{self.name}"
-        return _inline(_saved(self.figure), name, f"{self.title}. {self.about}")
+        svg = _with_tips(_saved(self.figure), self.tips)
+        return _inline(svg, name, f"{self.title}. {self.about}")
 
     def save(self, folder: Path) -> Path:
         """Write the figure as PNG into a folder."""
@@ -117,24 +139,34 @@ def colour(tone: str) -> str:
     return TONES[tone][0]
 
 
-def looks(names: Sequence[str], baseline: str) -> dict[str, Look]:
-    """A look for each name; the baseline is drawn in ink. No two of 28 others are alike."""
-    others = [name for name in dict.fromkeys(names) if name != baseline]
-    given = {baseline: Look("ink", "o", _DASHES[0])}
-    for index, name in enumerate(others):
-        turn, place = divmod(index, len(_SERIES))
-        dash = _DASHES[index % len(_DASHES)]  # equal curves still show each other
-        given[name] = Look(_SERIES[place], _MARKERS[(place + turn) % len(_MARKERS)], dash)
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """A look for each name: the tone goes by the name alone, so it is the same on all pages.
+
+    Softmax is drawn in ink. Names that share a tone differ in marker and dashes.
+    """
+    given: dict[str, Look] = {}
+    taken: dict[tuple[str, int], str] = {}
+    for name in dict.fromkeys(names):
+        number = _USUAL.index(name) if name in _USUAL else zlib.crc32(name.encode(errors="replace"))
+        tone = "ink" if name == _PLAIN else _SERIES[number % len(_SERIES)]
+        turn = 0 if name == _PLAIN else number
+        while (tone, turn % _KINDS) in taken and turn < number + _KINDS:
+            turn += 1
+        taken[tone, turn % _KINDS] = name
+        given[name] = Look(tone, _MARKERS[turn % len(_MARKERS)], _DASHES[turn % len(_DASHES)])
     return given
 
 
 @contextmanager
-def drawing(*, wide: bool = False, height: float | None = None) -> Iterator[tuple[Figure, Axes]]:
+def drawing(
+    *, wide: bool = False, height: float | None = None, size: tuple[float, float] | None = None
+) -> Iterator[tuple[Figure, Axes]]:
     """A figure with one empty, styled set of axes.
 
     Args:
         wide: as wide as a page instead of half of it.
         height: in inches; by default that of the size.
+        size: both in inches, instead.
 
     Raises:
         NoMatplotlib: if matplotlib is not installed.
@@ -144,7 +176,7 @@ def drawing(*, wide: bool = False, height: float | None = None) -> Iterator[tupl
     except ImportError as error:
         raise NoMatplotlib from error
     with _style():
-        across, up = WIDE if wide else SIZE
+        across, up = size or (WIDE if wide else SIZE)
         figure = Figure(figsize=(across, height or up), layout="constrained")
         axes = figure.add_subplot()
         _dress(axes)
@@ -209,6 +241,19 @@ def _saved(figure: Figure) -> str:
     with _style():
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return file.getvalue()
+
+
+def _with_tips(svg: str, tips: Mapping[str, Sequence[str]]) -> str:
+    """Give each point of the named artists a title, in the order in which they were drawn."""
+    for name, texts in tips.items():
+        place = svg.index(f'<g id="{name}">')
+        for text in texts:
+            start = svg.index("<use ", place)
+            end = svg.index("/>", start)
+            titled = f"{svg[start:end]}><title>{escape(text)}</title></use>"
+            svg = svg[:start] + titled + svg[end + 2 :]
+            place = start + len(titled)
+    return svg
 
 
 def _inline(svg: str, name: str, label: str) -> str:

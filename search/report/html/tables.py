@@ -11,8 +11,9 @@ from attenergy.registry import EnergySpec
 from attenergy.search.report.html.study_view import View
 from attenergy.search.report.terminal import CALLS
 from attenergy.search.results import formats
-from attenergy.search.results.columns import cost_cells, cost_headers
+from attenergy.search.results.columns import COSTS, cost_cells, cost_headers
 from attenergy.search.results.ranking import Row, short_settings, varying_in
+from attenergy.search.results.solving import count_solved
 from attenergy.search.results.statistics import Interval
 from attenergy.search.runs.config import RunRecord
 
@@ -26,22 +27,45 @@ _PROPOSERS = {
 
 
 def leaderboard(view: View, most: int = 10) -> dict[str, Any]:
-    """Rows with a bar for each score, then ceiling and chance; at most `most` single trials."""
+    """Finalists and single trials (at most `most`) with a bar for each score; ceiling, chance."""
     board = view.board
     spans = {column: _span(view, column) for column in board.columns}
     others = [row for row in board.rows if not row.final]
-    shown = [*view.finals, *others[:most]]
     ceilings = {c: value["value"] for c, value in board.ceiling.items() if value is not None}
+    least = view.solved_from
+    costs = [i for i, column in enumerate(COSTS) if _differs(view, column.key)]
     return {
         "columns": board.columns,
-        "costs": cost_headers(),
-        "differences": any(row.differences for row in board.rows),
+        "costs": [cost_headers()[i] for i in costs],
+        "called": bool(board.verdict.rows),
         "baseline": board.baseline,
-        "rows": [_row(view, row, spans) for row in shown],
+        "solved": least is not None,
+        "finals": [_row(view, row, spans, costs, least) for row in view.finals],
+        "trials": [_row(view, row, spans, costs) for row in others[:most]],
         "hidden": len(others) - len(others[:most]),
         "ceiling": [_plain(ceilings.get(column)) for column in board.columns],
         "chance": _plain(board.chance),
     }
+
+
+def differences(view: View) -> list[list[str]]:
+    """Rank, variant, and for each column the difference to the baseline and its p value."""
+    return [
+        [
+            f"{row.rank}",
+            row.variant,
+            *(
+                cell
+                for column in view.board.columns
+                for cell in (
+                    formats.difference(row.differences.get(column)),
+                    formats.p_value(row.p_values.get(column)),
+                )
+            ),
+        ]
+        for row in view.finals
+        if row.differences
+    ]
 
 
 def verdict(view: View) -> dict[str, str]:
@@ -129,29 +153,59 @@ def _run(view: View, record: RunRecord, varying: Sequence[str]) -> list[str]:
     ]
 
 
-def _row(view: View, row: Row, spans: dict[str, tuple[float, float]]) -> dict[str, Any]:
+def _row(
+    view: View,
+    row: Row,
+    spans: dict[str, tuple[float, float]],
+    costs: Sequence[int],
+    least: float | None = None,
+) -> dict[str, Any]:
+    values = row.values.get("valid", {})
     return {
         "rank": row.rank,
         "variant": row.variant,
         "tone": view.looks[row.variant].tone,
-        "final": row.final,
         "baseline": row.baseline,
         "settings": formats.settings(row.settings),
         "scores": [
-            {"text": formats.score(row.scores.get(c)), "bar": _bar(row.scores.get(c), *spans[c])}
-            for c in view.board.columns
-        ],
-        "differences": [
             {
-                "text": formats.difference(row.differences.get(c)),
-                "p": formats.p_value(row.p_values.get(c)),
-                "sure": row.p_values.get(c, 1.0) <= 0.05,
+                "text": _score(row.scores.get(c), spread=least is None),
+                "bar": _bar(row.scores.get(c), *spans[c]),
             }
             for c in view.board.columns
         ],
-        "seeds": row.seeds_shown,
-        "cost": cost_cells(row.cost),
+        "call": _call(view, row),
+        "seeds": row.seeds_shown
+        if least is None
+        else f"{count_solved(values.values(), least)} of {row.tried}",
+        "each": [] if least is None else [(f"{v:.3f}", v >= least) for v in values.values()],
+        "cost": [cost_cells(row.cost)[i] for i in costs],
     }
+
+
+def _score(value: Interval | None, *, spread: bool) -> str:
+    return formats.score(value) if value is None or spread else f"{value.mean:.3f}"
+
+
+def _call(view: View, row: Row) -> dict[str, str] | None:
+    """How a finalist stands to the baseline, by the verdict; None for what is not held against."""
+    said = next((each for each in view.board.verdict.rows if each.rank == row.rank), None)
+    if said is None:
+        return None
+    bounds = "" if said.low is None else f"{said.low:+.3f} to {said.high:+.3f}"
+    return {
+        "kind": said.call,
+        "word": CALLS[said.call][0],
+        "difference": f"{said.difference:+.3f}",
+        "bounds": bounds,
+        "p": formats.p_value(said.p),
+    }
+
+
+def _differs(view: View, cost: str) -> bool:
+    """Whether a cost tells rows apart by more than a hundredth."""
+    known = [row.cost[cost] for row in view.board.rows if cost in row.cost]
+    return len(known) > 1 and max(known) > 1.01 * min(known)
 
 
 def _span(view: View, column: str) -> tuple[float, float]:

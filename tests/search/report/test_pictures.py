@@ -11,10 +11,12 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from attenergy.search.report.html import coordinates, costs, curves, importances
+from attenergy.search.report.html import coordinates, costs, curves, dependence, forest, importances
 from attenergy.search.report.html import style as ink
+from attenergy.search.report.html.study_view import View
 from attenergy.search.results import formats
 from attenergy.search.results.ranking import rank
+from tests.search.conftest import KnownTask
 
 
 def test_a_tone_has_two_different_colours_and_no_two_tones_share_one() -> None:
@@ -25,12 +27,30 @@ def test_a_tone_has_two_different_colours_and_no_two_tones_share_one() -> None:
         assert re.fullmatch("#[0-9a-f]{6}", dark)
 
 
-def test_the_baseline_is_ink_and_many_variants_differ() -> None:
+def test_softmax_is_ink_and_many_variants_differ() -> None:
     names = [f"v{i}" for i in range(28)]
-    looks = ink.looks([*names, "softmax"], "softmax")
+    looks = ink.looks([*names, "softmax"])
     assert looks["softmax"].tone == "ink"
     styles = {(look.tone, look.marker, str(look.dash)) for look in looks.values()}
     assert len(styles) == 29
+
+
+def test_a_variant_has_one_tone_whoever_stands_beside_it() -> None:
+    usual = ("lse", "linear", "hyla", "graph_memory", "rbm", "polynomial", "entmax", "sparsemax")
+    assert len({look.tone for look in ink.looks(usual).values()}) == len(usual)
+    many = ink.looks([*(f"v{i}" for i in range(50)), *usual, "mine"])
+    for name in (*usual, "mine"):
+        assert ink.looks([name])[name].tone == many[name].tone
+
+
+def test_points_have_tips(tmp_path: Path) -> None:
+    with ink.drawing() as (figure, axes):
+        axes.scatter([0, 1], [0, 1], gid="dots")
+        axes.scatter([0, 1], [1, 0], gid="others")
+    tips = {"dots": ["a <b>", "second"], "others": ["third", "fourth"]}
+    svg = ink.Picture("one", "Title", "About.", figure, tips=tips).svg()
+    titles = ["a &lt;b&gt;", "second", "third", "fourth"]
+    assert re.findall(r"<use [^>]*><title>([^<]*)</title></use>", svg) == titles
 
 
 def test_an_svg_has_no_colour_of_its_own_and_unique_names(tmp_path: Path) -> None:
@@ -106,6 +126,20 @@ def test_the_quantity_that_decides_is_the_important_one(make_record: Any) -> Non
     assert importances.importances(records[:11], "accuracy", own=True) == {}
 
 
+def test_luck_alone_gives_importance_too(make_record: Any) -> None:
+    records = [
+        make_record("lse", (0.9 if beta > 0.5 else 0.1,), rate=rate, beta=beta)
+        for beta in (0.1, 0.3, 0.7, 0.9)
+        for rate in (1e-3, 2e-3, 3e-3, 4e-3)
+    ]
+    values = importances.importances(records, "accuracy", own=True)
+    luck = importances.by_permutation(records, "accuracy", own=True)
+    assert set(luck) == set(values)
+    assert values["beta"] > luck["beta"]
+    assert values["learning_rate"] < luck["learning_rate"]
+    assert importances.by_permutation(records[:3], "accuracy") == {}
+
+
 def test_a_variant_that_decides_is_found_among_twenty_trials(make_record: Any) -> None:
     random = np.random.default_rng(0)
     first = 0
@@ -134,6 +168,89 @@ def test_a_variant_that_decides_is_found_among_twenty_trials(make_record: Any) -
         ]
         first += next(iter(importances.importances(scored, "accuracy"))) == "variant"
     assert first >= 13, "of 20; with the best tenth as the target, five"
+
+
+def test_partial_dependence_is_that_of_the_sum_of_terms() -> None:
+    # Good rates were tried with low betas only: seen alone, a low beta looks good.
+    random = np.random.default_rng(0)
+    rows, scores = [], []
+    for _ in range(80):
+        beta, variant = float(random.uniform(1, 2)), str(random.choice(["lse", "rbm"]))
+        rate = 3 - beta + float(random.normal(0, 0.15))
+        rows.append({"variant": variant, "beta": beta, "rate": rate, "steps": 1})
+        scores.append(0.3 + 0.2 * beta + 0.3 * rate + 0.1 * (variant == "rbm"))
+    x, y = dependence.partial_dependence(rows, scores, "beta")
+    assert (x[0], x[-1]) == pytest.approx(
+        (min(r["beta"] for r in rows), max(r["beta"] for r in rows))
+    )
+    assert y[-1] - y[0] == pytest.approx(0.2 * (x[-1] - x[0]), abs=0.06)
+    assert np.polyfit([r["beta"] for r in rows], scores, 1)[0] < 0
+    assert y.mean() == pytest.approx(np.mean(scores), abs=0.03)
+
+
+def test_few_values_have_means_and_few_trials_no_curve() -> None:
+    rows = [{"variant": "lse", "steps": 1 + n % 2} for n in range(8)]
+    scores = [0.2 if row["steps"] == 1 else 0.6 for row in rows]
+    x, y = dependence.partial_dependence(rows, scores, "steps")
+    assert x.tolist() == [1, 2]
+    assert y == pytest.approx([0.2, 0.6])
+    assert len(dependence.partial_dependence(rows[:7], scores[:7], "steps")[0]) == 0
+    assert len(dependence.partial_dependence(rows, scores, "beta")[0]) == 0
+
+
+def test_what_is_searched_in_an_energy_comes_first() -> None:
+    rows = [
+        {"variant": "lse", "lr": 1e-3 * n, "heads": 4, "steps": n, "beta": 0.1 * n, "kind": "a"}
+        for n in range(1, 7)
+    ]
+    rows += [{"variant": "softmax", "lr": 1e-3}, {"variant": "softmax", "lr": 2e-3}]
+    assert dependence.quantities(rows) == ["beta", "steps", "lr"]
+
+
+def test_the_forest_has_a_row_for_each_finalist_and_a_dot_for_each_seed(
+    one_study: Any, make_record: Any, tmp_path: Path
+) -> None:
+    records = [
+        make_record(name, (0.5 + extra + 0.01 * seed,), seed=seed, purpose="final")
+        for name, extra in (("softmax", 0.0), ("lse", 0.2))
+        for seed in range(7)
+    ]
+    view = View(one_study(tmp_path, records))  # type: ignore[arg-type]
+    desk, phone = forest.draw(view)
+    assert (desk.screen, phone.screen) == ("desk", "phone")
+    tips = [tip for each in desk.tips.values() for tip in each]
+    assert "lse, seed 3: 0.730" in tips
+    assert len(tips) == 2 * (7 + 1)
+    svg = desk.svg()
+    for word in ("beats", "baseline", "chance 0.125", "softmax 0.530"):
+        assert f">{word}<" in svg
+
+
+def test_scores_near_chance_have_an_axis_of_their_own(
+    one_study: Any, make_record: Any, tmp_path: Path
+) -> None:
+    task = KnownTask()
+    low = [make_record("lse", (0.13 + 0.001 * n,), beta=float(n)) for n in range(4)]
+    near = View(one_study(tmp_path, low, task=task))  # type: ignore[arg-type]
+    assert near.near_chance
+    assert near.references == {"chance": 0.125, "ceiling": None}
+    assert near.limits()[1] < 0.14
+    assert "far off this axis" in near.about_axis
+    high = [*low, make_record("lse", (0.5,), beta=9.0)]
+    far = View(one_study(tmp_path, high, task=task))  # type: ignore[arg-type]
+    assert (far.near_chance, far.about_axis) == (False, "")
+    assert far.limits()[1] > 0.93
+
+
+def test_costs_that_are_all_equal_have_no_picture(
+    one_study: Any, make_record: Any, tmp_path: Path
+) -> None:
+    def with_cost(n: int) -> Any:
+        cost = {"parameters": 1000 + n, "ms_per_step": 1.0 + n}
+        return make_record("lse", (0.5,), beta=float(n)).model_copy(update={"cost": cost})
+
+    view = View(one_study(tmp_path, [with_cost(n) for n in range(4)]))  # type: ignore[arg-type]
+    assert [picture.name for picture in costs.draw(view)] == ["cost-ms-per-step"]
 
 
 def test_axes_of_parallel_coordinates_hold_every_value() -> None:

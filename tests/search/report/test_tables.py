@@ -39,7 +39,7 @@ def test_bars_lie_between_chance_and_the_best(
     one_study: Any, make_record: Any, tmp_path: Path
 ) -> None:
     board = tables.leaderboard(board_of(one_study, make_record, tmp_path, 0.1, 3))
-    first, second = board["rows"]
+    first, second = board["finals"]
     assert first["scores"][0]["bar"]["at"] == 100
     # Chance is .125, the best .6, the second .5.
     assert second["scores"][0]["bar"]["at"] == pytest.approx(100 * 0.375 / 0.475, abs=0.01)

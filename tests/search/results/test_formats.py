@@ -26,6 +26,12 @@ def test_scores_show_half_of_the_interval() -> None:
     assert formats.score(None) == "-"
 
 
+def test_an_interval_that_ends_at_a_bound_shows_both_ends() -> None:
+    assert formats.score(Interval(0.983, 0.942, 1.0, 3)) == "0.983 [.942,1]"
+    assert formats.score(Interval(0.05, 0.0, 0.25, 3)) == "0.050 [0,.25]"
+    assert formats.score(Interval(-0.5, -2.0, 1.0, 3)) == "-0.500±1.500"
+
+
 def test_differences_have_a_sign() -> None:
     assert formats.difference(Interval(0.021, 0.004, 0.038, 3)) == "+0.021±.017"
     assert formats.difference(Interval(-0.2, None, None, 1)) == "-0.200"

@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attenergy.search.results.statistics import (
+    Interval,
     bootstrap_interval,
     mean_interval,
     paired_difference,
     t_probability,
     t_quantile,
+    within,
 )
 
 # Two-sided 95 % points of Student's t as printed in statistical tables.
@@ -115,3 +117,10 @@ def test_bad_arguments_say_what_was_got() -> None:
         t_quantile(0)
     with pytest.raises(ValueError, match=r"between 0 and 1, got 95"):
         t_quantile(3, 95)
+
+
+def test_intervals_end_at_the_bounds_of_a_metric() -> None:
+    wide = Interval(0.9, 0.7, 1.1, 3)
+    assert within(wide, 0.0, 1.0) == Interval(0.9, 0.7, 1.0, 3)
+    assert within(wide, 0.8, None) == Interval(0.9, 0.8, 1.1, 3)
+    assert within(Interval(0.9, None, None, 1), 0.0, 1.0).high is None

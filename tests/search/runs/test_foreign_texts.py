@@ -39,7 +39,8 @@ def inert(text: str, where: str) -> None:
     """Nothing of `EVIL` can act in a text."""
     for character in UNSEEN:
         assert character not in text, (where, ascii(character))
-    assert "<script" not in text, where
+    own = 1 if where.endswith(".html") else 0  # a page has a script, ours
+    assert text.count("<script") == own, where
     assert "<img" not in text, where
     if where.endswith(".html"):
         return
