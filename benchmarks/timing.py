@@ -30,6 +30,26 @@ def ratios(
     return [statistics.median(column) for column in zip(*by_round, strict=True)]
 
 
+def ratios_of_each(
+    functions: Sequence[Callable[[], object]], rounds: int, seconds: float = 0.05
+) -> list[float]:
+    """As `ratios`, but every function runs about `seconds` in a round, however slow it is.
+
+    So a function a hundred times slower than the first one runs once where that runs a hundred
+    times.
+    """
+    once = []
+    for function in functions:
+        function()
+        once.append(max(1e-6, min(_time(function, 1) for _ in range(2))))
+    repeats = [max(1, round(seconds / one)) for one in once]
+    by_round: list[list[float]] = []
+    for _ in range(rounds):
+        times = [_time(f, n) / n for f, n in zip(functions, repeats, strict=True)]
+        by_round.append([t / times[0] for t in times])
+    return [statistics.median(column) for column in zip(*by_round, strict=True)]
+
+
 def _time(function: Callable[[], object], repeat: int) -> float:
     start = time.process_time()
     for _ in range(repeat):

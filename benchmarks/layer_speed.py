@@ -1,0 +1,249 @@
+"""What every energy and every mixer costs beside attention written by hand.
+
+Whole layers with projections (width 64, 4 heads, one step), forward and backward, float32, no
+mask, one thread, for 2048 tokens: 113 sequences of N = 18, 32 of 64, 8 of 256, 2 of 1024. The base
+is one map to queries, keys and values, `scaled_dot_product_attention` and a map back. A layer and
+the base take turns within a round, CPU time of the process, median over rounds (`timing.py`).
+
+Prints a line `name, target, measured, verdict` for each target, then the table of all layers.
+`REASONS` says why a layer costs more than three times the base.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from formula_speed import HEADS, TOKENS, WIDTH, train
+from timing import ratios_of_each, show
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from attenergy.attention import make_layer
+from attenergy.energies import Energy
+from attenergy.energies.language.conjugates import entmax
+from attenergy.registry import load_registry
+from attenergy.search.runs.config import RunConfig
+from attenergy.search.training.model import build_model
+from attenergy.search.training.optimizers import make_optimizers
+from attenergy.search.training.predict import predict
+from attenergy.tasks import make_task
+
+LENGTHS = (18, 64, 256, 1024)
+RESULTS = Path(__file__).parent / "results" / "layer_speed.json"
+
+Numbers = dict[str, float]
+
+#: Most that a layer may cost, over the base unless another layer is named, by length.
+TARGETS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "lse": ("", (1.05, 1.05, 1.05, 1.05)),
+    "lse, 3 steps": ("", (2.3, 2.3, 2.3, 2.3)),
+    "rbm": ("", (1.0, 1.3, 1.7, 3.0)),
+    "sparsemax": ("", (1.3, 2.0, 3.5, 7.0)),
+    "entmax": ("", (1.6, 2.5, 4.5, 9.0)),
+    "graph_memory": ("lse", (1.15, 1.15, 1.15, 1.15)),
+}
+#: Most that a training step of raven-small may cost, over the same with softmax.
+STEP_TARGET = ("hyla", 1.4)
+#: Weights and their gradients alone, (batch, heads, L, S).
+WEIGHTS = ((128, 8, 18, 18), (4, 8, 256, 256))
+
+#: Why a layer costs more than three times the base.
+REASONS: dict[str, str] = {}
+
+
+class ByHand(nn.Module):
+    """Softmax attention as a careful programmer would write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).view(*x.shape[:2], 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+        read = scaled_dot_product_attention(q, k, v)
+        out: Tensor = self.out(read.transpose(1, 2).flatten(2))
+        return out
+
+
+def layers() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name in the table, entry and settings of every layer."""
+    registry = load_registry()
+    for name in (*registry.energies, *registry.mixers):
+        yield name, name, {"steps": 1} if name in registry.energies else {}
+        if name == "lse":
+            yield "lse, 3 steps", name, {"steps": 3}
+
+
+def layer_of(entry: str, settings: dict[str, Any], length: int) -> nn.Module:
+    """A layer whose parameters have left their starting values, as in training."""
+    if entry in ("low_rank", "token_mixing"):
+        settings = {**settings, "length": length}
+    layer = make_layer(entry, embed_dim=WIDTH, num_heads=HEADS, **settings)
+    for energy in (m for m in layer.modules() if isinstance(m, Energy)):
+        for parameter in energy.parameters():
+            with torch.no_grad():  # so that no order of an entropy has a closed form of its own
+                parameter.add_(0.2 * torch.rand_like(parameter))
+    return layer
+
+
+def costs(names: list[str], lengths: list[int], rounds: int, seconds: float) -> dict[str, Numbers]:
+    """Time of each layer over that of the base, by name and length."""
+    table: dict[str, Numbers] = {}
+    for length in lengths:
+        x = torch.randn(max(1, TOKENS // length), length, WIDTH)
+        base = partial(train, ByHand(), x)
+        for name, entry, settings in layers():
+            if names and name not in names:
+                continue
+            torch.manual_seed(0)
+            layer = partial(train, layer_of(entry, settings, length), x)
+            table.setdefault(name, {})[str(length)] = ratios_of_each(
+                [base, layer], rounds, seconds
+            )[1]
+    return table
+
+
+def training_step(name: str) -> Callable[[], object]:
+    """One training step of raven-small with a layer, on one batch."""
+    registry = load_registry()
+    spec = registry.tasks["raven-small"]
+    config = RunConfig(
+        variant=name, layer=registry.layer(name), task="raven-small", task_spec=spec,
+        model=spec.model, training=spec.training,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    task = make_task(spec)
+    model = build_model(config, task)
+    optimizers = make_optimizers(model, config.training)
+    batch = task.batch("train", 0, config.training.batch_size)
+
+    def step() -> None:
+        loss = task.loss(predict(model, batch, task.scored_positions), batch.targets)
+        optimizers.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizers.step()
+
+    return step
+
+
+def sorted_entmax(z: Tensor) -> Tensor:
+    """Exact weights of alpha = 1.5 by sorting: max(z/2 - t, 0)^2 of sum 1.
+
+    What the package `entmax` does by the same formulas (Peters et al. 2019, arXiv:1905.05702,
+    algorithm 2), written anew as that package is not among the requirements.
+    """
+    half = (z - z.amax(-1, keepdim=True)) / 2
+    ordered = half.detach().sort(-1, descending=True).values
+    rank = torch.arange(1, z.shape[-1] + 1, dtype=z.dtype)
+    mean, squares = ordered.cumsum(-1) / rank, (ordered * ordered).cumsum(-1) / rank
+    spread = rank * (squares - mean * mean)
+    tau = mean - ((1 - spread) / rank).clamp_min(0).sqrt()
+    size = (tau <= ordered).sum(-1, keepdim=True)
+    return _Half.apply(half, tau.gather(-1, size - 1))  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Half(torch.autograd.Function):
+    """max(z - t, 0)^2 with the derivative of alpha = 1.5, where t makes the sum 1."""
+
+    @staticmethod
+    def forward(ctx: Any, half: Tensor, tau: Tensor) -> Tensor:
+        roots = torch.relu(half - tau)
+        ctx.save_for_backward(roots)
+        return roots * roots
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (roots,) = ctx.saved_tensors
+        pulled = grad * roots
+        mean = pulled.sum(-1, keepdim=True) / roots.sum(-1, keepdim=True)
+        return 2 * (pulled - mean * roots), None
+
+
+def weights_alone(rounds: int, seconds: float) -> dict[str, Numbers]:
+    """Weights and gradient, alpha learned for each head, over those of sorting for alpha = 1.5."""
+    table: dict[str, Numbers] = {}
+    for shape in WEIGHTS:
+        z, by = torch.randn(shape).requires_grad_(), torch.randn(shape)
+        alpha = (1.45 + 0.1 * torch.rand(shape[1], 1, 1)).requires_grad_()
+
+        def run(weights: Callable[[], Tensor], z: Tensor = z, by: Tensor = by) -> None:
+            z.grad = None
+            (weights() * by).sum().backward()
+
+        exact, learned = partial(sorted_entmax, z), partial(entmax, z, alpha)
+        sides = [partial(run, exact), partial(run, learned)]
+        table[str(shape)] = {"entmax": ratios_of_each(sides, rounds, seconds)[1]}
+    return table
+
+
+def verdicts(table: dict[str, Numbers]) -> Iterator[dict[str, Any]]:
+    """A row for each target whose layer was measured."""
+    for name, (base, limits) in TARGETS.items():
+        for length, limit in zip(map(str, LENGTHS), limits, strict=True):
+            row = table.get(name, {}), table.get(base, {})
+            if length not in row[0] or (base and length not in row[1]):
+                continue
+            measured = row[0][length] / (row[1][length] if base else 1.0)
+            over = base or "SDPA by hand"
+            yield verdict(f"{name} / {over}, N = {length}", limit, measured)
+
+
+def verdict(name: str, limit: float, measured: float) -> dict[str, Any]:
+    met = round(measured, 2) <= limit
+    return {
+        "name": name, "target": limit, "measured": round(measured, 3),
+        "verdict": "met" if met else "missed",
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few rounds, N = 18 and 64")
+    parser.add_argument("--layers", nargs="+", default=[], help="these alone, and no JSON")
+    parser.add_argument("--lengths", nargs="+", type=int, default=list(LENGTHS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.15, help="of one side in a round")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rounds, seconds = (3, 0.03) if options.quick else (options.rounds, options.seconds)
+    lengths = [18, 64] if options.quick else options.lengths
+    table = costs(options.layers, lengths, rounds, seconds)
+    rows = list(verdicts(table))
+    alone: dict[str, Numbers] = {}
+    if not options.layers:
+        name, limit = STEP_TARGET
+        both = [training_step("softmax"), training_step(name)]
+        step = ratios_of_each(both, rounds, seconds)[1]
+        rows.append(verdict(f"{name} / softmax, a training step of raven-small", limit, step))
+        alone = weights_alone(rounds, seconds)
+        rows += [
+            verdict(f"entmax weights / sorted alpha = 1.5, {shape}", 1.0, numbers["entmax"])
+            for shape, numbers in alone.items()
+        ]
+    for row in rows:
+        print(", ".join(map(str, row.values())))
+    columns = [str(length) for length in lengths]
+    slow = {n: REASONS.get(n, "") if max(row.values()) > 3 else "" for n, row in table.items()}
+    lines = [[n, *(row[c] for c in columns), slow[n]] for n, row in table.items()]
+    show("time / SDPA layer by hand", ("", *(f"N={c}" for c in columns), "why above 3"), lines)
+    if options.quick or options.layers:
+        return
+    result = {
+        "torch": torch.__version__, "processor": platform.machine(), "load": os.getloadavg()[0],
+        "rounds": rounds, "seconds": seconds, "width": WIDTH, "heads": HEADS, "tokens": TOKENS,
+        "targets": rows, "time / SDPA layer by hand": table,
+        "why above 3": {n: why for n, why in slow.items() if why},
+    }  # fmt: skip
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
