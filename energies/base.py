@@ -21,6 +21,7 @@ from attenergy.energies.masks import (
 from attenergy.energies.parameters import Parameters, Setting, check_settings
 from attenergy.energies.presence import open_to_present
 from attenergy.energies.quadratic import RADIAL, quadratic_program
+from attenergy.energies.rows.kernel import RowForm
 from attenergy.registry import ArgumentError, Descends, EnergySpec
 
 Values = dict[str, Tensor | float]
@@ -73,6 +74,8 @@ class Energy(nn.Module):
     has_weights: bool = False
     #: Whether `attention` gives the weights as a softmax of the scores.
     is_attention: bool = False
+    #: Whether `row_form` gives the weights as a kernel of the scores.
+    has_row_form: bool = False
 
     def __init__(
         self,
@@ -257,6 +260,10 @@ class Energy(nn.Module):
         self, X: Tensor, mask: Tensor | None, field: Tensor | None
     ) -> tuple[Tensor | float, Tensor | None] | None:
         """`(scale, bias)` if the weights are softmax(scale * X xi + bias), else None."""
+        return None
+
+    def row_form(self, X: Tensor, mask: Tensor | None, field: Tensor | None) -> RowForm | None:
+        """The weights as a kernel of scale * X xi + bias, for an opened mask, or None."""
         return None
 
     def check(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -20,19 +19,17 @@ from attenergy.energies.language import (
     Expr,
     FormulaError,
     Number,
-    Program,
     Symbol,
-    call,
-    compile_tree,
     is_smooth,
     parse,
     remembered,
-    score_form,
     simplify,
 )
 from attenergy.energies.masks import open_rows
 from attenergy.energies.names import name_errors
 from attenergy.energies.parameters import Setting, initial_value
+from attenergy.energies.programs import Pair, make_plan
+from attenergy.energies.rows.kernel import RowForm
 from attenergy.registry import ArgumentError, EnergySpec, nearest
 
 _INPUTS: dict[str, Expr] = {"xi": XI, "X": PATTERNS, "h": FIELD}
@@ -54,16 +51,17 @@ class FormulaEnergy(Energy):
         self.tree = formula_tree(self.spec, self.dim, self.settings)
         self.smooth = is_smooth(self.tree)
         self.reads_field = "h" in self.tree.names
-        self._plans = {with_field: _plan(self.tree, with_field) for with_field in (False, True)}
+        self._plans = {with_field: make_plan(self.tree, with_field) for with_field in (False, True)}
         self.has_weights = self._plans[True].weights is not None
         self.is_attention = all(plan.scale is not None for plan in self._plans.values())
+        self.has_row_form = self.has_weights and all(p.rows for p in self._plans.values())
         if self.has_weights and not _derivative_holds(self.tree, self.dim):
             warnings.warn(
                 f"the derivative of '{self.spec.title}' is not autograd's; autograd is used",
                 RuntimeWarning,
                 stacklevel=2,
             )
-            self.has_weights = self.is_attention = False
+            self.has_weights = self.is_attention = self.has_row_form = False
         opens = any(plan.energy[1].opens for plan in self._plans.values())
         self._opens = opens and not self.is_attention
 
@@ -108,9 +106,21 @@ class FormulaEnergy(Energy):
             return plan.scale, bias
         return self._run(plan.scale, None, X, mask, field), bias
 
+    def row_form(self, X: Tensor, mask: Tensor | None, field: Tensor | None) -> RowForm | None:
+        """The weights as a kernel of scale * X xi + bias, if the formula's have that form."""
+        rows = self._plans[field is not None].rows
+        if rows is None:
+            return None
+
+        def value(pair: Pair | float) -> Tensor | float:
+            return pair if isinstance(pair, float) else self._run(pair, None, X, mask, field)
+
+        bias = None if rows.bias is None else self._run(rows.bias, None, X, mask, field)
+        return RowForm(rows.kernel, value(rows.scale), bias, tuple(map(value, rows.arguments)))
+
     def _run(
         self,
-        pair: _Pair,
+        pair: Pair,
         xi: Tensor | None,
         X: Tensor,
         mask: Tensor | None,
@@ -128,58 +138,6 @@ class FormulaEnergy(Energy):
         if "q" in program.names and xi is not None:
             inputs["q"] = (xi * xi).sum(-1, keepdim=True)
         return program(inputs)
-
-
-_Pair = tuple[Program, Program]  # without and with a mask
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Programs of one formula, with or without a field."""
-
-    energy: _Pair
-    weights: _Pair | None = None
-    radial: _Pair | float | None = None
-    scale: _Pair | float | None = None
-    bias: _Pair | None = None
-
-
-@remembered(256)
-def _plan(tree: Expr, with_field: bool) -> _Plan:
-    tree = simplify(tree if with_field else _without_field(tree))
-    energy = _pair(tree, squeeze=True)
-    form = score_form(tree)
-    if form is None:
-        return _Plan(energy)
-    radial = form.radial.value if isinstance(form.radial, Number) else _pair(form.radial)
-    plan = _Plan(energy, _pair(form.weights), radial)
-    attention = form.attention
-    if attention is None:
-        return plan
-    scale, bias = attention
-    return _Plan(
-        energy,
-        plan.weights,
-        radial,
-        scale.value if isinstance(scale, Number) else _pair(scale),
-        None if isinstance(bias, Number) and bias.value == 0 else _pair(bias),
-    )
-
-
-def _pair(tree: Expr, squeeze: bool = False) -> _Pair:
-    return compile_tree(tree, False, squeeze), compile_tree(tree, True, squeeze)
-
-
-def _without_field(tree: Expr) -> Expr:
-    """The tree with the field left out of sums; where it stands elsewhere it remains (and is 0)."""
-    if not isinstance(tree, Call) or "h" not in tree.names:
-        return tree
-    if tree.function == "add":
-        rest = [_without_field(a) for a in tree.args if a != FIELD]
-        if rest and any(a.axes == tree.axes for a in rest):
-            return rest[0] if len(rest) == 1 else call("add", *rest)
-        return tree
-    return call(tree.function, *map(_without_field, tree.args))
 
 
 def formula_tree(
@@ -261,7 +219,7 @@ def _derivative_holds(tree: Expr, dim: int) -> bool:
 
 
 def _gradients_agree(tree: Expr, dim: int) -> bool:
-    plan = _plan(tree, True)
+    plan = make_plan(tree, True)
     assert plan.weights is not None
     assert plan.radial is not None
     generator = torch.Generator().manual_seed(0)

@@ -4,7 +4,8 @@ Backends:
     eager    `torch.func.grad` of the energy; works for every energy
     traced   the same as a graph of plain operations, for `torch.export`, ONNX and checkpointing
              (`attenergy.attention.gradients.traced`)
-    scores   radial * xi - weights @ X + coupling, for energies that have weights
+    scores   radial * xi - weights @ X + coupling, for energies that have weights; on a CPU in
+             blocks where they depend on one row of scores (`attenergy.attention.gradients.blocked`)
     sdpa     the same through `scaled_dot_product_attention`, for softmax weights
     chunked  scores or eager, some states at a time, in memory that does not grow with their number;
              for states that do not interact (`attenergy.attention.gradients.chunked`)
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from attenergy.attention.gradients.blocked import read_in_blocks
 from attenergy.attention.gradients.chunked import can_chunk, chunks_pay, in_chunks
 from attenergy.attention.gradients.flex import flex_read
 from attenergy.attention.gradients.prepare import Prepared, opened_rows, prepare
@@ -303,6 +305,12 @@ def _read(
     if backend == "flex":
         return flex_read(energy, xi, X, values, opened, field)
     if backend != "sdpa":
+        form = energy.row_form(X, opened, field) if energy.has_row_form else None
+        if form is not None:
+            q = xi if isinstance(form.scale, float) and form.scale == 1.0 else form.scale * xi
+            out = read_in_blocks(form.kernel, q, X, values, form.bias, opened, *form.arguments)
+            if out is not None:
+                return out
         return energy.weights(xi, X, opened, field) @ values
     softmax_form = energy.attention(X, opened, field)
     assert softmax_form is not None

@@ -26,6 +26,10 @@ from torch import Tensor
 
 from attenergy.energies.language.table import Function
 from attenergy.energies.language.typing_rules import parametrised, reduces, takes
+from attenergy.energies.rows.apply import row_weights
+from attenergy.energies.rows.entmax import Entmax
+from attenergy.energies.rows.kernel import RowKernel
+from attenergy.energies.rows.sparsemax import Sparsemax
 
 Scalar = Tensor | float
 
@@ -39,6 +43,10 @@ def sparsemax(z: Tensor) -> Tensor:
 
     Source: Martins and Astudillo 2016, arXiv:1602.02068.
     """
+    return row_weights(SPARSEMAX, z)
+
+
+def _sparsemax_by_sorting(z: Tensor) -> Tensor:
     scores, _ = _shifted(z)
     return _sparsemax(scores).to(z.dtype)
 
@@ -74,6 +82,11 @@ def entmax(z: Tensor, alpha: Scalar) -> Tensor:
 
     Source: Peters et al. 2019, arXiv:1905.05702.
     """
+    order = alpha.clamp(1.0, 2.0) if isinstance(alpha, Tensor) else min(max(alpha, 1.0), 2.0)
+    return row_weights(ENTMAX, z, order)
+
+
+def _entmax_by_search(z: Tensor, alpha: Scalar) -> Tensor:
     scores, _ = _shifted(z)
     epsilon = _scalar(alpha, scores).sub(1.0).clamp(0.0, 1.0)
     t = _entmax_threshold(scores, epsilon, _CORRECTIONS)
@@ -246,8 +259,15 @@ def _normmax_threshold(z: Tensor, alpha: Tensor) -> Tensor:
     return t
 
 
+SPARSEMAX, ENTMAX = Sparsemax(_sparsemax_by_sorting), Entmax(_entmax_by_search)
+
+
 def _conjugate_rows(
-    weights: Callable[..., Tensor], value: Callable[..., Tensor], doc: str, *limits: float
+    weights: Callable[..., Tensor],
+    value: Callable[..., Tensor],
+    doc: str,
+    *limits: float,
+    rows: RowKernel | None = None,
 ) -> list[Function]:
     """Sparse weights and the convex conjugate whose gradient they are (`conjugates`)."""
     name, takes_n, gives_one = weights.__name__, takes(("N",)), reduces("N", ("N",))
@@ -256,7 +276,9 @@ def _conjugate_rows(
     arity, about = 2 if limits else 1, f"the scalar whose gradient is {name}"
     doc = f"{doc}, over the visible patterns"
     return [
-        Function(name, arity, takes_n, doc, smooth=False, torch=weights, hidden=-math.inf),
+        Function(
+            name, arity, takes_n, doc, smooth=False, torch=weights, hidden=-math.inf, rows=rows
+        ),
         Function(
             f"{name}_conj",
             arity,
@@ -271,13 +293,14 @@ def _conjugate_rows(
 
 
 CONJUGATES = [
-    *_conjugate_rows(sparsemax, sparsemax_conj, "projection on the simplex"),
+    *_conjugate_rows(sparsemax, sparsemax_conj, "projection on the simplex", rows=SPARSEMAX),
     *_conjugate_rows(
         entmax,
         entmax_conj,
         "between softmax (alpha = 1) and sparsemax (2)",
         1.0,
         2.0,
+        rows=ENTMAX,
     ),
     *_conjugate_rows(
         normmax,

@@ -27,6 +27,7 @@ from attenergy.energies.language.nodes import (
 )
 from attenergy.energies.language.simplify import product, simplify
 from attenergy.energies.language.table import FUNCTIONS, Axes
+from attenergy.energies.rows.kernel import RowKernel
 from attenergy.registry import ArgumentError
 
 SCORES = Symbol(("N",), name="s")
@@ -51,20 +52,21 @@ class ScoreForm:
         weights = self.weights
         if not (isinstance(weights, Call) and weights.function == "softmax"):
             return None
-        scale: list[Expr] = []
-        bias: list[Expr] = []
-        for term in split_terms(weights.args[0]):
-            number, factors = split_factors(term)
-            scores = [f for f in factors if f == SCORES]
-            rest = [f for f in factors if f != SCORES]
-            if any({"s", "q"} & f.names for f in rest) or len(scores) > 1:
-                return None
-            if scores and any(f.axes for f in rest):
-                return None
-            (scale if scores else bias).append(product([Number(number), *rest]))
-        if not scale:
+        return _affine(weights.args[0])
+
+    @property
+    def rows(self) -> tuple[RowKernel, Expr, Expr, tuple[Expr, ...]] | None:
+        """`(f, a, b, others)` with weights = f(a s + b, *others), if f has a kernel."""
+        weights = self.weights
+        kernel = FUNCTIONS[weights.function].rows if isinstance(weights, Call) else None
+        if kernel is None:
             return None
-        return _total(scale), _total(bias)
+        assert isinstance(weights, Call)
+        scores, *others = weights.args
+        form = _affine(scores)
+        if form is None or any(o.axes or {"s", "q"} & o.names for o in others):
+            return None
+        return kernel, *form, tuple(others)
 
 
 def score_form(energy: Expr) -> ScoreForm | None:
@@ -78,6 +80,27 @@ def score_form(energy: Expr) -> ScoreForm | None:
         return ScoreForm(readout, simplify(radial), simplify(weights))
     except (NotDerivable, TooLarge):
         return None
+
+
+def _affine(scores: Expr) -> tuple[Expr, Expr] | None:
+    """`(a, b)` with scores = a s + b and a scalar, if they have that form."""
+    scale: list[Expr] = []
+    bias: list[Expr] = []
+    for term in split_terms(scores):
+        number, factors = split_factors(term)
+        own = [f for f in factors if {"s", "q"} & f.names]
+        factor = product([Number(number), *(f for f in factors if f not in own)])
+        if not own:
+            bias.append(factor)
+            continue
+        is_sum = isinstance(own[0], Call) and own[0].function == "add"
+        inner = (Number(1.0), None) if own[0] == SCORES else _affine(own[0]) if is_sum else None
+        if inner is None or len(own) > 1 or factor.axes:
+            return None
+        scale.append(product([factor, inner[0]]))
+        if inner[1] is not None:
+            bias.append(product([factor, inner[1]]))
+    return (_total(scale), _total(bias)) if scale else None
 
 
 def _in_scores(expr: Expr) -> Expr:

@@ -27,6 +27,7 @@ from attenergy.energies.language.typing_rules import (
     reduces,
     takes,
 )
+from attenergy.energies.rows.kernel import RELU, SIGMOID, TANH
 
 
 def _f(name: str) -> Callable[[Expr], Expr]:
@@ -150,6 +151,7 @@ _ELEMENTWISE = [
         smooth=False,
         torch=torch.relu,
         tame=True,
+        rows=RELU,
     ),
     Function(
         "sigmoid",
@@ -162,6 +164,7 @@ _ELEMENTWISE = [
         torch=torch.sigmoid,
         tame=True,
         positive=True,
+        rows=SIGMOID,
     ),
     Function(
         "tanh",
@@ -172,6 +175,7 @@ _ELEMENTWISE = [
         lambda z: 1.0 - call("tanh", z) ** 2,
         torch=torch.tanh,
         tame=True,
+        rows=TANH,
     ),
     Function(
         "softplus",

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from attenergy.energies.language.errors import FormulaError
+from attenergy.energies.rows.kernel import RowKernel
 from attenergy.registry import Catalogue, load_plugins
 
 Axes = tuple[str, ...]
@@ -57,6 +58,7 @@ class Function:
         positive: whether the value is certainly above 0 everywhere.
         normal_form: the simplified call, for simplified arguments.
         of_constant: its value for a vector of equal entries, from the entry and their number.
+        rows: of weights that depend on one row of scores: their kernel, for reading in blocks.
         associative: whether nested calls are one call of more arguments.
     """
 
@@ -82,6 +84,7 @@ class Function:
     positive: bool | Test = False
     normal_form: Callable[[tuple[Tree, ...]], Tree] | None = None
     of_constant: Callable[[Tree, Tree], Tree] | None = None
+    rows: RowKernel | None = None
     associative: bool = False
 
     def over_patterns(self, args: tuple[Tree, ...]) -> bool:

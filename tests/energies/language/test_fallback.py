@@ -9,7 +9,7 @@ import torch
 
 from attenergy.attention import gradient
 from attenergy.attention.gradients.gradient import backends
-from attenergy.energies import FormulaError, formula, make_energy
+from attenergy.energies import FormulaError, formula, make_energy, programs
 from attenergy.energies.language import TABLE, call, parse, simplify
 from attenergy.energies.language.parse import MAX_DEPTH, MAX_LENGTH, MAX_NAME
 from attenergy.registry import EnergySpec
@@ -65,7 +65,7 @@ def test_limits_belong_to_what_is_allowed(kind, message, symbols):
 @pytest.fixture
 def wrong_tanh(monkeypatch):
     """The table says that tanh' = 1 + tanh^2."""
-    caches = (formula._plan, formula._derivative_holds)
+    caches = (programs.make_plan, formula._derivative_holds)
     for cache in caches:
         cache.cache_clear()
     wrong = replace(TABLE["tanh"], derivative=lambda x: 1.0 + call("tanh", x) ** 2)
