@@ -30,12 +30,16 @@ def show_matrix(matrix: Matrix, folder: Path, form: Format) -> None:
         NoResult: no variant has a score on any task.
     """
     from attenergy.search.comparison.multi_task import write_matrix
+    from attenergy.search.results.own_entries import write_own_entries
+    from attenergy.search.results.study_folder import read_study
 
     write_matrix(matrix, folder)
+    parts = [read_study(folder / column.name) for column in matrix.columns]
+    write_own_entries(folder, [record for part in parts for record in part.records])
     emit(form, matrix.json(), matrix.table())
-    parts = ", ".join(column.name for column in matrix.columns)
+    names = ", ".join(column.name for column in matrix.columns)
     say = partial(typer.secho, err=form is Format.JSON)
-    _say_where(folder, f"matrix.md, matrix.json, and one comparison each: {parts}", say)
+    _say_where(folder, f"matrix.md, matrix.json, and one comparison each: {names}", say)
     _need_scores(matrix)
 
 

@@ -188,6 +188,7 @@ def _text(place: Path, form: ReportFormat) -> str:
         multi_task_as_json,
         multi_task_as_markdown,
     )
+    from attenergy.search.results.own_entries import write_own_entries
     from attenergy.search.results.study_folder import read_study
     from attenergy.search.results.task_table import MATRIX
 
@@ -195,7 +196,11 @@ def _text(place: Path, form: ReportFormat) -> str:
     if form is ReportFormat.HTML:
         from attenergy.search.report.html.build import matrix_page, page
 
-        return matrix_page(place) if multi_task else page(read_study(place))
+        if multi_task:
+            return matrix_page(place)
+        study = read_study(place)
+        write_own_entries(place, study.records)  # the page names the file
+        return page(study)
     if multi_task:
         markdown = form is ReportFormat.MARKDOWN
         return multi_task_as_markdown(place) if markdown else multi_task_as_json(place) + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,10 +11,12 @@ from attenergy.registry import ArgumentError, AttenergyError, UnknownName
 from attenergy.registry.files import read_regular
 from attenergy.search.planning.plan import COMPARE_PLAN, RECORDED, ComparePlan, SearchPlan
 from attenergy.search.results.leaderboard import Leaderboard, leaderboard
+from attenergy.search.results.next_step import next_step
+from attenergy.search.results.own_entries import REGISTRY, own_entries, write_own_entries
 from attenergy.search.results.task_table import MATRIX, read_matrix
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.failures import in_one_line
-from attenergy.search.runs.plugin_needs import check_needs
+from attenergy.search.runs.plugin_needs import check_needs, read_needs
 from attenergy.search.runs.records import (
     MAX_FILE,
     RECORDS,
@@ -46,9 +48,18 @@ class Study:
         return self.plan.baseline if self.plan is not None else "softmax"
 
     def leaderboard(self) -> Leaderboard:
-        """The study's leaderboard."""
+        """The study's leaderboard; its verdict says what to type next."""
         objectives = getattr(self.plan, "objectives", ())
-        return leaderboard(self.records, self.task, baseline=self.baseline, objectives=objectives)
+        board = leaderboard(self.records, self.task, baseline=self.baseline, objectives=objectives)
+        line = next_step(
+            self.plan,
+            board.verdict,
+            self.records,
+            self.folder,
+            plugins=list(dict.fromkeys(need.module for need in read_needs(self.folder))),
+            registry=str(self.folder / REGISTRY) if own_entries(self.records) else "",
+        )
+        return replace(board, verdict=replace(board.verdict, command=line))
 
 
 def find_study(study: str, folder: str | Path = "runs") -> Path:
@@ -110,10 +121,11 @@ def task_of(config: RunConfig) -> Task:
 
 
 def write_leaderboard(study: Study) -> Leaderboard:
-    """Write `leaderboard.md` and `leaderboard.json` into the study's folder."""
+    """Write `leaderboard.md`, `leaderboard.json` and perhaps `registry.yaml` into the folder."""
     board = study.leaderboard()
     write_atomically(study.folder / "leaderboard.md", board.markdown())
     write_atomically(study.folder / "leaderboard.json", board.json() + "\n")
+    write_own_entries(study.folder, study.records)
     return board
 
 

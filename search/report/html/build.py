@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from attenergy.registry import MissingPackage
 from attenergy.registry.printable import printable
+from attenergy.search.planning.command_line import command
 from attenergy.search.planning.plan import ComparePlan
-from attenergy.search.report.html import command_line as repeat
 from attenergy.search.report.html import (
     coordinates,
     costs,
@@ -28,6 +28,7 @@ from attenergy.search.report.html.study_view import View
 from attenergy.search.report.html.style import TONES, Picture
 from attenergy.search.report.text import MIDDLES, budgets, machines, middle_cells, plan_data
 from attenergy.search.results import formats
+from attenergy.search.results.own_entries import REGISTRY, changed_entries, own_entries
 from attenergy.search.results.pareto import front_cells
 from attenergy.search.results.study_folder import Study, read_study
 from attenergy.search.results.task_table import MATRIX, Matrix, read_matrix
@@ -83,6 +84,8 @@ def matrix_page(folder: Path) -> str:
     context = overview.context(matrix, parts)
     studies = [_context(View(study, matrix.variants), full=False) for study in parts.values()]
     plan = next(iter(parts.values())).plan
+    records = [record for study in parts.values() for record in study.records]
+    registry = f"runs/{folder.name}/{REGISTRY}" if own_entries(records) else ""
     return _fill(
         "matrix.html.j2",
         title=matrix.title,
@@ -92,8 +95,11 @@ def matrix_page(folder: Path) -> str:
         energies=list(
             {one["name"]: one for study in studies for one in study["energies"]}.values()
         ),
+        entries=own_entries(records),
+        changed=changed_entries(records),
+        registry=registry,
         machines=list(dict.fromkeys(text for study in studies for text in study["machines"])),
-        command=overview.command(matrix, plan, _plugins(*parts.values())),
+        command=overview.command_line(matrix, plan, _plugins(*parts.values()), registry),
     )
 
 
@@ -143,7 +149,9 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         "budgets": [_budget(row) for row in budgets(study)],
         "runs": tables.runs(view),
         "command": _command(study),
-        "foreign": repeat.foreign(study.records),
+        "entries": own_entries(study.records),
+        "changed": changed_entries(study.records),
+        "registry": _registry(study),
         "enqueued": bool(getattr(plan, "enqueue", ())),
         "plan": json.dumps(plan_data(plan), indent=2) if plan is not None else "",
         "machines": machines(study.records),
@@ -154,7 +162,12 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
 def _command(study: Study) -> str:
     if study.plan is None:
         return ""
-    return repeat.command(study.plan, plugins=_plugins(study))
+    return command(study.plan, plugins=_plugins(study), registry=_registry(study))
+
+
+def _registry(study: Study) -> str:
+    """The file with a study's own entries, as one names it from the folder above `runs`."""
+    return f"runs/{study.folder.name}/{REGISTRY}" if own_entries(study.records) else ""
 
 
 def _plugins(*studies: Study) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from attenergy.search.planning.command_line import command
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
-from attenergy.search.report.html import command_line as repeat
 from attenergy.search.report.html import profiles
 from attenergy.search.report.html.style import LEVELS, Picture, looks
 from attenergy.search.results import formats
@@ -68,8 +68,11 @@ def draw(matrix: Matrix, parts: Mapping[str, Study]) -> list[Picture]:
     return [profiles.one("profile", title, about, enough, styles, xlabel="0 chance, 1 ceiling")]
 
 
-def command(
-    matrix: Matrix, plan: SearchPlan | ComparePlan | None, plugins: Iterable[str] = ()
+def command_line(
+    matrix: Matrix,
+    plan: SearchPlan | ComparePlan | None,
+    plugins: Iterable[str] = (),
+    registry: str = "",
 ) -> str:
     """The call that makes the comparison; empty if its plan is lost."""
     if not isinstance(plan, ComparePlan):
@@ -77,13 +80,13 @@ def command(
     tasks = tuple(dict.fromkeys(column.task for column in matrix.columns))
     common = plan.model_copy(update={"name": matrix.title, "variants": matrix.variants})
     if len(tasks) > 1:
-        return repeat.command(common, tasks, plugins)
+        return command(common, tasks, plugins, registry)
     # Of one task, the parts are the values of a sweep: an option that each part sets for itself.
     option = next((c.name.rpartition("-")[0] for c in matrix.columns if "-" in c.name), "")
     if option not in plan.task_options:
-        return repeat.command(common, tasks, plugins)
+        return command(common, tasks, plugins, registry)
     options = {n: value for n, value in plan.task_options.items() if n != option}
-    text = repeat.command(common.model_copy(update={"task_options": options}), tasks, plugins)
+    text = command(common.model_copy(update={"task_options": options}), tasks, plugins, registry)
     return f"{text} --sweep {option}"
 
 

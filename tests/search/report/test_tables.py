@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from attenergy.search.comparison.compare import ComparePlan
+from attenergy.search.planning.command_line import command
 from attenergy.search.planning.plan import SearchPlan
-from attenergy.search.report.html import command_line as repeat
 from attenergy.search.report.html import tables
 from attenergy.search.report.html.study_view import View
 
@@ -91,8 +91,4 @@ def test_proposers_are_told_apart(one_study: Any, make_record: Any, tmp_path: Pa
 def test_the_command_line_comes_back_from_the_plan(
     plan: SearchPlan | ComparePlan, expected: str
 ) -> None:
-    assert repeat.command(plan) == expected
-
-
-def test_an_entry_that_is_not_built_in_is_named(make_record: Any) -> None:
-    assert repeat.foreign([make_record("lse", (0.5,))]) == ["lse"]
+    assert command(plan) == expected

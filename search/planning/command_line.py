@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from attenergy.search.planning.final_budget import NONE
 from attenergy.search.planning.option_names import option_of
 from attenergy.search.planning.plan import ComparePlan
-from attenergy.search.runs.config import RunRecord
 
 if TYPE_CHECKING:
     from attenergy.search.planning.plan import SearchPlan
@@ -21,7 +19,12 @@ _UNSAID = frozenset({"folder", "storage", "enqueue"})
 
 
 def command(
-    plan: SearchPlan | ComparePlan, tasks: tuple[str, ...] = (), plugins: Iterable[str] = ()
+    plan: SearchPlan | ComparePlan,
+    tasks: tuple[str, ...] = (),
+    plugins: Iterable[str] = (),
+    registry: str = "",
+    folder: str = "",
+    resume: bool = False,
 ) -> str:
     """The call of `attenergy` that makes this plan; what is at its default is left out.
 
@@ -29,6 +32,9 @@ def command(
         plan: of a search or a comparison.
         tasks: of a comparison of several; by default the plan's own.
         plugins: modules that it needs.
+        registry: file with the entries that are not built in, if there are any.
+        folder: where the studies are, if not in `runs`.
+        resume: go on with a search that exists.
     """
     comparison = isinstance(plan, ComparePlan)
     verb = "compare" if comparison else "search"
@@ -42,6 +48,9 @@ def command(
         if name == "final_budget" and comparison and value == NONE and "--seeds" in words:
             continue  # so many seeds are exactly these
         words += _words(option_of(name, verb), value)
+    words += ["--registry", registry] if registry else []
+    words += ["--folder", folder] if folder else []
+    words += ["--resume"] if resume and not comparison else []
     return shlex.join(words)
 
 
@@ -63,15 +72,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
-
-
-def foreign(records: Iterable[RunRecord]) -> list[str]:
-    """Names of variants whose recorded entry is not the one of this installation's registry."""
-    from attenergy.registry import PluginWarning, load_registry
-
-    with warnings.catch_warnings():  # commands have told of broken plug-ins, if anybody asked
-        warnings.simplefilter("ignore", PluginWarning)
-        registry = load_registry()
-    known = {**registry.energies, **registry.mixers}
-    layers = {record.config.variant: record.config.layer for record in records}
-    return [name for name, layer in layers.items() if known.get(name) != layer]
