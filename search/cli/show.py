@@ -30,8 +30,8 @@ def show_matrix(matrix: Matrix, folder: Path, form: Format) -> None:
         NoResult: no variant has a score on any task.
     """
     from attenergy.search.comparison.multi_task import write_matrix
-    from attenergy.search.results.own_entries import write_own_entries
     from attenergy.search.results.study_folder import read_study
+    from attenergy.search.runs.own_entries import write_own_entries
 
     write_matrix(matrix, folder)
     parts = [read_study(folder / column.name) for column in matrix.columns]

@@ -188,9 +188,9 @@ def _text(place: Path, form: ReportFormat) -> str:
         multi_task_as_json,
         multi_task_as_markdown,
     )
-    from attenergy.search.results.own_entries import write_own_entries
     from attenergy.search.results.study_folder import read_study
     from attenergy.search.results.task_table import MATRIX
+    from attenergy.search.runs.own_entries import write_own_entries
 
     multi_task = (place / MATRIX).is_file()
     if form is ReportFormat.HTML:

@@ -12,10 +12,10 @@ from attenergy.registry.files import read_regular
 from attenergy.search.planning.plan import COMPARE_PLAN, RECORDED, ComparePlan, SearchPlan
 from attenergy.search.results.leaderboard import Leaderboard, leaderboard
 from attenergy.search.results.next_step import next_step
-from attenergy.search.results.own_entries import REGISTRY, own_entries, write_own_entries
 from attenergy.search.results.task_table import MATRIX, read_matrix
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.failures import in_one_line
+from attenergy.search.runs.own_entries import REGISTRY, own_entries, write_own_entries
 from attenergy.search.runs.plugin_needs import check_needs, read_needs
 from attenergy.search.runs.records import (
     MAX_FILE,

@@ -28,10 +28,10 @@ from attenergy.search.report.html.study_view import View
 from attenergy.search.report.html.style import TONES, Picture
 from attenergy.search.report.text import MIDDLES, budgets, machines, middle_cells, plan_data
 from attenergy.search.results import formats
-from attenergy.search.results.own_entries import REGISTRY, changed_entries, own_entries
 from attenergy.search.results.pareto import front_cells
 from attenergy.search.results.study_folder import Study, read_study
 from attenergy.search.results.task_table import MATRIX, Matrix, read_matrix
+from attenergy.search.runs.own_entries import REGISTRY, changed_entries, own_entries
 from attenergy.search.runs.plugin_needs import read_needs
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from attenergy.registry import load_registry
-from attenergy.search.results.own_entries import (
+from attenergy.search.runs.own_entries import (
     REGISTRY,
     changed_entries,
     own_entries,
