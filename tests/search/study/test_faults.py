@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "faults.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "faults" / "faults.py"
 
 
 def strike(tmp_path: Path, *options: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Kills workers, drivers, nodes and connections at random moments of a search; is anything lost?
 
-    python benchmarks/faults.py --kills 50 [--storage URL] [--drivers 2] [--ray-nodes 2] [--out F]
+    python benchmarks/faults/faults.py --kills 50 [--storage URL] [--drivers 2] [--ray-nodes 2]
 
 Workers are killed, stopped (SIGSTOP), or made to use more memory than they may. A driver runs as a
 process of its own and is started again whenever it was killed; several work on the study together.
