@@ -173,7 +173,8 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         show(Path(plan.folder), form, records, export=False, explain=explain)
         return
     listen = partial(make_progress, plain, loaded, baseline=chosen[0], log=log)
-    show_matrix(run_multi_task(plan, parts, loaded, listen), Path(plan.folder), form)
+    matrix = run_multi_task(plan, parts, loaded, listen)
+    show_matrix(matrix, Path(plan.folder), form, explain=explain)
 
 
 def _title(parts: list[Comparison], bundle: str | None, sweep: str | None) -> str:

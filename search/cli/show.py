@@ -23,20 +23,22 @@ if TYPE_CHECKING:
     from attenergy.search.runs.config import RunRecord
 
 
-def show_matrix(matrix: Matrix, folder: Path, form: Format) -> None:
+def show_matrix(matrix: Matrix, folder: Path, form: Format, *, explain: bool = False) -> None:
     """Write and print the table of a comparison over several tasks.
 
     Raises:
         NoResult: no variant has a score on any task.
     """
     from attenergy.search.comparison.multi_task import write_matrix
+    from attenergy.search.report.over_tasks import TasksScreen
     from attenergy.search.results.study_folder import read_study
     from attenergy.search.runs.own_entries import write_own_entries
 
     write_matrix(matrix, folder)
-    parts = [read_study(folder / column.name) for column in matrix.columns]
-    write_own_entries(folder, [record for part in parts for record in part.records])
-    emit(form, matrix.json(), matrix.table())
+    parts = {column.name: read_study(folder / column.name) for column in matrix.columns}
+    write_own_entries(folder, [record for part in parts.values() for record in part.records])
+    verdicts = {name: part.leaderboard().verdict for name, part in parts.items()}
+    emit(form, matrix.json(), TasksScreen(matrix, verdicts, explain))
     names = ", ".join(column.name for column in matrix.columns)
     say = partial(typer.secho, err=form is Format.JSON)
     _say_where(folder, f"matrix.md, matrix.json, and one comparison each: {names}", say)
@@ -114,12 +116,16 @@ def show(
 
 def print_study(folder: Path, *, explain: bool) -> None:
     """Print what was printed at the end of a study, from its records."""
+    from attenergy.search.report.over_tasks import TasksScreen
     from attenergy.search.report.terminal import Screen
     from attenergy.search.results.study_folder import read_study
     from attenergy.search.results.task_table import MATRIX, read_matrix
 
     if (folder / MATRIX).is_file():
-        emit(Format.TABLE, None, read_matrix(folder).table())
+        matrix = read_matrix(folder)
+        parts = {column.name: read_study(folder / column.name) for column in matrix.columns}
+        verdicts = {name: part.leaderboard().verdict for name, part in parts.items()}
+        emit(Format.TABLE, None, TasksScreen(matrix, verdicts, explain))
         return
     emit(Format.TABLE, None, Screen(read_study(folder).leaderboard(), explain))
 

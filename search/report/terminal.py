@@ -15,6 +15,7 @@ from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.pareto import front_cells
 from attenergy.search.results.ranking import Row
 from attenergy.search.results.solving import count_solved, solved_from
+from attenergy.search.results.verdict import Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -51,7 +52,7 @@ class Screen:
     ) -> Iterator[RenderableType]:
         """The parts, one below the other."""
         board, look = self.board, Look(options.max_width, options.ascii_only)
-        yield from verdict(board)
+        yield from lines_of(board.verdict)
         finals = [row for row in board.rows if row.final]
         trials = [row for row in board.rows if not row.final]
         heading = f"{board.task}: {board.metric}"
@@ -67,18 +68,16 @@ class Screen:
         yield from _lost(board, look)
         yield cell("")
         if self.explain:
-            notes = formats.rich_table(("", ""), [["-", note] for note in board.notes], left=2)
-            notes.show_header = False
-            yield notes
+            # The baseline is named in its line, not marked by a star.
+            yield formats.rich_list([n for n in board.notes if not n.startswith("*")])
         else:
             yield cell("how to read this: --explain", "dim")
 
 
-def verdict(board: Leaderboard) -> Iterator[Text]:
+def lines_of(said: Verdict) -> Iterator[Text]:
     """The coloured word and the sentence; below, the command that would help."""
     from rich.text import Text
 
-    said = board.verdict
     word, style = CALLS[said.kind]
     text = Text.assemble((f" {word.upper()} ", f"reverse bold {style}"), "  ")
     for position, part in enumerate(printable(said.sentence, lines=False).split("`")):

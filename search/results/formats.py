@@ -143,6 +143,13 @@ def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: in
     return table
 
 
+def rich_list(texts: Sequence[str]) -> Table:
+    """A list for the terminal, whose longer items stand below their beginnings."""
+    table = rich_table(("", ""), [["-", text] for text in texts], left=2)
+    table.show_header = False
+    return table
+
+
 def _end(value: float) -> str:
     """`.942`, `1`, `-.2`: an end of an interval."""
     text = f"{value:.3f}".rstrip("0").rstrip(".")

@@ -7,21 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
 from attenergy.registry import ArgumentError
 from attenergy.registry.files import read_regular
-from attenergy.registry.printable import markdown, printable
+from attenergy.registry.printable import markdown
 from attenergy.search.results import formats
 from attenergy.search.results.statistics import Interval, paired_difference
 from attenergy.search.runs.names import path_part
 from attenergy.search.runs.records import MAX_FILE, first_problem
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
 
 MATRIX = "matrix.json"
 #: What mean ranks mean.
@@ -72,8 +67,8 @@ class Matrix:
 
     def markdown(self) -> str:
         """The page."""
-        header, rows = self._cells()
-        notes = "\n".join(f"- {markdown(note)}" for note in self._notes())
+        header, rows = self.cells()
+        notes = "\n".join(f"- {markdown(note)}" for note in self.notes())
         parts = [f"# {markdown(self.title)}", formats.markdown_table(header, rows), notes]
         return "\n\n".join(parts) + "\n"
 
@@ -81,17 +76,8 @@ class Matrix:
         """Everything as JSON: raw numbers, no rounding."""
         return json.dumps({**asdict(self), "mean_ranks": self.mean_ranks}, indent=2)
 
-    def table(self) -> RenderableType:
-        """The same for a terminal."""
-        from rich.console import Group
-        from rich.text import Text
-
-        header, rows = self._cells()
-        title = Text(printable(self.title), style="bold")
-        notes = Text("\n".join(f"- {printable(note, lines=False)}" for note in self._notes()))
-        return Group(title, formats.rich_table(header, rows, left=1), notes)
-
-    def _cells(self) -> tuple[list[str], list[list[str]]]:
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows of the table, the last rows being ceiling and chance."""
         ranks = self.mean_ranks
         ordered = sorted(self.variants, key=lambda v: (ranks[v], -self._standing(v)))
         rows = [
@@ -108,7 +94,8 @@ class Matrix:
         """Mean score between chance (0) and ceiling (1): the order of equal ranks."""
         return fmean(_normal(column, variant) for column in self.columns)
 
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
+        """What the columns show, and why a score is missing."""
         notes = [
             f"{c.name}: {c.metric} on the split {c.split}, the mean over seeds and half of its "
             "95 % interval."

@@ -81,8 +81,9 @@ def matrix_page(folder: Path) -> str:
     """
     matrix = read_matrix(folder)
     parts = {column.name: read_study(folder / column.name) for column in matrix.columns}
-    context = overview.context(matrix, parts)
-    studies = [_context(View(study, matrix.variants), full=False) for study in parts.values()]
+    views = {name: View(study, matrix.variants) for name, study in parts.items()}
+    context = overview.context(matrix, views)
+    studies = [_context(view, full=False) for view in views.values()]
     plan = next(iter(parts.values())).plan
     records = [record for study in parts.values() for record in study.records]
     registry = f"runs/{folder.name}/{REGISTRY}" if own_entries(records) else ""
@@ -90,7 +91,7 @@ def matrix_page(folder: Path) -> str:
         "matrix.html.j2",
         title=matrix.title,
         matrix=context,
-        pictures=[_shown(p, "") for p in overview.draw(matrix, parts)],
+        pictures=[_shown(p, "") for p in overview.draw(matrix, views)],
         studies=studies,
         energies=list(
             {one["name"]: one for study in studies for one in study["energies"]}.values()
@@ -111,7 +112,8 @@ def write_pictures(path: Path, folder: Path) -> list[Path]:
         return [picture.save(folder) for picture in drawn if picture.screen != "phone"]
     matrix: Matrix = read_matrix(path)
     parts = {column.name: read_study(path / column.name) for column in matrix.columns}
-    written = [picture.save(folder) for picture in overview.draw(matrix, parts)]
+    views = {name: View(study, matrix.variants) for name, study in parts.items()}
+    written = [picture.save(folder) for picture in overview.draw(matrix, views)]
     for name in parts:
         written += write_pictures(path / name, folder / name)
     return written
@@ -130,7 +132,7 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         "task": view.board.task,
         "task_title": config.task_spec.title,
         "metric": view.metric,
-        "verdict": tables.verdict(view),
+        "verdict": tables.shown_verdict(view.board.verdict),
         "tiles": tables.tiles(view),
         "board": tables.leaderboard(view),
         "differences": tables.differences(view),

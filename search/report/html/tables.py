@@ -15,6 +15,7 @@ from attenergy.search.results.columns import COSTS, cost_cells, cost_headers
 from attenergy.search.results.ranking import Row, short_settings, varying_in
 from attenergy.search.results.solving import count_solved
 from attenergy.search.results.statistics import Interval
+from attenergy.search.results.verdict import Verdict
 from attenergy.search.runs.config import RunRecord
 
 _PROPOSERS = {
@@ -68,9 +69,8 @@ def differences(view: View) -> list[list[str]]:
     ]
 
 
-def verdict(view: View) -> dict[str, str]:
-    """The finding of the study: its word, its sentence, and the command that would help."""
-    said = view.board.verdict
+def shown_verdict(said: Verdict) -> dict[str, str]:
+    """A finding: its word, its sentence, and the command that would help."""
     return {
         "kind": said.kind,
         "word": CALLS[said.kind][0],

@@ -30,7 +30,7 @@ def test_the_verdict_is_that_of_the_leaderboard(
     one_study: Any, make_record: Any, tmp_path: Path, gain: float, seeds: int, kind: str
 ) -> None:
     view = board_of(one_study, make_record, tmp_path, gain, seeds)
-    shown = tables.verdict(view)
+    shown = tables.shown_verdict(view.board.verdict)
     assert (shown["kind"], shown["word"]) == (kind, kind)
     assert shown["sentence"] == view.board.verdict.sentence
 

@@ -16,6 +16,7 @@ from attenergy.registry.printable import markdown, markdown_code, markdown_json,
 from attenergy.search.artifacts.model_card import model_card
 from attenergy.search.artifacts.replay import Replay
 from attenergy.search.display.plain import PlainListener
+from attenergy.search.report.over_tasks import TasksScreen
 from attenergy.search.report.terminal import Screen
 from attenergy.search.report.text import as_json, as_markdown
 from attenergy.search.results import formats
@@ -104,7 +105,7 @@ def test_tables_pages_and_cards(make_record: Any, tmp_path: Path) -> None:
     for table in (
         Screen(board),
         Screen(board, explain=True),
-        matrix.table(),
+        TasksScreen(matrix, {}, True),
         formats.rich_table([EVIL], [[EVIL]]),
     ):
         stream = io.StringIO()
