@@ -68,6 +68,8 @@ class Space:
             spans = ranges.layer_ranges(layer)
             self.choices |= {f"{variant}.{name}": span for name, span in spans.items()}
         self.choices |= _task_ranges(registry, self.task, self._space)
+        if not self._may_be_muon():
+            self.choices.pop(MUON_RATE, None)
         self._check()
         #: The plan's enqueued parameters, completed by the variant where they name its settings.
         self.wishes = tuple(checked(wish, self.distributions()) for wish in plan.enqueue)

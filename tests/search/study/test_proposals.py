@@ -40,7 +40,7 @@ def test_every_sampler_finds_the_planted_best(
     records = run_search(plan, registry, watcher)
     rows = rank(records, "accuracy", {"valid": "valid"}, "softmax")
     assert rows[0].variant == "linear"
-    assert rows[0].p_values["valid"] == 2 / 2**6, "all six pairs agree: a real difference"
+    assert rows[0].p_values["valid"] <= 0.05, "all six pairs agree: a real difference"
     went_on = run_search(plan.model_copy(update={"trials": 10}), registry, watcher, resume=True)
     rates = Counter(
         r.config.training.learning_rate
