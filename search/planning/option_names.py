@@ -26,7 +26,9 @@ _SYNONYMS = (
 #: Short options that a command once had for another thing than the other commands; with the option
 #: that they stood for. `-n` is the number of trials, `-e` says which variants, in all commands.
 _MOVED = {"n": "--seeds"}
-_COMMAND_LINE_ONLY = ("resume", "export", "no_export", "log", "plain", "live", "format", "debug")
+_COMMAND_LINE_ONLY = (
+    *("resume", "export", "no_export", "explain", "log", "plain", "live", "format", "debug"),
+)
 
 
 def option_of(field: str, command: str) -> str:

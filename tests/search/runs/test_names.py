@@ -108,9 +108,7 @@ def test_every_key_is_known_by_its_option(command: str) -> None:
 
 def test_the_command_line_names_the_option_that_was_meant() -> None:
     for words, option in (
-        (["search", "--variants", "lse"], "--energies"),
         (["search", "--train-steps", "3"], "--steps"),
-        (["compare", "--energies", "lse"], "--variants"),
         (["compare", "--name", "x"], "--study"),
     ):
         result = CliRunner().invoke(app, words)
