@@ -57,6 +57,7 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
     task = make_task(plain[plan.variants[0]].task_spec, split_seed=plan.split_seed)
     for config in plain.values():  # a mistake must show before anything is trained
         build_model(config, task)
+    wanted = {variant: tuned_runs(plan, registry, variant) for variant in plan.variants}
     budget = Budget(plan.fairness, plain[plan.variants[0]], plan.seconds)
     folder = Path(plan.folder)
     needs = needed(use for config in plain.values() for use in uses(config))
@@ -72,7 +73,7 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
         for text in notices(plan, plain[plan.variants[0]]):
             listener.message(text)
         measure(budget, executor, store, listener)
-        grid = {v: tuned_runs(plan, registry, v, budget) for v in plan.variants}
+        grid = {v: [budget.fit(config) for config in runs] for v, runs in wanted.items()}
         tried = [config for configs in grid.values() for config in configs]
         if len(tried) > len(grid):
             _run("tuning", tried, "trial", executor, store, listener)

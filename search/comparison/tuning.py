@@ -7,7 +7,6 @@ from itertools import product
 
 from attenergy.registry import Registry, Scalar
 from attenergy.search.comparison.configure import configure
-from attenergy.search.planning.budget import Budget
 from attenergy.search.planning.plan import ComparePlan
 from attenergy.search.results.tuning import at_an_edge
 from attenergy.search.runs.config import RunConfig
@@ -22,16 +21,19 @@ def grid_of(plan: ComparePlan) -> dict[str, tuple[Scalar, ...]]:
     return {**rates, **plan.tune}
 
 
-def tuned_runs(
-    plan: ComparePlan, registry: Registry, variant: str, budget: Budget
-) -> list[RunConfig]:
-    """The runs of a variant with every combination of the values that are tuned, each once."""
-    plain = budget.fit(configure(plan, registry, variant))
+def tuned_runs(plan: ComparePlan, registry: Registry, variant: str) -> list[RunConfig]:
+    """The runs of a variant with every combination of the values that are tuned.
+
+    Raises:
+        UnknownName: a quantity is none of the training.
+        ValueError: a value does not fit.
+    """
+    plain = configure(plan, registry, variant)
     if not plain.training.steps:  # it is not trained: tuning would change nothing
         return [plain]
     grid = grid_of(plan)
     combinations = (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
-    return [budget.fit(configure(plan, registry, variant, each)) for each in combinations]
+    return [configure(plan, registry, variant, each) for each in combinations]
 
 
 def best_run(
