@@ -21,7 +21,7 @@ from attenergy.energies.masks import (
 from attenergy.energies.parameters import Parameters, Setting, check_settings
 from attenergy.energies.presence import open_to_present
 from attenergy.energies.quadratic import RADIAL, quadratic_program
-from attenergy.energies.rows.kernel import RowForm
+from attenergy.energies.rows.kernel import MixedPatterns, RowForm
 from attenergy.registry import ArgumentError, Descends, EnergySpec
 
 Values = dict[str, Tensor | float]
@@ -264,6 +264,15 @@ class Energy(nn.Module):
 
     def row_form(self, X: Tensor, mask: Tensor | None, field: Tensor | None) -> RowForm | None:
         """The weights as a kernel of scale * X xi + bias, for an opened mask, or None."""
+        return None
+
+    def mixed_patterns(
+        self, X: Tensor, values: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> MixedPatterns | None:
+        """What is read of values (..., S, e), as softmax attention to mixtures of the patterns.
+
+        For an opened mask; None if the mixtures are not the same for all states, or none are.
+        """
         return None
 
     def check(

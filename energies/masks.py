@@ -106,6 +106,11 @@ def hide_by_field(mask: Tensor | None, field: Tensor) -> tuple[Tensor, Tensor]:
     return mask, torch.where(mask, field, 0.0)
 
 
+def same_for_all_states(mask: Tensor | None) -> bool:
+    """Whether a mask hides patterns from all states alike, as padding does."""
+    return mask is None or mask.ndim < 2 or mask.shape[-2] == 1
+
+
 def _sees(mask: Tensor, bad: Tensor) -> Tensor:
     """Which states see a bad pattern, (..., L, 1)."""
     return (mask & bad.unsqueeze(-2)).any(-1, keepdim=True)

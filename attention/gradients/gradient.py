@@ -30,7 +30,12 @@ from attenergy.attention.gradients.blocked import read_in_blocks
 from attenergy.attention.gradients.chunked import can_chunk, chunks_pay, in_chunks
 from attenergy.attention.gradients.flex import flex_read
 from attenergy.attention.gradients.prepare import Prepared, opened_rows, prepare
-from attenergy.attention.gradients.sdpa import fused_attention, fused_pays
+from attenergy.attention.gradients.sdpa import (
+    fused_attention,
+    fused_pays,
+    hidden_bias,
+    mixed_attention,
+)
 from attenergy.attention.gradients.traced import trace_needed, traced_gradient
 from attenergy.energies import Energy
 from attenergy.energies.masks import check_tensor, clear_hidden, clear_states
@@ -305,6 +310,9 @@ def _read(
     if backend == "flex":
         return flex_read(energy, xi, X, values, opened, field)
     if backend != "sdpa":
+        mixed = energy.mixed_patterns(X, values, opened, field)
+        if mixed is not None:
+            return mixed_attention(xi, mixed)
         form = energy.row_form(X, opened, field) if energy.has_row_form else None
         if form is not None:
             q = xi if isinstance(form.scale, float) and form.scale == 1.0 else form.scale * xi
@@ -314,10 +322,6 @@ def _read(
         return energy.weights(xi, X, opened, field) @ values
     softmax_form = energy.attention(X, opened, field)
     assert softmax_form is not None
-    scale, bias = softmax_form
-    if bias is not None and opened is not None:
-        bias = bias.masked_fill(~opened, -torch.inf)
-    mask = opened if bias is None else bias
-    if mask is not None:
-        mask = mask.expand(*xi.shape[:-1], X.shape[-2])
-    return fused_attention(scale * xi, X, values, mask)
+    return fused_attention(
+        softmax_form[0] * xi, X, values, hidden_bias(xi, X, softmax_form[1], opened)
+    )

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from attenergy.energies.rows.kernel import MixedPatterns
+
 #: Patterns from which the fused CPU kernel beats two matrix products and a softmax in training;
 #: measured by `benchmarks/fused_attention.py`.
 CPU_PATTERNS = 64
@@ -32,6 +34,26 @@ def fused_pays(patterns: Tensor, field: Tensor | None) -> bool:
         return field is None
     enough = CPU_PATTERNS if field is None else CPU_PATTERNS_WITH_FIELD
     return patterns.shape[-2] >= max(enough, CPU_PATTERNS_PER_COMPONENT * patterns.shape[-1])
+
+
+def mixed_attention(xi: Tensor, mixed: MixedPatterns) -> Tensor:
+    """softmax(scale * keys xi + bias) values, (..., L, e), by the kernel where that pays."""
+    keys, values, scale, bias, mask = mixed
+    own = hidden_bias(xi, keys, bias, mask)
+    learned = bias is not None and bias.requires_grad
+    if fused_pays(keys, bias if learned else None):
+        return fused_attention(scale * xi, keys, values, own)
+    return _weights(scale * xi, keys, own) @ values
+
+
+def hidden_bias(
+    xi: Tensor, keys: Tensor, bias: Tensor | None, mask: Tensor | None
+) -> Tensor | None:
+    """Bias and mask as one (..., L, S): numbers to add or True = visible; None without both."""
+    if bias is not None and mask is not None:
+        bias = bias.masked_fill(~mask, -torch.inf)
+    joined = mask if bias is None else bias
+    return None if joined is None else joined.expand(*xi.shape[:-1], keys.shape[-2])
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

@@ -19,8 +19,9 @@ from attenergy.attention.mixers.base import (
     Sizes,
     State,
 )
-from attenergy.attention.mixers.weights import columns, divided, same_for_all_states, scores
+from attenergy.attention.mixers.weights import columns, divided, scores
 from attenergy.attention.modules.projections import Projections
+from attenergy.energies.masks import same_for_all_states
 
 
 class Aaren(PatternMixer):

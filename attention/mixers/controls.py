@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from attenergy.attention.mixers.base import HeadInputs, PatternMixer, State
-from attenergy.attention.mixers.weights import divided, hide, same_for_all_states, with_ones
+from attenergy.attention.mixers.weights import divided, hide, with_ones
+from attenergy.energies.masks import same_for_all_states
 
 
 class MeanPooling(PatternMixer):

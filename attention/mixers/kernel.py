@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from attenergy.attention.mixers.base import HeadInputs, Mixer, State
-from attenergy.attention.mixers.weights import divided, hide, same_for_all_states, with_ones
+from attenergy.attention.mixers.weights import divided, hide, with_ones
+from attenergy.energies.masks import same_for_all_states
 
 _CHUNK = 64  # states whose weights are made at once where attention is causal
 

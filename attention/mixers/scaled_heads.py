@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from attenergy.attention.mixers.base import HeadInputs, Mixer, Sizes
-from attenergy.attention.mixers.weights import columns, masked_softmax, same_for_all_states, scores
+from attenergy.attention.mixers.weights import columns, masked_softmax, scores
 from attenergy.attention.modules.arguments import check_size, fixed, is_whole, option
+from attenergy.energies.masks import same_for_all_states
 from attenergy.registry import ArgumentError
 
 

@@ -34,11 +34,6 @@ def masked_softmax(values: Tensor, seen: Tensor | None) -> Tensor:
     return values.masked_fill(~seen, lowest).softmax(-1).masked_fill(~seen, 0)
 
 
-def same_for_all_states(mask: Tensor | None) -> bool:
-    """Whether the mask hides patterns from all states alike, as padding does."""
-    return mask is None or mask.ndim < 2 or mask.shape[-2] == 1
-
-
 def hide(patterns: Tensor, mask: Tensor | None) -> Tensor:
     """Set hidden patterns to 0.
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from attenergy.attention.mixers.base import HeadInputs, Mixer, Sizes, State
-from attenergy.attention.mixers.weights import columns, masked_softmax, same_for_all_states, scores
+from attenergy.attention.mixers.weights import columns, masked_softmax, scores
 from attenergy.attention.modules.arguments import check_size, option
+from attenergy.energies.masks import same_for_all_states
 
 
 class WindowAttention(Mixer):

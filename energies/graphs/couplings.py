@@ -16,13 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attenergy.energies.graphs.sparse_products import symmetric_product
 from attenergy.energies.graphs.topologies import adjacency, cached, constant, edge_index
+from attenergy.energies.rows.apply import fast_here
 from attenergy.registry import UnknownName
 
 KINDS = ("ferromagnetic", "antiferromagnetic", "plus_minus", "spin_glass")
 
 #: From so many nodes on, and with at most this share of all pairs joined, edges are a list.
-SPARSE_NODES = 512
+SPARSE_NODES = 96
 SPARSE_SHARE = 1 / 16
 
 
@@ -131,6 +133,8 @@ def times(couplings: Couplings, x: Tensor) -> Tensor:
     """J x over the last but one axis: sum_j J_ij x_j, (..., n, D)."""
     if isinstance(couplings, Tensor):
         return couplings @ x
+    if fast_here(x, *couplings[:2]) and not couplings.values.requires_grad and x.numel():
+        return symmetric_product(couplings.pairs, couplings.values, x)
     i, j = couplings.pairs
     parts = x.index_select(-2, j) * couplings.values.unsqueeze(-1)
     return torch.zeros_like(x).index_add(-2, i, parts)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from attenergy.energies.graphs.base import OnGraph
-from attenergy.energies.graphs.couplings import Couplings, absolute, along_last, times
-from attenergy.energies.masks import open_rows
+from attenergy.energies.graphs.couplings import Couplings, EdgeList, absolute, along_last, times
+from attenergy.energies.masks import may_look, open_rows, same_for_all_states
+from attenergy.energies.rows.kernel import MixedPatterns
 
 
 class GraphHopfield(OnGraph):
@@ -103,6 +104,17 @@ class GraphMemory(OnGraph):
         chosen = _weights(mixing.times(scores), mask, field, self.values()["beta"])
         return mixing.transposed_times(chosen)
 
+    def mixed_patterns(
+        self, X: Tensor, values: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> MixedPatterns | None:
+        """M X and M V, where all states see the same patterns: S numbers a component, not L S."""
+        if not same_for_all_states(mask):
+            return None
+        mixing = self._mixing(X.new_ones(1, X.shape[-2]), X, mask)
+        both = mixing.of_patterns((X,) if values is X else (X, values))
+        keys, read = both[..., : X.shape[-1]], both[..., -values.shape[-1] :]
+        return MixedPatterns(keys, read, self.values()["beta"], field, mask)
+
     def _mixing(self, scores: Tensor, X: Tensor, mask: Tensor | None) -> _Mixing:
         """M on the graph of visible patterns, for scores (..., L, S)."""
         edges = self.couplings_of_patterns(X, mask)
@@ -133,12 +145,45 @@ class _Mixing(NamedTuple):
         scores = self._visible(scores)
         return self._joined(scores, along_last(self.edges, scores * self.inverse))
 
+    def of_patterns(self, parts: tuple[Tensor, ...]) -> Tensor:
+        """M times patterns (..., S, e) side by side; what no state sees is of no account.
+
+        For a mask that is the same for all states. With the patterns' axis first, everything is
+        read in the order in which it lies in memory.
+        """
+        batch = torch.broadcast_shapes(*(p.shape[:-1] for p in parts))
+        x = torch.cat([_first(p.expand(*batch, p.shape[-1])) for p in parts], -1)
+        seen = x if self.mask is None else x * _beside(x, self.mask)
+        neighbours = self._neighbours(seen) * _beside(x, self.inverse)
+        if not may_look(self.lone) or bool(self.lone.any()):
+            neighbours = neighbours + x * _beside(x, self.lone)
+        share = torch.as_tensor(self.mixing).to(x)
+        share = share if share.ndim < 2 else share.squeeze(-2)
+        return torch.addcmul(x, neighbours - x, share).movedim(0, -2)
+
+    def _neighbours(self, x: Tensor) -> Tensor:
+        """The sum over each pattern's neighbours, of (S, ..., e)."""
+        if isinstance(self.edges, EdgeList) or self.edges.ndim == 2:
+            return times(self.edges, x.reshape(x.shape[0], -1)).view_as(x)
+        return _first(self.edges.squeeze(-3) @ x.movedim(0, -2))
+
     def _joined(self, scores: Tensor, neighbours: Tensor) -> Tensor:
         mixed = (1.0 - self.mixing) * scores + self.mixing * (neighbours + self.lone * scores)
         return self._visible(mixed)
 
     def _visible(self, scores: Tensor) -> Tensor:
         return scores if self.mask is None else torch.where(self.mask, scores, 0.0)
+
+
+def _first(x: Tensor) -> Tensor:
+    """The last axis but one in front."""
+    return x.movedim(-2, 0)
+
+
+def _beside(x: Tensor, of_patterns: Tensor) -> Tensor:
+    """Numbers of patterns (..., 1, S) as factors of (S, ..., e)."""
+    factors = _first(of_patterns.mT)
+    return factors.reshape(len(x), *(1,) * (x.ndim - factors.ndim), *factors.shape[1:])
 
 
 def _exponent(

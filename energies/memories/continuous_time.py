@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from attenergy.energies.base import Energy
+from attenergy.energies.masks import same_for_all_states
 from attenergy.energies.presence import all_present
+from attenergy.energies.rows.kernel import MixedPatterns
 
 
 class ContinuousTime(Energy):
@@ -59,6 +61,18 @@ class ContinuousTime(Energy):
         """A'p, (..., L, S): exactly 0 for hidden samples; their sum need not be 1."""
         exponent, signal = self._exponent(xi, X, mask)
         return _rows_times(torch.softmax(exponent, -1), signal)
+
+    def mixed_patterns(
+        self, X: Tensor, values: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> MixedPatterns | None:
+        """The signal at the nodes, where all states see the same samples."""
+        if not same_for_all_states(mask):
+            return None
+        signal = self._signal(X, mask)
+        signal = signal if signal.ndim == 2 else signal.squeeze(-3)
+        keys = signal @ X
+        read = keys if values is X else signal @ values
+        return MixedPatterns(keys, read, self.values()["beta"], self.logs.to(X), None)
 
     def _exponent(self, xi: Tensor, X: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """The logarithms of the integrand at the nodes (..., L, Q), and A as `_signal` gives it."""

@@ -29,6 +29,24 @@ class RowForm(NamedTuple):
     arguments: tuple[Tensor | float, ...]
 
 
+class MixedPatterns(NamedTuple):
+    """Softmax attention to mixtures of the patterns: softmax(scale * keys xi + bias) values.
+
+    Attributes:
+        keys: mixtures of the patterns, (..., Q, D).
+        values: the same mixtures of what is read, (..., Q, e).
+        scale: a number or broadcastable to (..., L, 1).
+        bias: broadcastable to (..., L, Q), or None.
+        mask: boolean, broadcastable to (..., L, Q), True = visible; None if all are.
+    """
+
+    keys: Tensor
+    values: Tensor
+    scale: Tensor | float
+    bias: Tensor | None
+    mask: Tensor | None
+
+
 class RowKernel(ABC):
     """Weights y = f(z, *args) of scores z (..., L, S), each row by itself.
 
