@@ -151,7 +151,7 @@ class _Mixing(NamedTuple):
         For a mask that is the same for all states. With the patterns' axis first, everything is
         read in the order in which it lies in memory.
         """
-        batch = torch.broadcast_shapes(*(p.shape[:-1] for p in parts))
+        batch = torch.broadcast_shapes(*(p.shape[:-1] for p in parts))  # type: ignore[no-untyped-call]
         x = torch.cat([_first(p.expand(*batch, p.shape[-1])) for p in parts], -1)
         seen = x if self.mask is None else x * _beside(x, self.mask)
         neighbours = self._neighbours(seen) * _beside(x, self.inverse)

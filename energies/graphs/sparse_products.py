@@ -48,7 +48,8 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, symmetric_product(*ctx.saved_tensors, grad)
+        pairs, values = ctx.saved_tensors
+        return None, None, symmetric_product(pairs, values, grad)
 
 
 def _rows(pairs: Tensor, nodes: int) -> _Rows:
