@@ -98,7 +98,7 @@ def _results(record: RunRecord, task: Task, row: Row | None) -> tuple[list[str],
             formats.NOTHING if ceiling is None else formats.estimate(ceiling.value, ceiling.error)
         )
         chance = formats.number(task.chance.get(task.metric))
-        rows.append([split, f"{values[task.metric]:.4f}", *mean, chance, best])
+        rows.append([formats.split(split), f"{values[task.metric]:.4f}", *mean, chance, best])
     return [*header, "chance", "ceiling"], rows
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from attenergy.search.cli import check as commands_check
 from attenergy.search.cli import compare as commands_compare
 from attenergy.search.cli import registry as commands_registry
 from attenergy.search.cli import search as commands_search
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+commands_registry.energies.command("check")(commands_check.check)
 app.add_typer(commands_registry.energies, name="energies", rich_help_panel=_LOOK)
 app.add_typer(commands_registry.mixers, name="mixers", rich_help_panel=_LOOK)
 app.add_typer(commands_registry.tasks, name="tasks", rich_help_panel=_LOOK)

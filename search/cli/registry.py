@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +14,18 @@ from attenergy.search.cli.options import Format, FormatOption, RegistryOption, e
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from attenergy.registry import EnergySpec, MixerSpec, Range, Registry
-    from attenergy.testing import LawResult
+    from attenergy.registry import EnergySpec, MixerSpec, Range, TaskSpec
 
 energies = typer.Typer(help="List, show and check energies.", no_args_is_help=True)
 mixers = typer.Typer(help="List the layers that are not made from an energy.", no_args_is_help=True)
 tasks = typer.Typer(help="List, show and sample tasks.", no_args_is_help=True)
 
+#: Seconds of one run on one core -> the title of a group of tasks.
+_LENGTHS = {
+    60.0: "within a minute",
+    600.0: "minutes",
+    math.inf: "hours and days",
+}
 _ANSWERS = {"class": "classes", "number": "numbers"}
 
 
@@ -46,7 +52,7 @@ def list_tasks(
     registry: RegistryOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
-    """List every task: name, title, typical time of one run on one core, bundles."""
+    """List every task by the time of one run on one core: name, that time, title, [bundles]."""
     from attenergy.search.results import formats
 
     loaded = load(registry)
@@ -56,8 +62,15 @@ def list_tasks(
         for name in wanted
     }
     specs = {name: loaded.task(name) for name in wanted}
-    rows = [[n, t.title, formats.rough_time(t.seconds), homes[n]] for n, t in specs.items()]
-    _list(form, ("name", "title", "time", "bundles"), rows)
+    if form is Format.JSON:
+        rows = [[n, t.title, formats.rough_time(t.seconds), homes[n]] for n, t in specs.items()]
+        emit(
+            form,
+            [dict(zip(("name", "title", "time", "bundles"), r, strict=True)) for r in rows],
+            "",
+        )
+        return
+    emit(form, None, _tasks(specs, homes))
 
 
 @energies.command("show")
@@ -100,8 +113,9 @@ def show_task(
         "reference": spec.reference,
         "metric": task.metric,
         "chance": formats.settings(task.chance),
-        "ceiling": " ".join(f"{s}={formats.estimate(**c)}" for s, c in known.items()) or "unknown",
-        "splits": ", ".join(task.splits),
+        "ceiling": " ".join(f"{formats.split(s)}={formats.estimate(**c)}" for s, c in known.items())
+        or "unknown",
+        "splits": ", ".join(map(formats.split, task.splits)),
         "inputs": f"{task.inputs.length} positions, {task.inputs.kind} of size {task.inputs.size}",
         "outputs": f"{task.outputs.size} {_ANSWERS[task.outputs.kind]} per position",
         "options": formats.settings(spec.options),
@@ -125,7 +139,7 @@ def show_task(
 @tasks.command("sample")
 def sample_task(
     name: Annotated[str, typer.Argument(help="Name of a task.")],
-    split: Annotated[str, typer.Option(help="train, valid, test or ood.")] = "train",
+    split: Annotated[str, typer.Option(help="train, valid, iid (or test) or ood.")] = "train",
     index: Annotated[int, typer.Option(min=0, help="Which instance.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training stream.")] = 0,
     picture: Annotated[
@@ -137,7 +151,7 @@ def sample_task(
     from attenergy.tasks import RavenInstance, make_task
 
     task = make_task(name, registry=load(registry), seed=seed)
-    instance = task.sample(split, index)
+    instance = task.sample("test" if split == "iid" else split, index)
     if picture is not None:
         if not isinstance(instance, RavenInstance):
             raise ArgumentError(f"only Raven matrices can be drawn, and task '{name}' has none")
@@ -147,35 +161,6 @@ def sample_task(
     typer.echo(str(instance))
 
 
-@energies.command("check")
-def check(
-    file: Annotated[str, typer.Argument(metavar="FILE[:NAME]", help="Registry file, one energy.")],
-    form: FormatOption = Format.TABLE,
-) -> None:
-    """Check that energies obey the laws of the toolkit; exit code 1 if one does not."""
-    from attenergy.attention.solvers.catalogue import solver_problems
-    from attenergy.energies import formula_problems
-    from attenergy.registry import RegistryError
-
-    path, chosen = _file_and_name(file)
-    registry = load([path])
-    names = _energies_of(registry, path, chosen)
-    problems = formula_problems(registry, names) + solver_problems(registry, names)
-    if problems:
-        raise RegistryError(problems)
-    from attenergy.testing import check_energy
-
-    results = {name: check_energy(name, registry) for name in names}
-    laws = [(name, law) for name, outcomes in results.items() for law in outcomes]
-    data = [
-        {"energy": name, "law": r.law, "passed": r.passed, "figure": r.figure, "note": r.note}
-        for name, r in laws
-    ]
-    emit(form, data, _laws(laws))
-    if any(law.passed is False for _, law in laws):
-        raise typer.Exit(1)
-
-
 def schema() -> None:
     """Print the JSON schema of registry files, for editors."""
     from attenergy.registry.schema import schema_text
@@ -183,11 +168,47 @@ def schema() -> None:
     typer.echo(schema_text(), nl=False)
 
 
-def _list(form: Format, header: tuple[str, ...], rows: list[list[str]]) -> None:
+def _length(task: TaskSpec) -> int:
+    """Which of the groups a task belongs to."""
+    seconds = math.inf if task.seconds is None else task.seconds
+    return next(place for place, most in enumerate(_LENGTHS) if seconds <= most)
+
+
+def _tasks(specs: dict[str, TaskSpec], homes: dict[str, str]) -> RenderableType:
+    """Tasks under the titles of their groups, in one set of columns; bundles in brackets."""
     from attenergy.search.results import formats
 
-    data = [dict(zip(header, row, strict=True)) for row in rows]
-    emit(form, data, formats.rich_table(header, rows, left=len(header)))
+    table = formats.rich_table(("name", "time", "title"), [], left=3)
+    table.columns[0].no_wrap = True
+    for place, title in enumerate(_LENGTHS.values()):
+        group = {name: spec for name, spec in specs.items() if _length(spec) == place}
+        if group:
+            table.add_row()
+            table.add_row(formats.plain_text(f"one run: {title}", "bold"))
+        for name, spec in group.items():
+            about = f"{spec.title} [{homes[name]}]" if homes[name] else spec.title
+            cells = (name, formats.rough_time(spec.seconds), about)
+            table.add_row(*map(formats.plain_text, cells))
+    return table
+
+
+def _list(form: Format, header: tuple[str, ...], rows: list[list[str]]) -> None:
+    """Each entry in a line: its name and its title; below, dim, what else there is to say."""
+    if form is Format.JSON:
+        emit(form, [dict(zip(header, row, strict=True)) for row in rows], "")
+        return
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from attenergy.search.results import formats
+
+    parts: list[RenderableType] = []
+    for name, title, *rest in rows:
+        first = Text.assemble(formats.plain_text(name, "bold"), "  ", formats.plain_text(title))
+        parts.append(first)
+        parts += [Padding(formats.plain_text(text, "dim"), (0, 0, 0, 4)) for text in rest if text]
+    emit(form, None, Group(*parts))
 
 
 def _facts(lines: dict[str, str]) -> RenderableType:
@@ -251,45 +272,3 @@ def _range(span: Range | None) -> str:
     if span.choices is not None:
         return ", ".join(map(as_written, span.choices))
     return f"{span.low} to {span.high}" + (", logarithmic" if span.log else "")
-
-
-def _file_and_name(text: str) -> tuple[Path, str | None]:
-    # A colon may be part of a path (a drive letter), so the whole text is tried as a file first.
-    path, _, name = text.rpartition(":")
-    if path and name and not Path(text).exists():
-        return Path(path), name
-    return Path(text), None
-
-
-def _energies_of(registry: Registry, path: Path, chosen: str | None) -> list[str]:
-    from attenergy.registry import UnknownName
-
-    def here(name: str) -> bool:
-        place = registry.places.get(("energies", name))
-        return place is not None and Path(place.file).resolve() == path.resolve()
-
-    names = [name for name in registry.energies if here(name)]
-    if chosen is not None:
-        if chosen not in names:
-            raise UnknownName(f"energy in {path}", chosen, names)
-        return [chosen]
-    if not names:
-        raise ArgumentError(f"{path}: holds no energies")
-    return names
-
-
-def _laws(laws: list[tuple[str, LawResult]]) -> RenderableType:
-    from attenergy.search.results import formats
-
-    words = {True: "ok", False: "FAILS", None: formats.NOTHING}
-    rows = [
-        [
-            name,
-            law.law,
-            words[law.passed],
-            "" if law.figure is None else f"{law.figure:.1e}",
-            law.note,
-        ]
-        for name, law in laws
-    ]
-    return formats.rich_table(("energy", "law", "result", "figure", "note"), rows, left=5)

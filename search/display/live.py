@@ -89,7 +89,7 @@ class LiveListener(Listener):
         if state.name:
             reached = [f"{state.done} of {state.total} in {formats.duration(state.elapsed())}"]
             facts = ", ".join(reached + state.counts())
-            self.message(f"{state.name}: {facts}; {state.standing()}")
+            self.message(f"{state.title}: {facts}; {state.standing()}")
 
     def _overall(self) -> RenderableType:
         state = self.state
@@ -100,17 +100,20 @@ class LiveListener(Listener):
         facts += [f"{formats.duration(left)} left"] if left is not None else []
         facts += [_pace(rate)] if rate is not None else []
         facts += state.counts()
+
         # The bar takes what the words leave, so that the line ends at the terminal's edge; where
         # they leave it nothing, the last words go.
-        while len(facts) > 1 and len("  ".join(facts)) + len(state.name) + 8 > self.console.width:
+        def room(title: str) -> int:
+            return self.console.width - len("  ".join(facts)) - len(title) - 8
+
+        title = state.title if room(state.title) >= 0 else state.name
+        while len(facts) > 1 and room(title) < 0:
             facts.pop()
         grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
         grid.add_column(no_wrap=True)
         grid.add_column(ratio=1)
         grid.add_column(no_wrap=True)
-        grid.add_row(
-            Text(state.name, style="bold"), _bar(state.done, state.total), "  ".join(facts)
-        )
+        grid.add_row(Text(title, style="bold"), _bar(state.done, state.total), "  ".join(facts))
         return grid
 
     def _runs(self) -> RenderableType:

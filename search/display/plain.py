@@ -22,7 +22,7 @@ class PlainListener(Listener):
     def phase(self, name: str, done: int, total: int) -> None:
         """Say how much there is to do."""
         self.state.phase(name, done, total)
-        self._write(f"{name}: {done} of {total} done")
+        self._write(f"{self.state.title}: {done} of {total} done")
 
     def started(self, config: RunConfig) -> None:
         """Nothing is written."""

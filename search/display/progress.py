@@ -40,6 +40,8 @@ def make_listener(
     metric: str,
     baseline: str = "softmax",
     known: Iterable[RunRecord] = (),
+    task: str = "",
+    chance: float | None = None,
 ) -> SafeListener:
     """Choose the display: live on a terminal that can redraw it in UTF-8, else plain lines.
 
@@ -51,12 +53,14 @@ def make_listener(
         metric: the metric whose validation value is shown.
         baseline: the variant that the best so far is compared with.
         known: runs of earlier sessions, which may be the best so far.
+        task: its name, which the lines begin with.
+        chance: what guessing scores.
     """
     if plain is None:
         console = Console(stderr=True)
         poor = console.is_dumb_terminal or console.options.ascii_only
         plain = poor or not sys.stderr.isatty()
-    state = ProgressState(metric, baseline)
+    state = ProgressState(metric, baseline, task=task, chance=chance)
     for record in known:
         state.remember(record)
     return SafeListener(PlainListener(state) if plain else LiveListener(state))
@@ -84,7 +88,14 @@ def make_progress(
         UnknownName: there is no such task or logger.
     """
     options: dict[str, Any] = dict(plan.task_options)
-    metric = make_task(plan.task, registry=registry, **options).metric
+    task = make_task(plan.task, registry=registry, **options)
     known = RunStore(plan.folder).all() if Path(plan.folder).is_dir() else []
-    display = make_listener(plain, metric=metric, baseline=baseline, known=known)
+    display = make_listener(
+        plain,
+        metric=task.metric,
+        baseline=baseline,
+        known=known,
+        task=plan.task,
+        chance=task.chance.get(task.metric),
+    )
     return Logged(display, *map(make_logger, log)) if log else display

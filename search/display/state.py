@@ -43,12 +43,21 @@ class ProgressState(Listener):
         metric: the metric whose validation value is shown.
         baseline: the variant that the best is compared with.
         clock: seconds, for tests.
+        task: its name, for the lines that say where the search stands.
+        chance: what guessing scores, to hold scores against.
     """
 
     def __init__(
-        self, metric: str, baseline: str = "softmax", clock: Callable[[], float] = time.monotonic
+        self,
+        metric: str,
+        baseline: str = "softmax",
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        task: str = "",
+        chance: float | None = None,
     ) -> None:
         self.metric, self.baseline, self.clock = metric, baseline, clock
+        self.task, self.chance = task, chance
         self.name, self.done, self.total = "", 0, 0
         self.running: dict[str, Running] = {}
         self.best: RunRecord | None = None
@@ -161,19 +170,27 @@ class ProgressState(Listener):
         """Why a run ended as it did, in one line; empty if nothing is known."""
         return (record.reason.strip().splitlines() or [""])[-1]
 
+    @property
+    def title(self) -> str:
+        """`raven-small, trials`: the task and the phase."""
+        return f"{self.task}, {self.name}" if self.task and self.name else self.name
+
     def counts(self) -> list[str]:
         """`2 pruned`, `1 lost`: the runs of this phase without a score, if there are any."""
         numbers = ((self.lost, "lost"), (self.pruned, "pruned"))
         return [f"{number} {word}" for number, word in numbers if number]
 
     def standing(self) -> str:
-        """The best so far beside the best of the baseline."""
+        """The best so far beside the best of the baseline, and what chance gives."""
         best, base = self.value(self.best), self.value(self.best_baseline)
         if self.best is None or best is None:
             return "best so far: none yet"
         text = f"best so far: {self.best.config.variant} {best:.3f}"
         if self.best.config.variant == self.baseline:
-            return f"{text} (the baseline)"
-        if base is None:
-            return f"{text} (baseline {self.baseline}: not yet)"
-        return f"{text} (baseline {self.baseline} {base:.3f}, {best - base:+.3f})"
+            facts = ["the baseline"]
+        elif base is None:
+            facts = [f"baseline {self.baseline}: not yet"]
+        else:
+            facts = [f"baseline {self.baseline} {base:.3f}, {best - base:+.3f}"]
+        facts += [] if self.chance is None else [f"chance {self.chance:.3f}"]
+        return f"{text} ({'; '.join(facts)})"

@@ -9,6 +9,7 @@ from attenergy.registry.printable import markdown, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from attenergy.search.results.statistics import Interval
 
@@ -110,6 +111,14 @@ def settings(values: dict[str, Any]) -> str:
     )
 
 
+def split(name: str) -> str:
+    """A split as every output names it: `iid` for `test`, as it stands beside `ood`.
+
+    Records, and the options of a task, say `test`.
+    """
+    return "iid" if name == "test" else name
+
+
 def version(text: str) -> str:
     """A version; a plug-in that was named, not installed, may have none."""
     return text or "unversioned"
@@ -130,17 +139,22 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def rich_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> Table:
     """A terminal table without lines; the first `left` columns are words, the others numbers."""
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for index, title in enumerate(header):
         table.add_column(
-            Text(printable(title)), justify="left" if index < left else "right", overflow="fold"
+            plain_text(title), justify="left" if index < left else "right", overflow="fold"
         )
     for row in rows:
-        # Text, not markup: an energy's title may hold square brackets.
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*map(plain_text, row))
     return table
+
+
+def plain_text(text: str, style: str = "") -> Text:
+    """Text, not markup: an energy's title may hold square brackets."""
+    from rich.text import Text
+
+    return Text(printable(text), style=style)
 
 
 def rich_list(texts: Sequence[str]) -> Table:

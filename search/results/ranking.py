@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from attenergy.search.results import formats
 from attenergy.search.results.sequential import anytime_p
 from attenergy.search.results.statistics import (
     Interval,
@@ -74,7 +75,7 @@ class Failure:
 def columns_of(task: Task) -> dict[str, str]:
     """The columns of a leaderboard and the split of the task that each shows."""
     shown = [split for split in task.splits if split != "train"]
-    return {"iid" if split == "test" else split: split for split in shown}
+    return {formats.split(split): split for split in shown}
 
 
 def column_of(task: Task, split: str) -> str | None:

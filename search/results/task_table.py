@@ -97,8 +97,8 @@ class Matrix:
     def notes(self) -> list[str]:
         """What the columns show, and why a score is missing."""
         notes = [
-            f"{c.name}: {c.metric} on the split {c.split}, the mean over seeds and half of its "
-            "95 % interval."
+            f"{c.name}: {c.metric} on the split {formats.split(c.split)}, the mean over seeds and "
+            "half of its 95 % interval."
             for c in self.columns
         ]
         notes += [

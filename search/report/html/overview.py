@@ -32,7 +32,7 @@ def context(matrix: Matrix, views: Mapping[str, View]) -> dict[str, Any]:
     ]
     return {
         "columns": [
-            {"name": c.name, "metric": c.metric, "split": c.split, "task": c.task}
+            {"name": c.name, "metric": c.metric, "split": formats.split(c.split), "task": c.task}
             for c in matrix.columns
         ],
         "verdict": tables.shown_verdict(said),
@@ -100,7 +100,7 @@ def _sweep(matrix: Matrix) -> list[Picture]:
             axes.set_xscale("log")
         axes.minorticks_off()
         axes.set_xticks(values, [f"{value:g}" for value in values])
-        axes.set(xlabel=option, ylabel=f"{first.metric} ({first.split})")
+        axes.set(xlabel=option, ylabel=f"{first.metric} ({formats.split(first.split)})")
         legend(axes)
     about = f"Mean over seeds and its 95 % interval at each {option} that was gone through."
     return [Picture("sweep", f"Score against {option}", about, figure, tips=tips)]

@@ -100,7 +100,7 @@ def test_a_bug_in_any_command_is_no_mistake_of_the_user(
 
     place, words = {
         "sampled": ("attenergy.tasks.make_task", ["tasks", "sample", "stacked-recall"]),
-        "printed": ("attenergy.search.results.formats.rich_table", ["energies", "list"]),
+        "printed": ("attenergy.search.results.formats.rich_table", ["tasks", "list"]),
     }[module]
     monkeypatch.setattr(place, broken)
     result = CliRunner().invoke(app, words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +62,46 @@ def test_what_a_search_printed_is_printed_again(finished_study: Path) -> None:
         "printed"
         in run("report", "tiny", "--folder", folder, "-f", "table", "-o", "x", code=2).stderr
     )
+
+
+ENERGIES = """
+version: 1
+energies:
+  good: {title: Good, formula: "0.5*|xi|^2 - lse(X @ xi)", quadratic: 1.0}
+  bad: {title: Bad, formula: "0.5*|xi|^2 - lse(X @ xi)", quadratic: 0.1}
+"""
+
+
+def test_a_check_shows_how_far_it_is_and_ends_with_a_summary(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text(ENERGIES)
+    good = run("energies", "check", f"{tmp_path / 'my.yaml'}:good")
+    assert "checking good: " in good.stderr
+    assert re.fullmatch(
+        r"all \d+ laws hold for good(; \d+ do not apply)?", good.stdout.splitlines()[-1]
+    )
+    both = run("energies", "check", str(tmp_path / "my.yaml"), "-f", "json", code=1)
+    assert "checking bad: " in both.stderr
+    assert re.match(r"bad breaks \d+; \d+ of \d+ laws hold", both.stderr.splitlines()[-1])
+    assert {law["energy"] for law in json.loads(both.stdout)} == {"good", "bad"}
+
+
+def test_tasks_are_listed_by_the_time_they_take() -> None:
+    lines = run("tasks", "list").stdout.splitlines()
+    titles = [n for n, line in enumerate(lines) if line.startswith("one run: ")]
+    assert [lines[n].split(": ")[1].strip() for n in titles] == [
+        "within a minute",
+        "minutes",
+        "hours and days",
+    ]
+    (small,) = (n for n, line in enumerate(lines) if line.startswith("raven-small "))
+    (paper,) = (n for n, line in enumerate(lines) if line.startswith("raven "))
+    assert titles[0] < small < titles[1] < titles[2] < paper
+    rows = json.loads(run("tasks", "list", "-f", "json").stdout)
+    assert set(rows[0]) == {"name", "title", "time", "bundles"}
+
+
+def test_the_test_split_is_called_iid() -> None:
+    text = run("tasks", "show", "stacked-recall-small").stdout
+    assert "train, valid, iid" in text
+    same = [run("tasks", "sample", "mil", "--split", name).stdout for name in ("iid", "test")]
+    assert same[0] == same[1]

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from attenergy.search.display.state import ProgressState
+
 
 def test_pace_and_time_left_count_running_runs_in_part(state, clock, make_record) -> None:
     record, running = make_record("lse", (0.5,)), make_record("rbm", (0.5,), seed=1).config
@@ -93,3 +95,15 @@ def test_remembered_runs_compete_but_do_not_count(state, make_record) -> None:
     state.remember(make_record("lse", (0.8,)))
     assert state.done == 2
     assert "lse 0.800" in state.standing()
+
+
+def test_the_lines_name_task_and_chance(make_record, clock) -> None:
+    state = ProgressState("accuracy", "softmax", clock, task="raven-small", chance=0.016)
+    assert state.title == ""
+    state.phase("trials", 0, 4)
+    assert state.title == "raven-small, trials"
+    state.finished(make_record("softmax", (0.4,)))
+    assert state.standing() == "best so far: softmax 0.400 (the baseline; chance 0.016)"
+    state.finished(make_record("lse", (0.5,)))
+    text = "best so far: lse 0.500 (baseline softmax 0.400, +0.100; chance 0.016)"
+    assert state.standing() == text

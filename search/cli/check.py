@@ -1,0 +1,123 @@
+"""The command `energies check`: does an entry obey the laws of the toolkit?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from attenergy.registry import ArgumentError
+from attenergy.registry.printable import printable
+from attenergy.search.cli.options import Format, FormatOption, emit, load
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from attenergy.registry import Registry
+    from attenergy.testing import LawResult
+
+
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE[:NAME]", help="Registry file, one energy.")],
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Check that energies obey the laws of the toolkit; exit code 1 if one does not.
+
+    What is being checked is shown on the error stream; the last line says how it ended.
+    """
+    from attenergy.attention.solvers.catalogue import solver_problems
+    from attenergy.energies import formula_problems
+    from attenergy.registry import RegistryError
+
+    path, chosen = _file_and_name(file)
+    registry = load([path])
+    names = _energies_of(registry, path, chosen)
+    problems = formula_problems(registry, names) + solver_problems(registry, names)
+    if problems:
+        raise RegistryError(problems)
+    laws = list(_checked(names, registry))
+    data = [
+        {"energy": name, "law": r.law, "passed": r.passed, "figure": r.figure, "note": r.note}
+        for name, r in laws
+    ]
+    emit(form, data, _laws(laws))
+    typer.echo(_summary(laws), err=form is Format.JSON)
+    if any(law.passed is False for _, law in laws):
+        raise typer.Exit(1)
+
+
+def _file_and_name(text: str) -> tuple[Path, str | None]:
+    # A colon may be part of a path (a drive letter), so the whole text is tried as a file first.
+    path, _, name = text.rpartition(":")
+    if path and name and not Path(text).exists():
+        return Path(path), name
+    return Path(text), None
+
+
+def _energies_of(registry: Registry, path: Path, chosen: str | None) -> list[str]:
+    from attenergy.registry import UnknownName
+
+    def here(name: str) -> bool:
+        place = registry.places.get(("energies", name))
+        return place is not None and Path(place.file).resolve() == path.resolve()
+
+    names = [name for name in registry.energies if here(name)]
+    if chosen is not None:
+        if chosen not in names:
+            raise UnknownName(f"energy in {path}", chosen, names)
+        return [chosen]
+    if not names:
+        raise ArgumentError(f"{path}: holds no energies")
+    return names
+
+
+def _laws(laws: list[tuple[str, LawResult]]) -> RenderableType:
+    from attenergy.search.results import formats
+
+    words = {True: "ok", False: "FAILS", None: formats.NOTHING}
+    rows = [
+        [
+            name,
+            law.law,
+            words[law.passed],
+            "" if law.figure is None else f"{law.figure:.1e}",
+            law.note,
+        ]
+        for name, law in laws
+    ]
+    return formats.rich_table(("energy", "law", "result", "figure", "note"), rows, left=5)
+
+
+def _checked(names: list[str], registry: Registry) -> Iterator[tuple[str, LawResult]]:
+    """The laws one by one, with a line that says which: redrawn in place on a terminal."""
+    from rich.console import Console
+
+    from attenergy.testing import LAWS, check_law
+
+    console = Console(stderr=True)
+    total = len(names) * len(LAWS)
+    with console.status("") as status:
+        for number, (name, law) in enumerate(product(names, LAWS)):
+            status.update(f"{escape(name)}: {escape(law)} ({number + 1} of {total})")
+            if not console.is_terminal and not number % len(LAWS):
+                typer.echo(f"checking {printable(name)}: {len(LAWS)} laws", err=True)
+            yield name, check_law(law, registry.energies[name])
+
+
+def _summary(laws: list[tuple[str, LawResult]]) -> str:
+    """`all 14 laws hold for mine; 3 do not apply`, or which energies break some."""
+    names = list(dict.fromkeys(name for name, _ in laws))
+    broken = Counter(name for name, law in laws if law.passed is False)
+    held = sum(law.passed is True for _, law in laws)
+    rest = sum(law.passed is None for _, law in laws)
+    about = printable(names[0]) if len(names) == 1 else f"{len(names)} energies"
+    others = f"; {rest} do not apply" if rest else ""
+    if not broken:
+        return f"all {held} laws hold for {about}{others}"
+    who = ", ".join(f"{printable(name)} breaks {number}" for name, number in broken.items())
+    return f"{who}; {held} of {held + broken.total()} laws hold{others}"
