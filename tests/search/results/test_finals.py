@@ -7,14 +7,19 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from attenergy.registry import Registry
+from attenergy.search.planning.final_budget import FinalBudget
 from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.results.finals import Finals
 from attenergy.search.results.sequential import least_seeds
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.records import RunStore
+from attenergy.search.study import finalist_queue, queue
 from attenergy.search.study.run import run_search
+from attenergy.tasks import make_task
 from tests.search.study.conftest import (
     STORAGES,
     PlanMaker,
@@ -131,6 +136,50 @@ def test_an_interrupted_race_ends_as_if_it_had_not_been(
     assert {record.key for record in records} == {record.key for record in whole}
 
 
+class Killed(BaseException):
+    """Stands for a kill at this very place."""
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "after"),
+    [
+        (finalist_queue, "finalist_attributes", False),  # in the middle of offering a round
+        (optuna.Study, "ask", True),
+        (RunStore, "append", True),
+        (queue, "tell_record", True),
+    ],
+)
+def test_a_driver_killed_in_a_round_leaves_nothing_behind(
+    registry: Registry,
+    make_plan: PlanMaker,
+    watcher: Any,
+    play: Play,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    name: str,
+    after: bool,
+) -> None:
+    play(planted)
+    plan = planned(make_plan, final_budget="23runs")
+    left, function = 14, getattr(owner, name)
+
+    def killed(*args: Any, **options: Any) -> Any:
+        nonlocal left
+        left -= 1
+        result = function(*args, **options) if left or after else None
+        if not left:
+            raise Killed
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, killed)
+        with pytest.raises(Killed):
+            run_search(plan, registry, watcher)
+    seeds = seeds_of(run_search(plan, registry, watcher, resume=True))
+    assert seeds == {"softmax": 8, "linear": 8, "hyla": least_seeds(2)}
+    check_everything_is_there(plan, 3)
+
+
 @pytest.mark.parametrize("storage", STORAGES)
 def test_drivers_share_the_rounds(
     registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play, storage: str
@@ -146,3 +195,35 @@ def test_drivers_share_the_rounds(
         assert len(list(Path(plan.folder).glob("records.jsonl"))) == 1
     done = [sum(c.seed >= 1000 for c in each.configs) for each in watchers]
     assert sum(done) == sum(seeds.values()), "no run is done twice"
+
+
+def test_minutes_are_those_of_this_session_and_rounds_are_cut_to_them(
+    registry: Registry, make_plan: PlanMaker, make_config: Any
+) -> None:
+    """Runs take 10 s, two at a time: 60 s pay for twelve; after 30, for six."""
+    now = 1000.0
+    configs = [make_config(variant, seed=1000) for variant in VARIANTS]
+    task = make_task(configs[0].task_spec)
+    budget = FinalBudget.read("1m")
+    finals = Finals(configs, configs[0], 2, budget, task, slots=2, clock=lambda: now)
+    records = [timed(config, 10.0) for config in finals.first_round]
+    assert len(finals.next(records).runs) == 10, "so many take one contender to the seventh seed"
+    assert len(finals.next(records[:-1]).runs) == 1, "the first round is whole in any case"
+    now += 30.0
+    assert len(finals.next(records).runs) == 6
+    now += 31.0
+    assert finals.next(records).runs == []
+    assert "with the budget spent; undecided: linear, hyla" in finals.next(records).end
+
+
+def timed(config: RunConfig, seconds: float) -> RunRecord:
+    score = planted(config)[0]
+    return RunRecord(
+        key=config.run_key(),
+        config_hash=config.config_hash(),
+        config=config,
+        status="complete",
+        metrics={"valid": {"accuracy": score}},
+        cost={"seconds": seconds},
+        purpose="final",
+    )
