@@ -22,18 +22,28 @@ def grid_of(plan: ComparePlan) -> dict[str, tuple[Scalar, ...]]:
 
 
 def tuned_runs(plan: ComparePlan, registry: Registry, variant: str) -> list[RunConfig]:
-    """The runs of a variant with every combination of the values that are tuned.
+    """The runs of a variant with every combination of the values that are tuned, each once.
+
+    A rate of Muon is left as it is where AdamW does all the work.
 
     Raises:
         UnknownName: a quantity is none of the training.
         ValueError: a value does not fit.
     """
+    grid = grid_of(plan)
+    combinations = (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
+    runs = [configure(plan, registry, variant, each) for each in combinations]
     plain = configure(plan, registry, variant)
     if not plain.training.steps:  # it is not trained: tuning would change nothing
         return [plain]
-    grid = grid_of(plan)
-    combinations = (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
-    return [configure(plan, registry, variant, each) for each in combinations]
+    unused = {"muon_learning_rate": plain.training.muon_learning_rate}
+    distinct = {}
+    for run in runs:
+        if run.training.optimizer != "muon":
+            training = run.training.model_copy(update=unused)
+            run = run.model_copy(update={"training": training})  # noqa: PLW2901
+        distinct[run.run_key()] = run
+    return list(distinct.values())
 
 
 def best_run(
@@ -69,6 +79,8 @@ def notices(plan: ComparePlan, config: RunConfig) -> list[str]:
         return [text] if ignored else []
     of_matrices = training.muon_learning_rate
     rates = {"learning_rate", "muon_learning_rate"} & names.keys()
+    if training.optimizer != "muon" and "muon_learning_rate" in rates and "optimizer" not in names:
+        return [f"{plan.task} is trained by AdamW: muon_learning_rate is left as it is"]
     if training.optimizer == "muon" and rates == {"learning_rate"}:
         return [
             "learning_rate is AdamW's alone, for what is no matrix of a block; all matrices have "

@@ -15,6 +15,7 @@ from typer import BadParameter
 from attenergy.registry import ArgumentError, Registry, UnknownName
 from attenergy.search.cli.options import grid
 from attenergy.search.comparison.compare import run_compare
+from attenergy.search.comparison.tuning import tuned_runs
 from attenergy.search.planning.plan import ComparePlan
 from attenergy.search.results.sequential import least_seeds
 from attenergy.search.results.study_folder import read_study
@@ -148,6 +149,20 @@ def test_a_rate_that_is_not_that_of_the_matrices_is_said(
     run_compare(plan(tmp_path / "c", **{"tune": {}, "seeds": 1, **changes}), registry, watcher)
     texts = [text for text in watcher.messages if "learning_rate is AdamW's alone" in text]
     assert bool(texts) == said
+
+
+def test_a_rate_that_nothing_uses_multiplies_no_runs(
+    registry: Registry, tmp_path: Path, watcher: Any, playing: Play
+) -> None:
+    playing(planted)
+    rates = {"muon_learning_rate": (0.01, 0.02), "weight_decay": (0.0, 0.1)}
+    records = run_compare(plan(tmp_path / "c", tune=rates), registry, watcher)
+    assert sum(r.purpose == "trial" for r in records) == 4, "two decays for each of two variants"
+    assert watcher.messages[0] == "tiny is trained by AdamW: muon_learning_rate is left as it is"
+    both = {"muon_learning_rate": (0.01, 0.03), "optimizer": ("adamw", "muon")}
+    runs = tuned_runs(plan(tmp_path, tune=both), registry, "softmax")
+    tried = [(r.training.optimizer, r.training.muon_learning_rate) for r in runs]
+    assert sorted(tried) == [("adamw", 0.02), ("muon", 0.01), ("muon", 0.03)]
 
 
 def test_a_grid_is_read_from_the_command_line() -> None:
