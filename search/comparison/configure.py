@@ -15,7 +15,7 @@ from attenergy.registry import (
     UnknownName,
 )
 from attenergy.search.planning.option_names import refused_values
-from attenergy.search.planning.plan import ComparePlan
+from attenergy.search.planning.plan import UNTUNED, ComparePlan
 from attenergy.search.planning.ranges import layer_defaults
 from attenergy.search.runs.config import RunConfig
 
@@ -43,7 +43,8 @@ def configure(
             settings[name.removeprefix(f"{variant}.")] = value
     for name, value in (tuned or {}).items():
         if name not in training:
-            raise UnknownName("quantity of the training to tune", name, training)
+            known = [each for each in training if each not in UNTUNED]
+            raise UnknownName("quantity of the training to tune", name, known)
         training[name] = value
     try:
         shape, schedule = ModelSpec.model_validate(model), TrainingSpec.model_validate(training)

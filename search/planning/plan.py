@@ -31,6 +31,8 @@ SamplerName = Annotated[str, _known(SAMPLERS)]
 PrunerName = Annotated[str, _known(PRUNERS)]
 Fairness = Literal["steps", "flops", "seconds"]
 
+#: Quantities of a training that are equal for all runs of a comparison, whatever is tuned.
+UNTUNED = ("steps", "valid_instances", "test_instances")
 #: File of a comparison's plan in its folder.
 COMPARE_PLAN = "compare.json"
 
@@ -164,7 +166,7 @@ class ComparePlan(Resources):
     @field_validator("tune")
     @classmethod
     def _values_once(cls, grid: dict[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scalar, ...]]:
-        for name in ("steps", "valid_instances", "test_instances"):
+        for name in UNTUNED:
             if name in grid:
                 raise ArgumentError(f"{name!r} is the same for all and cannot be tuned")
         return {name: tuple(dict.fromkeys(values)) for name, values in grid.items()}

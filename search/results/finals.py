@@ -159,7 +159,7 @@ class Finals:
         names = self._names(coming.undecided)
         return {
             "decided": f"the finals are decided {after}",
-            "unlearned": f"the finals end {after}: nobody is above chance, and more seeds would "
-            "not change that",
+            "unlearned": f"the finals end {after}: nobody is much above chance, and more seeds "
+            "would not change that",
             "spent": f"the finals end {after}, with the budget spent; undecided: {names}",
         }.get(coming.end, "")
