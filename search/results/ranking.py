@@ -29,7 +29,7 @@ _BOUNDS: dict[str, tuple[float | None, float | None]] = {
     **dict.fromkeys(("exact", "solved"), (0.0, 1.0)),
     **dict.fromkeys(("r2", "scaled_accuracy"), (None, 1.0)),
 }
-_SHORT = {"learning_rate": "lr", "steps": "train_steps"}
+_SHORT = {"learning_rate": "lr", "muon_learning_rate": "muon_lr", "steps": "train_steps"}
 
 
 @dataclass(frozen=True)

@@ -47,17 +47,23 @@ class Study:
             return self.plan.variants[0]
         return self.plan.baseline if self.plan is not None else "softmax"
 
-    def leaderboard(self) -> Leaderboard:
-        """The study's leaderboard; its verdict says what to type next."""
+    def leaderboard(self, *, here: bool = False) -> Leaderboard:
+        """The study's leaderboard; its verdict says what to type next.
+
+        Args:
+            here: name the folder in that line. Without, as in all that is written and passed on,
+                it takes the study for one in `runs`: a path may name its owner.
+        """
         objectives = getattr(self.plan, "objectives", ())
         board = leaderboard(self.records, self.task, baseline=self.baseline, objectives=objectives)
+        folder = self.folder if here else Path("runs") / self.folder.name
         line = next_step(
             self.plan,
             board.verdict,
             self.records,
-            self.folder,
+            folder,
             plugins=list(dict.fromkeys(need.module for need in read_needs(self.folder))),
-            registry=str(self.folder / REGISTRY) if own_entries(self.records) else "",
+            registry=str(folder / REGISTRY) if own_entries(self.records) else "",
         )
         return replace(board, verdict=replace(board.verdict, command=line))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _FEWEST = 5  # trials
 _MOST = 9  # axes beside the variant and the score
-_WORDS = 12  # letters of a name on an axis
+_WORDS = 16  # letters of a name on an axis
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ def draw(view: View) -> list[Picture]:
         "Each line is a trial; the strongest tone is the best fifth of them. A line leaves out an "
         "axis that its variant does not have."
     )
-    return [Picture("coordinates", "All trials at a glance", about, figure, wide=True)]
+    return [
+        Picture("coordinates", "All trials at a glance", about, figure, wide=True, screen="desk")
+    ]
 
 
 def scales_of(rows: Sequence[dict[str, Any]]) -> list[Scale]:
@@ -131,7 +133,14 @@ def _draw_line(axes: Axes, heights: Sequence[float | None], tone: str) -> None:
 def _draw_scale(axes: Axes, position: int, scale: Scale) -> None:
     axes.plot([position, position], [0, 1], color=colour("soft"), linewidth=1, zorder=2)
     axes.text(
-        position, 1.05, _cut(scale.name), ha="center", va="bottom", color=colour("ink"), zorder=3
+        position,
+        1.05,
+        _cut(scale.name),
+        ha="center",
+        va="bottom",
+        color=colour("ink"),
+        zorder=3,
+        fontsize=9,
     )
     for height, text in scale.marks:
         axes.annotate(
@@ -147,4 +156,4 @@ def _draw_scale(axes: Axes, position: int, scale: Scale) -> None:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _WORDS + 6 else f"{text[: _WORDS + 5]}…"
+    return text if len(text) <= _WORDS else f"{text[: _WORDS - 1]}…"

@@ -35,6 +35,15 @@ _FIRST = ("beta", "steps", "step_size")  # of an energy: what is searched for it
 _FEW_VALUES = 6  # up to so many different values each has a mean; more are smoothed
 _SMOOTH = 0.2  # of the axis: the standard deviation of the kernel
 _ROUNDS, _GRID = 12, 60
+#: What axes are called; a layer's steps update its states, those of training its weights.
+_WORDS = {
+    "steps": "update steps",
+    "step_size": "step size",
+    "train_steps": "training steps",
+    "lr": "learning rate",
+    "muon_lr": "learning rate of Muon",
+    "weight_decay": "weight decay",
+}
 _LOG = 5.0  # ratio of the ends of an axis from which on it is logarithmic
 _VARIANT = "variant"
 
@@ -145,6 +154,7 @@ def _picture(
     known = [(r, row) for r, row in zip(trials, rows, strict=True) if _is_number(row.get(name))]
     scores = [r.metrics["valid"][view.metric] for r, _ in known]
     values = [row[name] for _, row in known]
+    shown = _WORDS.get(name, name)
     with drawing() as (figure, axes):
         tips = _draw_dots(axes, view, known, name)
         x, y = partial_dependence([row for _, row in known], scores, name)
@@ -154,15 +164,17 @@ def _picture(
         if _is_log(values):
             axes.set_xscale("log")
         _ticks(axes, values)
-        axes.set(xlabel=name, ylabel=f"{view.metric} (valid)", ylim=view.limits(scores))
+        axes.set(xlabel=shown, ylabel=f"{view.metric} (valid)", ylim=view.limits(scores))
         reference_lines(axes, **view.references)
         legend(axes)
-    about = f"The {len(known)} trials with a {name}, each a dot."
+    about = f"{len(known)} trials, each a dot."
     if len(x):
         about += (
-            " The line is what is left of it when variant and the other numbers are accounted for."
+            " The line is the partial dependence on it: the variant and the other numbers are "
+            "accounted for."
         )
-    return Picture(f"by-{name.replace('_', '-')}", name, about + view.about_axis, figure, tips=tips)
+    file = f"by-{name.replace('_', '-')}"
+    return Picture(file, f"Score against {shown}", about + view.about_axis, figure, tips=tips)
 
 
 def _draw_dots(

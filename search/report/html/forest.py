@@ -42,7 +42,7 @@ def draw(view: View) -> list[Picture]:
         with drawing(size=(size[0], 0.95 + size[1] * len(shown))) as (figure, axes):
             tips = _draw_rows(axes, view, shown)
             _dress(axes, view, shown)
-            _draw_lines(axes, view, shown)
+            _draw_lines(axes, view, shown, named=screen == "desk")
             axes.set(xlabel=title)
         name = "forest" if screen == "desk" else "forest-phone"
         pictures.append(Picture(name, title, about, figure, tips=tips, screen=screen))
@@ -71,7 +71,7 @@ def _about(row: Row) -> str:
     return f"{row.seeds_shown} seeds; {formats.settings(row.settings)}"
 
 
-def _draw_lines(axes: Axes, view: View, rows: Sequence[Row]) -> None:
+def _draw_lines(axes: Axes, view: View, rows: Sequence[Row], *, named: bool) -> None:
     """Chance, ceiling, and the mean of the baseline, with their names where there is room."""
     lines = [(name, value) for name, value in view.references.items() if value is not None]
     for name, value in lines:
@@ -81,7 +81,7 @@ def _draw_lines(axes: Axes, view: View, rows: Sequence[Row]) -> None:
     if baseline is not None:
         mean, (left, right) = baseline.scores["valid"].mean, axes.get_xlim()
         axes.axvline(mean, color=colour("ink"), linewidth=1, linestyle=(0, (5, 3)), zorder=1)
-        if all(abs(value - mean) > _LABEL * (right - left) for _, value in lines):
+        if named and all(abs(value - mean) > _LABEL * (right - left) for _, value in lines):
             _name_line(axes, f"{baseline.variant} {mean:.3f}", mean, "center", "ink")
 
 

@@ -13,11 +13,13 @@
     return cell ? cell.textContent.trim() : "";
   }
 
-  function compare(a, b) {
+  // Numbers before words before nothing, whichever way the column is sorted.
+  function compare(a, b, sign) {
     const x = numberIn(a), y = numberIn(b);
-    if (x !== null && y !== null) return x - y;
+    if (x !== null && y !== null) return sign * (x - y);
     if (x !== null || y !== null) return x !== null ? -1 : 1;
-    return textOf(a).localeCompare(textOf(b));
+    if (!textOf(a) || !textOf(b)) return textOf(a) ? -1 : textOf(b) ? 1 : 0;
+    return sign * textOf(a).localeCompare(textOf(b));
   }
 
   function sortBy(table, header) {
@@ -28,7 +30,7 @@
     const body = table.tBodies[0];
     const fixed = [...body.rows].filter((row) => row.classList.contains("reference"));
     const rows = [...body.rows].filter((row) => !row.classList.contains("reference"));
-    rows.sort((a, b) => (down ? -1 : 1) * compare(a.cells[place], b.cells[place]));
+    rows.sort((a, b) => compare(a.cells[place], b.cells[place], down ? -1 : 1));
     body.append(...rows, ...fixed);
   }
 

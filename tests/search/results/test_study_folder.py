@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +14,13 @@ from attenergy.registry import UnknownName
 from attenergy.search.cli.app import app
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.report.text import as_json, as_markdown, budgets, middle_cells
-from attenergy.search.results.study_folder import NoRuns, find_study, read_study, write_leaderboard
+from attenergy.search.results.study_folder import (
+    NoRuns,
+    Study,
+    find_study,
+    read_study,
+    write_leaderboard,
+)
 from attenergy.search.runs.records import write_atomically
 
 
@@ -139,3 +146,20 @@ def test_a_link_in_the_place_of_a_page_is_replaced_and_not_followed(tmp_path: Pa
     assert outside.read_text() == "mine"
     assert (folder / "report.html").read_text() == "page"
     assert [path.name for path in folder.iterdir()] == ["report.html"]
+
+
+def test_what_to_type_next_names_the_folder_on_the_terminal_alone(
+    make_record: Any, known_task: Any, tmp_path: Path
+) -> None:
+    records = [
+        make_record(name, (mean + 0.01 * seed,), seed=seed, purpose="final")
+        for name, mean in (("softmax", 0.5), ("mine", 0.55))
+        for seed in range(3)
+    ]
+    plan = SearchPlan(study="s", folder="anywhere", task="known")
+    study = Study(tmp_path / "s", plan, records, known_task)
+    here = study.leaderboard(here=True).verdict.command
+    assert f"--registry {tmp_path}/s/registry.yaml --folder {tmp_path} --resume" in here
+    elsewhere = study.leaderboard().verdict.command
+    assert "--registry runs/s/registry.yaml --resume" in elsewhere
+    assert str(tmp_path) not in elsewhere
