@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from attenergy.energies.base import Energy, Values
 from attenergy.energies.language import (
@@ -29,7 +30,7 @@ from attenergy.energies.masks import open_rows
 from attenergy.energies.names import name_errors
 from attenergy.energies.parameters import Setting, initial_value
 from attenergy.energies.programs import Pair, make_plan
-from attenergy.energies.rows.kernel import RowForm
+from attenergy.energies.rows.kernel import MixedPatterns, RowForm
 from attenergy.registry import ArgumentError, EnergySpec, nearest
 
 _INPUTS: dict[str, Expr] = {"xi": XI, "X": PATTERNS, "h": FIELD}
@@ -105,6 +106,25 @@ class FormulaEnergy(Energy):
         if isinstance(plan.scale, float):
             return plan.scale, bias
         return self._run(plan.scale, None, X, mask, field), bias
+
+    def mixed_patterns(
+        self, X: Tensor, values: Tensor, mask: Tensor | None, field: Tensor | None
+    ) -> MixedPatterns | None:
+        """The patterns and one at the origin that is always visible, for softmax with a sink."""
+        sink = self._plans[field is not None].sink
+        if sink is None or self._opens:
+            return None
+        scale, bias = sink
+        added = None if bias is None else self._run(bias, None, X, mask, field)
+        if added is not None:
+            added = pad(added.expand(*added.shape[:-1], X.shape[-2]), (0, 1))
+        return MixedPatterns(
+            pad(X, (0, 0, 0, 1)),
+            pad(values, (0, 0, 0, 1)),
+            scale if isinstance(scale, float) else self._run(scale, None, X, mask, field),
+            added,
+            None if mask is None else pad(mask, (0, 1), value=True),
+        )
 
     def row_form(self, X: Tensor, mask: Tensor | None, field: Tensor | None) -> RowForm | None:
         """The weights as a kernel of scale * X xi + bias, if the formula's have that form."""

@@ -42,6 +42,7 @@ class Plan:
     scale: Pair | float | None = None
     bias: Pair | None = None
     rows: _Rows | None = None
+    sink: tuple[Pair | float, Pair | None] | None = None
 
 
 @remembered(256)
@@ -53,7 +54,14 @@ def make_plan(tree: Expr, with_field: bool) -> Plan:
     if form is None:
         return Plan(energy)
     radial = _value(form.radial)
-    plan = Plan(energy, _pair(form.weights), radial, rows=_rows(form))
+    sink = form.with_sink
+    plan = Plan(
+        energy,
+        _pair(form.weights),
+        radial,
+        rows=_rows(form),
+        sink=None if sink is None else (_value(sink[0]), _bias(sink[1])),
+    )
     attention = form.attention
     if attention is None:
         return plan

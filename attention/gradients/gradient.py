@@ -31,6 +31,7 @@ from attenergy.attention.gradients.chunked import can_chunk, chunks_pay, in_chun
 from attenergy.attention.gradients.flex import flex_read
 from attenergy.attention.gradients.prepare import Prepared, opened_rows, prepare
 from attenergy.attention.gradients.sdpa import (
+    biased_attention,
     fused_attention,
     fused_pays,
     hidden_bias,
@@ -322,6 +323,7 @@ def _read(
         return energy.weights(xi, X, opened, field) @ values
     softmax_form = energy.attention(X, opened, field)
     assert softmax_form is not None
-    return fused_attention(
-        softmax_form[0] * xi, X, values, hidden_bias(xi, X, softmax_form[1], opened)
-    )
+    scale, bias = softmax_form
+    if bias is not None and bias.shape[-2] == 1 and xi.shape[-2] > 1:
+        return biased_attention(scale * xi, X, values, bias, hidden_bias(xi, X, None, opened))
+    return fused_attention(xi, X, values, hidden_bias(xi, X, bias, opened), scale)

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from attenergy.energies.rows.kernel import MixedPatterns
+from attenergy.energies.rows.workspace import workspace
 
 #: Patterns from which the fused CPU kernel beats two matrix products and a softmax in training;
 #: measured by `benchmarks/fused_attention.py`.
@@ -42,8 +43,23 @@ def mixed_attention(xi: Tensor, mixed: MixedPatterns) -> Tensor:
     own = hidden_bias(xi, keys, bias, mask)
     learned = bias is not None and bias.requires_grad
     if fused_pays(keys, bias if learned else None):
-        return fused_attention(scale * xi, keys, values, own)
+        return fused_attention(xi, keys, values, own, scale)
     return _weights(scale * xi, keys, own) @ values
+
+
+def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
+    """softmax(q k' + bias) v, (..., L, e), for a bias (..., 1, S) of the patterns alone.
+
+    As one more component of the keys, which the queries meet with 1: a mask of numbers that needs a
+    derivative would make the kernel write the weights out. The kernel wants one width for all; what
+    is missing is filled up with 0.
+    """
+    e, width = v.shape[-1], max(q.shape[-1] + 1, v.shape[-1])
+    batch = torch.broadcast_shapes(k.shape[:-2], bias.shape[:-2])  # type: ignore[no-untyped-call]
+    keys = torch.cat([k.expand(*batch, *k.shape[-2:]), bias.mT.expand(*batch, k.shape[-2], 1)], -1)
+    queries = torch.cat([q, q.new_ones(1).expand(*q.shape[:-1], 1)], -1)
+    padded = (pad(t, (0, width - t.shape[-1])) for t in (queries, keys, v))
+    return fused_attention(*padded, mask)[..., :e]
 
 
 def hidden_bias(
@@ -56,28 +72,35 @@ def hidden_bias(
     return None if joined is None else joined.expand(*xi.shape[:-1], keys.shape[-2])
 
 
-def fused_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(q k' + mask) v, (..., L, e), by the fused kernel, with derivatives of any order.
+def fused_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: Tensor | float = 1.0
+) -> Tensor:
+    """softmax(scale q k' + mask) v, (..., L, e), by the fused kernel; derivatives of any order.
 
     The kernel's own derivative is used for first derivatives. It cannot be differentiated itself,
     so where a graph of it is wanted (`create_graph`) it is written out. Under the transforms of
     `torch.func` everything is written out; compiled or exported, there are first derivatives only.
 
     Args:
-        q: queries (..., L, D), scaled already.
+        q: queries (..., L, D).
         k: keys (..., S, D).
         v: values (..., S, e).
         mask: (..., L, S), boolean with True = visible, or numbers to add; no row hides everything.
+        scale: a number, or broadcastable to (..., L, 1).
     """
+    if not isinstance(scale, Tensor):
+        q, scale = (q if scale == 1.0 else scale * q), None  # type: ignore[assignment]
     if torch.compiler.is_compiling():
+        q = q if scale is None else scale * q
         return scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
     if torch._C._are_functorch_transforms_active():
-        return _weights(q, k, mask) @ v
-    given = [t for t in (q, k, v, mask) if t is not None]
+        return _weights(q if scale is None else scale * q, k, mask) @ v
+    given = [t for t in (q, k, v, mask, scale) if isinstance(t, Tensor)]
     if not (torch.is_grad_enabled() and any(t.requires_grad for t in given)):
+        q = q if scale is None else scale * q
         return scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
     written: list[tuple[Tensor | None, ...]] = []
-    q, k, v, mask = _Inputs.apply(written, q, k, v, mask)  # type: ignore[no-untyped-call]
+    q, k, v, mask = _Inputs.apply(written, scale, q, k, v, mask)  # type: ignore[no-untyped-call]
     out = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
     output: Tensor = _Output.apply(written, out, q, k, v, mask)  # type: ignore[no-untyped-call]
     return output
@@ -101,17 +124,35 @@ class _Output(torch.autograd.Function):
 
 
 class _Inputs(torch.autograd.Function):
-    """Hands on what the kernel's derivative gave, or in its place what `_Output` has written."""
+    """Scales the queries, and hands on what the kernel's derivative gave.
+
+    Or in its place what `_Output` has written.
+    """
 
     @staticmethod
-    def forward(ctx: Any, written: list[Any], *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
+    def forward(
+        ctx: Any, written: list[Any], scale: Tensor | None, q: Tensor, *others: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         ctx.written = written
         ctx.set_materialize_grads(False)
-        return tuple(None if t is None else t.view_as(t) for t in inputs)
+        if scale is not None:
+            ctx.save_for_backward(scale, q)
+        scaled = q.view_as(q) if scale is None else scale * q
+        return scaled, *(None if t is None else t.view_as(t) for t in others)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        return None, *(ctx.written.pop() if ctx.written else grads)
+        at_q, *others = ctx.written.pop() if ctx.written else grads
+        if at_q is None or not ctx.saved_tensors:
+            return None, None, at_q, *others
+        scale, q = ctx.saved_tensors
+        graph, at_scale = torch.is_grad_enabled(), None
+        if ctx.needs_input_grad[1]:
+            # The product is needed for its sums alone.
+            space = None if graph else workspace("product", q.shape, q)
+            at_scale = torch.mul(at_q, q, out=space).sum_to_size(scale.shape)
+        # The kernel has made `at_q` for this function alone, so it may be overwritten.
+        return None, at_scale, scale * at_q if graph else at_q.mul_(scale), *others
 
 
 def _weights(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:

@@ -55,6 +55,16 @@ class ScoreForm:
         return _affine(weights.args[0])
 
     @property
+    def with_sink(self) -> tuple[Expr, Expr] | None:
+        """`(a, b)` with weights = exp(a s + b)/(1 + sum exp(a s + b)), if they have that form."""
+        number, factors = split_factors(self.weights)
+        calls = {f.function: f for f in factors if isinstance(f, Call)}
+        if number != 1.0 or len(factors) != 2 or set(calls) != {"sigmoid", "softmax"}:
+            return None
+        inner, scores = calls["sigmoid"].args[0], calls["softmax"].args[0]
+        return _affine(scores) if inner == simplify(call("lse", scores)) else None
+
+    @property
     def rows(self) -> tuple[RowKernel, Expr, Expr, tuple[Expr, ...]] | None:
         """`(f, a, b, others)` with weights = f(a s + b, *others), if f has a kernel."""
         weights = self.weights

@@ -15,6 +15,7 @@ ENERGIES = {
     "graph_memory": {},
     "graph_memory, knn": {"graph": "knn", "graph_degree": 2},
     "continuous_time": {"basis": 4, "nodes": 9},
+    "zero_sink": {},
 }
 
 
