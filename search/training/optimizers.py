@@ -11,13 +11,10 @@ import torch
 from torch import nn
 
 from attenergy.attention import Transformer
-from attenergy.attention.modules.positions import AbsolutePositions, RelativePositionBias
 from attenergy.energies import Energy
 from attenergy.registry import TrainingSpec
 from attenergy.search.training.muon import BatchedMuon
 from attenergy.search.training.schedule import learning_rate
-
-_TABLES = (RelativePositionBias, AbsolutePositions)
 
 
 class Optimizers:
@@ -77,12 +74,14 @@ def muon(model: nn.Module, training: TrainingSpec) -> Optimizers:
     Muon takes the step of a matrix along the nearest matrix with orthonormal rows or columns to
     its averaged gradient (momentum 0.95, Nesterov, five Newton-Schulz iterations), so no direction
     starves; it has `muon_learning_rate` and `weight_decay`. AdamW has `learning_rate`. It trains
-    embedding, readout, norms, biases, tables of positions, what is stacked over heads and an
-    energy's own parameters.
+    embedding, readout, norms, biases, absolute positions, what is stacked over heads and an
+    energy's own parameters. The tables of relative positions are matrices of the blocks, heads by
+    distances: with Muon, linear attention has .51 on `raven-small`, where with AdamW for the tables
+    it has .08 and .25 (two seeds), and softmax .53 instead of .49.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
-    apart = _parameters_of(model, Energy) | _parameters_of(model, *_TABLES)
+    apart = _parameters_of(model, Energy)
     blocks = model.blocks if isinstance(model, Transformer) else nn.ModuleList()
     matrices = [
         p for p in blocks.parameters() if p.requires_grad and p.ndim == 2 and id(p) not in apart
