@@ -128,9 +128,9 @@ class FinalistQueue(RunQueue):
                 self.study.enqueue_trial({}, user_attrs=finalist_attributes(config))
 
     def _counts(self, trial: FrozenTrial) -> bool:
-        """Whether a trial is, or stands for, a try of its run: not if it failed unrecorded."""
+        """Whether a trial is, or stands for, a try of its run: not if it ended unrecorded."""
         recorded = self.context.store.get(trial.user_attrs[RUN]) is not None
-        return recorded or trial.state != TrialState.FAIL
+        return recorded or not trial.state.is_finished()
 
     def _withdraw(self, configs: Sequence[RunConfig]) -> None:
         """End waiting runs that an earlier session wanted, and this one does not."""

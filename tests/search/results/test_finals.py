@@ -136,6 +136,19 @@ def test_an_interrupted_race_ends_as_if_it_had_not_been(
     assert {record.key for record in records} == {record.key for record in whole}
 
 
+def test_a_record_that_was_lost_is_made_again(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play
+) -> None:
+    play(planted)
+    plan = planned(make_plan, final_budget="23runs")
+    records = run_search(plan, registry, watcher)
+    path = Path(plan.folder) / "records.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:5] + lines[6:-1]))
+    again = run_search(plan, registry, watcher, resume=True)
+    assert {record.key for record in again} == {record.key for record in records}
+
+
 class Killed(BaseException):
     """Stands for a kill at this very place."""
 
