@@ -64,7 +64,7 @@ class Size:
     trials: int = 6  # an even number: two processes share them
     steps: int = 600
     level: float = 0.45
-    level_steps: int = 1200  # of ours
+    level_steps: int = 1600  # of ours
     every: int = 100  # steps between two evaluations until the level
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.storage.database import close, with_heartbeat
-from attenergy.search.storage.optuna_private import stale_trial_ids, trial_id
+from attenergy.search.storage.optuna_private import stale_trial_ids, trial_id, trials_in
 
 #: User attribute of a trial that has had a heartbeat; a running trial without it has lost its
 #: driver before the first.
@@ -49,7 +49,7 @@ class Heartbeat:
 
     def of_others(self, study: optuna.Study) -> list[FrozenTrial]:
         """Running trials that are not this driver's."""
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        running = trials_in(study, TrialState.RUNNING)
         return [trial for trial in running if trial_id(trial) not in self._trials]
 
     def stale(self, study: optuna.Study) -> list[FrozenTrial]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from attenergy.registry import ModelSpec, TrainingSpec
 from attenergy.search.planning.plan import SearchPlan
@@ -24,6 +24,8 @@ from attenergy.search.storage.database import (
     latest,
     open_storage,
 )
+from attenergy.search.storage.optuna_private import study_id
+from attenergy.search.storage.trial_index import TrialBrief, TrialIndex, attribute_values
 from attenergy.search.study.attributes import (
     DEFAULT,
     ENQUEUED,
@@ -37,6 +39,7 @@ from attenergy.search.study.migration import changes, fingerprint, migrate
 from attenergy.search.study.recording import add_record
 from attenergy.search.study.samplers import make_sampler
 from attenergy.search.study.stale_trials import collect_records, recover_stale, stale_trials
+from attenergy.search.study.tally import COUNTED
 
 # User attributes of a study.
 _IDENTITY = "identity"  # what makes its trials comparable
@@ -57,8 +60,8 @@ def open_study(context: SearchContext, resume: bool) -> optuna.Study:
     study, number = latest(context.storage, plan)
     if study is not None:
         refuse_missing(f"study {plan.study!r}", in_storage(study.user_attrs))
-        collect_records(study, context.store)
-    trials = len(study.get_trials(deepcopy=False)) if study else len(context.store.all())
+        collect_records(study, context)
+    trials = len(_briefs(study, context)) if study else len(context.store.all())
     if not resume and (study is not None or trials):
         raise StudyExists(plan.study, trials)
     if study is None:
@@ -81,7 +84,7 @@ def open_study(context: SearchContext, resume: bool) -> optuna.Study:
             text = f"the space has changed ({'; '.join(differences)}): going on as {name}"
             context.listener.message(text)
         _enqueue(study, context)
-    existing = len(study.get_trials(deepcopy=False))
+    existing = len(_briefs(study, context))
     study.sampler = make_sampler(plan, context.space, existing, _drivers_before(study, context))
     return study
 
@@ -115,8 +118,7 @@ def _directions(context: SearchContext) -> list[StudyDirection]:
 
 def _add_missing_trials(study: optuna.Study, context: SearchContext) -> None:
     """Add a trial for every record of a trial that the storage has lost."""
-    trials = study.get_trials(deepcopy=False)
-    known = {trial.user_attrs.get(RUN) for trial in trials if _stands(trial, context)}
+    known = {trial.attributes.get(RUN) for trial in _standing(study, context)}
     missing = [r for r in context.store.all() if r.proposer and r.key not in known]
     for record in missing:
         add_record(study, record, context)
@@ -124,16 +126,27 @@ def _add_missing_trials(study: optuna.Study, context: SearchContext) -> None:
         context.listener.message(f"{len(missing)} trials are taken from the records into the study")
 
 
-def _stands(trial: FrozenTrial, context: SearchContext) -> bool:
-    """Whether a trial stands for its run: not if it was ended for another try before its record."""
-    return not context.publishes or trial.state != TrialState.FAIL or RECORD in trial.user_attrs
+def _standing(study: optuna.Study, context: SearchContext) -> list[TrialBrief]:
+    """The trials that stand for their run: not those ended for another try before their record."""
+    trials = _briefs(study, context)
+    if not context.publishes:
+        return trials
+    published = attribute_values(context.storage, study_id(study), RECORD, ())
+    return [t for t in trials if t.state != TrialState.FAIL or t.id in published]
+
+
+def _briefs(study: optuna.Study, context: SearchContext) -> list[TrialBrief]:
+    """All trials of a study, which one need not read whole."""
+    index = TrialIndex(context.storage, study_id(study), COUNTED, "variant")
+    index.refresh()
+    return list(index.trials.values())
 
 
 def _enqueue(study: optuna.Study, context: SearchContext) -> None:
     """Let every variant take part once with its defaults, the baseline first, then the wishes."""
-    trials = study.get_trials(deepcopy=False)
-    left = context.plan.trials - sum(RETRIED not in trial.user_attrs for trial in trials)
-    known = {trial.user_attrs.get(name) for trial in trials for name in (DEFAULT, WISH)}
+    trials = _briefs(study, context)
+    left = context.plan.trials - sum(RETRIED not in trial.attributes for trial in trials)
+    known = {trial.attributes.get(name) for trial in trials for name in (DEFAULT, WISH)}
     missing = [
         (context.space.defaults(name), {DEFAULT: name})
         for name in context.space.variants

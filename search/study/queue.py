@@ -110,7 +110,7 @@ class RunQueue(ABC):
             self._recover()
 
     def _collect(self) -> None:
-        for record in collect_records(self.study, self.context.store):
+        for record in collect_records(self.study, self.context):
             self._on_remote_record(record)
 
     def _recover(self) -> None:

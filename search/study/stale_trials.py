@@ -10,23 +10,28 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.search.runs.config import RunRecord
-from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.heartbeat import ALIVE
-from attenergy.search.storage.optuna_private import trial_id
+from attenergy.search.storage.optuna_private import study_id, trial_id, trials_in
+from attenergy.search.storage.trial_index import attribute_values
 from attenergy.search.study.attributes import CONFIG, ENQUEUED, HASH, RECORD, RETRIED, RUN
 from attenergy.search.study.context import SearchContext
 from attenergy.search.study.recording import tell_record
 
 
-def collect_records(study: optuna.Study, store: RunStore) -> list[RunRecord]:
+def collect_records(study: optuna.Study, context: SearchContext) -> list[RunRecord]:
     """Take the records that other drivers wrote into the folder or the storage; return them."""
+    store, where = context.store, (context.storage, study_id(study))
     records = store.refresh()
-    for trial in study.get_trials(deepcopy=False):
-        line = trial.user_attrs.get(RECORD)
-        if line is not None and store.get(trial.user_attrs[RUN]) is None:
-            record = RunRecord.model_validate_json(line)
-            store.append(record)
-            records.append(record)
+    published = attribute_values(*where, RECORD, ())
+    if published:
+        runs = attribute_values(*where, RUN)
+        unknown = [key for key in published if store.get(runs[key]) is None]
+        lines = attribute_values(*where, RECORD, unknown)
+        for key in unknown:
+            record = RunRecord.model_validate_json(lines[key])
+            if store.get(record.key) is None:  # an interrupted trial and its second try
+                store.append(record)
+                records.append(record)
     return records
 
 
@@ -100,5 +105,5 @@ def _repeat(
 
 
 def _waiting_tries(trial: FrozenTrial, study: optuna.Study) -> list[FrozenTrial]:
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    waiting = trials_in(study, TrialState.WAITING)
     return [other for other in waiting if other.user_attrs.get(RETRIED) == trial.number]

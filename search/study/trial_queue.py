@@ -9,19 +9,23 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from attenergy.registry import UnknownName
 from attenergy.search.planning.budget import Budget
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.samplers import SAMPLERS
 from attenergy.search.planning.space import Space
-from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.config import Proposer, RunConfig, RunRecord
+from attenergy.search.storage.optuna_private import ShownStudy, study_id
 from attenergy.search.storage.retry import retrying
-from attenergy.search.study.attributes import CONTROL, HASH, MATCHED, RETRIED, RUN, proposer
+from attenergy.search.storage.trial_index import TrialBrief, TrialIndex
+from attenergy.search.study.attributes import CONTROL, HASH, MATCHED, RUN, proposer
 from attenergy.search.study.context import SearchContext
 from attenergy.search.study.queue import Job, RunQueue
 from attenergy.search.study.samplers import OfVariant, exhausted
+from attenergy.search.study.tally import COUNTED, Tally
+from attenergy.search.study.window import SamplerWindow
 
 #: What every new variant is held against, where it takes part.
 BASELINES = ("softmax", "linear", "hyla")
@@ -65,80 +69,96 @@ class TrialQueue(RunQueue):
         budget: Budget,
         on_remote_record: Callable[[RunRecord], None],
     ) -> None:
-        super().__init__(context, study, on_remote_record)
+        self._study = ShownStudy(study, context.storage)
+        super().__init__(context, self._study, on_remote_record)
         self._budget = budget
+        self._index = TrialIndex(context.storage, study_id(study), COUNTED, "variant")
+        self._tally = Tally(context.store)
+        size = SAMPLERS[context.plan.sampler].window
+        self._window = (
+            SamplerWindow(context.storage, study_id(study), size, study.directions)
+            if size is not None
+            else None
+        )
 
     @retrying
     def recorded(self) -> list[RunRecord]:
         """Records of the trials that count, in the order of the trials."""
-        return self._records(self.study.get_trials(deepcopy=False))
-
-    def _records(self, trials: Sequence[FrozenTrial]) -> list[RunRecord]:
+        self._refresh()
         # An interrupted trial and its second try carry the same key: they count once.
-        runs = dict.fromkeys(trial.user_attrs.get(RUN, "") for trial in trials)
+        trials = sorted(self._index.trials.values(), key=lambda trial: trial.number)
+        runs = dict.fromkeys(trial.attributes.get(RUN, "") for trial in trials)
         records = (self.context.store.get(run) for run in runs)
         return [record for record in records if record is not None]
 
+    def _refresh(self) -> list[TrialBrief]:
+        """Take in what has changed; return the trials that have not finished."""
+        finished = self._index.refresh()
+        self._tally.add(finished)
+        if self._window is not None:
+            self._window.add(finished)
+        return self._index.still_open()
+
     def _next(self) -> Job | None:
-        trials = self.study.get_trials(deepcopy=False)
-        running = sum(trial.state == TrialState.RUNNING for trial in trials)
-        total = len(self._records(trials)) + running
+        still_open = self._refresh()
+        running = [trial for trial in still_open if trial.state == TrialState.RUNNING]
+        total = self._tally.recorded(running) + len(running)
         if total >= self.context.plan.trials or exhausted(self.study):
             return None
         sampler = self.study.sampler
-        self.study.sampler, attributes = self._next_sampler(trials)
+        self._study.waiting = [t.id for t in still_open if t.state == TrialState.WAITING]
+        self.study.sampler, attributes = self._next_sampler(still_open)
+        if self._window is not None:
+            self._study.shown = self._window.trials(trial.id for trial in running)
         try:
             trial = self.study.ask()
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
             config = self.context.space.suggest(trial)
         finally:
-            self.study.sampler = sampler
-        config = self._with_free_seed(self._budget.fit(config), trials)
+            self.study.sampler, self._study.shown = sampler, None
+        config = self._with_free_seed(self._budget.fit(config), running)
         trial.set_user_attr(HASH, config.config_hash())
         trial.set_user_attr(RUN, config.run_key())
         return Job(trial, config, proposer(trial.user_attrs))
 
-    def _next_sampler(self, trials: Sequence[FrozenTrial]) -> tuple[BaseSampler, dict[str, Any]]:
+    def _next_sampler(self, still_open: Sequence[TrialBrief]) -> tuple[BaseSampler, dict[str, Any]]:
         """Who proposes the next trial, and the user attributes that say so.
 
         A waiting trial comes first, whoever is asked.
         """
         sampler = self.study.sampler
-        if any(trial.state == TrialState.WAITING for trial in trials):
+        if any(trial.state == TrialState.WAITING for trial in still_open):
             return sampler, {}
-        first_tries = [trial for trial in trials if RETRIED not in trial.user_attrs]
-        variant = self._underrepresented_variant(first_tries)
+        variants, proposers = self._tally.with_open(still_open)
+        variant = self._underrepresented_variant(variants)
         if variant is not None:
             return OfVariant(sampler, variant), {MATCHED: variant}
-        if self._control_is_due(first_tries):
-            seeds = np.random.SeedSequence([self.context.plan.seed, len(trials), 1])
+        if self._control_is_due(proposers):
+            seeds = np.random.SeedSequence([self.context.plan.seed, len(self._index.trials), 1])
             return RandomSampler(seed=int(seeds.generate_state(1)[0])), {CONTROL: True}
         return sampler, {}
 
-    def _underrepresented_variant(self, trials: Sequence[FrozenTrial]) -> str | None:
+    def _underrepresented_variant(self, counts: Counter[str]) -> str | None:
         """A variant that is to have as many trials as any other, and has fewer."""
-        counts = Counter(str(trial.params.get("variant")) for trial in trials)
         variants, matched = self.context.space.variants, self.context.matched
         most = max((counts[variant] for variant in variants if variant not in matched), default=0)
         fewer = [variant for variant in matched if counts[variant] < most]
         return min(fewer, key=lambda variant: counts[variant], default=None)
 
-    def _control_is_due(self, trials: Sequence[FrozenTrial]) -> bool:
+    def _control_is_due(self, counts: Counter[Proposer]) -> bool:
         """Whether the next trial is one of the random ones, spread evenly among the sampler's."""
         plan = self.context.plan
-        kinds = [proposer(trial.user_attrs) for trial in trials]
-        free = [kind for kind in kinds if kind in ("sampler", "matched", "control")]
-        room = max(1, plan.trials - (len(kinds) - len(free)))
+        free = counts["sampler"] + counts["matched"] + counts["control"]
+        room = max(1, plan.trials - (counts.total() - free))
         wanted = room // 5 if plan.control is None else plan.control
         if SAMPLERS[plan.sampler].random and plan.control is None:
             wanted = 0
-        return free.count("control") < min(wanted, room) * (len(free) + 1) // room
+        return counts["control"] < min(wanted, room) * (free + 1) // room
 
-    def _with_free_seed(self, config: RunConfig, trials: Sequence[FrozenTrial]) -> RunConfig:
+    def _with_free_seed(self, config: RunConfig, running: Sequence[TrialBrief]) -> RunConfig:
         # Keys of running trials too; an interrupted trial's key is free for its second try.
-        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-        taken = {trial.user_attrs.get(RUN) for trial in running}
+        taken = {trial.attributes.get(RUN) for trial in running}
         while config.run_key() in taken or self.context.store.get(config.run_key()) is not None:
             config = config.model_copy(update={"seed": config.seed + 1})
         return config
