@@ -36,8 +36,12 @@ def expected_best(scores: Sequence[float], draws: int) -> float:
     n = len(scores)
     if not 1 <= draws <= n:
         raise ArgumentError(f"draws must be from 1 to the number of scores, {n}, got {draws}")
-    weighed = (x * math.comb(i, draws - 1) for i, x in enumerate(sorted(scores)))
-    return math.fsum(weighed) / math.comb(n, draws)
+    # From the best down the weights are k/n, and each (i - k)/(i - 1) of the one before.
+    terms, weight = list[float](), draws / n
+    for i, x in enumerate(sorted(scores, reverse=True)):
+        terms.append(weight * x)
+        weight *= (n - i - draws) / (n - i - 1) if i + 1 < n else 0.0
+    return math.fsum(terms)
 
 
 def summary(records: Iterable[RunRecord], metric: str) -> str:

@@ -47,6 +47,10 @@ def url_of(plan: SearchPlan) -> str:
     return plan.storage or f"sqlite:///{Path(plan.folder) / 'study.db'}"
 
 
+class UnreadableRows(Exception):
+    """Rows of a storage that no search has written."""
+
+
 @contextmanager
 def problems_with(url: str) -> Iterator[None]:
     """Tell what goes wrong with a storage as a StorageProblem."""
@@ -56,10 +60,11 @@ def problems_with(url: str) -> Iterator[None]:
         raise
     except Exception as error:
         if not isinstance(error, (SQLAlchemyError, StorageInternalError)):
-            if not _of_storage(error):
+            if not (isinstance(error, UnreadableRows) or _of_storage(error)):
                 raise
             # What no search has written: a state that there is not, a text that is no JSON.
-            raise _damaged(url, f"{type(error).__name__}: {_first_line(error)}") from error
+            cause = error.__cause__ if isinstance(error, UnreadableRows) else error
+            raise _damaged(url, f"{type(cause).__name__}: {_first_line(error)}") from error
         reason = _first_line(error)
         if _DAMAGE.search(reason):
             raise _damaged(url, reason) from error

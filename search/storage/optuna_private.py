@@ -40,7 +40,8 @@ class ShownStudy(optuna.Study):
 
     Attributes:
         shown: what samplers see; None for all trials.
-        waiting: keys of the trials that are to be asked for first, in this order.
+        waiting: keys of the trials that are to be asked for first, in this order; None for those
+            that wait in the storage.
 
     Args:
         study: the same study, with its sampler.
@@ -50,7 +51,7 @@ class ShownStudy(optuna.Study):
     def __init__(self, study: optuna.Study, storage: RDBStorage) -> None:
         super().__init__(study.study_name, storage, study.sampler, study.pruner)
         self.shown: list[FrozenTrial] | None = None
-        self.waiting: list[int] = []
+        self.waiting: list[int] | None = None
 
     def _get_trials(
         self,
@@ -64,6 +65,8 @@ class ShownStudy(optuna.Study):
         return copy.deepcopy(trials) if deepcopy else trials
 
     def _pop_waiting_trial_id(self) -> int | None:
+        if self.waiting is None:
+            return super()._pop_waiting_trial_id()
         for key in self.waiting:
             with suppress(UpdateFinishedTrialError):
                 if self._storage.set_trial_state_values(key, TrialState.RUNNING):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from sys import intern
 from typing import Any
@@ -16,6 +17,8 @@ from optuna.distributions import json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Select, column, select, table
+
+from attenergy.search.storage.database import UnreadableRows
 
 _TRIALS = table("trials", column("trial_id"), column("study_id"), column("number"), column("state"))
 _ATTRIBUTES = table(
@@ -85,8 +88,12 @@ class TrialIndex:
         self._choices: dict[tuple[str, float], Any] = {}
 
     def refresh(self) -> list[TrialBrief]:
-        """Read what has changed since the last time; return the trials that have finished since."""
-        with self._storage.engine.connect() as connection:
+        """Read what has changed since the last time; return the trials that have finished since.
+
+        Raises:
+            UnreadableRows: a row is none that a search has written.
+        """
+        with self._storage.engine.connect() as connection, _readable():
             changed = {trial.id: trial for trial in self._changed(connection)}
             if changed:
                 self._read_rest(connection, changed)
@@ -171,6 +178,9 @@ def attribute_values(
         study: its id there.
         name: of the attribute.
         keys: of the trials whose values are read, the others stay None; None for all.
+
+    Raises:
+        UnreadableRows: a value is none that a search has written.
     """
     own = (
         select(_ATTRIBUTES.c.trial_id)
@@ -178,7 +188,7 @@ def attribute_values(
         .where(_TRIALS.c.study_id == study, _ATTRIBUTES.c.key == name)
         .order_by(_ATTRIBUTES.c.trial_id)
     )
-    with storage.engine.connect() as connection:
+    with storage.engine.connect() as connection, _readable():
         if keys is None:
             rows = connection.execute(own.add_columns(_ATTRIBUTES.c.value_json))
             return {key: json.loads(text) for key, text in rows}
@@ -188,6 +198,14 @@ def attribute_values(
             for key, text in connection.execute(chosen.where(_ATTRIBUTES.c.trial_id.in_(some))):
                 values[key] = json.loads(text)
     return values
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        raise UnreadableRows(str(error)) from error
 
 
 def _parts(ids: list[int]) -> Iterator[list[int]]:

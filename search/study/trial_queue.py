@@ -116,7 +116,8 @@ class TrialQueue(RunQueue):
                 trial.set_user_attr(name, value)
             config = self.context.space.suggest(trial)
         finally:
-            self.study.sampler, self._study.shown = sampler, None
+            self.study.sampler = sampler
+            self._study.shown = self._study.waiting = None
         config = self._with_free_seed(self._budget.fit(config), running)
         trial.set_user_attr(HASH, config.config_hash())
         trial.set_user_attr(RUN, config.run_key())
