@@ -82,7 +82,10 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     finalists: Annotated[
         int,
         typer.Option(
-            min=0, help="Winners run again over seeds.", rich_help_panel=JUDGING, metavar="N"
+            min=0,
+            help="Variants, each by its best, run over seeds beside the baseline.",
+            rich_help_panel=JUDGING,
+            metavar="N",
         ),
     ] = 3,
     seeds: Annotated[

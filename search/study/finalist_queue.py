@@ -30,11 +30,18 @@ FRESH_SEEDS = 1000
 def choose_finalists(
     trials: Sequence[RunRecord], plan: SearchPlan, objectives: Sequence[Objective], budget: Budget
 ) -> list[RunConfig]:
-    """The best configurations, and the best of the baseline, each with the first fresh seed.
+    """The best configuration of each variant, and that of the baseline, with the first fresh seed.
 
-    The seeds of the trials are not used again: a winner won partly by its seed.
+    A search is to say which variant is worth having, so a second configuration of one comes after
+    the first of every other, the best first. With several objectives the order is that of the
+    front, whatever the variants. The seeds of the trials are not used again: a winner won partly by
+    its seed.
     """
     best = _ranked(trials, objectives)
+    if len(objectives) == 1:
+        first = {c.variant: c for c in reversed(best) if c.variant != plan.baseline}
+        leaders = [c for c in best if first.get(c.variant) is c]
+        best = [*leaders, *(c for c in best if first.get(c.variant) is not c)]
     baseline = [
         config
         for config in (*best, *(record.config for record in trials))
