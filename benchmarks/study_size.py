@@ -33,7 +33,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from synthetic_study import fill, open_queue, synthetic
+from searches.synthetic_study import fill, open_queue, synthetic
 
 from attenergy.registry import load_registry
 from attenergy.search.engines.worker import one_thread

@@ -3,7 +3,7 @@
     python benchmarks/throughput.py [--quick]
 
 Three searches of raven-small take turns on the same two cores, round by round: the loop that a
-user would write (`plain_optuna_loop.py`) in one process with two threads, the same in two
+user would write (`searches/plain_optuna_loop.py`) in one process with two threads, the same in two
 processes of one thread over one storage, and `attenergy search --workers 2`. All train softmax
 attention by AdamW, for as many steps of as many instances, and evaluate it on valid, test and ood.
 Trials an hour count from the begin of the first trial to the end of the last, so starting up
@@ -48,7 +48,7 @@ from attenergy.search.runs.records import write_atomically
 from attenergy.search.study.run import run_search
 from attenergy.search.training.train import train
 
-LOOP = Path(__file__).with_name("plain_optuna_loop.py")
+LOOP = Path(__file__).parent / "searches" / "plain_optuna_loop.py"
 RESULT = Path(__file__).parent / "results" / "throughput.json"
 CORES = 2
 TRIALS_TARGET, LEVEL_TARGET = 2.2, 8.0

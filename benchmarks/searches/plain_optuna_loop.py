@@ -1,6 +1,6 @@
 """The search that a user of PyTorch and Optuna would write: `nn.TransformerEncoder` in a loop.
 
-    python benchmarks/plain_optuna_loop.py --trials 4 --threads 2
+    python benchmarks/searches/plain_optuna_loop.py --trials 4 --threads 2
 
 Learning rates of a pre-norm encoder on raven-small, proposed by TPE; AdamW with warm-up and
 cosine, batches of 128, and at the end of each trial the accuracy on valid, test and ood. Only the
