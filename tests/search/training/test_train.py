@@ -79,7 +79,10 @@ def test_learning_happens() -> None:
         task_options={"vocabulary": 16, "pairs": 4},
         variants=("softmax",),
         train_steps=200,
-        fix={"learning_rate": 1e-2, "heads": 1, "valid_instances": 64, "test_instances": 64},
+        fix={
+            **{"learning_rate": 1e-2, "weight_decay": 0.0, "heads": 1},
+            **{"valid_instances": 64, "test_instances": 64},
+        },
     )
     space = Space(REGISTRY, plan)
     record = train(space.suggest(optuna.trial.FixedTrial({"variant": "softmax"})))
