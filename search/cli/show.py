@@ -105,7 +105,7 @@ def show(
 
     study = read_study(folder)
     board = write_leaderboard(study)
-    emit(form, board.json(), Screen(study.leaderboard(here=True), explain))
+    emit(form, board.json(), Screen(study.with_next_step(board, folder), explain))
     # JSON stands alone on the output stream.
     say = partial(typer.secho, err=form is Format.JSON)
     _say_where(folder, "leaderboard.md, leaderboard.json, records.jsonl", say)
@@ -127,7 +127,9 @@ def print_study(folder: Path, *, explain: bool) -> None:
         verdicts = {name: part.leaderboard().verdict for name, part in parts.items()}
         emit(Format.TABLE, None, TasksScreen(matrix, verdicts, explain))
         return
-    emit(Format.TABLE, None, Screen(read_study(folder).leaderboard(here=True), explain))
+    study = read_study(folder)
+    board = study.with_next_step(study.leaderboard(), folder)
+    emit(Format.TABLE, None, Screen(board, explain))
 
 
 def _say_where(folder: Path, files: str, say: Callable[..., None]) -> None:

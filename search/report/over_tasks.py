@@ -72,7 +72,7 @@ class TasksScreen:
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
         """The parts, one below the other."""
-        yield from lines_of(verdict_over(self.matrix, self.verdicts))
+        yield from lines_of(verdict_over(self.matrix, self.verdicts), options.max_width)
         yield cell("")
         yield cell(self.matrix.title, "bold")
         yield self._table()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Screen:
     ) -> Iterator[RenderableType]:
         """The parts, one below the other."""
         board, look = self.board, Look(options.max_width, options.ascii_only)
-        yield from lines_of(board.verdict)
+        yield from lines_of(board.verdict, options.max_width)
         finals = [row for row in board.rows if row.final]
         trials = [row for row in board.rows if not row.final]
         heading = f"{board.task}: {board.metric}"
@@ -74,7 +75,7 @@ class Screen:
             yield cell("how to read this: --explain", "dim")
 
 
-def lines_of(said: Verdict) -> Iterator[Text]:
+def lines_of(said: Verdict, width: int) -> Iterator[Text]:
     """The coloured word and the sentence; below, the command that would help."""
     from rich.text import Text
 
@@ -83,9 +84,24 @@ def lines_of(said: Verdict) -> Iterator[Text]:
     for position, part in enumerate(printable(said.sentence, lines=False).split("`")):
         text.append(part, style="bold" if position % 2 else "")
     yield text
-    if said.command:
-        # Not broken by us: a line break of ours would be pasted with it.
-        yield Text(printable(said.command), style="cyan", no_wrap=True, overflow="ignore")
+    for line in shell_lines(printable(said.command), width):
+        yield cell(line, "cyan")
+
+
+def shell_lines(command: str, width: int) -> list[str]:
+    r"""A command in lines of at most `width` that a shell reads as one, if its words are no longer.
+
+    Example:
+        >>> shell_lines("attenergy search --task mil", 20)
+        ['attenergy search \\\\', '--task mil']
+    """
+    lines: list[str] = []
+    for word in map(shlex.quote, shlex.split(command)):
+        if lines and len(lines[-1]) + len(word) + 3 <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
 def _title(text: str, about: str) -> Iterator[Text]:

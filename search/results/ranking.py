@@ -188,9 +188,7 @@ def _row(
     config = done[0].config
     values = {column: _values(done, split, metric) for column, split in columns.items()}
     names = dict.fromkeys(name for record in done for name in record.cost)
-    cost = {
-        name: mean_interval([r.cost[name] for r in done if name in r.cost]).mean for name in names
-    }
+    cost = {name: fmean(r.cost[name] for r in done if name in r.cost) for name in names}
     return Row(
         rank=0,
         variant=config.variant,

@@ -73,10 +73,10 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     Raises:
         ValueError: if there are no values.
     """
+    if len(values) == 1:  # of the thousands of trials of a search
+        return Interval(float(values[0]), None, None, 1)
     data = _as_array(values)
     mean = float(data.mean())
-    if data.size == 1:
-        return Interval(mean, None, None, 1)
     half = t_quantile(data.size - 1, confidence) * float(data.std(ddof=1)) / math.sqrt(data.size)
     return Interval(mean, mean - half, mean + half, int(data.size))
 
@@ -136,11 +136,11 @@ def bootstrap_interval(
     Raises:
         ValueError: if there are no values.
     """
+    if len(values) == 1:
+        return Interval(float(values[0]), None, None, 1)
     data = _as_array(values)
     centre = _middle_means if middle else _means
     value = float(centre(data[None])[0])
-    if data.size == 1:
-        return Interval(value, None, None, 1)
     draws = np.random.default_rng(seed).integers(data.size, size=(resamples, data.size))
     tail = (1 - confidence) / 2
     low, high = np.quantile(centre(data[draws]), [tail, 1 - tail])

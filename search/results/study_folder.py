@@ -47,16 +47,17 @@ class Study:
             return self.plan.variants[0]
         return self.plan.baseline if self.plan is not None else "softmax"
 
-    def leaderboard(self, *, here: bool = False) -> Leaderboard:
-        """The study's leaderboard; its verdict says what to type next.
-
-        Args:
-            here: name the folder in that line. Without, as in all that is written and passed on,
-                it takes the study for one in `runs`: a path may name its owner.
-        """
+    def leaderboard(self) -> Leaderboard:
+        """The study's leaderboard; its verdict says what to type next."""
         objectives = getattr(self.plan, "objectives", ())
         board = leaderboard(self.records, self.task, baseline=self.baseline, objectives=objectives)
-        folder = self.folder if here else Path("runs") / self.folder.name
+        return self.with_next_step(board, Path("runs") / self.folder.name)
+
+    def with_next_step(self, board: Leaderboard, folder: Path) -> Leaderboard:
+        """The leaderboard with what to type next, for a study in this folder.
+
+        What is written and passed on takes it for one in `runs`: a path may name its owner.
+        """
         line = next_step(
             self.plan,
             board.verdict,

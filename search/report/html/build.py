@@ -150,6 +150,7 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         "proposers": tables.proposers(view),
         "budgets": [_budget(row) for row in budgets(study)],
         "runs": tables.runs(view),
+        "number": len(study.records),
         "command": _command(study),
         "entries": own_entries(study.records),
         "changed": changed_entries(study.records),

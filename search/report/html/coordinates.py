@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attenergy.search.report.html.study_view import View
+from attenergy.search.report.html.study_view import View, thinned
 from attenergy.search.report.html.style import LEVELS, Picture, colour, drawing
 from attenergy.search.results.ranking import short_settings, varying_in
 from attenergy.search.runs.config import RunRecord
@@ -45,7 +45,7 @@ class Scale:
 
 def draw(view: View) -> list[Picture]:
     """One wide picture; empty for fewer than five trials with a score or nothing varied."""
-    trials = sorted(view.trials, key=lambda r: r.metrics["valid"][view.metric])
+    trials = sorted(thinned(view.trials), key=lambda r: r.metrics["valid"][view.metric])
     if len(trials) < _FEWEST:
         return []
     rows = _rows(trials, view.metric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
@@ -133,10 +134,16 @@ def proposers(view: View) -> list[list[str]]:
     ]
 
 
-def runs(view: View) -> list[list[str]]:
-    """Every run: key, variant, settings, seed, what for, outcome, score, seconds."""
+def runs(view: View, most: int = 2000) -> list[list[str]]:
+    """Every run: key, variant, settings, seed, what for, outcome, score, seconds.
+
+    Of more than `most` the best, for a browser has to hold them; the records have all.
+    """
     varying = varying_in(view.study.records)
-    return [_run(view, record, varying) for record in view.study.records]
+    records = view.study.records
+    if len(records) > most:
+        records = sorted(records, key=lambda r: view.score(r) or -math.inf, reverse=True)[:most]
+    return [_run(view, record, varying) for record in records]
 
 
 def _run(view: View, record: RunRecord, varying: Sequence[str]) -> list[str]:

@@ -92,3 +92,13 @@ def test_the_command_line_comes_back_from_the_plan(
     plan: SearchPlan | ComparePlan, expected: str
 ) -> None:
     assert command(plan) == expected
+
+
+def test_of_very_many_runs_the_best_are_listed(
+    one_study: Any, make_record: Any, tmp_path: Path
+) -> None:
+    records = [make_record("lse", (n / 10,), beta=float(n)) for n in range(8)]
+    lost = make_record("lse", status="failed", reason="why", beta=99.0)
+    view = View(one_study(tmp_path, [lost, *records]))  # type: ignore[arg-type]
+    assert [row[6] for row in tables.runs(view, most=2)] == ["0.700", "0.600"]
+    assert len(tables.runs(view)) == 9

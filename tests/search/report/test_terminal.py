@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from attenergy.search.report.columns import Look, aligned, cell, cut
-from attenergy.search.report.terminal import Screen
+from attenergy.search.report.terminal import Screen, shell_lines
 from attenergy.search.results.leaderboard import leaderboard
 
 
@@ -106,6 +108,25 @@ def test_several_objectives_have_a_front(make_record, known_task) -> None:
     assert re.search(r"1 lse +0\.600 +3\.0M +trial", text)
     assert "## Beaten by no other in all objectives" in board.markdown()
     assert leaderboard(records, known_task).front == ()
+
+
+def test_a_long_command_is_one_for_the_shell() -> None:
+    command = "attenergy search --study 'a b' --task raven-small --energies lse,rbm --resume"
+    lines = shell_lines(command, 30)
+    assert max(map(len, lines)) <= 30
+    joined = "".join(line.removesuffix("\\") for line in lines)
+    assert shlex.split(joined) == shlex.split(command)
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    assert shell_lines("", 30) == []
+
+
+def test_the_command_that_helps_is_not_cut(records, known_task) -> None:
+    board = leaderboard(records, known_task)
+    line = "attenergy search " + " ".join(f"--option-{n} value" for n in range(9))
+    text = shown(replace(board, verdict=replace(board.verdict, command=line)))
+    assert shlex.split(line) == shlex.split(
+        text[text.index("attenergy search") : text.index("value\n\n") + 5].replace(" \\\n", " ")
+    )
 
 
 def test_columns_stand_below_each_other_and_words_give_way() -> None:

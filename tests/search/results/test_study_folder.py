@@ -158,7 +158,7 @@ def test_what_to_type_next_names_the_folder_on_the_terminal_alone(
     ]
     plan = SearchPlan(study="s", folder="anywhere", task="known")
     study = Study(tmp_path / "s", plan, records, known_task)
-    here = study.leaderboard(here=True).verdict.command
+    here = study.with_next_step(study.leaderboard(), study.folder).verdict.command
     assert f"--registry {tmp_path}/s/registry.yaml --folder {tmp_path} --resume" in here
     elsewhere = study.leaderboard().verdict.command
     assert "--registry runs/s/registry.yaml --resume" in elsewhere
