@@ -56,7 +56,48 @@ STEP_TARGET = ("hyla", 1.4)
 WEIGHTS = ((128, 8, 18, 18), (4, 8, 256, 256))
 
 #: Why a layer costs more than three times the base.
-REASONS: dict[str, str] = {}
+_HIDDEN = "B L S e numbers: a hidden layer for each pair of a state and a pattern"
+_WHOLE = "weights in whole tensors, allocated anew at each operation (1 MB takes about 0.4 ms)"
+_AUTOGRAD = "gradient by autograd of the energy, and backward through that"
+_PAIRS = "each state is read by all others as well: scores along both axes"
+REASONS: dict[str, str] = {
+    "lse, 3 steps": "three calls of the kernel, which is nearly all of the layer from N = 256 on",
+    "entmax": "a logarithm and a power for each score, in 4 to 7 Newton steps and once backward",
+    "normmax": "twelve Newton steps of logarithms and powers on whole tensors",
+    "ksubsets": "corners of the threshold are sorted",
+    "polynomial": _WHOLE,
+    "lsr": _WHOLE + "; radial factor and weights each have their own scores",
+    "log_sum_kernel": _WHOLE + "; radial factor and weights each have their own scores",
+    "graph_hopfield": _WHOLE,
+    "input_gated": _WHOLE,
+    "linear_attention": _WHOLE,
+    "vector_spins": _WHOLE,
+    "potts": _WHOLE,
+    "ham": _WHOLE,
+    "elliptical": _AUTOGRAD,
+    "uhop": _AUTOGRAD,
+    "classical_hopfield": _AUTOGRAD,
+    "binary_rbm": _AUTOGRAD,
+    "simplicial": _AUTOGRAD + ", three sets of scores",
+    "ising_mean_field": _AUTOGRAD,
+    "tap": _AUTOGRAD + ", couplings squared besides",
+    "random_features": _AUTOGRAD + " through 256 features",
+    "energy_transformer": _PAIRS + "; " + _AUTOGRAD,
+    "energy_transformer_block": _PAIRS + "; " + _AUTOGRAD,
+    "hyper_set": _PAIRS + "; " + _AUTOGRAD,
+    "causal_tokens": _PAIRS + "; " + _AUTOGRAD,
+    "boltzmann": "twenty steps of a mean field for every state, each a product with the couplings",
+    "aaren": "a scan over the positions",
+    "attention_bn": _WHOLE,
+    "attention_sh": _WHOLE,
+    "window": _WHOLE,
+    "top_k": "the largest scores are sorted out",
+    "linear_rms_head": _WHOLE,
+    "linear_rms_head_relu_values": _WHOLE,
+    "linear": _WHOLE,
+    **dict.fromkeys(("hyla", "hyla_no_rms_head", "hyla_no_relu"), _HIDDEN),
+    **dict.fromkeys(("hyla_no_rms_head_no_relu", "hyla_softmax", "hyla_deep"), _HIDDEN),
+}
 
 
 class ByHand(nn.Module):

@@ -58,8 +58,8 @@ def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor
     batch = torch.broadcast_shapes(k.shape[:-2], bias.shape[:-2])  # type: ignore[no-untyped-call]
     keys = torch.cat([k.expand(*batch, *k.shape[-2:]), bias.mT.expand(*batch, k.shape[-2], 1)], -1)
     queries = torch.cat([q, q.new_ones(1).expand(*q.shape[:-1], 1)], -1)
-    padded = (pad(t, (0, width - t.shape[-1])) for t in (queries, keys, v))
-    return fused_attention(*padded, mask)[..., :e]
+    queries, keys, v = (pad(t, (0, width - t.shape[-1])) for t in (queries, keys, v))
+    return fused_attention(queries, keys, v, mask)[..., :e]
 
 
 def hidden_bias(

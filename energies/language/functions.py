@@ -27,7 +27,7 @@ from attenergy.energies.language.typing_rules import (
     reduces,
     takes,
 )
-from attenergy.energies.rows.kernel import RELU, SIGMOID, TANH
+from attenergy.energies.rows.kernel import EXP, RELU, SIGMOID, TANH
 
 
 def _f(name: str) -> Callable[[Expr], Expr]:
@@ -93,7 +93,15 @@ def _through_softmax(expr: Call, index: int, adjoint: Expr) -> Expr:
 
 _ELEMENTWISE = [
     Function(
-        "exp", 1, elementwise, "exponential", math.exp, _f("exp"), torch=torch.exp, positive=True
+        "exp",
+        1,
+        elementwise,
+        "exponential",
+        math.exp,
+        _f("exp"),
+        torch=torch.exp,
+        positive=True,
+        rows=EXP,
     ),
     Function(
         "log", 1, elementwise, "natural logarithm", math.log, lambda z: 1.0 / z, torch=torch.log

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from attenergy.energies.rows.kernel import RowKernel, RowNumbers
+from attenergy.energies.rows.kernel import Extra, RowKernel, RowNumbers, row_sums
 from attenergy.energies.rows.workspace import workspace
 
 #: Newton steps at most; no more than twelve were seen, and an order that is NaN never ends them.
@@ -41,59 +42,71 @@ class Entmax(RowKernel):
         y, rise = _search(z.sub_(top).mul_(epsilon), epsilon)
         return y, (top, rise)
 
-    def again(self, z: Tensor, numbers: RowNumbers, *args: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights, and u - 1."""
+    def again(self, z: Tensor, numbers: RowNumbers, *args: Tensor) -> tuple[Tensor, Extra]:
+        """The weights; u - 1, q and log u."""
         epsilon = args[0] - 1.0
         top, rise = numbers
-        w, q = _powers(z.sub_(top).mul_(epsilon), rise, epsilon, (z, *_space(z)[1:]))
-        return q.addcmul_(q, w), w
+        powers = _powers(z.sub_(top).mul_(epsilon), rise, epsilon)
+        return _times_u(powers), powers
 
     def pull(
-        self, y: Tensor, extra: Tensor, grad: Tensor, wanted: tuple[bool, ...], *args: Tensor
+        self, y: Tensor, extra: Extra, grad: Tensor, wanted: tuple[bool, ...], *args: Tensor
     ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         """As above."""
-        w = extra
-        u = torch.add(w, 1.0, out=workspace("support", w.shape, w))
-        q = y.div_(u)  # 0 off the support
-        mean = grad.mul_(q).sum(-1, keepdim=True) / q.sum(-1, keepdim=True)
-        dz = grad.sub_(q.mul_(mean))
+        w, q, logs = extra
+        dz = grad.mul_(q)
+        mean = row_sums(dz) / row_sums(q)
+        dz.sub_(q.mul_(mean))
         if not wanted[0]:
             return dz, (None,)
-        logs = torch.log1p(w, out=q)
-        curve = w.sub_(logs.addcmul_(logs, w))
-        return dz, (curve.mul_(dz).sum(-1, keepdim=True) / (args[0] - 1.0).square(),)
+        curve = w.sub_(logs.addcmul_(logs, w)).mul_(dz)
+        return dz, (row_sums(curve) / (args[0] - 1.0).square(),)
 
 
 def _search(x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
     """The weights for x = e (z - max z), and e (t - max z)."""
     eps = torch.finfo(x.dtype).eps
-    rise, space = torch.zeros_like(x[..., :1]), _space(x)
+    rise = torch.zeros_like(x[..., :1])
     for _ in range(_MOST):
-        w, q = _powers(x, rise, epsilon, space)
-        slope = q.sum(-1, keepdim=True)
-        y = q.addcmul_(q, w)
-        total = y.sum(-1, keepdim=True)
+        powers = _powers(x, rise, epsilon)
+        slope = row_sums(powers.q)
+        y = _times_u(powers)
+        total = row_sums(y)
         step = (total - total.pow(1.0 - epsilon)) / slope
-        # A NaN has come to rest, too.
-        if not bool((((total - 1.0).abs() > 16 * eps) & (step.abs() > eps)).any()):
-            break
         rise = rise + step
+        # A NaN has come to rest, too.
+        resting = ((total - 1.0).abs() <= eps**0.5) | (step.abs() <= eps) | total.isnan()
+        if bool(resting.all()):
+            # The step is so small that its square is rounding: dy = -q step / e.
+            y.addcmul_(powers.q, step / epsilon, value=-1.0).clamp_min_(0.0)
+            if bool(((row_sums(y) - 1.0).abs() > 32 * eps).any()):
+                continue
+            break
     return y, rise
 
 
-def _space(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where `_powers` writes."""
-    u, power, support = (workspace(name, x.shape, x) for name in ("u", "power", "support"))
-    return u, power, support
+class _Powers(NamedTuple):
+    """For u = max(1 + x - rise, 0): u - 1, u^(1/e - 1) on the support, else 0, and log u."""
+
+    w: Tensor
+    q: Tensor
+    logs: Tensor
 
 
-def _powers(
-    x: Tensor, rise: Tensor, epsilon: Tensor, space: tuple[Tensor, Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """U - 1, and u^(1/e - 1) on the support, else 0, for u = max(1 + x - rise, 0)."""
+def _powers(x: Tensor, rise: Tensor, epsilon: Tensor) -> _Powers:
+    w, q, logs, support = (
+        workspace(name, x.shape, x) for name in ("u", "power", "logarithm", "support")
+    )
     # u is kept away from 0, where logarithm and power are several times slower.
     floor = torch.finfo(x.dtype).eps / 2 - 1.0
-    w, q, support = space
     torch.sub(x, rise, out=w).clamp_min_(floor)
-    torch.log1p(w, out=q).mul_((1.0 / epsilon - 1.0) / math.log(2.0)).exp2_()
-    return w, q.mul_(torch.gt(w, floor, out=support))
+    torch.log1p(w, out=logs)
+    torch.mul(logs, (1.0 / epsilon - 1.0) / math.log(2.0), out=q).exp2_()
+    q.mul_(torch.gt(w, floor, out=support))
+    return _Powers(w, q, logs)
+
+
+def _times_u(powers: _Powers) -> Tensor:
+    """u^(1/e)."""
+    y = workspace("weights", powers.q.shape, powers.q)
+    return torch.addcmul(powers.q, powers.q, powers.w, out=y)

@@ -11,6 +11,18 @@ from torch import Tensor
 
 #: Numbers that one row of a block goes on with from forward to backward, each (..., L, 1).
 RowNumbers = tuple[Tensor, ...]
+#: What else of a block goes from `again` to `pull`.
+Extra = tuple[Tensor, ...]
+
+#: Rows shorter than this are summed faster by a product with ones.
+SHORT = 48
+
+
+def row_sums(x: Tensor) -> Tensor:
+    """Sums over the last axis, (..., 1)."""
+    if x.shape[-1] < SHORT:
+        return x @ x.new_ones(x.shape[-1], 1)
+    return x.sum(-1, keepdim=True)
 
 
 class RowForm(NamedTuple):
@@ -75,16 +87,16 @@ class RowKernel(ABC):
         """The weights, in the place of z if need be, and what `again` wants to know of each row."""
 
     @abstractmethod
-    def again(self, z: Tensor, numbers: RowNumbers, *args: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights once more, and what `pull` wants to know; z may be overwritten."""
+    def again(self, z: Tensor, numbers: RowNumbers, *args: Tensor) -> tuple[Tensor, Extra]:
+        """The weights once more, and what `pull` wants to know besides; z may be overwritten."""
 
     @abstractmethod
     def pull(
-        self, y: Tensor, extra: Tensor, grad: Tensor, wanted: tuple[bool, ...], *args: Tensor
+        self, y: Tensor, extra: Extra, grad: Tensor, wanted: tuple[bool, ...], *args: Tensor
     ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         """What `grad` at the weights is at the scores, and at each wanted argument row by row.
 
-        All three tensors may be overwritten.
+        All tensors but the arguments may be overwritten.
 
         Returns:
             (..., L, S), and (..., L, 1) for each argument, None where it is not wanted.
@@ -116,13 +128,13 @@ class Elementwise(RowKernel):
         """The weights, and nothing else."""
         return self._apply(z), ()
 
-    def again(self, z: Tensor, numbers: RowNumbers, *args: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights, twice."""
+    def again(self, z: Tensor, numbers: RowNumbers, *args: Tensor) -> tuple[Tensor, Extra]:
+        """The weights."""
         y = self._apply(z)
-        return y, y
+        return y, ()
 
     def pull(
-        self, y: Tensor, extra: Tensor, grad: Tensor, wanted: tuple[bool, ...], *args: Tensor
+        self, y: Tensor, extra: Extra, grad: Tensor, wanted: tuple[bool, ...], *args: Tensor
     ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         """At the scores it is dy times the slope."""
         return self._derivative(grad, y), ()
@@ -134,6 +146,7 @@ def _in_place(backward: Any, *more: float) -> Callable[[Tensor, Tensor], Tensor]
 
 
 _aten = torch.ops.aten
+EXP = Elementwise(torch.exp, torch.exp_, torch.Tensor.mul_)
 SIGMOID = Elementwise(torch.sigmoid, torch.sigmoid_, _in_place(_aten.sigmoid_backward))
 TANH = Elementwise(torch.tanh, torch.tanh_, _in_place(_aten.tanh_backward), hides=False)
 RELU = Elementwise(torch.relu, torch.relu_, _in_place(_aten.threshold_backward, 0))

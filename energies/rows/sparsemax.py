@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attenergy.energies.rows.kernel import RowKernel, RowNumbers
+from attenergy.energies.rows.kernel import Extra, RowKernel, RowNumbers, row_sums
 from attenergy.energies.rows.workspace import workspace
 
 
@@ -25,18 +25,18 @@ class Sparsemax(RowKernel):
         t = simplex_threshold(z)
         return z.sub_(t).relu_(), (t,)
 
-    def again(self, z: Tensor, numbers: RowNumbers, *args: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights, twice."""
+    def again(self, z: Tensor, numbers: RowNumbers, *args: Tensor) -> tuple[Tensor, Extra]:
+        """The weights."""
         y = z.sub_(numbers[0]).relu_()
-        return y, y
+        return y, ()
 
     def pull(
-        self, y: Tensor, extra: Tensor, grad: Tensor, wanted: tuple[bool, ...], *args: Tensor
+        self, y: Tensor, extra: Extra, grad: Tensor, wanted: tuple[bool, ...], *args: Tensor
     ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         """On the support, dy minus its mean there."""
         # A NaN is in the support, so that it shows: 1 where y is not 0.
         support = torch.ne(y, 0.0, out=y)
-        mean = grad.mul_(support).sum(-1, keepdim=True) / support.sum(-1, keepdim=True)
+        mean = row_sums(grad.mul_(support)) / row_sums(support)
         return grad.sub_(support.mul_(mean)), ()
 
 
@@ -48,8 +48,8 @@ def simplex_threshold(z: Tensor) -> Tensor:
     above, size = workspace("above", z.shape, z), None
     for _ in range(z.shape[-1] + 1):
         torch.sub(z, t, out=above).relu_()
-        excess = above.sum(-1, keepdim=True) - 1.0
-        count = torch.gt(above, 0.0, out=above).sum(-1, keepdim=True)
+        excess = row_sums(above) - 1.0
+        count = row_sums(torch.gt(above, 0.0, out=above))
         if size is not None and torch.equal(count, size):
             break  # the support of every row has stayed
         t, size = t + (excess / count.clamp_min(1.0)).clamp_min_(0.0), count

@@ -20,6 +20,7 @@ ENERGIES = {
     "rbm, spin": {"prior": "spin"},
     "rbm, rectified": {"prior": "rectified"},
     "et_memory": {},
+    "exponential": {},
 }
 MASKS = ("none", "causal", "padding", "empty rows", "for each head")
 

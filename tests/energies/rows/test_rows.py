@@ -10,7 +10,7 @@ import torch
 from attenergy.energies.language.conjugates import ENTMAX, SPARSEMAX
 from attenergy.energies.rows import apply
 from attenergy.energies.rows.apply import row_weights
-from attenergy.energies.rows.kernel import RELU, SIGMOID, TANH
+from attenergy.energies.rows.kernel import EXP, RELU, SIGMOID, TANH
 from attenergy.testing.cases import draw
 
 ORDERS = (1.0 + 1e-6, 1.02, 1.3, 1.5, 1.77, 2.0)
@@ -144,7 +144,7 @@ def test_transforms_and_empty_tensors_take_the_reference(kernel, args):
     row_weights(kernel, given, *args).sum().backward()
 
 
-@pytest.mark.parametrize("kernel", [SIGMOID, TANH, RELU])
+@pytest.mark.parametrize("kernel", [EXP, SIGMOID, TANH, RELU])
 def test_elementwise_kernels(kernel):
     z = (2.0 * draw(20, 4, 5)).requires_grad_()
     want = kernel.reference(z)
