@@ -43,7 +43,7 @@ from attenergy.search.runs.records import write_atomically
 RESULTS = Path(__file__).parent / "results"
 POOLS = RESULTS / "deciding_pools.json"
 GAPS = (0.02, 0.05, 0.1, 0.2)
-NOISE = (0.5, 1.0, 2.0)
+NOISE = (1.0, 0.5, 2.0)
 LEVEL = 0.05
 SEEDS, BUDGET = 3, 12  # of the first round, and for each on average
 Draw = Callable[[str, int], float]
@@ -227,28 +227,26 @@ class Results:
 
 def evaluate(results: Results, pools: Sequence[Pool], sizes: tuple[int, int, Any]) -> None:
     searches, powered, noise = sizes
-    for pool in pools:
-        about = {"pool": pool.name, "pool_seeds": len(pool.scores)}
-        many = {**about, "searches": searches}
-        for contenders in (3, 1):
+    about = [{"pool": pool.name, "pool_seeds": len(pool.scores)} for pool in pools]
+    for contenders in (3, 1):
+        for pool, each in zip(pools, about, strict=True):
             results.add(
                 "nulls",
-                {**many, "contenders": contenders},
+                {**each, "searches": searches, "contenders": contenders},
                 partial(nulls, pool, searches, contenders),
             )
-        results.add("for_ever", many, partial(for_ever, independent(pool), searches))
-        for scale, gap, contenders in product(noise, GAPS, (3, 1)):
-            results.add(
-                "power",
-                {
-                    **about,
-                    "searches": powered,
-                    "noise": scale,
-                    "gap": gap,
-                    "contenders": contenders,
-                },
-                partial(power, pool, gap, scale, powered, contenders),
-            )
+    for scale, pool_and_name, gap, contenders in product(
+        noise, zip(pools, about, strict=True), GAPS, (3, 1)
+    ):
+        pool, each = pool_and_name
+        results.add(
+            "power",
+            {**each, "searches": powered, "noise": scale, "gap": gap, "contenders": contenders},
+            partial(power, pool, gap, scale, powered, contenders),
+        )
+    for pool, each in zip(pools, about, strict=True):
+        series = partial(for_ever, independent(pool), searches)
+        results.add("for_ever", {**each, "searches": searches}, series)
     for first, second in pairwise(pools):
         if first.task == second.task:
             name = f"{first.task}, {first.variant} and {second.variant} by a coin"

@@ -83,6 +83,12 @@ class Finals:
         ]
         return self.first_round + later
 
+    def wants(self, config: RunConfig) -> bool:
+        """Whether a run belongs to these finals: to the first round, or to one that was begun."""
+        last = self._first + self._seeds - 1
+        begun = self._budget.measure != "none" or config.seed <= last
+        return config.config_hash() in self._configs and config.seed >= self._first and begun
+
     def next(self, records: Iterable[RunRecord]) -> FinalsRound:
         """The runs that come next, from the records of those that were made."""
         recorded = self._recorded(records)

@@ -8,9 +8,9 @@ the last: the test behind it (`attenergy.search.results.sequential`) allows for 
 2. A contender is decided once its corrected p is at most `level`. Holm's correction is over all
    contenders, at every look. Decided ones get no more seeds.
 3. The second round takes the others to the number of seeds below which nothing can be called.
-4. Then rounds are short: as many seeds as keep `slots` runs at a time busy. They go to those that
-   are likely to be decided within what is left of the budget, the nearest first and as many as it
-   can pay for; to the others only if there are none of these.
+4. Then rounds are short: as many new seeds as keep `slots` runs at a time busy. They go to those
+   that are likely to be decided within what is left of the budget, the nearest first and as many as
+   it can pay for; to the others only if there are none of these.
 5. The race ends when all are decided, or when the budget cannot pay for another pair of runs.
 
 Nothing here depends on who runs what, or on when: drivers that have the same records derive the
@@ -108,16 +108,16 @@ def next_round(rules: RaceRules, scores: Scores, left: int) -> Round:
 
 
 def differences(rules: RaceRules, scores: Scores, name: str) -> list[float]:
-    """Score minus the reference's, in the order of the seeds, up to the first that is not played.
+    """Score minus the reference's, in the order of the seeds that both have played.
 
-    What lies behind a gap is left out: filled later, the gap would change the past, and the test
-    goes by the order. Seeds in which either gave no score are passed over.
+    Up to the first gap, where that is below `least_seeds` and will be filled: what comes later must
+    not change the past, for the test goes by the order. Seeds in which either gave no score are
+    passed over.
     """
-    reference = rules.reference
-    assert reference is not None
-    both = range(rules.first, rules.first + _played(rules, scores, name, reference))
-    pairs = ((scores[name][seed], scores[reference][seed]) for seed in both)
-    return [one - other for one, other in pairs if one is not None and other is not None]
+    assert rules.reference is not None
+    mine, other = scores[name], scores[rules.reference]
+    pairs = ((mine[seed], other[seed]) for seed in _shared(rules, scores, name))
+    return [one - two for one, two in pairs if one is not None and two is not None]
 
 
 def p_values(rules: RaceRules, scores: Scores) -> dict[str, float]:
@@ -144,12 +144,13 @@ def _has_learned(rules: RaceRules, scores: Mapping[int, float | None]) -> bool:
     return bool(values) and learned(fmean(values), rules.chance, rules.ceiling)
 
 
-def _played(rules: RaceRules, scores: Scores, *names: str) -> int:
-    """How many seeds, from the first on and without a gap, all of these have finished."""
-    seed = rules.first
-    while all(seed in scores[name] for name in names):
-        seed += 1
-    return seed - rules.first
+def _shared(rules: RaceRules, scores: Scores, name: str) -> list[int]:
+    """The seeds that count for a contender: see `differences`."""
+    assert rules.reference is not None
+    both = scores[name].keys() & scores[rules.reference].keys()
+    early = range(rules.first, rules.first + _least(rules))
+    gap = next((seed for seed in early if seed not in both), None)
+    return sorted(seed for seed in both if rules.first <= seed and (gap is None or seed < gap))
 
 
 def _racing(rules: RaceRules, scores: Scores, undecided: Sequence[str], left: int) -> Sequence[str]:
@@ -173,8 +174,7 @@ def _least(rules: RaceRules) -> int:
 
 
 def _pairs(rules: RaceRules, scores: Scores, name: str) -> int:
-    assert rules.reference is not None
-    return _played(rules, scores, name, rules.reference)
+    return len(_shared(rules, scores, name))
 
 
 def _payable(
@@ -199,25 +199,36 @@ def _cost(rules: RaceRules, scores: Scores, more: Mapping[str, int]) -> int:
 
 
 def _entries(rules: RaceRules, scores: Scores, more: Mapping[str, int]) -> list[Entry]:
-    """The runs that give each so many pairs more: seed by seed, the reference's first."""
-    assert rules.reference is not None
-    ends = {name: _pairs(rules, scores, name) + number for name, number in more.items()}
-    ends = {rules.reference: max(ends.values(), default=0), **ends}
+    """The runs that give each so many pairs more: seed by seed, the reference's first.
+
+    Up to `_least`, those that are missing; from there on, of seeds that nobody has played. A seed
+    in which the reference is known already may not be added: the choice could depend on what the
+    reference did there, and the difference would no longer have either sign alike.
+    """
+    reference = rules.reference
+    assert reference is not None
+    fresh = max(
+        rules.first + _least(rules), 1 + max(seed for played in scores.values() for seed in played)
+    )
+    spans: dict[str, range] = {}
+    for name, number in more.items():
+        pairs = _pairs(rules, scores, name)
+        begin = fresh if pairs >= _least(rules) else rules.first + pairs
+        spans[name] = range(begin, begin + number)
+    seeds = sorted({seed for span in spans.values() for seed in span})
     return [
         (name, seed)
-        for seed in range(rules.first, rules.first + max(ends.values()))
-        for name, end in ends.items()
-        if seed < rules.first + end and seed not in scores[name]
+        for seed in seeds
+        for name in (reference, *(n for n, span in spans.items() if seed in span))
+        if seed not in scores[name]
     ]
 
 
 def _missing(rules: RaceRules, scores: Scores, racing: Sequence[str]) -> list[Entry]:
     """The runs of the round, were it not for the budget."""
     block = _block(rules.slots, len(racing) + 1)
-    more = {}
-    for name in racing:
-        pairs = _pairs(rules, scores, name)
-        more[name] = max(_least(rules) - pairs, block if pairs >= _least(rules) else 0)
+    short = {name: _least(rules) - _pairs(rules, scores, name) for name in racing}
+    more = {name: number if number > 0 else block for name, number in short.items()}
     return _entries(rules, scores, more)
 
 

@@ -116,8 +116,9 @@ class FinalistQueue(RunQueue):
             first = self._finals.first_round
             if context.lock.alone:
                 self._recover()
-                self._withdraw(first)
-                self.study.set_user_attr(_ROUND, {})
+                self._withdraw()
+                if not self._in_state(TrialState.WAITING):
+                    self.study.set_user_attr(_ROUND, {})
             trials = self.study.get_trials(deepcopy=False)
             present = {trial.user_attrs[RUN] for trial in trials if self._counts(trial)}
             for config in self._finals.runs(context.store.all()):
@@ -139,11 +140,13 @@ class FinalistQueue(RunQueue):
         recorded = self.context.store.get(trial.user_attrs[RUN]) is not None
         return recorded or not trial.state.is_finished()
 
-    def _withdraw(self, configs: Sequence[RunConfig]) -> None:
-        """End waiting runs that an earlier session wanted, and this one does not."""
-        wanted = {config.run_key() for config in configs}
+    def _withdraw(self) -> None:
+        """End waiting runs that an earlier session wanted, and this one does not.
+
+        A round that it had begun is played to its end: who has a part in it was settled before.
+        """
         for trial in self._in_state(TrialState.WAITING):
-            if trial.user_attrs[RUN] not in wanted:
+            if not self._finals.wants(RunConfig.model_validate_json(trial.user_attrs[CONFIG])):
                 fail_trial(trial, self.context)
 
     def _next(self) -> Job | None:

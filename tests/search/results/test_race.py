@@ -105,11 +105,25 @@ def test_what_is_left_goes_to_the_nearest_to_a_decision() -> None:
     assert set(pairs_of(both.runs)) == {"base", "a", "b"}
 
 
-def test_one_who_was_passed_over_needs_no_run_of_the_reference() -> None:
+def test_one_who_was_passed_over_goes_on_with_seeds_that_nobody_has_played() -> None:
+    """Where the reference is known, the choice to add a seed could depend on it."""
     scores = with_differences(a=FAR)
     scores["base"] |= dict.fromkeys(range(18, 22), 0.5)
     coming = next_round(rules("a"), scores, left=40)
-    assert coming.runs == (("a", 18),)
+    assert coming.runs == (("base", 22), ("a", 22))
+    scores["base"][22], scores["a"][22] = 0.5, 0.6
+    assert len(differences(rules("a"), scores, "a")) == 9, "what it has not played is left out"
+
+
+def test_a_variant_that_comes_later_has_the_first_seeds_of_the_reference() -> None:
+    """Up to where something can be called everybody has the same seeds, whatever they show."""
+    scores = level(12, base=0.5, a=0.9)
+    scores["b"] = {}
+    race = rules("a", "b")
+    scores["b"] = {seed: 0.5 for _, seed in next_round(race, scores, left=100).runs}
+    assert sorted(scores["b"]) == [10, 11, 12]
+    coming = next_round(race, scores, left=100)
+    assert coming.runs == tuple(("b", seed) for seed in range(13, 10 + least_seeds(2)))
 
 
 @pytest.mark.parametrize(
