@@ -155,14 +155,16 @@ def _shared(rules: RaceRules, scores: Scores, name: str) -> list[int]:
 
 def _racing(rules: RaceRules, scores: Scores, undecided: Sequence[str], left: int) -> Sequence[str]:
     """Those that get seeds in this round: rules 3 and 4."""
+    short = {name: _least(rules) - _pairs(rules, scores, name) for name in undecided}
+    if min(short.values()) > 0 and _cost(rules, scores, short) <= left:
+        return undecided  # all of them to where something can be called
     needs, likely = dict[str, int](), dict[str, float]()
     for name in undecided:
         pairs, tests = differences(rules, scores, name), len(undecided)
         more = seeds_to_decide(pairs, tests, rules.level, most=max(1, min(left, _FARTHEST)))
         likely[name] = math.inf if more is None else more
-        short = _least(rules) - _pairs(rules, scores, name)
-        if short > 0:
-            more = short  # too few pairs for an estimate to count
+        if short[name] > 0:
+            more = short[name]  # too few pairs for an estimate to count
         if more is not None and _cost(rules, scores, {name: more}) <= left:
             needs[name] = more
     nearest = sorted(needs, key=lambda name: (needs[name], likely[name]))

@@ -47,7 +47,7 @@ def test_then_the_undecided_go_at_once_to_where_something_can_be_called() -> Non
     least = least_seeds(2)
     assert pairs_of(coming.runs) == dict.fromkeys(("base", "a", "b"), least - 3)
     assert coming.undecided == ("a", "b")
-    assert coming.runs[:3] == (("base", 13), ("b", 13), ("a", 13)), "likeliest first"
+    assert coming.runs[:3] == (("base", 13), ("a", 13), ("b", 13)), "pair by pair"
 
 
 def test_who_is_decided_gets_no_more_seeds() -> None:
