@@ -21,6 +21,11 @@ from attenergy.energies.rows.workspace import workspace
 LEAST_ROWS = 64
 
 
+def blocks_fit(q: Tensor, k: Tensor) -> bool:
+    """Whether states (..., L, D) and patterns (..., S, D) can be read in blocks."""
+    return q.ndim <= 4 and k.ndim <= q.ndim and fast_here(q, k)
+
+
 def read_in_blocks(
     kernel: RowKernel,
     q: Tensor,

@@ -13,8 +13,8 @@ Backends:
              (`attenergy.attention.gradients.flex`)
     auto     sdpa where it applies and pays (`attenergy.attention.gradients.sdpa`), else scores;
              without weights eager, or traced where `torch.func.grad` is refused. Above a limit of
-             memory (`attenergy.attention.gradients.chunked.THRESHOLD`) chunked in place of scores
-             and eager
+             memory (`attenergy.attention.gradients.chunked.THRESHOLD`) chunked in place of eager
+             and of scores that are not read in blocks
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attenergy.attention.gradients.blocked import read_in_blocks
+from attenergy.attention.gradients.blocked import blocks_fit, read_in_blocks
 from attenergy.attention.gradients.chunked import can_chunk, chunks_pay, in_chunks
 from attenergy.attention.gradients.flex import flex_read
 from attenergy.attention.gradients.prepare import Prepared, opened_rows, prepare
@@ -104,7 +104,7 @@ def _resolve(
     flat = not large or field is None or not field.requires_grad
     if energy.is_attention and flat and fused_pays(X, field):
         return "sdpa"
-    if large:
+    if large and not (energy.has_row_form and blocks_fit(xi, X)):
         return "chunked"
     return "scores" if energy.has_weights else _by_autograd()
 

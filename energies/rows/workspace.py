@@ -12,6 +12,9 @@ import threading
 import torch
 from torch import Tensor
 
+#: Numbers that a thread holds for one name at most; what is larger is allocated anew.
+MOST = 2**20
+
 _Key = tuple[str, torch.dtype, torch.device]
 
 
@@ -35,6 +38,8 @@ def workspace(name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
     """
     held = _HELD.tensors
     size, key = math.prod(shape), (name, like.dtype, like.device)
+    if size > MOST:
+        return torch.empty(shape, dtype=like.dtype, device=like.device)
     flat = held.get(key)
     if flat is None or len(flat) < size:
         with torch.inference_mode(False):

@@ -39,7 +39,8 @@ def test_auto_splits_from_the_threshold_on(monkeypatch):
 
     monkeypatch.setattr(update, "in_chunks", spy)
     xi, X = draw(2, 3, 6, 4), draw(2, 3, 5, 4)
-    energies = [make("rbm"), make("elliptical"), make("energy_transformer"), make("lse")]
+    names = ("polynomial", "elliptical", "energy_transformer", "lse")
+    energies = [make(name) for name in names]
     monkeypatch.setattr(chunked, "THRESHOLD", 2 * 3 * 6 * 5 * 8 + 1)
     for energy in energies:
         gradient(energy, xi, X)
@@ -51,6 +52,8 @@ def test_auto_splits_from_the_threshold_on(monkeypatch):
         gradient(energy, xi, X)
     assert [call[1] for call in calls] == [energies[0], energies[1], energies[3]]
     calls.clear()
+    gradient(make("rbm"), xi, X)  # what is read in blocks holds no scores either
+    assert not calls
     monkeypatch.setattr(update, "fused_pays", lambda X, field: True)
     gradient(energies[3], xi, X, field=draw(6, 5))  # the fused kernel keeps no scores
     assert not calls
