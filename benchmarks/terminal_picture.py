@@ -28,7 +28,8 @@ from attenergy.search.display.state import ProgressState
 
 COMMAND = (
     "attenergy search --task stacked-recall --energies lse,sparsemax,rbm,softmax,linear,l2_lse "
-    "--trials 20 --steps 240 --fix evaluate_every=20 --pruner median --finalists 2 --workers 2"
+    "--trials 20 --steps 240 --fix evaluate_every=20 --pruner median --finalists 2 "
+    "--final-budget none --workers 2"
 )
 WIDTH, HEIGHT = 110, 30
 FONT = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"

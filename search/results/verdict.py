@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
+from attenergy.search.results.formats import counted
 from attenergy.search.results.sequential import (
     anytime_interval,
     anytime_p,
@@ -176,18 +177,19 @@ def _sentence(verdicts: Sequence[RowVerdict], baseline: str, column: str) -> str
     if undecided:
         whom = "it" if parts else f"`{baseline}`"
         parts += [_undecided(row, name(row), whom) for row in undecided]
-    return f"On `{column}` " + "; ".join(parts) + "."
+    return f"On `{column}`, " + "; ".join(parts) + "."
 
 
 def _bounds(row: RowVerdict) -> str:
     if row.low is None or row.high is None:
-        return f" ({row.seeds} seeds)"
+        return f" ({counted(row.seeds, 'seed')})"
     ends = sorted((abs(row.low), abs(row.high)))
-    return f" (95 %: {ends[0]:.3f} to {ends[1]:.3f}, {row.seeds} seeds)"
+    return f" (95 %: {ends[0]:.3f} to {ends[1]:.3f}, {counted(row.seeds, 'seed')})"
 
 
 def _undecided(row: RowVerdict, name: str, baseline: str) -> str:
-    about = f"{name} and {baseline} are undecided at {row.difference:+.3f} after {row.seeds} seeds"
+    seeds = counted(row.seeds, "seed")
+    about = f"{name} and {baseline} are undecided at {row.difference:+.3f} after {seeds}"
     if row.more_seeds is None:
         return f"{about}, and no number of seeds that would decide is in sight"
     return f"{about}: about {row.more_seeds} more are likely to decide"

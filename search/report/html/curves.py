@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attenergy.search.report.html.study_view import View
+from attenergy.search.report.html.study_view import View, thinned
 from attenergy.search.report.html.style import Picture, drawing, legend, reference_lines
 from attenergy.search.results import formats
 from attenergy.search.runs.config import RunRecord
@@ -15,6 +15,7 @@ from attenergy.search.runs.config import RunRecord
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_MOST_RUNS = 60  # of a variant, drawn by themselves
 Band = tuple[list[float], list[float], list[float], list[float]]  # step, mean, lowest, highest
 
 
@@ -39,7 +40,10 @@ def draw(view: View) -> list[Picture]:
                 reference_lines(axes, **view.references)
             legend(axes)
         title = "Learning curves" if quantity != "loss" else "Training loss"
-        about = f"{label} by training step; mean over seeds, band from the lowest to the highest."
+        each = "band from the lowest to the highest"
+        if view.solved_from is not None:
+            each = "thin lines for each, since a run solves the task or does not"
+        about = f"{label} by training step; mean over seeds, {each}."
         about += view.about_axis if quantity != "loss" else ""
         pictures.append(Picture(name, title, about, figure))
     return pictures
@@ -83,7 +87,12 @@ def _draw_row(
         linewidth=1.8,
         label=variant,
     )
-    if len(records) > 1:
+    if view.solved_from is not None:  # a band would hold what no run does
+        for record in thinned(records, most=_MOST_RUNS):
+            points = [(p["step"], p[quantity]) for p in record.curve if quantity in p]
+            if len(records) > 1 and points:
+                axes.plot(*zip(*points, strict=True), color=look.colour, linewidth=0.7, alpha=0.35)
+    elif len(records) > 1:
         axes.fill_between(steps, low, high, color=look.colour, alpha=0.14, linewidth=0)
     return True
 

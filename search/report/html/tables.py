@@ -86,7 +86,8 @@ def tiles(view: View) -> list[tuple[str, str]]:
     counts = Counter(record.status for record in records)
     trials = sum(record.purpose == "trial" for record in records)
     seconds = sum(record.cost.get("seconds", 0.0) for record in records)
-    shown = [(f"{trials}", "trials"), (f"{len(records) - trials}", "runs over seeds")]
+    shown = [(f"{trials}", "trials")] if trials else []
+    shown.append((f"{len(records) - trials}", "runs over seeds"))
     shown += [(f"{counts[s]}", s) for s in ("pruned", "diverged", "failed") if counts[s]]
     shown.append((f"{len({r.config.variant for r in records})}", "variants"))
     shown.append((formats.duration(seconds), "of computing"))

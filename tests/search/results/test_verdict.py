@@ -37,7 +37,7 @@ def plus(gap: float, noise: float = 0.0) -> list[float]:
 def test_one_that_beats_and_one_that_loses(board) -> None:
     verdict = board(softmax=BASE, lse=plus(0.05), linear=plus(-0.1)).verdict
     assert verdict.kind == "beats"
-    assert verdict.sentence.startswith("On `valid` `lse` beats `softmax` by 0.050 (95 %: 0.050")
+    assert verdict.sentence.startswith("On `valid`, `lse` beats `softmax` by 0.050 (95 %: 0.050")
     assert "`linear` loses to it by 0.100" in verdict.sentence
     assert {row.variant: row.call for row in verdict.rows} == {"lse": "beats", "linear": "loses"}
     assert all(row.p <= 0.05 and row.more_seeds is None for row in verdict.rows)
@@ -56,7 +56,7 @@ def test_undecided_says_how_many_seeds_more(board) -> None:
 def test_all_that_differ_lose(board) -> None:
     verdict = board(softmax=BASE, linear=plus(-0.1)).verdict
     assert verdict.kind == "loses"
-    assert verdict.sentence.startswith("On `valid` `linear` loses to `softmax` by 0.100")
+    assert verdict.sentence.startswith("On `valid`, `linear` loses to `softmax` by 0.100")
 
 
 def test_near_chance_nobody_learned_whatever_the_differences(board, known_task) -> None:
