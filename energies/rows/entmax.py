@@ -19,8 +19,9 @@ class Entmax(RowKernel):
     """Weights y = u^(1/e) of sum 1, with u = max(1 + e (z - t), 0) and e = alpha - 1 in (0, 1].
 
     The norm |u| of order 1/e, which must be 1, is convex and falling in t (linear for softmax and
-    for equal scores). So Newton steps from t = max z, where it is at least 1, rise to the root and
-    never beyond; they are quadratic near it. With q = dy/dz = y/u at fixed t,
+    for equal scores). So Newton steps from a t where it is at least 1 (max z, or the t of equal
+    scores of the same mean, as powers are convex) rise to the root and never beyond; they are
+    quadratic near it. With q = dy/dz = y/u at fixed t,
 
         dz_i = q_i (dy_i - m),  m = sum q dy / sum q,    de = sum_i dz_i (u_i - 1 - u_i log u_i)/e^2
 
@@ -66,7 +67,8 @@ class Entmax(RowKernel):
 def _search(x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
     """The weights for x = e (z - max z), and e (t - max z)."""
     eps = torch.finfo(x.dtype).eps
-    rise = torch.zeros_like(x[..., :1])
+    # As powers are convex, the norm is at least 1 where it is for equal scores of the same mean.
+    rise = (row_sums(x) / x.shape[-1] + (1.0 - x.shape[-1] ** -epsilon)).clamp_min_(0.0)
     for _ in range(_MOST):
         powers = _powers(x, rise, epsilon)
         slope = row_sums(powers.q)
