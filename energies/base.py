@@ -25,7 +25,6 @@ from attenergy.energies.rows.kernel import MixedPatterns, RowForm
 from attenergy.registry import ArgumentError, Descends, EnergySpec
 
 Values = dict[str, Tensor | float]
-
 _LARGEST = 2**63 - 1  # whole number that torch takes, as a seed for one
 
 
@@ -111,8 +110,8 @@ class Energy(nn.Module):
             ValueError: it is none, or out of its range.
         """
         value = self.option(name, least)
-        wrong = isinstance(value, bool) or not isinstance(value, int) or value < least
-        if wrong or int(value) > (_LARGEST if most is None else most):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not least <= int(value) <= (_LARGEST if most is None else most):
             allowed = f"from {least}" if most is None else f"from {least} to {most}"
             raise ArgumentError(f"'{name}' must be a whole number {allowed}, got {value!r}")
         return int(value)

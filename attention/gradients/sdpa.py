@@ -143,9 +143,10 @@ class _Inputs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         at_q, *others = ctx.written.pop() if ctx.written else grads
-        if at_q is None or not ctx.saved_tensors:
+        saved = ctx.saved_tensors  # once: a checkpoint makes them anew for one reading
+        if at_q is None or not saved:
             return None, None, at_q, *others
-        scale, q = ctx.saved_tensors
+        scale, q = saved
         graph, at_scale = torch.is_grad_enabled(), None
         if ctx.needs_input_grad[1]:
             # The product is needed for its sums alone.

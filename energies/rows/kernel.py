@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -140,13 +140,20 @@ class Elementwise(RowKernel):
         return self._derivative(grad, y), ()
 
 
-def _in_place(backward: Any, *more: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """One of torch's derivatives of elementwise functions, in the place of dy."""
-    return lambda dy, y: backward.grad_input(dy, y, *more, grad_input=dy)
+# Named functions, as a kernel is pickled with its layer; they write in the place of dy.
+def _sigmoid_slope(dy: Tensor, y: Tensor) -> Tensor:
+    return torch.ops.aten.sigmoid_backward.grad_input(dy, y, grad_input=dy)  # type: ignore[no-any-return]
 
 
-_aten = torch.ops.aten
+def _tanh_slope(dy: Tensor, y: Tensor) -> Tensor:
+    return torch.ops.aten.tanh_backward.grad_input(dy, y, grad_input=dy)  # type: ignore[no-any-return]
+
+
+def _relu_slope(dy: Tensor, y: Tensor) -> Tensor:
+    return torch.ops.aten.threshold_backward.grad_input(dy, y, 0, grad_input=dy)  # type: ignore[no-any-return]
+
+
 EXP = Elementwise(torch.exp, torch.exp_, torch.Tensor.mul_)
-SIGMOID = Elementwise(torch.sigmoid, torch.sigmoid_, _in_place(_aten.sigmoid_backward))
-TANH = Elementwise(torch.tanh, torch.tanh_, _in_place(_aten.tanh_backward), hides=False)
-RELU = Elementwise(torch.relu, torch.relu_, _in_place(_aten.threshold_backward, 0))
+SIGMOID = Elementwise(torch.sigmoid, torch.sigmoid_, _sigmoid_slope)
+TANH = Elementwise(torch.tanh, torch.tanh_, _tanh_slope, hides=False)
+RELU = Elementwise(torch.relu, torch.relu_, _relu_slope)

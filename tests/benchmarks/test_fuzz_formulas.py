@@ -9,7 +9,7 @@ import pytest
 
 from attenergy.energies.language import PUBLIC, emit
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "fuzz"
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_a_step_of_log_sum_exp_costs_what_softmax_attention_does(steps: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "ratio"), [("softmax", 3.0), ("hyla", 3.0), ("lse", 3.0), ("graph_memory", 2.27)]
+    ("name", "ratio"), [("softmax", 3.0), ("hyla", 3.0), ("lse", 3.0), ("graph_memory", 2.78)]
 )
 def test_forward_and_backward_cost_at_most_three_times_the_forward(name: str, ratio: float) -> None:
     layer = make_layer(name, embed_dim=32, num_heads=4)

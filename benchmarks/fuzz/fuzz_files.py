@@ -1,6 +1,6 @@
 """Reads files that nobody should trust: does anything but a documented error come of it?
 
-    python benchmarks/fuzz_files.py [--registries 10000] [--folders 3000] [--seed 0] [--out F]
+    python benchmarks/fuzz/fuzz_files.py [--registries 10000] [--folders 3000] [--seed 0] [--out F]
 
 Registries and formulas go through `load_registry`, the compiler and `make_energy`; spoiled copies
 of exports and studies through `attenergy.load`, report (Markdown and JSON, the page of every 50th),
