@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from attenergy.registry.printable import markdown, markdown_code, markdown_json
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
+from attenergy.search.report.over_tasks import verdict_over
 from attenergy.search.results import formats
 from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.statistics import Interval
 from attenergy.search.results.study_folder import Study, read_study
-from attenergy.search.results.task_table import read_matrix
+from attenergy.search.results.task_table import Matrix, read_matrix
+from attenergy.search.results.verdict import Verdict
 from attenergy.search.runs.config import RunRecord
 
 #: How to read a table of `middle_cells`.
@@ -56,17 +59,29 @@ def as_json(study: Study) -> str:
 
 
 def multi_task_as_markdown(folder: Path) -> str:
-    """A comparison over several tasks: the matrix, then `as_markdown` of every task."""
-    matrix = read_matrix(folder)
-    parts = [as_markdown(read_study(folder / column.name)) for column in matrix.columns]
-    return "\n".join([matrix.markdown(), *parts])
+    """A comparison over several tasks: the finding, the matrix, then every task by itself."""
+    matrix, studies, said = _multi_task(folder)
+    title, rest = matrix.markdown().split("\n\n", 1)
+    finding = markdown(said.sentence, code=True)
+    return "\n".join(
+        [f"{title}\n\n{finding}\n\n{rest}", *(as_markdown(study) for study in studies.values())]
+    )
 
 
 def multi_task_as_json(folder: Path) -> str:
-    """The same as data: the matrix, and under `studies` every task by its name."""
+    """The same as data: the matrix, the verdict, and under `studies` every task by its name."""
+    matrix, studies, said = _multi_task(folder)
+    parts = {name: _data(study) for name, study in studies.items()}
+    return json.dumps(
+        {**json.loads(matrix.json()), "verdict": asdict(said), "studies": parts}, indent=2
+    )
+
+
+def _multi_task(folder: Path) -> tuple[Matrix, dict[str, Study], Verdict]:
     matrix = read_matrix(folder)
-    parts = {column.name: _data(read_study(folder / column.name)) for column in matrix.columns}
-    return json.dumps({**json.loads(matrix.json()), "studies": parts}, indent=2)
+    studies = {column.name: read_study(folder / column.name) for column in matrix.columns}
+    verdicts = {name: study.leaderboard().verdict for name, study in studies.items()}
+    return matrix, studies, verdict_over(matrix, verdicts)
 
 
 def middle_cells(board: Leaderboard) -> list[list[str]]:

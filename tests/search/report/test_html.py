@@ -255,6 +255,7 @@ def test_a_comparison_of_several_tasks_as_text_has_every_task(comparison: Path) 
     assert set(data["studies"]) == {"stacked-recall", "fuzzy-logic-small"}
     assert len(data["studies"]["stacked-recall"]["records"]) == 4
     assert set(data["mean_ranks"]) == {"softmax", "lse"}
+    assert data["verdict"]["sentence"] in text
 
 
 def test_one_of_several_comparisons_has_to_be_named(comparison: Path) -> None:
