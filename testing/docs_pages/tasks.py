@@ -10,7 +10,7 @@ _HEAD = """\
 # The tasks
 
 Made from the registry by `make docs`; a test compares. Every task generates itself: an instance
-depends on the seed, the split and its index alone, and train, valid and test share none.
+depends on the seed, the split and its index alone, and train, valid and iid share none.
 `attenergy tasks show NAME` gives ceilings, model and training, `attenergy tasks sample NAME` one
 instance, `attenergy compare --task NAME --sweep OPTION` goes through the values of a sweep.
 
@@ -18,6 +18,9 @@ instance, `attenergy compare --task NAME --sweep OPTION` goes through the values
 several. *Chance* is that metric's value for guessing. *Seconds* are a typical run of softmax
 on one core, measured or extrapolated from timed steps.
 """
+
+#: Splits that outputs call by another name: `iid` stands beside `ood`.
+_SHOWN = {"test": "iid"}
 
 
 def tasks_page(registry: Registry) -> str:
@@ -45,7 +48,7 @@ def _row(name: str, registry: Registry) -> list[str]:
         spec.title,
         _reads(task),
         _answers(task),
-        f"{task.metric}: {task.headline}",
+        f"{task.metric}: {_SHOWN.get(task.headline, task.headline)}",
         f"{task.chance[task.metric]:.3g}",
         ", ".join(spec.sweeps),
         "" if spec.seconds is None else f"{spec.seconds:,.0f}",
