@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+
 from attenergy.registry.printable import markdown, markdown_code, markdown_json
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from attenergy.search.report.over_tasks import verdict_over
@@ -18,6 +20,7 @@ from attenergy.search.results.task_table import Matrix, read_matrix
 from attenergy.search.results.verdict import Verdict
 from attenergy.search.runs.config import RunRecord
 
+_FEW = 1000  # records
 #: How to read a table of `middle_cells`.
 MIDDLES = (
     "Mean of the middle half of the seeds, which one wild run moves less than the mean, and its "
@@ -55,7 +58,10 @@ def as_markdown(study: Study) -> str:
 
 def as_json(study: Study) -> str:
     """The same as data: leaderboard, budgets, formulas, plan, and every record."""
-    return json.dumps(_data(study), indent=2)
+    data = _data(study)
+    if len(study.records) > _FEW:  # Python's own encoder takes minutes with an indent
+        return to_json(data, indent=2, inf_nan_mode="constants").decode()
+    return json.dumps(data, indent=2)
 
 
 def multi_task_as_markdown(folder: Path) -> str:

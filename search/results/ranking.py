@@ -123,7 +123,7 @@ def varying_fields(configs: Iterable[RunConfig]) -> tuple[str, ...]:
     seen: dict[str, set[str]] = {}
     for config in configs:
         for part, values in (("model", config.model), ("training", config.training)):
-            for name, value in values.model_dump().items():
+            for name, value in values:
                 seen.setdefault(f"{part}.{name}", set()).add(repr(value))
     return tuple(name for name, values in seen.items() if len(values) > 1)
 
@@ -151,7 +151,10 @@ def reference_row(rows: Sequence[Row], records: Sequence[RunRecord], metric: str
         return next(iter(candidates), None)
     trials: dict[str, list[float]] = {}
     tuned: dict[str, str] = {}
+    variants = {row.variant for row in candidates}
     for record in records:
+        if record.config.variant not in variants:
+            continue
         if record.purpose != "trial":
             tuned[record.config_hash] = _tuned(record.config)
         elif record.status == "complete" and metric in record.metrics.get("valid", {}):

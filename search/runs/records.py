@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -40,6 +41,7 @@ class RunStore:
         self.path = self.folder / RECORDS
         self.folder.mkdir(parents=True, exist_ok=True)
         self._records: dict[str, RunRecord] = {}
+        self._common = _Common()
         self._bytes, self._lines = 0, 0  # whole lines that have been read
         self.refresh()
 
@@ -63,14 +65,14 @@ class RunStore:
         except OSError as error:
             text = f"run {record.key} cannot be recorded ({error.strerror}); make room and resume"
             raise OSError(error.errno, text, str(self.path)) from error
-        self._records[record.key] = record
+        self._records[record.key] = self._common.shared(record)
         self._bytes, self._lines = self._bytes + len(line), self._lines + 1
 
     def refresh(self) -> list[RunRecord]:
         """Read what other processes have written since the last look, and return it."""
         if not self.path.exists():
             return []
-        records, self._bytes = _whole_records(self.path, self._bytes, self._lines)
+        records, self._bytes = _whole_records(self.path, self._bytes, self._lines, self._common)
         self._records |= {record.key: record for record in records}
         self._lines += len(records)
         return records
@@ -98,12 +100,12 @@ def read_records(folder: Path) -> list[RunRecord]:
     path = folder / RECORDS
     if not path.exists():
         return []
-    records, _ = _whole_records(path, 0, 0, within=folder)
+    records, _ = _whole_records(path, 0, 0, _Common(), within=folder)
     return list({record.key: record for record in records}.values())
 
 
 def _whole_records(
-    path: Path, start: int, lines: int, within: Path | None = None
+    path: Path, start: int, lines: int, common: _Common, within: Path | None = None
 ) -> tuple[list[RunRecord], int]:
     """The records of the whole lines from a byte on, and the byte after them."""
     records: list[RunRecord] = []
@@ -111,16 +113,49 @@ def _whole_records(
         file.seek(start)
         while (line := file.readline(MAX_LINE + 1)).endswith(b"\n"):
             start += len(line)
-            records.append(_parsed(line, path, lines + len(records) + 1))
+            records.append(_parsed(line, path, lines + len(records) + 1, common))
     if len(line) > MAX_LINE:
         number = lines + len(records) + 1
         raise ArgumentError(f"{path}:{number}: not a run record: longer than {MAX_LINE} bytes")
     return records, start
 
 
-def _parsed(line: bytes, path: Path, number: int) -> RunRecord:
+class _Common:
+    """One object for what many records have in common, which is most of each.
+
+    Records are frozen, so nobody changes what another has too.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], Any] = {}
+
+    def shared(self, record: RunRecord) -> RunRecord:
+        """The record with parts of earlier ones where they are equal."""
+        config = record.config
+        layer = self._same("layer", config.variant, config.layer)
+        task = self._same("task_spec", config.task, config.task_spec)
+        model = self._same("model", f"{config.model.heads} {config.model.width}", config.model)
+        training = self._same("training", config.variant, config.training)
+        config = config.model_copy(
+            update={"layer": layer, "task_spec": task, "model": model, "training": training}
+        )
+        versions = self._same("versions", "", record.versions)
+        machine = self._same("machine", "", record.machine)
+        return record.model_copy(
+            update={"config": config, "versions": versions, "machine": machine}
+        )
+
+    def _same(self, field: str, name: str, value: Any) -> Any:
+        last = self._last.get((field, name))
+        if last is not None and last == value:
+            return last
+        self._last[field, name] = value
+        return value
+
+
+def _parsed(line: bytes, path: Path, number: int, common: _Common) -> RunRecord:
     try:
-        return RunRecord.model_validate_json(line)
+        return common.shared(RunRecord.model_validate_json(line))
     except ValidationError as error:
         raise ArgumentError(
             f"{path}:{number}: not a run record: {first_problem(error)}; without this line the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -16,7 +17,8 @@ from optuna.trial import TrialState
 from attenergy.registry import Registry
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.samplers import SAMPLERS
-from attenergy.search.runs.config import RunConfig
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.records import RunStore, read_records
 from attenergy.search.storage.database import UnreadableRows
 from attenergy.search.storage.optuna_private import study_id
 from attenergy.search.storage.trial_index import TrialBrief, TrialIndex, attribute_values
@@ -169,3 +171,19 @@ def test_a_row_that_no_search_has_written_is_told(quiet: None) -> None:
         connection.commit()
     with pytest.raises(UnreadableRows):
         TrialIndex(storage, study_id(study), (RUN,), "variant").refresh()
+
+
+def test_records_share_what_they_have_in_common(make_config: Any, tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    records = [done(make_config(seed=seed)) for seed in range(3)]
+    other = make_config(seed=3)
+    training = other.training.model_copy(update={"learning_rate": 0.5})
+    records.append(done(other.model_copy(update={"training": training})))
+    for record in records:
+        store.append(RunRecord.model_validate_json(record.model_dump_json(by_alias=True)))
+    for given in (store.all(), RunStore(tmp_path).all(), read_records(tmp_path)):
+        assert given == records
+        first, second, _, fourth = (record.config for record in given)
+        assert first.layer is second.layer is fourth.layer
+        assert first.training is second.training
+        assert fourth.training.learning_rate == 0.5
