@@ -103,7 +103,7 @@ def _nsga2(request: SamplerRequest) -> BaseSampler:
 
 
 #: Of the samplers below: 25 trials, the best, are all that TPE ever takes for good ones.
-WINDOW = 500
+WINDOW = 300
 
 #: Every sampler by its name.
 SAMPLERS: Catalogue[Sampler] = Catalogue(
