@@ -48,8 +48,7 @@ def draw(view: View) -> list[Picture]:
     trials = sorted(thinned(view.trials), key=lambda r: r.metrics["valid"][view.metric])
     if len(trials) < _FEWEST:
         return []
-    shown = thinned(trials)
-    rows = _rows(shown, view.metric)
+    rows = _rows(trials, view.metric)
     scales = scales_of(rows)
     if len(scales) < 3:
         return []
@@ -66,8 +65,8 @@ def draw(view: View) -> list[Picture]:
         "Each line is a trial; the strongest tone is the best fifth of them. A line leaves out an "
         "axis that its variant does not have."
     )
-    if len(shown) < len(trials):
-        about += f" Of {len(trials)} trials, ordered by score, {len(shown)} are drawn, evenly."
+    if len(trials) < len(view.trials):
+        about += f" Of {len(view.trials)} trials {len(trials)} are drawn, evenly taken."
     return [
         Picture("coordinates", "All trials at a glance", about, figure, wide=True, screen="desk")
     ]
