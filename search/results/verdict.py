@@ -142,12 +142,16 @@ def _row_verdict(
     call, p = known
     differences = paired_differences(reference.values[column], row.values[column])
     bounded = len(differences) >= least_seeds()
+    mean = fmean(differences)
     low, high = anytime_interval(differences) if bounded else (None, None)
+    if low is not None and high is not None:
+        # It bounds the centre of symmetry, from which the mean of lopsided differences may lie off.
+        low, high = min(low, mean), max(high, mean)
     return RowVerdict(
         variant=row.variant,
         rank=row.rank,
         call=call,
-        difference=fmean(differences),
+        difference=mean,
         low=low,
         high=high,
         p=p,

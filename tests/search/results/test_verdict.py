@@ -53,6 +53,18 @@ def test_undecided_says_how_many_seeds_more(board) -> None:
     assert "no number of seeds that would decide is in sight" in even.sentence
 
 
+def test_the_interval_holds_the_mean_of_lopsided_differences(board) -> None:
+    """Some seeds solve the task, and are far off the others."""
+    lopsided = [
+        b + gap
+        for b, gap in zip(BASE, [0.01, 0.011, 0.4, 0.012, 0.01, 0.4, 0.011, 0.01], strict=True)
+    ]
+    (row,) = board(softmax=BASE, lse=lopsided).verdict.rows
+    assert row.low is not None
+    assert row.high is not None
+    assert row.low <= row.difference <= row.high
+
+
 def test_all_that_differ_lose(board) -> None:
     verdict = board(softmax=BASE, linear=plus(-0.1)).verdict
     assert verdict.kind == "loses"
