@@ -6,8 +6,8 @@
 Scores are drawn, with replacement, from pools of real ones: final runs of one variant on one task,
 over many seeds (`results/deciding_pools.json`, each with the command that made it). A search has a
 baseline and three contenders, three seeds each in the first round, two workers, and the default
-budget, twelve seeds for each; every rule of `attenergy.search.results.race` applies. What the output
-file holds already, of the same pools, is not made again.
+budget, twelve seeds for each; every rule of `attenergy.search.results.race` applies. What the
+output file holds already, of the same pools, is not made again.
 
 * Null searches: all four draw from one pool. A search is wrong if it calls anything.
 * Looked at for ever: one contender, a pair added and looked at, up to 200 of them. The same for
