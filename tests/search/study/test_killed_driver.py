@@ -120,7 +120,7 @@ def test_ctrl_c_ends_everything_at_once_and_says_how_to_go_on(
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as process:
         assert process.stderr is not None
-        begun = next(line for line in process.stderr if line.startswith("trials: 0 of 3"))
+        begun = next(line for line in process.stderr if "trials: 0 of 3" in line)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the driver and the workers
         _, errors = process.communicate(timeout=120)
     assert begun
