@@ -11,12 +11,12 @@ FILES := $(sort $(shell find $(ROOMS) -name '*.py' -o -name '*.lark'))
 # One thread a process: the suite and the search run several processes.
 export OMP_NUM_THREADS ?= 1
 
-ENERGIES ?= lse,hyla
+ENERGIES ?= lse,rbm
 RUNS ?= runs
 # The recipe is fixed, at a decay that suits the baseline; what is searched are the energies, beta and steps.
 RECIPE := --fix heads=8 --fix learning_rate=3e-3 --fix muon_learning_rate=0.02 --fix weight_decay=0.2
-SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 8 --match "" --steps 300 \
-	--finalists 2 --seeds 7 --final-budget none --final-steps 1300 $(RECIPE) --folder $(RUNS) --workers 2 --resume
+SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 6 --match "" --steps 300 \
+	--finalists 2 --seeds 7 --final-budget none --final-steps 1250 $(RECIPE) --folder $(RUNS) --workers 2 --resume
 
 .PHONY: help install test test-slow test-processors lint typecheck search bench docs modes schema wheel clean FORCE
 
@@ -61,7 +61,7 @@ lint: $(LINKED)  ## check style, and who imports whom
 typecheck: $(LINKED)  ## check types
 	$(BIN)/mypy
 
-search: $(LINKED)  ## search attention energies on small Raven matrices (about 6 minutes)
+search: $(LINKED)  ## search attention energies on small Raven matrices (about 8 minutes)
 	@$(BIN)/attenergy search $(SEARCH)
 
 bench: $(LINKED)  ## measure speed against hand-written layers
