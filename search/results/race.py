@@ -25,8 +25,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from attenergy.search.results.sequential import anytime_p, least_seeds, seeds_to_decide
-from attenergy.search.results.statistics import holm
+from attenergy.search.results.sequential import anytime_p_values, least_seeds, seeds_to_decide
 from attenergy.search.results.verdict import LEVEL, learned
 
 _FARTHEST = 200  # seeds that are looked ahead at most
@@ -126,8 +125,7 @@ def p_values(rules: RaceRules, scores: Scores) -> dict[str, float]:
     It holds at every moment at which one may look: P(ever p <= a for an equal one) <= a. Those
     without any pair are left out.
     """
-    pairs = {name: differences(rules, scores, name) for name in rules.challengers}
-    return holm({name: anytime_p(each) for name, each in pairs.items() if each})
+    return anytime_p_values({n: differences(rules, scores, n) for n in rules.challengers})
 
 
 def _undecided(rules: RaceRules, scores: Scores) -> tuple[str, ...]:

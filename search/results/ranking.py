@@ -8,11 +8,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from attenergy.search.results import formats
-from attenergy.search.results.sequential import anytime_p
+from attenergy.search.results.sequential import anytime_p_values
 from attenergy.search.results.statistics import (
     Interval,
     bootstrap_interval,
-    holm,
     mean_interval,
     paired_difference,
     paired_differences,
@@ -233,12 +232,13 @@ def _p_values(rows: Sequence[Row], reference: Row | None, column: str) -> dict[s
     """Rank -> corrected p value of every row that has a difference in the column."""
     if reference is None:
         return {}
-    chances = {
-        f"{row.rank}": anytime_p(paired_differences(reference.values[column], row.values[column]))
-        for row in rows
-        if column in row.differences
-    }
-    return holm(chances)
+    return anytime_p_values(
+        {
+            f"{row.rank}": paired_differences(reference.values[column], row.values[column])
+            for row in rows
+            if column in row.differences
+        }
+    )
 
 
 def _validation(row: Row) -> float:

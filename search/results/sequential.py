@@ -26,11 +26,12 @@ sums of symmetric variables de la Pena 1999, Annals of Probability 27.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from attenergy.registry import ArgumentError
+from attenergy.search.results.statistics import holm
 
 _FOLLOWS = np.array([0.7, 3.0])
 _WEIGHTS = np.array([0.4, 0.6])
@@ -70,6 +71,15 @@ def anytime_p(differences: Sequence[float]) -> float:
     """
     logs = _log_evidence(_checked(differences)[None])[0]
     return float(np.exp(-max(0.0, logs.max(initial=0.0))))
+
+
+def anytime_p_values(differences: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """`anytime_p` of every contender, corrected for their number (`holm`), at any moment.
+
+    Args:
+        differences: contender -> as of `evidence`; one without any is left out.
+    """
+    return holm({name: anytime_p(each) for name, each in differences.items() if each})
 
 
 def anytime_interval(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 from attenergy.search.results.formats import counted
 from attenergy.search.results.sequential import (
     anytime_interval,
-    anytime_p,
+    anytime_p_values,
     least_seeds,
     seeds_to_decide,
 )
-from attenergy.search.results.statistics import holm, paired_differences
+from attenergy.search.results.statistics import paired_differences
 
 if TYPE_CHECKING:
     from attenergy.search.results.ranking import Row
@@ -54,7 +54,8 @@ class Verdict:
 
     `kind` is `beats` if a finalist beats the baseline, else `undecided` if one is undecided, else
     `loses`; `unlearned` if neither the finalists nor the baseline are much above chance; `none` if
-    nothing was held against the baseline. `command` is a line for the shell that would help on.
+    nothing was held against the baseline. `command` is a line for the shell that would
+    help on; the study fills it in (`next_step`).
     """
 
     kind: Kind
@@ -85,10 +86,8 @@ def calls(
         level: chance of one or more wrong calls, over all contenders and all looks.
     """
     pairs = {name: paired_differences(baseline, scores) for name, scores in contenders.items()}
-    pairs = {name: differences for name, differences in pairs.items() if differences}
-    corrected = holm({name: anytime_p(differences) for name, differences in pairs.items()})
     verdicts: dict[str, tuple[Call, float]] = {}
-    for name, p in corrected.items():
+    for name, p in anytime_p_values(pairs).items():
         better = fmean(pairs[name]) > 0
         verdicts[name] = ("undecided" if p > level else "beats" if better else "loses", p)
     return verdicts
@@ -100,8 +99,6 @@ def decide(
     column: str,
     chance: float | None = None,
     ceiling: float | None = None,
-    *,
-    command: Callable[[Kind, int], str] | None = None,
 ) -> Verdict:
     """The verdict on the finalists of a leaderboard.
 
@@ -111,7 +108,6 @@ def decide(
         column: the scores that count, `valid`.
         chance: of the metric.
         ceiling: of the column.
-        command: from the kind and the number of seeds still needed to what to type next.
     """
     finals = [row for row in rows if row.final and column in row.scores]
     others = [row for row in finals if reference and row.config_hash != reference.config_hash]
@@ -132,8 +128,7 @@ def decide(
         sentence = _unlearned(best, column, chance)
     else:
         sentence = _sentence(verdicts, reference.variant, column)
-    more = max((row.more_seeds or 0 for row in verdicts), default=0)
-    return Verdict(kind, sentence, verdicts, command(kind, more) if command else "")
+    return Verdict(kind, sentence, verdicts)
 
 
 def _row_verdict(

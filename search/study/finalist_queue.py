@@ -39,9 +39,8 @@ def choose_finalists(
     """
     best = _ranked(trials, objectives)
     if len(objectives) == 1:
-        first = {c.variant: c for c in reversed(best) if c.variant != plan.baseline}
-        leaders = [c for c in best if first.get(c.variant) is c]
-        best = [*leaders, *(c for c in best if first.get(c.variant) is not c)]
+        leaders = {c.variant: c for c in reversed(best) if c.variant != plan.baseline}
+        best.sort(key=lambda c: leaders.get(c.variant) is not c)
     baseline = [
         config
         for config in (*best, *(record.config for record in trials))
