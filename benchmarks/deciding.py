@@ -212,10 +212,10 @@ class Results:
         self.rows[kind].append(row)
         print(_line(kind, row), flush=True)
         if self.path is not None:
-            kept = [old for old in self.before.get(kind, ()) if old not in self.rows[kind]]
+            earlier = [old for old in self.before.get(kind, ()) if old not in self.rows[kind]]
             write_atomically(
                 self.path,
-                json.dumps({**self.before, **self.rows, kind: self.rows[kind] + kept}, indent=1),
+                json.dumps({**self.before, **self.rows, kind: self.rows[kind] + earlier}, indent=1),
             )
 
 

@@ -60,7 +60,7 @@ def _changes(
     if verdict.kind == "none" and isinstance(plan, SearchPlan) and not plan.finalists:
         return {"finalists": 3}, True
     more = max((row.more_seeds or 0 for row in verdict.rows), default=0)
-    if verdict.kind != "undecided" or not more:
+    if verdict.kind == "beats" or not more:
         return {}, False
     seeds = max(row.seeds for row in verdict.rows) + more
     if plan.final_budget == NONE:

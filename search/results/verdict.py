@@ -52,9 +52,9 @@ class RowVerdict:
 class Verdict:
     """The finding of a study.
 
-    `kind` is `beats` if a finalist beats the baseline, else `undecided` if one is undecided, else
-    `loses`; `unlearned` if neither the finalists nor the baseline are much above chance; `none` if
-    nothing was held against the baseline. `command` is a line for the shell that would
+    `kind` is `beats` if a finalist beats the baseline, else `loses` if one loses to it, else
+    `undecided`; `unlearned` if neither the finalists nor the baseline are much above chance;
+    `none` if nothing was held against the baseline. `command` is a line for the shell that would
     help on; the study fills it in (`next_step`).
     """
 
@@ -157,7 +157,7 @@ def _row_verdict(
 
 def _kind(verdicts: Sequence[RowVerdict]) -> Kind:
     calls = {row.call for row in verdicts}
-    return next((call for call in ("beats", "undecided", "loses") if call in calls), "none")
+    return next((call for call in ("beats", "loses", "undecided") if call in calls), "none")
 
 
 def _sentence(verdicts: Sequence[RowVerdict], baseline: str, column: str) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.results.leaderboard import Leaderboard, leaderboard
+from attenergy.search.results.next_step import next_step
 from attenergy.search.results.sequential import anytime_interval
 from attenergy.search.results.verdict import calls, learned
 
@@ -69,6 +72,16 @@ def test_all_that_differ_lose(board) -> None:
     verdict = board(softmax=BASE, linear=plus(-0.1)).verdict
     assert verdict.kind == "loses"
     assert verdict.sentence.startswith("On `valid`, `linear` loses to `softmax` by 0.100")
+
+
+def test_one_that_loses_beside_an_undecided_one(board) -> None:
+    """Something was decided, and the badge says so; the command still asks for the other."""
+    verdict = board(softmax=BASE, linear=plus(-0.1), lse=plus(0.02, 0.03)).verdict
+    assert verdict.kind == "loses"
+    assert "`linear` loses to `softmax`" in verdict.sentence
+    assert "`lse` and it are undecided" in verdict.sentence
+    plan = SearchPlan(study="s", folder="runs/s", task="t")
+    assert next_step(plan, verdict, (), Path("runs/s")).endswith("seeds --resume")
 
 
 def test_near_chance_nobody_learned_whatever_the_differences(board, known_task) -> None:
