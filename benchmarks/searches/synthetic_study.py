@@ -20,7 +20,7 @@ from optuna.distributions import (
 )
 
 from attenergy.registry import load_registry
-from attenergy.search.planning.budget import Budget
+from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.objectives import find_objectives
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
@@ -119,9 +119,9 @@ def open_queue(folder: Path, trials: int, *, resume: bool) -> Iterator[TrialQueu
     registry, plan = load_registry(plugins=False), plan_of(folder, trials)
     space = Space(registry, plan)
     objectives = find_objectives(make_task(space.task), ())
-    budget = Budget(plan.fairness, space.reference(), plan.seconds)
+    equal = EqualTraining(plan.fairness, space.reference(), plan.seconds)
     with at_study(plan, space, objectives, Listener(), resume=resume) as (context, study):
-        yield TrialQueue(context, study, budget, lambda _: None)
+        yield TrialQueue(context, study, equal, lambda _: None)
 
 
 def fill(folder: Path, trials: int) -> None:

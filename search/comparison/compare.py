@@ -11,7 +11,7 @@ from attenergy.search.comparison.configure import CHOOSING_SEED, configure
 from attenergy.search.comparison.tuning import best_run, notices, tuned_runs
 from attenergy.search.engines.base import Executor, run_all
 from attenergy.search.engines.factory import make_executor
-from attenergy.search.planning.budget import Budget, measure
+from attenergy.search.planning.fairness import EqualTraining, measure
 from attenergy.search.planning.final_budget import FinalBudget
 from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan
 from attenergy.search.results.finals import Finals
@@ -58,7 +58,7 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
     for config in plain.values():  # a mistake must show before anything is trained
         build_model(config, task)
     wanted = {variant: tuned_runs(plan, registry, variant) for variant in plan.variants}
-    budget = Budget(plan.fairness, plain[plan.variants[0]], plan.seconds)
+    equal = EqualTraining(plan.fairness, plain[plan.variants[0]], plan.seconds)
     folder = Path(plan.folder)
     needs = needed(use for config in plain.values() for use in uses(config))
     if plan.workers or plan.engine != "local":
@@ -72,8 +72,8 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
     with make_executor(plan, folder) as executor:
         for text in notices(plan, plain[plan.variants[0]]):
             listener.message(text)
-        measure(budget, executor, store, listener)
-        grid = {v: [budget.fit(config) for config in runs] for v, runs in wanted.items()}
+        measure(equal, executor, store, listener)
+        grid = {v: [equal.fit(config) for config in runs] for v, runs in wanted.items()}
         tried = [config for configs in grid.values() for config in configs]
         if len(tried) > len(grid):
             _run("tuning", tried, "trial", executor, store, listener)
@@ -89,7 +89,7 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
             slots=executor.free,
         )
         _race(finals, executor, store, listener)
-    reference = [budget.reference] if plan.fairness == "seconds" else []
+    reference = [equal.reference] if plan.fairness == "seconds" else []
     runs = [*reference, *tried, *finals.runs(store.all())]
     known = (store.get(config.run_key()) for config in runs)
     return [record for record in known if record is not None]

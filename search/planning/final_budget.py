@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from attenergy.registry import ArgumentError
-from attenergy.registry.errors import nearest
+from attenergy.search.planning.amounts import read_amount
 
 #: Seeds for every contender, on average, if nobody says otherwise.
 DEFAULT = "12seeds"
 NONE = "none"
 
 Measure = Literal["none", "seeds", "runs", "seconds"]
-#: Unit -> what is measured, and how much of it one is.
-_UNITS: dict[str, tuple[Measure, float]] = {
-    "seeds": ("seeds", 1),
-    "seed": ("seeds", 1),
-    "runs": ("runs", 1),
-    "run": ("runs", 1),
-    "s": ("seconds", 1),
-    "seconds": ("seconds", 1),
-    "m": ("seconds", 60),
-    "min": ("seconds", 60),
-    "minutes": ("seconds", 60),
-    "h": ("seconds", 3600),
-    "hours": ("seconds", 3600),
-}
-_SHAPE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+_EXAMPLES = "12seeds, 24runs, 10m or none"
 
 
 @dataclass(frozen=True)
@@ -53,26 +37,10 @@ class FinalBudget:
         Raises:
             ValueError: it is none of these; the message names the unit that is nearest.
         """
-        words = text.strip()
-        if words.lower() == NONE:
+        if text.strip().lower() == NONE:
             return cls("none")
-        match = _SHAPE.fullmatch(words)
-        if match is None:
-            raise ArgumentError(_refusal(nearest(words, [NONE])))
-        number, unit = match[1], match[2].lower()
-        if unit not in _UNITS:
-            raise ArgumentError(_refusal(nearest(unit, _UNITS)))
-        measure, each = _UNITS[unit]
-        amount = float(number) * each
-        if amount <= 0 or (measure != "seconds" and amount != int(amount)):
-            kind = "a number above 0" if measure == "seconds" else "an integer >= 1"
-            raise ArgumentError(_refusal(f"{number} must be {kind}"))
-        return cls(measure, amount)
-
-
-def _refusal(hint: str) -> str:
-    tail = f" ({hint})" if hint else ""
-    return f"must be a budget such as 12seeds, 24runs, 10m or none{tail}"
+        amount = read_amount(text, ("seeds", "runs", "seconds"), _EXAMPLES, [NONE])
+        return cls(amount.measure, amount.amount)  # type: ignore[arg-type] # of those three
 
 
 def _checked(text: str) -> str:

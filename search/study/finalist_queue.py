@@ -10,7 +10,7 @@ import optuna
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from attenergy.search.planning.budget import Budget
+from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.objectives import Objective, order
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.results.finals import Finals
@@ -28,7 +28,10 @@ FRESH_SEEDS = 1000
 
 
 def choose_finalists(
-    trials: Sequence[RunRecord], plan: SearchPlan, objectives: Sequence[Objective], budget: Budget
+    trials: Sequence[RunRecord],
+    plan: SearchPlan,
+    objectives: Sequence[Objective],
+    equal: EqualTraining,
 ) -> list[RunConfig]:
     """The best configuration of each variant, and that of the baseline, with the first fresh seed.
 
@@ -48,7 +51,7 @@ def choose_finalists(
     ]
     chosen = {c.config_hash(): c for c in (*best[: plan.finalists], *baseline[:1])}
     seed = {"seed": plan.seed + FRESH_SEEDS}
-    return [budget.fit(c, plan.final_steps).model_copy(update=seed) for c in chosen.values()]
+    return [equal.fit(c, plan.final_steps).model_copy(update=seed) for c in chosen.values()]
 
 
 def choose_reference(finalists: Sequence[RunConfig], baseline: str) -> RunConfig | None:

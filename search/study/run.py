@@ -19,7 +19,7 @@ import torch
 from attenergy.registry import ArgumentError, Registry, needed
 from attenergy.search.engines.base import Executor
 from attenergy.search.engines.factory import make_executor
-from attenergy.search.planning.budget import Budget, measure
+from attenergy.search.planning.fairness import EqualTraining, measure
 from attenergy.search.planning.final_budget import FinalBudget
 from attenergy.search.planning.objectives import Objective, find_objectives
 from attenergy.search.planning.plan import SearchPlan
@@ -105,7 +105,7 @@ def run_search(
     needs = needed([*own, *(use for config in space.each() for use in uses(config))])
     if plan.workers or plan.engine != "local":
         check_reaches_workers(needs)
-    budget = Budget(plan.fairness, space.reference(), plan.seconds)
+    equal = EqualTraining(plan.fairness, space.reference(), plan.seconds)
     with at_study(plan, space, objectives, listener, resume=resume) as (opened, study):
         store, folder = opened.store, Path(plan.folder)
         watch = FailureWatch(listener, len(space.variants), store.all())
@@ -120,14 +120,14 @@ def run_search(
         with make_executor(plan, folder) as executor:
             if not space.task.training.steps and (plan.train_steps or plan.final_steps):
                 watch.message(f"{plan.task} is not trained: steps left as they are")
-            measure(budget, executor, store, watch)
+            measure(equal, executor, store, watch)
             on_remote_record = partial(_on_remote_record, pruner, watch)
-            queue = TrialQueue(context, study, budget, on_remote_record)
+            queue = TrialQueue(context, study, equal, on_remote_record)
             _run_trials(queue, executor, pruner)
             if text := summary(store.all(), task.metric):
                 listener.message(text)
             if plan.finalists > 0:
-                chosen = choose_finalists(queue.recorded(), plan, objectives, budget)
+                chosen = choose_finalists(queue.recorded(), plan, objectives, equal)
                 finals = Finals(
                     chosen,
                     choose_reference(chosen, plan.baseline),

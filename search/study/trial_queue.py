@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
 from attenergy.registry import UnknownName
-from attenergy.search.planning.budget import Budget
+from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.samplers import SAMPLERS
 from attenergy.search.planning.space import Space
@@ -56,7 +56,7 @@ class TrialQueue(RunQueue):
     Args:
         context: what the search works with.
         study: holds the trials, and has the sampler.
-        budget: of every run.
+        equal: gives every run its length.
         on_remote_record: called with every record of another driver.
     """
 
@@ -66,12 +66,12 @@ class TrialQueue(RunQueue):
         self,
         context: SearchContext,
         study: optuna.Study,
-        budget: Budget,
+        equal: EqualTraining,
         on_remote_record: Callable[[RunRecord], None],
     ) -> None:
         self._study = ShownStudy(study, context.storage)
         super().__init__(context, self._study, on_remote_record)
-        self._budget = budget
+        self._equal = equal
         self._index = TrialIndex(context.storage, study_id(study), COUNTED, "variant")
         self._tally = Tally(context.store)
         size = SAMPLERS[context.plan.sampler].window
@@ -118,7 +118,7 @@ class TrialQueue(RunQueue):
         finally:
             self.study.sampler = sampler
             self._study.shown = self._study.waiting = None
-        config = self._with_free_seed(self._budget.fit(config), running)
+        config = self._with_free_seed(self._equal.fit(config), running)
         trial.set_user_attr(HASH, config.config_hash())
         trial.set_user_attr(RUN, config.run_key())
         return Job(trial, config, proposer(trial.user_attrs))

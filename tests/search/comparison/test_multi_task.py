@@ -20,7 +20,7 @@ from attenergy.search.comparison.multi_task import (
     run_multi_task,
     write_matrix,
 )
-from attenergy.search.planning.budget import Budget
+from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.results.statistics import Interval, mean_interval
 from attenergy.search.results.task_table import Column, Matrix, read_matrix, worse_than
 from attenergy.search.runs.events import Listener
@@ -199,7 +199,7 @@ def test_a_number_of_steps_leaves_untrained_tasks_alone(tmp_path: Path, fairness
         if not spec.training.steps:
             untrained += 1
             seconds = 2.0 if fairness == "seconds" else None
-            run = Budget(fairness, config, seconds).fit(config, 100)
+            run = EqualTraining(fairness, config, seconds).fit(config, 100)
             assert run == config
     assert untrained
 

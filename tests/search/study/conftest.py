@@ -17,7 +17,7 @@ import pytest
 from optuna.trial import TrialState
 
 from attenergy.registry import Registry
-from attenergy.search.planning.budget import Budget
+from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.objectives import find_objectives
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
@@ -84,8 +84,8 @@ def joined(
     space, remote = Space(registry, plan), list[RunRecord]()
     objectives = find_objectives(make_task(space.task), plan.objectives)
     with at_study(plan, space, objectives, watcher) as (context, study):
-        budget = Budget(plan.fairness, space.reference())
-        yield TrialQueue(context, study, budget, remote.append), remote
+        equal = EqualTraining(plan.fairness, space.reference())
+        yield TrialQueue(context, study, equal, remote.append), remote
 
 
 def recover_running(queue: RunQueue) -> None:

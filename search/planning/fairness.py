@@ -17,7 +17,7 @@ from attenergy.search.training.model import build_model
 from attenergy.tasks import make_task
 
 
-class Budget:
+class EqualTraining:
     """Gives every run as much as the reference has.
 
     Args:
@@ -52,11 +52,11 @@ class Budget:
         self.seconds = record.cost["train_seconds"]
 
     def fit(self, config: RunConfig, steps: int | None = None) -> RunConfig:
-        """The run with its budget.
+        """The run with its share of training.
 
         Args:
             config: what to run.
-            steps: steps of the reference that the budget is worth; its own number if None.
+            steps: steps of the reference that the run is worth; its own number if None.
         """
         if not config.training.steps:
             return config
@@ -84,16 +84,16 @@ class Budget:
         return self._known[key] * config.training.batch_size
 
 
-def measure(budget: Budget, executor: Executor, store: RunStore, listener: Listener) -> None:
+def measure(equal: EqualTraining, executor: Executor, store: RunStore, listener: Listener) -> None:
     """Run the reference first, if its time is the measure and not known yet."""
-    if not budget.waits:
+    if not equal.waits:
         return
-    key = budget.reference.run_key()
+    key = equal.reference.run_key()
     listener.phase("reference", int(store.get(key) is not None), 1)
-    run_all([budget.reference], "trial", executor, store, listener)
+    run_all([equal.reference], "trial", executor, store, listener)
     record = store.get(key)
     assert record is not None
-    budget.measured(record)
+    equal.measured(record)
 
 
 def _forward(config: RunConfig) -> float:

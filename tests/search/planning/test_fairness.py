@@ -12,8 +12,8 @@ import torch
 from attenergy.attention import EnergyAttention, make_mixer
 from attenergy.registry import Registry
 from attenergy.search.comparison.compare import ComparePlan, run_compare
-from attenergy.search.planning import budget as fairness
-from attenergy.search.planning.budget import Budget
+from attenergy.search.planning import fairness
+from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.study.run import run_search
@@ -28,13 +28,13 @@ def test_flops_decide_the_steps(make_config: ConfigMaker, monkeypatch: pytest.Mo
     monkeypatch.setattr(
         fairness, "_forward", lambda config: {"softmax": 100.0, "hyla": 300.0}[config.variant]
     )
-    budget = Budget("flops", make_config(steps=60))
-    assert budget.fit(make_config("hyla", steps=60)).training.steps == 20
-    assert budget.fit(make_config("hyla", steps=60, batch_size=4)).training.steps == 40
-    assert budget.fit(make_config("hyla", steps=60), steps=600).training.steps == 200
-    assert budget.fit(make_config(steps=60)).training.steps == 60
-    assert budget.fit(make_config("hyla", steps=60), steps=1).training.steps == 1
-    equal = Budget("steps", make_config(steps=60))
+    equal = EqualTraining("flops", make_config(steps=60))
+    assert equal.fit(make_config("hyla", steps=60)).training.steps == 20
+    assert equal.fit(make_config("hyla", steps=60, batch_size=4)).training.steps == 40
+    assert equal.fit(make_config("hyla", steps=60), steps=600).training.steps == 200
+    assert equal.fit(make_config(steps=60)).training.steps == 60
+    assert equal.fit(make_config("hyla", steps=60), steps=1).training.steps == 1
+    equal = EqualTraining("steps", make_config(steps=60))
     assert equal.fit(make_config("hyla", steps=60)).training.steps == 60
 
 
@@ -46,7 +46,7 @@ def test_equal_flops_are_equal_but_for_half_a_step(
     config = reference.model_copy(
         update={"variant": variant, "layer": registry.layer(variant), "settings": settings}
     )
-    steps = Budget("flops", reference).fit(config).training.steps
+    steps = EqualTraining("flops", reference).fit(config).training.steps
     one, other = fairness._forward(reference), fairness._forward(config)
     assert abs(steps * other - 500 * one) <= other / 2
     assert steps < 500
@@ -99,9 +99,9 @@ def test_the_baselines_seconds_are_the_measure(
 def test_finals_of_another_length_get_as_many_more_seconds(
     registry: Registry, make_plan: PlanMaker, watcher: Any, make_config: ConfigMaker
 ) -> None:
-    budget = Budget("seconds", make_config(steps=60), seconds=3.0)
+    equal = EqualTraining("seconds", make_config(steps=60), seconds=3.0)
     for steps, seconds in ((None, 3.0), (60, 3.0), (180, 9.0), (20, 1.0)):
-        fitted = budget.fit(make_config("hyla", steps=60), steps)
+        fitted = equal.fit(make_config("hyla", steps=60), steps)
         assert fitted.seconds == pytest.approx(seconds)
         assert fitted.training.steps == (steps or 60)
     plan = make_plan(
