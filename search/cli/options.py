@@ -218,6 +218,18 @@ TrialMemoryOption = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
+CheckpointOption = Annotated[
+    float,
+    typer.Option(
+        min=0, metavar="S", help="Between checkpoints of a run; 0: none.", rich_help_panel=WHERE
+    ),
+]
+CheckpointFolderOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="Of checkpoints, for machines to share.", rich_help_panel=WHERE
+    ),
+]
 PlainOption = Annotated[
     bool | None,
     typer.Option("--plain/--live", help="Plain lines or a live display.", rich_help_panel=OUTPUT),

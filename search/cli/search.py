@@ -16,6 +16,8 @@ from attenergy.search.cli.options import (
     TASK,
     WHERE,
     AddressOption,
+    CheckpointFolderOption,
+    CheckpointOption,
     CoresOption,
     EnergiesOption,
     EngineOption,
@@ -169,6 +171,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     gpus_per_trial: GpusOption = 0.0,
     trial_seconds: TrialSecondsOption = None,
     trial_memory: TrialMemoryOption = None,
+    checkpoint_every: CheckpointOption = 30.0,
+    checkpoint_folder: CheckpointFolderOption = None,
     export: Annotated[
         bool, typer.Option(help="Export the best model.", rich_help_panel=OUTPUT)
     ] = True,
@@ -226,6 +230,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "gpus_per_trial": gpus_per_trial,
         "trial_seconds": trial_seconds,
         "trial_memory": trial_memory,
+        "checkpoint_seconds": checkpoint_every,
+        "checkpoint_folder": checkpoint_folder,
         "fix": assignments(fix, "--fix"),
     }
     plan = complete_plan(content, given, _typed(context))

@@ -15,6 +15,7 @@ from attenergy.search.planning.fairness import EqualTraining, measure
 from attenergy.search.planning.final_budget import FinalBudget
 from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan
 from attenergy.search.results.finals import Finals
+from attenergy.search.runs.checkpoints import CheckpointRemoval
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
@@ -68,7 +69,10 @@ def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> li
         listener.message(text)
     write_needs(folder, needs)
     store = RunStore(folder)
-    listener = FailureWatch(listener, len(plan.variants), store.all())
+    checkpoints = plan.checkpoints(folder)
+    checkpoints.tidy(record.key for record in store.all())
+    watch = FailureWatch(listener, len(plan.variants), store.all())
+    listener = CheckpointRemoval(watch, checkpoints)
     with make_executor(plan, folder) as executor:
         for text in notices(plan, plain[plan.variants[0]]):
             listener.message(text)

@@ -68,6 +68,10 @@ class LiveListener(Listener):
         """Move the run's bar."""
         self.state.progress(key, step, steps, loss)
 
+    def continued(self, key: str, step: int, curve: list[dict[str, float]]) -> None:
+        """Nothing of its own: a message says it."""
+        self.state.continued(key, step, curve)
+
     def finished(self, record: RunRecord) -> None:
         """Move the run to the finished ones."""
         self.state.finished(record)

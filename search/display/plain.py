@@ -32,6 +32,10 @@ class PlainListener(Listener):
         """Nothing is written."""
         self.state.progress(key, step, steps, loss)
 
+    def continued(self, key: str, step: int, curve: list[dict[str, float]]) -> None:
+        """Nothing of its own: a message says it."""
+        self.state.continued(key, step, curve)
+
     def finished(self, record: RunRecord) -> None:
         """Write the run's line."""
         state = self.state

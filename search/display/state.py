@@ -23,6 +23,7 @@ class Running:
     steps: int = 0
     loss: float | None = None
     since: float | None = None  # when its first progress came
+    before: float = 0.0  # share that was done before it went on from a checkpoint
 
     @property
     def share(self) -> float:
@@ -31,9 +32,10 @@ class Running:
 
     def left(self, now: float) -> float:
         """Seconds to its end at its own pace; 0 before that is known."""
-        if self.since is None or self.share < _LEAST_SHARE:
+        done = self.share - self.before
+        if self.since is None or done < _LEAST_SHARE:
             return 0.0
-        return (1 - self.share) * (now - self.since) / self.share
+        return (1 - self.share) * (now - self.since) / done
 
 
 class ProgressState(Listener):
@@ -84,11 +86,19 @@ class ProgressState(Listener):
         if run is None:
             return
         if run.since is None or step < run.step:  # it begins, perhaps anew on another worker
-            run.since = self.clock()
+            run.since, run.before = self.clock(), run.before if run.since is None else 0.0
         run.step, run.steps, run.loss = step, steps, loss
         if self._first is None:
             early = run.share < _LEAST_SHARE and not self._here
             self._first = run.since if early else self._since
+
+    def continued(self, key: str, step: int, curve: list[dict[str, float]]) -> None:
+        """Know that a run had come so far before; unknown keys are passed over."""
+        run = self.running.get(key)
+        if run is not None:
+            steps = run.config.training.steps
+            run.step = run.steps = 0
+            run.since, run.before = None, min(1.0, step / steps) if steps else 0.0
 
     def finished(self, record: RunRecord) -> None:
         """Count a run, and remember it if it is the best so far.
@@ -146,7 +156,7 @@ class ProgressState(Listener):
         now = self.clock()
         running = list(self.running.values())
         partial = sum(run.share for run in running)
-        work = self._here + partial
+        work = self._here + sum(max(0.0, run.share - run.before) for run in running)
         since = self._since if self._first is None else self._first
         if work < _LEAST_SHARE or now <= since:
             return None

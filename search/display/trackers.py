@@ -171,6 +171,15 @@ class Logged(ForwardingListener):
     def evaluated(self, key: str, point: dict[str, float]) -> None:
         """Forward it; loggers get the point."""
         super().evaluated(key, point)
+        self._log_point(key, point)
+
+    def continued(self, key: str, step: int, curve: list[dict[str, float]]) -> None:
+        """Forward it; loggers get the points that the run had before."""
+        super().continued(key, step, curve)
+        for point in curve:
+            self._log_point(key, point)
+
+    def _log_point(self, key: str, point: dict[str, float]) -> None:
         if key in self._open:
             values = {name: value for name, value in point.items() if name != "step"}
             self._log("on_point", key, int(point["step"]), values)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from attenergy.search.runs.checkpoints import FOLDER, Checkpoints
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.limits import Limits, read_bytes
@@ -28,6 +30,10 @@ class Resources(BaseModel):
     (bytes, or a text such as "4G"), is recorded as failed, without a second try. Without
     `trial_seconds` it may go on for as long as it makes training steps; see `watch.Learned`.
     Workers send heartbeats; one that sends none for six times `heartbeat` seconds is replaced.
+
+    Every `checkpoint_seconds` (0 for never) the state of a run is written to `checkpoint_folder`
+    (`checkpoints` in the study's folder, if None); a run that was broken off goes on from there.
+    Workers and drivers on other machines need a folder that all of them reach by the same path.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,11 +46,22 @@ class Resources(BaseModel):
     trial_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     trial_memory: Annotated[int | None, BeforeValidator(read_bytes)] = None
     heartbeat: Annotated[int, Field(ge=1)] = 10
+    checkpoint_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    checkpoint_folder: str | None = None
 
     @property
     def limits(self) -> Limits:
         """What every run may take."""
         return Limits.of(self.trial_seconds, self.trial_memory, self.heartbeat)
+
+    def checkpoints(self, folder: Path) -> Checkpoints:
+        """Where the checkpoints of a study lie, and how often they are written.
+
+        Args:
+            folder: the study's.
+        """
+        place = folder / FOLDER if self.checkpoint_folder is None else Path(self.checkpoint_folder)
+        return Checkpoints(place.absolute(), self.checkpoint_seconds)
 
 
 class Executor(Protocol):

@@ -21,10 +21,11 @@ def make_executor(resources: Resources, folder: Path) -> Executor:
         from attenergy.search.engines.ray.executor import RayExecutor
 
         return RayExecutor(resources, folder)
+    checkpoints = resources.checkpoints(folder)
     if resources.workers == 0:
         from attenergy.search.engines.in_process import InProcess
 
-        return InProcess(folder, resources.limits)
+        return InProcess(folder, resources.limits, checkpoints)
     from attenergy.search.engines.process_pool import ProcessPool
 
-    return ProcessPool(resources.workers, folder, resources.limits)
+    return ProcessPool(resources.workers, folder, resources.limits, checkpoints)

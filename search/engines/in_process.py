@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from attenergy.search.engines import worker
 from attenergy.search.engines.retry import TRIES, Assignment
 from attenergy.search.engines.watch import Learned
+from attenergy.search.runs.checkpoints import Checkpoints
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failures import Outside
@@ -37,16 +38,24 @@ class InProcess:
 
     What a worker process would be killed for can be noticed here only between training steps, or,
     in the main thread, where Python code or a system call goes on: nothing interrupts a single call
-    of a C library. A run in which the process itself ends is tried once more when the folder is
-    next used, and recorded as failed if the process ends again.
+    of a C library. A run in which the process itself ends goes on from its checkpoint, or begins
+    anew, when the folder is next used, and is recorded as failed if the process ends again before
+    another checkpoint.
 
     Args:
         folder: the study's folder.
         limits: of every run.
+        checkpoints: of the runs; none if None.
     """
 
-    def __init__(self, folder: Path, limits: Limits = NO_LIMITS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits = NO_LIMITS,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         self._folder, self._limits, self._learned = folder, limits, Learned()
+        self._checkpoints = checkpoints
         self._run: Assignment | None = None
         self._stops: dict[str, str] = {}
 
@@ -100,10 +109,27 @@ class InProcess:
             _outside(lambda: listener.evaluated(key, point))
             return self._stops.pop(key, "")
 
+        def noted(event: str, *values: Any) -> None:
+            nonlocal begin
+            if event == "saved":
+                self._write_mark(key, 1)
+            elif event == "continued":
+                begin -= values[1]
+            wind()
+            _outside(lambda: run.note(event, values, listener))
+
+        limits, checkpoints = self._limits, self._checkpoints
         try:
             with alarm(left, reason) as wind:
                 return worker.run_job(
-                    run.config, run.purpose, self._folder, report, evaluated, self._limits
+                    run.config,
+                    run.purpose,
+                    self._folder,
+                    report,
+                    evaluated,
+                    limits,
+                    checkpoints,
+                    notify=noted,
                 )
         except LimitReached as error:  # a moment before the run could see to it
             return run.failed(str(error))
@@ -112,18 +138,27 @@ class InProcess:
 
     @contextmanager
     def _mark(self, key: str) -> Iterator[int]:
-        """Mark a run as under way, for later processes; yield how many have ended during it."""
-        path = self._folder / f".at_work.{key}"
+        """Mark a run as under way, for later processes.
+
+        Yields how many have ended during it since its last checkpoint.
+        """
+        path = self._mark_of(key)
         deaths = 0
         with suppress(OSError, ValueError):
             deaths = int(path.read_text(encoding="ascii"))
-        with suppress(OSError):
-            path.write_text(f"{deaths + 1}", encoding="ascii")
+        self._write_mark(key, deaths + 1)
         try:
             yield deaths
         finally:
             with suppress(OSError):
                 path.unlink()
+
+    def _mark_of(self, key: str) -> Path:
+        return self._folder / f".at_work.{key}"
+
+    def _write_mark(self, key: str, deaths: int) -> None:
+        with suppress(OSError):
+            self._mark_of(key).write_text(f"{deaths}", encoding="ascii")
 
     def stop(self, key: str, reason: str) -> None:
         """End the run at the evaluation that is being reported."""

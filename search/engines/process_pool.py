@@ -12,6 +12,7 @@ from attenergy.registry import ArgumentError
 from attenergy.search.engines.retry import Assignment
 from attenergy.search.engines.watch import Learned
 from attenergy.search.engines.worker_process import WorkerProcess
+from attenergy.search.runs.checkpoints import Checkpoints
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.interrupts import check, deferred
@@ -24,8 +25,9 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 class ProcessPool:
     """Persistent worker processes, each with a pipe of its own.
 
-    A worker that dies is noticed at once and replaced, and its run is tried once more; if that
-    ends in a death too, the run is recorded as failed. So is a worker that is stopped or hangs as a
+    A worker that dies is noticed at once and replaced, and its run goes on from its checkpoint, or
+    begins anew; if that ends in a death too, before another checkpoint, the run is recorded as
+    failed. So is a worker that is stopped or hangs as a
     whole, which its missing heartbeats tell. A run that takes more time or memory than it may is
     ended with its worker, and not tried again.
 
@@ -33,21 +35,29 @@ class ProcessPool:
         workers: how many.
         folder: the study's folder.
         limits: of every run.
+        checkpoints: of the runs; none if None.
 
     Raises:
         RuntimeError: in `wait`, if a worker cannot even start.
     """
 
-    def __init__(self, workers: int, folder: Path, limits: Limits = NO_LIMITS) -> None:
+    def __init__(
+        self,
+        workers: int,
+        folder: Path,
+        limits: Limits = NO_LIMITS,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         if workers < 1:
             raise ArgumentError(f"a pool needs at least 1 worker, got {workers}")
         self._folder, self._limits, self._learned = folder, limits, Learned()
+        self._checkpoints = checkpoints
         self._workers: list[WorkerProcess] = []
         self._looked = time.monotonic()
         try:
             for _ in range(workers):
                 with deferred():
-                    self._workers.append(WorkerProcess.start(self._folder, self._limits))
+                    self._workers.append(self._start())
         except BaseException:
             self._stop()
             raise
@@ -103,7 +113,7 @@ class ProcessPool:
             while one.pipe.poll():
                 kind, *rest = one.pipe.recv()
                 one.watch.sign_of_life()
-                if kind in {"begun", "progress", "evaluated"}:
+                if kind not in {"ready", "alive"}:
                     one.watch.progressed()
                 if kind == "ready":
                     one.ready = True
@@ -117,6 +127,8 @@ class ProcessPool:
                     listener.evaluated(one.run.key, *rest)
                 elif kind == "done" and one.run is not None:
                     return self._finish(one, one.run, rest[0])
+                elif one.run is not None:
+                    one.run.note(kind, rest, listener, one.watch)
         except (EOFError, OSError):
             return self._replace(one, listener)
         return None if one.process.is_alive() else self._replace(one, listener)
@@ -182,9 +194,12 @@ class ProcessPool:
 
     def _start_in_place_of(self, dead: WorkerProcess) -> WorkerProcess:
         with deferred():
-            fresh = WorkerProcess.start(self._folder, self._limits)
+            fresh = self._start()
             self._workers[self._workers.index(dead)] = fresh
         return fresh
+
+    def _start(self) -> WorkerProcess:
+        return WorkerProcess.start(self._folder, self._limits, self._checkpoints)
 
     def _stop(self) -> None:
         for one in self._workers:

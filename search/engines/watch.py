@@ -54,9 +54,9 @@ class Watch:
         self._silent = self._age = self._still = 0.0
         self._busy: float | None = None
 
-    def begin(self) -> None:
-        """A run begins."""
-        self._age = self._still = 0.0
+    def begin(self, seconds: float = 0.0) -> None:
+        """A run begins, or goes on after so many seconds that it took elsewhere."""
+        self._age, self._still = seconds, 0.0
 
     def sign_of_life(self) -> None:
         """The worker gave a sign of life."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attenergy.registry import PluginWarning, name_plugins
+from attenergy.search.runs.checkpoints import Checkpoints
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.interrupts import exits_raise
 from attenergy.search.runs.limits import NO_LIMITS, Limits, memory_in_use
@@ -25,6 +26,7 @@ from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import weights_path
 
 if TYPE_CHECKING:
+    from attenergy.search.training.checkpoint import Notify
     from attenergy.search.training.train import Evaluated, Report
 
 _SECONDS_BETWEEN_REPORTS = 0.2
@@ -49,13 +51,15 @@ def main(
     limits: Limits = NO_LIMITS,
     tied: bool = False,
     plugins: tuple[str, ...] = (),
+    checkpoints: Checkpoints | None = None,
 ) -> None:
     """Take messages from the pipe until it closes, and answer; all are tuples `(kind, *values)`.
 
     Messages that come: "run" (config, purpose) and "stop" (key, reason), which ends that run at its
     next evaluation and means nothing once it is over. Messages that go: "ready" (once), "progress"
-    (step, steps, loss), "evaluated" (point of the curve), "done" (record), and all the while
-    "alive" (bytes of memory), from a thread of its own.
+    (step, steps, loss), "evaluated" (point of the curve), those of `Notify` ("continued", "saved",
+    "message"), "done" (record), and all the while "alive" (bytes of memory), from a thread of its
+    own.
 
     The worker ends with its driver, however that ends, so that no orphan keeps a core busy. A
     worker that is `tied` to the thread that made it ends so even where it is stopped (Linux).
@@ -77,7 +81,8 @@ def main(
         while True:
             kind, *values = pipe.recv()
             if kind == "run":
-                channel.send("done", _run(channel, Path(folder), limits, *values))
+                record = _run(channel, Path(folder), limits, checkpoints, *values)
+                channel.send("done", record)
     except (EOFError, OSError):
         return  # the driver has closed the pipe
 
@@ -103,7 +108,12 @@ def prepare() -> None:
 
 
 def _run(
-    channel: _Channel, folder: Path, limits: Limits, config: RunConfig, purpose: Purpose
+    channel: _Channel,
+    folder: Path,
+    limits: Limits,
+    checkpoints: Checkpoints | None,
+    config: RunConfig,
+    purpose: Purpose,
 ) -> RunRecord:
     key, pipe = config.run_key(), channel.pipe
 
@@ -119,7 +129,9 @@ def _run(
         return ""
 
     channel.send("begun")
-    return run_job(config, purpose, folder, report, evaluated, limits)
+    return run_job(
+        config, purpose, folder, report, evaluated, limits, checkpoints, notify=channel.send
+    )
 
 
 @contextmanager
@@ -145,14 +157,19 @@ def run_job(
     report: Report,
     evaluated: Evaluated | None = None,
     limits: Limits = NO_LIMITS,
+    checkpoints: Checkpoints | None = None,
+    notify: Notify = lambda *_: None,
 ) -> RunRecord:
     """Train one configuration, report a few times a second, keep the weights in the folder.
 
-    Its limits are looked at after every step and every evaluation.
+    Its limits are looked at after every step and every evaluation; what a run took before it was
+    broken off counts. It goes on from its checkpoint, if there is one.
     """
+    from attenergy.search.training.checkpoint import Saver
     from attenergy.search.training.train import train
 
     begin, throttled = time.monotonic(), _now_and_then(report)
+    key = config.run_key()
 
     def step(at: int, steps: int, loss: float) -> None:
         limits.check(begin)
@@ -162,9 +179,18 @@ def run_job(
         limits.check(begin)
         return evaluated(values) if evaluated is not None else ""
 
-    path = weights_path(folder, config.run_key())
+    def noted(event: str, *values: Any) -> None:
+        nonlocal begin
+        if event == "continued":
+            begin -= values[1]
+        notify(event, *values)
+
+    saver = Saver(checkpoints, key, noted) if checkpoints and checkpoints.seconds else None
+    path = weights_path(folder, key)
     with exits_raise():
-        record = train(config, purpose=purpose, report=step, evaluated=point, weights=path)
+        record = train(
+            config, purpose=purpose, report=step, evaluated=point, weights=path, saver=saver
+        )
     if not record.weights:
         return record
     return record.model_copy(update={"weights": path.relative_to(folder).as_posix()})

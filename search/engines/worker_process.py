@@ -21,6 +21,7 @@ from attenergy.registry import carried
 from attenergy.search.engines import worker
 from attenergy.search.engines.retry import Assignment
 from attenergy.search.engines.watch import Watch
+from attenergy.search.runs.checkpoints import Checkpoints
 from attenergy.search.runs.limits import Limits, memory_in_use
 
 _SECONDS_TO_DIE = 10.0
@@ -39,17 +40,20 @@ class WorkerProcess:
     run: Assignment | None = None
 
     @classmethod
-    def start(cls, folder: Path, limits: Limits) -> WorkerProcess:
+    def start(
+        cls, folder: Path, limits: Limits, checkpoints: Checkpoints | None = None
+    ) -> WorkerProcess:
         """Start a worker for the runs of a study.
 
         Args:
             folder: the study's.
             limits: of every run.
+            checkpoints: of the runs.
         """
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         tied = sys.platform == "linux" and threading.current_thread() is threading.main_thread()
-        arguments = (theirs, str(folder.absolute()), limits, tied, carried())
+        arguments = (theirs, str(folder.absolute()), limits, tied, carried(), checkpoints)
         process = context.Process(target=worker.main, args=arguments, daemon=True)
         with _worker_environment(), _without_main():
             process.start()

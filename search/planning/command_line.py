@@ -13,9 +13,9 @@ from attenergy.search.planning.plan import ComparePlan
 if TYPE_CHECKING:
     from attenergy.search.planning.plan import SearchPlan
 
-#: Fields of a plan that are not written: a storage may hold a password, and only a search file can
-#: say what is enqueued.
-_UNSAID = frozenset({"folder", "storage", "enqueue"})
+#: Fields of a plan that are not written: a storage may hold a password, only a search file can say
+#: what is enqueued, and where checkpoints lie is this machine's business.
+_UNSAID = frozenset({"folder", "storage", "enqueue", "checkpoint_folder"})
 
 
 def command(

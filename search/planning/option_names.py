@@ -16,6 +16,7 @@ OPTIONS = {
     "task_options": "set",
     "objectives": "objective",
     "matched": "match",
+    "checkpoint_seconds": "checkpoint_every",
 }
 #: Words for one thing: of a file, of `search` and of `compare`.
 _SYNONYMS = (

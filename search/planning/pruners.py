@@ -86,6 +86,15 @@ class Pruner(ABC):
         """A run begins, perhaps anew."""
         self.curves[config.run_key()] = Curve(config)
 
+    def resume(self, key: str, points: Iterable[dict[str, float]]) -> None:
+        """A run goes on from a checkpoint: these points of its curve were judged before.
+
+        Where it would have to end by what is known now, it does so at its next point.
+        """
+        self.begin(self.curves[key].config)
+        for point in points:
+            self.judge(key, point)
+
     def forget(self, key: str) -> None:
         """A run failed: its curve is no measure for others."""
         self.curves.pop(key, None)

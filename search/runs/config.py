@@ -94,6 +94,8 @@ class RunRecord(BaseModel):
     weights: str = ""  # path of the trained weights (safetensors), relative to the study's folder
     purpose: Literal["trial", "final", "compare"] = Field(default="trial")
     proposer: Proposer = ""
+    #: Training steps from which the run went on after it had been broken off.
+    continued: tuple[int, ...] = ()
 
     @field_validator("reason", mode="before")
     @classmethod

@@ -38,6 +38,12 @@ class Listener:
     def evaluated(self, key: str, point: dict[str, float]) -> None:
         """The run `key` was evaluated: one point of its curve (`RunRecord.curve`)."""
 
+    def continued(self, key: str, step: int, curve: list[dict[str, float]]) -> None:
+        """The run `key` goes on from training step `step`, where a checkpoint was.
+
+        `curve` are the points that it had by then, which are not reported again.
+        """
+
     def finished(self, record: RunRecord) -> None:
         """A run ended, well or badly; its record is already on disk."""
 
@@ -82,6 +88,10 @@ class ForwardingListener(Listener):
     def evaluated(self, key: str, point: dict[str, float]) -> None:
         """Forward it."""
         self._forward("evaluated", key, point)
+
+    def continued(self, key: str, step: int, curve: list[dict[str, float]]) -> None:
+        """Forward it."""
+        self._forward("continued", key, step, curve)
 
     def finished(self, record: RunRecord) -> None:
         """Forward it."""

@@ -41,6 +41,11 @@ class PruningListener(ForwardingListener):
         if reason and not self._protected(key):
             self._stop(key, reason)
 
+    def continued(self, key: str, step: int, curve: list[dict[str, float]]) -> None:
+        """Take in what the run had been judged by before."""
+        self._pruner.resume(key, curve)
+        super().continued(key, step, curve)
+
     def finished(self, record: RunRecord) -> None:
         """Forget a curve that is no measure for others."""
         if record.status not in ("complete", "pruned"):

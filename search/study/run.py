@@ -27,6 +27,7 @@ from attenergy.search.planning.pruners import PRUNERS, Pruner
 from attenergy.search.planning.space import Space
 from attenergy.search.results.finals import Finals
 from attenergy.search.results.random_control import summary
+from attenergy.search.runs.checkpoints import CheckpointRemoval
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.errors import StudyBusy, StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
@@ -108,7 +109,11 @@ def run_search(
     equal = EqualTraining(plan.fairness, space.reference(), plan.seconds)
     with at_study(plan, space, objectives, listener, resume=resume) as (opened, study):
         store, folder = opened.store, Path(plan.folder)
-        watch = FailureWatch(listener, len(space.variants), store.all())
+        checkpoints = plan.checkpoints(folder)
+        checkpoints.tidy(record.key for record in store.all())
+        watch = CheckpointRemoval(
+            FailureWatch(listener, len(space.variants), store.all()), checkpoints
+        )
         context = replace(opened, listener=watch)
         shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
         for text in upgrades(folder, needs):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -20,11 +19,13 @@ from attenergy.search.runs.failures import Diverged, Outside, Pruned, in_one_lin
 from attenergy.search.runs.interrupts import from_outside
 from attenergy.search.runs.limits import LimitReached
 from attenergy.search.training import cost
+from attenergy.search.training.checkpoint import Saver
 from attenergy.search.training.evaluation import evaluate, evaluation_batch
 from attenergy.search.training.model import build_model, save_weights, uses
-from attenergy.search.training.optimizers import Optimizers, make_optimizers
+from attenergy.search.training.optimizers import make_optimizers
 from attenergy.search.training.precision import autocast
 from attenergy.search.training.predict import predict
+from attenergy.search.training.state import Clock, Progress, TrainingState
 from attenergy.tasks import Task, make_task
 
 Report = Callable[[int, int, float], None]  # step, steps, loss
@@ -39,6 +40,7 @@ def train(
     report: Report | None = None,
     evaluated: Evaluated | None = None,
     weights: Path | None = None,
+    saver: Saver | None = None,
 ) -> RunRecord:
     """Run `config` to its end and return the record, whatever happens on the way.
 
@@ -55,16 +57,18 @@ def train(
         report: called now and then with (step, steps, loss).
         evaluated: called with every point of the curve; may end the run.
         weights: where to save the trained weights (safetensors) of a complete run.
+        saver: saves the run's state now and then, and lets it go on from there: then the weights
+            are those of a run that was never broken off, to the bit, and times add up.
     """
-    progress = _Progress()
-    started, begin = provenance.now(), time.perf_counter()
+    progress = Progress()
+    started = provenance.now()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     status: Status = "complete"
     reason, saved = "", ""
     try:
         memory = cost.PeakMemory(device)
         with torch.random.fork_rng():
-            model = _run(config, progress, device, report, evaluated)
+            model = _run(config, progress, device, report, evaluated, saver)
         progress.cost |= _named("memory_bytes", memory.bytes())
         saved, reason = _save_weights(model, weights)
     except Diverged as error:
@@ -81,7 +85,7 @@ def train(
         status, reason = "failed", in_one_line(error)
     except BaseException as error:  # SystemExit of a library too
         status, reason = "failed", in_one_line(error)
-    progress.cost["seconds"] = time.perf_counter() - begin
+    progress.cost["seconds"] = progress.seconds
     return _record(config, status, reason, progress, purpose, device, saved, started)
 
 
@@ -89,7 +93,7 @@ def _record(
     config: RunConfig,
     status: Status,
     reason: str,
-    progress: _Progress,
+    progress: Progress,
     purpose: provenance.Purpose,
     device: torch.device,
     saved: str,
@@ -110,6 +114,7 @@ def _record(
         "metrics": progress.metrics,
         "curve": progress.curve,
         "cost": progress.cost,
+        "continued": progress.continued,
     }
     try:
         return RunRecord.model_validate(facts)
@@ -132,42 +137,13 @@ def _named(name: str, value: float | None) -> dict[str, float]:
     return {} if value is None else {name: value}
 
 
-@dataclass
-class _Progress:
-    # What is known so far; it survives an exception.
-    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
-    curve: list[dict[str, float]] = field(default_factory=list)
-    cost: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class _Clock:
-    """How much of the budget is spent: steps, or seconds of training."""
-
-    steps: int
-    seconds: float | None
-    done: int = 0
-    busy: float = 0.0
-
-    @property
-    def position(self) -> int:
-        """The step of the schedule."""
-        if self.seconds is None:
-            return self.done
-        return min(self.steps, int(self.steps * self.busy / self.seconds))
-
-    @property
-    def over(self) -> bool:
-        spent = self.done >= self.steps if self.seconds is None else self.busy >= self.seconds
-        return self.done > 0 and spent
-
-
 def _run(
     config: RunConfig,
-    progress: _Progress,
+    progress: Progress,
     device: torch.device,
     report: Report | None,
     evaluated: Evaluated | None,
+    saver: Saver | None,
 ) -> nn.Module:
     training = config.training
     torch.manual_seed(config.seed)
@@ -181,7 +157,10 @@ def _run(
 
     size = evaluation_batch(training)
     if training.steps:
-        _train_loop(model, task, config, progress, report, evaluated)
+        clock = Clock(training.steps, config.seconds)
+        optimizers = make_optimizers(model, training)
+        state = TrainingState(config, model, optimizers, clock, progress)
+        _train_loop(state, task, report, evaluated, saver)
     else:  # nothing to train; one evaluation stands for the curve
         scores = evaluate(model, task, "valid", training.valid_instances, batch_size=size)
         progress.curve.append({"step": 0, **scores})
@@ -195,42 +174,38 @@ def _run(
 
 
 def _train_loop(
-    model: nn.Module,
+    state: TrainingState,
     task: Task,
-    config: RunConfig,
-    progress: _Progress,
     report: Report | None,
     evaluated: Evaluated | None,
+    saver: Saver | None,
 ) -> None:
     """The training loop; fills in the curve, the cost and the last validation scores."""
-    training = config.training
-    optimizers = make_optimizers(model, training)
-    clock, losses = _Clock(training.steps, config.seconds), list[float]()
+    training, clock, losses = state.config.training, state.clock, state.losses
+    if saver is not None and saver.restore(state):
+        _update_cost(clock, training, state.progress)
     while not clock.over:
         begin = time.perf_counter()
-        optimizers.schedule(clock.position, warmup=training.warmup, total=clock.steps)
-        losses.append(_train_step(model, task, optimizers, clock, training))
+        state.optimizers.schedule(clock.position, warmup=training.warmup, total=clock.steps)
+        losses.append(_train_step(state, task))
         clock.busy += time.perf_counter() - begin
         clock.done += 1
-        _update_cost(clock, training, progress)
+        _update_cost(clock, training, state.progress)
         if report is not None:
             report(clock.position, clock.steps, losses[-1])
         if clock.done % training.evaluate_every == 0 or clock.over:
-            _validate(model, task, config, progress, clock, losses)
+            _validate(state, task)
             losses.clear()
-            reason = evaluated(progress.curve[-1]) if evaluated is not None else ""
+            reason = evaluated(state.progress.curve[-1]) if evaluated is not None else ""
             if reason and not clock.over:
                 raise Pruned(reason)
+        if saver is not None:
+            saver.save_if_due(state)
 
 
-def _train_step(
-    model: nn.Module,
-    task: Task,
-    optimizers: Optimizers,
-    clock: _Clock,
-    training: TrainingSpec,
-) -> float:
+def _train_step(state: TrainingState, task: Task) -> float:
     """One step on the next batch; the loss before it."""
+    model, clock, training = state.model, state.clock, state.config.training
     batch = task.batch("train", clock.done * training.batch_size, training.batch_size)
     with autocast(training.precision, next(model.parameters(), torch.empty(0)).device):
         logits = predict(model, batch, task.scored_positions)
@@ -238,13 +213,13 @@ def _train_step(
     value = loss.item()
     if not math.isfinite(value):
         raise Diverged(f"training loss {value} at step {clock.done} of {training.steps}")
-    optimizers.zero_grad()
+    state.optimizers.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    optimizers.step()
+    state.optimizers.step()
     return value
 
 
-def _update_cost(clock: _Clock, training: TrainingSpec, progress: _Progress) -> None:
+def _update_cost(clock: Clock, training: TrainingSpec, progress: Progress) -> None:
     progress.cost["ms_per_step"] = 1000.0 * clock.busy / clock.done
     progress.cost["train_seconds"] = clock.busy
     instances = clock.done * training.batch_size
@@ -252,20 +227,13 @@ def _update_cost(clock: _Clock, training: TrainingSpec, progress: _Progress) -> 
     progress.cost["training_flops"] = flops
 
 
-def _validate(
-    model: nn.Module,
-    task: Task,
-    config: RunConfig,
-    progress: _Progress,
-    clock: _Clock,
-    losses: list[float],
-) -> None:
+def _validate(state: TrainingState, task: Task) -> None:
     """Evaluate on the validation split and add a point to the curve."""
-    training, where = config.training, f"after step {clock.done}"
-    size = evaluation_batch(training)
-    scores = evaluate(model, task, "valid", training.valid_instances, where, batch_size=size)
+    training, clock, progress = state.config.training, state.clock, state.progress
+    where, size = f"after step {clock.done}", evaluation_batch(training)
+    scores = evaluate(state.model, task, "valid", training.valid_instances, where, batch_size=size)
     named = {"valid_loss" if name == "loss" else name: value for name, value in scores.items()}
     spent = {} if clock.seconds is None else {"seconds": clock.busy}
-    mean_loss = math.fsum(losses) / len(losses)
+    mean_loss = math.fsum(state.losses) / len(state.losses)
     progress.curve.append({"step": clock.done, **spent, "loss": mean_loss, **named})
     progress.metrics["valid"] = scores

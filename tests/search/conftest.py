@@ -56,6 +56,7 @@ class Watcher(Listener):
         self.steps: list[tuple[str, int, int]] = []
         self.points: list[tuple[str, dict[str, float]]] = []
         self.records: list[RunRecord] = []
+        self.continuations: list[tuple[str, int, list[dict[str, float]]]] = []
         self.messages: list[str] = []
 
     def phase(self, name: str, done: int, total: int) -> None:
@@ -69,6 +70,9 @@ class Watcher(Listener):
 
     def evaluated(self, key: str, point: dict[str, float]) -> None:
         self.points.append((key, point))
+
+    def continued(self, key: str, step: int, curve: list[dict[str, float]]) -> None:
+        self.continuations.append((key, step, curve))
 
     def finished(self, record: RunRecord) -> None:
         self.records.append(record)

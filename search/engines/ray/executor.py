@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -39,12 +39,12 @@ _THREADS = 3  # of an actor: the run, its events, its stop
 class RayExecutor:
     """Persistent actors, each with its share of cores and GPUs, on any node that has room.
 
-    An actor that dies, alone or with its node, is replaced as soon as there is room; its run is
-    tried once more, by whichever actor is idle first, and if that dies too, it is recorded as
-    failed. So is one that does not answer any more, though its process is there. A run that takes
-    more time or memory than it may is ended with its actor, and not tried again. The listener is
-    told when the cluster loses room for runs, and when it is back. Weights come back to the
-    study's folder.
+    An actor that dies, alone or with its node, is replaced as soon as there is room; its run goes
+    on from its checkpoint, or begins anew, on whichever actor is idle first, and if that dies too,
+    before another checkpoint, it is recorded as failed. So is one that does not answer any more,
+    though its process is there. A run that takes more time or memory than it may is ended with its
+    actor, and not tried again. The listener is told when the cluster loses room for runs, and when
+    it is back. Weights come back to the study's folder.
 
     Args:
         resources: how many runs at a time (0 for as many as there is room for), the share of each,
@@ -67,6 +67,8 @@ class RayExecutor:
         self._learned, self._passed = Learned(), time.monotonic()
         self._looked = self._slow_since = time.monotonic()
         self._silent_since: float | None = None
+        self._stack = ExitStack()
+        self._checkpoints = self._stack.enter_context(resources.checkpoints(folder).marked())
         try:
             here = self._ray.get_runtime_context()
             self._address, self._node = here.gcs_address, here.get_node_id()
@@ -74,6 +76,7 @@ class RayExecutor:
             self._size = self._room = resources.workers or room
             self._start_missing()
         except BaseException:
+            self._stack.close()
             self._ray.shutdown()
             raise
 
@@ -153,6 +156,9 @@ class RayExecutor:
                 actor.watch.progressed()
                 if event == "begun":
                     actor.watch.begin()
+                    continue
+                if event == "noted":
+                    actor.run.note(values[0], values[1:], listener, actor.watch)
                     continue
                 if event == "message":  # every actor has the same to say
                     if values[0] in self._messages:
@@ -293,7 +299,9 @@ class RayExecutor:
                 max_restarts=0,
             )
             limits = self._resources.limits
-            handle = remote(Runner).remote(self._resources.gpus_per_trial, limits, carried())
+            handle = remote(Runner).remote(
+                self._resources.gpus_per_trial, limits, carried(), self._checkpoints
+            )
             watch = Watch(limits, "the Ray actor")
             self._actors.append(Actor(handle, watch, handle.pid.remote()))
 
@@ -303,4 +311,5 @@ class RayExecutor:
     def __exit__(self, *_: object) -> None:
         for actor in self._actors:
             self._ray.kill(actor.handle)
+        self._stack.close()
         self._ray.shutdown()

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attenergy.search.engines import worker
+from attenergy.search.runs.checkpoints import Checkpoints
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.limits import NO_LIMITS, Limits, memory_in_use
 from attenergy.search.runs.provenance import Purpose
 
+_UNREACHED = (
+    "a node does not reach the folder {folder}, so its runs have no checkpoints; a folder that all "
+    "nodes share is named with --checkpoint-folder"
+)
 _NO_GPU = "PyTorch cannot use the GPU that a run was given on its node; it goes on on the CPU"
 
 
@@ -23,13 +29,18 @@ class Runner:
         gpus: what it was given; a message is sent if PyTorch cannot use it. With none it sees none.
         limits: of every run.
         plugins: modules of the driver's.
+        checkpoints: of the runs, if their folder is reached from here.
     """
 
     def __init__(
-        self, gpus: float = 0.0, limits: Limits = NO_LIMITS, plugins: tuple[str, ...] = ()
+        self,
+        gpus: float = 0.0,
+        limits: Limits = NO_LIMITS,
+        plugins: tuple[str, ...] = (),
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         worker.use_plugins(plugins)
-        self._gpus, self._limits = gpus, limits
+        self._gpus, self._limits, self._checkpoints = gpus, limits, checkpoints
         if not gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else all such runs would share the first
         self._events: list[tuple[Any, ...]] = []
@@ -44,6 +55,7 @@ class Runner:
         """Train; return the record and the bytes of the weights, which lie on this node."""
         worker.prepare()  # in this thread: the number of threads is each thread's own
         self._check_gpu()
+        self._check_checkpoints()
         key = config.run_key()
         self._tell("begun")
 
@@ -57,7 +69,16 @@ class Runner:
 
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            record = worker.run_job(config, purpose, folder, report, evaluated, self._limits)
+            record = worker.run_job(
+                config,
+                purpose,
+                folder,
+                report,
+                evaluated,
+                self._limits,
+                self._checkpoints,
+                notify=partial(self._tell, "noted"),
+            )
             weights = (folder / record.weights).read_bytes() if record.weights else b""
         return record, weights
 
@@ -81,6 +102,12 @@ class Runner:
         if self._gpus and not torch.cuda.is_available():
             self._gpus = 0.0
             self._tell("message", _NO_GPU)
+
+    def _check_checkpoints(self) -> None:
+        if self._checkpoints and not self._checkpoints.reachable:
+            if self._checkpoints.seconds:
+                self._tell("message", _UNREACHED.format(folder=self._checkpoints.folder))
+            self._checkpoints = None
 
     def _tell(self, *event: Any) -> None:
         with self._lock:

@@ -65,6 +65,23 @@ def test_a_run_that_begins_anew_is_timed_anew(state, clock, make_record) -> None
     assert state.running[config.run_key()].left(clock()) == pytest.approx(90.0)
 
 
+def test_a_run_that_goes_on_is_timed_from_there(state, clock, make_record) -> None:
+    state.phase("trials", 9, 10)
+    config = make_record("lse", steps=100).config
+    state.started(config)
+    state.continued(config.run_key(), 50, [])
+    state.progress(config.run_key(), 50, 100, 1.0)
+    clock.now = 10.0
+    state.progress(config.run_key(), 60, 100, 1.0)
+    assert state.running[config.run_key()].left(clock()) == pytest.approx(40.0)
+    assert state.left() == pytest.approx(40.0)
+    state.progress(config.run_key(), 1, 100, 1.0)  # its worker died, and the checkpoint was no good
+    clock.now = 20.0
+    state.progress(config.run_key(), 20, 100, 1.0)
+    assert state.running[config.run_key()].left(clock()) == pytest.approx(40.0)
+    state.continued("another driver's", 1, [])
+
+
 def test_the_best_stands_beside_the_baseline(state, make_record) -> None:
     state.finished(make_record("lse", (0.5, 0.9)))
     assert state.standing() == "best so far: lse 0.500 (baseline softmax: not yet)"

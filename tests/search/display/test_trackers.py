@@ -73,6 +73,15 @@ def test_a_logger_hears_a_run_in_order(make_record: Any) -> None:
     assert inner.events == ["started", "evaluated", "finished"]
 
 
+def test_a_logger_gets_the_points_of_a_run_that_goes_on(make_record: Any) -> None:
+    record, logger = make_record("lse", (0.5,)), EventLogger()
+    logged = Logged(Listener(), logger)
+    logged.continued(record.key, 10, [POINT])
+    logged.started(record.config)
+    logged.continued(record.key, 10, [POINT])
+    assert [event[0] for event in logger.events] == ["start", "point"]
+
+
 def test_it_opens_and_closes_the_listener_inside() -> None:
     class Opened(Listener):
         state = ""

@@ -72,6 +72,29 @@ def test_a_curve_that_jumps_late_is_spared_and_a_plain_pruner_would_end_it(
 
 
 @pytest.mark.parametrize("kind", [MedianPruner, HalvingPruner])
+def test_a_run_that_goes_on_is_judged_as_if_it_had_not_been_broken_off(
+    make: Callable[..., RunConfig], kind: type[Pruner]
+) -> None:
+    scores = (0.1, 0.2, 0.3, 0.4, 0.4, 0.4)
+    whole, resumed = kind("accuracy", CHANCE), kind("accuracy", CHANCE)
+    for pruner in (whole, resumed):
+        for seed in range(6):
+            feed(pruner, make(seed), SOLVED)
+    config = make(6)
+    verdicts = feed(whole, config, scores)
+    listener = PruningListener(Listener(), resumed, lambda *_: None, lambda _: False)
+    listener.started(config)
+    points = [{"step": s, "accuracy": x} for s, x in zip(STEPS, scores, strict=True)]
+    listener.continued(config.run_key(), 1100, points[:4])
+    assert resumed.curves[config.run_key()].scores == list(scores[:4])
+    assert {
+        step: resumed.judge(config.run_key(), point)
+        for step, point in zip(STEPS[4:], points[4:], strict=True)
+    } == {step: verdicts[step] for step in STEPS[4:]}
+    assert end_of(verdicts) is not None
+
+
+@pytest.mark.parametrize("kind", [MedianPruner, HalvingPruner])
 def test_patience_with_a_curve_at_chance_ends(
     make: Callable[..., RunConfig], kind: type[Pruner]
 ) -> None:

@@ -49,6 +49,30 @@ def test_a_search_from_end_to_end(registry: Registry, make_plan: PlanMaker, watc
     assert stored == plan
 
 
+def test_a_search_that_was_stopped_goes_on_within_its_run(
+    registry: Registry, make_plan: PlanMaker, watcher: Any
+) -> None:
+    class Stopping(type(watcher)):  # type: ignore[misc]
+        """Stops the search when a run comes to its second evaluation."""
+
+        def evaluated(self, key: str, point: dict[str, float]) -> None:
+            if len(self.records) == 1 and point["step"] == 12:
+                raise KeyboardInterrupt
+
+    plan = make_plan(trials=3, checkpoint_seconds=1e-9, variants=("softmax", "linear"))
+    place = plan.checkpoints(Path(plan.folder)).folder
+    with pytest.raises(KeyboardInterrupt):
+        run_search(plan, registry, Stopping())
+    (left,) = place.iterdir()
+    (place / f"{'0' * 16}.safetensors").touch()  # of whatever: it is nobody's business
+    records = run_search(plan, registry, watcher, resume=True)
+    assert [bool(record.continued) for record in records] == [False, True, False]
+    assert left.stem == records[1].key
+    assert [key for key, _, _ in watcher.continuations] == [records[1].key]
+    assert [path.stem for path in place.iterdir()] == ["0" * 16]
+    check_everything_is_there(plan, 3)
+
+
 def test_finalists_may_train_longer(registry: Registry, make_plan: PlanMaker, watcher: Any) -> None:
     plan = make_plan(trials=2, finalists=1, seeds=2, train_steps=4, final_steps=8)
     records = run_search(plan, registry, watcher)
