@@ -119,9 +119,10 @@ class HypernetworkAttention(Mixer):
         if self.value_network != "hyper_linear":
             hidden = hidden.relu()
         if self.value_network == "deep":
-            maps = self.middle.transpose(1, 2)
-            each = hidden[:, :, :, None, None] @ maps  # (B, L, S, H, 1, e)
-            hidden = (codes.mT[..., None] * each.squeeze(-2)).sum(-2).relu()
+            # One product of large matrices: the sum over heads is part of it.
+            maps = self.middle.transpose(1, 2).flatten(0, 1)  # (H e, e)
+            mixed = codes.mT[..., None] * hidden[..., None, :]  # (B, L, S, H, e)
+            hidden = (mixed.flatten(-2) @ maps).relu()
         return (codes @ hidden).transpose(1, 2)
 
     def fast_path(self, heads: HeadInputs) -> Tensor | None:
