@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from attenergy.search.cli.options import (
     JUDGING,
     TASK,
     AddressOption,
+    BudgetOption,
     CheckpointFolderOption,
     CheckpointOption,
     CoresOption,
@@ -37,13 +39,10 @@ from attenergy.search.cli.options import (
     TrialSecondsOption,
     TuneOption,
     WorkersOption,
-    assignments,
-    grid,
     load,
-    names,
-    numbers,
 )
-from attenergy.search.planning.final_budget import DEFAULT, NONE
+from attenergy.search.cli.values import assignments, grid, names, numbers
+from attenergy.search.planning.final_budget import DEFAULT, NONE, REST
 
 if TYPE_CHECKING:
     from attenergy.registry import Registry
@@ -90,6 +89,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
             metavar="N",
         ),
     ] = None,
+    budget: BudgetOption = None,
     final_budget: FinalBudgetOption = None,
     learning_rates: Annotated[
         str | None,
@@ -129,6 +129,8 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     command again goes on where it was stopped; more seeds or variants add to it. The exit codes are
     those of `search`.
     """
+    begin = time.monotonic()
+    from attenergy.search.budgets.clock import TimeBudget
     from attenergy.search.cli.show import check_formulas, show, show_matrix
     from attenergy.search.comparison.compare import ComparePlan, run_compare
     from attenergy.search.comparison.multi_task import run_multi_task
@@ -152,8 +154,9 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         task=parts[0].task,
         task_options=assignments(options, "--set"),
         variants=chosen,
+        budget=budget,
         seeds=seeds or default_seeds,
-        final_budget=final_budget or (NONE if seeds or several else DEFAULT),
+        final_budget=final_budget or _final_budget(bool(seeds), several, budget),
         learning_rates=numbers(learning_rates, "--learning-rates"),
         tune=grid(tune, "--tune"),
         steps=steps,
@@ -175,12 +178,21 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     check_formulas(loaded, chosen)
     if not several:
         with make_progress(plain, loaded, plan, chosen[0], log) as listener:
-            records = run_compare(plan, loaded, listener)
+            limit = TimeBudget.of(plan.budget, begin)
+            records = run_compare(plan, loaded, listener, time_budget=limit)
         show(Path(plan.folder), form, records, export=False, explain=explain)
         return
     listen = partial(make_progress, plain, loaded, baseline=chosen[0], log=log)
-    matrix = run_multi_task(plan, parts, loaded, listen)
+    limit = TimeBudget.of(plan.budget, begin)
+    matrix = run_multi_task(plan, parts, loaded, listen, limit)
     show_matrix(matrix, Path(plan.folder), form, explain=explain)
+
+
+def _final_budget(exact: bool, several: bool, budget: str | None) -> str:
+    """The budget of finals that nobody gave one."""
+    if exact:
+        return NONE
+    return (NONE if several else DEFAULT) if budget is None else REST
 
 
 def _title(parts: list[Comparison], bundle: str | None, sweep: str | None) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from attenergy.registry import AttenergyError
+from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.cli.options import (
     BUDGET,
     JUDGING,
@@ -43,11 +45,9 @@ from attenergy.search.cli.options import (
     TrialMemoryOption,
     TrialSecondsOption,
     WorkersOption,
-    assignments,
     load,
-    names,
 )
-from attenergy.search.planning.final_budget import DEFAULT
+from attenergy.search.cli.values import assignments, names
 from attenergy.search.planning.option_names import OPTIONS
 
 
@@ -60,11 +60,24 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         str | None, typer.Option("--task", "-t", help="Name of the task.", rich_help_panel=TASK)
     ] = None,
     trials: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--trials", "-n", min=1, help="Trials in all.", rich_help_panel=BUDGET, metavar="N"
+            *("--trials", "-n"),
+            min=1,
+            help="Trials in all; by default 50, or with --budget as many as fit.",
+            rich_help_panel=BUDGET,
+            metavar="N",
         ),
-    ] = 50,
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Time for everything, from the start of the command to its report: 30m, 2h, 90s; "
+            "it is said beforehand what fits. With --resume, so much more. Or 40trials.",
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
     energies: EnergiesOption = None,
     space: Annotated[
         str | None,
@@ -196,6 +209,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     from attenergy.search.planning.search_file import complete_plan, read_search_file
     from attenergy.search.runs.plugin_needs import check_needs
 
+    begin = time.monotonic()
     content = read_search_file(file) if file is not None else None
     given = {
         "study": study,
@@ -205,6 +219,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "space": space,
         "variants": names(energies),
         "trials": trials,
+        "budget": budget,
         "workers": workers,
         "seed": seed,
         "split_seed": split_seed,
@@ -214,7 +229,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "pruner": pruner,
         "finalists": finalists,
         "seeds": seeds,
-        "final_budget": final_budget or DEFAULT,
+        "final_budget": final_budget,
         "final_steps": final_steps,
         "train_steps": steps,
         "fairness": fairness,
@@ -253,7 +268,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     with make_progress(plain, loaded, plan, plan.baseline, log) as listener:
         if warning := too_few(plan, loaded):
             listener.message(warning)
-        records = run_search(plan, loaded, listener, resume=resume)
+        limit = TimeBudget.of(plan.budget, begin)
+        records = run_search(plan, loaded, listener, resume=resume, time_budget=limit)
     show(Path(plan.folder), form, records, export=export, explain=explain)
 
 

@@ -79,7 +79,7 @@ def too_few(plan: SearchPlan, registry: Registry) -> str:
     """What to say where there are fewer trials than variants; else empty."""
     every = plan.variants or (*registry.energies, *registry.mixers)
     number = len({plan.baseline, *every})
-    if "variant" in plan.fix or plan.trials >= number:
+    if "variant" in plan.fix or plan.trials is None or plan.trials >= number:
         return ""
     return (
         f"{plan.trials} trials are too few for {number} variants: {number - plan.trials} of them "

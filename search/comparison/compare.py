@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from attenergy.registry import AttenergyError, Registry, needed
+from attenergy.search.budgets.clock import TimeBudget
+from attenergy.search.budgets.comparison import begin, finals_that_fit
+from attenergy.search.budgets.timed import Timed, as_begun, with_steps
 from attenergy.search.comparison.configure import CHOOSING_SEED, configure
 from attenergy.search.comparison.tuning import best_run, notices, tuned_runs
 from attenergy.search.engines.base import Executor, run_all
@@ -28,101 +34,155 @@ from attenergy.search.runs.plugin_needs import (
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import RunStore, write_atomically
 from attenergy.search.training.model import build_model, uses
-from attenergy.tasks import make_task
+from attenergy.tasks import Task, make_task
 
 __all__ = ["PLAN", "ComparePlan", "ComparisonMismatch", "configure", "run_compare"]
 
 PLAN = COMPARE_PLAN
+_FIRST: dict[str, Any] = {"seed": CHOOSING_SEED + 1}
 
 
 class ComparisonMismatch(AttenergyError, ValueError):
     """The folder holds a comparison whose runs are not comparable with the one asked for."""
 
 
-def run_compare(plan: ComparePlan, registry: Registry, listener: Listener) -> list[RunRecord]:
+def run_compare(
+    plan: ComparePlan,
+    registry: Registry,
+    listener: Listener,
+    *,
+    time_budget: TimeBudget | None = None,
+) -> list[RunRecord]:
     """Run what the plan asks for and is not recorded yet; return all records that belong to it.
 
     Records go to `records.jsonl` in the plan's folder as they come, so a comparison that was
     stopped goes on when it is run again, and one with more seeds or variants adds only those. After
     the first seeds, whoever is not decided against the first variant may get more; see
-    `attenergy.search.results.race`.
+    `attenergy.search.results.race`. Under a budget in time, no run begins that is not likely to end
+    in it.
+
+    Args:
+        plan: what to do, and the folder that receives the records.
+        registry: where names are looked up.
+        listener: is told what happens.
+        time_budget: the plan's `budget`, with the moment at which the command began; if None, it
+            begins now.
 
     Raises:
         UnknownName: if the registry lacks the task or a variant, or nothing takes a name in `fix`.
         ComparisonMismatch: if the folder holds a comparison with another task, length or `fix`.
-        ValueError: for values in `fix` or options that do not fit.
+        ValueError: for values in `fix` or options that do not fit, or a time that is too short.
         SameFailure: every run fails, and in the same way.
     """
-    check_needs(Path(plan.folder))
+    folder = Path(plan.folder)
+    check_needs(folder)
+    budget = time_budget or TimeBudget.of(plan.budget)
+    plan = plan if budget is None else as_begun(plan)
     plain = {variant: configure(plan, registry, variant) for variant in plan.variants}
     task = make_task(plain[plan.variants[0]].task_spec, split_seed=plan.split_seed)
     for config in plain.values():  # a mistake must show before anything is trained
         build_model(config, task)
-    wanted = {variant: tuned_runs(plan, registry, variant) for variant in plan.variants}
-    equal = EqualTraining(plan.fairness, plain[plan.variants[0]], plan.seconds)
-    folder = Path(plan.folder)
+    tuning = sum(len(tuned_runs(plan, registry, variant)) for variant in plan.variants)
     needs = needed(use for config in plain.values() for use in uses(config))
     if plan.workers or plan.engine != "local":
         check_reaches_workers(needs)
-    _keep_plan(plan, folder)
-    for text in upgrades(folder, needs):
-        listener.message(text)
-    write_needs(folder, needs)
-    store = RunStore(folder)
-    checkpoints = plan.checkpoints(folder)
-    checkpoints.tidy(record.key for record in store.all())
-    watch = FailureWatch(listener, len(plan.variants), store.all())
-    listener = CheckpointRemoval(watch, checkpoints)
-    with make_executor(plan, folder) as executor:
-        for text in notices(plan, plain[plan.variants[0]]):
+    _check_plan(plan, folder)
+    with ExitStack() as stack:
+        executor = stack.enter_context(make_executor(plan, folder))
+        timed: Timed | None = None
+        if budget is not None:
+            first = plain[plan.variants[0]]
+            reference = EqualTraining(plan.fairness, first, plan.seconds).fit(first)
+            runs = tuning if tuning > len(plain) else 0
+            timed = begin(plan, reference, runs, budget, executor, listener)
+            if timed.entry.steps != first.training.steps:
+                plan = with_steps(plan, timed.entry.steps)
+        write_atomically(folder / PLAN, plan.model_dump_json(indent=2) + "\n")
+        for text in upgrades(folder, needs):
             listener.message(text)
-        measure(equal, executor, store, listener)
+        write_needs(folder, needs)
+        if timed is not None:
+            listener, written = timed.watching(listener, executor)
+            stack.enter_context(written)
+        store = RunStore(folder)
+        checkpoints = plan.checkpoints(folder)
+        checkpoints.tidy(record.key for record in store.all())
+        watch = CheckpointRemoval(
+            FailureWatch(listener, len(plan.variants), store.all()), checkpoints
+        )
+        return _Comparison(plan, registry, task, executor, store, watch, timed).run()
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """What a comparison works with."""
+
+    plan: ComparePlan
+    registry: Registry
+    task: Task
+    executor: Executor
+    store: RunStore
+    listener: Listener
+    timed: Timed | None
+
+    def run(self) -> list[RunRecord]:
+        """Tuning, first seeds, race; the records of all of them."""
+        plan, store, listener = self.plan, self.store, self.listener
+        plain = configure(plan, self.registry, plan.variants[0])
+        equal = EqualTraining(plan.fairness, plain, plan.seconds)
+        for text in notices(plan, plain):
+            listener.message(text)
+        measure(equal, self.executor, store, listener)
+        wanted = {variant: tuned_runs(plan, self.registry, variant) for variant in plan.variants}
         grid = {v: [equal.fit(config) for config in runs] for v, runs in wanted.items()}
         tried = [config for configs in grid.values() for config in configs]
         if len(tried) > len(grid):
-            _run("tuning", tried, "trial", executor, store, listener)
-        chosen = {v: best_run(configs, store, task, listener) for v, configs in grid.items()}
-        first = {"seed": CHOOSING_SEED + 1}
-        contenders = [config.model_copy(update=first) for config in chosen.values()]
-        finals = Finals(
-            contenders,
-            contenders[0],
-            plan.seeds,
-            FinalBudget.read(plan.final_budget),
-            task,
-            slots=executor.free,
-        )
-        _race(finals, executor, store, listener)
-    reference = [equal.reference] if plan.fairness == "seconds" else []
-    runs = [*reference, *tried, *finals.runs(store.all())]
-    known = (store.get(config.run_key()) for config in runs)
-    return [record for record in known if record is not None]
+            self._runs("tuning", tried, "trial")
+        chosen = {v: best_run(configs, store, self.task, listener) for v, configs in grid.items()}
+        finals = self._finals([c.model_copy(update=_FIRST) for c in chosen.values()])
+        self._race(finals)
+        reference = [equal.reference] if plan.fairness == "seconds" else []
+        runs = [*reference, *tried, *finals.runs(store.all())]
+        known = (store.get(config.run_key()) for config in runs)
+        return [record for record in known if record is not None]
+
+    def _finals(self, contenders: list[RunConfig]) -> Finals:
+        """The race, with a first round that fits."""
+
+        def make(seeds: int) -> Finals:
+            return Finals(
+                contenders,
+                contenders[0],
+                seeds,
+                FinalBudget.read(self.plan.final_budget),
+                self.task,
+                slots=self.executor.free,
+                allowed=None if self.timed is None else self.timed.session,
+            )
+
+        if self.timed is None:
+            return make(self.plan.seeds)
+        return finals_that_fit(self.timed, self.plan.seeds, make, self.store, self.listener)
+
+    def _race(self, finals: Finals) -> None:
+        """The first round, and more until the variants are decided or the budget is spent."""
+        self._runs("seeds", finals.first_round, "compare")
+        while (coming := finals.next(self.store.all())).runs:
+            runs = [*finals.runs(self.store.all()), *coming.runs]
+            self._runs(coming.title, runs, "compare")
+        if coming.end:
+            self.listener.message(coming.end)
+
+    def _runs(self, phase: str, configs: list[RunConfig], purpose: Purpose) -> None:
+        store, listener = self.store, self.listener
+        done = sum(store.get(config.run_key()) is not None for config in configs)
+        listener.phase(phase, done, len(configs))
+        begins = None if self.timed is None else self.timed.session.begins_run
+        run_all(configs, purpose, self.executor, store, listener, begins)
 
 
-def _race(finals: Finals, executor: Executor, store: RunStore, listener: Listener) -> None:
-    """The first round, and more of them until the variants are decided or the budget is spent."""
-    _run("seeds", finals.first_round, "compare", executor, store, listener)
-    while (coming := finals.next(store.all())).runs:
-        runs = [*finals.runs(store.all()), *coming.runs]
-        _run(coming.title, runs, "compare", executor, store, listener)
-    if coming.end:
-        listener.message(coming.end)
-
-
-def _run(
-    phase: str,
-    configs: list[RunConfig],
-    purpose: Purpose,
-    executor: Executor,
-    store: RunStore,
-    listener: Listener,
-) -> None:
-    done = sum(store.get(config.run_key()) is not None for config in configs)
-    listener.phase(phase, done, len(configs))
-    run_all(configs, purpose, executor, store, listener)
-
-
-def _keep_plan(plan: ComparePlan, folder: Path) -> None:
+def _check_plan(plan: ComparePlan, folder: Path) -> None:
+    """Refuse a folder that holds something else."""
     path = folder / PLAN
     if path.exists():
         try:
@@ -138,4 +198,3 @@ def _keep_plan(plan: ComparePlan, folder: Path) -> None:
                 )
     elif folder.is_dir() and any(folder.iterdir()):
         raise ComparisonMismatch(f"{folder}: holds something else; give this one another name")
-    write_atomically(path, plan.model_dump_json(indent=2) + "\n")

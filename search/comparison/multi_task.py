@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attenergy.registry import ArgumentError, Registry, Scalar, UnknownName
+from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.comparison.compare import (
     PLAN,
     ComparePlan,
@@ -74,6 +75,7 @@ def run_multi_task(
     comparisons: list[Comparison],
     registry: Registry,
     listen: Callable[[ComparePlan], AbstractContextManager[Listener]],
+    time_budget: TimeBudget | None = None,
 ) -> Matrix:
     """Run every comparison in its own folder below the plan's, and put their scores together.
 
@@ -86,6 +88,8 @@ def run_multi_task(
         comparisons: the tasks and what is changed of each.
         registry: where names are looked up.
         listen: makes the listener of one comparison.
+        time_budget: the plan's `budget`, with the moment at which the command began; if None, it
+            begins now. Every comparison has an equal part of what is left when it begins.
 
     Raises:
         ComparisonMismatch: the folder is of one search or of a comparison on one task.
@@ -96,7 +100,8 @@ def run_multi_task(
             f"{plan.folder} holds a study of one task; give this comparison another name"
         )
     columns: list[Column] = []
-    for comparison in comparisons:
+    budget = time_budget or TimeBudget.of(plan.budget)
+    for number, comparison in enumerate(comparisons):
         options = {**plan.task_options, **comparison.options}
         name, folder = (
             f"{comparison.task}-{comparison.name}",
@@ -115,7 +120,8 @@ def run_multi_task(
             for variant, reason in missing.items():
                 listener.message(f"{variant} is left out of {comparison.name}: {reason}")
             try:
-                run_compare(here, registry, listener)
+                part = None if budget is None else budget.part(1 / (len(comparisons) - number))
+                run_compare(here, registry, listener, time_budget=part)
             except SameFailure as error:  # another task may work
                 listener.message(f"{comparison.name}: {error}")
         study = read_study(Path(folder))

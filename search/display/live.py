@@ -60,6 +60,10 @@ class LiveListener(Listener):
             self._leave()
         self.state.phase(name, done, total)
 
+    def forecast(self, total: int, left: float) -> None:
+        """Change the length of the bar, and the time left."""
+        self.state.forecast(total, left)
+
     def started(self, config: RunConfig) -> None:
         """Show a line for the run."""
         self.state.started(config)
@@ -99,9 +103,9 @@ class LiveListener(Listener):
         state = self.state
         if not state.name:
             return Text("starting", style="bold")
-        left, rate = state.left(), state.rate()
+        left, rate = state.time_left(), state.rate()
         facts = [f"{state.done}/{state.total}", formats.duration(state.elapsed())]
-        facts += [f"{formats.duration(left)} left"] if left is not None else []
+        facts += [left] if left else []
         facts += [_pace(rate)] if rate is not None else []
         facts += state.counts()
 

@@ -24,6 +24,10 @@ class PlainListener(Listener):
         self.state.phase(name, done, total)
         self._write(f"{self.state.title}: {done} of {total} done")
 
+    def forecast(self, total: int, left: float) -> None:
+        """Nothing is written."""
+        self.state.forecast(total, left)
+
     def started(self, config: RunConfig) -> None:
         """Nothing is written."""
         self.state.started(config)
@@ -42,8 +46,7 @@ class PlainListener(Listener):
         state.finished(record)
         place = f"{state.done:>{len(str(state.total))}}/{state.total}"
         about = formats.settings(settings_of(record.config))
-        left = state.left()
-        tail = f", {formats.duration(left)} left" if left else ""
+        tail = f", {left}" if (left := state.time_left()) else ""
         self._write(
             f"[{place}] {record.config.variant} {about} seed={record.config.seed}: "
             f"{state.outcome(record)} ({took(record)}{tail}); {state.standing()}"

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from attenergy.search.results import formats
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 
@@ -68,6 +69,7 @@ class ProgressState(Listener):
         self.lost, self.pruned = 0, 0
         self._since, self._here = clock(), 0
         self._first: float | None = None
+        self._end: float | None = None  # of a budget in time
 
     def phase(self, name: str, done: int, total: int) -> None:
         """Begin a phase; the clock and the counts start anew."""
@@ -75,6 +77,10 @@ class ProgressState(Listener):
         self.lost, self.pruned = 0, 0
         self._since, self._here = self.clock(), 0
         self._first = None
+
+    def forecast(self, total: int, left: float) -> None:
+        """Take over how many runs the phase is likely to have, and when everything is to end."""
+        self.total, self._end = total, self.clock() + left
 
     def started(self, config: RunConfig) -> None:
         """Add a running line."""
@@ -163,6 +169,13 @@ class ProgressState(Listener):
         pace = (now - since) / work
         slowest = max((run.left(now) for run in running), default=0.0)
         return max(0.0, (self.total - self.done - partial) * pace, slowest)
+
+    def time_left(self) -> str:
+        """`12:05 of the budget left`, or `12:05 left` of the phase; empty if neither is known."""
+        if self._end is not None:
+            return f"{formats.duration(max(0.0, self._end - self.clock()))} of the budget left"
+        left = self.left()
+        return f"{formats.duration(left)} left" if left else ""
 
     def rate(self) -> float | None:
         """Finished runs per minute."""

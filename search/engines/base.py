@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self
 
@@ -91,16 +91,31 @@ def run_all(
     executor: Executor,
     store: RunStore,
     listener: Listener,
+    begins: Callable[[RunConfig], bool] | None = None,
 ) -> None:
-    """Run every configuration that the store does not hold yet, and store what comes of it."""
+    """Run every configuration that the store does not hold yet, and store what comes of it.
+
+    Args:
+        configs: what to run.
+        purpose: stands in the records.
+        executor: does the runs.
+        store: of the records.
+        listener: is told what happens.
+        begins: whether a run is to begin now; the first that is not ends it. None for all.
+    """
     missing = {c.run_key(): c for c in configs if store.get(c.run_key()) is None}
     waiting, running = deque(missing.values()), 0
     while waiting or running:
         while waiting and executor.free:
             config = waiting.popleft()
+            if begins is not None and not begins(config):
+                waiting.clear()
+                break
             executor.submit(config, purpose)
             listener.started(config)
             running += 1
+        if not running:
+            return
         record = executor.wait(listener)
         running -= 1
         store.append(record)

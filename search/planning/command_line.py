@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from attenergy.search.planning.final_budget import NONE
+from attenergy.search.planning.final_budget import NONE, REST
 from attenergy.search.planning.option_names import option_of
 from attenergy.search.planning.plan import ComparePlan
 
@@ -39,11 +39,11 @@ def command(
     comparison = isinstance(plan, ComparePlan)
     verb = "compare" if comparison else "search"
     words = ["attenergy", *(word for module in plugins for word in ("--plugin", module)), verb]
-    for name, field in type(plan).model_fields.items():
+    for name in type(plan).model_fields:
         value = getattr(plan, name)
         if name == "task" and tasks:
             value = tasks
-        if name in _UNSAID or (not field.is_required() and value == field.get_default()):
+        if name in _UNSAID or value is None or _is_default(plan, name):
             continue
         if name == "final_budget" and comparison and value == NONE and "--seeds" in words:
             continue  # so many seeds are exactly these
@@ -52,6 +52,16 @@ def command(
     words += ["--folder", folder] if folder else []
     words += ["--resume"] if resume and not comparison else []
     return shlex.join(words)
+
+
+def _is_default(plan: SearchPlan | ComparePlan, name: str) -> bool:
+    """Whether a field is what it would be if nobody said anything."""
+    field, value = type(plan).model_fields[name], getattr(plan, name)
+    if name == "final_budget" and plan.budget is not None:
+        return bool(value == REST)
+    if name == "trials" and plan.budget is not None:
+        return False
+    return not field.is_required() and bool(value == field.get_default())
 
 
 def _words(option: str, value: Any) -> list[str]:

@@ -8,9 +8,10 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from attenergy.registry import ArgumentError, Catalogue, Scalar
 from attenergy.search.engines.base import Resources
-from attenergy.search.planning.final_budget import DEFAULT, NONE, FinalBudgetText
+from attenergy.search.planning.final_budget import DEFAULT, NONE, REST, FinalBudgetText
 from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.planning.samplers import SAMPLERS
+from attenergy.search.planning.search_budget import BudgetText, TimeText, check_rest, sized
 from attenergy.search.runs.names import PathPart
 
 
@@ -43,10 +44,14 @@ class SearchPlan(Resources):
     """One search: the task, the variants, the budget and what happens to the winners.
 
     `space` is the registry's space that is searched besides the variants, the task's own if None.
-    `variants` empty means every energy and mixer of the registry. `trials` is a total: a resumed
-    search counts what it has. `control` of them are proposed at random, so that the sampler can
-    be compared with chance; None means a fifth of those that nobody has given parameters to.
-    `enqueue` are parameters, or parts of them, that are tried before the sampler's own.
+    `variants` empty means every energy and mixer of the registry. `budget` is a time for the whole
+    search, finals and report included (`30m`, `2h`), or a number of trials (`40trials`, which is
+    `trials` by another name); a resumed search has that time once more. `trials` is a total: a
+    resumed search counts what it has. It is 50 if nobody says, or with a budget in time as many as
+    fit (None); with both, what is reached first ends the trials. `control` of them are proposed at
+    random, so that the sampler can be compared with chance; None means a fifth of those that
+    nobody has given parameters to. `enqueue` are parameters, or parts of them, that are tried
+    before the sampler's own.
 
     `objectives` are metrics of the task (or `loss`) and costs (`flops`, `seconds`, `parameters`,
     `state_bytes`, `memory_bytes`, `ms_per_step`), the first a metric; without any it is the task's
@@ -57,7 +62,8 @@ class SearchPlan(Resources):
     the finalists; with no finalists the baseline is not repeated either. Finalists begin with
     `seeds` seeds each; more are added, in rounds, to those that are not decided, until all are or
     `final_budget` is spent: `12seeds` (for each, on average), `24runs` (in all), `10m` (of this
-    session) or `none`; see `attenergy.search.results.race`. `fairness` says what is
+    session), `none`, or `rest`, the time that `budget` leaves, which is what it is where there is
+    one; see `attenergy.search.results.race`. `fairness` says what is
     equal for all runs: training steps, training FLOPs, or seconds of training (`seconds`, or as
     many as the baseline's first run took); the measure is the baseline with the task's defaults.
     Each of the variants `matched` is given as many trials as the most tried of the others, whatever
@@ -77,7 +83,8 @@ class SearchPlan(Resources):
     task_options: dict[str, Scalar] = Field(default={})
     space: str | None = None
     variants: tuple[str, ...] = ()
-    trials: Annotated[int, Field(ge=1)] = 50
+    budget: BudgetText | None = None
+    trials: Annotated[int, Field(ge=1)] | None = 50
     control: Annotated[int, Field(ge=0)] | None = None
     enqueue: tuple[dict[str, Scalar], ...] = ()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -98,14 +105,20 @@ class SearchPlan(Resources):
     join: bool = False
     fix: dict[str, Scalar] = Field(default={})
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sized_by_the_budget(cls, fields: Any) -> Any:
+        return sized(fields) if isinstance(fields, dict) else fields
+
     @field_validator("variants", "objectives", "matched")
     @classmethod
     def _each_once(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if names is None else tuple(dict.fromkeys(names))
 
     @model_validator(mode="after")
-    def _seconds_are_the_measure(self) -> SearchPlan:
+    def _budgets_go_together(self) -> SearchPlan:
         check_seconds(self.fairness, self.seconds)
+        check_rest(self.budget, self.final_budget)
         return self
 
     @model_validator(mode="after")
@@ -133,7 +146,8 @@ class ComparePlan(Resources):
 
     Who says nothing of `seeds` begins with five and has a race like that of a search, up to
     `final_budget`; with `seeds` given there are exactly so many, unless a `final_budget` is given
-    as well.
+    as well. `budget` is a time for the whole comparison, report included (`30m`, `2h`); a race has
+    what is left of it, and no run begins that would not end in it.
     """
 
     name: PathPart
@@ -141,6 +155,7 @@ class ComparePlan(Resources):
     task: str
     task_options: dict[str, Scalar] = Field(default={})
     variants: Annotated[tuple[str, ...], Field(min_length=1)]
+    budget: TimeText | None = None
     seeds: Annotated[int, Field(ge=1)] = 5
     final_budget: FinalBudgetText = DEFAULT
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
@@ -153,10 +168,13 @@ class ComparePlan(Resources):
 
     @model_validator(mode="before")
     @classmethod
-    def _seeds_alone_mean_exactly_these(cls, fields: Any) -> Any:
-        if isinstance(fields, dict) and "seeds" in fields and "final_budget" not in fields:
-            return {**fields, "final_budget": NONE}  # so it was meant before there were races
-        return fields
+    def _finals_without_a_budget(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict) or fields.get("final_budget") is not None:
+            return fields
+        given = {name: value for name, value in fields.items() if name != "final_budget"}
+        if "seeds" in given:
+            return {**given, "final_budget": NONE}  # so it was meant before there were races
+        return given if given.get("budget") is None else {**given, "final_budget": REST}
 
     @field_validator("variants", "learning_rates")
     @classmethod
@@ -182,8 +200,9 @@ class ComparePlan(Resources):
         return self
 
     @model_validator(mode="after")
-    def _seconds_are_the_measure(self) -> ComparePlan:
+    def _budgets_go_together(self) -> ComparePlan:
         check_seconds(self.fairness, self.seconds)
+        check_rest(self.budget, self.final_budget)
         return self
 
 

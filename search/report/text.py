@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from attenergy.registry.printable import markdown, markdown_code, markdown_json
+from attenergy.search.budgets.sessions import read_sessions
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from attenergy.search.report.over_tasks import verdict_over
 from attenergy.search.results import formats
@@ -29,7 +30,7 @@ MIDDLES = (
 
 
 def as_markdown(study: Study) -> str:
-    """The leaderboard, what each variant was given and reached, the plan and the machines."""
+    """The leaderboard, what each variant and the time were spent on, the plan, the machines."""
     header = ["variant", "what it is", "trials", "scored", "best valid", "seconds"]
     board = study.leaderboard()
     parts = [board.markdown().rstrip()]
@@ -48,6 +49,9 @@ def as_markdown(study: Study) -> str:
     if definitions:
         parts.append("## Energies")
         parts.append("\n".join(map(_definition, definitions.items())))
+    sessions = read_sessions(study.folder).sessions
+    if sessions:
+        parts += ["## Time budget", "\n".join(f"- {markdown(s.sentence)}" for s in sessions)]
     if study.plan is not None:
         plan = json.dumps(plan_data(study.plan), indent=2)
         parts += ["## Plan", markdown_json(plan)]
@@ -57,7 +61,7 @@ def as_markdown(study: Study) -> str:
 
 
 def as_json(study: Study) -> str:
-    """The same as data: leaderboard, budgets, formulas, plan, and every record."""
+    """The same as data: leaderboard, budgets in trials and in time, formulas, plan, records."""
     data = _data(study)
     if len(study.records) > _FEW:  # Python's own encoder takes minutes with an indent
         return to_json(data, indent=2, inf_nan_mode="constants").decode()
@@ -109,6 +113,7 @@ def _data(study: Study) -> dict[str, Any]:
     return {
         "leaderboard": json.loads(study.leaderboard().json()),
         "budgets": budgets(study),
+        "time_budget": read_sessions(study.folder).model_dump(mode="json")["sessions"],
         "energies": _definitions(study.records),
         "plan": plan_data(study.plan) if study.plan is not None else None,
         "machines": machines(study.records),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attenergy.search.planning.final_budget import FinalBudget
 from attenergy.search.results import formats
@@ -36,6 +37,16 @@ class FinalsRound:
     end: str = ""
 
 
+class TimeForRuns(Protocol):
+    """What a time allows, from now on."""
+
+    def fits(self, configs: Sequence[RunConfig]) -> bool:
+        """Whether these runs are likely to end in it."""
+
+    def affordable(self, configs: Sequence[RunConfig]) -> int:
+        """How many runs like these are likely to end in it."""
+
+
 class Finals:
     """Configurations that are run over seeds until the race between them is decided.
 
@@ -47,6 +58,7 @@ class Finals:
         task: for its metric, chance and ceiling on the valid split.
         slots: runs at a time.
         clock: seconds, for tests.
+        allowed: the time of the whole search, if that is limited.
     """
 
     def __init__(
@@ -58,12 +70,13 @@ class Finals:
         task: Task,
         slots: int = 1,
         clock: Callable[[], float] = time.monotonic,
+        allowed: TimeForRuns | None = None,
     ) -> None:
         self._configs = {config.config_hash(): config for config in configs}
         self._first = min((config.seed for config in configs), default=0)
         self._reference, self._seeds, self._budget = reference, seeds, budget
         self._task, self._slots, self._clock = task, max(1, slots), clock
-        self._since = clock()
+        self._since, self._allowed = clock(), allowed
 
     @property
     def first_round(self) -> list[RunConfig]:
@@ -97,6 +110,8 @@ class Finals:
             for config in self.first_round
             if config.seed not in recorded[config.config_hash()]
         ]
+        if missing and not self._fits(missing[:1]):
+            return FinalsRound([], end="the finals end before their first round is whole: no time")
         if missing or self._budget.measure == "none" or self._reference is None:
             return FinalsRound(missing)
         scores = {
@@ -105,6 +120,8 @@ class Finals:
         }
         past = [record for by_seed in recorded.values() for record in by_seed.values()]
         coming = next_round(self._rules, scores, self._left(past))
+        while coming.runs and not self._fits([self._run(*entry) for entry in coming.runs]):
+            coming = next_round(self._rules, scores, len(coming.runs) - 1)
         if not coming.runs:
             return FinalsRound([], end=self._ending(coming, len(past)))
         return FinalsRound([self._run(*entry) for entry in coming.runs], self._title(coming))
@@ -140,8 +157,19 @@ class Finals:
         )
 
     def _left(self, past: Sequence[RunRecord]) -> int:
-        """How many more runs the budget pays for."""
+        """How many more runs the budget pays for, and the time of the whole search allows."""
+        own = self._left_of_budget(past)
+        if self._allowed is None:
+            return own
+        return min(own, self._allowed.affordable(list(self._configs.values())))
+
+    def _fits(self, configs: Sequence[RunConfig]) -> bool:
+        return self._allowed is None or self._allowed.fits(configs)
+
+    def _left_of_budget(self, past: Sequence[RunRecord]) -> int:
         budget = self._budget
+        if budget.measure == "rest":
+            return sys.maxsize
         if budget.measure == "seconds":
             seconds = [record.cost["seconds"] for record in past if "seconds" in record.cost]
             left = budget.amount - (self._clock() - self._since)

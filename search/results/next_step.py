@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attenergy.search.planning.command_line import command
-from attenergy.search.planning.final_budget import NONE
+from attenergy.search.planning.final_budget import NONE, REST
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
+from attenergy.search.planning.search_budget import times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,8 @@ def next_step(
 ) -> str:
     """A line for the shell; empty where the study says what it can, or its plan is lost.
 
-    Undecided: the same study with as many seeds more as are likely to decide. Nobody learned: a
+    Undecided: the same study with as many seeds more as are likely to decide, or where it had a
+    budget in time, with the same once more. Nobody learned: a
     new one, trained four times as long. No finalists: the same search with three.
 
     Args:
@@ -62,6 +64,8 @@ def _changes(
     more = max((row.more_seeds or 0 for row in verdict.rows), default=0)
     if verdict.kind == "beats" or not more:
         return {}, False
+    if plan.budget is not None and plan.final_budget == REST:
+        return {"budget": plan.budget}, True
     seeds = max(row.seeds for row in verdict.rows) + more
     if plan.final_budget == NONE:
         return {"seeds": seeds}, True
@@ -78,5 +82,7 @@ def _longer(plan: SearchPlan | ComparePlan, records: Sequence[RunRecord]) -> dic
         length = {"train_steps": _LONGER * steps, "final_steps": None}
     else:
         length = {"steps": _LONGER * steps}
+    if plan.budget is not None:
+        length["budget"] = times(plan.budget, _LONGER)
     name = "name" if isinstance(plan, ComparePlan) else "study"
     return {**length, name: f"{getattr(plan, name)}-longer"}

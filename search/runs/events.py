@@ -47,6 +47,9 @@ class Listener:
     def finished(self, record: RunRecord) -> None:
         """A run ended, well or badly; its record is already on disk."""
 
+    def forecast(self, total: int, left: float) -> None:
+        """Under a budget in time: about `total` runs in this phase, `left` seconds for all."""
+
     def message(self, text: str) -> None:
         """Something worth a line."""
 
@@ -96,6 +99,10 @@ class ForwardingListener(Listener):
     def finished(self, record: RunRecord) -> None:
         """Forward it."""
         self._forward("finished", record)
+
+    def forecast(self, total: int, left: float) -> None:
+        """Forward it."""
+        self._forward("forecast", total, left)
 
     def message(self, text: str) -> None:
         """Forward it."""

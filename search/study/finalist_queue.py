@@ -10,6 +10,7 @@ import optuna
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from attenergy.search.budgets.session import TimedSession
 from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.objectives import Objective, order
 from attenergy.search.planning.plan import SearchPlan
@@ -85,6 +86,7 @@ class FinalistQueue(RunQueue):
         context: what the search works with.
         finals: the runs that are wanted; all drivers find the same, from the same records.
         on_remote_record: called with every record of another driver.
+        session: under a budget in time, if there is one.
     """
 
     purpose = "final"
@@ -94,6 +96,7 @@ class FinalistQueue(RunQueue):
         context: SearchContext,
         finals: Finals,
         on_remote_record: Callable[[RunRecord], None],
+        session: TimedSession | None = None,
     ) -> None:
         make_study = partial(
             optuna.create_study,
@@ -105,7 +108,7 @@ class FinalistQueue(RunQueue):
         )
         retry = RetryOnOutage(context.storage, context.lock, context.listener)
         super().__init__(context, retry(make_study), on_remote_record)
-        self._finals = finals
+        self._finals, self._session = finals, session
         self._title = self._ending = ""  # what the listener was told last
         self._begin()
 
@@ -153,7 +156,9 @@ class FinalistQueue(RunQueue):
 
     def _next(self) -> Job | None:
         while True:
-            while self._in_state(TrialState.WAITING):
+            while waiting := self._in_state(TrialState.WAITING):
+                if not self._in_time(waiting[0]):
+                    return None
                 trial = self.study.ask()
                 config = RunConfig.model_validate_json(trial.user_attrs[CONFIG])
                 record = self.context.store.get(config.run_key())
@@ -164,6 +169,15 @@ class FinalistQueue(RunQueue):
             if self._in_state(TrialState.RUNNING) or not self._next_round():
                 return None
 
+    def _in_time(self, waiting: FrozenTrial) -> bool:
+        """Whether a run is to begin; else it waits for another session."""
+        if self._session is None or self.context.store.get(waiting.user_attrs[RUN]) is not None:
+            return True
+        if self._session.begins_run(RunConfig.model_validate_json(waiting.user_attrs[CONFIG])):
+            return True
+        self._end("the finals end in the middle of a round: the time is over")
+        return False
+
     def _next_round(self) -> bool:
         """Offer the runs of another round; whether there is one."""
         coming = self._finals.next(self.context.store.all())
@@ -171,10 +185,14 @@ class FinalistQueue(RunQueue):
             total = self._recorded() + len(coming.runs)
             self.study.set_user_attr(_ROUND, {"title": coming.title, "total": total})
             self._offer(coming.runs)
-        elif coming.end != self._ending:
-            self._ending = coming.end
-            self.context.listener.message(coming.end)
+        else:
+            self._end(coming.end)
         return bool(coming.runs)
+
+    def _end(self, why: str) -> None:
+        if why and why != self._ending:
+            self._ending = why
+            self.context.listener.message(why)
 
     def _announce(self) -> None:
         """Tell the listener of a round that it does not know, whoever offered it."""

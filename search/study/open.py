@@ -145,7 +145,7 @@ def _briefs(study: optuna.Study, context: SearchContext) -> list[TrialBrief]:
 def _enqueue(study: optuna.Study, context: SearchContext) -> None:
     """Let every variant take part once with its defaults, the baseline first, then the wishes."""
     trials = _briefs(study, context)
-    left = context.plan.trials - sum(RETRIED not in trial.attributes for trial in trials)
+    begun = sum(RETRIED not in trial.attributes for trial in trials)
     known = {trial.attributes.get(name) for trial in trials for name in (DEFAULT, WISH)}
     missing = [
         (context.space.defaults(name), {DEFAULT: name})
@@ -155,7 +155,8 @@ def _enqueue(study: optuna.Study, context: SearchContext) -> None:
     for wish in context.space.wishes:
         name = hashlib.sha256(json.dumps(wish, sort_keys=True).encode()).hexdigest()[:16]
         missing += [(wish, {WISH: name})] if name not in known else []
-    for params, attributes in missing[: max(left, 0)]:
+    most = context.plan.trials  # None where the time decides
+    for params, attributes in missing if most is None else missing[: max(most - begun, 0)]:
         study.enqueue_trial(params, user_attrs={ENQUEUED: params, **attributes})
 
 

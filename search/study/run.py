@@ -7,6 +7,7 @@ study is told of it, and a trial counts if and only if its run is recorded.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -14,16 +15,20 @@ from functools import partial
 from pathlib import Path
 
 import optuna
-import torch
 
-from attenergy.registry import ArgumentError, Registry, needed
+from attenergy.registry import PluginNeed, Registry
+from attenergy.search.budgets.clock import TimeBudget
+from attenergy.search.budgets.search import TimedSearch, begin
+from attenergy.search.budgets.session import TimedSession
+from attenergy.search.budgets.timed import as_begun, with_steps
+from attenergy.search.budgets.watch import TRIALS_PHASE
 from attenergy.search.engines.base import Executor
 from attenergy.search.engines.factory import make_executor
-from attenergy.search.planning.fairness import EqualTraining, measure
+from attenergy.search.planning.fairness import measure
 from attenergy.search.planning.final_budget import FinalBudget
-from attenergy.search.planning.objectives import Objective, find_objectives
+from attenergy.search.planning.objectives import Objective
 from attenergy.search.planning.plan import SearchPlan
-from attenergy.search.planning.pruners import PRUNERS, Pruner
+from attenergy.search.planning.pruners import Pruner
 from attenergy.search.planning.space import Space
 from attenergy.search.results.finals import Finals
 from attenergy.search.results.random_control import summary
@@ -35,7 +40,6 @@ from attenergy.search.runs.failure_watch import FailureWatch
 from attenergy.search.runs.plugin_needs import (
     ATTRIBUTE,
     check_needs,
-    check_reaches_workers,
     for_storage,
     upgrades,
     write_needs,
@@ -51,17 +55,22 @@ from attenergy.search.study.finalist_queue import (
     choose_reference,
 )
 from attenergy.search.study.open import open_study
+from attenergy.search.study.parts import SearchParts
 from attenergy.search.study.pruning import PruningListener
 from attenergy.search.study.queue import Job, run_queue
+from attenergy.search.study.samplers import exhausted
 from attenergy.search.study.trial_queue import TrialQueue, matched_variants
-from attenergy.search.training.model import build_model, uses
-from attenergy.tasks import Task, make_task
 
 __all__ = ["StudyBusy", "StudyExists", "StudyMismatch", "run_search"]
 
 
 def run_search(
-    plan: SearchPlan, registry: Registry, listener: Listener, *, resume: bool = False
+    plan: SearchPlan,
+    registry: Registry,
+    listener: Listener,
+    *,
+    resume: bool = False,
+    time_budget: TimeBudget | None = None,
 ) -> list[RunRecord]:
     """Run the trials of a plan, then the winners and the baseline over several seeds.
 
@@ -75,6 +84,10 @@ def run_search(
     has taken part in its choice. Whoever is not decided by then gets more seeds, in rounds; see
     `attenergy.search.results.race`.
 
+    Under a budget in time, nothing begins that is not likely to end in it, and the listener is told
+    beforehand what fits; see `attenergy.search.budgets`. If the finals are decided early, trials
+    and then finals go on.
+
     Args:
         plan: what to do, and the folder that receives `study.db`, `records.jsonl`, `plan.json`
             and `weights/`.
@@ -83,6 +96,8 @@ def run_search(
         resume: go on with an existing study; `plan.trials` is the total. If the registry has
             grown since, the study moves to a new generation with the wider space. A plan that
             joins needs no `resume`.
+        time_budget: the plan's `budget` in time, with the moment at which the command began; if
+            None, it begins now.
 
     Returns:
         Every record of the study's folder, in the order in which the runs finished.
@@ -97,59 +112,114 @@ def run_search(
         ValueError: the plan names something unknown or impossible.
     """
     check_needs(Path(plan.folder), to_go_on=True)
-    space = Space(registry, plan)
-    task = make_task(space.task)
-    objectives = find_objectives(task, plan.objectives)
-    pruner = PRUNERS[plan.pruner](task.metric, task.chance.get(task.metric, 0.0))
-    _check_fixed(space, task)
-    own = [("sampler", plan.sampler), ("pruner", plan.pruner)]
-    needs = needed([*own, *(use for config in space.each() for use in uses(config))])
-    if plan.workers or plan.engine != "local":
-        check_reaches_workers(needs)
-    equal = EqualTraining(plan.fairness, space.reference(), plan.seconds)
-    with at_study(plan, space, objectives, listener, resume=resume) as (opened, study):
-        store, folder = opened.store, Path(plan.folder)
-        checkpoints = plan.checkpoints(folder)
-        checkpoints.tidy(record.key for record in store.all())
-        watch = CheckpointRemoval(
-            FailureWatch(listener, len(space.variants), store.all()), checkpoints
+    budget = time_budget or TimeBudget.of(plan.budget)
+    plan = plan if budget is None else as_begun(plan)
+    parts = SearchParts.of(plan, registry)
+    with ExitStack() as early:
+        timed: TimedSearch | None = None
+        executor: Executor | None = None
+        if budget is not None:  # its pace decides the steps, and they what study it is
+            executor = early.enter_context(make_executor(plan, Path(plan.folder)))
+            timed = begin(plan, parts.space, parts.equal, budget, executor, listener)
+            if timed.entry.steps != parts.equal.reference.training.steps:
+                plan = with_steps(plan, timed.entry.steps)
+                parts = SearchParts.of(plan, registry)
+        with (
+            at_study(plan, parts.space, parts.objectives, listener, resume=resume) as (at, study),
+            early.pop_all() as stack,
+        ):
+            executor = executor or stack.enter_context(make_executor(plan, Path(plan.folder)))
+            if timed is not None:
+                if plan.join:
+                    timed.share(study, at.lock, listener)
+                listener, written = timed.watching(listener, executor)
+                stack.enter_context(written)
+            checkpoints = plan.checkpoints(Path(plan.folder))
+            checkpoints.tidy(record.key for record in at.store.all())
+            failures = FailureWatch(listener, len(parts.space.variants), at.store.all())
+            watch = CheckpointRemoval(failures, checkpoints)
+            _write_plan(plan, parts.needs, study, watch)
+            _run(replace(at, listener=watch), study, parts, executor, timed)
+            return at.store.all()
+
+
+def _write_plan(
+    plan: SearchPlan, needs: list[PluginNeed], study: optuna.Study, listener: Listener
+) -> None:
+    """Write down what the study is, and what it needs."""
+    folder = Path(plan.folder)
+    shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
+    for text in upgrades(folder, needs):
+        listener.message(text)
+    write_needs(folder, needs)
+    if needs:
+        study.set_user_attr(ATTRIBUTE, for_storage(study.user_attrs, needs))
+    write_atomically(folder / "plan.json", shown.model_dump_json(indent=2) + "\n")
+
+
+def _run(
+    context: SearchContext,
+    study: optuna.Study,
+    parts: SearchParts,
+    executor: Executor,
+    timed: TimedSearch | None,
+) -> None:
+    """Trials, then finals; both once more while a budget in time has much left of it."""
+    plan, task, listener = context.plan, parts.task, context.listener
+    if not parts.space.task.training.steps and (plan.train_steps or plan.final_steps):
+        listener.message(f"{plan.task} is not trained: steps left as they are")
+    measure(parts.equal, executor, context.store, listener)
+    on_remote_record = partial(_on_remote_record, parts.pruner, listener)
+    session = None if timed is None else timed.session
+    queue = TrialQueue(context, study, parts.equal, on_remote_record, session)
+    while True:
+        _run_trials(queue, executor, parts.pruner)
+        if text := summary(context.store.all(), task.metric):
+            listener.message(text)
+        if plan.finalists > 0:
+            finals = _finals(context, queue.recorded(), parts, executor.free, timed)
+            if finals is not None:
+                _run_finalists(context, finals, executor, on_remote_record, session)
+        if (
+            timed is None
+            or exhausted(queue.study)
+            or not timed.goes_on(plan, len(queue.recorded()))
+        ):
+            return
+
+
+def _finals(
+    context: SearchContext,
+    trials: list[RunRecord],
+    parts: SearchParts,
+    slots: int,
+    timed: TimedSearch | None,
+) -> Finals | None:
+    """The finals of the winners; None where a budget in time has nothing left for them."""
+    plan = context.plan
+
+    def make(finalists: int, seeds: int) -> Finals:
+        smaller = plan.model_copy(update={"finalists": finalists})
+        chosen = choose_finalists(trials, smaller, parts.objectives, parts.equal)
+        return Finals(
+            chosen,
+            choose_reference(chosen, plan.baseline),
+            seeds,
+            FinalBudget.read(plan.final_budget),
+            parts.task,
+            slots=slots,
+            allowed=None if timed is None else timed.session,
         )
-        context = replace(opened, listener=watch)
-        shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
-        for text in upgrades(folder, needs):
-            watch.message(text)
-        write_needs(folder, needs)
-        if needs:
-            study.set_user_attr(ATTRIBUTE, for_storage(study.user_attrs, needs))
-        write_atomically(folder / "plan.json", shown.model_dump_json(indent=2) + "\n")
-        with make_executor(plan, folder) as executor:
-            if not space.task.training.steps and (plan.train_steps or plan.final_steps):
-                watch.message(f"{plan.task} is not trained: steps left as they are")
-            measure(equal, executor, store, watch)
-            on_remote_record = partial(_on_remote_record, pruner, watch)
-            queue = TrialQueue(context, study, equal, on_remote_record)
-            _run_trials(queue, executor, pruner)
-            if text := summary(store.all(), task.metric):
-                listener.message(text)
-            if plan.finalists > 0:
-                chosen = choose_finalists(queue.recorded(), plan, objectives, equal)
-                finals = Finals(
-                    chosen,
-                    choose_reference(chosen, plan.baseline),
-                    plan.seeds,
-                    FinalBudget.read(plan.final_budget),
-                    task,
-                    slots=executor.free,
-                )
-                _run_finalists(context, finals, executor, on_remote_record)
-        return store.all()
+
+    if timed is None:
+        return make(plan.finalists, plan.seeds)
+    return timed.finals_that_fit(plan, make, context.store, context.listener)
 
 
 def _run_trials(queue: TrialQueue, executor: Executor, pruner: Pruner | None) -> None:
     """Ask, run, record and tell until as many trials as planned have ended."""
     context, running = queue.context, dict[str, Job]()
-    trials, recorded = context.plan.trials, queue.recorded()
-    listener = context.listener
+    recorded, listener = queue.recorded(), context.listener
     if pruner is not None:
         pruner.remember(recorded)
 
@@ -158,10 +228,10 @@ def _run_trials(queue: TrialQueue, executor: Executor, pruner: Pruner | None) ->
             return running[key].proposer == "default"
 
         listener = PruningListener(listener, pruner, executor.stop, protected)
-    listener.phase("trials", len(recorded), trials)
+    listener.phase(TRIALS_PHASE, len(recorded), queue.expected)
     run_queue(queue, executor, listener, running)
     ended = len(queue.recorded())
-    if ended < trials:
+    if exhausted(queue.study) and ended < (context.plan.trials or sys.maxsize):
         listener.message(f"the space holds no more: it was searched whole after {ended} trials")
 
 
@@ -170,11 +240,13 @@ def _run_finalists(
     finals: Finals,
     executor: Executor,
     on_remote_record: Callable[[RunRecord], None],
+    session: TimedSession | None,
 ) -> None:
     first = finals.first_round
     recorded = sum(context.store.get(config.run_key()) is not None for config in first)
     context.listener.phase("finalists", recorded, len(first))
-    run_queue(FinalistQueue(context, finals, on_remote_record), executor, context.listener, {})
+    queue = FinalistQueue(context, finals, on_remote_record, session)
+    run_queue(queue, executor, context.listener, {})
 
 
 def _on_remote_record(pruner: Pruner | None, listener: Listener, record: RunRecord) -> None:
@@ -182,17 +254,6 @@ def _on_remote_record(pruner: Pruner | None, listener: Listener, record: RunReco
     if pruner is not None:
         pruner.remember([record])
     listener.finished(record)
-
-
-def _check_fixed(space: Space, task: Task) -> None:
-    """Raise ValueError if a variant cannot be built with what is fixed, before anything runs."""
-    for config in space.pinned():
-        try:
-            with torch.random.fork_rng(devices=[]):
-                build_model(config, task)
-        except (TypeError, ValueError) as error:
-            fixed = ", ".join(f"{config.variant}.{n}={v}" for n, v in config.settings.items())
-            raise ArgumentError(f"cannot fix {fixed}: {error}") from error
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
 from attenergy.registry import UnknownName
+from attenergy.search.budgets.session import TimedSession
 from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.samplers import SAMPLERS
@@ -53,11 +54,14 @@ def matched_variants(plan: SearchPlan, space: Space) -> tuple[str, ...]:
 class TrialQueue(RunQueue):
     """Asks the study for trials until as many as planned have ended or are under way.
 
+    Under a budget in time, until no other is likely to end in the time of the trials.
+
     Args:
         context: what the search works with.
         study: holds the trials, and has the sampler.
         equal: gives every run its length.
         on_remote_record: called with every record of another driver.
+        session: under a budget in time, if there is one.
     """
 
     purpose = "trial"
@@ -68,10 +72,13 @@ class TrialQueue(RunQueue):
         study: optuna.Study,
         equal: EqualTraining,
         on_remote_record: Callable[[RunRecord], None],
+        session: TimedSession | None = None,
     ) -> None:
         self._study = ShownStudy(study, context.storage)
         super().__init__(context, self._study, on_remote_record)
-        self._equal = equal
+        self._equal, self._session = equal, session
+        #: Trials in all, as far as one can tell.
+        self.expected = context.plan.trials or 1
         self._index = TrialIndex(context.storage, study_id(study), COUNTED, "variant")
         self._tally = Tally(context.store)
         size = SAMPLERS[context.plan.sampler].window
@@ -102,8 +109,8 @@ class TrialQueue(RunQueue):
     def _next(self) -> Job | None:
         still_open = self._refresh()
         running = [trial for trial in still_open if trial.state == TrialState.RUNNING]
-        total = self._tally.recorded(running) + len(running)
-        if total >= self.context.plan.trials or exhausted(self.study):
+        ended = self._tally.recorded(running)
+        if self._are_enough(ended, len(running)) or exhausted(self.study):
             return None
         sampler = self.study.sampler
         self._study.waiting = [t.id for t in still_open if t.state == TrialState.WAITING]
@@ -122,6 +129,15 @@ class TrialQueue(RunQueue):
         trial.set_user_attr(HASH, config.config_hash())
         trial.set_user_attr(RUN, config.run_key())
         return Job(trial, config, proposer(trial.user_attrs))
+
+    def _are_enough(self, ended: int, running: int) -> bool:
+        """Whether no other trial is to begin."""
+        session, most = self._session, self.context.plan.trials
+        if session is not None:
+            self.expected = session.expected_trials(ended, running)
+            if not session.begins_trial(ended + running):
+                return True
+        return most is not None and ended + running >= most
 
     def _next_sampler(self, still_open: Sequence[TrialBrief]) -> tuple[BaseSampler, dict[str, Any]]:
         """Who proposes the next trial, and the user attributes that say so.
@@ -151,7 +167,7 @@ class TrialQueue(RunQueue):
         """Whether the next trial is one of the random ones, spread evenly among the sampler's."""
         plan = self.context.plan
         free = counts["sampler"] + counts["matched"] + counts["control"]
-        room = max(1, plan.trials - (counts.total() - free))
+        room = max(1, self.expected - (counts.total() - free))
         wanted = room // 5 if plan.control is None else plan.control
         if SAMPLERS[plan.sampler].random and plan.control is None:
             wanted = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attenergy.registry import MissingPackage
 from attenergy.registry.printable import printable
+from attenergy.search.budgets.sessions import read_sessions
 from attenergy.search.planning.command_line import command
 from attenergy.search.planning.plan import ComparePlan
 from attenergy.search.report.html import (
@@ -149,6 +150,7 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         "lost": tables.lost(view),
         "proposers": tables.proposers(view),
         "budgets": [_budget(row) for row in budgets(study)],
+        "time_budget": [s.sentence for s in read_sessions(study.folder).sessions],
         "runs": tables.runs(view),
         "number": len(study.records),
         "command": _command(study),

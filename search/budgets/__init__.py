@@ -1,0 +1,1 @@
+"""Budgets in minutes: a clock, the pace of runs, what fits, and what was done with the time."""

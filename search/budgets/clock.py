@@ -1,0 +1,69 @@
+"""The time that a command may take, and where its minutes go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from attenergy.search.planning.search_budget import seconds_of
+
+#: Where the minutes of a search go, as shares of the whole; finals that need less leave theirs to
+#: the trials. A comparison has no trials: its tuning and its seeds have both.
+TRIALS, FINALS, REPORT = 0.55, 0.40, 0.05
+#: Seconds for the report, however long a search is.
+REPORT_AT_MOST = 60.0
+
+
+class TimeBudget:
+    """Time that a command may take, from its start to its last line.
+
+    Args:
+        seconds: in all.
+        text: as it was written (`30m`).
+        begin: moment on the clock at which the command began; None for now.
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        text: str = "",
+        begin: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.seconds, self.text, self.clock = seconds, text or f"{seconds:g}s", clock
+        self._begin = clock() if begin is None else begin
+
+    @classmethod
+    def of(cls, budget: str | None, begin: float | None = None) -> TimeBudget | None:
+        """The time of a plan's budget; None where it has none.
+
+        Args:
+            budget: of the plan, `30m`.
+            begin: moment of `time.monotonic` at which the command began.
+        """
+        seconds = seconds_of(budget)
+        return None if seconds is None else cls(seconds, budget or "", begin)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the command began."""
+        return self.clock() - self._begin
+
+    @property
+    def left(self) -> float:
+        """Seconds to the end; negative after it."""
+        return self.seconds - self.elapsed
+
+    @property
+    def runs_end(self) -> float:
+        """When the last run is to have ended, in seconds from the beginning."""
+        return self.seconds - min(REPORT * self.seconds, REPORT_AT_MOST)
+
+    def part(self, share: float) -> TimeBudget:
+        """A share of what is left, from now on, for one of several comparisons."""
+        return TimeBudget(max(0.0, self.left) * share, f"a part of {self.text}", clock=self.clock)
+
+    def since(self, elapsed: float, seconds: float) -> TimeBudget:
+        """The time of another driver's budget, which began so long ago."""
+        return TimeBudget(seconds, "", self.clock() - elapsed, self.clock)

@@ -1,0 +1,133 @@
+"""The listener of a session under a budget in time: learns the pace, writes what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attenergy.search.budgets.session import LEAST_TRIALS, TimedSession
+from attenergy.search.budgets.sessions import Session, Sessions, write_session
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.events import ForwardingListener, Listener
+
+_BETWEEN_WRITES = 10.0  # seconds
+TRIALS_PHASE = "trials"
+TOO_LONG = "the time of the trials was over, and with its rest the finals would have had none"
+
+
+class BudgetListener(ForwardingListener):
+    """Forwards every event, learns how long runs take, and ends trials that take too long.
+
+    Args:
+        inner: receives everything, and now and then how much time is left.
+        session: under the budget.
+        stop: called with the key of a run that is to end, and the reason.
+        folder: of the study, where `budget.json` is.
+        before: its sessions so far.
+        entry: this one.
+    """
+
+    def __init__(
+        self,
+        inner: Listener,
+        session: TimedSession,
+        stop: Callable[[str, str], None],
+        folder: Path,
+        before: Sessions,
+        entry: Session,
+    ) -> None:
+        super().__init__(inner)
+        self._session, self._stop = session, stop
+        self._folder, self._before, self.entry = folder, before, entry
+        self._phase, self._done, self._total = "", 0, 0
+        self._shares: dict[str, float] = {}  # of running runs, how much is done
+        self._begun: dict[str, tuple[float, float]] = {}  # moment, and share that was done by then
+        self._steps: dict[str, int] = {}
+        self._trials_complete = 0
+        self._written = -_BETWEEN_WRITES
+
+    def phase(self, name: str, done: int, total: int) -> None:
+        """Count from here."""
+        self._phase, self._done, self._total = name, done, total
+        super().phase(name, done, total)
+        self._tell()
+
+    def started(self, config: RunConfig) -> None:
+        """The clock of a run begins."""
+        key = config.run_key()
+        self._session.pace.begin(config)
+        self._steps[key] = config.training.steps
+        self._shares[key], self._begun[key] = 0.0, (self._session.budget.elapsed, 0.0)
+        super().started(config)
+
+    def progress(self, key: str, step: int, steps: int, loss: float) -> None:
+        """See how far a run has come."""
+        if key in self._shares and steps:
+            self._shares[key] = min(1.0, step / steps)
+        super().progress(key, step, steps, loss)
+
+    def continued(self, key: str, step: int, curve: list[dict[str, float]]) -> None:
+        """Count its time from here."""
+        if key in self._begun and (steps := self._steps.get(key)):
+            share = min(1.0, step / steps)
+            self._shares[key], self._begun[key] = share, (self._session.budget.elapsed, share)
+        super().continued(key, step, curve)
+
+    def evaluated(self, key: str, point: dict[str, float]) -> None:
+        """End a trial that would leave the finals no time, if there is another one to judge."""
+        super().evaluated(key, point)
+        share, (begun, before) = self._shares.get(key, 0.0), self._begun.get(key, (0.0, 1.0))
+        if self._phase != TRIALS_PHASE or share <= before:
+            return
+        left = (1 - share) / (share - before) * (self._session.budget.elapsed - begun)
+        if self._trials_complete >= LEAST_TRIALS and self._session.too_long(left):
+            self._stop(key, TOO_LONG)
+
+    def finished(self, record: RunRecord) -> None:
+        """Learn from it."""
+        self._session.pace.end(record)
+        self._shares.pop(record.key, None)
+        self._steps.pop(record.key, None)
+        self._begun.pop(record.key, None)
+        self._done += 1
+        trial = record.purpose == "trial"
+        self._trials_complete += trial and record.status == "complete"
+        counts = {"trials": self.entry.trials + trial, "finals": self.entry.finals + (not trial)}
+        self.entry = self.entry.model_copy(update=counts)
+        super().finished(record)
+        self._tell()
+        if self._session.budget.elapsed - self._written >= _BETWEEN_WRITES:
+            self.write()
+
+    def write(self, ended: str = "") -> None:
+        """Write the session down.
+
+        Args:
+            ended: why it has ended, if it has.
+        """
+        self._written = spent = self._session.budget.elapsed
+        self.entry = self.entry.model_copy(update={"spent": max(0.0, spent), "ended": ended})
+        write_session(self._folder, self._before, self.entry)
+
+    def _tell(self) -> None:
+        total = self._total
+        if self._phase == TRIALS_PHASE and self._session.pace.known:
+            total = self._session.expected_trials(self._done, len(self._shares))
+        self.forecast(total, self._session.budget.left)
+
+
+@contextmanager
+def written_down(listener: BudgetListener) -> Iterator[None]:
+    """Write a session when it begins and when it ends, however that is."""
+    listener.write()
+    try:
+        yield
+    except KeyboardInterrupt:
+        listener.write("interrupted")
+        raise
+    except BaseException as error:
+        listener.write(f"ended by {type(error).__name__}")
+        raise
+    listener.write("complete")
+    listener.message(listener.entry.sentence)

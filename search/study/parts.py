@@ -1,0 +1,68 @@
+"""What follows from the plan of a search before anything is run: its mistakes show here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from attenergy.registry import ArgumentError, PluginNeed, Registry, needed
+from attenergy.search.planning.fairness import EqualTraining
+from attenergy.search.planning.objectives import Objective, find_objectives
+from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.planning.pruners import PRUNERS, Pruner
+from attenergy.search.planning.space import Space
+from attenergy.search.runs.plugin_needs import check_reaches_workers
+from attenergy.search.training.model import build_model, uses
+from attenergy.tasks import Task, make_task
+
+
+@dataclass(frozen=True)
+class SearchParts:
+    """What follows from a plan, found out before anything is run.
+
+    Attributes:
+        space: that is searched.
+        task: that is learned.
+        objectives: the first is a metric.
+        pruner: ends hopeless runs, if there is one.
+        needs: plug-ins without which the study cannot go on.
+        equal: gives every run its length.
+    """
+
+    space: Space
+    task: Task
+    objectives: tuple[Objective, ...]
+    pruner: Pruner | None
+    needs: list[PluginNeed]
+    equal: EqualTraining
+
+    @classmethod
+    def of(cls, plan: SearchPlan, registry: Registry) -> SearchParts:
+        """Find it out.
+
+        Raises:
+            ValueError: the plan names something unknown or impossible.
+        """
+        space = Space(registry, plan)
+        task = make_task(space.task)
+        objectives = find_objectives(task, plan.objectives)
+        pruner = PRUNERS[plan.pruner](task.metric, task.chance.get(task.metric, 0.0))
+        _check_fixed(space, task)
+        own = [("sampler", plan.sampler), ("pruner", plan.pruner)]
+        needs = needed([*own, *(use for config in space.each() for use in uses(config))])
+        if plan.workers or plan.engine != "local":
+            check_reaches_workers(needs)
+        equal = EqualTraining(plan.fairness, space.reference(), plan.seconds)
+        return cls(space, task, objectives, pruner, needs, equal)
+
+
+def _check_fixed(space: Space, task: Task) -> None:
+    """Raise ValueError if a variant cannot be built with what is fixed, before anything runs."""
+    for config in space.pinned():
+        try:
+            with torch.random.fork_rng(devices=[]):
+                build_model(config, task)
+        except (TypeError, ValueError) as error:
+            fixed = ", ".join(f"{config.variant}.{n}={v}" for n, v in config.settings.items())
+            raise ArgumentError(f"cannot fix {fixed}: {error}") from error
