@@ -35,9 +35,9 @@ def choose_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> 
 def named_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> RunRecord:
     """The run that `which` names: `best`, a row of the leaderboard (`2`), a variant, or a key.
 
-    `best` is the first row, a variant stands for its first. A row over several seeds gives its run
-    with the best validation score. A run's key may be cut short as long as it names one run; the
-    run need not have a score.
+    `best` is the first row that is within the limits of cost, a variant stands for its first. A row
+    over several seeds gives its run with the best validation score. A run's key may be cut short as
+    long as it names one run; the run need not have a score.
 
     Raises:
         NoSuchRun: if it names none, or several.
@@ -49,7 +49,8 @@ def named_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> R
         which = f"{place}"
     # Keys are 16 hexadecimal digits, so a short number can only be a row.
     number = which.isdecimal() and len(which) < _SHORTEST_KEY
-    rank = 1 if which == "best" else int(which) if number else None
+    best = next((row.rank for row in board.rows if not row.beyond), 1)
+    rank = best if which == "best" else int(which) if number else None
     if rank is not None:
         row = next((row for row in board.rows if row.rank == rank), None)
         if row is None:

@@ -155,6 +155,25 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
             rich_help_panel=PROPOSALS,
         ),
     ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COST=MOST",
+            help="The most that a configuration may cost (params=100k, flops=5M, state_bytes=64K, "
+            "ms_per_step=40), a=1,b=2; repeatable. What is known to be beyond is not trained.",
+            rich_help_panel=PROPOSALS,
+        ),
+    ] = None,
+    earlier: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STUDY,STUDY",
+            help="Earlier studies: their best configurations are tried first (5 at most), and "
+            "their order shapes what the sampler tpe proposes at the beginning.",
+            rich_help_panel=PROPOSALS,
+        ),
+    ] = None,
     fix: FixOption = None,
     options: SetOption = None,
     study: StudyOption = None,
@@ -248,6 +267,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "checkpoint_seconds": checkpoint_every,
         "checkpoint_folder": checkpoint_folder,
         "fix": assignments(fix, "--fix"),
+        "earlier": names(earlier),
+        "cost_limits": assignments(_each(limit), "--limit"),
     }
     plan = complete_plan(content, given, _typed(context))
     check_needs(Path(plan.folder))
@@ -271,6 +292,11 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         limit = TimeBudget.of(plan.budget, begin)
         records = run_search(plan, loaded, listener, resume=resume, time_budget=limit)
     show(Path(plan.folder), form, records, export=export, explain=explain)
+
+
+def _each(texts: list[str] | None) -> list[str]:
+    """`a=1,b=2` as `a=1` and `b=2`."""
+    return [part for text in texts or () for part in names(text)]
 
 
 def _typed(context: typer.Context) -> set[str]:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
-import torch
-
 from attenergy.registry import ArgumentError
 from attenergy.search.engines.base import Executor, run_all
 from attenergy.search.planning.plan import Fairness
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.records import RunStore
-from attenergy.search.training import cost
-from attenergy.search.training.model import build_model
-from attenergy.tasks import make_task
+from attenergy.search.training.known_cost import KnownCosts
 
 
 class EqualTraining:
@@ -31,7 +25,7 @@ class EqualTraining:
         self, fairness: Fairness, reference: RunConfig, seconds: float | None = None
     ) -> None:
         self.fairness, self.reference, self.seconds = fairness, reference, seconds
-        self._known: dict[str, float] = {}
+        self._known = KnownCosts()
 
     @property
     def waits(self) -> bool:
@@ -75,13 +69,7 @@ class EqualTraining:
 
     def _per_step(self, config: RunConfig) -> float:
         """FLOPs of one training step, but for the factor of the backward pass."""
-        about = config.model_dump(
-            mode="json", include={"layer", "settings", "model"}, by_alias=True
-        )
-        key = json.dumps(about, sort_keys=True)
-        if key not in self._known:
-            self._known[key] = _forward(config)
-        return self._known[key] * config.training.batch_size
+        return max(1.0, self._known.forward_flops(config)) * config.training.batch_size
 
 
 def measure(equal: EqualTraining, executor: Executor, store: RunStore, listener: Listener) -> None:
@@ -94,11 +82,3 @@ def measure(equal: EqualTraining, executor: Executor, store: RunStore, listener:
     record = store.get(key)
     assert record is not None
     equal.measured(record)
-
-
-def _forward(config: RunConfig) -> float:
-    task = make_task(config.task_spec, split_seed=config.split_seed)
-    with torch.random.fork_rng(devices=[]):
-        model = build_model(config, task)
-    batch = task.batch("valid", 0, 2)
-    return max(1.0, cost.forward_flops(model, batch, task.scored_positions))

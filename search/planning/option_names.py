@@ -17,6 +17,8 @@ OPTIONS = {
     "objectives": "objective",
     "matched": "match",
     "checkpoint_seconds": "checkpoint_every",
+    "cost_limits": "limit",
+    "earlier": "from",
 }
 #: Words for one thing: of a file, of `search` and of `compare`.
 _SYNONYMS = (

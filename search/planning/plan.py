@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from attenergy.registry import ArgumentError, Catalogue, Scalar
 from attenergy.search.engines.base import Resources
+from attenergy.search.planning.cost_limits import CostLimitFields
 from attenergy.search.planning.final_budget import DEFAULT, NONE, REST, FinalBudgetText
 from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.planning.samplers import SAMPLERS
@@ -71,6 +72,14 @@ class SearchPlan(Resources):
     baseline and those of softmax, linear and hyla that take part.
     `fix` pins quantities of the space, such as `{"heads": 8, "lse.steps": 2}`.
 
+    `cost_limits` are the most that a configuration may cost, such as `{"params": "100k"}`; see
+    `attenergy.search.planning.cost_limits`. What is beyond them before it is trained is not
+    trained, and is no trial; the baseline with its defaults is, as the reference.
+
+    `earlier` names studies (beside this one, or by their paths) whose best configurations are tried
+    first, and whose order shapes what the sampler proposes; see `attenergy.search.study.earlier`.
+    What is taken from them is kept with the study, which does not need them afterwards.
+
     `storage` is the URL of an Optuna storage, `study.db` in the folder if None. With `join` this
     driver works on the study together with others that have the same plan, each with a folder of
     its own or all with one. Every `heartbeat` seconds a driver gives a sign of life for each of its
@@ -104,13 +113,15 @@ class SearchPlan(Resources):
     storage: str | None = None
     join: bool = False
     fix: dict[str, Scalar] = Field(default={})
+    cost_limits: CostLimitFields = Field(default={})
+    earlier: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _sized_by_the_budget(cls, fields: Any) -> Any:
         return sized(fields) if isinstance(fields, dict) else fields
 
-    @field_validator("variants", "objectives", "matched")
+    @field_validator("variants", "objectives", "matched", "earlier")
     @classmethod
     def _each_once(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if names is None else tuple(dict.fromkeys(names))

@@ -21,10 +21,12 @@ from attenergy.registry import (
     as_written,
 )
 from attenergy.search.planning import ranges
+from attenergy.search.planning.cost_limits import CostLimits
 from attenergy.search.planning.enqueued import checked
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.ranges import Layer
 from attenergy.search.runs.config import RunConfig
+from attenergy.search.training.known_cost import KnownCosts
 from attenergy.search.training.schedule import learning_rate
 
 MUON_RATE = "muon_learning_rate"
@@ -71,6 +73,8 @@ class Space:
         if not self._may_be_muon():
             self.choices.pop(MUON_RATE, None)
         self._check()
+        self.cost_limits = CostLimits(plan.cost_limits)
+        self._known_costs = KnownCosts()
         #: The plan's enqueued parameters, completed by the variant where they name its settings.
         self.wishes = tuple(checked(wish, self.distributions()) for wish in plan.enqueue)
 
@@ -111,6 +115,10 @@ class Space:
     def each(self) -> list[RunConfig]:
         """Return every variant, with defaults but for what is fixed."""
         return [self._with_defaults(name) for name in self._layers]
+
+    def cost_before(self, config: RunConfig) -> dict[str, float]:
+        """The limited costs of a run that are known before it is trained; see `KnownCosts.of`."""
+        return self._known_costs.of(config, self.cost_limits.before)
 
     def pinned(self) -> list[RunConfig]:
         """Return every variant that has a fixed setting, with defaults but for what is fixed."""

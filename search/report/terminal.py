@@ -7,13 +7,15 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from attenergy.registry.printable import printable
+from attenergy.search.planning.cost_limits import CostLimits
 from attenergy.search.report.columns import Look, aligned, cell, cut
 from attenergy.search.results import formats
 from attenergy.search.results.leaderboard import Leaderboard
-from attenergy.search.results.pareto import front_cells
+from attenergy.search.results.pareto import BEYOND, front_cells, limit_notes
 from attenergy.search.results.ranking import Row
 from attenergy.search.results.solving import count_solved, solved_from
 from attenergy.search.results.verdict import Verdict
@@ -66,6 +68,7 @@ class Screen:
             yield from _title("trials" if finals else f"{heading}, trials", f"{best}one seed each")
             yield from _trials(board, shown, look)
         yield from _front(board, look)
+        yield from _limits(board, look)
         yield from _lost(board, look)
         yield cell("")
         if self.explain:
@@ -121,7 +124,7 @@ def _finalists(board: Leaderboard, rows: Sequence[Row], look: Look) -> Iterator[
     header += [f"- {board.baseline}", ""] if calls else []
     table: list[list[Cell]] = [[cell(title, "bold") for title in header]]
     for row in rows:
-        line: list[Cell] = [cell(f"{row.rank}"), cell(row.variant, "bold"), _share(board, row)]
+        line: list[Cell] = [cell(f"{row.rank}"), cell(_name(row), "bold"), _share(board, row)]
         line += [_score(row, column, spread=least is None) for column in board.columns]
         line.append(cell(row.seeds_shown if least is None else _solved(row, least)))
         if calls:
@@ -148,7 +151,7 @@ def _trials(board: Leaderboard, rows: Sequence[Row], look: Look) -> Iterator[Tex
     table: list[list[Cell]] = [[cell(title, "bold") for title in header]]
     for row in rows:
         scores = [_score(row, column, spread=False) for column in board.columns]
-        table.append([cell(f"{row.rank}"), cell(row.variant), _share(board, row), *scores])
+        table.append([cell(f"{row.rank}"), cell(_name(row)), _share(board, row), *scores])
     head, *lines = aligned(table, look, words=(1,), widest_bar=_TRIAL_BAR)
     yield head
     for row, text in zip(rows, lines, strict=True):
@@ -167,6 +170,19 @@ def _front(board: Leaderboard, look: Look) -> Iterator[Text]:
     yield head
     for point, text in zip(board.front, lines, strict=True):
         yield _with_settings(text, point.settings, look)
+
+
+def _limits(board: Leaderboard, look: Look) -> Iterator[Text]:
+    """The limits of cost, and what is beyond them."""
+    limits = CostLimits(board.cost_limits)
+    for number, note in enumerate(limit_notes(board.rows, limits, board.untrained)):
+        if not number:
+            yield cell("")
+        yield from (cell(line, "dim") for line in wrap(note, look.width))
+
+
+def _name(row: Row) -> str:
+    return row.variant + (BEYOND if row.beyond else "")
 
 
 def _with_settings(text: Text, settings: dict[str, Any], look: Look) -> Text:

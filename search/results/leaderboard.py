@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from attenergy.registry import ArgumentError
 from attenergy.registry.printable import markdown
+from attenergy.search.planning.cost_limits import CostLimits
 from attenergy.search.results import formats
 from attenergy.search.results.columns import COSTS, cost_cells, cost_headers, cost_note
-from attenergy.search.results.pareto import Compromise, compromises, front_cells
+from attenergy.search.results.pareto import (
+    BEYOND,
+    Compromise,
+    compromises,
+    front_cells,
+    front_title,
+    limit_notes,
+)
 from attenergy.search.results.ranking import (
     Failure,
     Row,
@@ -44,8 +52,13 @@ class Leaderboard:
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
     verdict: Verdict
-    #: with several objectives, the configurations that no other beats in all of them
+    #: with several objectives, or with limits of cost, the configurations within the limits that
+    #: no other beats in all objectives, or in score and limited costs
     front: tuple[Compromise, ...] = ()
+    #: cost -> the most that a configuration may have of it
+    cost_limits: dict[str, float] = field(default_factory=dict)
+    #: variant -> proposals that were known to be beyond the limits, and were not trained
+    untrained: dict[str, int] = field(default_factory=dict)
 
     def markdown(self, trials: int | None = None) -> str:
         """The page; `trials` limits how many configurations that are not finalists are shown."""
@@ -62,7 +75,7 @@ class Leaderboard:
                 formats.markdown_table(header, rows),
             ]
         if self.front:
-            parts.append("## Beaten by no other in all objectives")
+            parts.append(f"## {front_title(self.front, bool(self.cost_limits))}")
             parts.append(formats.markdown_table(*front_cells(self.front, with_settings=True)))
         if self.failures:
             parts.append("## Runs without a score")
@@ -83,7 +96,7 @@ class Leaderboard:
         header = ["#", "variant", "settings", *self.columns, "seeds", *cost_headers()]
         rows = []
         for row in self._shown(trials):
-            name = row.variant + ("*" if row.baseline else "")
+            name = row.variant + ("*" if row.baseline else "") + (BEYOND if row.beyond else "")
             scores = [formats.score(row.scores.get(column)) for column in self.columns]
             costs = cost_cells(row.cost)
             about = formats.settings(row.settings)
@@ -135,6 +148,8 @@ def leaderboard(
     *,
     baseline: str = "softmax",
     objectives: Sequence[str] = (),
+    cost_limits: Mapping[str, float] | None = None,
+    untrained: Mapping[str, int] | None = None,
 ) -> Leaderboard:
     """Finalists, trials, chance and ceilings of one study, ordered by validation score.
 
@@ -145,6 +160,8 @@ def leaderboard(
         task: the task they were trained on, for its metric, chance and ceilings.
         baseline: the variant to mark.
         objectives: of the search, if it has several.
+        cost_limits: of the search; rows that are beyond them are marked and come last.
+        untrained: how many proposals of each variant were not trained for them.
 
     Raises:
         ValueError: if records of different tasks are mixed.
@@ -153,7 +170,8 @@ def leaderboard(
     if len(tasks) > 1:
         raise ArgumentError(f"records of several tasks cannot be ranked together: {sorted(tasks)}")
     columns = columns_of(task)
-    rows = rank(records, task.metric, columns, baseline)
+    limits = CostLimits(cost_limits or {})
+    rows = rank(records, task.metric, columns, baseline, limits)
     ceilings = {column: _ceiling(task, split) for column, split in columns.items()}
     chance, ceiling = task.chance.get(task.metric), ceilings.get("valid")
     verdict = decide(
@@ -172,9 +190,11 @@ def leaderboard(
         chance=chance,
         ceiling=ceilings,
         failures=failures(records),
-        notes=_notes(records, rows, baseline),
+        notes=(*limit_notes(rows, limits, untrained or {}), *_notes(records, rows, baseline)),
         verdict=verdict,
-        front=compromises(records, rows, task, objectives),
+        front=compromises(records, rows, task, objectives, limits),
+        cost_limits=limits.most,
+        untrained=dict(untrained or {}),
     )
 
 

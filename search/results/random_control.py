@@ -12,8 +12,8 @@ from attenergy.search.runs.config import RunRecord
 def best_of(records: Iterable[RunRecord], metric: str) -> dict[str, tuple[int, float]]:
     """Trials and best validation score of the control and of the sampler, where both exist.
 
-    Trials whose parameters were given (the defaults of each variant, enqueued ones) count for
-    neither: whoever proposes, they would have been tried.
+    Trials whose parameters were given (the defaults of each variant, enqueued ones, those of
+    earlier studies) count for neither: whoever proposes, they would have been tried.
     """
     trials = list(records)
     best = {
@@ -60,9 +60,11 @@ def summary(records: Iterable[RunRecord], metric: str) -> str:
     equal = ""
     if drawn < len(scores):
         equal = f" ({expected_best(scores, drawn):.3f} on average for {drawn} of them)"
+    taken, earlier = _scores(trials, metric, "earlier")
+    first = f", of {taken} from earlier studies {max(earlier):.3f}" if earlier else ""
     return (
         f"best {metric} of the sampler's {many} trials {sampler:.3f}{equal}, "
-        f"of {few} random ones {control:.3f}"
+        f"of {few} random ones {control:.3f}{first}"
     )
 
 

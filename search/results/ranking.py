@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from attenergy.search.planning.cost_limits import CostLimits
 from attenergy.search.results import formats
 from attenergy.search.results.sequential import anytime_p_values
 from attenergy.search.results.statistics import (
@@ -51,6 +52,8 @@ class Row:
     cost: dict[str, float]
     config_hash: str
     keys: tuple[str, ...]
+    #: costs that are beyond the limits of the search
+    beyond: dict[str, float] = field(default_factory=dict)
 
     @property
     def seeds_shown(self) -> str:
@@ -83,9 +86,15 @@ def column_of(task: Task, split: str) -> str | None:
 
 
 def rank(
-    records: Sequence[RunRecord], metric: str, columns: dict[str, str], baseline: str
+    records: Sequence[RunRecord],
+    metric: str,
+    columns: dict[str, str],
+    baseline: str,
+    limits: CostLimits | None = None,
 ) -> tuple[Row, ...]:
     """Rows of finalists, then rows of trials, each by mean validation score, best first.
+
+    Of both, those come last that are beyond `limits` by the means of their runs.
 
     A configuration repeated over seeds (`purpose` `final` or `compare`) is a finalist: its row is
     made of those runs only, because the trial by which it was chosen is biased upwards. Finalists
@@ -96,7 +105,9 @@ def rank(
     varying = varying_in(records)
     rows = [_row(group, metric, columns, varying, baseline) for group in _groups(records)]
     known = [row for row in rows if row is not None]
-    ordered = sorted(known, key=lambda row: (not row.final, -_validation(row)))
+    if limits:
+        known = [replace(row, beyond=limits.beyond(row.cost)) for row in known]
+    ordered = sorted(known, key=lambda row: (not row.final, bool(row.beyond), -_validation(row)))
     reference = reference_row(ordered, records, metric)
     compared = [
         replace(row, rank=place, differences=_differences(row, reference))
@@ -141,6 +152,12 @@ def varying_in(records: Sequence[RunRecord]) -> tuple[str, ...]:
     finals = varying_fields(r.config for r in records if r.purpose != "trial")
     trials = varying_fields(r.config for r in records if r.purpose == "trial")
     return tuple(dict.fromkeys(finals + trials))
+
+
+def mean_cost(records: Sequence[RunRecord]) -> dict[str, float]:
+    """Every cost, as the mean of the runs that have it."""
+    names = dict.fromkeys(name for record in records for name in record.cost)
+    return {name: fmean(r.cost[name] for r in records if name in r.cost) for name in names}
 
 
 def reference_row(rows: Sequence[Row], records: Sequence[RunRecord], metric: str) -> Row | None:
@@ -189,8 +206,6 @@ def _row(
         return None
     config = done[0].config
     values = {column: _values(done, split, metric) for column, split in columns.items()}
-    names = dict.fromkeys(name for record in done for name in record.cost)
-    cost = {name: fmean(r.cost[name] for r in done if name in r.cost) for name in names}
     return Row(
         rank=0,
         variant=config.variant,
@@ -210,7 +225,7 @@ def _row(
         },
         seeds=tuple(r.config.seed for r in done),
         tried=len(group),
-        cost=cost,
+        cost=mean_cost(done),
         config_hash=done[0].config_hash,
         keys=tuple(r.key for r in done),
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from attenergy.registry import ArgumentError, AttenergyError, UnknownName
 from attenergy.registry.files import read_regular
@@ -25,6 +28,10 @@ from attenergy.search.runs.records import (
     write_atomically,
 )
 from attenergy.tasks import Task, make_task
+
+#: In a study's folder, where proposals were not trained because of what they would have cost.
+UNTRAINED = "untrained.json"
+_COUNTS = TypeAdapter(dict[str, Annotated[int, Field(ge=0)]])
 
 
 class NoRuns(AttenergyError, ValueError):
@@ -50,7 +57,14 @@ class Study:
     def leaderboard(self) -> Leaderboard:
         """The study's leaderboard; its verdict says what to type next."""
         objectives = getattr(self.plan, "objectives", ())
-        board = leaderboard(self.records, self.task, baseline=self.baseline, objectives=objectives)
+        board = leaderboard(
+            self.records,
+            self.task,
+            baseline=self.baseline,
+            objectives=objectives,
+            cost_limits=getattr(self.plan, "cost_limits", {}),
+            untrained=_untrained(self.folder),
+        )
         return self.with_next_step(board, Path("runs") / self.folder.name)
 
     def with_next_step(self, board: Leaderboard, folder: Path) -> Leaderboard:
@@ -134,6 +148,22 @@ def write_leaderboard(study: Study) -> Leaderboard:
     write_atomically(study.folder / "leaderboard.json", board.json() + "\n")
     write_own_entries(study.folder, study.records)
     return board
+
+
+def write_untrained(folder: Path, counts: Mapping[str, int]) -> None:
+    """Write how many proposals of each variant were not trained for their cost, if any were."""
+    if counts:
+        write_atomically(folder / UNTRAINED, json.dumps(counts, indent=2) + "\n")
+
+
+def _untrained(folder: Path) -> dict[str, int]:
+    path = folder / UNTRAINED
+    if not path.exists():
+        return {}
+    try:
+        return _COUNTS.validate_json(read_regular(path, MAX_FILE, within=folder))
+    except ValidationError as error:
+        raise ArgumentError(f"{path}: no counts of proposals: {first_problem(error)}") from error
 
 
 def _plan(folder: Path) -> SearchPlan | ComparePlan | None:

@@ -17,9 +17,9 @@ from attenergy.search.runs.failures import recordable
 
 Status = Literal["complete", "pruned", "diverged", "failed"]
 #: Who chose the parameters of a trial: an entry's own values, the sampler, the sampler for a
-#: variant that is to be tried as often as others, the random control beside it, or the person who
-#: enqueued them. Empty for runs that are no trials.
-Proposer = Literal["", "default", "sampler", "matched", "control", "enqueued"]
+#: variant that is to be tried as often as others, the random control beside it, the person who
+#: enqueued them, or an earlier study. Empty for runs that are no trials.
+Proposer = Literal["", "default", "sampler", "matched", "control", "enqueued", "earlier"]
 
 # What is not finite is written as what it is: `null` could not be read back.
 _PLAIN = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")

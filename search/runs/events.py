@@ -36,7 +36,10 @@ class Listener:
         """The run `key` has reached training step `step` of `steps`."""
 
     def evaluated(self, key: str, point: dict[str, float]) -> None:
-        """The run `key` was evaluated: one point of its curve (`RunRecord.curve`)."""
+        """The run `key` was evaluated: one point of its curve (`RunRecord.curve`).
+
+        With the milliseconds of a training step until then, as `ms_per_step`, where they are known.
+        """
 
     def continued(self, key: str, step: int, curve: list[dict[str, float]]) -> None:
         """The run `key` goes on from training step `step`, where a checkpoint was.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from contextlib import suppress
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
+from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import FrozenTrial, TrialState
 
 _ONE_BY_ONE = 16  # trials that are read one after another rather than together
@@ -18,6 +19,14 @@ _ONE_BY_ONE = 16  # trials that are read one after another rather than together
 def trial_id(trial: optuna.Trial | FrozenTrial) -> int:
     """The key of a trial in its storage."""
     return trial._trial_id
+
+
+def set_constraints(
+    storage: RDBStorage, trial: optuna.Trial | FrozenTrial, constraints: Mapping[str, float]
+) -> None:
+    """As `optuna.Trial.set_constraint`, for a running trial that another driver may have made."""
+    for name, value in constraints.items():
+        storage.set_trial_system_attr(trial_id(trial), f"{_CONSTRAINTS_KEY}:{name}", value)
 
 
 def stale_trial_ids(storage: RDBStorage, study: optuna.Study) -> list[int]:

@@ -11,10 +11,12 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.search.budgets.session import TimedSession
+from attenergy.search.planning.cost_limits import CostLimits
 from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.objectives import Objective, order
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.results.finals import Finals
+from attenergy.search.results.ranking import mean_cost
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.storage.retry import RetryOnOutage, retrying
 from attenergy.search.study.attributes import CONFIG, RUN
@@ -39,15 +41,18 @@ def choose_finalists(
     A search is to say which variant is worth having, so a second configuration of one comes after
     the first of every other, the best first. With several objectives the order is that of the
     front, whatever the variants. The seeds of the trials are not used again: a winner won partly by
-    its seed.
+    its seed. All are within the limits of cost by the mean of their trials, but for the baseline
+    where nothing of it is: it is the reference then.
     """
-    best = _ranked(trials, objectives)
+    ranked = _ranked(trials, objectives)
+    beyond = _beyond(trials, CostLimits(plan.cost_limits))
+    best = [config for config in ranked if config.config_hash() not in beyond]
     if len(objectives) == 1:
         leaders = {c.variant: c for c in reversed(best) if c.variant != plan.baseline}
         best.sort(key=lambda c: leaders.get(c.variant) is not c)
     baseline = [
         config
-        for config in (*best, *(record.config for record in trials))
+        for config in (*best, *ranked, *(record.config for record in trials))
         if config.variant == plan.baseline
     ]
     chosen = {c.config_hash(): c for c in (*best[: plan.finalists], *baseline[:1])}
@@ -74,6 +79,15 @@ def _ranked(trials: Sequence[RunRecord], objectives: Sequence[Objective]) -> lis
         if complete and all(r.status not in ("diverged", "pruned") for r in records):
             scores[name] = [fmean(o.value(record) for record in complete) for o in objectives]
     return [groups[name][0].config for name in order(scores, objectives)]
+
+
+def _beyond(trials: Sequence[RunRecord], limits: CostLimits) -> set[str]:
+    """Hashes of the configurations whose runs with a score cost more, on average, than allowed."""
+    groups: dict[str, list[RunRecord]] = {}
+    for record in trials:
+        if record.status == "complete":
+            groups.setdefault(record.config_hash, []).append(record)
+    return {name for name, records in groups.items() if limits.beyond(mean_cost(records))}
 
 
 class FinalistQueue(RunQueue):

@@ -21,20 +21,24 @@ from optuna.trial import FrozenTrial, TrialState
 from attenergy.search.planning.ranges import by_present_name, offers
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.errors import StudyMismatch
+from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.database import create
-from attenergy.search.study.attributes import ENQUEUED
+from attenergy.search.study.attributes import BEYOND, ENQUEUED
+from attenergy.search.study.infeasible import cost_of
 
 DEFINITIONS = "definitions"
 SPACE = "space"
+LIMITS = "limits"
 ORIGIN = "origin"  # user attribute of a trial that came from an older generation
 
 
 def fingerprint(space: Space) -> dict[str, dict[str, str]]:
-    """Say what decides whether old trials fit: variants' definitions, and distributions."""
+    """Say what decides whether old trials fit: definitions, distributions, limits of cost."""
     forms = space.distributions()
     return {
         DEFINITIONS: space.definitions(),
         SPACE: {name: distribution_to_json(form) for name, form in forms.items()},
+        LIMITS: {f"limit {n}": repr(most) for n, most in space.cost_limits.most.items()},
     }
 
 
@@ -62,10 +66,13 @@ def refuse_lost_variants(study: optuna.Study, space: Space) -> None:
         raise StudyMismatch(study.study_name, wrong)
 
 
-def migrate(study: optuna.Study, name: str, storage: RDBStorage, space: Space) -> optuna.Study:
+def migrate(
+    study: optuna.Study, name: str, storage: RDBStorage, space: Space, store: RunStore
+) -> optuna.Study:
     """Copy the finished and the waiting trials of `study` to a new study `name`.
 
-    A copied trial names its origin. The caller marks the new study as ready.
+    A copied trial names its origin. The limits of cost are the present ones: a trial that was not
+    trained because of others is left out. The caller marks the new study as ready.
 
     Raises:
         StudyMismatch: if a variant is gone or was redefined, or a value that was tried is no
@@ -75,8 +82,9 @@ def migrate(study: optuna.Study, name: str, storage: RDBStorage, space: Space) -
     forms = space.distributions()
     trials = study.get_trials(deepcopy=False)
     finished = [_carry(trial, study, forms) for trial in trials if trial.state.is_finished()]
+    judged = [trial for trial in finished if _judge(trial, space, store)]
     successor = create(storage, name, study.directions)
-    successor.add_trials(finished)
+    successor.add_trials(judged)
     for trial in trials:
         if trial.state == TrialState.WAITING:
             enqueued = _by_present_names(trial.user_attrs[ENQUEUED]).items()
@@ -112,3 +120,16 @@ def _carry(
         user_attrs={**origin, **trial.user_attrs},  # the first origin stays
         intermediate_values=trial.intermediate_values,
     )
+
+
+def _judge(trial: FrozenTrial, space: Space, store: RunStore) -> bool:
+    """Hold a carried trial against the present limits of cost; whether it has a place there."""
+    cost = cost_of(trial, space, store)
+    if cost is None:
+        return False
+    trial.user_attrs.pop(BEYOND, None)
+    if beyond := space.cost_limits.beyond(cost):
+        trial.set_user_attr(BEYOND, beyond)
+    for name, value in space.cost_limits.constraints(cost).items():
+        trial.set_constraint(name, value)
+    return True

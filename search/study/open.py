@@ -28,13 +28,22 @@ from attenergy.search.storage.optuna_private import study_id
 from attenergy.search.storage.trial_index import TrialBrief, TrialIndex, attribute_values
 from attenergy.search.study.attributes import (
     DEFAULT,
+    EARLIER,
     ENQUEUED,
     RECORD,
     RETRIED,
     RUN,
     WISH,
+    is_untrained,
 )
 from attenergy.search.study.context import SearchContext
+from attenergy.search.study.earlier import (
+    earlier_attributes,
+    first_tried,
+    known_earlier,
+    take_earlier,
+)
+from attenergy.search.study.infeasible import beyond_by_default
 from attenergy.search.study.migration import changes, fingerprint, migrate
 from attenergy.search.study.recording import add_record
 from attenergy.search.study.samplers import make_sampler
@@ -67,6 +76,7 @@ def open_study(context: SearchContext, resume: bool) -> optuna.Study:
     if study is None:
         study = create(context.storage, plan.study, _directions(context))
         _add_missing_trials(study, context)
+        take_earlier(study, context)
         _enqueue(study, context)
         _mark_ready(study, context)
     else:
@@ -79,10 +89,14 @@ def open_study(context: SearchContext, resume: bool) -> optuna.Study:
             raise StudyMismatch(plan.study, differences)
         if differences:
             name = generation(plan.study, number + 1)
-            study = migrate(study, name, context.storage, context.space)
+            before = earlier_attributes(study)
+            study = migrate(study, name, context.storage, context.space, context.store)
+            for key, value in before.items():
+                study.set_user_attr(key, value)
             _mark_ready(study, context)
             text = f"the space has changed ({'; '.join(differences)}): going on as {name}"
             context.listener.message(text)
+        take_earlier(study, context)
         _enqueue(study, context)
     existing = len(_briefs(study, context))
     study.sampler = make_sampler(plan, context.space, existing, _drivers_before(study, context))
@@ -143,21 +157,32 @@ def _briefs(study: optuna.Study, context: SearchContext) -> list[TrialBrief]:
 
 
 def _enqueue(study: optuna.Study, context: SearchContext) -> None:
-    """Let every variant take part once with its defaults, the baseline first, then the wishes."""
+    """Let every variant take part once with its defaults, then the wishes.
+
+    The baseline comes first, and after it what earlier studies have found best.
+    """
     trials = _briefs(study, context)
-    begun = sum(RETRIED not in trial.attributes for trial in trials)
-    known = {trial.attributes.get(name) for trial in trials for name in (DEFAULT, WISH)}
+    begun = sum(
+        RETRIED not in trial.attributes and not is_untrained(trial.attributes) for trial in trials
+    )
+    known = {trial.attributes.get(name) for trial in trials for name in (DEFAULT, WISH, EARLIER)}
     missing = [
         (context.space.defaults(name), {DEFAULT: name})
         for name in context.space.variants
         if name not in known
     ]
+    earlier = first_tried(known_earlier(study), context.plan.trials)
+    missing[1:1] = [(t.params, {EARLIER: t.hash}) for t in earlier if t.hash not in known]
     for wish in context.space.wishes:
         name = hashlib.sha256(json.dumps(wish, sort_keys=True).encode()).hexdigest()[:16]
         missing += [(wish, {WISH: name})] if name not in known else []
     most = context.plan.trials  # None where the time decides
-    for params, attributes in missing if most is None else missing[: max(most - begun, 0)]:
+    untrained = beyond_by_default(context.space).keys() - {context.plan.baseline}
+    for params, attributes in missing:
+        if most is not None and begun >= most:
+            return
         study.enqueue_trial(params, user_attrs={ENQUEUED: params, **attributes})
+        begun += attributes.get(DEFAULT) not in untrained
 
 
 def _mark_ready(study: optuna.Study, context: SearchContext) -> None:

@@ -10,11 +10,13 @@ from optuna.trial import FrozenTrial, TrialState
 from attenergy.search.planning.ranges import offers
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.provenance import Purpose
-from attenergy.search.storage.optuna_private import trial_id
+from attenergy.search.storage.optuna_private import set_constraints, trial_id
 from attenergy.search.study.attributes import (
+    BEYOND,
     CONFIG,
     CONTROL,
     DEFAULT,
+    EARLIER,
     HASH,
     MATCHED,
     REASON,
@@ -37,9 +39,13 @@ def tell_record(
     only its record says that it was pruned.
     """
     storage, key = context.storage, trial_id(trial)
+    limits = context.space.cost_limits
     objectives = context.objectives[: len(study.directions)]
     if context.publishes:
         storage.set_trial_user_attr(key, RECORD, record.model_dump_json(by_alias=True))
+    set_constraints(storage, trial, limits.constraints(record.cost))
+    if beyond := limits.beyond(record.cost):
+        storage.set_trial_user_attr(key, BEYOND, beyond)
     if record.reason:
         storage.set_trial_user_attr(key, REASON, record.reason)
     if record.status == "complete":
@@ -65,7 +71,7 @@ def add_record(
     """
     forms, values = context.space.distributions(), dict[str, Any]()
     if purpose == "trial":
-        values, attributes = _parameters(record.config), _trial_attributes(record)
+        values, attributes = parameters_of(record.config), _trial_attributes(record)
     else:
         attributes = finalist_attributes(record.config)
     if context.publishes:
@@ -73,6 +79,9 @@ def add_record(
     params = {n: v for n, v in values.items() if n in forms and offers(forms[n], v)}
     complete = record.status == "complete"
     objectives = context.objectives[: len(study.directions)]
+    limits = context.space.cost_limits
+    if beyond := limits.beyond(record.cost):
+        attributes[BEYOND] = beyond
     study.add_trial(
         optuna.trial.create_trial(
             state=TrialState.COMPLETE if complete else TrialState.FAIL,
@@ -80,6 +89,7 @@ def add_record(
             params=params,
             distributions={name: forms[name] for name in params},
             user_attrs=attributes,
+            constraints=limits.constraints(record.cost) or None,
         )
     )
 
@@ -94,6 +104,7 @@ def _trial_attributes(record: RunRecord) -> dict[str, Any]:
         "default": {DEFAULT: record.config.variant},
         "control": {CONTROL: True},
         "matched": {MATCHED: record.config.variant},
+        "earlier": {EARLIER: record.config_hash},
     }
     return {
         RUN: record.key,
@@ -102,7 +113,7 @@ def _trial_attributes(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _parameters(config: RunConfig) -> dict[str, Any]:
+def parameters_of(config: RunConfig) -> dict[str, Any]:
     """Everything that a space may vary, under its names there."""
     own = {f"{config.variant}.{name}": value for name, value in config.settings.items()}
     shared = {**config.model.model_dump(), **config.training.model_dump()}

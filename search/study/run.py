@@ -32,6 +32,7 @@ from attenergy.search.planning.pruners import Pruner
 from attenergy.search.planning.space import Space
 from attenergy.search.results.finals import Finals
 from attenergy.search.results.random_control import summary
+from attenergy.search.results.study_folder import write_untrained
 from attenergy.search.runs.checkpoints import CheckpointRemoval
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.errors import StudyBusy, StudyExists, StudyMismatch
@@ -53,6 +54,12 @@ from attenergy.search.study.finalist_queue import (
     FinalistQueue,
     choose_finalists,
     choose_reference,
+)
+from attenergy.search.study.infeasible import (
+    MOST_IN_A_ROW,
+    SlowRunListener,
+    end_without_feasible,
+    say_beforehand,
 )
 from attenergy.search.study.open import open_study
 from attenergy.search.study.parts import SearchParts
@@ -172,8 +179,13 @@ def _run(
     on_remote_record = partial(_on_remote_record, parts.pruner, listener)
     session = None if timed is None else timed.session
     queue = TrialQueue(context, study, parts.equal, on_remote_record, session)
+    for text in say_beforehand(context.space, plan.baseline):
+        listener.message(text)
     while True:
-        _run_trials(queue, executor, parts.pruner)
+        try:
+            _run_trials(queue, executor, parts.pruner)
+        finally:
+            write_untrained(Path(plan.folder), queue.untrained)
         if text := summary(context.store.all(), task.metric):
             listener.message(text)
         if plan.finalists > 0:
@@ -183,6 +195,7 @@ def _run(
         if (
             timed is None
             or exhausted(queue.study)
+            or queue.refused >= MOST_IN_A_ROW
             or not timed.goes_on(plan, len(queue.recorded()))
         ):
             return
@@ -220,6 +233,14 @@ def _run_trials(queue: TrialQueue, executor: Executor, pruner: Pruner | None) ->
     """Ask, run, record and tell until as many trials as planned have ended."""
     context, running = queue.context, dict[str, Job]()
     recorded, listener = queue.recorded(), context.listener
+    limits = context.space.cost_limits
+
+    def is_reference(key: str) -> bool:
+        config, proposer = running[key].config, running[key].proposer
+        return proposer == "default" and config.variant == context.plan.baseline
+
+    if "ms_per_step" in limits.most:
+        listener = SlowRunListener(listener, limits, executor.stop, is_reference)
     if pruner is not None:
         pruner.remember(recorded)
 
@@ -231,7 +252,9 @@ def _run_trials(queue: TrialQueue, executor: Executor, pruner: Pruner | None) ->
     listener.phase(TRIALS_PHASE, len(recorded), queue.expected)
     run_queue(queue, executor, listener, running)
     ended = len(queue.recorded())
-    if exhausted(queue.study) and ended < (context.plan.trials or sys.maxsize):
+    if queue.refused >= MOST_IN_A_ROW:
+        listener.message(end_without_feasible(queue.recorded(), context, queue.nearest or {}))
+    elif exhausted(queue.study) and ended < (context.plan.trials or sys.maxsize):
         listener.message(f"the space holds no more: it was searched whole after {ended} trials")
 
 

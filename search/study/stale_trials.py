@@ -13,7 +13,15 @@ from attenergy.search.runs.config import RunRecord
 from attenergy.search.storage.heartbeat import ALIVE
 from attenergy.search.storage.optuna_private import study_id, trial_id, trials_in
 from attenergy.search.storage.trial_index import attribute_values
-from attenergy.search.study.attributes import CONFIG, ENQUEUED, HASH, RECORD, RETRIED, RUN
+from attenergy.search.study.attributes import (
+    BEYOND,
+    CONFIG,
+    ENQUEUED,
+    HASH,
+    RECORD,
+    RETRIED,
+    RUN,
+)
 from attenergy.search.study.context import SearchContext
 from attenergy.search.study.recording import tell_record
 
@@ -79,6 +87,7 @@ def _second_try(trial: FrozenTrial) -> tuple[dict[str, Any], dict[str, Any]] | N
         return None
     attributes.pop(RUN, None)
     attributes.pop(HASH, None)
+    attributes.pop(BEYOND, None)
     return params, {**attributes, ENQUEUED: params}
 
 

@@ -9,17 +9,20 @@ from attenergy.search.runs.config import Proposer
 from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.trial_index import TrialBrief
 from attenergy.search.study.attributes import (
+    BEYOND,
     CONTROL,
     DEFAULT,
+    EARLIER,
     MATCHED,
     RETRIED,
     RUN,
     WISH,
+    is_untrained,
     proposer,
 )
 
 #: The user attributes of trials that a driver counts by.
-COUNTED = (RUN, RETRIED, DEFAULT, WISH, CONTROL, MATCHED)
+COUNTED = (RUN, RETRIED, DEFAULT, WISH, CONTROL, MATCHED, EARLIER, BEYOND)
 
 
 class Tally:
@@ -35,11 +38,13 @@ class Tally:
         self._unrecorded: set[str] = set()
         self._variants: Counter[str] = Counter()
         self._proposers: Counter[Proposer] = Counter()
+        self.untrained: Counter[str] = Counter()  # variant -> trials ended for their cost
 
     def add(self, finished: Iterable[TrialBrief]) -> None:
         """Take in trials that have finished."""
         for trial in finished:
             self._unrecorded.add(trial.attributes.get(RUN, ""))
+            self.untrained[str(trial.parameter)] += is_untrained(trial.attributes)
             _count(trial, self._variants, self._proposers)
 
     def recorded(self, running: Iterable[TrialBrief]) -> int:
@@ -63,6 +68,6 @@ class Tally:
 
 
 def _count(trial: TrialBrief, variants: Counter[str], proposers: Counter[Proposer]) -> None:
-    if RETRIED not in trial.attributes:
+    if RETRIED not in trial.attributes and not is_untrained(trial.attributes):
         variants[str(trial.parameter)] += 1
         proposers[proposer(trial.attributes)] += 1

@@ -21,8 +21,23 @@ from attenergy.search.runs.config import Proposer, RunConfig, RunRecord
 from attenergy.search.storage.optuna_private import ShownStudy, study_id
 from attenergy.search.storage.retry import retrying
 from attenergy.search.storage.trial_index import TrialBrief, TrialIndex
-from attenergy.search.study.attributes import CONTROL, HASH, MATCHED, RUN, proposer
+from attenergy.search.study.attributes import (
+    CONTROL,
+    ENQUEUED,
+    HASH,
+    MATCHED,
+    RUN,
+    proposer,
+)
 from attenergy.search.study.context import SearchContext
+from attenergy.search.study.earlier import EarlierTrials, known_earlier
+from attenergy.search.study.infeasible import (
+    MOST_IN_A_ROW,
+    NO_MORE_OF_VARIANT,
+    RANDOM_AFTER,
+    may_be_trained,
+    refuse,
+)
 from attenergy.search.study.queue import Job, RunQueue
 from attenergy.search.study.samplers import OfVariant, exhausted
 from attenergy.search.study.tally import COUNTED, Tally
@@ -81,12 +96,25 @@ class TrialQueue(RunQueue):
         self.expected = context.plan.trials or 1
         self._index = TrialIndex(context.storage, study_id(study), COUNTED, "variant")
         self._tally = Tally(context.store)
-        size = SAMPLERS[context.plan.sampler].window
+        #: Proposals in a row, until now, that were beyond the limits of cost; of all, and of each
+        #: variant that is to have more trials. And the costs of the nearest one.
+        self.refused = 0
+        self._refused_of: Counter[str] = Counter()
+        self.nearest: dict[str, float] | None = None
+        row = SAMPLERS[context.plan.sampler]
+        known = known_earlier(study) if row.takes_earlier else []
+        self._earlier = EarlierTrials(known, context.space, study.directions)
+        size = row.window
         self._window = (
             SamplerWindow(context.storage, study_id(study), size, study.directions)
             if size is not None
             else None
         )
+
+    @property
+    def untrained(self) -> dict[str, int]:
+        """How many proposals of each variant were beyond the limits of cost, and not trained."""
+        return {variant: n for variant, n in sorted(self._tally.untrained.items()) if n}
 
     @retrying
     def recorded(self) -> list[RunRecord]:
@@ -107,6 +135,32 @@ class TrialQueue(RunQueue):
         return self._index.still_open()
 
     def _next(self) -> Job | None:
+        while self.refused < MOST_IN_A_ROW:
+            job = self._proposed()
+            if job is None or not self._refuses(job):
+                return job
+        return None
+
+    def _refuses(self, job: Job) -> bool:
+        """End a trial that would cost too much; whether it did."""
+        context, attributes = self.context, job.trial.user_attrs
+        limits, cost = context.space.cost_limits, context.space.cost_before(job.config)
+        if not limits.beyond(cost) or may_be_trained(attributes, context.plan.baseline):
+            self.refused = 0
+            self._refused_of.pop(job.config.variant, None)
+            job.trial.set_user_attr(HASH, job.config.config_hash())
+            job.trial.set_user_attr(RUN, job.config.run_key())
+            return False
+        refuse(self.study, job.trial, cost, context)
+        if self.nearest is None or limits.worst(cost) < limits.worst(self.nearest):
+            self.nearest = cost
+        if ENQUEUED not in attributes:  # the sampler had no choice there
+            self.refused += 1
+            self._refused_of[job.config.variant] += MATCHED in attributes
+        return True
+
+    def _proposed(self) -> Job | None:
+        """A trial, whatever it would cost."""
         still_open = self._refresh()
         running = [trial for trial in still_open if trial.state == TrialState.RUNNING]
         ended = self._tally.recorded(running)
@@ -116,7 +170,8 @@ class TrialQueue(RunQueue):
         self._study.waiting = [t.id for t in still_open if t.state == TrialState.WAITING]
         self.study.sampler, attributes = self._next_sampler(still_open)
         if self._window is not None:
-            self._study.shown = self._window.trials(trial.id for trial in running)
+            own = self._window.trials(trial.id for trial in running)
+            self._study.shown = [*self._earlier.before(own), *own]
         try:
             trial = self.study.ask()
             for name, value in attributes.items():
@@ -126,8 +181,6 @@ class TrialQueue(RunQueue):
             self.study.sampler = sampler
             self._study.shown = self._study.waiting = None
         config = self._with_free_seed(self._equal.fit(config), running)
-        trial.set_user_attr(HASH, config.config_hash())
-        trial.set_user_attr(RUN, config.run_key())
         return Job(trial, config, proposer(trial.user_attrs))
 
     def _are_enough(self, ended: int, running: int) -> bool:
@@ -144,23 +197,33 @@ class TrialQueue(RunQueue):
 
         A waiting trial comes first, whoever is asked.
         """
-        sampler = self.study.sampler
+        sampler: BaseSampler = self.study.sampler
         if any(trial.state == TrialState.WAITING for trial in still_open):
             return sampler, {}
         variants, proposers = self._tally.with_open(still_open)
         variant = self._underrepresented_variant(variants)
+        if self.refused >= RANDOM_AFTER and self.refused % 2:
+            sampler = self._random(2)
         if variant is not None:
             return OfVariant(sampler, variant), {MATCHED: variant}
         if self._control_is_due(proposers):
-            seeds = np.random.SeedSequence([self.context.plan.seed, len(self._index.trials), 1])
-            return RandomSampler(seed=int(seeds.generate_state(1)[0])), {CONTROL: True}
+            return self._random(1), {CONTROL: True}
         return sampler, {}
+
+    def _random(self, stream: int) -> BaseSampler:
+        """A sampler that draws at random, other values for every trial and every stream."""
+        seeds = np.random.SeedSequence([self.context.plan.seed, len(self._index.trials), stream])
+        return RandomSampler(seed=int(seeds.generate_state(1)[0]))
 
     def _underrepresented_variant(self, counts: Counter[str]) -> str | None:
         """A variant that is to have as many trials as any other, and has fewer."""
         variants, matched = self.context.space.variants, self.context.matched
         most = max((counts[variant] for variant in variants if variant not in matched), default=0)
-        fewer = [variant for variant in matched if counts[variant] < most]
+        fewer = [
+            variant
+            for variant in matched
+            if counts[variant] < most and self._refused_of[variant] < NO_MORE_OF_VARIANT
+        ]
         return min(fewer, key=lambda variant: counts[variant], default=None)
 
     def _control_is_due(self, counts: Counter[Proposer]) -> bool:

@@ -29,7 +29,8 @@ from attenergy.search.training.state import Clock, Progress, TrainingState
 from attenergy.tasks import Task, make_task
 
 Report = Callable[[int, int, float], None]  # step, steps, loss
-#: Is called with every point of the curve; a text that is not empty ends the run, as its reason.
+#: Is called with every point of the curve, and `ms_per_step` until then; a text that is not empty
+#: ends the run, as its reason.
 Evaluated = Callable[[dict[str, float]], str]
 
 
@@ -196,11 +197,16 @@ def _train_loop(
         if clock.done % training.evaluate_every == 0 or clock.over:
             _validate(state, task)
             losses.clear()
-            reason = evaluated(state.progress.curve[-1]) if evaluated is not None else ""
+            reason = evaluated(_news(state.progress)) if evaluated is not None else ""
             if reason and not clock.over:
                 raise Pruned(reason)
         if saver is not None:
             saver.save_if_due(state)
+
+
+def _news(progress: Progress) -> dict[str, float]:
+    """The last point of the curve, and the pace, which is none of its results."""
+    return {**progress.curve[-1], "ms_per_step": progress.cost["ms_per_step"]}
 
 
 def _train_step(state: TrainingState, task: Task) -> float:

@@ -29,7 +29,7 @@ from attenergy.search.report.html.study_view import View
 from attenergy.search.report.html.style import TONES, Picture
 from attenergy.search.report.text import MIDDLES, budgets, machines, middle_cells, plan_data
 from attenergy.search.results import formats
-from attenergy.search.results.pareto import front_cells
+from attenergy.search.results.pareto import front_cells, front_title
 from attenergy.search.results.study_folder import Study, read_study
 from attenergy.search.results.task_table import MATRIX, Matrix, read_matrix
 from attenergy.search.runs.own_entries import REGISTRY, changed_entries, own_entries
@@ -138,6 +138,9 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         "board": tables.leaderboard(view),
         "differences": tables.differences(view),
         "front": front_cells(view.board.front, with_settings=True) if view.board.front else None,
+        "front_title": front_title(view.board.front, bool(view.board.cost_limits))
+        if view.board.front
+        else "",
         "middles": middle_cells(view.board),
         "about_middles": MIDDLES,
         # The page marks the baseline with a word, not with a star.

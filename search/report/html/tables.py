@@ -25,6 +25,7 @@ _PROPOSERS = {
     "matched": "sampler, for a variant that had fewer trials",
     "control": "random control",
     "enqueued": "enqueued by hand",
+    "earlier": "earlier studies",
 }
 
 
@@ -174,6 +175,7 @@ def _row(
         "variant": row.variant,
         "tone": view.looks[row.variant].tone,
         "baseline": row.baseline,
+        "beyond": f"beyond {', '.join(row.beyond)}" if row.beyond else "",
         "settings": formats.settings(row.settings),
         "scores": [
             {

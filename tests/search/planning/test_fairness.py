@@ -12,12 +12,12 @@ import torch
 from attenergy.attention import EnergyAttention, make_mixer
 from attenergy.registry import Registry
 from attenergy.search.comparison.compare import ComparePlan, run_compare
-from attenergy.search.planning import fairness
 from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.study.run import run_search
 from attenergy.search.training.cost import PeakMemory, state_bytes
+from attenergy.search.training.known_cost import KnownCosts
 from attenergy.search.training.train import train
 
 ConfigMaker = Callable[..., RunConfig]
@@ -25,9 +25,10 @@ PlanMaker = Callable[..., SearchPlan]
 
 
 def test_flops_decide_the_steps(make_config: ConfigMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        fairness, "_forward", lambda config: {"softmax": 100.0, "hyla": 300.0}[config.variant]
-    )
+    def forward_flops(_: KnownCosts, config: RunConfig) -> float:
+        return {"softmax": 100.0, "hyla": 300.0}[config.variant]
+
+    monkeypatch.setattr(KnownCosts, "forward_flops", forward_flops)
     equal = EqualTraining("flops", make_config(steps=60))
     assert equal.fit(make_config("hyla", steps=60)).training.steps == 20
     assert equal.fit(make_config("hyla", steps=60, batch_size=4)).training.steps == 40
@@ -47,7 +48,7 @@ def test_equal_flops_are_equal_but_for_half_a_step(
         update={"variant": variant, "layer": registry.layer(variant), "settings": settings}
     )
     steps = EqualTraining("flops", reference).fit(config).training.steps
-    one, other = fairness._forward(reference), fairness._forward(config)
+    one, other = KnownCosts().forward_flops(reference), KnownCosts().forward_flops(config)
     assert abs(steps * other - 500 * one) <= other / 2
     assert steps < 500
 

@@ -16,7 +16,7 @@ from attenergy.search.planning.objectives import Objective, find_objectives, ord
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.results.random_control import best_of, expected_best, summary
 from attenergy.search.results.ranking import rank
-from attenergy.search.results.statistics import least_pairs
+from attenergy.search.results.sequential import least_seeds
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.study.run import run_search
 from attenergy.tasks import make_task
@@ -59,7 +59,7 @@ def test_equal_variants_are_not_called_different(
     rows = rank(run_search(plan, registry, watcher), "accuracy", {"valid": "valid"}, "softmax")
     compared = [row.p_values["valid"] for row in rows if row.final and row.differences]
     assert len(compared) >= 14
-    assert least_pairs(0.05, len(compared)) <= 12, "else no p could be small enough"
+    assert least_seeds(len(compared), 0.05) <= 12, "else no p could be small enough"
     assert sum(p <= 0.05 for p in compared) == 0
 
 
