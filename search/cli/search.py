@@ -155,9 +155,10 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
             rich_help_panel=PROPOSALS,
         ),
     ] = None,
-    limit: Annotated[
+    cost_limits: Annotated[
         list[str] | None,
         typer.Option(
+            "--limit",
             metavar="COST=MOST",
             help="The most that a configuration may cost (params=100k, flops=5M, state_bytes=64K, "
             "ms_per_step=40), a=1,b=2; repeatable. What is known to be beyond is not trained.",
@@ -268,7 +269,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "checkpoint_folder": checkpoint_folder,
         "fix": assignments(fix, "--fix"),
         "earlier": names(earlier),
-        "cost_limits": assignments(_each(limit), "--limit"),
+        "cost_limits": assignments(_each(cost_limits), "--limit"),
     }
     plan = complete_plan(content, given, _typed(context))
     check_needs(Path(plan.folder))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from statistics import median
 from typing import Any
 
 import optuna
@@ -105,6 +107,26 @@ def say_beforehand(space: Space, baseline: str) -> list[str]:
             "its defaults it is trained all the same, as the reference"
         )
     return texts
+
+
+def scored(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The same with a score for those that were not trained for their cost: the median of all.
+
+    A Gaussian process takes in nothing else, and the constraint says what there is to learn. While
+    there are no scores, they stay as they are.
+    """
+    values = [trial.values for trial in trials if trial.state == TrialState.COMPLETE]
+    middle = [median(column) for column in zip(*values, strict=True)]
+    return [
+        _with_values(trial, middle) if middle and is_untrained(trial.user_attrs) else trial
+        for trial in trials
+    ]
+
+
+def _with_values(trial: FrozenTrial, values: list[float]) -> FrozenTrial:
+    shown = copy(trial)
+    shown.state, shown.values = TrialState.COMPLETE, values
+    return shown
 
 
 class SlowRunListener(ForwardingListener):

@@ -21,7 +21,9 @@ from attenergy.search.runs.config import Proposer, RunConfig, RunRecord
 from attenergy.search.storage.optuna_private import ShownStudy, study_id
 from attenergy.search.storage.retry import retrying
 from attenergy.search.storage.trial_index import TrialBrief, TrialIndex
+from attenergy.search.storage.window import SamplerWindow
 from attenergy.search.study.attributes import (
+    BEYOND,
     CONTROL,
     ENQUEUED,
     HASH,
@@ -37,11 +39,11 @@ from attenergy.search.study.infeasible import (
     RANDOM_AFTER,
     may_be_trained,
     refuse,
+    scored,
 )
 from attenergy.search.study.queue import Job, RunQueue
 from attenergy.search.study.samplers import OfVariant, exhausted
 from attenergy.search.study.tally import COUNTED, Tally
-from attenergy.search.study.window import SamplerWindow
 
 #: What every new variant is held against, where it takes part.
 BASELINES = ("softmax", "linear", "hyla")
@@ -106,7 +108,7 @@ class TrialQueue(RunQueue):
         self._earlier = EarlierTrials(known, context.space, study.directions)
         size = row.window
         self._window = (
-            SamplerWindow(context.storage, study_id(study), size, study.directions)
+            SamplerWindow(context.storage, study_id(study), size, study.directions, BEYOND)
             if size is not None
             else None
         )
@@ -170,7 +172,7 @@ class TrialQueue(RunQueue):
         self._study.waiting = [t.id for t in still_open if t.state == TrialState.WAITING]
         self.study.sampler, attributes = self._next_sampler(still_open)
         if self._window is not None:
-            own = self._window.trials(trial.id for trial in running)
+            own = scored(self._window.trials(trial.id for trial in running))
             self._study.shown = [*self._earlier.before(own), *own]
         try:
             trial = self.study.ask()

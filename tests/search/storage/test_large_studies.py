@@ -22,9 +22,9 @@ from attenergy.search.runs.records import RunStore, read_records
 from attenergy.search.storage.database import UnreadableRows
 from attenergy.search.storage.optuna_private import study_id
 from attenergy.search.storage.trial_index import TrialBrief, TrialIndex, attribute_values
+from attenergy.search.storage.window import SamplerWindow
 from attenergy.search.study.attributes import RUN
 from attenergy.search.study.run import run_search
-from attenergy.search.study.window import SamplerWindow
 from tests.search.study.conftest import done, joined
 
 PlanMaker = Callable[..., SearchPlan]

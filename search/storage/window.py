@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable, Sequence
-from copy import copy
-from statistics import median
 
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
@@ -17,7 +15,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from attenergy.search.storage.optuna_private import read_trials, trial_id
 from attenergy.search.storage.trial_index import TrialBrief
-from attenergy.search.study.attributes import BEYOND, is_untrained
 
 _SCORED = (TrialState.COMPLETE, TrialState.PRUNED)
 _SHARE_OF_BEST = 5  # one of so many
@@ -27,19 +24,26 @@ class SamplerWindow:
     """Chooses the trials, and keeps those that are chosen.
 
     Up to `size` trials with a score, all are shown; of more, the best fifth of `size` (of each of
-    several objectives an equal part) that are within the limits of cost, and the latest.
+    several objectives an equal part) and the latest.
 
     Args:
         storage: where the study is.
         study: its id there.
         size: how many trials with a score are shown.
         directions: one per objective.
+        left_out: name of the user attribute of trials that are not among the best.
     """
 
     def __init__(
-        self, storage: RDBStorage, study: int, size: int, directions: Sequence[StudyDirection]
+        self,
+        storage: RDBStorage,
+        study: int,
+        size: int,
+        directions: Sequence[StudyDirection],
+        left_out: str = "",
     ) -> None:
         self._storage, self._study, self._size = storage, study, size
+        self._left_out = left_out
         self._signs = [1.0 if d == StudyDirection.MINIMIZE else -1.0 for d in directions]
         self._best: list[list[tuple[float, int]]] = [[] for _ in self._signs]
         self._latest: list[int] = []
@@ -55,7 +59,7 @@ class SamplerWindow:
             self._count += 1
             insort(self._latest, trial.id)
             del self._latest[: -self._size]
-            if BEYOND in trial.attributes:
+            if self._left_out in trial.attributes:
                 continue
             for number, value in trial.values.items():
                 insort(self._best[number], (self._signs[number] * value, trial.id))
@@ -80,24 +84,4 @@ class SamplerWindow:
         read = read_trials(self._storage, self._study, now | (chosen - self._whole.keys()))
         whole = self._whole | {trial_id(trial): trial for trial in read}
         self._whole = {key: whole[key] for key in chosen}
-        return scored(sorted(whole.values(), key=lambda trial: trial.number))
-
-
-def scored(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The same with a score for those that were not trained for their cost: the median of all.
-
-    A Gaussian process takes in nothing else, and the constraint says what there is to learn. While
-    there are no scores, they stay as they are.
-    """
-    values = [trial.values for trial in trials if trial.state == TrialState.COMPLETE]
-    middle = [median(column) for column in zip(*values, strict=True)]
-    return [
-        _with_values(trial, middle) if middle and is_untrained(trial.user_attrs) else trial
-        for trial in trials
-    ]
-
-
-def _with_values(trial: FrozenTrial, values: list[float]) -> FrozenTrial:
-    shown = copy(trial)
-    shown.state, shown.values = TrialState.COMPLETE, values
-    return shown
+        return sorted(whole.values(), key=lambda trial: trial.number)
