@@ -167,7 +167,7 @@ def _digest(about: str, parts: dict[str, Tensor]) -> str:
     for name in sorted(parts):
         part = parts[name]
         digest.update(f"\n{name} {part.dtype} {tuple(part.shape)}\n".encode())
-        digest.update(memoryview(part.contiguous().reshape(-1).view(torch.uint8).numpy()))
+        digest.update(part.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
