@@ -130,6 +130,10 @@ class TrainingSpec(Entry):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     muon_learning_rate: Annotated[float, Field(gt=0)] = 0.02  # where the optimiser is muon
     warmup: Annotated[int, Field(ge=0)] = 100
+    #: `cosine`, or `constant_tail`: constant after the warm-up until only `tail`, a share of the
+    #: steps, is left, in which it falls; such a run can go on from the beginning of its tail.
+    schedule: Literal["cosine", "constant_tail"] = "cosine"
+    tail: Annotated[float, Field(gt=0, lt=1)] = 0.2
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # on attention weights
     #: Of the products of matrices in training; weights and evaluation stay in float32.

@@ -128,7 +128,7 @@ class Killer:
                     at = self._next_moment()
 
     def _next_moment(self) -> float:
-        return time.monotonic() + self.draw.uniform(0.0, 4 * self.seconds)
+        return time.monotonic() + self.draw.uniform(0.0, 8 * self.seconds)
 
     def _take(self, kind: str, value: Any) -> None:
         if kind == "continued":
@@ -193,6 +193,7 @@ def one_run(number: int, kills: int, arguments: argparse.Namespace) -> dict[str,
         "reason": record.reason,
         "continued": list(record.continued),
         "repeated_steps": killer.repeated,
+        "ms_per_step": round(record.cost["ms_per_step"], 3),
         "sha256": digests[0],
         "equal_weights": bool(digests[0]) and digests[0] == digests[1],
         "equal_results": (whole.metrics, whole.curve) == (record.metrics, record.curve),
@@ -203,15 +204,18 @@ def one_run(number: int, kills: int, arguments: argparse.Namespace) -> dict[str,
 def summed(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """What all runs come to."""
     repeated = [steps for run in runs for steps in run["repeated_steps"]]
+    seconds = [s * run["ms_per_step"] / 1000 for run in runs for s in run["repeated_steps"]]
     return {
         "runs": len(runs),
         "kills": dict(sum((Counter(run["kills"]) for run in runs), Counter())),
         "complete": sum(run["status"] == "complete" for run in runs),
         "equal_weights": sum(run["equal_weights"] for run in runs),
         "equal_results": sum(run["equal_results"] for run in runs),
+        "begun_anew": sum(sum(run["kills"].values()) for run in runs) - len(repeated),
         "continued": len(repeated),
         "most_repeated_steps": max(repeated, default=0),
         "mean_repeated_steps": round(sum(repeated) / max(1, len(repeated)), 2),
+        "most_repeated_seconds": round(max(seconds, default=0.0), 3),
     }
 
 
@@ -220,7 +224,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--each", type=int, default=10, help="kills of one run, at most")
-    parser.add_argument("--steps", type=int, default=400, help="of training")
+    parser.add_argument("--steps", type=int, default=1500, help="of training")
     parser.add_argument("--seconds", type=float, default=0.5, help="between checkpoints")
     parser.add_argument("--out", type=Path, default=None)
     arguments = parser.parse_args()

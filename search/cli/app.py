@@ -38,6 +38,7 @@ app.command(rich_help_panel=_READ)(commands_study.report)
 app.command(rich_help_panel=_READ)(commands_study.dashboard)
 app.command(rich_help_panel=_READ)(commands_study.export)
 app.command(rich_help_panel=_READ)(commands_study.replay)
+app.command("continue", rich_help_panel=_TRAIN)(commands_study.continue_)
 app.command(rich_help_panel=_LOOK)(commands_registry.schema)
 
 

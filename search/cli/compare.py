@@ -12,12 +12,7 @@ import typer
 from attenergy.search.cli.options import (
     JUDGING,
     TASK,
-    AddressOption,
     BudgetOption,
-    CheckpointFolderOption,
-    CheckpointOption,
-    CoresOption,
-    EngineOption,
     ExplainOption,
     FairnessOption,
     FinalBudgetOption,
@@ -25,8 +20,6 @@ from attenergy.search.cli.options import (
     FolderOption,
     Format,
     FormatOption,
-    GpusOption,
-    HeartbeatOption,
     LogOption,
     PlainOption,
     RegistryOption,
@@ -35,13 +28,23 @@ from attenergy.search.cli.options import (
     SplitSeedOption,
     StepsOption,
     StudyOption,
-    TrialMemoryOption,
-    TrialSecondsOption,
     TuneOption,
-    WorkersOption,
     load,
 )
 from attenergy.search.cli.values import assignments, grid, names, numbers
+from attenergy.search.cli.where import (
+    AddressOption,
+    CheckpointFolderOption,
+    CheckpointOption,
+    CoresOption,
+    EngineOption,
+    GpusOption,
+    HeartbeatOption,
+    KeepCheckpointsOption,
+    TrialMemoryOption,
+    TrialSecondsOption,
+    WorkersOption,
+)
 from attenergy.search.planning.final_budget import DEFAULT, NONE, REST
 
 if TYPE_CHECKING:
@@ -118,6 +121,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     trial_memory: TrialMemoryOption = None,
     checkpoint_every: CheckpointOption = 30.0,
     checkpoint_folder: CheckpointFolderOption = None,
+    keep_checkpoints: KeepCheckpointsOption = False,
     log: LogOption = None,
     plain: PlainOption = None,
     explain: ExplainOption = False,
@@ -170,6 +174,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         trial_memory=trial_memory,  # type: ignore[arg-type] # a validator reads it
         checkpoint_seconds=checkpoint_every,
         checkpoint_folder=checkpoint_folder,
+        keep_checkpoints=keep_checkpoints,
         fairness=fairness,
         seconds=seconds,
         split_seed=split_seed,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attenergy.search.engines.base import Engine
 from attenergy.search.planning.final_budget import DEFAULT
 from attenergy.search.planning.plan import Fairness
 from attenergy.search.planning.pruners import PRUNERS
@@ -102,17 +101,6 @@ PrunerOption = Annotated[
         rich_help_panel=PROPOSALS,
     ),
 ]
-WorkersOption = Annotated[
-    int,
-    typer.Option(
-        "--workers",
-        "-w",
-        min=0,
-        help="Worker processes; 0 for none but this one, with Ray for as many as fit.",
-        rich_help_panel=WHERE,
-        metavar="N",
-    ),
-]
 SplitSeedOption = Annotated[
     int,
     typer.Option(min=0, help="Which combinations are held out.", rich_help_panel=TASK, metavar="N"),
@@ -179,66 +167,6 @@ TuneOption = Annotated[
         help="Values of the training that every variant tries first (weight_decay=.03,.1), in all "
         "combinations with others; repeatable.",
         rich_help_panel=JUDGING,
-    ),
-]
-EngineOption = Annotated[
-    Engine, typer.Option(help="Processes here, or a Ray cluster.", rich_help_panel=WHERE)
-]
-AddressOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="HOST:PORT", help="Of the Ray cluster; else one is started.", rich_help_panel=WHERE
-    ),
-]
-CoresOption = Annotated[
-    float,
-    typer.Option(
-        min=0.001, help="Cores of every run, with Ray.", rich_help_panel=WHERE, metavar="X"
-    ),
-]
-GpusOption = Annotated[
-    float,
-    typer.Option(
-        min=0, help="GPUs of every run (0.25), with Ray.", rich_help_panel=WHERE, metavar="X"
-    ),
-]
-HeartbeatOption = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        metavar="S",
-        help="Between heartbeats: a driver that joined may miss 3 of them, a worker 6.",
-        rich_help_panel=WHERE,
-    ),
-]
-TrialSecondsOption = Annotated[
-    float | None,
-    typer.Option(
-        min=0.001,
-        metavar="S",
-        help="A run that takes longer fails, without a second try; by default one that makes no "
-        "training step for 10 minutes and 10 times as long as the longest finished run took.",
-        rich_help_panel=WHERE,
-    ),
-]
-TrialMemoryOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SIZE",
-        help="A run whose process uses more fails (4G, 800M; PyTorch takes about 0.4G of it).",
-        rich_help_panel=WHERE,
-    ),
-]
-CheckpointOption = Annotated[
-    float,
-    typer.Option(
-        min=0, metavar="S", help="Between checkpoints of a run; 0: none.", rich_help_panel=WHERE
-    ),
-]
-CheckpointFolderOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DIR", help="Of checkpoints, for machines to share.", rich_help_panel=WHERE
     ),
 ]
 PlainOption = Annotated[

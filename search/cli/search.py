@@ -17,12 +17,7 @@ from attenergy.search.cli.options import (
     PROPOSALS,
     TASK,
     WHERE,
-    AddressOption,
-    CheckpointFolderOption,
-    CheckpointOption,
-    CoresOption,
     EnergiesOption,
-    EngineOption,
     ExplainOption,
     FairnessOption,
     FinalBudgetOption,
@@ -30,8 +25,6 @@ from attenergy.search.cli.options import (
     FolderOption,
     Format,
     FormatOption,
-    GpusOption,
-    HeartbeatOption,
     LogOption,
     PlainOption,
     PrunerOption,
@@ -42,12 +35,22 @@ from attenergy.search.cli.options import (
     SplitSeedOption,
     StepsOption,
     StudyOption,
-    TrialMemoryOption,
-    TrialSecondsOption,
-    WorkersOption,
     load,
 )
 from attenergy.search.cli.values import assignments, names
+from attenergy.search.cli.where import (
+    AddressOption,
+    CheckpointFolderOption,
+    CheckpointOption,
+    CoresOption,
+    EngineOption,
+    GpusOption,
+    HeartbeatOption,
+    KeepCheckpointsOption,
+    TrialMemoryOption,
+    TrialSecondsOption,
+    WorkersOption,
+)
 from attenergy.search.planning.option_names import OPTIONS
 
 
@@ -206,6 +209,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     trial_memory: TrialMemoryOption = None,
     checkpoint_every: CheckpointOption = 30.0,
     checkpoint_folder: CheckpointFolderOption = None,
+    keep_checkpoints: KeepCheckpointsOption = False,
     export: Annotated[
         bool, typer.Option(help="Export the best model.", rich_help_panel=OUTPUT)
     ] = True,
@@ -267,6 +271,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "trial_memory": trial_memory,
         "checkpoint_seconds": checkpoint_every,
         "checkpoint_folder": checkpoint_folder,
+        "keep_checkpoints": keep_checkpoints,
         "fix": assignments(fix, "--fix"),
         "earlier": names(earlier),
         "cost_limits": assignments(_each(cost_limits), "--limit"),

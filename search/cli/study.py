@@ -1,4 +1,4 @@
-"""Commands that read a study: `report`, `dashboard`, `export` and `replay`."""
+"""Commands for a study that exists: `report`, `dashboard`, `export`, `replay` and `continue`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from attenergy.registry import ArgumentError
-from attenergy.search.cli.options import ExplainOption, FolderOption
+from attenergy.search.cli.options import ExplainOption, FolderOption, PlainOption
 
 StudyArgument = Annotated[str, typer.Argument(help="Name of a study, or its folder.")]
 
@@ -178,6 +178,61 @@ def replay(
     for line in result.lines():
         typer.echo(printable(line))
     if not result.equal:
+        raise typer.Exit(1)
+
+
+def continue_(
+    study: StudyArgument,
+    steps: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Training steps in all, more than it had.")
+    ],
+    trial: Annotated[
+        str,
+        typer.Argument(
+            help="'best', a row of the leaderboard, a variant, the key of a run, or trial-7."
+        ),
+    ] = "best",
+    workers: Annotated[
+        int, typer.Option("--workers", "-w", min=0, max=1, help="0: in this process.")
+    ] = 1,
+    checkpoint_folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the search kept states, if not in its folder."),
+    ] = None,
+    text: TextOption = None,
+    anyway: AnywayOption = False,
+    plain: PlainOption = None,
+    folder: FolderOption = Path("runs"),
+) -> None:
+    """Train a recorded run for more steps, from where its learning rate began to fall.
+
+    For runs with the schedule constant_tail: the result is that of a run of N steps from the
+    beginning, to the bit. It goes to the study STUDY-continued.
+    """
+    from attenergy.search.artifacts.select_run import choose_run, find_run
+    from attenergy.search.artifacts.train_longer import compared, train_longer
+    from attenergy.search.display.progress import make_listener
+    from attenergy.search.results.study_folder import find_study, read_study
+
+    source = read_study(find_study(study, folder))
+    record = choose_run(source.records, find_run(source, trial).key, source.leaderboard())
+    chance = source.task.chance.get(source.task.metric)
+    with make_listener(
+        plain, metric=source.task.metric, known=[record], task=record.config.task, chance=chance
+    ) as listener:
+        longer = train_longer(
+            record,
+            source.folder,
+            steps,
+            listener,
+            workers=workers,
+            checkpoint_folder=checkpoint_folder,
+            text=text,
+            anyway=anyway,
+        )
+    for line in compared(record, longer, source.task.metric):
+        _say(line)
+    if longer.status != "complete":
         raise typer.Exit(1)
 
 

@@ -34,6 +34,8 @@ class Resources(BaseModel):
     Every `checkpoint_seconds` (0 for never) the state of a run is written to `checkpoint_folder`
     (`checkpoints` in the study's folder, if None); a run that was broken off goes on from there.
     Workers and drivers on other machines need a folder that all of them reach by the same path.
+    With `keep_checkpoints` every run with the schedule `constant_tail` leaves its state before the
+    tail there, from which a longer one goes on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +50,7 @@ class Resources(BaseModel):
     heartbeat: Annotated[int, Field(ge=1)] = 10
     checkpoint_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
     checkpoint_folder: str | None = None
+    keep_checkpoints: bool = False
 
     @property
     def limits(self) -> Limits:
@@ -61,7 +64,7 @@ class Resources(BaseModel):
             folder: the study's.
         """
         place = folder / FOLDER if self.checkpoint_folder is None else Path(self.checkpoint_folder)
-        return Checkpoints(place.absolute(), self.checkpoint_seconds)
+        return Checkpoints(place.absolute(), self.checkpoint_seconds, self.keep_checkpoints)
 
 
 class Executor(Protocol):

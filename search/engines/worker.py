@@ -169,7 +169,6 @@ def run_job(
     from attenergy.search.training.train import train
 
     begin, throttled = time.monotonic(), _now_and_then(report)
-    key = config.run_key()
 
     def step(at: int, steps: int, loss: float) -> None:
         limits.check(begin)
@@ -185,8 +184,9 @@ def run_job(
             begin -= values[1]
         notify(event, *values)
 
-    saver = Saver(checkpoints, key, noted) if checkpoints and checkpoints.seconds else None
-    path = weights_path(folder, key)
+    wanted = checkpoints is not None and (checkpoints.seconds or checkpoints.keep)
+    saver = Saver(checkpoints, config, noted) if checkpoints and wanted else None
+    path = weights_path(folder, config.run_key())
     with exits_raise():
         record = train(
             config, purpose=purpose, report=step, evaluated=point, weights=path, saver=saver

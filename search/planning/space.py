@@ -27,7 +27,7 @@ from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.ranges import Layer
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training.known_cost import KnownCosts
-from attenergy.search.training.schedule import learning_rate
+from attenergy.search.training.schedule import SCHEDULES
 
 MUON_RATE = "muon_learning_rate"
 _MODEL = tuple(ModelSpec.model_fields)
@@ -210,7 +210,9 @@ class Space:
             self._check_heads(config.model)
         training = config.training
         if training.steps:  # 0: the model is used as it is built
-            learning_rate(0, peak=1.0, warmup=training.warmup, total=training.steps)
+            SCHEDULES[training.schedule](
+                0, peak=1.0, warmup=training.warmup, total=training.steps, tail=training.tail
+            )
 
     def _may_be_muon(self) -> bool:
         span = self.choices.get("optimizer")

@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attenergy.search.runs.config import RunRecord
@@ -19,7 +19,7 @@ from attenergy.search.runs.events import ForwardingListener, Listener
 FOLDER = "checkpoints"  # in a study's folder, if nobody names another
 MOST_BYTES = 8 * 2**30  # of all checkpoints of a folder
 _ABANDONED = 3600.0  # s after which a file that nobody has renewed makes room for others
-_NAME = re.compile(r"[0-9a-f]{16}\.safetensors")
+_NAME = re.compile(r"[0-9a-f]{16}(\.\d{1,12})?\.safetensors")
 _MARKER = ".reached_by_"
 
 
@@ -30,17 +30,35 @@ class Checkpoints:
     Args:
         folder: where they lie; made when the first is written.
         seconds: between two of one run; 0 for none at all.
+        keep: whether the state before its tail is kept of every run that has one; see
+            `attenergy.search.training.schedule`. A longer run goes on from there.
         marker: name of an empty file that tells whether a worker on another machine reaches the
             same folder; empty if all workers are on this one.
     """
 
     folder: Path
     seconds: float = 30.0
+    keep: bool = False
     marker: str = ""
 
     def path(self, key: str) -> Path:
         """The file of a run."""
         return self.folder / f"{key}.safetensors"
+
+    def stem_path(self, stem: str, step: int) -> Path:
+        """The file of what runs of different lengths have in common until a step.
+
+        Args:
+            stem: digest of what they have in common.
+            step: number of training steps.
+        """
+        return self.folder / f"{stem}.{step}.safetensors"
+
+    def stems(self, stem: str) -> list[tuple[int, Path]]:
+        """What there is of `stem_path`, the furthest first."""
+        paths = self.folder.glob(f"{stem}.*.safetensors") if self.folder.is_dir() else ()
+        named = (path for path in paths if _NAME.fullmatch(path.name))
+        return sorted(((int(path.name.split(".")[1]), path) for path in named), reverse=True)
 
     @property
     def reachable(self) -> bool:
@@ -63,10 +81,11 @@ class Checkpoints:
             with suppress(OSError):
                 self.folder.rmdir()
 
-    def make_room(self, key: str, size: int) -> str:
-        """See that a file of `size` bytes fits below `MOST_BYTES`, together with all others.
+    def make_room(self, own: Path, size: int) -> str:
+        """See that the file `own` of `size` bytes fits below `MOST_BYTES`, with all others.
 
-        Files that nobody has renewed for an hour are removed if they have to be, the oldest first.
+        Files that nobody has renewed for an hour are removed if they have to be, the oldest first,
+        but not those that are to be kept.
 
         Returns:
             Why there is no room; empty if there is.
@@ -74,13 +93,15 @@ class Checkpoints:
         files = []
         with suppress(OSError):
             for path in self.folder.iterdir():
-                if _NAME.fullmatch(path.name) and path != self.path(key):
+                if _NAME.fullmatch(path.name) and path != own:
                     status = path.stat()
                     files.append((status.st_mtime, status.st_size, path))
         total = size + sum(other for _, other, _ in files)
         for written, other, path in sorted(files):
             if total <= MOST_BYTES or time.time() - written < _ABANDONED:
                 break
+            if path.name.count(".") > 1:  # a stem
+                continue
             with suppress(OSError):
                 path.unlink()
                 total -= other
@@ -102,7 +123,7 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / marker).touch()
         try:
-            yield Checkpoints(self.folder, self.seconds, marker)
+            yield replace(self, marker=marker)
         finally:
             with suppress(OSError):
                 (self.folder / marker).unlink(missing_ok=True)

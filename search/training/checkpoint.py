@@ -29,6 +29,7 @@ from attenergy.search.runs.checkpoints import Checkpoints
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.runs.failures import clean
 from attenergy.search.runs.records import first_problem, write_bytes_atomically
+from attenergy.search.training.schedule import tail_start
 from attenergy.search.training.state import TrainingState
 from attenergy.search.training.state_tensors import PER_PARAMETER, StateTensors, Unfit
 
@@ -65,29 +66,32 @@ class Saver:
 
     Args:
         checkpoints: where, and how often.
-        key: of the run.
+        config: of the run.
         notify: is told what happens.
     """
 
-    def __init__(self, checkpoints: Checkpoints, key: str, notify: Notify) -> None:
-        self._checkpoints, self._key, self._notify = checkpoints, key, notify
+    def __init__(self, checkpoints: Checkpoints, config: RunConfig, notify: Notify) -> None:
+        self._checkpoints, self._notify = checkpoints, notify
+        self.path = checkpoints.path(config.run_key())
+        self._stem, self._tail = stem(config), None
+        if config.seconds is None:
+            self._tail = tail_start(config.training)
         self._last, self._took, self._warned = time.monotonic(), 0.0, False
-
-    @property
-    def path(self) -> Path:
-        """Of the file."""
-        return self._checkpoints.path(self._key)
 
     def restore(self, state: TrainingState) -> bool:
         """Take the run up from its checkpoint; whether there is one that fits.
 
-        One that does not is passed over with a message, and the run begins anew.
+        Without one of its own it goes on from what a shorter run has in common with it. A file
+        that does not fit is passed over with a message.
         """
+        stems = self._checkpoints.stems(self._stem) if self._tail is not None else []
+        common = [path for step, path in stems if step <= (self._tail or 0)]
+        return any(self._take(path, state) for path in (self.path, *common) if path.exists())
+
+    def _take(self, path: Path, state: TrainingState) -> bool:
         try:
-            if not self.path.exists():
-                return False
-            about, tensors = _read(self.path, _most_bytes(state))
-            _check(about, state)
+            about, tensors = _read(path, _most_bytes(state))
+            _check(about, state, None if path == self.path else self._tail)
             StateTensors(state).take(tensors)
         except (OSError, Unfit) as error:
             reason = getattr(error, "strerror", None) or error
@@ -104,36 +108,43 @@ class Saver:
         return True
 
     def save_if_due(self, state: TrainingState) -> None:
-        """Write the state if the last checkpoint is old enough.
+        """Write the state if the last checkpoint is old enough, or if it is to be kept.
 
         A file that cannot be written costs the run nothing; it is told once.
         """
-        begin = time.monotonic()
-        if begin - self._last < max(self._checkpoints.seconds, _RATIO * self._took):
-            return
+        done = state.clock.done
+        if self._checkpoints.keep and done == self._tail:
+            self._write(self._checkpoints.stem_path(self._stem, done), state)
+        every = self._checkpoints.seconds
+        if every and time.monotonic() - self._last >= max(every, _RATIO * self._took):
+            begin = time.monotonic()
+            written = self._write(self.path, state)
+            self._last = time.monotonic()
+            self._took = self._last - begin
+            if written:
+                self._notify("saved", done)
+
+    def _write(self, path: Path, state: TrainingState) -> bool:
         try:
-            data = _as_bytes(state)
-            problem = self._checkpoints.make_room(self._key, len(data))
+            data = _as_bytes(state, common=path != self.path)
+            problem = self._checkpoints.make_room(path, len(data))
             if not problem:
-                write_bytes_atomically(self.path, data)
+                write_bytes_atomically(path, data)
         except ValidationError as error:  # a task's metric that is no number
             problem = first_problem(error)
         except (OSError, SafetensorError) as error:
             problem = getattr(error, "strerror", None) or str(error)
-        self._last = time.monotonic()
-        self._took = self._last - begin
-        if not problem:
-            self._notify("saved", state.clock.done)
-        elif not self._warned:
+        if problem and not self._warned:
             self._warned = True
             text = f"no checkpoint of it could be written: {problem}"
             self._notify("message", clean(text))
+        return not problem
 
 
-def _as_bytes(state: TrainingState) -> bytes:
+def _as_bytes(state: TrainingState, *, common: bool) -> bytes:
     clock, progress = state.clock, state.progress
     about = _About(
-        **_circumstances(state),
+        **_circumstances(state, common=common),
         step=clock.done,
         busy=clock.busy,
         seconds=progress.seconds,
@@ -145,21 +156,28 @@ def _as_bytes(state: TrainingState) -> bytes:
     return save(parts, {_ABOUT: about, _DIGEST: _digest(about, parts)})
 
 
-def _circumstances(state: TrainingState) -> dict[str, Any]:
-    """What must be the same for a state to be gone on with."""
+def _circumstances(state: TrainingState, *, common: bool) -> dict[str, Any]:
+    """What must be the same for a state to be gone on with; `common` to longer runs, too."""
     versions = provenance.versions()
     device = next(state.model.parameters(), torch.empty(0)).device.type
     return {
-        "config": _config_digest(state.config),
+        "config": _config_digest(state.config, common=common),
         "torch": versions["torch"],
         "attenergy": versions["attenergy"],
         "device": device,
     }
 
 
-def _config_digest(config: RunConfig) -> str:
-    text = json.dumps(config.model_dump(mode="json", by_alias=True), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _config_digest(config: RunConfig, *, common: bool) -> str:
+    data = config.model_dump(mode="json", by_alias=True)
+    if common:
+        del data["training"]["steps"]
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def stem(config: RunConfig) -> str:
+    """A name for what a run has in common with runs that differ in their number of steps alone."""
+    return _config_digest(config, common=True)[:16]
 
 
 def _digest(about: str, parts: dict[str, Tensor]) -> str:
@@ -198,17 +216,23 @@ def _read(path: Path, most: int) -> tuple[_About, dict[str, Tensor]]:
     return about, tensors
 
 
-def _check(about: _About, state: TrainingState) -> None:
-    """See that a checkpoint is one of this run, made under these circumstances."""
-    for name, now in _circumstances(state).items():
+def _check(about: _About, state: TrainingState, tail: int | None) -> None:
+    """See that a checkpoint is one of this run, made under these circumstances.
+
+    Args:
+        about: what it says of itself.
+        state: of the run.
+        tail: the step until which it is that of a shorter run, too; None for one of its own.
+    """
+    for name, now in _circumstances(state, common=tail is not None).items():
         if (before := getattr(about, name)) != now:
             if name == "config":
                 raise Unfit("it belongs to another run")
             raise Unfit(f"{name} was {before[:40]}, is {now}")
-    training = state.config.training
+    most = state.config.training.steps if tail is None else tail
     points = [point.get("step", math.inf) for point in about.curve]
     if (
-        (state.config.seconds is None and about.step > training.steps)
+        (state.config.seconds is None and about.step > most)
         or len(points) > about.step
         or points != sorted(points)
         or (points and points[-1] > about.step)

@@ -14,7 +14,7 @@ from attenergy.attention import Transformer
 from attenergy.energies import Energy
 from attenergy.registry import TrainingSpec
 from attenergy.search.training.muon import BatchedMuon
-from attenergy.search.training.schedule import learning_rate
+from attenergy.search.training.schedule import SCHEDULES
 
 
 class Optimizers:
@@ -30,10 +30,21 @@ class Optimizers:
         self.groups = [group for optimizer in optimizers for group in optimizer.param_groups]
         self._peaks = [group["lr"] for group in self.groups]
 
-    def schedule(self, step: int, *, warmup: int, total: int) -> None:
-        """Set the rates of update `step` (from 0) out of `total`."""
+    def schedule(
+        self, step: int, *, warmup: int, total: int, kind: str = "cosine", tail: float = 0.2
+    ) -> None:
+        """Set the rates of update `step` (from 0) out of `total`.
+
+        Args:
+            step: from 0.
+            warmup: updates of the warm-up.
+            total: all updates.
+            kind: a name in `SCHEDULES`.
+            tail: share of the updates in which a schedule with a tail falls.
+        """
+        rate = SCHEDULES[kind]
         for group, peak in zip(self.groups, self._peaks, strict=True):
-            group["lr"] = learning_rate(step, peak=peak, warmup=warmup, total=total)
+            group["lr"] = rate(step, peak=peak, warmup=warmup, total=total, tail=tail)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

@@ -187,7 +187,13 @@ def _train_loop(
         _update_cost(clock, training, state.progress)
     while not clock.over:
         begin = time.perf_counter()
-        state.optimizers.schedule(clock.position, warmup=training.warmup, total=clock.steps)
+        state.optimizers.schedule(
+            clock.position,
+            warmup=training.warmup,
+            total=clock.steps,
+            kind=training.schedule,
+            tail=training.tail,
+        )
         losses.append(_train_step(state, task))
         clock.busy += time.perf_counter() - begin
         clock.done += 1

@@ -105,7 +105,7 @@ class Runner:
 
     def _check_checkpoints(self) -> None:
         if self._checkpoints and not self._checkpoints.reachable:
-            if self._checkpoints.seconds:
+            if self._checkpoints.seconds or self._checkpoints.keep:
                 self._tell("message", _UNREACHED.format(folder=self._checkpoints.folder))
             self._checkpoints = None
 

@@ -52,12 +52,13 @@ def test_abandoned_ones_make_room_and_others_do_not(
 ) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 400)
     (filled.folder / "notes.txt").write_bytes(b"x" * 1000)
-    assert filled.make_room(KEYS[0], 100) == "", "its own file is replaced"
-    assert "at most" in filled.make_room("f" * 16, 100)
+    other = filled.path("f" * 16)
+    assert filled.make_room(filled.path(KEYS[0]), 100) == "", "its own file is replaced"
+    assert "at most" in filled.make_room(other, 100)
     hours_ago = time.time() - 7200
     for number, key in enumerate(KEYS[1:]):
         os.utime(filled.path(key), (hours_ago + number, hours_ago + number))
-    assert filled.make_room("f" * 16, 150) == ""
+    assert filled.make_room(other, 150) == ""
     assert sorted(path.stem for path in filled.folder.iterdir()) == [KEYS[0], KEYS[3], "notes"]
 
 
