@@ -129,7 +129,7 @@ def _finalists(board: Leaderboard, rows: Sequence[Row], look: Look) -> Iterator[
         line.append(cell(row.seeds_shown if least is None else _solved(row, least)))
         if calls:
             word, style = CALLS[calls[row.rank].call] if row.rank in calls else ("", "dim")
-            line.append(_number(f"{calls[row.rank].difference:+.3f}" if word else "", style))
+            line.append(_number(formats.signed(calls[row.rank].difference) if word else "", style))
             line.append(cell(word or ("baseline" if row.baseline else ""), style))
         table.append(line)
     for name, cells in _references(board):

@@ -72,6 +72,11 @@ def number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3g}"
 
 
+def signed(value: float) -> str:
+    """A difference with its sign: `+0.012`, `-0.240`, and what rounds to 0 as `+0.000`."""
+    return f"{round(value, 3) + 0.0:+.3f}"
+
+
 def counted(number: int, thing: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"

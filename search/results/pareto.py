@@ -63,7 +63,8 @@ def compromises(
     for row in rows:
         runs = [by_key[key] for key in row.keys]
         means = [fmean(objective.value(run) for run in runs) for objective in known]
-        means += [row.cost.get(cost, math.inf) for cost in costs]
+        # As they are shown: a few parameters more or less are no compromise.
+        means += [float(f"{row.cost.get(cost, math.inf):.3g}") for cost in costs]
         if all(map(math.isfinite, means)) and not row.beyond:  # some could not measure a cost
             points[f"{row.rank}"] = means
     best = front(points, (*known, *(Objective(cost, "minimize", True) for cost in costs)))

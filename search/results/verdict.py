@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
-from attenergy.search.results.formats import counted
+from attenergy.search.results.formats import counted, signed
 from attenergy.search.results.sequential import (
     anytime_interval,
     anytime_p_values,
@@ -188,7 +188,7 @@ def _bounds(row: RowVerdict) -> str:
 
 def _undecided(row: RowVerdict, name: str, baseline: str) -> str:
     seeds = counted(row.seeds, "seed")
-    about = f"{name} and {baseline} are undecided at {row.difference:+.3f} after {seeds}"
+    about = f"{name} and {baseline} are undecided at {signed(row.difference)} after {seeds}"
     if row.more_seeds is None:
         return f"{about}, and no number of seeds that would decide is in sight"
     return f"{about}: about {row.more_seeds} more are likely to decide"

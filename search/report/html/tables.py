@@ -202,11 +202,13 @@ def _call(view: View, row: Row) -> dict[str, str] | None:
     said = next((each for each in view.board.verdict.rows if each.rank == row.rank), None)
     if said is None:
         return None
-    bounds = "" if said.low is None else f"{said.low:+.3f} to {said.high:+.3f}"
+    bounds = (
+        "" if said.low is None else f"{formats.signed(said.low)} to {formats.signed(said.high)}"
+    )
     return {
         "kind": said.call,
         "word": CALLS[said.call][0],
-        "difference": f"{said.difference:+.3f}",
+        "difference": formats.signed(said.difference),
         "bounds": bounds,
         "p": formats.p_value(said.p),
     }

@@ -38,6 +38,15 @@ def test_differences_have_a_sign() -> None:
     assert formats.difference(None) == "-"
 
 
+def test_what_rounds_to_zero_has_no_minus() -> None:
+    assert [formats.signed(x) for x in (-0.0001, 0.0, 0.012, -0.24)] == [
+        "+0.000",
+        "+0.000",
+        "+0.012",
+        "-0.240",
+    ]
+
+
 def test_an_exact_estimate_has_no_error() -> None:
     assert formats.estimate(1.0, 0.0) == "1.000"
     assert formats.estimate(0.928, 0.0012) == "0.928±.001"
