@@ -191,15 +191,22 @@ def _thinned(trials: Sequence[EarlierTrial], most: int) -> tuple[EarlierTrial, .
     return (*trials[:first], *(rest[step] for step in steps))
 
 
-def first_tried(earlier: Sequence[EarlierStudy], trials: int | None) -> list[EarlierTrial]:
+def first_tried(
+    earlier: Sequence[EarlierStudy],
+    trials: int | None,
+    defaults: Iterable[Mapping[str, Any]] = (),
+) -> list[EarlierTrial]:
     """The configurations that are tried first: of each study in turn its next best.
 
     Args:
         earlier: the studies.
         trials: of the search, in all; None where its time decides.
+        defaults: parameters of the variants' own values, which are tried in any case.
     """
     longest = max((len(study.trials) for study in earlier), default=0)
     turns = [study.trials[n] for n in range(longest) for study in earlier if n < len(study.trials)]
+    given = list(defaults)
+    turns = [trial for trial in turns if not any(_is_part(trial.params, each) for each in given)]
     each = {trial.hash: trial for trial in reversed(turns)}
     order = list(dict.fromkeys(trial.hash for trial in turns))
     most = MOST_TRIED if trials is None else min(MOST_TRIED, trials // 4)
@@ -251,6 +258,10 @@ class EarlierTrials:
             trial.number = number
             shown.append(trial)
         return shown
+
+
+def _is_part(params: Mapping[str, Scalar], values: Mapping[str, Any]) -> bool:
+    return params.items() <= values.items()
 
 
 def _offered(params: Mapping[str, Scalar], forms: Mapping[str, Any]) -> bool:

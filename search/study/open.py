@@ -171,7 +171,8 @@ def _enqueue(study: optuna.Study, context: SearchContext) -> None:
         for name in context.space.variants
         if name not in known
     ]
-    earlier = first_tried(known_earlier(study), context.plan.trials)
+    defaults = map(context.space.defaults, context.space.variants)
+    earlier = first_tried(known_earlier(study), context.plan.trials, defaults)
     missing[1:1] = [(t.params, {EARLIER: t.hash}) for t in earlier if t.hash not in known]
     for wish in context.space.wishes:
         name = hashlib.sha256(json.dumps(wish, sort_keys=True).encode()).hexdigest()[:16]

@@ -171,10 +171,12 @@ def test_an_order_that_fades(wide: Registry, make_plan: PlanMaker) -> None:
 
 def test_studies_take_turns() -> None:
     def named(study: str, *names: str) -> EarlierStudy:
-        trials = tuple(EarlierTrial(params={}, hash=name, place=0.5) for name in names)
+        trials = tuple(EarlierTrial(params={"x": name}, hash=name, place=0.5) for name in names)
         return EarlierStudy(study=study, trials=trials)
 
     both = [named("a", "1", "2", "3", "4", "5", "6"), named("b", "1", "7")]
     assert [t.hash for t in first_tried(both, 100)] == ["1", "2", "7", "3", "4"]
     assert [t.hash for t in first_tried(both, 8)] == ["1", "2"]
+    assert [t.hash for t in first_tried(both, None)] == ["1", "2", "7", "3", "4"]
+    assert [t.hash for t in first_tried(both, 100, [{"x": "1", "y": 0}])] == list("27345")
     assert first_tried([], 100) == []

@@ -24,13 +24,14 @@ from attenergy.search.report.terminal import Screen
 from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.study_folder import read_study
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.storage.database import latest, open_storage
+from attenergy.search.runs.events import Listener
 from attenergy.search.study import run
 from attenergy.search.study.infeasible import NothingFeasible, SlowRunListener
 from attenergy.search.study.run import run_search
 from attenergy.search.training import cost
 from attenergy.search.training.model import build_model
 from attenergy.tasks import make_task
+from tests.search.study.conftest import in_own_folders, run_together, trials_of
 
 PlanMaker = Callable[..., SearchPlan]
 
@@ -200,6 +201,38 @@ def test_a_limit_on_milliseconds_changes_what_is_proposed(
     assert all(trial.state.name == "COMPLETE" and "beyond" in trial.user_attrs for trial in slow)
 
 
+def test_drivers_that_join_share_the_limits(
+    wide: Registry, make_plan: PlanMaker, play: Callable[..., None]
+) -> None:
+    """And what was ended untrained is no trial of either, even if its driver ends in the middle."""
+    play(lambda config: [config.model.width / 200])
+    plan = make_plan(variants=("softmax", "linear"), trials=8, cost_limits={"params": "8k"})
+    plans = in_own_folders(plan, "file", 2)
+    run_together(plans, wide, [Listener(), Listener()])
+    trials = trials_of(plans[0])
+    runs = [t for t in trials if "run" in t.user_attrs]
+    refused = [t for t in trials if "run" not in t.user_attrs]
+    assert (len(runs), len({t.user_attrs["run"] for t in runs})) == (8, 8)
+    assert refused
+    assert all(t.constraints["parameters"] <= 0 for t in runs)
+    assert all(t.constraints["parameters"] > 0 for t in refused)
+    boards = [read_study(Path(each.folder)).leaderboard() for each in plans]
+    assert max(sum(board.untrained.values()) for board in boards) == len(refused)
+
+
+def test_counts_that_somebody_else_wrote_are_checked(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, play: Callable[..., None]
+) -> None:
+    play(lambda config: [0.5])
+    plan = make_plan(trials=3)
+    run_search(plan, registry, watcher)
+    file = Path(plan.folder) / "untrained.json"
+    assert not file.exists()
+    file.write_text('{"softmax": "<b>"}')
+    with pytest.raises(ValueError, match=r"untrained.json: no counts of proposals: softmax"):
+        read_study(Path(plan.folder)).leaderboard()
+
+
 def test_a_run_that_is_clearly_too_slow_is_ended(watcher: Any) -> None:
     ended: list[tuple[str, str]] = []
     limits = CostLimits({"ms_per_step": 40.0})
@@ -246,10 +279,3 @@ def with_cost(
         return executor
 
     monkeypatch.setattr(run, "make_executor", measuring)
-
-
-def trials_of(plan: SearchPlan) -> list[optuna.trial.FrozenTrial]:
-    with open_storage(plan) as storage:
-        study, _ = latest(storage, plan)
-        assert study is not None
-        return study.get_trials()
