@@ -20,6 +20,7 @@ from attenergy.search.cli.options import (
     FolderOption,
     Format,
     FormatOption,
+    LimitOption,
     LogOption,
     PlainOption,
     RegistryOption,
@@ -31,7 +32,7 @@ from attenergy.search.cli.options import (
     TuneOption,
     load,
 )
-from attenergy.search.cli.values import assignments, grid, names, numbers
+from attenergy.search.cli.values import assignments, grid, limits, names, numbers
 from attenergy.search.cli.where import (
     AddressOption,
     CheckpointFolderOption,
@@ -105,6 +106,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     steps: StepsOption = None,
     registry: RegistryOption = None,
     split_seed: SplitSeedOption = 0,
+    cost_limits: LimitOption = None,
     fix: FixOption = None,
     options: SetOption = None,
     study: StudyOption = None,
@@ -179,6 +181,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         seconds=seconds,
         split_seed=split_seed,
         fix=assignments(fix, "--fix"),
+        cost_limits=limits(cost_limits),  # type: ignore[arg-type] # a validator reads them
     )
     check_formulas(loaded, chosen)
     if not several:

@@ -77,6 +77,16 @@ FixOption = Annotated[
         rich_help_panel=TASK,
     ),
 ]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="COST=MOST",
+        help="The most that a configuration may cost (params=100k, flops=5M, state_bytes=64K, "
+        "ms_per_step=40), a=1,b=2; repeatable. What is known to be beyond is not trained.",
+        rich_help_panel=TASK,
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -25,6 +25,7 @@ from attenergy.search.cli.options import (
     FolderOption,
     Format,
     FormatOption,
+    LimitOption,
     LogOption,
     PlainOption,
     PrunerOption,
@@ -37,7 +38,7 @@ from attenergy.search.cli.options import (
     StudyOption,
     load,
 )
-from attenergy.search.cli.values import assignments, names
+from attenergy.search.cli.values import assignments, limits, names
 from attenergy.search.cli.where import (
     AddressOption,
     CheckpointFolderOption,
@@ -158,16 +159,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
             rich_help_panel=PROPOSALS,
         ),
     ] = None,
-    cost_limits: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--limit",
-            metavar="COST=MOST",
-            help="The most that a configuration may cost (params=100k, flops=5M, state_bytes=64K, "
-            "ms_per_step=40), a=1,b=2; repeatable. What is known to be beyond is not trained.",
-            rich_help_panel=PROPOSALS,
-        ),
-    ] = None,
+    cost_limits: LimitOption = None,
     earlier: Annotated[
         str | None,
         typer.Option(
@@ -274,7 +266,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "keep_checkpoints": keep_checkpoints,
         "fix": assignments(fix, "--fix"),
         "earlier": names(earlier),
-        "cost_limits": assignments(_each(cost_limits), "--limit"),
+        "cost_limits": limits(cost_limits),
     }
     plan = complete_plan(content, given, _typed(context))
     check_needs(Path(plan.folder))
@@ -298,11 +290,6 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         limit = TimeBudget.of(plan.budget, begin)
         records = run_search(plan, loaded, listener, resume=resume, time_budget=limit)
     show(Path(plan.folder), form, records, export=export, explain=explain)
-
-
-def _each(texts: list[str] | None) -> list[str]:
-    """`a=1,b=2` as `a=1` and `b=2`."""
-    return [part for text in texts or () for part in names(text)]
 
 
 def _typed(context: typer.Context) -> set[str]:

@@ -27,6 +27,11 @@ def assignments(texts: list[str] | None, option: str) -> dict[str, float | int |
     return values
 
 
+def limits(texts: list[str] | None) -> dict[str, float | int | str | bool]:
+    """`params=100k,flops=5M` texts of `--limit` as a dictionary."""
+    return assignments([part for text in texts or () for part in names(text)], "--limit")
+
+
 def numbers(text: str | None, option: str) -> tuple[float, ...]:
     """`1e-3,3e-3` as numbers.
 

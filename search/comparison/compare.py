@@ -13,7 +13,7 @@ from attenergy.registry import AttenergyError, Registry, needed
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.budgets.comparison import begin, finals_that_fit
 from attenergy.search.budgets.timed import Timed, as_begun, with_steps
-from attenergy.search.comparison.configure import CHOOSING_SEED, configure
+from attenergy.search.comparison.configure import CHOOSING_SEED, configure, refuse_beyond
 from attenergy.search.comparison.tuning import best_run, notices, tuned_runs
 from attenergy.search.engines.base import Executor, run_all
 from attenergy.search.engines.factory import make_executor
@@ -71,7 +71,8 @@ def run_compare(
     Raises:
         UnknownName: if the registry lacks the task or a variant, or nothing takes a name in `fix`.
         ComparisonMismatch: if the folder holds a comparison with another task, length or `fix`.
-        ValueError: for values in `fix` or options that do not fit, or a time that is too short.
+        ValueError: for values in `fix` or options that do not fit, a time that is too short, or
+            variants that are known to be beyond the limits of cost.
         SameFailure: every run fails, and in the same way.
     """
     folder = Path(plan.folder)
@@ -82,6 +83,7 @@ def run_compare(
     task = make_task(plain[plan.variants[0]].task_spec, split_seed=plan.split_seed)
     for config in plain.values():  # a mistake must show before anything is trained
         build_model(config, task)
+    refuse_beyond(plan, plain.values())
     tuning = sum(len(tuned_runs(plan, registry, variant)) for variant in plan.variants)
     needs = needed(use for config in plain.values() for use in uses(config))
     if plan.workers or plan.engine != "local":

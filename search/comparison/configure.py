@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pydantic import ValidationError
 
@@ -14,10 +14,12 @@ from attenergy.registry import (
     TrainingSpec,
     UnknownName,
 )
+from attenergy.search.planning.cost_limits import CostLimits
 from attenergy.search.planning.option_names import refused_values
 from attenergy.search.planning.plan import UNTUNED, ComparePlan
 from attenergy.search.planning.ranges import layer_defaults
 from attenergy.search.runs.config import RunConfig
+from attenergy.search.training.known_cost import KnownCosts
 
 #: What is tuned is chosen with this seed; results come from the seeds after it.
 CHOOSING_SEED = 0
@@ -62,3 +64,20 @@ def configure(
         split_seed=plan.split_seed,
     )
     return config.with_steps(plan.steps)
+
+
+def refuse_beyond(plan: ComparePlan, configs: Iterable[RunConfig]) -> None:
+    """Refuse variants that are known to cost more than the plan allows, before they are trained.
+
+    Raises:
+        ValueError: some do; all of them are named, with what they cost.
+    """
+    limits, known = CostLimits(plan.cost_limits), KnownCosts()
+    costs = {config.variant: known.of(config, limits.before) for config in configs}
+    wrong = {variant: beyond for variant, c in costs.items() if (beyond := limits.beyond(c))}
+    if wrong:
+        each = "; ".join(f"{variant} ({limits.why(beyond)})" for variant, beyond in wrong.items())
+        raise ArgumentError(
+            f"beyond the limits of cost: {each}. Leave them out, make them smaller with --fix, or "
+            "loosen --limit"
+        )

@@ -159,6 +159,9 @@ class ComparePlan(Resources):
     `final_budget`; with `seeds` given there are exactly so many, unless a `final_budget` is given
     as well. `budget` is a time for the whole comparison, report included (`30m`, `2h`); a race has
     what is left of it, and no run begins that would not end in it.
+
+    Variants that are known to be beyond `cost_limits` are refused before anything is trained; what
+    is measured is marked in the result.
     """
 
     name: PathPart
@@ -176,6 +179,7 @@ class ComparePlan(Resources):
     seconds: Annotated[float, Field(gt=0)] | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
     fix: dict[str, Scalar] = Field(default={})
+    cost_limits: CostLimitFields = Field(default={})
 
     @model_validator(mode="before")
     @classmethod

@@ -153,6 +153,11 @@ def test_other_runs_in_the_folder_are_refused(tmp_path: Path) -> None:
         ({"fix": {"heads": 5}}, ValueError, "heads"),
         ({"task_options": {"pears": 1}}, ValueError, "pairs"),
         ({"fix": {"learning_rate": -1}}, ArgumentError, "learning_rate"),
+        (
+            {"cost_limits": {"params": "1k"}},
+            ArgumentError,
+            r"beyond the limits of cost: softmax \(parameters [\d,]+ > 1,000\); lse \(",
+        ),
     ],
 )
 def test_mistakes_show_before_anything_is_trained(
