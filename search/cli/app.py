@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from attenergy.search.cli import bench as commands_bench
 from attenergy.search.cli import check as commands_check
 from attenergy.search.cli import compare as commands_compare
 from attenergy.search.cli import registry as commands_registry
@@ -34,6 +35,7 @@ app.add_typer(commands_registry.mixers, name="mixers", rich_help_panel=_LOOK)
 app.add_typer(commands_registry.tasks, name="tasks", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_TRAIN)(commands_search.search)
 app.command(rich_help_panel=_TRAIN)(commands_compare.compare)
+app.add_typer(commands_bench.bench, name="bench", rich_help_panel=_TRAIN)
 app.command(rich_help_panel=_READ)(commands_study.report)
 app.command(rich_help_panel=_READ)(commands_study.dashboard)
 app.command(rich_help_panel=_READ)(commands_study.export)

@@ -1,20 +1,23 @@
-"""The sampler of one session, and how one variant is asked for."""
+"""The sampler of one session, whose turn it is to propose, and how one variant is asked for."""
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from attenergy.registry import ArgumentTypeError
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.samplers import SAMPLERS, SamplerRequest
 from attenergy.search.planning.space import Space
+from attenergy.search.runs.config import Proposer
 
 
 def make_sampler(plan: SearchPlan, space: Space, existing: int, place: int = 0) -> BaseSampler:
@@ -44,6 +47,53 @@ def make_sampler(plan: SearchPlan, space: Space, existing: int, place: int = 0) 
 def exhausted(study: optuna.Study) -> bool:
     """Whether the study's sampler has proposed all that there is."""
     return bool(getattr(study.sampler, "exhausted", False))
+
+
+def underrepresented_variant(
+    counts: Counter[str],
+    variants: Iterable[str],
+    matched: Collection[str],
+    closed: Collection[str] = (),
+) -> str | None:
+    """A variant that is to have as many trials as any other, and has fewer.
+
+    Args:
+        counts: trials of each variant, those that wait or run included.
+        variants: of the search.
+        matched: those of them that are to have as many as the most tried of the others.
+        closed: those that get no more.
+    """
+    most = max((counts[variant] for variant in variants if variant not in matched), default=0)
+    fewer = [name for name in matched if counts[name] < most and name not in closed]
+    return min(fewer, key=lambda variant: counts[variant], default=None)
+
+
+def control_is_due(plan: SearchPlan, counts: Counter[Proposer], expected: int) -> bool:
+    """Whether the next trial is one of the random ones, spread evenly among the sampler's.
+
+    Args:
+        plan: of the search.
+        counts: trials by who proposed them, those that wait or run included.
+        expected: trials in all.
+    """
+    free = counts["sampler"] + counts["matched"] + counts["control"]
+    room = max(1, expected - (counts.total() - free))
+    wanted = room // 5 if plan.control is None else plan.control
+    if SAMPLERS[plan.sampler].random and plan.control is None:
+        wanted = 0
+    return counts["control"] < min(wanted, room) * (free + 1) // room
+
+
+def random_sampler(plan: SearchPlan, existing: int, stream: int = 1) -> RandomSampler:
+    """A sampler that draws at random, other values for every trial and every stream.
+
+    Args:
+        plan: its seed takes part.
+        existing: trials that the study has.
+        stream: 1 of the random control.
+    """
+    seeds = np.random.SeedSequence([plan.seed, existing, stream])
+    return RandomSampler(seed=int(seeds.generate_state(1)[0]))
 
 
 class OfVariant(BaseSampler):

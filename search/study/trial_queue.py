@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import optuna
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from attenergy.registry import UnknownName
@@ -17,7 +16,7 @@ from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.samplers import SAMPLERS
 from attenergy.search.planning.space import Space
-from attenergy.search.runs.config import Proposer, RunConfig, RunRecord
+from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.storage.optuna_private import ShownStudy, study_id
 from attenergy.search.storage.retry import retrying
 from attenergy.search.storage.trial_index import TrialBrief, TrialIndex
@@ -42,7 +41,13 @@ from attenergy.search.study.infeasible import (
     scored,
 )
 from attenergy.search.study.queue import Job, RunQueue
-from attenergy.search.study.samplers import OfVariant, exhausted
+from attenergy.search.study.samplers import (
+    OfVariant,
+    control_is_due,
+    exhausted,
+    random_sampler,
+    underrepresented_variant,
+)
 from attenergy.search.study.tally import COUNTED, Tally
 
 #: What every new variant is held against, where it takes part.
@@ -203,40 +208,18 @@ class TrialQueue(RunQueue):
         if any(trial.state == TrialState.WAITING for trial in still_open):
             return sampler, {}
         variants, proposers = self._tally.with_open(still_open)
-        variant = self._underrepresented_variant(variants)
+        plan, existing = self.context.plan, len(self._index.trials)
+        closed = [name for name, n in self._refused_of.items() if n >= NO_MORE_OF_VARIANT]
+        variant = underrepresented_variant(
+            variants, self.context.space.variants, self.context.matched, closed
+        )
         if self.refused >= RANDOM_AFTER and self.refused % 2:
-            sampler = self._random(2)
+            sampler = random_sampler(plan, existing, stream=2)
         if variant is not None:
             return OfVariant(sampler, variant), {MATCHED: variant}
-        if self._control_is_due(proposers):
-            return self._random(1), {CONTROL: True}
+        if control_is_due(plan, proposers, self.expected):
+            return random_sampler(plan, existing), {CONTROL: True}
         return sampler, {}
-
-    def _random(self, stream: int) -> BaseSampler:
-        """A sampler that draws at random, other values for every trial and every stream."""
-        seeds = np.random.SeedSequence([self.context.plan.seed, len(self._index.trials), stream])
-        return RandomSampler(seed=int(seeds.generate_state(1)[0]))
-
-    def _underrepresented_variant(self, counts: Counter[str]) -> str | None:
-        """A variant that is to have as many trials as any other, and has fewer."""
-        variants, matched = self.context.space.variants, self.context.matched
-        most = max((counts[variant] for variant in variants if variant not in matched), default=0)
-        fewer = [
-            variant
-            for variant in matched
-            if counts[variant] < most and self._refused_of[variant] < NO_MORE_OF_VARIANT
-        ]
-        return min(fewer, key=lambda variant: counts[variant], default=None)
-
-    def _control_is_due(self, counts: Counter[Proposer]) -> bool:
-        """Whether the next trial is one of the random ones, spread evenly among the sampler's."""
-        plan = self.context.plan
-        free = counts["sampler"] + counts["matched"] + counts["control"]
-        room = max(1, self.expected - (counts.total() - free))
-        wanted = room // 5 if plan.control is None else plan.control
-        if SAMPLERS[plan.sampler].random and plan.control is None:
-            wanted = 0
-        return counts["control"] < min(wanted, room) * (free + 1) // room
 
     def _with_free_seed(self, config: RunConfig, running: Sequence[TrialBrief]) -> RunConfig:
         # Keys of running trials too; an interrupted trial's key is free for its second try.
