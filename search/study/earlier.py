@@ -161,8 +161,10 @@ def as_proposal(config: RunConfig, space: Space) -> tuple[dict[str, Scalar], Run
         here = space.suggest(trial)
     except ValueError as error:
         lost = next((n for n in forms if n in wrong), "")
-        reason = f"{lost} = {formats.settings({'': own[lost]})[1:]} is not offered" if lost else ""
-        raise Misfit(reason or "a quantity is not named") from error
+        if not lost:
+            raise Misfit("a quantity is not named") from error
+        value = formats.settings({"": own[lost]})[1:40]  # somebody else's text may be long
+        raise Misfit(f"{lost} = {value} is not offered") from error
     if here.variant != variant:
         raise Misfit(f"{variant} does not take part")
     limits = space.cost_limits
