@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from attenergy.search.budgets.forecast import fitting_steps
 from attenergy.search.budgets.session import TimedSession
 from attenergy.search.engines.base import Executor
@@ -98,4 +100,6 @@ def short_runs(
         for record in records:
             if record.weights:
                 store.weights_path(record.key).unlink(missing_ok=True)
+    with suppress(OSError):  # nothing is left of a study that is refused
+        store.weights_path("").parent.rmdir()
     return records

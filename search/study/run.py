@@ -249,7 +249,7 @@ def _run_trials(queue: TrialQueue, executor: Executor, pruner: Pruner | None) ->
             return running[key].proposer == "default"
 
         listener = PruningListener(listener, pruner, executor.stop, protected)
-    listener.phase(TRIALS_PHASE, len(recorded), queue.expected)
+    listener.phase(TRIALS_PHASE, len(recorded), queue.expect(len(recorded)))
     run_queue(queue, executor, listener, running)
     ended = len(queue.recorded())
     if queue.refused >= MOST_IN_A_ROW:

@@ -99,8 +99,7 @@ class TrialQueue(RunQueue):
         self._study = ShownStudy(study, context.storage)
         super().__init__(context, self._study, on_remote_record)
         self._equal, self._session = equal, session
-        #: Trials in all, as far as one can tell.
-        self.expected = context.plan.trials or 1
+        self._expected = context.plan.trials or 1  # trials in all, as far as one can tell
         self._index = TrialIndex(context.storage, study_id(study), COUNTED, "variant")
         self._tally = Tally(context.store)
         #: Proposals in a row, until now, that were beyond the limits of cost; of all, and of each
@@ -132,6 +131,17 @@ class TrialQueue(RunQueue):
         runs = dict.fromkeys(trial.attributes.get(RUN, "") for trial in trials)
         records = (self.context.store.get(run) for run in runs)
         return [record for record in records if record is not None]
+
+    def expect(self, ended: int, running: int = 0) -> int:
+        """How many trials there will be in all, as far as one can tell.
+
+        Args:
+            ended: trials that have.
+            running: trials that are under way.
+        """
+        if self._session is not None:
+            self._expected = self._session.expected_trials(ended, running)
+        return self._expected
 
     def _refresh(self) -> list[TrialBrief]:
         """Take in what has changed; return the trials that have not finished."""
@@ -193,10 +203,9 @@ class TrialQueue(RunQueue):
     def _are_enough(self, ended: int, running: int) -> bool:
         """Whether no other trial is to begin."""
         session, most = self._session, self.context.plan.trials
-        if session is not None:
-            self.expected = session.expected_trials(ended, running)
-            if not session.begins_trial(ended + running):
-                return True
+        self.expect(ended, running)
+        if session is not None and not session.begins_trial(ended + running):
+            return True
         return most is not None and ended + running >= most
 
     def _next_sampler(self, still_open: Sequence[TrialBrief]) -> tuple[BaseSampler, dict[str, Any]]:
@@ -217,7 +226,7 @@ class TrialQueue(RunQueue):
             sampler = random_sampler(plan, existing, stream=2)
         if variant is not None:
             return OfVariant(sampler, variant), {MATCHED: variant}
-        if control_is_due(plan, proposers, self.expected):
+        if control_is_due(plan, proposers, self._expected):
             return random_sampler(plan, existing), {CONTROL: True}
         return sampler, {}
 
