@@ -30,6 +30,7 @@ class Session(BaseModel):
         spent: seconds until the last run had ended.
         trials: runs that choose, made in this session.
         finals: runs over seeds, made in this session.
+        aside: runs that were under way when the time was over, and go on in another session.
         ended: why it ended; empty where the process was killed.
     """
 
@@ -44,6 +45,7 @@ class Session(BaseModel):
     spent: _Seconds = 0.0
     trials: _Count = 0
     finals: _Count = 0
+    aside: _Count = 0
     ended: str = Field(default="", max_length=200)
 
     @property
@@ -57,6 +59,8 @@ class Session(BaseModel):
         ]
         text = " and ".join(named) or "no run"
         tail = "" if self.ended in ("", "complete") else f" ({self.ended})"
+        if self.aside:
+            tail += f"; {formats.counted(self.aside, 'run')} put aside, to go on with more time"
         return f"budget {self.budget}: {text} in {formats.duration(self.spent)}{tail}"
 
 

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from attenergy.registry import AttenergyError
 from attenergy.search.budgets.session import LEAST_TRIALS, TimedSession
 from attenergy.search.budgets.sessions import Session, Sessions, write_session
+from attenergy.search.results import formats
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import ForwardingListener, Listener
 
 _BETWEEN_WRITES = 10.0  # seconds
 TRIALS_PHASE = "trials"
+#: Runs that are likely to end by so much of the time are waited for; others are put aside.
+LATEST = 1.05
 TOO_LONG = "the time of the trials was over, and with its rest the finals would have had none"
+
+
+class TimeOver(AttenergyError, RuntimeError):
+    """The time of the command is over, and runs are under way that would take too long yet.
+
+    They are left as a killed driver leaves them: recorded as nothing, with their checkpoints.
+    """
+
+    def __init__(self, runs: int) -> None:
+        super().__init__(f"the time is over, with {formats.counted(runs, 'run')} under way")
 
 
 class BudgetListener(ForwardingListener):
@@ -62,10 +77,19 @@ class BudgetListener(ForwardingListener):
         super().started(config)
 
     def progress(self, key: str, step: int, steps: int, loss: float) -> None:
-        """See how far a run has come."""
+        """See how far a run has come, and whether it can be waited for.
+
+        Raises:
+            TimeOver: it cannot.
+        """
         if key in self._shares and steps:
             self._shares[key] = min(1.0, step / steps)
         super().progress(key, step, steps, loss)
+        budget = self._session.budget
+        if budget.left < 0:
+            latest = LATEST * budget.seconds - budget.elapsed
+            if any(self._left(run) > latest for run in self._shares):
+                self._put_aside()
 
     def continued(self, key: str, step: int, curve: list[dict[str, float]]) -> None:
         """Count its time from here."""
@@ -77,10 +101,9 @@ class BudgetListener(ForwardingListener):
     def evaluated(self, key: str, point: dict[str, float]) -> None:
         """End a trial that would leave the finals no time, if there is another one to judge."""
         super().evaluated(key, point)
-        share, (begun, before) = self._shares.get(key, 0.0), self._begun.get(key, (0.0, 1.0))
-        if self._phase != TRIALS_PHASE or share <= before:
+        left = self._left(key)
+        if self._phase != TRIALS_PHASE or math.isinf(left):
             return
-        left = (1 - share) / (share - before) * (self._session.budget.elapsed - begun)
         if self._trials_complete >= LEAST_TRIALS and self._session.too_long(left):
             self._stop(key, TOO_LONG)
 
@@ -109,6 +132,18 @@ class BudgetListener(ForwardingListener):
         self._written = spent = self._session.budget.elapsed
         self.entry = self.entry.model_copy(update={"spent": max(0.0, spent), "ended": ended})
         write_session(self._folder, self._before, self.entry)
+
+    def _left(self, key: str) -> float:
+        """Seconds that a run will take yet at its own pace; without end before that is known."""
+        share, (begun, before) = self._shares.get(key, 0.0), self._begun.get(key, (0.0, 1.0))
+        if share <= before:
+            return math.inf
+        return (1 - share) / (share - before) * (self._session.budget.elapsed - begun)
+
+    def _put_aside(self) -> None:
+        runs = len(self._shares)
+        self.entry = self.entry.model_copy(update={"aside": runs})
+        raise TimeOver(runs)
 
     def _tell(self) -> None:
         total = self._total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from attenergy.registry import AttenergyError, Registry, needed
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.budgets.comparison import begin, finals_that_fit
 from attenergy.search.budgets.timed import Timed, as_begun, with_steps
+from attenergy.search.budgets.watch import TimeOver
 from attenergy.search.comparison.configure import CHOOSING_SEED, configure, refuse_beyond
 from attenergy.search.comparison.tuning import best_run, notices, tuned_runs
 from attenergy.search.engines.base import Executor, run_all
@@ -138,13 +139,17 @@ class _Comparison:
         wanted = {variant: tuned_runs(plan, self.registry, variant) for variant in plan.variants}
         grid = {v: [equal.fit(config) for config in runs] for v, runs in wanted.items()}
         tried = [config for configs in grid.values() for config in configs]
-        if len(tried) > len(grid):
-            self._runs("tuning", tried, "trial")
-        chosen = {v: best_run(configs, store, self.task, listener) for v, configs in grid.items()}
-        finals = self._finals([c.model_copy(update=_FIRST) for c in chosen.values()])
-        self._race(finals)
-        reference = [equal.reference] if plan.fairness == "seconds" else []
-        runs = [*reference, *tried, *finals.runs(store.all())]
+        runs = [*([equal.reference] if plan.fairness == "seconds" else []), *tried]
+        finals: Finals | None = None
+        with suppress(TimeOver):
+            if len(tried) > len(grid):
+                self._runs("tuning", tried, "trial")
+            chosen = {
+                v: best_run(configs, store, self.task, listener) for v, configs in grid.items()
+            }
+            finals = self._finals([c.model_copy(update=_FIRST) for c in chosen.values()])
+            self._race(finals)
+        runs += [] if finals is None else finals.runs(store.all())
         known = (store.get(config.run_key()) for config in runs)
         return [record for record in known if record is not None]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.budgets.search import TimedSearch, begin
 from attenergy.search.budgets.session import TimedSession
 from attenergy.search.budgets.timed import as_begun, with_steps
-from attenergy.search.budgets.watch import TRIALS_PHASE
+from attenergy.search.budgets.watch import TRIALS_PHASE, TimeOver
 from attenergy.search.engines.base import Executor
 from attenergy.search.engines.factory import make_executor
 from attenergy.search.planning.fairness import measure
@@ -146,7 +146,8 @@ def run_search(
             failures = FailureWatch(listener, len(parts.space.variants), at.store.all())
             watch = CheckpointRemoval(failures, checkpoints)
             _write_plan(plan, parts.needs, study, watch)
-            _run(replace(at, listener=watch), study, parts, executor, timed)
+            with suppress(TimeOver):
+                _run(replace(at, listener=watch), study, parts, executor, timed)
             return at.store.all()
 
 

@@ -71,6 +71,10 @@ class PlantedExecutor:
             event = (begin + took * look / _LOOKS, next(self._order), look, config, purpose, took)
             heapq.heappush(self._events, event)
 
+    def restart(self) -> None:
+        """Forget what is under way, as the executor of another process does."""
+        self._running, self._events = 0, []
+
     def stop(self, key: str, reason: str) -> None:
         self.stopped[key] = reason
 

@@ -173,6 +173,29 @@ def test_slow_trials_are_ended_before_they_leave_the_finals_no_time(
     assert took <= 300
 
 
+def test_runs_that_would_end_too_late_are_put_aside_and_go_on(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, planted: Planted, clock: Clock
+) -> None:
+    """The machine is ten times slower from the middle of the finals on."""
+    begin = clock.now
+    executor = planted(
+        lambda config, moment: 100.0 if moment > begin + 250 else 10.0, score=undecided
+    )
+    plan = timed(make_plan, "5m")
+    records, took = search(plan, registry, watcher, clock)
+    assert 300 <= took <= 330
+    [session] = read_sessions(Path(plan.folder)).sessions
+    assert (session.aside, session.ended) == (2, "complete")
+    assert watcher.messages[-1].endswith("; 2 runs put aside, to go on with more time")
+    aside = watcher.configs[-2:]
+    assert not {config.run_key() for config in aside} & {record.key for record in records}
+    executor.restart()
+    executor.seconds = lambda config, moment: 10.0
+    again, _ = search(plan, registry, watcher, clock, resume=True)
+    assert {config.run_key() for config in aside} <= {record.key for record in again}
+    check_everything_is_there(plan, purposes(again)["trial"])
+
+
 def test_an_interrupted_session_says_what_it_spent(
     registry: Registry, make_plan: PlanMaker, watcher: Any, planted: Planted, clock: Clock
 ) -> None:
@@ -188,7 +211,8 @@ def test_an_interrupted_session_says_what_it_spent(
     [session] = read_sessions(Path(plan.folder)).sessions
     assert (session.ended, session.trials) == ("interrupted", 4)
     assert session.spent > 20
-    executor.score, executor._running, executor._events = undecided, 0, []
+    executor.score = undecided
+    executor.restart()
     _, took = search(plan, registry, watcher, clock, resume=True)
     assert 540 <= took <= 600
     assert read_sessions(Path(plan.folder)).sessions[1].ended == "complete"
