@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("budget", help="a time: 3m, 10m, 30m")
     parser.add_argument("--only", choices=("search", "compare"))
-    parser.add_argument("--task", default="associative-recall")
+    parser.add_argument("--task", default="stacked-recall-small")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--label", default="")
     parser.add_argument("--out", type=Path, default=RESULTS)

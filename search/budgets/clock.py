@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from attenergy.search.planning.search_budget import seconds_of
 
@@ -12,6 +14,17 @@ from attenergy.search.planning.search_budget import seconds_of
 TRIALS, FINALS, REPORT = 0.55, 0.40, 0.05
 #: Seconds for the report, however long a search is.
 REPORT_AT_MOST = 60.0
+
+
+def process_began() -> float:
+    """Moment of `time.monotonic` at which this process was started; now where that is not known."""
+    now = time.monotonic()
+    try:
+        ticks = float(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        started = ticks / os.sysconf("SC_CLK_TCK")
+        return now - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
+    except (OSError, ValueError, IndexError, AttributeError):  # no Linux
+        return now
 
 
 class TimeBudget:

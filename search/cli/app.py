@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from attenergy.search.budgets.clock import process_began
 from attenergy.search.cli import bench as commands_bench
 from attenergy.search.cli import check as commands_check
 from attenergy.search.cli import compare as commands_compare
@@ -75,4 +76,4 @@ def options(
 
 def main() -> None:
     """Run the command line; the entry point of the console script."""
-    app()
+    app(obj=process_began())

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 
 def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
+    context: typer.Context,
     variants: Annotated[
         str,
         typer.Option(
@@ -135,7 +136,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     command again goes on where it was stopped; more seeds or variants add to it. The exit codes are
     those of `search`.
     """
-    begin = time.monotonic()
+    begin = context.obj or time.monotonic()
     from attenergy.search.budgets.clock import TimeBudget
     from attenergy.search.cli.show import check_formulas, show, show_matrix
     from attenergy.search.comparison.compare import ComparePlan, run_compare

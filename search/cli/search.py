@@ -225,7 +225,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     from attenergy.search.planning.search_file import complete_plan, read_search_file
     from attenergy.search.runs.plugin_needs import check_needs
 
-    begin = time.monotonic()
+    begin = context.obj or time.monotonic()
     content = read_search_file(file) if file is not None else None
     given = {
         "study": study,
