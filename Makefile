@@ -61,7 +61,7 @@ lint: $(LINKED)  ## check style, and who imports whom
 typecheck: $(LINKED)  ## check types
 	$(BIN)/mypy
 
-search: $(LINKED)  ## search attention energies on small Raven matrices (about 9 minutes)
+search: $(LINKED)  ## search attention energies on small Raven matrices (about 6 minutes)
 	@$(BIN)/attenergy search $(SEARCH)
 
 bench: $(LINKED)  ## measure speed against hand-written layers
