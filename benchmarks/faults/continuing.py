@@ -211,7 +211,10 @@ def summed(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "complete": sum(run["status"] == "complete" for run in runs),
         "equal_weights": sum(run["equal_weights"] for run in runs),
         "equal_results": sum(run["equal_results"] for run in runs),
-        "begun_anew": sum(sum(run["kills"].values()) for run in runs) - len(repeated),
+        "killed_before_a_checkpoint_or_while_starting": sum(
+            sum(run["kills"].values()) for run in runs
+        )
+        - len(repeated),
         "continued": len(repeated),
         "most_repeated_steps": max(repeated, default=0),
         "mean_repeated_steps": round(sum(repeated) / max(1, len(repeated)), 2),

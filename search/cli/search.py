@@ -148,6 +148,16 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         ),
     ] = None,
     pruner: PrunerOption = "none",
+    rungs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=16,
+            help="Of training lengths, each half of the next: the better half goes on.",
+            rich_help_panel=BUDGET,
+            metavar="N",
+        ),
+    ] = 1,
     baseline: Annotated[
         str, typer.Option(help="The variant to beat.", rich_help_panel=TASK)
     ] = "softmax",
@@ -243,6 +253,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "control": control,
         "objectives": names(objective),
         "pruner": pruner,
+        "rungs": rungs,
         "finalists": finalists,
         "seeds": seeds,
         "final_budget": final_budget,

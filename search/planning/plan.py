@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -12,7 +14,14 @@ from attenergy.search.planning.cost_limits import CostLimitFields
 from attenergy.search.planning.final_budget import DEFAULT, NONE, REST, FinalBudgetText
 from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.planning.samplers import SAMPLERS
-from attenergy.search.planning.search_budget import BudgetText, TimeText, check_rest, sized
+from attenergy.search.planning.search_budget import (
+    BudgetText,
+    TimeText,
+    check_rest,
+    seconds_of,
+    sized,
+)
+from attenergy.search.runs.checkpoints import Checkpoints
 from attenergy.search.runs.names import PathPart
 
 
@@ -59,6 +68,10 @@ class SearchPlan(Resources):
     metric, which a `pruner` goes by in any case. With several, the winners are those that no other
     beats in all of them.
 
+    With `rungs` R a trial trains for one in 2^(R-1) of the steps, and the better half of the trials
+    goes on for twice as many steps, again and again; finalists are chosen among the last. See
+    `attenergy.search.study.rungs`.
+
     `train_steps` and `final_steps` replace the task's own number of steps in the trials and for
     the finalists; with no finalists the baseline is not repeated either. Finalists begin with
     `seeds` seeds each; more are added, in rounds, to those that are not decided, until all are or
@@ -101,6 +114,7 @@ class SearchPlan(Resources):
     sampler: SamplerName = "tpe"
     objectives: tuple[str, ...] = ()
     pruner: PrunerName = "none"
+    rungs: Annotated[int, Field(ge=1, le=16)] = 1
     finalists: Annotated[int, Field(ge=0)] = 3
     seeds: Annotated[int, Field(ge=1)] = 3
     final_budget: FinalBudgetText = DEFAULT
@@ -131,6 +145,19 @@ class SearchPlan(Resources):
         check_seconds(self.fairness, self.seconds)
         check_rest(self.budget, self.final_budget)
         return self
+
+    @model_validator(mode="after")
+    def _rungs_are_steps(self) -> SearchPlan:
+        if self.rungs > 1 and self.fairness == "seconds":
+            raise ArgumentError("several rungs go by training steps, not with fairness 'seconds'")
+        if self.rungs > 1 and seconds_of(self.budget) is not None:
+            raise ArgumentError("several rungs need a number of trials, not a budget in time")
+        return self
+
+    def checkpoints(self, folder: Path) -> Checkpoints:
+        """As in `Resources`; with several rungs, what survivors go on from is kept meanwhile."""
+        own = super().checkpoints(folder)
+        return replace(own, keep=own.keep or self.rungs > 1)
 
     @model_validator(mode="after")
     def _all_drivers_do_the_same(self) -> SearchPlan:

@@ -81,6 +81,13 @@ class Checkpoints:
             with suppress(OSError):
                 self.folder.rmdir()
 
+    def discard_stems(self, stem: str) -> None:
+        """Remove what there is of `stem_path`, and the folder if nothing is left."""
+        with suppress(OSError):
+            for _, path in self.stems(stem):
+                path.unlink(missing_ok=True)
+            self.folder.rmdir()
+
     def make_room(self, own: Path, size: int) -> str:
         """See that the file `own` of `size` bytes fits below `MOST_BYTES`, with all others.
 

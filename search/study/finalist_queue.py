@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from statistics import fmean
+from typing import ClassVar, Protocol
 
 import optuna
 from optuna.samplers import RandomSampler
@@ -15,9 +16,10 @@ from attenergy.search.planning.cost_limits import CostLimits
 from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.objectives import Objective, order
 from attenergy.search.planning.plan import SearchPlan
-from attenergy.search.results.finals import Finals
+from attenergy.search.results.finals import FinalsRound
 from attenergy.search.results.ranking import mean_cost
 from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.provenance import Purpose
 from attenergy.search.storage.retry import RetryOnOutage, retrying
 from attenergy.search.study.attributes import CONFIG, RUN
 from attenergy.search.study.context import SearchContext
@@ -90,6 +92,23 @@ def _beyond(trials: Sequence[RunRecord], limits: CostLimits) -> set[str]:
     return {name for name, records in groups.items() if limits.beyond(mean_cost(records))}
 
 
+class Rounds(Protocol):
+    """Runs that come in rounds, each derived from the records of those before; see `Finals`."""
+
+    @property
+    def first_round(self) -> list[RunConfig]:
+        """The runs of the first round, whether they are recorded or not."""
+
+    def runs(self, records: Iterable[RunRecord]) -> list[RunConfig]:
+        """The runs of the first round, and of all others that have begun."""
+
+    def wants(self, config: RunConfig) -> bool:
+        """Whether a run belongs to a round that has begun."""
+
+    def next(self, records: Iterable[RunRecord]) -> FinalsRound:
+        """The runs that come next, from the records of those that were made."""
+
+
 class FinalistQueue(RunQueue):
     """Every run is a waiting trial of a second study, `NAME@finals`, until a driver takes it.
 
@@ -98,23 +117,25 @@ class FinalistQueue(RunQueue):
 
     Args:
         context: what the search works with.
-        finals: the runs that are wanted; all drivers find the same, from the same records.
+        finals: the runs that are wanted, round by round; all drivers find the same, from the same
+            records.
         on_remote_record: called with every record of another driver.
         session: under a budget in time, if there is one.
     """
 
-    purpose = "final"
+    purpose: ClassVar[Purpose] = "final"
+    suffix: ClassVar[str] = "finals"
 
     def __init__(
         self,
         context: SearchContext,
-        finals: Finals,
+        finals: Rounds,
         on_remote_record: Callable[[RunRecord], None],
         session: TimedSession | None = None,
     ) -> None:
         make_study = partial(
             optuna.create_study,
-            study_name=f"{context.plan.study}@finals",
+            study_name=f"{context.plan.study}@{self.suffix}",
             storage=context.storage,
             direction="maximize",
             load_if_exists=True,

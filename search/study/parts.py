@@ -13,6 +13,7 @@ from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.pruners import PRUNERS, Pruner
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.plugin_needs import check_reaches_workers
+from attenergy.search.study.rungs import first_steps
 from attenergy.search.training.model import build_model, uses
 from attenergy.tasks import Task, make_task
 
@@ -49,6 +50,7 @@ class SearchParts:
         objectives = find_objectives(task, plan.objectives)
         pruner = PRUNERS[plan.pruner](task.metric, task.chance.get(task.metric, 0.0))
         _check_fixed(space, task)
+        first_steps(plan, space)
         own = [("sampler", plan.sampler), ("pruner", plan.pruner)]
         needs = needed([*own, *(use for config in space.each() for use in uses(config))])
         if plan.workers or plan.engine != "local":

@@ -28,7 +28,7 @@ from attenergy.search.planning.fairness import measure
 from attenergy.search.planning.final_budget import FinalBudget
 from attenergy.search.planning.objectives import Objective
 from attenergy.search.planning.plan import SearchPlan
-from attenergy.search.planning.pruners import Pruner
+from attenergy.search.planning.pruners import Pruner, PruningListener
 from attenergy.search.planning.space import Space
 from attenergy.search.results.finals import Finals
 from attenergy.search.results.random_control import summary
@@ -63,8 +63,8 @@ from attenergy.search.study.infeasible import (
 )
 from attenergy.search.study.open import open_study
 from attenergy.search.study.parts import SearchParts
-from attenergy.search.study.pruning import PruningListener
 from attenergy.search.study.queue import Job, run_queue
+from attenergy.search.study.rungs import forget_rungs, run_rungs
 from attenergy.search.study.samplers import exhausted
 from attenergy.search.study.trial_queue import TrialQueue, matched_variants
 
@@ -148,6 +148,7 @@ def run_search(
             _write_plan(plan, parts.needs, study, watch)
             with suppress(TimeOver):
                 _run(replace(at, listener=watch), study, parts, executor, timed)
+            forget_rungs(at)
             return at.store.all()
 
 
@@ -189,8 +190,11 @@ def _run(
             write_untrained(Path(plan.folder), queue.untrained)
         if text := summary(context.store.all(), task.metric):
             listener.message(text)
+        trials = queue.recorded()
+        if plan.rungs > 1:
+            trials = run_rungs(context, trials, executor, on_remote_record)
         if plan.finalists > 0:
-            finals = _finals(context, queue.recorded(), parts, executor.free, timed)
+            finals = _finals(context, trials, parts, executor.free, timed)
             if finals is not None:
                 _run_finalists(context, finals, executor, on_remote_record, session)
         if (

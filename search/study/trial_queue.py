@@ -41,6 +41,7 @@ from attenergy.search.study.infeasible import (
     scored,
 )
 from attenergy.search.study.queue import Job, RunQueue
+from attenergy.search.study.rungs import first_steps
 from attenergy.search.study.samplers import (
     OfVariant,
     control_is_due,
@@ -99,6 +100,7 @@ class TrialQueue(RunQueue):
         self._study = ShownStudy(study, context.storage)
         super().__init__(context, self._study, on_remote_record)
         self._equal, self._session = equal, session
+        self._steps = first_steps(context.plan, context.space)
         self._expected = context.plan.trials or 1  # trials in all, as far as one can tell
         self._index = TrialIndex(context.storage, study_id(study), COUNTED, "variant")
         self._tally = Tally(context.store)
@@ -197,7 +199,7 @@ class TrialQueue(RunQueue):
         finally:
             self.study.sampler = sampler
             self._study.shown = self._study.waiting = None
-        config = self._with_free_seed(self._equal.fit(config), running)
+        config = self._with_free_seed(self._equal.fit(config, self._steps), running)
         return Job(trial, config, proposer(trial.user_attrs))
 
     def _are_enough(self, ended: int, running: int) -> bool:

@@ -13,11 +13,16 @@ from optuna.trial import TrialState
 from attenergy.registry import Registry
 from attenergy.search.engines.process_pool import ProcessPool
 from attenergy.search.planning.plan import SearchPlan
-from attenergy.search.planning.pruners import PRUNERS, HalvingPruner, MedianPruner, Pruner
+from attenergy.search.planning.pruners import (
+    PRUNERS,
+    HalvingPruner,
+    MedianPruner,
+    Pruner,
+    PruningListener,
+)
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.storage.database import latest, open_storage
-from attenergy.search.study.pruning import PruningListener
 from attenergy.search.study.run import run_search
 
 ConfigMaker = Callable[..., RunConfig]

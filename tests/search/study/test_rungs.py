@@ -1,0 +1,118 @@
+"""Trials are short, and the better half goes on from where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from attenergy.registry import Registry
+from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.study.run import StudyMismatch, run_search
+from attenergy.search.training.train import train
+
+PlanMaker = Callable[..., SearchPlan]
+Play = Callable[[Callable[[RunConfig], list[float]]], None]
+TAIL = {"schedule": "constant_tail"}
+
+
+def by_steps(records: list[RunRecord]) -> dict[int, list[RunRecord]]:
+    groups: dict[int, list[RunRecord]] = {}
+    for record in records:
+        groups.setdefault(record.config.training.steps, []).append(record)
+    return groups
+
+
+def test_survivors_go_on_to_the_bit_and_nothing_is_left_of_it(
+    registry: Registry, make_plan: PlanMaker, watcher: Any
+) -> None:
+    plan = make_plan(trials=6, rungs=3, train_steps=40, fix=TAIL, finalists=1)
+    records = run_search(plan, registry, watcher)
+    rungs = by_steps([record for record in records if record.purpose == "trial"])
+    assert list(rungs) == [10, 20, 40]
+    assert [len(rungs[10]), len(rungs[20])] in ([6, 3], [6, 4])
+    assert len(rungs[40]) in {2, 3}
+    for steps, before in ((20, 10), (40, 20)):
+        assert {r.continued[-1:] for r in rungs[steps]} == {(before * 4 // 5,)}
+        ends = {record.config.with_steps(steps).run_key(): record for record in rungs[before]}
+        better = sorted((r.metrics["valid"]["accuracy"] for r in rungs[before]), reverse=True)
+        least = better[(len(better) + 1) // 2 - 1]
+        for record in rungs[steps]:
+            score = ends[record.key].metrics["valid"]["accuracy"]
+            assert score >= least or record.config.variant == "softmax"
+        assert "softmax" in {record.config.variant for record in rungs[steps]}
+    last = rungs[40][0]
+    assert last.metrics == train(last.config).metrics
+    finals = [record for record in records if record.purpose == "final"]
+    assert {record.config.training.steps for record in finals} == {40}
+    hashes = {record.config_hash for record in rungs[40]}
+    assert {record.config_hash for record in finals} <= hashes
+    assert [name for name, _, _ in watcher.phases][:3] == ["trials", "rung 2 of 3", "rung 3 of 3"]
+    assert not (Path(plan.folder) / "checkpoints").exists()
+
+
+def test_the_better_half_goes_on_and_the_best_of_the_baseline(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play
+) -> None:
+    height = {"softmax": 0.1, "linear": 0.5, "hyla": 0.3}
+    play(lambda config: [height[config.variant]] * 2)
+    plan = make_plan(trials=9, rungs=4, train_steps=80, fix=TAIL, matched=())
+    records = run_search(plan, registry, watcher)
+    rungs = {steps: [r.config.variant for r in group] for steps, group in by_steps(records).items()}
+    assert len(rungs[10]) == 9
+    assert set(rungs) == {10, 20, 40, 80}
+    for steps in (20, 40, 80):
+        assert rungs[steps].count("softmax") == 1, "the worst of all, but the baseline"
+    assert set(rungs[80]) <= {"linear", "softmax"}
+
+    watcher.records.clear()
+    again = run_search(plan, registry, watcher, resume=True)
+    assert len(again) == len(records)
+    assert watcher.records == []
+
+
+def test_a_rung_that_was_stopped_goes_on(
+    registry: Registry, make_plan: PlanMaker, watcher: Any
+) -> None:
+    class Stopping(type(watcher)):  # type: ignore[misc]
+        def finished(self, record: RunRecord) -> None:
+            super().finished(record)
+            if record.config.training.steps == 20:
+                raise KeyboardInterrupt
+
+    plan = make_plan(trials=4, rungs=2, train_steps=20, fix=TAIL)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(plan, registry, Stopping())
+    records = run_search(plan, registry, watcher, resume=True)
+    rungs = by_steps(records)
+    assert len(rungs[10]) == 4
+    assert len(rungs[20]) >= 2
+    assert all(record.continued == (8,) for record in rungs[20])
+    with pytest.raises(StudyMismatch, match="rungs was 2, is 1"):
+        run_search(plan.model_copy(update={"rungs": 1}), registry, watcher, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"fix": {}}, "2 rungs need trainings that can go on: --fix schedule=constant_tail"),
+        ({"train_steps": 1}, "1 training steps are too few for 2 rungs"),
+    ],
+)
+def test_what_cannot_have_rungs_is_refused(
+    registry: Registry, make_plan: PlanMaker, watcher: Any, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        run_search(make_plan(**{"rungs": 2, "fix": TAIL, **changes}), registry, watcher)
+
+
+@pytest.mark.parametrize("changes", [{"fairness": "seconds"}, {"budget": "10m", "trials": None}])
+def test_rungs_are_steps_of_a_number_of_trials(
+    make_plan: PlanMaker, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError, match="several rungs"):
+        make_plan(rungs=2, fix=TAIL, **changes)
