@@ -202,14 +202,12 @@ def _call(view: View, row: Row) -> dict[str, str] | None:
     said = next((each for each in view.board.verdict.rows if each.rank == row.rank), None)
     if said is None:
         return None
-    bounds = (
-        "" if said.low is None else f"{formats.signed(said.low)} to {formats.signed(said.high)}"
-    )
+    ends = [formats.signed(end) for end in (said.low, said.high) if end is not None]
     return {
         "kind": said.call,
         "word": CALLS[said.call][0],
         "difference": formats.signed(said.difference),
-        "bounds": bounds,
+        "bounds": " to ".join(ends),
         "p": formats.p_value(said.p),
     }
 
