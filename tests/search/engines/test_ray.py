@@ -19,6 +19,7 @@ import pytest
 
 from attenergy.registry import load_registry
 from attenergy.search.engines.base import Resources, run_all
+from attenergy.search.engines.in_process import InProcess
 from attenergy.search.engines.ray import cluster as ray_cluster
 from attenergy.search.engines.ray import executor as ray_executor
 from attenergy.search.engines.ray.cluster import NoRoom
@@ -152,6 +153,23 @@ def test_runs_go_out_and_come_back(make_config: ConfigMaker, tmp_path: Path) -> 
         lost = executor.wait(Watch(executor, kills=2))
         assert (lost.status, lost.purpose) == ("failed", "final")
         assert lost.reason.count("the Ray actor died") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray leaves sockets open
+def test_a_run_goes_on_where_its_actor_died(make_config: ConfigMaker, tmp_path: Path) -> None:
+    config = make_config(steps=300)
+    alone = InProcess(tmp_path / "alone")
+    alone.submit(config, "trial")
+    whole = alone.wait(Listener())
+    resources = Resources(engine="ray", workers=1, checkpoint_seconds=0.01)
+    with RayExecutor(resources, tmp_path / "ray") as executor:
+        executor.submit(config, "trial")
+        record = executor.wait(Watch(executor, kills=1))
+    assert record.status == "complete"
+    assert len(record.continued) == 1
+    paths = [tmp_path / "alone" / whole.weights, tmp_path / "ray" / record.weights]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 @contextmanager
