@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
+from attenergy.registry import ArgumentError
+from attenergy.registry.files import read_regular
 from attenergy.search.bench.policy import SearchPolicy
 from attenergy.search.bench.replay import Replayed, replay
+from attenergy.search.bench.table import MAX_BYTES
 from attenergy.search.bench.world import World
 from attenergy.search.results.statistics import Interval, mean_interval
 
@@ -53,14 +58,25 @@ class Outcome:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """All outcomes on one table; the reference is the first policy in the longest searches."""
+    """All outcomes on one table; the reference is the first policy in the longest searches.
+
+    Attributes:
+        table: its name.
+        workers: runs at a time.
+        repeats: replays of each policy and length.
+        run_seconds: what a run of full length costs on average.
+        best: the highest true score of the table.
+        mean: of all of them.
+        outcomes: in the order in which they were made.
+    """
 
     table: str
     workers: int
     repeats: int
+    run_seconds: float
     best: float
     mean: float
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Outcome, ...] = ()
 
     @property
     def reference(self) -> Outcome:
@@ -68,13 +84,36 @@ class BenchResult:
         first = [each for each in self.outcomes if each.policy == self.outcomes[0].policy]
         return max(first, key=lambda each: each.minutes)
 
+    def matching(self, other: BenchResult | None) -> tuple[Outcome, ...]:
+        """The outcomes of another result, if they are of the same table and sizes."""
+        if other is None or replace(other, outcomes=()) != replace(self, outcomes=()):
+            return ()
+        return other.outcomes
+
+    @classmethod
+    def read(cls, path: Path) -> BenchResult:
+        """Read what `data` was written to.
+
+        Raises:
+            ValueError: it is something else.
+            OSError: it cannot be read.
+        """
+        try:
+            data = json.loads(read_regular(path, MAX_BYTES))
+            own = [field.name for field in fields(Outcome)]
+            outcomes = tuple(
+                Outcome(**{n: _plain(row[n]) for n in own}) for row in data["outcomes"]
+            )
+            known = {field.name: data[field.name] for field in fields(cls)}
+        except (ValueError, TypeError, LookupError) as error:
+            raise ArgumentError(f"{path}: no result of a bench of policies") from error
+        return cls(**{**known, "outcomes": outcomes})
+
     def data(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         rows = [
             {
                 **asdict(each),
-                "regrets": [round(regret, 5) for regret in each.regrets],
-                "course": [round(regret, 5) for regret in each.course],
                 "regret": asdict(each.regret),
                 "more_than_reference": asdict(each.more_than(self.reference)),
             }
@@ -91,6 +130,8 @@ def evaluate(
     repeats: int = 200,
     workers: int = 2,
     progress: Progress | None = None,
+    made: Callable[[BenchResult], None] | None = None,
+    earlier: BenchResult | None = None,
 ) -> BenchResult:
     """Replay searches, each with the seeds 0, 1, ...
 
@@ -101,26 +142,38 @@ def evaluate(
         repeats: replays of each.
         workers: runs at a time.
         progress: is called after every replay.
+        made: is called with the result so far, after every policy and length.
+        earlier: what it holds of the same table and sizes is not made again.
 
     Raises:
         ValueError: the table has no runs of the length that a policy's trials have.
     """
-    outcomes = []
-    for name, policy, minutes in searches:
-        replays = []
-        for seed in range(repeats):
-            replays.append(replay(policy, world, 60 * minutes, workers=workers, seed=seed))
-            if progress is not None:
-                progress(name, minutes, seed + 1, repeats)
-        outcomes.append(_outcome(name, minutes, replays))
-    return BenchResult(
+    result = BenchResult(
         table=world.table.name,
         workers=workers,
         repeats=repeats,
+        run_seconds=world.mean_seconds(world.table.steps),
         best=world.best,
         mean=world.mean,
-        outcomes=tuple(outcomes),
     )
+    known = {(each.policy, each.minutes): each for each in result.matching(earlier)}
+    for name, policy, minutes in searches:
+        outcome = known.get((name, minutes))
+        if outcome is None:
+            replays = []
+            for seed in range(repeats):
+                replays.append(replay(policy, world, 60 * minutes, workers=workers, seed=seed))
+                if progress is not None:
+                    progress(name, minutes, seed + 1, repeats)
+            outcome = _outcome(name, minutes, replays)
+        result = replace(result, outcomes=(*result.outcomes, outcome))
+        if made is not None:
+            made(result)
+    return result
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _outcome(name: str, minutes: float, replays: Sequence[Replayed]) -> Outcome:
@@ -128,8 +181,10 @@ def _outcome(name: str, minutes: float, replays: Sequence[Replayed]) -> Outcome:
     return Outcome(
         policy=name,
         minutes=minutes,
-        regrets=tuple(each.regret() for each in replays),
-        course=tuple(_mean(each.regret(second) for each in replays) for second in moments),
+        regrets=tuple(round(each.regret(), 5) for each in replays),
+        course=tuple(
+            round(_mean(each.regret(second) for each in replays), 5) for second in moments
+        ),
         trials=_mean(each.trials for each in replays),
         finals=_mean(each.finals for each in replays),
         used=_mean(each.seconds / 60 for each in replays),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,6 +57,15 @@ def policies(
             "what those of the table did.",
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write the result there as JSON, after every policy and length; what it holds of "
+            "the same table and sizes is not replayed again.",
+        ),
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="FILE", help="Draw it (PNG, SVG, PDF).")
     ] = None,
@@ -66,7 +77,7 @@ def policies(
     from a table of runs that were trained. Regret is the best true score of the table minus that of
     the configuration that a search names. The same command gives the same figures.
     """
-    from attenergy.search.bench.evaluate import evaluate
+    from attenergy.search.bench.evaluate import BenchResult, evaluate
     from attenergy.search.bench.policy import POLICIES, read_policy
     from attenergy.search.bench.table import load_table
     from attenergy.search.bench.world import World
@@ -85,11 +96,25 @@ def policies(
 
         check_ending(picture)
     with _shown() as progress:
-        result = evaluate(searches, world, repeats=repeats, workers=workers, progress=progress)
+        result = evaluate(
+            searches,
+            world,
+            repeats=repeats,
+            workers=workers,
+            progress=progress,
+            made=None if out is None else partial(_write, out),
+            earlier=BenchResult.read(out) if out is not None and out.exists() else None,
+        )
     if picture is not None:
         draw(result, picture)
     emit(form, result.data(), _table(result))
     typer.echo(_note(result), err=form is Format.JSON)
+
+
+def _write(path: Path, result: BenchResult) -> None:
+    from attenergy.search.runs.records import write_atomically
+
+    write_atomically(path, json.dumps(result.data(), indent=1) + "\n")
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from attenergy.registry import ArgumentError
 from attenergy.search.bench.choice import Choice
-from attenergy.search.bench.evaluate import evaluate
+from attenergy.search.bench.evaluate import BenchResult, evaluate
 from attenergy.search.bench.policy import POLICIES, SearchPolicy, read_policy
 from attenergy.search.bench.replay import replay
 from attenergy.search.bench.simulation import SimulatedWorkers
@@ -196,3 +198,38 @@ def test_outcomes_are_means_over_the_repeats_and_pairs(world: World) -> None:
 def test_a_length_that_the_table_lacks_is_named(world: World) -> None:
     with pytest.raises(ArgumentError, match=f"100, {STEPS} steps, not of 200"):
         replay(replace(RANDOM, steps=0.5), world, 100.0)
+
+
+def test_what_a_file_holds_is_not_made_again(tmp_path: Path) -> None:
+    noisy = World(planted_table(noise=0.1))
+    path, seen = tmp_path / "result.json", list[tuple[object, ...]]()
+
+    def write(result: BenchResult) -> None:
+        path.write_text(json.dumps(result.data()))
+
+    def made_of(*minutes: float, repeats: int = 2) -> BenchResult:
+        seen.clear()
+        return evaluate(
+            [("random", RANDOM, length) for length in minutes],
+            noisy,
+            repeats=repeats,
+            progress=lambda *about: seen.append(about),
+            made=write,
+            earlier=BenchResult.read(path) if path.exists() else None,
+        )
+
+    first = made_of(2)
+    assert BenchResult.read(path) == first
+    both = made_of(2, 3)
+    assert {about[1] for about in seen} == {3}
+    assert both.outcomes[0] == first.outcomes[0]
+    made_of(2, 3, repeats=3)  # another size
+    assert {about[1] for about in seen} == {2, 3}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"outcomes": [{"policy": "a"}]}'])
+def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(text)
+    with pytest.raises(ArgumentError, match="no result of a bench"):
+        BenchResult.read(path)

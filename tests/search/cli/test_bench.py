@@ -33,10 +33,11 @@ def test_policies_are_compared_and_drawn(table: str, tmp_path: Path) -> None:
     names = "random@4,short+sampler=random"
     result = run(
         *("--table", table, "--policies", names, "--minutes", "2,3", "--repeats", "2"),
-        *("--picture", str(picture)),
+        *("--picture", str(picture), "--out", str(tmp_path / "result.json")),
     )
     assert "the reference is random at 4 minutes" in " ".join(result.stdout.split())
     assert "short+sampler=random, 3 minutes: 2 replays" in result.stderr
+    assert json.loads((tmp_path / "result.json").read_text())["repeats"] == 2
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
