@@ -53,7 +53,8 @@ def main() -> None:
     register_pruner(BeatsLeader, name="beats_leader")
     names = ["fitted", "fitted+pruner=median", "fitted+pruner=asha", "fitted+pruner=beats_leader"]
     names += ["restart", "continue", "continue+pruner=beats_leader"]
-    names = [f"{name}+sampler={given.sampler}" for name in names]
+    # More trials than fit: what a pruner saves goes into others.
+    names = [f"{name}+trials=400+sampler={given.sampler}" for name in names]
     world = World(load_table(given.table), run_seconds=given.run_seconds)
     searches = [(name, read_policy(name), given.minutes) for name in names]
     result = evaluate(searches, world, repeats=given.repeats)
