@@ -12,7 +12,15 @@ from attenergy.registry import ArgumentError
 from attenergy.search.cli.options import ExplainOption, FolderOption, PlainOption
 
 StudyArgument = Annotated[str, typer.Argument(help="Name of a study, or its folder.")]
-
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        help="'best', a row of the leaderboard, a variant, the key of a run, or trial-7."
+    ),
+]
+OneWorkerOption = Annotated[
+    int, typer.Option("--workers", "-w", min=0, max=1, help="0: in this process.")
+]
 TextOption = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="File or folder of a task that reads a text."),
@@ -150,15 +158,8 @@ def export(
 
 def replay(
     study: StudyArgument,
-    trial: Annotated[
-        str,
-        typer.Argument(
-            help="'best', a row of the leaderboard, a variant, the key of a run, or trial-7."
-        ),
-    ] = "best",
-    workers: Annotated[
-        int, typer.Option("--workers", "-w", min=0, max=1, help="0: in this process.")
-    ] = 1,
+    trial: RunArgument = "best",
+    workers: OneWorkerOption = 1,
     text: TextOption = None,
     anyway: AnywayOption = False,
     folder: FolderOption = Path("runs"),
@@ -186,15 +187,8 @@ def continue_(
     steps: Annotated[
         int, typer.Option(min=1, metavar="N", help="Training steps in all, more than it had.")
     ],
-    trial: Annotated[
-        str,
-        typer.Argument(
-            help="'best', a row of the leaderboard, a variant, the key of a run, or trial-7."
-        ),
-    ] = "best",
-    workers: Annotated[
-        int, typer.Option("--workers", "-w", min=0, max=1, help="0: in this process.")
-    ] = 1,
+    trial: RunArgument = "best",
+    workers: OneWorkerOption = 1,
     checkpoint_folder: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where the search kept states, if not in its folder."),
