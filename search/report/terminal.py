@@ -78,12 +78,20 @@ class Screen:
             yield cell("how to read this: --explain", "dim")
 
 
+def badge(said: Verdict) -> str:
+    """A verdict in a word or two: `undecided`, or who it is that beats or loses."""
+    names = [row.variant for row in said.rows if row.call == said.kind]
+    if said.kind not in ("beats", "loses") or not names:
+        return CALLS[said.kind][0]
+    return f"{names[0]} {said.kind}" if len(names) == 1 else f"{len(names)} {said.kind[:-1]}"
+
+
 def lines_of(said: Verdict, width: int) -> Iterator[Text]:
     """The coloured word and the sentence; below, the command that would help."""
     from rich.text import Text
 
-    word, style = CALLS[said.kind]
-    text = Text.assemble((f" {word.upper()} ", f"reverse bold {style}"), "  ")
+    style = CALLS[said.kind][1]
+    text = Text.assemble((f" {badge(said).upper()} ", f"reverse bold {style}"), "  ")
     for position, part in enumerate(printable(said.sentence, lines=False).split("`")):
         text.append(part, style="bold" if position % 2 else "")
     yield text

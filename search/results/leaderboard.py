@@ -231,8 +231,8 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
         notes.append(
             f"p: paired differences, two-sided, valid after every seed, corrected (Holm) for the "
             f"number of rows compared in one column, {tests}; p <= {LEVEL:g} needs "
-            f"{least_seeds(tests, LEVEL)} seeds or more. Their intervals are of one look each "
-            "(Student's t); what is called real goes by p."
+            f"{least_seeds(tests, LEVEL)} seeds or more. Intervals of a column are of one look "
+            "(Student's t), the bounds of a call hold at every look; calls go by p."
         )
     if any(row.final and row.tried > len(row.seeds) for row in rows):
         notes.append(

@@ -170,12 +170,11 @@ def _sentence(verdicts: Sequence[RowVerdict], baseline: str, column: str) -> str
     for call in ("beats", "loses"):
         for row in (row for row in verdicts if row.call == call):
             words = "beats" if call == "beats" else "loses to"
-            whom = "it" if parts else f"`{baseline}`"
-            parts.append(f"{name(row)} {words} {whom} by {abs(row.difference):.3f}{_bounds(row)}")
+            gap = f"{abs(row.difference):.3f}{_bounds(row)}"
+            parts.append(f"{name(row)} {words} `{baseline}` by {gap}")
     undecided = [row for row in verdicts if row.call == "undecided"]
-    if undecided:
-        whom = "it" if parts else f"`{baseline}`"
-        parts += [_undecided(row, name(row), whom) for row in undecided]
+    fewest = least_seeds(max(1, len(undecided)), LEVEL)
+    parts += [_undecided(row, name(row), baseline, fewest) for row in undecided]
     return f"On `{column}`, " + "; ".join(parts) + "."
 
 
@@ -186,12 +185,20 @@ def _bounds(row: RowVerdict) -> str:
     return f" (95 %: {ends[0]:.3f} to {ends[1]:.3f}, {counted(row.seeds, 'seed')})"
 
 
-def _undecided(row: RowVerdict, name: str, baseline: str) -> str:
-    seeds = counted(row.seeds, "seed")
-    about = f"{name} and {baseline} are undecided at {signed(row.difference)} after {seeds}"
-    if row.more_seeds is None:
+def _undecided(row: RowVerdict, name: str, baseline: str, fewest: int) -> str:
+    seeds, more = counted(row.seeds, "seed"), row.more_seeds
+    forecast = f"about {more} more are likely to decide"
+    if row.seeds < fewest:
+        about = f"{name} stands at {signed(row.difference)} beside `{baseline}`"
+        few = f"{seeds} {'is' if row.seeds == 1 else 'are'} too few to call it"
+        return f"{about}: {few}, {forecast if more else f'{fewest} are the fewest'}"
+    about = f"{name} and `{baseline}` are undecided at {signed(row.difference)} after {seeds}"
+    if more is not None:
+        return f"{about}: {forecast}"
+    if row.low is None or row.high is None:
         return f"{about}, and no number of seeds that would decide is in sight"
-    return f"{about}: about {row.more_seeds} more are likely to decide"
+    ends = f"95 %: {signed(row.low)} to {signed(row.high)}"
+    return f"{about} ({ends}): no number of seeds that would decide is in sight"
 
 
 def _unlearned(best: Row, column: str, chance: float | None) -> str:

@@ -30,7 +30,8 @@ def draw(view: View) -> list[Picture]:
         return []
     shown = rows[:_MOST]
     shown += [row for row in rows[_MOST:] if row.baseline][:1]
-    about = "A dot for each seed; the diamond is their mean, the bar its 95 % interval."
+    about = "A dot for each seed; the diamond is their mean, the bar its 95 % interval. "
+    about += "Dashed: the baseline."
     if view.solved_from is not None:
         about = "A dot for each seed, which solves the task or does not; the diamond is their mean."
     if not view.finals:

@@ -10,7 +10,7 @@ from typing import Any
 
 from attenergy.registry import EnergySpec
 from attenergy.search.report.html.study_view import View
-from attenergy.search.report.terminal import CALLS
+from attenergy.search.report.terminal import CALLS, badge
 from attenergy.search.results import formats
 from attenergy.search.results.columns import COSTS, cost_cells, cost_headers
 from attenergy.search.results.ranking import Row, short_settings, varying_in
@@ -75,7 +75,7 @@ def shown_verdict(said: Verdict) -> dict[str, str]:
     """A finding: its word, its sentence, and the command that would help."""
     return {
         "kind": said.kind,
-        "word": CALLS[said.kind][0],
+        "word": badge(said),
         "sentence": said.sentence,
         "command": said.command,
     }

@@ -40,7 +40,7 @@ def records(make_record: Any) -> list[Any]:
 def test_the_verdict_comes_first_then_finalists_then_trials(records, known_task) -> None:
     board = leaderboard(records, known_task)
     lines = shown(board).splitlines()
-    assert lines[0].startswith(" BEATS   On valid, lse beats softmax by 0.100")
+    assert lines[0].startswith(" LSE BEATS   On valid, lse beats softmax by 0.100")
     text = "\n".join(lines)
     places = [text.index(word) for word in ("BEATS", "finalists, 8 seeds each", "\ntrials  ")]
     assert places == sorted(places)

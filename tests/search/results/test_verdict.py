@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,9 +43,18 @@ def test_one_that_beats_and_one_that_loses(board) -> None:
     verdict = board(softmax=BASE, lse=plus(0.05), linear=plus(-0.1)).verdict
     assert verdict.kind == "beats"
     assert verdict.sentence.startswith("On `valid`, `lse` beats `softmax` by 0.050 (95 %: 0.050")
-    assert "`linear` loses to it by 0.100" in verdict.sentence
+    assert "`linear` loses to `softmax` by 0.100" in verdict.sentence
     assert {row.variant: row.call for row in verdict.rows} == {"lse": "beats", "linear": "loses"}
     assert all(row.p <= 0.05 and row.more_seeds is None for row in verdict.rows)
+
+
+def test_with_too_few_seeds_it_says_so_and_how_many_are_the_fewest(board) -> None:
+    verdict = board(softmax=BASE[:3], lse=plus(0.02, 0.03)[:3], linear=plus(-0.2)[:3]).verdict
+    assert verdict.kind == "undecided"
+    lse, linear = sorted(verdict.sentence.removeprefix("On `valid`, ").split("; "), reverse=True)
+    assert linear.startswith("`linear` stands at -0.200 beside `softmax`: 3 seeds are too few")
+    assert re.search(r"about \d more are likely to decide", linear)
+    assert lse.startswith("`lse` stands at +0.030 beside `softmax`: 3 seeds are too few to call it")
 
 
 def test_undecided_says_how_many_seeds_more(board) -> None:
@@ -79,7 +89,7 @@ def test_one_that_loses_beside_an_undecided_one(board) -> None:
     verdict = board(softmax=BASE, linear=plus(-0.1), lse=plus(0.02, 0.03)).verdict
     assert verdict.kind == "loses"
     assert "`linear` loses to `softmax`" in verdict.sentence
-    assert "`lse` and it are undecided" in verdict.sentence
+    assert "`lse` and `softmax` are undecided" in verdict.sentence
     plan = SearchPlan(study="s", folder="runs/s", task="t")
     assert next_step(plan, verdict, (), Path("runs/s")).endswith("seeds --resume")
 
@@ -120,7 +130,7 @@ def test_two_finalists_of_one_variant_are_told_apart_by_their_rows(make_record, 
     ]
     sentence = leaderboard(records, known_task).verdict.sentence
     assert "`lse` (row 1) beats `softmax`" in sentence
-    assert "`lse` (row 2) beats it" in sentence
+    assert "`lse` (row 2) beats `softmax`" in sentence
 
 
 def test_looking_at_every_moment_calls_equal_contenders_different_in_one_of_twenty_at_most() -> (
