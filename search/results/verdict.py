@@ -174,7 +174,10 @@ def _sentence(verdicts: Sequence[RowVerdict], baseline: str, column: str) -> str
             parts.append(f"{name(row)} {words} `{baseline}` by {gap}")
     undecided = [row for row in verdicts if row.call == "undecided"]
     fewest = least_seeds(max(1, len(undecided)), LEVEL)
-    parts += [_undecided(row, name(row), baseline, fewest) for row in undecided]
+    few = [row for row in undecided if row.seeds < fewest]
+    parts += [_undecided(row, name(row), baseline) for row in undecided if row not in few]
+    if few:
+        parts.append(_too_few({name(row): row for row in few}, baseline, fewest))
     return f"On `{column}`, " + "; ".join(parts) + "."
 
 
@@ -185,20 +188,28 @@ def _bounds(row: RowVerdict) -> str:
     return f" (95 %: {ends[0]:.3f} to {ends[1]:.3f}, {counted(row.seeds, 'seed')})"
 
 
-def _undecided(row: RowVerdict, name: str, baseline: str, fewest: int) -> str:
-    seeds, more = counted(row.seeds, "seed"), row.more_seeds
-    forecast = f"about {more} more are likely to decide"
-    if row.seeds < fewest:
-        about = f"{name} stands at {signed(row.difference)} beside `{baseline}`"
-        few = f"{seeds} {'is' if row.seeds == 1 else 'are'} too few to call it"
-        return f"{about}: {few}, {forecast if more else f'{fewest} are the fewest'}"
+def _undecided(row: RowVerdict, name: str, baseline: str) -> str:
+    seeds = counted(row.seeds, "seed")
     about = f"{name} and `{baseline}` are undecided at {signed(row.difference)} after {seeds}"
-    if more is not None:
-        return f"{about}: {forecast}"
-    if row.low is None or row.high is None:
-        return f"{about}, and no number of seeds that would decide is in sight"
-    ends = f"95 %: {signed(row.low)} to {signed(row.high)}"
-    return f"{about} ({ends}): no number of seeds that would decide is in sight"
+    if row.more_seeds is not None:
+        return f"{about}: about {row.more_seeds} more are likely to decide"
+    ends = ""
+    if row.low is not None and row.high is not None:
+        ends = f" (95 %: {signed(row.low)} to {signed(row.high)})"
+    return f"{about}{ends}: no number of seeds that would decide is in sight"
+
+
+def _too_few(rows: Mapping[str, RowVerdict], baseline: str, fewest: int) -> str:
+    """Those with fewer seeds than anything can be called with."""
+    most = max(row.seeds for row in rows.values())
+    gaps = ", ".join(f"{name} at {signed(row.difference)}" for name, row in rows.items())
+    parts = [
+        f"{counted(most, 'seed')} {'is' if most == 1 else 'are'} too few to call "
+        f"({fewest} are the fewest) {gaps} beside `{baseline}`"
+    ]
+    likely = {name: row.more_seeds for name, row in rows.items() if row.more_seeds}
+    parts += [f"about {more} more are likely to decide {name}" for name, more in likely.items()]
+    return "; ".join(parts)
 
 
 def _unlearned(best: Row, column: str, chance: float | None) -> str:

@@ -51,10 +51,11 @@ def test_one_that_beats_and_one_that_loses(board) -> None:
 def test_with_too_few_seeds_it_says_so_and_how_many_are_the_fewest(board) -> None:
     verdict = board(softmax=BASE[:3], lse=plus(0.02, 0.03)[:3], linear=plus(-0.2)[:3]).verdict
     assert verdict.kind == "undecided"
-    lse, linear = sorted(verdict.sentence.removeprefix("On `valid`, ").split("; "), reverse=True)
-    assert linear.startswith("`linear` stands at -0.200 beside `softmax`: 3 seeds are too few")
-    assert re.search(r"about \d more are likely to decide", linear)
-    assert lse.startswith("`lse` stands at +0.030 beside `softmax`: 3 seeds are too few to call it")
+    few = "On `valid`, 3 seeds are too few to call (7 are the fewest) "
+    assert verdict.sentence.startswith(few)
+    assert "`linear` at -0.200" in verdict.sentence
+    assert "`lse` at +0.030" in verdict.sentence
+    assert re.search(r"; about \d more are likely to decide `linear`", verdict.sentence)
 
 
 def test_undecided_says_how_many_seeds_more(board) -> None:
