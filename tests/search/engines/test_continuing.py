@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from attenergy.search.engines import worker_process
 from attenergy.search.engines.in_process import InProcess
 from attenergy.search.engines.process_pool import ProcessPool
 from attenergy.search.engines.ray.runner import Runner
@@ -20,7 +17,6 @@ from attenergy.search.runs.checkpoints import Checkpoints
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import ForwardingListener
 from attenergy.search.runs.limits import NO_LIMITS, Limits
-from attenergy.search.training import train
 from attenergy.search.training.state import Progress
 
 ConfigMaker = Callable[..., RunConfig]
@@ -91,17 +87,7 @@ def test_what_a_run_took_before_counts_to_its_limit(
     assert record.cost["seconds"] > 5000
 
 
-@pytest.fixture
-def _quick_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As in `test_executors.py`."""
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload([train.__name__, "torch._dynamo"])
-    monkeypatch.setattr(worker_process.multiprocessing, "get_context", lambda _: server)
-    yield
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
-
-
-@pytest.mark.usefixtures("_quick_starts")
+@pytest.mark.usefixtures("quick_starts")
 def test_a_run_survives_as_many_workers_as_it_has_checkpoints(
     make_config: ConfigMaker, tmp_path: Path, watcher: Any
 ) -> None:

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from attenergy.search.engines.process_pool import ProcessPool
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.limits import Limits
 from attenergy.search.runs.records import RunStore
-from attenergy.search.training import train
 
 ConfigMaker = Callable[..., RunConfig]
 
@@ -55,20 +53,7 @@ def gone(pid: int) -> bool:
     return False
 
 
-@pytest.fixture
-def _quick_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let workers begin as copies of one process that has imported everything, not anew.
-
-    How they begin anew is tried wherever a search has a worker: in `test_killed_driver.py`.
-    """
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload([train.__name__, "torch._dynamo"])
-    monkeypatch.setattr(worker_process.multiprocessing, "get_context", lambda _: server)
-    yield
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
-
-
-@pytest.mark.usefixtures("_quick_starts")
+@pytest.mark.usefixtures("quick_starts")
 def test_two_workers_run_what_is_missing_and_are_killed_and_stopped(
     make_config: ConfigMaker, tmp_path: Path, watcher: Any
 ) -> None:
