@@ -19,7 +19,6 @@ from torch import nn
 
 from attenergy.attention.saving.format import Kind, LayerArguments, ModelArguments, save
 from attenergy.attention.saving.weights import SavedError
-from attenergy.energies.graphs.base import OnGraph
 from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, Registry
 from attenergy.registry.printable import markdown, markdown_code
 
@@ -151,15 +150,8 @@ class Pretrained:
         """Refuse what a folder cannot hold.
 
         Raises:
-            ValueError: an argument that is not plain, or a graph of the user's own.
+            ValueError: an argument that is not plain.
         """
-        for part in cast(nn.Module, self).modules():
-            if isinstance(part, OnGraph) and part.constants():
-                raise ArgumentError(
-                    f"'{part.spec.title}' has a graph of your own (`use_graph`), which would not "
-                    "be saved: take it away with use_graph(None), save, and give it again after "
-                    "loading"
-                )
         if self.not_plain:
             raise ArgumentError(
                 f"a {type(self).__name__} cannot be described that was made with "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from torch import Tensor
 
 from attenergy.energies.base import Energy
 from attenergy.energies.graphs.couplings import Couplings, EdgeList, check_kind, rule_couplings
-from attenergy.energies.graphs.own_graphs import own_couplings
+from attenergy.energies.graphs.own_graphs import checked, own_couplings
 from attenergy.energies.graphs.present_nodes import embedded_couplings
 from attenergy.energies.graphs.topologies import (
     KNN,
@@ -70,23 +71,28 @@ class OnGraph(Energy):
         graph: Graph | Tensor | Array | None,
         *,
         nodes: int | None = None,
-        weights: Tensor | Array | None = None,
+        weights: Tensor | Array | str | None = None,
         batch: Tensor | Array | None = None,
+        order: Iterable[Hashable] | None = None,
     ) -> Self:
         """Take a graph of your own instead of the rule; None goes back to the rule.
 
-        Its weights are the couplings J_ij, 1 if it has none. It is part of the state dictionary,
-        moves with the energy and is copied with it.
+        Its weights are the couplings J_ij, 1 if it has none. It is part of the state dictionary and
+        of a saved folder, moves with the energy and is copied with it.
 
         Args:
-            graph: a networkx graph, whose edges may have a `weight`; floating point or boolean: an
-                adjacency matrix (n, n), or (B, n, n) with one for each sample; integers: edges
-                (2, m) as PyTorch Geometric's `edge_index`, both directions listed. Arrays of numpy
-                do as well.
+            graph: a networkx graph of any class, directed ones with the same weight both ways;
+                floating point or boolean: an adjacency matrix (n, n), or (B, n, n) with one for
+                each sample; integers: edges (2, m) as PyTorch Geometric's `edge_index`, both
+                directions listed. Arrays of numpy do as well. Nodes without edges are nodes, and
+                parallel edges add up.
             nodes: n, for edges.
-            weights: of the edges, (m,); PyTorch Geometric's `edge_weight`.
+            weights: of the edges, (m,), PyTorch Geometric's `edge_weight`; for a networkx graph the
+                name of the edges' attribute, `weight` if None.
             batch: sample of every node, for the edges of a PyTorch Geometric batch; the graphs
                 are padded to the size of the largest.
+            order: names of a networkx graph's nodes, state or pattern 0 first; if None as in
+                `list(graph)`, the order in which they were added, whatever their names are.
 
         Returns:
             The energy itself.
@@ -95,7 +101,8 @@ class OnGraph(Energy):
             ValueError: a type or shape does not fit, or the graph is not symmetric or has
                 self-loops.
         """
-        self._keep_graph(None if graph is None else own_couplings(graph, nodes, weights, batch))
+        own = None if graph is None else own_couplings(graph, nodes, weights, batch, order)
+        self._keep_graph(own)
         return self
 
     def _keep_graph(self, own: Couplings | None) -> None:
@@ -132,12 +139,17 @@ class OnGraph(Energy):
         saved = {name[len(start) :]: t for name, t in state_dict.items() if name.startswith(start)}
         like = next(iter(self.buffers()), next(iter(self.parameters()), None))
         device = None if like is None else like.device
-        if set(saved) == {"matrix"}:
-            self._keep_graph(saved["matrix"].to(device, copy=True))
-        elif set(saved) == {"pairs", "values", "nodes"}:
-            pairs, values = (saved[name].to(device, copy=True) for name in ("pairs", "values"))
-            own = EdgeList(pairs, values, saved["nodes"].shape[0])
-            self._keep_graph(own)
+        try:
+            own = _saved_graph(saved)
+        except ArgumentError as error:
+            # The last argument collects errors, which `load_state_dict` raises together.
+            rest[-1].append(f"{start}*: {error}")
+            return
+        if isinstance(own, EdgeList):
+            pairs, values = (part.to(device, copy=True) for part in own[:2])
+            self._keep_graph(EdgeList(pairs, values, own.nodes))
+        elif own is not None:
+            self._keep_graph(own.to(device, copy=True))
         elif not saved:
             self._keep_graph(None)
         super()._load_from_state_dict(state_dict, prefix, *rest, **more)
@@ -201,3 +213,14 @@ class OnGraph(Energy):
             return own
         extra_axes += self.num_heads is not None
         return own.reshape(-1, *(1,) * extra_axes, nodes, nodes)
+
+
+def _saved_graph(saved: dict[str, Tensor]) -> Couplings | None:
+    """The graph among the tensors of a state dictionary, checked if it has values."""
+    if set(saved) == {"matrix"}:
+        own: Couplings = saved["matrix"]
+    elif set(saved) == {"pairs", "values", "nodes"}:
+        own = EdgeList(saved["pairs"], saved["values"], saved["nodes"].shape[0])
+    else:
+        return None
+    return own if any(part.is_meta for part in saved.values()) else checked(own)

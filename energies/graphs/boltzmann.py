@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
@@ -87,8 +88,9 @@ class Boltzmann(OnGraph):
         graph: Graph | Tensor | Array | None,
         *,
         nodes: int | None = None,
-        weights: Tensor | Array | None = None,
+        weights: Tensor | Array | str | None = None,
         batch: Tensor | Array | None = None,
+        order: Iterable[Hashable] | None = None,
     ) -> Self:
         """Take a graph of your own over the patterns; see `OnGraph.use_graph`.
 
@@ -97,7 +99,7 @@ class Boltzmann(OnGraph):
         """
         if graph is not None and self.inference == "chain":
             raise ArgumentError("inference 'chain' has the chain as its graph; take 'mean_field'")
-        return super().use_graph(graph, nodes=nodes, weights=weights, batch=batch)
+        return super().use_graph(graph, nodes=nodes, weights=weights, batch=batch, order=order)
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The free energy, (..., L)."""

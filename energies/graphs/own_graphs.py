@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -17,15 +19,19 @@ def own_couplings(
     nodes: int | None = None,
     weights: object = None,
     batch: object = None,
+    order: Iterable[Hashable] | None = None,
 ) -> Couplings:
     """The couplings of a graph; arguments and errors as for `OnGraph.use_graph`."""
-    weights, batch = _tensor("weights", weights), _tensor("batch", batch)
     if hasattr(graph, "is_directed") and hasattr(graph, "edges"):
-        if not (nodes is None and weights is None and batch is None):
+        if not (nodes is None and batch is None and isinstance(weights, str | None)):
             raise ArgumentError(
-                "a networkx graph has its own nodes and weights: give no nodes, weights or batch"
+                "a networkx graph has its own nodes and weights: give no nodes, no batch, and as "
+                "weights no more than the name of the edges' attribute"
             )
-        return _own_networkx(graph)
+        return _own_networkx(graph, "weight" if weights is None else weights, order)
+    if order is not None:
+        raise ArgumentError("order goes with a networkx graph, whose nodes have names")
+    weights, batch = _tensor("weights", weights), _tensor("batch", batch)
     tensor = _tensor("graph", graph)
     assert tensor is not None
     if not (tensor.is_floating_point() or tensor.dtype == torch.bool):
@@ -49,16 +55,82 @@ def _tensor(name: str, value: object) -> Tensor | None:
     raise ArgumentError(f"'{name}' must be {allowed}; got {got}")
 
 
-def _own_networkx(graph: Any) -> Couplings:
-    """Nodes in the graph's order; the attribute `weight` of an edge is its coupling, else 1."""
-    places = {node: place for place, node in enumerate(graph.nodes)}
-    edges = list(graph.edges(data="weight", default=1.0))
-    index = torch.tensor([(places[i], places[j]) for i, j, _ in edges], dtype=torch.long)
-    index = index.reshape(-1, 2).mT
-    values = torch.tensor([float(w) for *_, w in edges], dtype=torch.get_default_dtype())
-    if not graph.is_directed():
-        index, values = torch.cat([index, index.flip(0)], 1), torch.cat([values, values])
-    return _own_edges(index, len(places), values, None)
+def _own_networkx(graph: Any, attribute: str, order: Iterable[Hashable] | None) -> Couplings:
+    """Nodes in the graph's order or the one given; parallel edges add up."""
+    nodes = list(graph.nodes) if order is None else _ordered(graph, order)
+    places = {node: place for place, node in enumerate(nodes)}
+    values: dict[tuple[int, int], float] = {}
+    for i, j, weight in graph.edges(data=attribute, default=1.0):
+        if i == j:
+            raise ArgumentError(
+                f"the graph has self-loops, of node {i!r} for one; take them away, as "
+                "graph.remove_edges_from(list(networkx.selfloop_edges(graph))) does"
+            )
+        pair, number = (places[i], places[j]), _number(i, j, attribute, weight)
+        values[pair] = values.get(pair, 0.0) + number
+        if not graph.is_directed():
+            values[pair[::-1]] = values.get(pair[::-1], 0.0) + number
+    for (i, j), value in values.items():
+        back = values.get((j, i))
+        if back != value and not (math.isnan(value) or math.isinf(value)):
+            other = "there is no edge back" if back is None else f"the edge back has {back:g}"
+            raise ArgumentError(
+                f"the graph is not symmetric: the edge {nodes[i]!r} -> {nodes[j]!r} has weight "
+                f"{value:g}, {other}; couplings of an energy are symmetric: take "
+                "graph.to_undirected()"
+            )
+    index = torch.tensor(list(values), dtype=torch.long).reshape(-1, 2).mT
+    numbers = torch.tensor(list(values.values()), dtype=torch.get_default_dtype())
+    return _own_edges(index, len(nodes), numbers, None)
+
+
+def _ordered(graph: Any, order: Iterable[Hashable]) -> list[Hashable]:
+    nodes = list(order)
+    unknown = [node for node in nodes if node not in graph]
+    absent = [node for node in graph if node not in set(nodes)]
+    if unknown or absent or len(nodes) != len(set(nodes)):
+        what = (
+            f"{unknown[0]!r} is no node of the graph"
+            if unknown
+            else f"node {absent[0]!r} is missing"
+            if absent
+            else "a node stands there twice"
+        )
+        raise ArgumentError(f"order must name every node of the graph once: {what}")
+    return nodes
+
+
+def _number(i: Hashable, j: Hashable, attribute: str, weight: Any) -> float:
+    try:
+        return float(weight)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"the attribute '{attribute}' of an edge must be a number, that of ({i!r}, {j!r}) is "
+            f"{weight!r}"
+        ) from None
+
+
+def checked(couplings: Couplings) -> Couplings:
+    """Couplings that somebody else saved, checked as if they were given anew.
+
+    Raises:
+        ValueError: types or shapes do not fit, or they are no couplings of an energy.
+    """
+    if isinstance(couplings, Tensor):
+        if not couplings.is_floating_point():
+            raise ArgumentError(f"an adjacency matrix holds numbers, not {couplings.dtype}")
+        return _own_matrix(couplings)
+    pairs, values, nodes = couplings
+    whole = pairs.dtype == torch.long and values.is_floating_point()
+    if not whole or pairs.ndim != 2 or len(pairs) != 2 or values.shape != pairs.shape[1:]:
+        raise ArgumentError(
+            f"a list of edges is whole numbers (2, m) and numbers (m,), got {tuple(pairs.shape)} "
+            f"of {pairs.dtype} and {tuple(values.shape)} of {values.dtype}"
+        )
+    _check_range(pairs, nodes)
+    _check_finite(values)
+    _check_list(couplings)
+    return couplings
 
 
 def _own_matrix(graph: Tensor) -> Tensor:
@@ -85,18 +157,28 @@ def _own_edges(
         nodes = len(batch)
     if nodes is None:
         raise ArgumentError("edges do not say how many nodes there are: give `nodes`")
-    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < nodes:
-        raise ArgumentError(
-            f"edges join nodes 0 to {nodes - 1}, got {int(index.min())} to {int(index.max())}"
-        )
+    _check_range(index, nodes)
     if batch is not None:
         return _own_matrix(_padded(index, values, batch))
     if not is_sparse(nodes, index.shape[1]):
         return _own_matrix(as_matrix(EdgeList(index, values, nodes)))
-    edges, mirrored = _coalesced(index, values, nodes), _coalesced(index.flip(0), values, nodes)
-    same = torch.equal(edges.pairs, mirrored.pairs) and torch.equal(edges.values, mirrored.values)
-    _check_edges(same, bool((edges.pairs[0] == edges.pairs[1]).any()))
+    edges = _coalesced(index, values, nodes)
+    _check_list(edges)
     return edges
+
+
+def _check_range(index: Tensor, nodes: int) -> None:
+    if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < nodes:
+        raise ArgumentError(
+            f"edges join nodes 0 to {nodes - 1}, got {int(index.min())} to {int(index.max())}"
+        )
+
+
+def _check_list(edges: EdgeList) -> None:
+    there = _coalesced(*edges)
+    back = _coalesced(edges.pairs.flip(0), edges.values, edges.nodes)
+    same = torch.equal(there.pairs, back.pairs) and torch.equal(there.values, back.values)
+    _check_edges(same, bool((edges.pairs[0] == edges.pairs[1]).any()))
 
 
 def _check_finite(values: Tensor) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import networkx as nx
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import attenergy
 from attenergy.attention import (
+    EnergyAttention,
     LanguageModel,
     Transformer,
     make_mixer,
 )
 from attenergy.attention.saving.pretrained import describe
+from attenergy.attention.saving.weights import SavedError
 from attenergy.energies import make_energy
 from tests.attention.conftest import LAYERS, REGISTRY, moved
 
@@ -178,20 +182,39 @@ def test_a_graph_reaches_the_energies_of_all_steps(name):
         assert joined.abs().max() > 1e-5
 
 
+@pytest.mark.parametrize("nodes", [5, 120])
 @pytest.mark.parametrize("per_step", [False, True])
-def test_a_graph_of_ones_own_is_not_lost_silently(per_step, tmp_path):
-    layer = LAYERS["attention"](energy="graph_hopfield", steps=2, energy_per_step=per_step)
-    layer.use_graph(torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]), nodes=5)
+def test_a_graph_of_ones_own_is_saved(per_step, nodes, tmp_path):
+    """As a matrix, and of many nodes as a list of edges."""
+
+    def make():
+        return LAYERS["attention"](energy="graph_hopfield", steps=2, energy_per_step=per_step)
+
+    layer = make().use_graph(nx.cycle_graph(nodes))
     model = Transformer(
-        kind="vector", size=8, outputs=3, length=6, layers=1, width=8, heads=2, mlp=4,
+        kind="vector", size=8, outputs=3, length=nodes, layers=1, width=8, heads=2, mlp=4,
         positions="none", make_layer=lambda: layer,
     )  # fmt: skip
-    for module in (layer, model):
-        with pytest.raises(ValueError, match=r"graph of your own \(`use_graph`\).* not be saved"):
-            module.save_pretrained(tmp_path / "saved")
-    assert not (tmp_path / "saved").exists()
-    layer.use_graph(None)
-    check_same(layer, tmp_path, torch.randn(2, 5, 8))
+    x = torch.randn(2, nodes, 8)
+    plain = make()
+    plain.load_state_dict({n: t for n, t in layer.state_dict().items() if "own_graph" not in n})
+    assert not torch.allclose(plain(x), layer(x))
+    for name, module in (("layer", layer), ("model", model)):
+        check_same(module, tmp_path / name, x)
+
+
+def test_a_saved_graph_that_is_none_is_refused(tmp_path):
+    layer = LAYERS["attention"](energy="graph_hopfield").use_graph(nx.cycle_graph(120))
+    folder = layer.save_pretrained(tmp_path / "layer")
+    state = load_file(folder / "model.safetensors")
+    name = next(n for n in state if n.endswith("own_graph_pairs"))
+    for change, message in (
+        (lambda t: t + 1, "edges join nodes 0 to 119"),
+        (torch.Tensor.float, "whole numbers"),
+    ):
+        save_file(state | {name: change(state[name])}, folder / "model.safetensors")
+        with pytest.raises(SavedError, match=message):
+            EnergyAttention.from_pretrained(folder)
 
 
 def test_a_layer_that_is_on_no_graph_takes_none():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from attenergy.attention import relax
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
 
@@ -89,6 +90,14 @@ def test_a_graph_goes_where_its_energy_goes(name, nodes):
 @pytest.mark.parametrize(
     ("given", "more", "message"),
     [
+        (nx.DiGraph([("a", "b")]), {}, "edge 'a' -> 'b' has weight 1, there is no edge back"),
+        (nx.Graph([("a", "a")]), {}, "self-loops, of node 'a'"),
+        (nx.Graph([(0, 1, {"weight": "heavy"})]), {}, r"that of \(0, 1\) is 'heavy'"),
+        (nx.path_graph(3), {"order": [0, 1]}, "once: node 2 is missing"),
+        (nx.path_graph(3), {"order": [0, 1, 3]}, "once: 3 is no node"),
+        (nx.path_graph(2), {"order": [0, 1, 1]}, "once: a node stands there twice"),
+        (torch.zeros(3, 3), {"order": [0, 1, 2]}, "order goes with a networkx graph"),
+        (torch.tensor([[0], [1]]), {"nodes": 2, "weights": "w"}, "'weights' must be"),
         ("ring", {}, "'graph' must be a networkx graph"),
         ([[0, 1], [1, 0]], {}, "got list"),
         (np.array(["a"]), {}, "got an array of"),
@@ -105,3 +114,42 @@ def test_a_graph_goes_where_its_energy_goes(name, nodes):
 def test_what_is_no_graph_is_refused(given, more, message):
     with pytest.raises(ValueError, match=message):
         make("gaussian_spins").use_graph(given, **more)
+
+
+def test_nodes_of_a_networkx_graph_have_any_names_and_a_stated_order():
+    """The order of the nodes is that in which they came, or the one given; names do not count."""
+    energy, other = make("gaussian_spins"), make("gaussian_spins")
+    xi, X = point(energy)
+    names = ["d", "a", ("c", 1), 7, "b"]
+    named = nx.relabel_nodes(graph(), dict(enumerate(names)))
+    want = energy.use_graph(graph())(xi, X)
+    torch.testing.assert_close(energy.use_graph(named)(xi, X), want)
+    mixed = nx.Graph()
+    mixed.add_nodes_from(names[::-1])
+    mixed.add_edges_from(named.edges(data=True))
+    assert not torch.allclose(energy.use_graph(mixed)(xi, X), want)
+    torch.testing.assert_close(energy.use_graph(mixed, order=names)(xi, X), want)
+    backwards = other.use_graph(mixed)(xi.flip(-2), X)
+    torch.testing.assert_close(backwards, want)
+
+
+def test_directed_parallel_isolated_and_other_weights():
+    energy = make("gaussian_spins")
+    xi, X = point(energy)
+    want = energy.use_graph(graph())(xi, X)
+    several = nx.MultiGraph(nx.path_graph(NODES))
+    several.add_edges_from([(0, 3), (3, 0)])  # two edges of weight 1 are one of weight 2
+    torch.testing.assert_close(energy.use_graph(several)(xi, X), want)
+    torch.testing.assert_close(energy.use_graph(nx.MultiDiGraph(several))(xi, X), want)
+    strengths = nx.Graph()
+    strengths.add_nodes_from(range(NODES))
+    for i, j, weight in graph().edges(data="weight", default=1.0):
+        strengths.add_edge(i, j, strength=weight, weight=9.0)
+    torch.testing.assert_close(energy.use_graph(strengths, weights="strength")(xi, X), want)
+    # A node without edges rests where its own energy does.
+    alone = nx.path_graph(NODES - 1)
+    alone.add_node("far")
+    rested = relax(energy.use_graph(alone), xi, X, steps=60).state
+    free = relax(energy.use_graph(torch.zeros(NODES, NODES)), xi, X, steps=60).state
+    torch.testing.assert_close(rested[..., -1, :], free[..., -1, :])
+    assert (rested - free)[..., :-1, :].abs().max() > 1e-3
