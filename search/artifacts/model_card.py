@@ -115,6 +115,8 @@ def _seeds(row: Row | None) -> str:
 def _facts(record: RunRecord) -> list[str]:
     config, training, model = record.config, record.config.training, record.config.model
     budget = f"{training.steps} steps"
+    if config.pause is not None:
+        budget = f"{config.pause} of {budget}, where it paused,"
     if config.seconds is not None:
         budget = f"{config.seconds:g} seconds"
     versions = [f"{name} {formats.version(text)}" for name, text in record.versions.items()]

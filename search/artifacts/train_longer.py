@@ -14,7 +14,7 @@ from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.plugin_needs import read_needs, write_needs
 from attenergy.search.runs.records import RunStore
-from attenergy.search.training.checkpoint import stem
+from attenergy.search.training.checkpoint import shared_states
 from attenergy.search.training.schedule import tail_start
 
 #: What is added to a study's name to name the folder of its longer runs.
@@ -40,9 +40,10 @@ def train_longer(
 
     nothing depends on the number of steps N, so a longer run goes on from the state that was kept
     there (`Resources.keep_checkpoints`), to the weights that it would have had from the first step
-    on, to the bit. Without such a state it is trained from the first step. Its record and weights
-    go to a folder beside the study's, named as that is with `-continued` added: scores of runs of
-    different lengths do not stand on one leaderboard. Its own state before its tail is kept, too.
+    on, to the bit. So does a run that paused, to its own end, whatever its schedule. Without such a
+    state it is trained from the first step. Its record and weights go to a folder beside the
+    study's, named as that is with `-continued` added: scores of runs of different lengths do not
+    stand on one leaderboard. Its own state before its tail is kept, too.
 
     Args:
         record: a complete run.
@@ -61,17 +62,20 @@ def train_longer(
         ValueError: the run has no tail, or not fewer steps, or `to_train_again` refuses it.
     """
     old = record.config
-    if old.seconds is not None or (begin := tail_start(old.training)) is None:
+    to_its_end = old.pause is not None and steps == old.training.steps
+    if not to_its_end and (old.seconds is not None or tail_start(old.training) is None):
         what = "for seconds" if old.seconds is not None else "with the schedule 'cosine'"
         raise ArgumentError(
             f"run {record.key} was trained {what}, where every step depends on how long the run "
             "is; longer runs go on from those of a search with --fix schedule=constant_tail and "
             "--keep-checkpoints"
         )
-    if steps <= old.training.steps:
+    if steps <= old.training.steps and not to_its_end:
+        paused = "" if old.pause is None else f", of which it made {old.pause}"
+        least = "more" if old.pause is None else "as many or more"
         raise ArgumentError(
-            f"run {record.key} has {old.training.steps} training steps: to go on it needs more, "
-            f"got {steps}"
+            f"run {record.key} has {old.training.steps} training steps{paused}: to go on it needs "
+            f"{least}, got {steps}"
         )
     config = to_train_again(old.with_steps(steps), text=text, anyway=anyway)
     folder = folder.resolve()
@@ -87,7 +91,10 @@ def train_longer(
     if (known := store.get(config.run_key())) is not None:
         return known
     write_needs(target, read_needs(folder))
-    if not any(step <= begin for step, _ in checkpoints.stems(stem(config))):
+    shared = [
+        (each, step) for each in shared_states(config) for step, _ in checkpoints.stems(each.stem)
+    ]
+    if not any(step <= each.last for each, step in shared):
         listener.message(
             f"no state of run {record.key} was kept (--keep-checkpoints): it is trained from the "
             "first step, to the same end"
@@ -107,5 +114,5 @@ def compared(before: RunRecord, after: RunRecord, metric: str) -> Iterator[str]:
     for split, values in after.metrics.items():
         old, new = before.metrics.get(split, {}).get(metric), values.get(metric)
         if old is not None and new is not None:
-            steps = f"{before.config.training.steps} -> {after.config.training.steps} steps"
+            steps = f"{before.config.last_step} -> {after.config.last_step} steps"
             yield f"{split} {metric}: {old:.4f} -> {new:.4f} ({steps})"

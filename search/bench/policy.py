@@ -8,9 +8,11 @@ from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from attenergy.registry import ArgumentError, Catalogue, UnknownName
+from attenergy.search.budgets.clock import FINALS_AFTER_PAUSES, REPORT
 from attenergy.search.planning.final_budget import FinalBudget
 from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.planning.samplers import SAMPLERS
+from attenergy.search.planning.search_budget import PAUSE, SURVIVORS
 
 Survivors = Literal["", "restart", "continue"]
 
@@ -31,7 +33,8 @@ class SearchPolicy:
         survivors: what happens to the better trials: "" nothing before the finals; `restart`
             trains them anew for the task's full steps; `continue` goes on with them, as a trial
             then is a run of full length that pauses after `steps` of it.
-        keep: share of the trials that survive.
+        keep: share of the trials that survive; the best of the baseline and of the variants that
+            lead go on in any case, as in a search.
         control: trials drawn at random; None for a fifth.
         finalists: variants, each by its best, beside the baseline.
         seeds: first seeds of each.
@@ -84,6 +87,13 @@ POLICIES: Catalogue[SearchPolicy] = Catalogue(
         "default": SearchPolicy(trials=50, share=1.0, final_budget="12seeds"),
         # The same, but for the numbers of trials and of seeds, which follow from the time.
         "fitted": SearchPolicy(),
+        # What a search does with a budget in time.
+        "budget": SearchPolicy(
+            share=1 - FINALS_AFTER_PAUSES - REPORT,
+            steps=PAUSE,
+            survivors="continue",
+            keep=SURVIVORS,
+        ),
         "random": SearchPolicy(sampler="random"),
         "asha": SearchPolicy(pruner="asha"),
         "short": _SHORT,

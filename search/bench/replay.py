@@ -18,9 +18,10 @@ from attenergy.search.planning.objectives import find_objectives
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.results.finals import Finals
-from attenergy.search.runs.config import RunRecord
+from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.study.finalist_queue import choose_finalists, choose_reference
+from attenergy.search.study.rungs import Growth
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,11 @@ class _Replay:
     ) -> list[tuple[SimulatedRun, RunRecord]]:
         """Train the better part of the trials to the end; the others count as given up."""
         self._choice.next_stage()
-        scored = [n for n, (_, record) in enumerate(trials) if record.status == "complete"]
-        scored.sort(key=lambda n: -trials[n][0].score)
-        better = scored[: math.ceil(self._policy.keep * len(scored))]
+        policy, records = self._policy, [record for _, record in trials]
+        growth = Growth(2, policy.keep, RunConfig.whole, policy.finalists)
+        objectives, baseline = find_objectives(self._world.task, ()), self._plan.baseline
+        places = {record.key: n for n, record in enumerate(records)}
+        better = [places[r.key] for r in growth.survivors(records, objectives, baseline)]
         begin: list[Callable[[], object]] = []
         for n in better:
             run, record = trials[n]

@@ -52,7 +52,7 @@ def measured_steps(
     if pace.known:
         return steps
     records = short_runs(reference, executor, store, listener, budget.seconds)
-    if not pace.calibrate(records, reference):
+    if not pace.calibrate(records, session.trial(reference)):
         listener.message(f"{reference.variant} gave no result from which to tell what fits")
         return steps
     may_shorten = may_shorten and reference.seconds is None
@@ -63,7 +63,7 @@ def measured_steps(
             f"budget {budget.text}: runs of {steps} steps (about {each} each) are too long for it; "
             f"they are shortened to {fitting} (--steps says otherwise)"
         )
-        pace.expect_like(reference.with_steps(fitting))
+        pace.expect_like(session.trial(reference.with_steps(fitting)))
     return fitting
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from attenergy.search.planning.search_budget import seconds_of
 
 #: Where the minutes of a search go, as shares of the whole; finals that need less leave theirs to
-#: the trials. A comparison has no trials: its tuning and its seeds have both.
-TRIALS, FINALS, REPORT = 0.55, 0.40, 0.05
+#: the trials, which have the rest. A comparison has no trials: its tuning and its seeds have both.
+FINALS, REPORT = 0.40, 0.05
+#: Of the finals, where trials pause: the search then knows more of the best by the time.
+FINALS_AFTER_PAUSES = 0.25
 #: Seconds for the report, however long a search is.
 REPORT_AT_MOST = 60.0
 

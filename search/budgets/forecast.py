@@ -25,8 +25,13 @@ def what_fits(session: TimedSession, steps: int, recorded: int) -> str:
     """
     new = formats.counted(session.expected_trials(recorded, 0) - recorded, "trial")
     more = " more" if recorded else ""
-    text = f"about {new}{more}{_of_steps(steps)} ({_each(session, session.pace.trial)})"
-    finals, length = session.finals, session.finals.length * session.pace.trial
+    if session.pauses is None:
+        text = f"about {new}{more}{_of_steps(steps)} ({_each(session, session.pace.trial)})"
+    else:
+        first = round(session.pauses.share * steps)
+        text = f"about {new}{more} of {first} of {formats.counted(steps, 'step')} "
+        text += f"({_each(session, session.pace.trial)}), the best of which go on"
+    finals, length = session.finals, session.final_run
     if finals.contenders and length:
         runs = math.floor((session.budget.runs_end - session.trials_end) / length) * session.slots
         seeds = max(1, int(min(runs, finals.most) // finals.contenders))

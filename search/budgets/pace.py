@@ -36,10 +36,19 @@ class Pace:
     Args:
         clock: seconds.
         records: of earlier sessions.
+        pauses: whether trials pause; a whole one is not like them then.
     """
 
-    def __init__(self, clock: Callable[[], float], records: Iterable[RunRecord] = ()) -> None:
-        self._clock = clock
+    pauses: bool
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        records: Iterable[RunRecord] = (),
+        *,
+        pauses: bool = False,
+    ) -> None:
+        self._clock, self.pauses = clock, pauses
         self._began: dict[str, float] = {}
         self._kinds: dict[str, list[_Parts]] = defaultdict(list)
         self._trial_sum = self._trial_weight = 0.0  # recent trials, of any status
@@ -112,7 +121,7 @@ class Pace:
     def _learn(self, record: RunRecord, seconds: float) -> None:
         if seconds <= 0:
             return
-        if record.purpose == "trial":
+        if record.purpose == "trial" and bool(record.config.pause) == self.pauses:
             fades = 0.5 ** (1 / _MEMORY)
             self._trial_sum = fades * self._trial_sum + seconds
             self._trial_weight = fades * self._trial_weight + 1
@@ -139,7 +148,7 @@ def _parts(record: RunRecord, seconds: float) -> _Parts:
 def _seconds(parts: Sequence[_Parts], config: RunConfig) -> float:
     """What a run takes if it is like these."""
     training = config.training
-    train = training.steps * fmean(part.step for part in parts)
+    train = config.last_step * fmean(part.step for part in parts)
     if config.seconds is not None and training.steps:
         train = config.seconds
     return train + _instances(config) * fmean(part.other for part in parts)
@@ -148,7 +157,8 @@ def _seconds(parts: Sequence[_Parts], config: RunConfig) -> float:
 def _instances(config: RunConfig) -> float:
     """About how many instances a run is evaluated on; most tasks have two splits besides."""
     training = config.training
-    looks = max(1, -(-training.steps // max(1, training.evaluate_every)))
+    looks = max(1, -(-config.last_step // max(1, training.evaluate_every)))
     if config.seconds is not None:
         looks = 1
-    return max(1.0, looks * training.valid_instances + 2 * training.test_instances)
+    others = 2 * training.test_instances if config.pause is None else 0
+    return max(1.0, looks * training.valid_instances + others)

@@ -11,7 +11,12 @@ from attenergy.search.budgets.calibration import measured_steps
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.budgets.forecast import what_fits
 from attenergy.search.budgets.pace import Pace
-from attenergy.search.budgets.session import LEAST_TRIALS, FinalsPlan, TimedSession
+from attenergy.search.budgets.session import (
+    LEAST_TRIALS,
+    FinalsPlan,
+    PausePlan,
+    TimedSession,
+)
 from attenergy.search.budgets.timed import Timed
 from attenergy.search.engines.base import Executor
 from attenergy.search.planning.fairness import EqualTraining
@@ -63,7 +68,7 @@ class TimedSearch(Timed):
             return False
         if budget.left < _WORTH_GOING_ON * budget.seconds:
             return False
-        self.session.next_block()
+        self.session.next_block(ended)
         return self.session.begins_trial(max(ended, LEAST_TRIALS))
 
     def finals_that_fit(
@@ -130,8 +135,10 @@ def begin(
         budget=FinalBudget.read(plan.final_budget),
         length=(plan.final_steps or steps) / steps if steps else 1.0,
     )
-    pace = Pace(budget.clock, records)
-    session = TimedSession(budget, pace, executor.free, finals, plan.trials)
+    pauses = PausePlan.of(plan, reference)
+    pace = Pace(budget.clock, records, pauses=pauses is not None)
+    trials = sum(r.purpose == "trial" and pace.pauses == bool(r.config.pause) for r in records)
+    session = TimedSession(budget, pace, executor.free, finals, plan.trials, pauses, trials)
     fitting = measured_steps(
         session,
         reference,
@@ -142,7 +149,11 @@ def begin(
         final_steps=plan.final_steps,
         may_shorten=plan.train_steps is None and not plan.join,
     )
-    trials = sum(record.purpose == "trial" for record in records)
+    if fitting != steps:
+        session.pauses = PausePlan.of(plan, reference.with_steps(fitting))
+        pace.pauses = session.pauses is not None
+        if pace.known:
+            pace.expect_like(session.trial(reference.with_steps(fitting)))
     text = what_fits(session, fitting, trials) if pace.known else ""
     if text:
         listener.message(text)

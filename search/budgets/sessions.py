@@ -29,6 +29,7 @@ class Session(BaseModel):
         shortened: whether they were.
         spent: seconds until the last run had ended.
         trials: runs that choose, made in this session.
+        survivors: of these, runs that paused and then came to their ends.
         finals: runs over seeds, made in this session.
         aside: runs that were under way when the time was over, and go on in another session.
         ended: why it ended; empty where the process was killed.
@@ -44,20 +45,20 @@ class Session(BaseModel):
     shortened: bool = False
     spent: _Seconds = 0.0
     trials: _Count = 0
+    survivors: _Count = 0
     finals: _Count = 0
     aside: _Count = 0
     ended: str = Field(default="", max_length=200)
 
     @property
     def sentence(self) -> str:
-        """`budget 30m: 44 trials and 36 runs of finals in 28:31`."""
-        parts = [(self.trials, "trial"), (self.finals, "run of the finals")]
-        named = [
-            formats.counted(number, thing) if thing == "trial" else _finals(number)
-            for number, thing in parts
-            if number
-        ]
-        text = " and ".join(named) or "no run"
+        """`budget 30m: 44 trials, 9 of the best to their ends, and 36 runs of the finals ...`."""
+        trials = formats.counted(self.trials, "trial") if self.trials else ""
+        finals = f"{formats.counted(self.finals, 'run')} of the finals" if self.finals else ""
+        if self.survivors:
+            trials = f"{trials or 'no trial'}, {self.survivors} of the best to their ends,"
+            trials = trials if finals else trials.removesuffix(",")
+        text = " and ".join(part for part in (trials, finals) if part) or "no run"
         tail = "" if self.ended in ("", "complete") else f" ({self.ended})"
         if self.aside:
             tail += f"; {formats.counted(self.aside, 'run')} put aside, to go on with more time"
@@ -97,7 +98,3 @@ def write_session(folder: Path, before: Sessions, session: Session) -> None:
     """Add a session to those before it, or write what has become of it."""
     data = Sessions(sessions=(*before.sessions, session))
     write_atomically(folder / SESSIONS, data.model_dump_json(indent=2) + "\n")
-
-
-def _finals(number: int) -> str:
-    return f"{formats.counted(number, 'run')} of the finals"

@@ -72,7 +72,7 @@ class BudgetListener(ForwardingListener):
         """The clock of a run begins."""
         key = config.run_key()
         self._session.pace.begin(config)
-        self._steps[key] = config.training.steps
+        self._steps[key] = config.last_step
         self._shares[key], self._begun[key] = 0.0, (self._session.budget.elapsed, 0.0)
         super().started(config)
 
@@ -116,12 +116,18 @@ class BudgetListener(ForwardingListener):
         self._done += 1
         trial = record.purpose == "trial"
         self._trials_complete += trial and record.status == "complete"
-        counts = {"trials": self.entry.trials + trial, "finals": self.entry.finals + (not trial)}
-        self.entry = self.entry.model_copy(update=counts)
+        self._count("finals" if not trial else "survivors" if self._survives(record) else "trials")
         super().finished(record)
         self._tell()
         if self._session.budget.elapsed - self._written >= _BETWEEN_WRITES:
             self.write()
+
+    def _survives(self, record: RunRecord) -> bool:
+        """Whether it is one of the best trials, come to its end."""
+        return self._session.pauses is not None and self._phase != TRIALS_PHASE
+
+    def _count(self, name: str) -> None:
+        self.entry = self.entry.model_copy(update={name: getattr(self.entry, name) + 1})
 
     def write(self, ended: str = "") -> None:
         """Write the session down.

@@ -148,6 +148,23 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         ),
     ] = None,
     pruner: PrunerOption = "none",
+    pause: Annotated[
+        str | None,
+        typer.Option(
+            help="Share of the steps after which trials pause; the best go on. With a budget in "
+            "time 3/8, else 0.",
+            rich_help_panel=BUDGET,
+            metavar="SHARE",
+        ),
+    ] = None,
+    survivors: Annotated[
+        str,
+        typer.Option(
+            help="Share of the paused trials that go on to their ends.",
+            rich_help_panel=BUDGET,
+            metavar="SHARE",
+        ),
+    ] = "1/5",
     rungs: Annotated[
         int,
         typer.Option(
@@ -253,6 +270,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "control": control,
         "objectives": names(objective),
         "pruner": pruner,
+        "pause": pause,
+        "survivors": survivors,
         "rungs": rungs,
         "finalists": finalists,
         "seeds": seeds,

@@ -102,7 +102,7 @@ class ProgressState(Listener):
         """Know that a run had come so far before; unknown keys are passed over."""
         run = self.running.get(key)
         if run is not None:
-            steps = run.config.training.steps
+            steps = run.config.last_step
             run.step = run.steps = 0
             run.since, run.before = None, min(1.0, step / steps) if steps else 0.0
 
@@ -131,8 +131,8 @@ class ProgressState(Listener):
         value = self.value(record)
         if value is None:
             return
-        longest = self.best.config.training.steps if self.best is not None else 0
-        steps = record.config.training.steps
+        longest = self.best.config.last_step if self.best is not None else 0
+        steps = record.config.last_step
         if steps < longest:
             return
         if steps > longest:

@@ -28,14 +28,14 @@ class Learned:
         """Learn from a run that came to its end."""
         if record.status == "complete":
             self._any = True
-            steps = max(1, record.config.training.steps)
+            steps = max(1, record.config.last_step)
             self._rate = max(self._rate, record.cost.get("seconds", 0.0) / steps)
 
     def allowed(self, config: RunConfig) -> float:
         """Seconds without a step that a run may take."""
         if not self._any:
             return _UNKNOWN
-        return max(_FLOOR, _TIMES * self._rate * max(1, config.training.steps))
+        return max(_FLOOR, _TIMES * self._rate * max(1, config.last_step))
 
 
 class Watch:

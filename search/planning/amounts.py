@@ -1,11 +1,15 @@
-"""Amounts of computing as they are written: `30m`, `2h`, `90s`, `40trials`, `24runs`, `12seeds`."""
+"""Amounts of computing as they are written: `30m`, `2h`, `40trials`, `24runs`, `12seeds`, `3/8`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from attenergy.registry import ArgumentError
 from attenergy.registry.errors import nearest
@@ -28,6 +32,7 @@ UNITS: dict[str, tuple[Measure, float]] = {
     "h": ("seconds", 3600),
     "hours": ("seconds", 3600),
 }
+_SHARE = re.compile(r"(\d{1,9}(/\d{1,9})?|\d{0,9}\.\d{1,15})")
 _SHAPE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
 
 
@@ -71,6 +76,25 @@ def read_amount(
         kind = "a number above 0" if measure == "seconds" else "an integer >= 1"
         raise _refusal(examples, f"{number} must be {kind}")
     return Amount(measure, amount)
+
+
+def read_share(value: Any) -> Any:
+    """A share as a number: `3/8` or `.375`; what is no text is left as it is.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.replace(" ", "")
+    if _SHARE.fullmatch(text):
+        with suppress(ZeroDivisionError):
+            return float(Fraction(text))
+    raise ArgumentError("must be a share such as 3/8 or 0.375")
+
+
+#: A field that holds a share of something.
+Share = Annotated[float, BeforeValidator(read_share)]
 
 
 def _refusal(examples: str, hint: str) -> ArgumentError:

@@ -61,6 +61,8 @@ def _is_default(plan: SearchPlan | ComparePlan, name: str) -> bool:
         return bool(value == REST)
     if name == "trials" and plan.budget is not None:
         return False
+    if name == "pause" and not isinstance(plan, ComparePlan):
+        return bool(value == plan.default_pause)
     return not field.is_required() and bool(value == field.get_default())
 
 

@@ -10,11 +10,14 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from attenergy.registry import ArgumentError, Catalogue, Scalar
 from attenergy.search.engines.base import Resources
+from attenergy.search.planning.amounts import Share
 from attenergy.search.planning.cost_limits import CostLimitFields
 from attenergy.search.planning.final_budget import DEFAULT, NONE, REST, FinalBudgetText
 from attenergy.search.planning.pruners import PRUNERS
 from attenergy.search.planning.samplers import SAMPLERS
 from attenergy.search.planning.search_budget import (
+    PAUSE,
+    SURVIVORS,
     BudgetText,
     TimeText,
     check_rest,
@@ -70,7 +73,9 @@ class SearchPlan(Resources):
 
     With `rungs` R a trial trains for one in 2^(R-1) of the steps, and the better half of the trials
     goes on for twice as many steps, again and again; finalists are chosen among the last. See
-    `attenergy.search.study.rungs`.
+    `attenergy.search.study.rungs`. With a `pause` a trial is the beginning of a whole run, that
+    share of it, and the best of them, `survivors` of all, go on to their ends; 0 for whole trials.
+    If None, it is what the study has; a new one pauses if it has a budget in time.
 
     `train_steps` and `final_steps` replace the task's own number of steps in the trials and for
     the finalists; with no finalists the baseline is not repeated either. Finalists begin with
@@ -115,6 +120,8 @@ class SearchPlan(Resources):
     objectives: tuple[str, ...] = ()
     pruner: PrunerName = "none"
     rungs: Annotated[int, Field(ge=1, le=16)] = 1
+    pause: Annotated[Share, Field(ge=0, lt=1)] | None = None
+    survivors: Annotated[Share, Field(gt=0, le=1)] = SURVIVORS
     finalists: Annotated[int, Field(ge=0)] = 3
     seeds: Annotated[int, Field(ge=1)] = 3
     final_budget: FinalBudgetText = DEFAULT
@@ -152,12 +159,27 @@ class SearchPlan(Resources):
             raise ArgumentError("several rungs go by training steps, not with fairness 'seconds'")
         if self.rungs > 1 and seconds_of(self.budget) is not None:
             raise ArgumentError("several rungs need a number of trials, not a budget in time")
+        if self.pause and self.rungs > 1:
+            raise ArgumentError("trials pause, or have several rungs: give one of the two")
+        if self.pause and self.fairness == "seconds":
+            raise ArgumentError("a pause goes by training steps, not with fairness 'seconds'")
         return self
 
+    @property
+    def default_pause(self) -> float:
+        """The pause of a new search where nobody has said any.
+
+        One under a budget in time pauses, unless several drivers would have to reach the same
+        states, or a pruner does the same in another way.
+        """
+        if seconds_of(self.budget) is None or self.fairness == "seconds":
+            return 0
+        return 0 if self.join or self.rungs > 1 or self.pruner != "none" else PAUSE
+
     def checkpoints(self, folder: Path) -> Checkpoints:
-        """As in `Resources`; with several rungs, what survivors go on from is kept meanwhile."""
+        """As in `Resources`; what survivors go on from is kept meanwhile."""
         own = super().checkpoints(folder)
-        return replace(own, keep=own.keep or self.rungs > 1)
+        return replace(own, keep=own.keep or self.rungs > 1 or bool(self.pause))
 
     @model_validator(mode="after")
     def _all_drivers_do_the_same(self) -> SearchPlan:

@@ -11,6 +11,10 @@ from attenergy.registry import ArgumentError
 from attenergy.search.planning.amounts import Amount, read_amount
 from attenergy.search.planning.final_budget import REST
 
+#: A search under a budget in time pauses its trials after this share of their steps, and this share
+#: of them goes on; `attenergy bench policies` says why.
+PAUSE, SURVIVORS = 3 / 8, 1 / 5
+
 
 def read_budget(text: str) -> Amount:
     """Read `30m`, `2h`, `90s` or `40trials`.

@@ -282,6 +282,7 @@ def _tuning(trials: Sequence[RunRecord], baseline: str) -> list[str]:
 
 def _budget(records: Sequence[RunRecord]) -> tuple[str, str]:
     """What runs have in common, and how much of it; an empty unit if nothing."""
+    records = [r for r in records if r.config.pause is None] or records
     seconds = {r.config.seconds for r in records}
     if None not in seconds and len(seconds) == 1:
         return "seconds of training", f"{seconds.pop():g} s"

@@ -144,6 +144,8 @@ def short_settings(config: RunConfig, varying: Sequence[str]) -> dict[str, Any]:
     for path in varying:
         part, name = path.split(".")
         shared[_SHORT.get(name, name)] = getattr(getattr(config, part), name)
+    if config.pause is not None:
+        shared["pause"] = config.pause
     return {**config.settings, **shared}
 
 
@@ -183,7 +185,8 @@ def _tuned(config: RunConfig) -> str:
     """A hash of what a trial decides: the configuration but for the length of the training."""
     length = {"steps": 0, "warmup": 0, "evaluate_every": 1}
     training = config.training.model_copy(update=length)
-    return config.model_copy(update={"training": training, "seconds": None}).config_hash()
+    whole = {"training": training, "seconds": None, "pause": None}
+    return config.model_copy(update=whole).config_hash()
 
 
 def _groups(records: Sequence[RunRecord]) -> list[list[RunRecord]]:

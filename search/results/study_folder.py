@@ -115,7 +115,7 @@ def read_study(folder: Path) -> Study:
         raise NoRuns(f"{folder} holds several comparisons; name one of them: {parts}")
     if not records:
         raise NoRuns(f"{folder}: no run has finished yet")
-    return Study(folder, _plan(folder), records, task_of(records[0].config))
+    return Study(folder, read_plan(folder), records, task_of(records[0].config))
 
 
 def task_of(config: RunConfig) -> Task:
@@ -166,7 +166,12 @@ def _untrained(folder: Path) -> dict[str, int]:
         raise ArgumentError(f"{path}: no counts of proposals: {first_problem(error)}") from error
 
 
-def _plan(folder: Path) -> SearchPlan | ComparePlan | None:
+def read_plan(folder: Path) -> SearchPlan | ComparePlan | None:
+    """The plan of a study; None if it is lost.
+
+    Raises:
+        ValueError: its file is damaged.
+    """
     kinds: tuple[tuple[str, type[SearchPlan | ComparePlan]], ...] = (
         ("plan.json", SearchPlan),
         (COMPARE_PLAN, ComparePlan),

@@ -43,6 +43,13 @@ class RunConfig(BaseModel):
     #: Seconds of training (evaluations not counted) instead of a number of steps; the schedule of
     #: the learning rate follows the share of them that is spent.
     seconds: float | None = None
+    #: Training steps after which the run pauses: it is the beginning of one with all its steps.
+    pause: int | None = Field(default=None, ge=1)
+
+    @property
+    def last_step(self) -> int:
+        """The training step after which the run ends or pauses."""
+        return self.pause or self.training.steps
 
     def config_hash(self) -> str:
         """Hash of the configuration without its seed: equal for repeats over seeds."""
@@ -53,7 +60,7 @@ class RunConfig(BaseModel):
         return _digest(self.model_dump(mode="json", by_alias=True))
 
     def with_steps(self, steps: int | None) -> RunConfig:
-        """The run with another number of training steps; one that is not trained stays so.
+        """The whole run with another number of training steps; one that is not trained stays so.
 
         The warm-up is cut to a quarter of the steps where it is longer, and the model is evaluated
         at least once.
@@ -63,7 +70,7 @@ class RunConfig(BaseModel):
         """
         old = self.training
         if steps is None or old.steps in {steps, 0}:
-            return self
+            return self.whole()
         training = old.model_copy(
             update={
                 "steps": steps,
@@ -71,7 +78,26 @@ class RunConfig(BaseModel):
                 "evaluate_every": min(old.evaluate_every, steps),
             }
         )
-        return self.model_copy(update={"training": training})
+        return self.model_copy(update={"training": training, "pause": None})
+
+    def paused(self, share: float) -> RunConfig:
+        """The beginning of the run, up to the evaluation that is nearest to a share of its steps.
+
+        A run that is evaluated at its end alone, or goes by seconds, does not pause.
+
+        Args:
+            share: of the training steps, above 0 and below 1.
+        """
+        training = self.training
+        if not training.steps or self.seconds is not None:
+            return self.whole()
+        every = training.evaluate_every
+        pause = max(1, round(share * training.steps / every)) * every
+        return self.model_copy(update={"pause": pause if pause < training.steps else None})
+
+    def whole(self) -> RunConfig:
+        """The run without a pause."""
+        return self if self.pause is None else self.model_copy(update={"pause": None})
 
 
 class RunRecord(BaseModel):
@@ -113,6 +139,8 @@ _RENAMED = {"semi_implicit": "implicit", "coordinate_descent": "sequential"}
 
 
 def _digest(data: dict[str, Any]) -> str:
+    if data["pause"] is None:
+        del data["pause"]
     for training in (data["training"], data["task_spec"]["training"]):
         for name, before in _LATER.items():
             if training[name] == before:

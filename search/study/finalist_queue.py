@@ -125,6 +125,7 @@ class FinalistQueue(RunQueue):
 
     purpose: ClassVar[Purpose] = "final"
     suffix: ClassVar[str] = "finals"
+    _out_of_time: ClassVar[str] = "the finals end in the middle of a round: the time is over"
 
     def __init__(
         self,
@@ -208,10 +209,14 @@ class FinalistQueue(RunQueue):
         """Whether a run is to begin; else it waits for another session."""
         if self._session is None or self.context.store.get(waiting.user_attrs[RUN]) is not None:
             return True
-        if self._session.begins_run(RunConfig.model_validate_json(waiting.user_attrs[CONFIG])):
+        config = RunConfig.model_validate_json(waiting.user_attrs[CONFIG])
+        if self._begins(self._session, config):
             return True
-        self._end("the finals end in the middle of a round: the time is over")
+        self._end(self._out_of_time)
         return False
+
+    def _begins(self, session: TimedSession, config: RunConfig) -> bool:
+        return session.begins_run(config)
 
     def _next_round(self) -> bool:
         """Offer the runs of another round; whether there is one."""

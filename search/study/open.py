@@ -52,6 +52,8 @@ from attenergy.search.study.tally import COUNTED
 
 # User attributes of a study.
 _IDENTITY = "identity"  # what makes its trials comparable
+#: What could not be said in the days of a study was as here.
+_LATER: dict[str, Any] = {"rungs": 1, "pause": 0}
 _JOINED = "joined"  # how many drivers have joined
 
 
@@ -201,15 +203,16 @@ def _identity(context: SearchContext) -> dict[str, Any]:
     for part, fields in task.items():
         identity |= {f"task {part} {name}": value for name, value in fields.items()}
     objectives = [objective.name for objective in context.objectives]
-    if context.plan.rungs > 1:  # what could not be said in the days of a study was at its default
-        identity["rungs"] = context.plan.rungs
+    for name, before in _LATER.items():
+        if (value := getattr(context.plan, name) or before) != before:
+            identity[name] = value
     return {**identity, "objectives": objectives, "task class": context.space.task.class_}
 
 
 def _refuse_other_plan(study: optuna.Study, context: SearchContext) -> None:
     # What a specification could not say in the days of the study was at its default.
-    before = {**_defaults(), "rungs": 1, **study.user_attrs[_IDENTITY]}
-    now = {"rungs": 1, **_identity(context)}
+    before = {**_defaults(), **_LATER, **study.user_attrs[_IDENTITY]}
+    now = {**_LATER, **_identity(context)}
     differences = [
         f"{name} was {before.get(name)!r}, is {now[name]!r}"
         for name in now

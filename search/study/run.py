@@ -64,7 +64,7 @@ from attenergy.search.study.infeasible import (
 from attenergy.search.study.open import open_study
 from attenergy.search.study.parts import SearchParts
 from attenergy.search.study.queue import Job, run_queue
-from attenergy.search.study.rungs import forget_rungs, run_rungs
+from attenergy.search.study.rungs import forget_rungs, run_rungs, with_pause
 from attenergy.search.study.samplers import exhausted
 from attenergy.search.study.trial_queue import TrialQueue, matched_variants
 
@@ -120,7 +120,7 @@ def run_search(
     """
     check_needs(Path(plan.folder), to_go_on=True)
     budget = time_budget or TimeBudget.of(plan.budget)
-    plan = plan if budget is None else as_begun(plan)
+    plan = with_pause(plan if budget is None else as_begun(plan))
     parts = SearchParts.of(plan, registry)
     with ExitStack() as early:
         timed: TimedSearch | None = None
@@ -190,9 +190,7 @@ def _run(
             write_untrained(Path(plan.folder), queue.untrained)
         if text := summary(context.store.all(), task.metric):
             listener.message(text)
-        trials = queue.recorded()
-        if plan.rungs > 1:
-            trials = run_rungs(context, trials, executor, on_remote_record)
+        trials = run_rungs(context, queue.recorded(), executor, on_remote_record, session)
         if plan.finalists > 0:
             finals = _finals(context, trials, parts, executor.free, timed)
             if finals is not None:

@@ -199,7 +199,10 @@ class TrialQueue(RunQueue):
         finally:
             self.study.sampler = sampler
             self._study.shown = self._study.waiting = None
-        config = self._with_free_seed(self._equal.fit(config, self._steps), running)
+        config = self._equal.fit(config, self._steps)
+        if share := self.context.plan.pause:
+            config = config.paused(share)
+        config = self._with_free_seed(config, running)
         return Job(trial, config, proposer(trial.user_attrs))
 
     def _are_enough(self, ended: int, running: int) -> bool:

@@ -14,6 +14,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,6 +62,43 @@ class _About(BaseModel):
     continued: list[Annotated[int, Field(ge=1)]]
 
 
+@dataclass(frozen=True)
+class SharedState:
+    """States that a run has in common with others.
+
+    Attributes:
+        stem: a name for what these runs have in common.
+        without: what of a configuration may differ between them.
+        last: the step until which they are one.
+        is_written: whether this run leaves its state at that step to the others.
+    """
+
+    stem: str
+    without: tuple[str, ...]
+    last: int
+    is_written: bool = True
+
+
+def shared_states(config: RunConfig) -> list[SharedState]:
+    """What a run has in common with others.
+
+    One that pauses is the beginning of the whole run; and until its tail a run with the schedule
+    `constant_tail` is the beginning of any longer one.
+    """
+    if config.seconds is not None or not config.training.steps:
+        return []
+
+    def stem(*without: str) -> str:
+        return _config_digest(config, without)[:16]
+
+    pauses = config.pause is not None
+    states = [SharedState(stem("pause"), ("pause",), config.last_step, is_written=pauses)]
+    tail = tail_start(config.training)
+    if tail is not None and tail <= config.last_step:
+        states.append(SharedState(stem("pause", "steps"), ("pause", "steps"), tail))
+    return states
+
+
 class Saver:
     """Saves the state of one run now and then, and lets it go on from there.
 
@@ -73,25 +111,30 @@ class Saver:
     def __init__(self, checkpoints: Checkpoints, config: RunConfig, notify: Notify) -> None:
         self._checkpoints, self._notify = checkpoints, notify
         self.path = checkpoints.path(config.run_key())
-        self._stem, self._tail = stem(config), None
-        if config.seconds is None:
-            self._tail = tail_start(config.training)
+        self._shared = shared_states(config)
         self._last, self._took, self._warned = time.monotonic(), 0.0, False
 
     def restore(self, state: TrainingState) -> bool:
         """Take the run up from its checkpoint; whether there is one that fits.
 
-        Without one of its own it goes on from what a shorter run has in common with it. A file
-        that does not fit is passed over with a message.
+        Without one of its own it goes on from what another run has in common with it. A file that
+        does not fit is passed over with a message.
         """
-        stems = self._checkpoints.stems(self._stem) if self._tail is not None else []
-        common = [path for step, path in stems if step <= (self._tail or 0)]
-        return any(self._take(path, state) for path in (self.path, *common) if path.exists())
+        if self.path.exists() and self._take(self.path, state, None):
+            return True
+        shared = [
+            (step, path, each)
+            for each in self._shared
+            for step, path in self._checkpoints.stems(each.stem)
+            if step <= each.last
+        ]
+        shared.sort(key=lambda entry: -entry[0])
+        return any(self._take(path, state, each) for _, path, each in shared)
 
-    def _take(self, path: Path, state: TrainingState) -> bool:
+    def _take(self, path: Path, state: TrainingState, shared: SharedState | None) -> bool:
         try:
             about, tensors = _read(path, _most_bytes(state))
-            _check(about, state, None if path == self.path else self._tail)
+            _check(about, state, shared)
             StateTensors(state).take(tensors)
         except (OSError, Unfit) as error:
             reason = getattr(error, "strerror", None) or error
@@ -113,20 +156,22 @@ class Saver:
         A file that cannot be written costs the run nothing; it is told once.
         """
         done = state.clock.done
-        if self._checkpoints.keep and done == self._tail:
-            self._write(self._checkpoints.stem_path(self._stem, done), state)
+        for shared in self._shared if self._checkpoints.keep else ():
+            if done == shared.last and shared.is_written:
+                path = self._checkpoints.stem_path(shared.stem, done)
+                self._write(path, state, shared.without)
         every = self._checkpoints.seconds
         if every and time.monotonic() - self._last >= max(every, _RATIO * self._took):
             begin = time.monotonic()
-            written = self._write(self.path, state)
+            written = self._write(self.path, state, ())
             self._last = time.monotonic()
             self._took = self._last - begin
             if written:
                 self._notify("saved", done)
 
-    def _write(self, path: Path, state: TrainingState) -> bool:
+    def _write(self, path: Path, state: TrainingState, without: tuple[str, ...]) -> bool:
         try:
-            data = _as_bytes(state, common=path != self.path)
+            data = _as_bytes(state, without)
             problem = self._checkpoints.make_room(path, len(data))
             if not problem:
                 write_bytes_atomically(path, data)
@@ -141,10 +186,10 @@ class Saver:
         return not problem
 
 
-def _as_bytes(state: TrainingState, *, common: bool) -> bytes:
+def _as_bytes(state: TrainingState, without: tuple[str, ...]) -> bytes:
     clock, progress = state.clock, state.progress
     about = _About(
-        **_circumstances(state, common=common),
+        **_circumstances(state, without),
         step=clock.done,
         busy=clock.busy,
         seconds=progress.seconds,
@@ -156,28 +201,25 @@ def _as_bytes(state: TrainingState, *, common: bool) -> bytes:
     return save(parts, {_ABOUT: about, _DIGEST: _digest(about, parts)})
 
 
-def _circumstances(state: TrainingState, *, common: bool) -> dict[str, Any]:
-    """What must be the same for a state to be gone on with; `common` to longer runs, too."""
+def _circumstances(state: TrainingState, without: tuple[str, ...]) -> dict[str, Any]:
+    """What must be the same for a state to be gone on with; `without` what may differ."""
     versions = provenance.versions()
     device = next(state.model.parameters(), torch.empty(0)).device.type
     return {
-        "config": _config_digest(state.config, common=common),
+        "config": _config_digest(state.config, without),
         "torch": versions["torch"],
         "attenergy": versions["attenergy"],
         "device": device,
     }
 
 
-def _config_digest(config: RunConfig, *, common: bool) -> str:
+def _config_digest(config: RunConfig, without: tuple[str, ...]) -> str:
     data = config.model_dump(mode="json", by_alias=True)
-    if common:
+    if data["pause"] is None or "pause" in without:
+        del data["pause"]
+    if "steps" in without:
         del data["training"]["steps"]
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-
-
-def stem(config: RunConfig) -> str:
-    """A name for what a run has in common with runs that differ in their number of steps alone."""
-    return _config_digest(config, common=True)[:16]
 
 
 def _digest(about: str, parts: dict[str, Tensor]) -> str:
@@ -216,20 +258,20 @@ def _read(path: Path, most: int) -> tuple[_About, dict[str, Tensor]]:
     return about, tensors
 
 
-def _check(about: _About, state: TrainingState, tail: int | None) -> None:
+def _check(about: _About, state: TrainingState, shared: SharedState | None) -> None:
     """See that a checkpoint is one of this run, made under these circumstances.
 
     Args:
         about: what it says of itself.
         state: of the run.
-        tail: the step until which it is that of a shorter run, too; None for one of its own.
+        shared: what it has in common with other runs; None for one of its own.
     """
-    for name, now in _circumstances(state, common=tail is not None).items():
+    for name, now in _circumstances(state, shared.without if shared else ()).items():
         if (before := getattr(about, name)) != now:
             if name == "config":
                 raise Unfit("it belongs to another run")
             raise Unfit(f"{name} was {before[:40]}, is {now}")
-    most = state.config.training.steps if tail is None else tail
+    most = state.clock.last if shared is None else shared.last
     points = [point.get("step", math.inf) for point in about.curve]
     if (
         (state.config.seconds is None and about.step > most)

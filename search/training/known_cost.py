@@ -39,7 +39,7 @@ class KnownCosts:
         costs = dict(known)
         training = config.training
         if operations and config.seconds is None:
-            instances = training.steps * training.batch_size
+            instances = config.last_step * training.batch_size
             costs["training_flops"] = cost.BACKWARD * instances * known["forward_flops"]
         return {name: costs[name] for name in names if name in costs}
 

@@ -16,14 +16,23 @@ class Clock:
     """How much of the budget is spent: steps, or seconds of training.
 
     Attributes:
+        steps: of the schedule.
+        seconds: of training, where they are the budget.
+        pause: step after which the run pauses, if it does.
         done: training steps.
         busy: seconds of training, evaluations not counted.
     """
 
     steps: int
     seconds: float | None
+    pause: int | None = None
     done: int = 0
     busy: float = 0.0
+
+    @property
+    def last(self) -> int:
+        """The step after which the run ends or pauses."""
+        return self.pause or self.steps
 
     @property
     def position(self) -> int:
@@ -35,7 +44,7 @@ class Clock:
     @property
     def over(self) -> bool:
         """Whether all of it is spent."""
-        spent = self.done >= self.steps if self.seconds is None else self.busy >= self.seconds
+        spent = self.done >= self.last if self.seconds is None else self.busy >= self.seconds
         return self.done > 0 and spent
 
 

@@ -158,7 +158,7 @@ def _run(
 
     size = evaluation_batch(training)
     if training.steps:
-        clock = Clock(training.steps, config.seconds)
+        clock = Clock(training.steps, config.seconds, config.pause)
         optimizers = make_optimizers(model, training)
         state = TrainingState(config, model, optimizers, clock, progress)
         _train_loop(state, task, report, evaluated, saver)
@@ -167,7 +167,7 @@ def _run(
         progress.curve.append({"step": 0, **scores})
         progress.metrics["valid"] = scores
     for split in task.splits:
-        if split not in {"train", "valid"}:
+        if split not in {"train", "valid"} and config.pause is None:
             progress.metrics[split] = evaluate(
                 model, task, split, training.test_instances, batch_size=size
             )
@@ -199,7 +199,7 @@ def _train_loop(
         clock.done += 1
         _update_cost(clock, training, state.progress)
         if report is not None:
-            report(clock.position, clock.steps, losses[-1])
+            report(clock.position, clock.last, losses[-1])
         if clock.done % training.evaluate_every == 0 or clock.over:
             _validate(state, task)
             losses.clear()

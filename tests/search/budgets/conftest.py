@@ -34,6 +34,8 @@ class Clock:
 class PlantedExecutor:
     """Runs that take as long as planted, so many at a time, on a clock of their own.
 
+    One that pauses takes its share of that, and the whole run then the rest.
+
     Attributes:
         seconds: (run, moment) -> seconds that the whole run takes.
         score: of a run.
@@ -60,7 +62,8 @@ class PlantedExecutor:
     def submit(self, config: RunConfig, purpose: Purpose) -> None:
         assert self.free
         self._running += 1
-        took = self.seconds(config, self.clock.now)
+        took = self.seconds(config, self.clock.now) * (1 - self._before(config))
+        took *= config.last_step / max(1, config.training.steps) if config.pause else 1
         if config.seconds is not None:  # a short run
             train = max(config.seconds, self._per_step(config))
             took = self.start + train + 0.1 * took
@@ -81,7 +84,7 @@ class PlantedExecutor:
     def wait(self, listener: Listener) -> RunRecord:
         while True:
             moment, _, look, config, purpose, took = heapq.heappop(self._events)
-            key, steps = config.run_key(), config.training.steps
+            key, steps = config.run_key(), config.last_step
             self.clock.now = max(self.clock.now, moment)
             listener.progress(key, steps * look // _LOOKS, steps, 1.0)
             listener.evaluated(key, {"step": steps * look // _LOOKS, "accuracy": 0.5})
@@ -95,7 +98,9 @@ class PlantedExecutor:
             return record
 
     def _record(self, config: RunConfig, purpose: Purpose, took: float, look: int) -> RunRecord:
-        steps = config.training.steps * look // _LOOKS
+        steps = config.last_step * look // _LOOKS
+        before = self._before(config)
+        took = took / (1 - before)  # with what the beginning of the run took
         train, step = 0.9 * took, self._per_step(config)
         if config.seconds is not None:  # whole steps
             train = step * math.ceil(config.seconds / step)
@@ -114,7 +119,13 @@ class PlantedExecutor:
                 "forward_flops": 1.0,
             },
             purpose=purpose,
+            continued=(round(before * config.training.steps),) if before else (),
         )
+
+    def _before(self, config: RunConfig) -> float:
+        """The share of the run that was done when it paused."""
+        paused = [r.config for r in self.runs if r.config.pause and r.config.whole() == config]
+        return max((c.last_step / c.training.steps for c in paused), default=0.0)
 
     def _per_step(self, config: RunConfig) -> float:
         return 0.9 * self.seconds(config, self.clock.now) / max(1, config.training.steps)

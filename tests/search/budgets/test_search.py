@@ -32,6 +32,7 @@ def undecided(config: RunConfig) -> float:
 
 def timed(make_plan: PlanMaker, budget: str, **changes: Any) -> SearchPlan:
     fields = {"finalists": 2, "seeds": 2, "final_budget": None, "trials": None, "matched": ()}
+    fields["pause"] = 0
     return make_plan(**{**fields, "budget": budget, **changes})
 
 
