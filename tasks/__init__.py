@@ -16,6 +16,9 @@ from attenergy.tasks.core.base import (
 )
 from attenergy.tasks.core.options import options_of
 from attenergy.tasks.core.token_task import TokenInstance, TokenTask
+from attenergy.tasks.data.base import DataTask
+from attenergy.tasks.data.builtin import is_builtin
+from attenergy.tasks.data.table import Table
 from attenergy.tasks.formal.arithmetic import BracketedArithmetic
 from attenergy.tasks.formal.base import Word
 from attenergy.tasks.formal.dyck import Dyck
@@ -57,6 +60,7 @@ __all__ = [
     "CompositionalRecall",
     "Compression",
     "Copying",
+    "DataTask",
     "Dyck",
     "Estimate",
     "Expression",
@@ -88,6 +92,7 @@ __all__ = [
     "SeriesInstance",
     "StackedRecall",
     "StringTransduction",
+    "Table",
     "Task",
     "Text",
     "TextWindow",
@@ -96,7 +101,11 @@ __all__ = [
     "Waves",
     "Word",
     "make_task",
+    "needs_data",
+    "reads_files",
     "register_task",
+    "with_content",
+    "without_files",
 ]
 
 #: What `class:` of a task in a registry may name.
@@ -130,6 +139,7 @@ CLASSES: Catalogue[type[Task]] = Catalogue(
         "Raven": Raven,
         "StackedRecall": StackedRecall,
         "StringTransduction": StringTransduction,
+        "Table": Table,
         "Text": Text,
         "Waves": Waves,
     },
@@ -171,3 +181,53 @@ def make_task(
     for key in merged:
         check_known(f"option of {spec.class_}", key, known)
     return build(name=name, seed=seed, split_seed=split_seed, **merged)
+
+
+def needs_data(spec: TaskSpec) -> bool:
+    """Whether a task can be made only when the path of a user's data is given."""
+    return issubclass(CLASSES.lookup(spec.class_), DataTask) and not spec.options.get("path")
+
+
+def with_content(spec: TaskSpec, split_seed: int = 0) -> TaskSpec:
+    """The specification as a record has it: for a user's data, with what they are.
+
+    It then says a hash of the data and their shapes, sizes and chance levels, and does not ask for
+    more instances of a split than there are. Other tasks are returned as they are.
+
+    Raises:
+        ValueError: the data cannot be read or used, or are not those that it speaks of.
+    """
+    build = CLASSES.lookup(spec.class_)
+    if not issubclass(build, DataTask):
+        return spec
+    options = {**spec.options, "facts": ""}
+    task = make_task(spec.model_copy(update={"options": options}), split_seed=split_seed)
+    assert isinstance(task, DataTask)
+    known = {"content": task.content, "facts": task.facts.text()}
+    training = spec.training
+    rows = {
+        "valid_instances": min(training.valid_instances, task.sizes["valid"]),
+        "test_instances": min(training.test_instances, task.sizes["test"]),
+    }
+    changed = {"options": {**options, **known}, "training": training.model_copy(update=rows)}
+    return spec.model_copy(update=changed)
+
+
+def reads_files(spec: TaskSpec) -> bool:
+    """Whether a task reads files of a user's: a text, or data that no package brings."""
+    build = CLASSES.lookup(spec.class_)
+    if issubclass(build, DataTask):
+        return not is_builtin(str(spec.options.get("path")))
+    return build is Text
+
+
+def without_files(spec: TaskSpec) -> TaskSpec:
+    """A recorded specification with which the task reads no file that its record names.
+
+    Of a user's data the record knows enough; of a text, Python's library takes its place, which is
+    always there.
+    """
+    build = CLASSES.lookup(spec.class_)
+    if not issubclass(build, (DataTask, Text)):
+        return spec
+    return spec.model_copy(update={"options": build.without_files(spec.options)})

@@ -90,6 +90,11 @@ class Text(Task):
         order = torch.randperm(PAGES, generator=Generator().manual_seed(seed_of(split_seed)))
         self._pages = {"valid": order[:1], "test": order[1:2], "train": order[2:]}
 
+    @classmethod
+    def without_files(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of a record with which nothing is read but Python's library."""
+        return {k: v for k, v in options.items() if k in {"length", "max_bytes"}}
+
     def drawing_options(self) -> dict[str, Any]:
         """The length alone: a text is the same wherever it lies."""
         return {"length": self.options["length"]}

@@ -7,12 +7,15 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+from attenergy.registry import load_registry
 
 # The same examples on every machine, and none that fails because the machine is busy.
 settings.register_profile(
@@ -46,6 +49,12 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests, so that none of them is left for one process at the end."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+    if find_spec("sklearn") is None:
+        tasks = load_registry(plugins=False).tasks.items()
+        absent = {n for n, t in tasks if str(t.options.get("path")).startswith("sklearn:")}
+        for item in items:
+            if getattr(item, "callspec", None) and item.callspec.params.get("name") in absent:
+                item.add_marker(pytest.mark.skip("needs scikit-learn, of the extra `data`"))
 
 
 @pytest.fixture

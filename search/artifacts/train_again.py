@@ -8,7 +8,7 @@ from pathlib import Path
 from attenergy.registry import ArgumentError, AttenergyError
 from attenergy.search.results.study_folder import task_of
 from attenergy.search.runs.config import RunConfig
-from attenergy.tasks import Task
+from attenergy.tasks import Task, reads_files, with_content
 
 # An hour of one core that does 3e10 operations a second, and 2 GiB in single precision.
 _MOST_OPERATIONS, _OPERATIONS_PER_HOUR = 10**14, 10**14
@@ -27,31 +27,36 @@ def to_train_again(
 ) -> RunConfig:
     """The configuration of a recorded run, to be trained again.
 
-    A task over a text names a file or folder. It is the recording machine's, and nothing outside
-    of a study is read because its records say so: `text` takes its place.
+    A task over a text or a user's data names a file or folder. It is the recording machine's, and
+    nothing outside of a study is read because its records say so: `text` takes its place.
 
     Args:
         config: as recorded.
-        text: the text of a task that reads one.
+        text: the text or data of a task that reads some; data must be those of the record.
         anyway: whatever it takes.
 
     Raises:
         TooLarge: by the sizes in the record it takes over an hour of one core or over 2 GiB.
-        ValueError: the task reads a text and none is given, or there is one and it reads none.
+        ValueError: the task reads files and none are given, or they are and it reads none.
     """
     path = config.task_spec.options.get("path")
-    if config.task_spec.class_ != "Text":
+    if not reads_files(config.task_spec):
         if text is not None:
-            raise ArgumentError(f"'--text' is for tasks that read one; {config.task} does not")
+            raise ArgumentError(
+                f"'--text' and '--data' are for tasks that read files; {config.task} does not"
+            )
     elif path and text is None:
+        what, option = (
+            ("text", "--text") if config.task_spec.class_ == "Text" else ("data", "--data")
+        )
         raise ArgumentError(
-            f"run {config.run_key()} was trained on the text {path!r:.200}; nothing outside of the "
-            "study is read because its records name it: give yours with --text PATH"
+            f"run {config.run_key()} was trained on the {what} {path!r:.200}; nothing outside of "
+            f"the study is read because its records name it: give yours with {option} PATH"
         )
     elif text is not None:
         options = {**config.task_spec.options, "path": str(text)}
         spec = config.task_spec.model_copy(update={"options": options})
-        config = config.model_copy(update={"task_spec": spec})
+        config = config.model_copy(update={"task_spec": with_content(spec, config.split_seed)})
     if not anyway:
         _check_size(config)
     return config

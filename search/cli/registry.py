@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attenergy.registry import ArgumentError
-from attenergy.search.cli.options import Format, FormatOption, RegistryOption, emit, load
+from attenergy.search.cli.options import (
+    Format,
+    FormatOption,
+    RegistryOption,
+    SetOption,
+    emit,
+    load,
+)
+from attenergy.search.cli.values import assignments
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,6 +34,8 @@ _LENGTHS = {
     600.0: "minutes",
     math.inf: "hours and days",
 }
+#: The group of tasks that read a user's files.
+_OWN = "your own data: --set path=FILE"
 _ANSWERS = {"class": "classes", "number": "numbers"}
 
 
@@ -95,6 +105,7 @@ def show_energy(
 @tasks.command("show")
 def show_task(
     name: Annotated[str, typer.Argument(help="Name of a task.")],
+    options: SetOption = None,
     registry: RegistryOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
@@ -104,7 +115,8 @@ def show_task(
 
     loaded = load(registry)
     spec = loaded.task(name)
-    task = make_task(name, registry=loaded)
+    chosen: dict[str, Any] = assignments(options, "--set")
+    task = make_task(name, registry=loaded, **chosen)
     ceilings = {split: task.ceiling(split) for split in task.splits if split != "train"}
     known = {s: {"value": c.value, "error": c.error} for s, c in ceilings.items() if c is not None}
     lines = {
@@ -118,7 +130,8 @@ def show_task(
         "splits": ", ".join(map(formats.split, task.splits)),
         "inputs": f"{task.inputs.length} positions, {task.inputs.kind} of size {task.inputs.size}",
         "outputs": f"{task.outputs.size} {_ANSWERS[task.outputs.kind]} per position",
-        "options": formats.settings(spec.options),
+        "options": formats.settings({**spec.options, **chosen}),
+        "data": "\n".join(task.notes),
         "model": formats.settings(spec.model.model_dump()),
         "training": formats.settings(spec.training.model_dump()),
         "time": formats.rough_time(spec.seconds),
@@ -131,6 +144,7 @@ def show_task(
         "chance": task.chance,
         "ceiling": known,
         "splits": task.splits,
+        "notes": task.notes,
         "entry": spec.model_dump(mode="json", by_alias=True),
     }
     emit(form, data, _facts(lines))
@@ -145,12 +159,14 @@ def sample_task(
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw a Raven matrix (.png, .svg, .pdf).")
     ] = None,
+    options: SetOption = None,
     registry: RegistryOption = None,
 ) -> None:
     """Print one instance of a task as people write it, and draw it if it is a Raven matrix."""
     from attenergy.tasks import RavenInstance, make_task
 
-    task = make_task(name, registry=load(registry), seed=seed)
+    chosen: dict[str, Any] = assignments(options, "--set")
+    task = make_task(name, registry=load(registry), seed=seed, **chosen)
     instance = task.sample("test" if split == "iid" else split, index)
     if picture is not None:
         if not isinstance(instance, RavenInstance):
@@ -168,8 +184,10 @@ def schema() -> None:
     typer.echo(schema_text(), nl=False)
 
 
-def _length(task: TaskSpec) -> int:
-    """Which of the groups a task belongs to."""
+def _group(task: TaskSpec) -> int:
+    """Which of the groups a task belongs to: one that waits for a path, or one of its length."""
+    if task.options.get("path") == "":
+        return len(_LENGTHS)
     seconds = math.inf if task.seconds is None else task.seconds
     return next(place for place, most in enumerate(_LENGTHS) if seconds <= most)
 
@@ -180,11 +198,12 @@ def _tasks(specs: dict[str, TaskSpec], homes: dict[str, str]) -> RenderableType:
 
     table = formats.rich_table(("name", "time", "title"), [], left=3)
     table.columns[0].no_wrap = True
-    for place, title in enumerate(_LENGTHS.values()):
-        group = {name: spec for name, spec in specs.items() if _length(spec) == place}
+    titles = [f"one run: {title}" for title in _LENGTHS.values()]
+    for place, title in enumerate([*titles, _OWN]):
+        group = {name: spec for name, spec in specs.items() if _group(spec) == place}
         if group:
             table.add_row()
-            table.add_row(formats.plain_text(f"one run: {title}", "bold"))
+            table.add_row(formats.plain_text(title, "bold"))
         for name, spec in group.items():
             about = f"{spec.title} [{homes[name]}]" if homes[name] else spec.title
             cells = (name, formats.rough_time(spec.seconds), about)

@@ -23,7 +23,11 @@ OneWorkerOption = Annotated[
 ]
 TextOption = Annotated[
     Path | None,
-    typer.Option(metavar="PATH", help="File or folder of a task that reads a text."),
+    typer.Option(
+        *("--text", "--data"),
+        metavar="PATH",
+        help="File or folder of a task that reads a text or your data.",
+    ),
 ]
 AnywayOption = Annotated[
     bool,

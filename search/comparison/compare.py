@@ -81,7 +81,10 @@ def run_compare(
     budget = time_budget or TimeBudget.of(plan.budget)
     plan = plan if budget is None else as_begun(plan)
     plain = {variant: configure(plan, registry, variant) for variant in plan.variants}
-    task = make_task(plain[plan.variants[0]].task_spec, split_seed=plan.split_seed)
+    spec = plain[plan.variants[0]].task_spec
+    if content := spec.options.get("content"):  # other data under this path are another task
+        plan = plan.model_copy(update={"task_options": {**plan.task_options, "content": content}})
+    task = make_task(spec, split_seed=plan.split_seed)
     for config in plain.values():  # a mistake must show before anything is trained
         build_model(config, task)
     refuse_beyond(plan, plain.values())
@@ -101,7 +104,7 @@ def run_compare(
             if timed.entry.steps != first.training.steps:
                 plan = with_steps(plan, timed.entry.steps)
         write_atomically(folder / PLAN, plan.model_dump_json(indent=2) + "\n")
-        for text in upgrades(folder, needs):
+        for text in (*task.notes, *upgrades(folder, needs)):
             listener.message(text)
         write_needs(folder, needs)
         if timed is not None:

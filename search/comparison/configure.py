@@ -20,6 +20,7 @@ from attenergy.search.planning.plan import UNTUNED, ComparePlan
 from attenergy.search.planning.ranges import layer_defaults
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training.known_cost import KnownCosts
+from attenergy.tasks import with_content
 
 #: What is tuned is chosen with this seed; results come from the seeds after it.
 CHOOSING_SEED = 0
@@ -32,6 +33,7 @@ def configure(
     layer = registry.layer(variant)
     task = registry.task(plan.task)
     task = task.model_copy(update={"options": {**task.options, **plan.task_options}})
+    task = with_content(task, plan.split_seed)
     model, training, settings = task.model.model_dump(), task.training.model_dump(), {}
     own = [f"{v}.{name}" for v in plan.variants for name in layer_defaults(registry.layer(v))]
     for name, value in plan.fix.items():

@@ -88,7 +88,7 @@ def make_progress(
         UnknownName: there is no such task or logger.
     """
     options: dict[str, Any] = dict(plan.task_options)
-    task = make_task(plan.task, registry=registry, **options)
+    task = make_task(plan.task, registry=registry, split_seed=plan.split_seed, **options)
     known = RunStore(plan.folder).all() if Path(plan.folder).is_dir() else []
     display = make_listener(
         plain,

@@ -28,6 +28,7 @@ from attenergy.search.planning.ranges import Layer
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training.known_cost import KnownCosts
 from attenergy.search.training.schedule import SCHEDULES
+from attenergy.tasks import with_content
 
 MUON_RATE = "muon_learning_rate"
 _MODEL = tuple(ModelSpec.model_fields)
@@ -261,7 +262,8 @@ class Space:
 
 def _task(registry: Registry, plan: SearchPlan) -> TaskSpec:
     task = registry.task(plan.task)
-    return task.model_copy(update={"options": {**task.options, **plan.task_options}})
+    task = task.model_copy(update={"options": {**task.options, **plan.task_options}})
+    return with_content(task, plan.split_seed)
 
 
 def _chosen_layers(registry: Registry, plan: SearchPlan) -> dict[str, Layer]:

@@ -27,7 +27,7 @@ from attenergy.search.runs.records import (
     read_records,
     write_atomically,
 )
-from attenergy.tasks import Task, make_task
+from attenergy.tasks import Task, make_task, without_files
 
 #: In a study's folder, where proposals were not trained because of what they would have cost.
 UNTRAINED = "untrained.json"
@@ -121,16 +121,13 @@ def read_study(folder: Path) -> Study:
 def task_of(config: RunConfig) -> Task:
     """The task of a run, rebuilt from its configuration alone.
 
-    A text that the record names is not looked for: Python's library, which is always there, takes
-    its place, for nothing of the text is needed.
+    Files that the record names are not looked for: what it says of a user's data suffices, and
+    Python's library, which is always there, takes the place of a text.
 
     Raises:
         ValueError: it cannot be.
     """
-    spec = config.task_spec
-    if spec.class_ == "Text":
-        options = {k: v for k, v in spec.options.items() if k in {"length", "max_bytes"}}
-        spec = spec.model_copy(update={"options": options})
+    spec = without_files(config.task_spec)
     try:
         return make_task(spec, seed=config.seed, split_seed=config.split_seed)
     except ValueError:

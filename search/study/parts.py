@@ -46,7 +46,7 @@ class SearchParts:
             ValueError: the plan names something unknown or impossible.
         """
         space = Space(registry, plan)
-        task = make_task(space.task)
+        task = make_task(space.task, split_seed=plan.split_seed)
         objectives = find_objectives(task, plan.objectives)
         pruner = PRUNERS[plan.pruner](task.metric, task.chance.get(task.metric, 0.0))
         _check_fixed(space, task)

@@ -175,6 +175,8 @@ def _run(
 ) -> None:
     """Trials, then finals; both once more while a budget in time has much left of it."""
     plan, task, listener = context.plan, parts.task, context.listener
+    for note in task.notes:
+        listener.message(note)
     if not parts.space.task.training.steps and (plan.train_steps or plan.final_steps):
         listener.message(f"{plan.task} is not trained: steps left as they are")
     measure(parts.equal, executor, context.store, listener)

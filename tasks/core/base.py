@@ -104,6 +104,7 @@ class Task(ABC):
     masks_pairs: bool = False  # whether every instance has a mask (L, L) of its own
     #: Options that came later: at the value that held before, instances stay what they were.
     later_options: ClassVar[Mapping[str, Any]] = {}
+    notes: tuple[str, ...] = ()  # what a user should know before anything is trained
     train_instances: int = 0  # so many, then the same ones again; 0: the training stream is endless
 
     name: str

@@ -58,8 +58,7 @@ class Stream:
 
     def read(self, start: int, size: int) -> Fields:
         """Return instances `start .. start + size - 1`, as tensors that the caller may change."""
-        if start < 0 or size < 1:
-            raise ArgumentError(f"a batch needs start >= 0 and size >= 1, got {start} and {size}")
+        check_span(start, size)
         pieces = []
         end = start + size
         while start < end:
@@ -82,6 +81,53 @@ class Stream:
         if len(self._blocks) > _CACHED_BLOCKS:
             self._blocks.popitem(last=False)
         return block
+
+
+class Epochs(Stream):
+    """The rows of a finite set, all of them again and again, in another order each time.
+
+    Instance i is row p_e(i mod n) in epoch e = i // n. The permutation p_e is drawn from the key
+    and e; without shuffling it is the identity.
+
+    Args:
+        take: returns the rows of these numbers.
+        size: n >= 1.
+        key: plain data that names the stream.
+        shuffled: whether epochs are.
+    """
+
+    def __init__(
+        self, take: Callable[[Tensor], Fields], size: int, *key: Any, shuffled: bool
+    ) -> None:
+        self._take, self._size, self._key, self._shuffled = take, size, key, shuffled
+        self._orders: OrderedDict[int, Tensor] = OrderedDict()
+
+    def read(self, start: int, size: int) -> Fields:
+        """Return instances `start .. start + size - 1`, as tensors that the caller may change."""
+        check_span(start, size)
+        rows = []
+        end = start + size
+        while start < end:
+            epoch, low = divmod(start, self._size)
+            rows.append(self._order(epoch)[low : low + end - start])
+            start += len(rows[-1])
+        return self._take(torch.cat(rows))
+
+    def _order(self, epoch: int) -> Tensor:
+        if not self._shuffled:
+            return torch.arange(self._size)
+        if epoch not in self._orders:
+            generator = Generator().manual_seed(seed_of(*self._key, epoch))
+            self._orders[epoch] = torch.randperm(self._size, generator=generator)
+            if len(self._orders) > _CACHED_BLOCKS:
+                self._orders.popitem(last=False)
+        return self._orders[epoch]
+
+
+def check_span(start: int, size: int) -> None:
+    """Raise ValueError for instances that no stream has."""
+    if start < 0 or size < 1:
+        raise ArgumentError(f"a batch needs start >= 0 and size >= 1, got {start} and {size}")
 
 
 def _checked(block: Any) -> Fields:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from attenergy.registry import Registry
-from attenergy.tasks import Task, make_task
+from attenergy.tasks import Task, make_task, needs_data
 from attenergy.testing.docs_pages.markdown import table
 
 _HEAD = """\
 # The tasks
 
-Made from the registry by `make docs`; a test compares. Every task generates itself: an instance
-depends on the seed, the split and its index alone, and train, valid and iid share none.
+Made from the registry by `make docs`; a test compares. An instance depends on the seed, the split
+and its index alone, and train, valid and iid share none. Most tasks generate themselves; those of
+your own data are in [own_data.md](own_data.md).
 `attenergy tasks show NAME` gives ceilings, model and training, `attenergy tasks sample NAME` one
 instance, `attenergy compare --task NAME --sweep OPTION` goes through the values of a sweep.
 
@@ -30,13 +31,16 @@ def tasks_page(registry: Registry) -> str:
         for name, spec in registry.bundles.items()
     ]
     header = ["task", "what", "reads", "answers", "scored", "chance", "sweeps", "seconds", "source"]
-    rows = [_row(name, registry) for name in registry.tasks]
+    own = [name for name, spec in registry.tasks.items() if needs_data(spec)]
+    rows = [_row(name, registry) for name in registry.tasks if name not in own]
     parts = [
         _HEAD,
         "## Bundles\n",
         table(["bundle", "what it is for", "tasks"], bundles),
         "\n## Tasks\n",
         table(header, rows),
+        "\n## Tasks of your own data\n",
+        table(["task", "what"], [[f"`{name}`", registry.tasks[name].title] for name in own]),
     ]
     return "\n".join(parts) + "\n"
 

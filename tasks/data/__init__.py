@@ -1,0 +1,1 @@
+"""Tasks made of data that a user brings, and of a few real sets."""

@@ -1,0 +1,71 @@
+"""A user's files: bounded reading, and a hash of what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from attenergy.registry import ArgumentError
+from attenergy.registry.errors import nearest
+from attenergy.registry.files import open_regular
+
+MOST_BYTES = 1 << 28  # of one file
+_DIGITS = 16  # of a hash, as of a run's key
+_PIECE = 1 << 20
+
+
+def existing(path: str, what: str) -> Path:
+    """The path of a file or folder that a user names.
+
+    Raises:
+        ArgumentError: there is none; the text names what lies there instead.
+    """
+    place = Path(path).expanduser()
+    if "\0" in path or not place.exists():
+        names = [entry.name for entry in _entries(place.parent)]
+        hint = nearest(place.name, names)
+        raise ArgumentError(f"'path' must be {what}, got {path!r:.200}, which is not there"
+                            + (f" ({hint})" if hint else ""))  # fmt: skip
+    return place
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for _, entry in zip(range(10_000), entries, strict=False)]
+    except (OSError, ValueError):
+        return []
+
+
+def content_of(pieces: Iterator[bytes]) -> str:
+    """Short hash of bytes."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()[:_DIGITS]
+
+
+def bytes_of(path: Path, most: int = MOST_BYTES) -> Iterator[bytes]:
+    """The bytes of a regular file, piece by piece.
+
+    Raises:
+        ArgumentError: it is larger than `most`, or cannot be read.
+    """
+    read = 0
+    try:
+        with open_regular(path) as file:
+            while piece := file.read(_PIECE):
+                read += len(piece)
+                if read > most:
+                    raise ArgumentError(f"{path}: larger than {most:,} bytes, the limit")
+                yield piece
+    except OSError as error:
+        raise ArgumentError(f"{path}: {error.strerror or error}") from None
+
+
+def signature(path: Path) -> tuple[str, int, int]:
+    """What changes when a file is written anew."""
+    status = path.stat()
+    return os.path.abspath(path), status.st_mtime_ns, status.st_size
