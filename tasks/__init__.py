@@ -163,7 +163,9 @@ def make_task(
         registry: where to look names up; by default the built-in registry and plug-ins.
         seed: decides the training stream.
         split_seed: decides what is held out and the evaluation sets.
-        options: override the entry's own options.
+        options: override the entry's own options. Besides those of its class, every task has
+            `train_instances`, the size of a training set that is read again and again (0: a stream
+            without end).
 
     Raises:
         ValueError: for an unknown name, class or option (with the nearest one), or an option's

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +33,7 @@ from attenergy.search.cli.options import (
     TuneOption,
     load,
 )
-from attenergy.search.cli.values import assignments, grid, limits, names, numbers
+from attenergy.search.cli.values import assignments, grid, limits, names, numbers, sweeps
 from attenergy.search.cli.where import (
     AddressOption,
     CheckpointFolderOption,
@@ -49,7 +50,7 @@ from attenergy.search.cli.where import (
 from attenergy.search.planning.final_budget import DEFAULT, NONE, REST
 
 if TYPE_CHECKING:
-    from attenergy.registry import Registry
+    from attenergy.registry import Registry, Scalar
     from attenergy.search.comparison.multi_task import Comparison
 
 
@@ -78,9 +79,11 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         ),
     ] = None,
     sweep: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="An option of the task whose values are gone through (pairs).",
+            metavar="NAME=A,B",
+            help="Go through values of the model, its training, a layer or the task (width=32,64); "
+            "the task's own without =; repeatable for all combinations.",
             rich_help_panel=TASK,
         ),
     ] = None,
@@ -132,9 +135,9 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
 ) -> None:
     """Compare variants over the same seeds, with intervals and paired differences.
 
-    With several tasks, a bundle or a sweep there is a table of variants and tasks as well. The same
-    command again goes on where it was stopped; more seeds or variants add to it. The exit codes are
-    those of `search`.
+    With several tasks, a bundle or a sweep there is a table of variants and tasks, or values, too.
+    The same command again goes on where it was stopped; more seeds or variants add to it. The exit
+    codes are those of `search`.
     """
     begin = context.obj or time.monotonic()
     from attenergy.search.budgets.clock import TimeBudget
@@ -149,9 +152,11 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         raise typer.BadParameter("names no variant", param_hint="--variants")
     for variant in chosen:
         loaded.layer(variant)
-    parts = _parts(loaded, task, bundle, sweep)
-    title = _title(parts, bundle, sweep) if study is None else study
-    several = bool(len(parts) > 1 or bundle or sweep)
+    fixed, swept = assignments(fix, "--fix"), sweeps(sweep)
+    parts = _parts(loaded, task, bundle, swept, chosen, fixed)
+    _check_once(swept, parts, steps, task_options := assignments(options, "--set"))
+    title = _title(parts, bundle, swept) if study is None else study
+    several = bool(len(parts) > 1 or bundle or swept)
     default_seeds = (
         loaded.bundle(bundle).seeds if bundle else ComparePlan.model_fields["seeds"].default
     )
@@ -159,7 +164,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         name=title,
         folder=str(folder / title),
         task=parts[0].task,
-        task_options=assignments(options, "--set"),
+        task_options=task_options,
         variants=chosen,
         budget=budget,
         seeds=seeds or default_seeds,
@@ -181,7 +186,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         fairness=fairness,
         seconds=seconds,
         split_seed=split_seed,
-        fix=assignments(fix, "--fix"),
+        fix=fixed,
         cost_limits=limits(cost_limits),  # type: ignore[arg-type] # a validator reads them
     )
     check_formulas(loaded, chosen)
@@ -204,28 +209,49 @@ def _final_budget(exact: bool, several: bool, budget: str | None) -> str:
     return (NONE if several else DEFAULT) if budget is None else REST
 
 
-def _title(parts: list[Comparison], bundle: str | None, sweep: str | None) -> str:
+def _title(parts: list[Comparison], bundle: str | None, swept: Iterable[str] = ()) -> str:
     """The name of a comparison that nobody named; a sweep is not the comparison on its task."""
     tasks = "-".join(dict.fromkeys(part.task for part in parts))
-    return "-".join(filter(None, ("compare", bundle or tasks, sweep)))
+    return "-".join(filter(None, ("compare", bundle or tasks, *swept)))
 
 
 def _parts(
-    registry: Registry, task: str | None, bundle: str | None, sweep: str | None
+    registry: Registry,
+    task: str | None,
+    bundle: str | None,
+    swept: Mapping[str, tuple[Scalar, ...]],
+    variants: tuple[str, ...],
+    fix: Mapping[str, Scalar],
 ) -> list[Comparison]:
     """What `--task`, `--bundle` and `--sweep` ask for."""
-    from attenergy.search.comparison.multi_task import comparisons_of_sweep, comparisons_of_tasks
+    from attenergy.search.comparison.multi_task import comparisons_of_sweeps, comparisons_of_tasks
 
     if (task is None) == (bundle is None):
         raise typer.BadParameter("give either a task or a bundle", param_hint="--task / --bundle")
-    if bundle is not None and sweep is not None:
+    if bundle is not None and swept:
         raise typer.BadParameter("a sweep is over one task, not a bundle", param_hint="--sweep")
     tasks = tuple(registry.bundle(bundle).tasks) if bundle is not None else names(task)
     if not tasks:
         raise typer.BadParameter("names no task", param_hint="--task")
     parts = comparisons_of_tasks(registry, tasks)
-    if sweep is None:
+    if not swept:
         return parts
     if len(parts) > 1:
         raise typer.BadParameter("a sweep is over one task", param_hint="--sweep")
-    return comparisons_of_sweep(registry, parts[0].task, sweep)
+    return comparisons_of_sweeps(registry, parts[0].task, swept, variants=variants, fix=fix)
+
+
+def _check_once(
+    swept: Mapping[str, tuple[Scalar, ...]],
+    parts: list[Comparison],
+    steps: int | None,
+    options: Mapping[str, Scalar],
+) -> None:
+    """Refuse a quantity that has one value by an option and several by `--sweep`."""
+    for name in swept:
+        if name in options:
+            raise typer.BadParameter(f"{name!r} is in --set and in --sweep", param_hint="--sweep")
+    if steps is not None and any(part.steps is not None for part in parts):
+        raise typer.BadParameter(
+            "the sweep says how many steps; drop --steps", param_hint="--steps"
+        )

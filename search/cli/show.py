@@ -30,10 +30,12 @@ def show_matrix(matrix: Matrix, folder: Path, form: Format, *, explain: bool = F
         NoResult: no variant has a score on any task.
     """
     from attenergy.search.comparison.multi_task import write_matrix
+    from attenergy.search.report.over_sweep import with_finding
     from attenergy.search.report.over_tasks import TasksScreen
     from attenergy.search.results.study_folder import read_study
     from attenergy.search.runs.own_entries import write_own_entries
 
+    matrix = with_finding(matrix)
     write_matrix(matrix, folder)
     parts = {column.name: read_study(folder / column.name) for column in matrix.columns}
     write_own_entries(folder, [record for part in parts.values() for record in part.records])

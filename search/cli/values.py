@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import typer
 
 
@@ -61,6 +63,22 @@ def grid(texts: list[str] | None, option: str) -> dict[str, tuple[float | int | 
             raise typer.BadParameter(f"{name.strip()!r} is given twice", param_hint=option)
         values[name.strip()] = chosen
     return values
+
+
+def sweeps(texts: list[str] | None) -> dict[str, tuple[float | int | str | bool, ...]]:
+    """`name=a,b` texts of `--sweep`, `64k` and `1M` being numbers; a name alone has no values."""
+    alone = [text.strip() for text in texts or () if text.strip() and "=" not in text]
+    values = grid([text for text in texts or () if "=" in text], "--sweep")
+    if not all(alone) or set(alone) & values.keys() or len(set(alone)) < len(alone):
+        raise typer.BadParameter("a quantity is given twice", param_hint="--sweep")
+    order = [text.partition("=")[0].strip() for text in texts or () if text.strip()]
+    return {name: tuple(map(_counted, values.get(name, ()))) for name in order}
+
+
+def _counted(value: float | int | str | bool) -> float | int | str | bool:
+    """`64k` and `1M` as the numbers that they are; else the value."""
+    amount = re.fullmatch(r"(\d+)([kM])", value) if isinstance(value, str) else None
+    return value if amount is None else int(amount[1]) * {"k": 1000, "M": 1_000_000}[amount[2]]
 
 
 def scalar(text: str) -> float | int | str | bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ def run_compare(
     listener: Listener,
     *,
     time_budget: TimeBudget | None = None,
+    known: Iterable[RunRecord] = (),
 ) -> list[RunRecord]:
     """Run what the plan asks for and is not recorded yet; return all records that belong to it.
 
@@ -68,6 +70,7 @@ def run_compare(
         listener: is told what happens.
         time_budget: the plan's `budget`, with the moment at which the command began; if None, it
             begins now.
+        known: records of runs of this comparison that another one has made.
 
     Raises:
         UnknownName: if the registry lacks the task or a variant, or nothing takes a name in `fix`.
@@ -111,6 +114,9 @@ def run_compare(
             listener, written = timed.watching(listener, executor)
             stack.enter_context(written)
         store = RunStore(folder)
+        for record in known:
+            if store.get(record.key) is None:
+                store.append(record)
         checkpoints = plan.checkpoints(folder)
         checkpoints.tidy(record.key for record in store.all())
         watch = CheckpointRemoval(

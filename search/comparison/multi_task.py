@@ -1,13 +1,13 @@
-"""Comparisons over several tasks, or over the values of a task's sweep, one after the other."""
+"""Comparisons over several tasks, or at the points of a sweep, one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attenergy.registry import ArgumentError, Registry, Scalar, UnknownName
+from attenergy.registry import ArgumentError, Registry, Scalar
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.comparison.compare import (
     PLAN,
@@ -16,25 +16,32 @@ from attenergy.search.comparison.compare import (
     configure,
     run_compare,
 )
-from attenergy.search.results.ranking import columns_of
+from attenergy.search.comparison.sweeps import (
+    Comparison,
+    comparisons_of_sweep,
+    comparisons_of_sweeps,
+)
+from attenergy.search.results.ranking import Row, columns_of
 from attenergy.search.results.study_folder import Study, read_study, write_leaderboard
 from attenergy.search.results.task_table import Column, Matrix, worse_than
+from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.errors import SameFailure
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failures import in_one_line
-from attenergy.search.runs.names import path_part
-from attenergy.search.runs.records import RECORDS, write_atomically
+from attenergy.search.runs.records import RECORDS, read_records, write_atomically
+from attenergy.search.training.known_cost import KnownCosts
 from attenergy.search.training.model import build_model
 from attenergy.tasks import make_task
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """One comparison among several: its heading, its task, and what it changes of the task."""
-
-    name: str
-    task: str
-    options: Mapping[str, Scalar]
+__all__ = [
+    "Comparison",
+    "column_of",
+    "comparisons_of_sweep",
+    "comparisons_of_sweeps",
+    "comparisons_of_tasks",
+    "run_multi_task",
+    "write_matrix",
+]
 
 
 def comparisons_of_tasks(registry: Registry, tasks: tuple[str, ...]) -> list[Comparison]:
@@ -48,28 +55,6 @@ def comparisons_of_tasks(registry: Registry, tasks: tuple[str, ...]) -> list[Com
     return [Comparison(task, task, {}) for task in dict.fromkeys(tasks)]
 
 
-def comparisons_of_sweep(registry: Registry, task: str, option: str) -> list[Comparison]:
-    """One comparison per value of a sweep that the task's entry declares.
-
-    Raises:
-        UnknownName: the registry lacks the task, or the task the sweep.
-        ValueError: a value cannot name the folder of its comparison.
-    """
-    sweeps = registry.task(task).sweeps
-    if option not in sweeps:
-        raise UnknownName(f"sweep of {task}", option, sweeps)
-    comparisons = [
-        Comparison(f"{option}-{value}", task, {option: value}) for value in sweeps[option]
-    ]
-    for comparison in comparisons:
-        try:
-            path_part(comparison.name)
-        except ValueError as error:
-            text = f"the sweep {option} of {task} cannot name a folder by a value: {error}"
-            raise ArgumentError(text) from error
-    return comparisons
-
-
 def run_multi_task(
     plan: ComparePlan,
     comparisons: list[Comparison],
@@ -81,7 +66,8 @@ def run_multi_task(
 
     A variant that a task's model cannot hold is left out of that task, with the reason; the others
     go on. What has finished is kept, so the same call again goes on where it was stopped. Each
-    has its own leaderboard.
+    has its own leaderboard. At the points of a sweep a budget shortens all runs alike, and a
+    variant that is the same at several points is trained once.
 
     Args:
         plan: what is common: variants, seeds, rates, steps, `fix`; its task is not used.
@@ -89,7 +75,7 @@ def run_multi_task(
         registry: where names are looked up.
         listen: makes the listener of one comparison.
         time_budget: the plan's `budget`, with the moment at which the command began; if None, it
-            begins now. Every comparison has an equal part of what is left when it begins.
+            begins now. Tasks have equal parts of it, the points of a sweep such as their runs cost.
 
     Raises:
         ComparisonMismatch: the folder is of one search or of a comparison on one task.
@@ -99,44 +85,131 @@ def run_multi_task(
         raise ComparisonMismatch(
             f"{plan.folder} holds a study of one task; give this comparison another name"
         )
-    columns: list[Column] = []
     budget = time_budget or TimeBudget.of(plan.budget)
-    for number, comparison in enumerate(comparisons):
-        options = {**plan.task_options, **comparison.options}
-        name, folder = (
-            f"{comparison.task}-{comparison.name}",
-            str(Path(plan.folder) / comparison.name),
-        )
-        changes = {"name": name, "folder": folder, "task": comparison.task, "task_options": options}
-        missing = _unfit(plan.model_copy(update=changes), registry)
+    parts = [_Part.of(each, plan, registry) for each in comparisons]
+    shares = [1.0] * len(parts) if budget is None else _shares(parts)
+    # What has to be shortened shows where a run costs most; the others then are as short.
+    order = sorted(range(len(parts)), key=lambda number: -shares[number])
+    columns: dict[int, Column] = {}
+    steps: int | None = None
+    for number in order:
+        part = parts[number].with_steps(steps)
+        left = sum(shares[n] for n in order if n not in columns)
+        with listen(part.plan) as listener:
+            for variant, reason in part.missing.items():
+                listener.message(f"{variant} is left out of {part.name}: {reason}")
+            try:
+                run_compare(
+                    part.plan,
+                    registry,
+                    listener,
+                    time_budget=None if budget is None else budget.part(shares[number] / left),
+                    known=_equal_runs(part, [parts[n] for n in columns]),
+                )
+            except SameFailure as error:  # another task may work
+                listener.message(f"{part.name}: {error}")
+        study = read_study(Path(part.plan.folder))
+        write_leaderboard(study)
+        columns[number] = column_of(part.name, study, part.missing, part.comparison.point)
+        if budget is not None and isinstance(study.plan, ComparePlan):
+            steps = steps or study.plan.steps or part.first.training.steps
+    return Matrix(plan.name, plan.variants, tuple(columns[n] for n in range(len(parts))))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One comparison as it is run.
+
+    Attributes:
+        plan: of the variants whose model can be built.
+        missing: the others, and why.
+        runs: variant -> its run with the choosing seed.
+    """
+
+    comparison: Comparison
+    plan: ComparePlan
+    missing: dict[str, str]
+    runs: dict[str, RunConfig]
+
+    @classmethod
+    def of(cls, comparison: Comparison, common: ComparePlan, registry: Registry) -> _Part:
+        """What is run; everything that does not fit is known before anything is trained."""
+        plan = comparison.of(common, str(Path(common.folder) / comparison.name))
+        missing = _unfit(plan, registry)
         fit = tuple(variant for variant in plan.variants if variant not in missing)
         if not fit:
             raise ArgumentError(
                 f"no variant fits {comparison.name}: {next(iter(missing.values()))}"
             )
         fix = {n: value for n, value in plan.fix.items() if n.split(".")[0] not in missing}
-        here = plan.model_copy(update={**changes, "variants": fit, "fix": fix})
-        with listen(here) as listener:
-            for variant, reason in missing.items():
-                listener.message(f"{variant} is left out of {comparison.name}: {reason}")
-            try:
-                part = None if budget is None else budget.part(1 / (len(comparisons) - number))
-                run_compare(here, registry, listener, time_budget=part)
-            except SameFailure as error:  # another task may work
-                listener.message(f"{comparison.name}: {error}")
-        study = read_study(Path(folder))
-        write_leaderboard(study)
-        columns.append(column_of(comparison.name, study, missing))
-    return Matrix(plan.name, plan.variants, tuple(columns))
+        plan = plan.model_copy(update={"variants": fit, "fix": fix})
+        runs = {variant: configure(plan, registry, variant) for variant in fit}
+        return cls(comparison, plan, missing, runs)
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.comparison.name
+
+    @property
+    def first(self) -> RunConfig:
+        """The run of the first variant."""
+        return self.runs[self.plan.variants[0]]
+
+    def with_steps(self, steps: int | None) -> _Part:
+        """The same with so many training steps, for a point that has no number of its own."""
+        if steps is None or self.comparison.steps is not None or not self.comparison.point:
+            return self
+        return replace(self, plan=self.plan.model_copy(update={"steps": steps}))
 
 
-def column_of(name: str, study: Study, missing: Mapping[str, str]) -> Column:
+def _shares(parts: Sequence[_Part]) -> list[float]:
+    """The shares of the time: equal ones for tasks; at the points of a sweep, by what runs cost.
+
+    Half of the time goes by training FLOPs. The other half is equal, since short products and
+    evaluations take time as well.
+    """
+    equal = 1 / len(parts)
+    if not all(part.comparison.point for part in parts):
+        return [equal] * len(parts)
+    known = KnownCosts()
+    flops = [known.of(part.first, ["training_flops"]).get("training_flops", 0.0) for part in parts]
+    total = sum(flops)
+    return [equal / 2 + each / total / 2 if total else equal for each in flops]
+
+
+def _equal_runs(part: _Part, done: Iterable[_Part]) -> list[RunRecord]:
+    """Records of variants that are the same at another point: a sweep of a setting of one variant.
+
+    Their weights stay where they were trained.
+    """
+    if part.plan.fairness != "steps":
+        return []
+    own = {variant: run.config_hash() for variant, run in part.runs.items()}
+    records: dict[str, RunRecord] = {}
+    for other in done:
+        same = {v for v, run in other.runs.items() if own.get(v) == run.config_hash()}
+        if other.plan.steps != part.plan.steps or not same:
+            continue
+        for record in read_records(Path(other.plan.folder)):
+            if record.config.variant in same:
+                records[record.key] = record.model_copy(update={"weights": ""})
+    return list(records.values())
+
+
+def column_of(
+    name: str,
+    study: Study,
+    missing: Mapping[str, str],
+    point: Mapping[str, Scalar] | None = None,
+) -> Column:
     """The column of one finished comparison.
 
     Args:
-        name: its heading.
+        name: of its folder.
         study: the comparison.
         missing: variants that could not take part, and why.
+        point: what was gone through, and its value; None for a task.
     """
     task = study.task
     shown = next(c for c, split in columns_of(task).items() if split == task.headline)
@@ -156,7 +229,20 @@ def column_of(name: str, study: Study, missing: Mapping[str, str]) -> Column:
         scores=scores,
         missing={v: why for v, why in {**failed, **missing}.items() if v not in scores},
         worse=worse_than({variant: row.values[shown] for variant, row in best.items()}),
+        point=dict(point or {}),
+        verdict=replace(board.verdict, command=""),
+        differences=_differences(best, study.baseline),
     )
+
+
+def _differences(rows: Mapping[str, Row], baseline: str) -> dict[str, dict[int, float]]:
+    """Variant -> seed -> validation score minus the baseline's, over the seeds that both have."""
+    values = {variant: row.values.get("valid", {}) for variant, row in rows.items()}
+    first = values.pop(baseline, {})
+    return {
+        variant: {seed: scores[seed] - first[seed] for seed in sorted(scores.keys() & first.keys())}
+        for variant, scores in values.items()
+    }
 
 
 def write_matrix(matrix: Matrix, folder: Path) -> None:

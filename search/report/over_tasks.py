@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from attenergy.search.report.columns import cell
 from attenergy.search.report.terminal import CALLS, lines_of
 from attenergy.search.results import formats
 from attenergy.search.results.task_table import Matrix
-from attenergy.search.results.verdict import Verdict
+from attenergy.search.results.verdict import Kind, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -42,16 +42,26 @@ def verdict_over(matrix: Matrix, verdicts: Mapping[str, Verdict]) -> Verdict:
     sentence = f"Held against `{baseline}`: {'; '.join(parts)}." if parts else ""
     if unlearned:
         sentence += f" Nobody learned {', '.join(f'`{name}`' for name in unlearned)}."
-    kind = "none"
-    if unlearned and not learned:
-        kind = "unlearned"
-    elif any(calls["beats"] and not calls["loses"] for calls in counts.values()):
-        kind = "beats"
-    elif counts:
-        lose = all(set(+calls) == {"loses"} for calls in counts.values())
-        kind = "loses" if lose else "undecided"
+    kind = kind_of(counts.values(), bool(unlearned) and not learned)
     text = sentence.strip() or "Nothing is decided: no variant was held against the first."
-    return Verdict(kind, text, ())  # type: ignore[arg-type] # one of its kinds
+    return Verdict(kind, text, ())
+
+
+def kind_of(counts: Iterable[Counter[str]], unlearned: bool) -> Kind:
+    """The kind of a finding over several comparisons; see `verdict_over`.
+
+    Args:
+        counts: of the calls of each variant.
+        unlearned: whether nobody learned anywhere.
+    """
+    counts = list(counts)
+    if unlearned:
+        return "unlearned"
+    if any(calls["beats"] and not calls["loses"] for calls in counts):
+        return "beats"
+    if all(set(+calls) == {"loses"} for calls in counts):
+        return "loses" if counts else "none"
+    return "undecided"
 
 
 @dataclass(frozen=True)
@@ -72,25 +82,29 @@ class TasksScreen:
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
         """The parts, one below the other."""
-        yield from lines_of(verdict_over(self.matrix, self.verdicts), options.max_width)
+        finding = self.matrix.finding or verdict_over(self.matrix, self.verdicts)
+        yield from lines_of(finding, options.max_width)
         yield cell("")
         yield cell(self.matrix.title, "bold")
-        yield self._table()
+        yield self._table(*self.matrix.cells())
         yield cell("")
+        if self.matrix.axes:
+            yield cell(f"difference to {self.matrix.variants[0]} at each value, on valid", "bold")
+            yield self._table(*self.matrix.verdict_cells())
+            yield cell("")
         if self.explain:
             yield formats.rich_list(self.matrix.notes())
         else:
             yield cell("how to read this: --explain", "dim")
 
-    def _table(self) -> Table:
-        """Scores in the colour of their call."""
+    def _table(self, header: list[str], rows: list[list[str]]) -> Table:
+        """A table of variants and columns in the colours of the calls."""
         from rich.text import Text
 
-        header, rows = self.matrix.cells()
         table = formats.rich_table(header, [], left=1)
         for row in rows:
             styles = [self._style(row[0], column.name) for column in self.matrix.columns]
-            cells = zip(row, ["bold", *styles, ""], strict=True)
+            cells = zip(row, ["bold", *styles, ""][: len(row)], strict=True)
             plain = row[0] not in self.matrix.variants  # ceiling and chance
             shown = [
                 Text(printable(text), style="dim" if plain else style) for text, style in cells

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from attenergy.registry import Scalar, as_written
 from attenergy.registry.printable import markdown, printable
 
 if TYPE_CHECKING:
@@ -114,6 +115,18 @@ def settings(values: dict[str, Any]) -> str:
         f"{name}={number(value) if isinstance(value, float) else value}"
         for name, value in values.items()
     )
+
+
+def value(of: Scalar) -> str:
+    """`64`, `64k`, `1M`, `0.3`, `true`: a value that was gone through, exactly."""
+    if isinstance(of, int) and not isinstance(of, bool) and of >= 10_000 and not of % 1000:
+        return f"{of // 1_000_000}M" if not of % 1_000_000 else f"{of // 1000}k"
+    return f"{of:g}" if isinstance(of, float) and float(f"{of:g}") == of else as_written(of)
+
+
+def point(values: Mapping[str, Scalar]) -> str:
+    """`layers 2, width 64`: one point of a sweep."""
+    return ", ".join(f"{name} {value(each)}" for name, each in values.items())
 
 
 def split(name: str) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 
 from pydantic import TypeAdapter, ValidationError
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, Scalar
 from attenergy.registry.files import read_regular
 from attenergy.registry.printable import markdown
 from attenergy.search.results import formats
 from attenergy.search.results.statistics import Interval, paired_difference
+from attenergy.search.results.verdict import LEVEL, Verdict
 from attenergy.search.runs.names import path_part
 from attenergy.search.runs.records import MAX_FILE, first_problem
 
@@ -24,6 +25,12 @@ RANKS = (
     "Mean rank: 1 is best. Variants share a rank in a task where the 95 % interval of their "
     "difference, paired by seed (Student's t, each pair by itself), holds 0; one seed tells none "
     "apart. No score is the last place."
+)
+#: What was decided at each value of a sweep.
+DIFFERENCES = (
+    "Differences: validation score minus that of the first variant, the mean over the seeds that "
+    f"both have. Each value is decided by itself, with wrong calls in {100 * LEVEL:g} % of "
+    "comparisons, so that among many values a few may be wrong."
 )
 
 
@@ -42,6 +49,17 @@ class Column:
     #: Variant -> those that are worse by more than luck (`worse_than`); None in tables of earlier
     #: days, where a higher mean is better.
     worse: dict[str, tuple[str, ...]] | None = None
+    #: Quantity that was gone through -> its value here; empty where the columns are tasks.
+    point: dict[str, Scalar] = field(default_factory=dict)
+    #: Of this comparison alone; None in tables of earlier days.
+    verdict: Verdict | None = None
+    #: Variant -> seed -> validation score minus that of the first variant.
+    differences: dict[str, dict[int, float]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """`layers 2, width 64`, or the name of a task."""
+        return formats.point(self.point) or self.name
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,15 @@ class Matrix:
     title: str
     variants: tuple[str, ...]
     columns: tuple[Column, ...]
+    #: Of all columns together; None before it is known, and in tables of earlier days.
+    finding: Verdict | None = None
+
+    @property
+    def axes(self) -> dict[str, tuple[Scalar, ...]]:
+        """Quantities that were gone through and their values; empty where columns are tasks."""
+        points = [column.point for column in self.columns]
+        names = points[0] if all(points) else {}
+        return {name: tuple(dict.fromkeys(point[name] for point in points)) for name in names}
 
     @property
     def mean_ranks(self) -> dict[str, float]:
@@ -69,8 +96,13 @@ class Matrix:
         """The page."""
         header, rows = self.cells()
         notes = "\n".join(f"- {markdown(note)}" for note in self.notes())
-        parts = [f"# {markdown(self.title)}", formats.markdown_table(header, rows), notes]
-        return "\n\n".join(parts) + "\n"
+        parts = [f"# {markdown(self.title)}", formats.markdown_table(header, rows)]
+        if self.finding is not None:
+            parts.insert(1, markdown(self.finding.sentence, code=True))
+        if self.axes:
+            title = f"## Difference to {markdown(self.variants[0])} at each value"
+            parts += [title, formats.markdown_table(*self.verdict_cells())]
+        return "\n\n".join([*parts, notes]) + "\n"
 
     def json(self) -> str:
         """Everything as JSON: raw numbers, no rounding."""
@@ -88,7 +120,15 @@ class Matrix:
             known = (getattr(column, name) for column in self.columns)
             cells = [formats.NOTHING if value is None else f"{value:.3f}" for value in known]
             rows.append([name, *cells, ""])
-        return ["variant", *(column.name for column in self.columns), "mean rank"], rows
+        return ["variant", *(column.title for column in self.columns), "mean rank"], rows
+
+    def verdict_cells(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows of what was decided in each column: `+0.050 beats`."""
+        rows = [
+            [variant, *(_verdict_cell(column, variant) for column in self.columns)]
+            for variant in self.variants[1:]
+        ]
+        return ["variant", *(column.title for column in self.columns)], rows
 
     def _standing(self, variant: str) -> float:
         """Mean score between chance (0) and ceiling (1): the order of equal ranks."""
@@ -96,13 +136,13 @@ class Matrix:
 
     def notes(self) -> list[str]:
         """What the columns show, and why a score is missing."""
-        notes = [
-            f"{c.name}: {c.metric} on the split {formats.split(c.split)}, the mean over seeds and "
-            "half of its 95 % interval."
-            for c in self.columns
-        ]
+        shown = [f"{c.metric} on the split {formats.split(c.split)}" for c in self.columns]
+        about = "the mean over seeds and half of its 95 % interval."
+        notes = [f"{c.title}: {what}, {about}" for c, what in zip(self.columns, shown, strict=True)]
+        if self.axes:
+            notes = [f"{' and '.join(dict.fromkeys(shown))}: {about}", DIFFERENCES]
         notes += [
-            f"{variant} has no score in {column.name}: {reason}"
+            f"{variant} has no score in {column.title}: {reason}"
             for column in self.columns
             for variant, reason in column.missing.items()
         ]
@@ -178,6 +218,16 @@ def _ranks(column: Column, variants: Sequence[str]) -> dict[str, float]:
         below = sum(better(variant, other) for other in variants)
         ranks[variant] = 1 + above + (len(variants) - 1 - above - below) / 2
     return ranks
+
+
+def _verdict_cell(column: Column, variant: str) -> str:
+    """What was decided of a variant in a column; of several rows of it, the best."""
+    verdict = column.verdict
+    row = next((row for row in verdict.rows if row.variant == variant), None) if verdict else None
+    if verdict is None or row is None:
+        return formats.NOTHING
+    call = "nobody learned" if verdict.kind == "unlearned" else row.call
+    return f"{formats.signed(row.difference)} {call}"
 
 
 def _normal(column: Column, variant: str) -> float:

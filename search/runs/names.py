@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, Scalar, as_written
 
 MOST_BYTES = 200  # file systems take 255, and beside a folder stand temporary ones of its name
 _ALLOWED = re.compile(r"[\w.-]+")
@@ -41,6 +42,11 @@ def as_path_part(text: str) -> str:
     """Any text as such a name: what is not allowed becomes `_`."""
     name = _OTHER.sub("_", text)[: MOST_BYTES // 4]
     return name if name.strip(".") and not name.startswith("-") else f"_{name}"
+
+
+def point_name(point: Mapping[str, Scalar]) -> str:
+    """The name of one point of a sweep: `layers-2`, `layers-2-width-64`."""
+    return "-".join(f"{name}-{as_written(value)}" for name, value in point.items())
 
 
 PathPart = Annotated[str, AfterValidator(path_part)]

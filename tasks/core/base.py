@@ -105,7 +105,7 @@ class Task(ABC):
     #: Options that came later: at the value that held before, instances stay what they were.
     later_options: ClassVar[Mapping[str, Any]] = {}
     notes: tuple[str, ...] = ()  # what a user should know before anything is trained
-    train_instances: int = 0  # so many, then the same ones again; 0: the training stream is endless
+    train_instances: int = 0  # so many, then the same again (an option of all tasks); 0: no end
 
     name: str
     seed: int
@@ -131,6 +131,7 @@ class Task(ABC):
         """
         self.name = self.name if name is None else name
         self.options = self.options if options is None else dict(options)
+        check_whole("train_instances", self.train_instances, 0, most=None)
         self.seed = check_whole("seed", self.seed if seed is None else seed)
         self.split_seed = check_whole(
             "split_seed", self.split_seed if split_seed is None else split_seed

@@ -57,3 +57,15 @@ def test_classes_are_listed_by_their_own_name() -> None:
 def test_unknown_names_are_refused_with_the_nearest(build, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_every_task_can_have_a_finite_training_set() -> None:
+    small = make_task("raven-small", train_instances=7)
+    endless = make_task("raven-small")
+    first = endless.batch("train", 0, 7).inputs
+    assert torch.equal(small.batch("train", 5, 12).inputs, first.repeat(3, 1, 1)[5:17])
+    assert torch.equal(small.batch("valid", 0, 3).inputs, endless.batch("valid", 0, 3).inputs)
+    assert small.options == {**endless.options, "train_instances": 7}
+    assert "train_instances" not in endless.options
+    with pytest.raises(ValueError, match="'train_instances' must be a whole number >= 0, got -1"):
+        make_task("raven-small", train_instances=-1)

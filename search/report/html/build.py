@@ -85,7 +85,6 @@ def matrix_page(folder: Path) -> str:
     views = {name: View(study, matrix.variants) for name, study in parts.items()}
     context = overview.context(matrix, views)
     studies = [_context(view, full=False) for view in views.values()]
-    plan = next(iter(parts.values())).plan
     records = [record for study in parts.values() for record in study.records]
     registry = f"runs/{folder.name}/{REGISTRY}" if own_entries(records) else ""
     return _fill(
@@ -101,7 +100,9 @@ def matrix_page(folder: Path) -> str:
         changed=changed_entries(records),
         registry=registry,
         machines=list(dict.fromkeys(text for study in studies for text in study["machines"])),
-        command=overview.command_line(matrix, plan, _plugins(*parts.values()), registry),
+        command=overview.command_line(
+            matrix, [study.plan for study in parts.values()], _plugins(*parts.values()), registry
+        ),
     )
 
 

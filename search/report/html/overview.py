@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from attenergy.registry import as_written
 from attenergy.search.planning.command_line import command
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
-from attenergy.search.report.html import profiles, tables
+from attenergy.search.report.html import profiles, scaling, tables
 from attenergy.search.report.html.study_view import View
-from attenergy.search.report.html.style import LEVELS, Picture, colour, drawing, legend, looks
-from attenergy.search.report.over_tasks import sweep_of, verdict_over
+from attenergy.search.report.html.style import LEVELS, Picture, looks
+from attenergy.search.report.over_tasks import verdict_over
 from attenergy.search.results import formats
 from attenergy.search.results.ranking import columns_of
-from attenergy.search.results.task_table import Column, Matrix
+from attenergy.search.results.task_table import DIFFERENCES, Column, Matrix
 
 
 def context(matrix: Matrix, views: Mapping[str, View]) -> dict[str, Any]:
     """Rows of the matrix by mean rank, each cell with its score and a tone of how good it is."""
-    said = verdict_over(matrix, {name: view.board.verdict for name, view in views.items()})
+    said = matrix.finding or verdict_over(
+        matrix, {name: view.board.verdict for name, view in views.items()}
+    )
     ranks = matrix.mean_ranks
     styles = looks(matrix.variants)
     rows = [
@@ -32,15 +35,18 @@ def context(matrix: Matrix, views: Mapping[str, View]) -> dict[str, Any]:
     ]
     return {
         "columns": [
-            {"name": c.name, "metric": c.metric, "split": formats.split(c.split), "task": c.task}
+            {"name": c.title, "metric": c.metric, "split": formats.split(c.split), "task": c.task}
             for c in matrix.columns
         ],
         "verdict": tables.shown_verdict(said),
         "rows": rows,
+        "verdicts": matrix.verdict_cells() if matrix.axes else None,
+        "about_verdicts": DIFFERENCES,
+        "baseline": matrix.variants[0],
         "ceiling": [_number(c.ceiling) for c in matrix.columns],
         "chance": [_number(c.chance) for c in matrix.columns],
         "missing": [
-            (variant, column.name, reason)
+            (variant, column.title, reason)
             for column in matrix.columns
             for variant, reason in column.missing.items()
         ],
@@ -51,63 +57,8 @@ def context(matrix: Matrix, views: Mapping[str, View]) -> dict[str, Any]:
 
 
 def draw(matrix: Matrix, views: Mapping[str, View]) -> list[Picture]:
-    """Scores against the value of a sweep; a profile over all tasks and seeds."""
-    return [*_sweep(matrix), *_profile(matrix, views)]
-
-
-def _sweep(matrix: Matrix) -> list[Picture]:
-    """The score of each variant against the value that was gone through."""
-    sweep = sweep_of(matrix)
-    if sweep is None:
-        return []
-    option, values = sweep
-    styles = looks(matrix.variants)
-    tips: dict[str, list[str]] = {}
-    first = matrix.columns[0]
-    with drawing() as (figure, axes):
-        for number, variant in enumerate(matrix.variants):
-            known = [
-                (value, column.scores[variant])
-                for value, column in sorted(zip(values, matrix.columns, strict=True), key=_value)
-                if variant in column.scores
-            ]
-            if not known:
-                continue
-            look, x = styles[variant], [value for value, _ in known]
-            means = [score.mean for _, score in known]
-            axes.plot(
-                x, means, color=look.colour, linestyle=look.dash, linewidth=1.8, label=variant
-            )
-            axes.scatter(
-                x, means, s=34, marker=look.marker, color=look.colour, linewidths=0, zorder=3,
-                gid=f"sweep-{number}",
-            )  # fmt: skip
-            tips[f"sweep-{number}"] = [
-                f"{variant}, {option} {value:g}: {formats.score(score)}" for value, score in known
-            ]
-            ends = [
-                (v, s.low, s.high) for v, s in known if s.low is not None and s.high is not None
-            ]
-            if ends:
-                axes.vlines(*zip(*ends, strict=True), color=look.colour, linewidth=1.3)
-        for name in ("chance", "ceiling"):
-            line = [(v, getattr(c, name)) for v, c in zip(values, matrix.columns, strict=True)]
-            line = sorted((v, level) for v, level in line if level is not None)
-            if line:
-                axes.plot(*zip(*line, strict=True), color=colour("chance"), linewidth=1,
-                          linestyle=(0, (2, 2)), label=name)  # fmt: skip
-        if min(values) > 0 and max(values) >= 8 * min(values):
-            axes.set_xscale("log")
-        axes.minorticks_off()
-        axes.set_xticks(values, [f"{value:g}" for value in values])
-        axes.set(xlabel=option, ylabel=f"{first.metric} ({formats.split(first.split)})")
-        legend(axes)
-    about = f"Mean over seeds and its 95 % interval at each {option} that was gone through."
-    return [Picture("sweep", f"Score against {option}", about, figure, tips=tips)]
-
-
-def _value(pair: tuple[float, Column]) -> float:
-    return pair[0]
+    """Scores against the values of a sweep; a profile over all tasks and seeds."""
+    return [*scaling.draw(matrix), *_profile(matrix, views)]
 
 
 def _profile(matrix: Matrix, views: Mapping[str, View]) -> list[Picture]:
@@ -133,24 +84,42 @@ def _profile(matrix: Matrix, views: Mapping[str, View]) -> list[Picture]:
 
 def command_line(
     matrix: Matrix,
-    plan: SearchPlan | ComparePlan | None,
+    plans: Sequence[SearchPlan | ComparePlan | None],
     plugins: Iterable[str] = (),
     registry: str = "",
 ) -> str:
-    """The call that makes the comparison; empty if its plan is lost."""
-    if not isinstance(plan, ComparePlan):
+    """The call that makes the comparison; empty if a plan is lost.
+
+    Args:
+        matrix: of the comparison.
+        plans: of its parts.
+        plugins: modules that it needs.
+        registry: file with the entries that are not built in.
+    """
+    known = [plan for plan in plans if isinstance(plan, ComparePlan)]
+    if len(known) < len(plans):
         return ""
     tasks = tuple(dict.fromkeys(column.task for column in matrix.columns))
-    common = plan.model_copy(update={"name": matrix.title, "variants": matrix.variants})
-    if len(tasks) > 1:
-        return command(common, tasks, plugins, registry)
-    # Of one task, the parts are the values of a sweep: an option that each part sets for itself.
-    option = next((c.name.rpartition("-")[0] for c in matrix.columns if "-" in c.name), "")
-    if option not in plan.task_options:
-        return command(common, tasks, plugins, registry)
-    options = {n: value for n, value in plan.task_options.items() if n != option}
-    text = command(common.model_copy(update={"task_options": options}), tasks, plugins, registry)
-    return f"{text} --sweep {option}"
+    plan, axes = known[0], matrix.axes
+    changes: dict[str, Any] = {"name": matrix.title, "variants": matrix.variants}
+    if not axes:
+        common = plan.model_copy(update=changes)
+        # Of one task, the parts are the values of a sweep: an option that each sets for itself.
+        option = next((c.name.rpartition("-")[0] for c in matrix.columns if "-" in c.name), "")
+        if len(tasks) > 1 or option not in plan.task_options:
+            return command(common, tasks, plugins, registry)
+        options = {n: value for n, value in plan.task_options.items() if n != option}
+        common = common.model_copy(update={"task_options": options})
+        return f"{command(common, tasks, plugins, registry)} --sweep {option}"
+    for field in ("task_options", "fix"):
+        here: dict[str, Any] = getattr(plan, field)
+        equal = {n: v for n, v in here.items() if all(getattr(p, field).get(n) == v for p in known)}
+        changes[field] = {n: v for n, v in equal.items() if n not in axes}
+    # Points that go through the steps differ in them.
+    if len({p.steps for p in known}) > 1 or "steps" in axes:
+        changes["steps"] = None
+    words = [f"--sweep {name}={','.join(map(as_written, values))}" for name, values in axes.items()]
+    return " ".join([command(plan.model_copy(update=changes), tasks, plugins, registry), *words])
 
 
 def _cell(column: Column, variant: str) -> dict[str, str]:

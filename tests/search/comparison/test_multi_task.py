@@ -125,12 +125,12 @@ def test_a_folder_of_one_task_is_not_taken_over(tmp_path: Path, file: str) -> No
 
 def test_a_sweep_does_not_bear_the_name_of_the_comparison_on_its_task() -> None:
     one = [Comparison("t", "t", {})]
-    assert _title(one, None, None) == "compare-t"
+    assert _title(one, None) == "compare-t"
     assert _title(
-        [Comparison("a-1", "t", {"a": 1}), Comparison("a-2", "t", {"a": 2})], None, "a"
+        [Comparison("a-1", "t", {"a": 1}), Comparison("a-2", "t", {"a": 2})], None, ["a"]
     ) == ("compare-t-a")
-    assert _title([*one, Comparison("u", "u", {})], None, None) == "compare-t-u"
-    assert _title(one, "smoke", None) == "compare-smoke"
+    assert _title([*one, Comparison("u", "u", {})], None) == "compare-t-u"
+    assert _title(one, "smoke") == "compare-smoke"
 
 
 def test_ranks_are_averaged_and_ties_share() -> None:
