@@ -8,11 +8,13 @@ from torch import nn
 
 from attenergy.attention.layers.energy_attention import EnergyAttention
 from attenergy.attention.mixers import make_mixer
-from attenergy.registry import EnergySpec, MixerSpec, Registry, given_registry
+from attenergy.energies import EnergyLike
+from attenergy.energies.sources import is_formula
+from attenergy.registry import MixerSpec, Registry, given_registry
 
 
 def make_layer(
-    layer: str | EnergySpec | MixerSpec,
+    layer: EnergyLike | MixerSpec,
     *,
     embed_dim: int,
     num_heads: int,
@@ -24,7 +26,7 @@ def make_layer(
     """Build an energy's layer or a mixer; both take x (B, L, E) and return (B, L, E).
 
     Args:
-        layer: name of an energy or a mixer, or an entry.
+        layer: name or entry of a mixer, or whatever names an energy (`attenergy.make_energy`).
         embed_dim: E.
         num_heads: H.
         registry: where the name is looked up; the built-in one and plug-ins if None.
@@ -36,7 +38,7 @@ def make_layer(
     Raises:
         ValueError: unknown name or setting, or numbers that do not fit.
     """
-    if isinstance(layer, str):
+    if isinstance(layer, str) and not is_formula(layer):
         layer = given_registry(registry).layer(layer)
     if isinstance(layer, MixerSpec):
         return make_mixer(
@@ -48,5 +50,6 @@ def make_layer(
             **settings,
         )
     return EnergyAttention(
-        embed_dim, num_heads, layer, head_dim=head_dim, dropout=dropout, **settings
-    )
+        embed_dim, num_heads, layer, head_dim=head_dim, registry=registry, dropout=dropout,
+        **settings,
+    )  # fmt: skip

@@ -8,17 +8,13 @@ from attenergy.energies.density.rbm import RestrictedBoltzmann
 from attenergy.energies.density.score_readout import score_readout
 from attenergy.energies.describe import describe
 from attenergy.energies.domains import DOMAINS, Domain, domain_of, guarantee_of, register_domain
-from attenergy.energies.factory import (
-    CLASSES,
-    check_entry,
-    make_energy,
-    register_energy,
-)
+from attenergy.energies.factory import CLASSES, register_energy, unsaved
 from attenergy.energies.formula import FormulaEnergy, formula_tree
 from attenergy.energies.graphs.graph_hopfield import GraphHopfield, GraphMemory
 from attenergy.energies.graphs.topologies import TOPOLOGIES, adjacency
 from attenergy.energies.language import FormulaError, Function, register_function
 from attenergy.energies.masks import open_rows
+from attenergy.energies.sources import EnergyLike, EnergySource, make_energy, source_of
 from attenergy.energies.validation import formula_problems
 
 __all__ = [
@@ -27,6 +23,8 @@ __all__ = [
     "TOPOLOGIES",
     "Domain",
     "Energy",
+    "EnergyLike",
+    "EnergySource",
     "Fit",
     "FormulaEnergy",
     "FormulaError",
@@ -36,7 +34,6 @@ __all__ = [
     "Mixture",
     "RestrictedBoltzmann",
     "adjacency",
-    "check_entry",
     "describe",
     "domain_of",
     "fit",
@@ -53,4 +50,6 @@ __all__ = [
     "register_function",
     "sample",
     "score_readout",
+    "source_of",
+    "unsaved",
 ]

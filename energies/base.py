@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +36,7 @@ class Energy(nn.Module):
         True = visible, field h (..., L, S). With `num_heads` H the axis before L and S is H.
         The energy is (..., L), or (...) if `states_interact`.
 
-    A state that sees no pattern has energy 0. Energies of a batch are independent and never
-    averaged.
+    A state that sees no pattern has energy 0; energies of a batch are never averaged.
 
     Sub-classes implement `energy`, and may implement `weights`, `radial` and `coupling` to give
     the gradient in closed form:
@@ -56,6 +55,8 @@ class Energy(nn.Module):
 
     #: The energy as LaTeX, for classes; a formula is printed from its tree.
     latex: ClassVar[str] = ""
+    #: What an entry would say (parameters, quadratic, ...), for a class that is given without one.
+    entry: ClassVar[EnergySpec | Mapping[str, Any] | None] = None
     #: One joint energy for all states (they are coupled to each other).
     states_interact: ClassVar[bool] = False
     #: The stored patterns sit on a structure: their order matters.
@@ -67,7 +68,6 @@ class Energy(nn.Module):
     reads_patterns: ClassVar[bool] = True
     #: Whether E has derivatives of all orders (no relu, no absolute value).
     smooth: bool = True
-    #: Whether the energy reads the field h.
     reads_field: bool = True
     #: Whether `weights`, `radial` and `coupling` are there.
     has_weights: bool = False

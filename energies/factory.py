@@ -1,11 +1,15 @@
-"""From a registry entry to an energy."""
+"""The classes of energies, by the names that entries give them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from pydantic import PrivateAttr
 
 from attenergy.energies.base import Energy
 from attenergy.energies.formula import FormulaEnergy
+from attenergy.energies.functions import function_class
 from attenergy.energies.graphs.boltzmann import Boltzmann
 from attenergy.energies.graphs.graph_hopfield import GraphHopfield, GraphMemory
 from attenergy.energies.memories.continuous_time import ContinuousTime
@@ -13,7 +17,6 @@ from attenergy.energies.memories.learned import Learned
 from attenergy.energies.memories.metric_memory import EllipticalMemory, KernelMemory
 from attenergy.energies.memories.random_features import RandomFeatures
 from attenergy.energies.memories.two_layer import TwoLayer
-from attenergy.energies.parameters import Setting
 from attenergy.energies.spins.ising import IsingMeanField, Tap
 from attenergy.energies.spins.potts import Potts
 from attenergy.energies.spins.spherical_spins import SphericalSpins
@@ -24,14 +27,7 @@ from attenergy.energies.tokens.token_attention import (
     EnergyTransformerBlock,
     HyperSet,
 )
-from attenergy.registry import (
-    ArgumentError,
-    ArgumentTypeError,
-    Catalogue,
-    EnergySpec,
-    Registry,
-    given_registry,
-)
+from attenergy.registry import Catalogue, EnergySpec
 
 #: Energies that a registry entry may name as its `class`.
 CLASSES: Catalogue[type[Energy]] = Catalogue(
@@ -58,59 +54,38 @@ CLASSES: Catalogue[type[Energy]] = Catalogue(
         "Tap": Tap,
         "VectorSpins": VectorSpins,
     },
+    row=function_class,
 )
 
 register_energy = CLASSES.register
 
 
-def make_energy(
-    energy: str | EnergySpec,
-    *,
-    dim: int,
-    num_heads: int | None = None,
-    registry: Registry | None = None,
-    **settings: Setting,
-) -> Energy:
-    """Build an energy from its entry.
+class OwnSpec(EnergySpec):
+    """An entry of a class or a function that is registered nowhere: it holds the code itself.
 
-    Args:
-        energy: a name in the registry, or an entry.
-        dim: head width D of states and patterns.
-        num_heads: H, giving per-head parameters of shape (H, 1, 1) for tensors (..., H, L, D);
-            None gives shared parameters for tensors (..., L, D).
-        registry: where the name is looked up; the built-in one and plug-ins if None.
-        **settings: initial values of parameters, choices and options.
-
-    Raises:
-        TypeError: `energy` is neither a name nor an entry.
-        ValueError: unknown name, class or setting, or a value out of range.
-        FormulaError: the entry's formula is wrong.
+    It serves wherever an entry does, but no file can hold it.
     """
-    if isinstance(energy, str):
-        registry = given_registry(registry)
-        spec = registry.layer(energy)
-        if not isinstance(spec, EnergySpec):
-            raise ArgumentError(
-                f"'{energy}' is a mixer and has no energy; energies: {', '.join(registry.energies)}"
-            )
-    else:
-        check_entry("energy", energy)
-        spec = energy
-    return class_of(spec)(spec, dim, num_heads, settings)
 
+    _code: Any = PrivateAttr(None)
 
-def check_entry(name: str, energy: Any) -> None:
-    """Check that something is an entry of an energy.
+    @classmethod
+    def of(cls, code: type[Energy] | Callable[..., Any], content: dict[str, Any]) -> OwnSpec:
+        """An entry of a class of energies, or of a function.
 
-    Raises:
-        TypeError: it is none.
-    """
-    if not isinstance(energy, EnergySpec):
-        what = energy.__name__ if isinstance(energy, type) else type(energy).__name__
-        raise ArgumentTypeError(
-            f"{name} must be the name of an energy in the registry or its entry (an EnergySpec), "
-            f"got {what}; a class of your own goes into an entry, as `class: {what}`"
-        )
+        Args:
+            code: the class or the function.
+            content: what an entry of YAML would say, but for the class.
+        """
+        name = getattr(code, "__qualname__", type(code).__qualname__)
+        spec = cls.model_validate({**content, "class": name})
+        spec._code = code
+        return spec
+
+    @property
+    def energy_class(self) -> type[Energy]:
+        """The class that makes the energy."""
+        code: Any = self._code
+        return code if isinstance(code, type) else function_class(code)
 
 
 def class_of(spec: EnergySpec) -> type[Energy]:
@@ -119,6 +94,25 @@ def class_of(spec: EnergySpec) -> type[Energy]:
     Raises:
         UnknownName: there is no such class.
     """
+    if isinstance(spec, OwnSpec):
+        return spec.energy_class
     if spec.class_ is None:
         return FormulaEnergy
     return CLASSES.lookup(spec.class_)
+
+
+def unsaved(energy: Energy) -> str:
+    """Why a file that names the energy's entry would not bring it back; empty if it does.
+
+    What is not in the table of classes when the file is read cannot be made again.
+    """
+    spec, cls = energy.spec, type(energy)
+    if not isinstance(spec, OwnSpec) and class_of(spec) is cls:
+        return ""
+    function = getattr(cls, "function", None)
+    what, name = ("function", spec.title) if function else ("class", cls.__name__)
+    return (
+        f"the energy is a {what} of yours, {name!r}, which a file cannot hold: register it with "
+        f"attenergy.register_energy, in a module that is imported before the file is read too "
+        f"(docs/own_energy.md)"
+    )

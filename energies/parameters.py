@@ -133,7 +133,7 @@ def initial_value(name: str, parameter: Parameter, dim: int, setting: Setting | 
     try:
         value = constant(given, dim)
     except FormulaError as error:
-        raise ArgumentError(f"parameter '{name}': {error}") from None
+        raise ArgumentError(f"parameter '{name}': {error.message} (in {given!r})") from None
     if not math.isfinite(value):
         raise ArgumentError(f"parameter '{name}' must be a finite number, got {given!r}")
     if parameter.constraint == "positive" and value <= 0:

@@ -1,6 +1,7 @@
 """Registry of energies, mixers, tasks, search spaces and bundles: YAML to validated specs."""
 
 from attenergy.registry.catalogue import CATALOGUES, Catalogue
+from attenergy.registry.checks import RESERVED
 from attenergy.registry.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -52,6 +53,7 @@ from attenergy.registry.tunables import (
 
 __all__ = [
     "CATALOGUES",
+    "RESERVED",
     "ArgumentError",
     "ArgumentTypeError",
     "AttenergyError",

@@ -37,6 +37,8 @@ _ENERGY_ARGUMENTS = _LAYER_ARGUMENTS | {
     "normalize_states", "num_kv_heads", "num_patterns", "num_queries", "read", "rotary",
     "rotary_base", "value_context_dim", "value_dim", "vdim",
 }  # fmt: skip
+#: What no parameter, choice or option of an energy may be called.
+RESERVED = _SYMBOLS | _ENERGY_ARGUMENTS
 _TASK_ARGUMENTS = frozenset({"seed", "split_seed", "registry"})
 _SEARCHED: dict[str, type[BaseModel]] = {
     **dict.fromkeys(ModelSpec.model_fields, ModelSpec),
@@ -85,7 +87,7 @@ def _clashes(documents: Sequence[Document]) -> Iterator[Problem]:
 
 def _setting_names(document: Document) -> Iterator[Problem]:
     for name in document.section("energies"):
-        yield from _names_of(document, ("energies", name), _SYMBOLS | _ENERGY_ARGUMENTS)
+        yield from _names_of(document, ("energies", name), RESERVED)
         for choice in document.section("energies", name, "choices"):
             yield from _argument(document, name, choice)
     for name in document.section("mixers"):

@@ -13,8 +13,8 @@ from attenergy.attention.graphs.set_heads import SetHeads, split_heads
 from attenergy.attention.graphs.sets import Sets
 from attenergy.attention.modules.arguments import check_flag, check_tensor
 from attenergy.attention.modules.initialisation import dense
-from attenergy.energies import Energy
-from attenergy.registry import ArgumentError, EnergySpec
+from attenergy.energies import Energy, EnergyLike
+from attenergy.registry import ArgumentError
 
 
 class EnergyAggregation(Aggregation):
@@ -30,7 +30,7 @@ class EnergyAggregation(Aggregation):
     Args:
         channels: width of the elements and of the result.
         heads: H.
-        energy: name in the registry, or an entry, as for `EnergyConv`.
+        energy: whatever names one, as for `EnergyConv`.
         **options: `steps`, `step_size`, `read`, `registry`, `form` and settings of the energy, and
             `head_dim` and `bias`, as for `EnergyConv`.
 
@@ -43,7 +43,7 @@ class EnergyAggregation(Aggregation):
     """
 
     def __init__(
-        self, channels: int, heads: int = 1, energy: str | EnergySpec = "lse", **options: Any
+        self, channels: int, heads: int = 1, energy: EnergyLike = "lse", **options: Any
     ) -> None:
         super().__init__()
         check_sizes(channels=channels, heads=heads)

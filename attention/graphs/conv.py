@@ -23,8 +23,8 @@ from attenergy.attention.layers.base import Read
 from attenergy.attention.modules.arguments import check_flag, check_tensor, is_whole
 from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.pair_dropout import check_dropout
-from attenergy.energies import Energy
-from attenergy.registry import ArgumentError, EnergySpec, Registry
+from attenergy.energies import Energy, EnergyLike
+from attenergy.registry import ArgumentError, Registry
 
 #: Settings of a layer that are not its energy's, with their defaults.
 _OWN = {"head_dim": None, "bias": True, "add_self_loops": False}
@@ -62,8 +62,8 @@ class EnergyConv(MessagePassing):
             will say.
         out_channels: width of the output.
         heads: H.
-        energy: name in the registry, or an entry, of an energy that reads patterns in no order
-            and has an energy of its own for every state.
+        energy: whatever names one (see `attenergy.make_energy`) that reads patterns in no order and
+            has an energy of its own for every state.
         steps: number of steps, from 1; the entry's default if None.
         step_size: gamma; the entry's default if None.
         read: `weights`, `state`, or `auto` to follow the entry.
@@ -89,7 +89,7 @@ class EnergyConv(MessagePassing):
         in_channels: int | tuple[int, int],
         out_channels: int,
         heads: int = 1,
-        energy: str | EnergySpec = "lse",
+        energy: EnergyLike = "lse",
         *,
         steps: int | None = None,
         step_size: float | None = None,

@@ -11,7 +11,8 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 from attenergy.attention.graphs.conv import EnergyConv
 from attenergy.attention.integrations.replace import exchange
 from attenergy.attention.modules.arguments import check_module
-from attenergy.registry import ArgumentError, EnergySpec
+from attenergy.energies import EnergyLike
+from attenergy.registry import ArgumentError
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -46,7 +47,7 @@ class EnergyGNN(BasicGNN):
         )
 
 
-def energize_gps(model: Model, energy: str | EnergySpec = "lse", **options: Any) -> Model:
+def energize_gps(model: Model, energy: EnergyLike = "lse", **options: Any) -> Model:
     """Put energy attention in the place of the global attention of every `GPSConv`.
 
     The weights and all that the attention carries stay, as by `replace_attention`, so with
@@ -56,7 +57,7 @@ def energize_gps(model: Model, energy: str | EnergySpec = "lse", **options: Any)
     Args:
         model: a `GPSConv`, or a model that has some; changed in place. Other attention in it is
             left alone.
-        energy: name in the registry, or an entry.
+        energy: whatever names one; see `attenergy.make_energy`.
         **options: `steps`, `step_size`, `registry` and settings of the energy.
 
     Returns:

@@ -26,8 +26,8 @@ from attenergy.attention.graphs.sets import Padding, Sets
 from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.attention.modules.learned_step_size import LearnedStepSize
 from attenergy.attention.solvers.problem import pose
-from attenergy.energies import Energy
-from attenergy.registry import ArgumentError, EnergySpec, Registry, UnknownName
+from attenergy.energies import Energy, EnergyLike
+from attenergy.registry import ArgumentError, Registry, UnknownName
 
 Form = Literal["auto", "padded", "segments"]
 
@@ -39,7 +39,7 @@ class SetHeads(EnergyLayer):
     """r[h,g], read after a relaxation of xi[h,g] on the patterns of set g; no projections.
 
     Args:
-        energy: name in the registry, or an entry, of an energy that reads patterns in no order and
+        energy: whatever names one (see `attenergy.make_energy`) that reads patterns in no order and
             gives every state an energy of its own.
         dim: D.
         num_heads: H.
@@ -58,7 +58,7 @@ class SetHeads(EnergyLayer):
     def __init__(
         self,
         /,
-        energy: str | EnergySpec,
+        energy: EnergyLike,
         dim: int,
         num_heads: int,
         *,

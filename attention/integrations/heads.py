@@ -14,8 +14,9 @@ from torch.nn.functional import dropout as drop
 
 from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.attention.solvers.problem import pose
+from attenergy.energies import EnergyLike
 from attenergy.energies.masks import NEVER
-from attenergy.registry import ArgumentError, EnergySpec, Registry
+from attenergy.registry import ArgumentError, Registry
 
 
 class EnergyHeads(EnergyLayer):
@@ -25,7 +26,7 @@ class EnergyHeads(EnergyLayer):
     it, as in `EnergyAttention`. Dropout is that of the models it serves: every weight by itself.
 
     Args:
-        energy: name in the registry, or an entry.
+        energy: whatever names one; see `attenergy.make_energy`.
         dim: D.
         num_heads: H.
         steps: number of steps, from 1; the entry's default if None.
@@ -42,7 +43,7 @@ class EnergyHeads(EnergyLayer):
     def __init__(
         self,
         /,
-        energy: str | EnergySpec,
+        energy: EnergyLike,
         dim: int,
         num_heads: int,
         *,

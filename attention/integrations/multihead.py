@@ -26,7 +26,8 @@ from attenergy.attention.integrations.torch_layouts import (
 from attenergy.attention.modules.arguments import check_flag, check_size
 from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.attention.modules.projections import visible
-from attenergy.registry import ArgumentError, ArgumentTypeError, EnergySpec, Registry
+from attenergy.energies import EnergyLike
+from attenergy.registry import ArgumentError, ArgumentTypeError, Registry
 
 
 class EnergyMultiheadAttention(nn.MultiheadAttention):
@@ -51,7 +52,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         batch_first: layout (B, L, E) instead of (L, B, E).
         device: of the parameters.
         dtype: of the parameters.
-        energy: name in the registry, or an entry.
+        energy: whatever names one; see `attenergy.make_energy`.
         steps: number of steps, from 1; the entry's default if None.
         step_size: gamma; the entry's default if None.
         registry: where the name is looked up; the built-in one and plug-ins if None.
@@ -84,7 +85,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
-        energy: str | EnergySpec = "lse",
+        energy: EnergyLike = "lse",
         steps: int | None = None,
         step_size: float | None = None,
         registry: Registry | None = None,
@@ -111,7 +112,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
 
     @classmethod
     def from_multihead(
-        cls, attention: nn.MultiheadAttention, energy: str | EnergySpec = "lse", **options: Any
+        cls, attention: nn.MultiheadAttention, energy: EnergyLike = "lse", **options: Any
     ) -> Self:
         """Build a layer like PyTorch's, with copies of its weights and all else that it carries.
 
@@ -120,7 +121,7 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
 
         Args:
             attention: a trained or fresh `nn.MultiheadAttention`.
-            energy: name in the registry, or an entry.
+            energy: whatever names one; see `attenergy.make_energy`.
             **options: `steps`, `step_size`, `registry` and `settings` of the constructor.
 
         Raises:
@@ -269,13 +270,15 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
 
 
 def fitting_heads(
-    attention: nn.MultiheadAttention, energy: str | EnergySpec, options: dict[str, Any]
+    attention: nn.MultiheadAttention, energy: EnergyLike, options: dict[str, Any]
 ) -> tuple[EnergyHeads, dict[str, Any]]:
     """Heads that fit an attention module, and the options to make such ones again."""
     check_dropout(attention.dropout)
     dim, count = attention.head_dim, attention.num_heads
     heads = EnergyHeads(energy, dim=dim, num_heads=count, **options)
-    again = {**options, "energy": heads.energy.spec, "dim": dim, "num_heads": count}
-    again.pop("registry", None)
+    made = heads.energy
+    apart = {"registry", *made.known_settings(made.spec)}
+    rest = {name: value for name, value in options.items() if name not in apart}
+    again = {**rest, **made.settings, "energy": made.spec, "dim": dim, "num_heads": count}
     like = attention.out_proj.weight
     return heads.to(like.device, like.dtype).train(attention.training), again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from torch import nn
@@ -9,12 +10,11 @@ from torch import nn
 from attenergy.attention.integrations.exchange import change_class, check_exchange
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention, fitting_heads
 from attenergy.attention.modules.arguments import check_module
-from attenergy.registry import ArgumentError, EnergySpec
+from attenergy.energies import Energy, EnergyLike
+from attenergy.registry import ArgumentError
 
 
-def replace_attention(
-    model: nn.Module, energy: str | EnergySpec = "lse", **options: Any
-) -> nn.Module:
+def replace_attention(model: nn.Module, energy: EnergyLike = "lse", **options: Any) -> nn.Module:
     """Give every `nn.MultiheadAttention` of a model an energy, in place.
 
     The modules stay where they are, and keep their weights and all that they carry: ties, frozen
@@ -25,7 +25,8 @@ def replace_attention(
 
     Args:
         model: any module, `nn.Transformer` for one.
-        energy: name in the registry, or an entry.
+        energy: whatever names one; see `attenergy.make_energy`. Of one that is made, every module
+            gets a copy if there are several.
         **options: `steps`, `step_size`, `registry` and `settings` of `EnergyMultiheadAttention`.
 
     Returns:
@@ -49,13 +50,13 @@ def replace_attention(
 
 
 def exchange(
-    parts: dict[str, nn.MultiheadAttention], energy: str | EnergySpec, options: dict[str, Any]
+    parts: dict[str, nn.MultiheadAttention], energy: EnergyLike, options: dict[str, Any]
 ) -> None:
     """Give attention modules an energy where they stand; all of them, or none.
 
     Args:
         parts: the modules, by what they are called in messages.
-        energy: name in the registry, or an entry.
+        energy: whatever names one; see `attenergy.make_energy`.
         options: as for `replace_attention`.
 
     Raises:
@@ -64,7 +65,11 @@ def exchange(
     plain = [name for name, p in parts.items() if not isinstance(p, EnergyMultiheadAttention)]
     for name in plain:
         check_exchange(name, parts[name])
-    made = [fitting_heads(part, energy, options) for part in parts.values()]
+    several = isinstance(energy, Energy) and len(parts) > 1  # each then learns its own
+    made = [
+        fitting_heads(part, copy.deepcopy(energy) if several else energy, options)
+        for part in parts.values()
+    ]
     for name in plain:
         change_class(parts[name], EnergyMultiheadAttention)
     for part, heads in zip(parts.values(), made, strict=True):

@@ -19,7 +19,6 @@ from attenergy.attention.layers.choices import (
     checked_solver,
     checked_step_size,
     checked_steps,
-    entry_of,
     first_solver,
     first_steps,
     reading,
@@ -33,10 +32,9 @@ from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.attention.solvers.problem import Problem, pose
 from attenergy.attention.solvers.relax import Relaxation, take_steps
 from attenergy.attention.solvers.step_sizes import default_step_size
-from attenergy.energies import Energy, make_energy
+from attenergy.energies import Energy, EnergyLike, source_of
 from attenergy.energies.graphs.base import OnGraph
-from attenergy.energies.parameters import check_settings
-from attenergy.registry import ArgumentError, EnergySpec, Reading, Registry
+from attenergy.registry import ArgumentError, Reading, Registry
 
 __all__ = ["EnergyLayer", "Read"]
 
@@ -60,7 +58,7 @@ class EnergyLayer(Pretrained, PairDropout):
     Args:
         num_heads: H.
         dim: D.
-        energy: name in the registry, or an entry.
+        energy: whatever names one; see `attenergy.make_energy`.
         steps: number of steps, from 1; the entry's default if None, but 100, the most, where the
             solver goes on until states rest (`fixed_point`).
         step_size: gamma; the entry's default if None.
@@ -90,7 +88,7 @@ class EnergyLayer(Pretrained, PairDropout):
         self,
         num_heads: int,
         dim: int,
-        energy: str | EnergySpec,
+        energy: EnergyLike,
         *,
         steps: int | None,
         step_size: float | None,
@@ -102,12 +100,9 @@ class EnergyLayer(Pretrained, PairDropout):
         super().__init__()
         self.dropout = dropout
         own = (*self.SETTINGS, *self.PROJECTION_SETTINGS)
-        spec = entry_of(energy, registry)
-        if isinstance(spec, EnergySpec):
-            known = [*Energy.known_settings(spec), *own]
-            check_settings(settings, known, f"a layer of '{spec.title}'")
         theirs = {name: value for name, value in settings.items() if name not in own}
-        self.energy = make_energy(spec, dim=dim, num_heads=num_heads, registry=registry, **theirs)
+        source = source_of(energy, theirs, registry=registry, others=own)
+        self.energy = source.make(dim, num_heads)
         self.read = reading(self.energy, read)
         if self.read == "state" and settings.get("value_dim", dim) != dim:
             raise ArgumentError(

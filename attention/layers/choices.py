@@ -7,23 +7,10 @@ from typing import Any, Literal, get_args
 from attenergy.attention.gradients.gradient import Backend, check_backend
 from attenergy.attention.modules.arguments import check_positive, check_whole
 from attenergy.attention.solvers.catalogue import SOLVERS, check_solver, solver_name, trainable
-from attenergy.energies import Energy, check_entry
-from attenergy.registry import ArgumentError, EnergySpec, Reading, Registry, given_registry
+from attenergy.energies import Energy
+from attenergy.registry import ArgumentError, Reading
 
 Read = Literal["auto", "weights", "state"]
-
-
-def entry_of(energy: Any, registry: Registry | None) -> Any:
-    """The entry of that name, an energy's or, for `make_energy` to refuse, a mixer's name.
-
-    Raises:
-        TypeError: it is neither a name nor an entry.
-    """
-    if not isinstance(energy, str):
-        check_entry("energy", energy)
-        return energy
-    entry = given_registry(registry).layer(energy)
-    return entry if isinstance(entry, EnergySpec) else energy
 
 
 def first_steps(steps: int | None, energy: Energy, solver: str) -> int:

@@ -24,7 +24,8 @@ from attenergy.attention.modules.projections import (
     visible,
 )
 from attenergy.attention.saving.format import LayerArguments
-from attenergy.registry import ArgumentError, EnergySpec, Registry
+from attenergy.energies import EnergyLike
+from attenergy.registry import ArgumentError, Registry
 
 __all__ = ["EnergyAttention", "Read"]
 
@@ -44,7 +45,7 @@ class EnergyAttention(EnergyLayer):
     Args:
         embed_dim: E.
         num_heads: H.
-        energy: name in the registry, or an entry.
+        energy: whatever names one; see `attenergy.make_energy`.
         steps: number of steps, from 1; the entry's default if None, but 100, the most, for the
             solver `fixed_point`.
         step_size: gamma; the entry's default if None.
@@ -103,7 +104,7 @@ class EnergyAttention(EnergyLayer):
         /,
         embed_dim: int,
         num_heads: int,
-        energy: str | EnergySpec = "lse",
+        energy: EnergyLike = "lse",
         *,
         steps: int | None = None,
         step_size: float | None = None,

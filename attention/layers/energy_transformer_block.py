@@ -17,10 +17,10 @@ from attenergy.attention.modules.projections import check_sequence, head_width
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.attention.solvers.relax import Relaxation
-from attenergy.energies import Energy, check_entry, make_energy
+from attenergy.energies import Energy, EnergyLike, make_energy, source_of
 from attenergy.energies.memories.lagrangians import normalised
 from attenergy.energies.parameters import constant
-from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, Registry, given_registry
+from attenergy.registry import ArgumentError, Registry, given_registry
 
 _EPS = 1e-5  # under the root of the layer norm
 
@@ -44,8 +44,8 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
     Args:
         embed_dim: E.
         num_heads: H of the attention energy.
-        attention: a joint energy of tokens (the states interact, no stored patterns): a name in the
-            registry or an entry. Its square matrices become (D, E), one per head.
+        attention: whatever names a joint energy of tokens (the states interact, no stored
+            patterns); see `attenergy.make_energy`. Its square matrices become (D, E), one per head.
         memory: an energy of a token and stored patterns; Xi (M, E) is learned.
         memories: M.
         head_dim: D; E / H if None.
@@ -72,8 +72,8 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
         /,
         embed_dim: int,
         num_heads: int,
-        attention: str | EnergySpec = "energy_transformer",
-        memory: str | EnergySpec = "et_memory",
+        attention: EnergyLike = "energy_transformer",
+        memory: EnergyLike = "et_memory",
         *,
         memories: int = 64,
         head_dim: int | None = None,
@@ -89,9 +89,7 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
         self.attention = _attention(
             attention, embed_dim, num_heads, head_dim, registry=registry, settings=settings
         )
-        if not isinstance(memory, str):
-            check_entry("memory", memory)
-        self.memory = make_energy(memory, dim=embed_dim, registry=registry)
+        self.memory = source_of(memory, registry=registry, argument="memory").make(embed_dim)
         _check_memory(self.memory)
         self.patterns = nn.Parameter(torch.randn(memories, embed_dim) * embed_dim**-0.5)
         self.log_gain = nn.Parameter(torch.zeros(()))
@@ -199,7 +197,7 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
 
 
 def _attention(
-    attention: str | EnergySpec,
+    attention: EnergyLike,
     embed_dim: int,
     num_heads: int,
     head_dim: int | None,
@@ -210,15 +208,18 @@ def _attention(
     """The attention energy, on whole tokens; its square matrices are replaced by (H, D, E)."""
     head_dim = head_width(embed_dim, num_heads) if head_dim is None else head_dim
     check_size("head_dim", head_dim)
-    spec = registry.layer(attention) if isinstance(attention, str) else attention
-    if isinstance(spec, MixerSpec):
-        raise ArgumentError(f"'{spec.title}' is a mixer and has no energy")
-    check_entry("attention", spec)
+    source = source_of(attention, settings, registry=registry, argument="attention")
+    spec = source.spec
+    if source.made is not None:
+        raise ArgumentError(
+            f"attention: '{spec.title}' is made already, with other sizes; give its entry or name"
+        )
     scalars = {name: p.init for name, p in spec.parameters.items() if not p.shape}
     in_width = {
         name: constant(init, head_dim) for name, init in scalars.items() if isinstance(init, str)
     }
-    energy = make_energy(spec, dim=embed_dim, num_heads=num_heads, **{**in_width, **settings})
+    initial: dict[str, Any] = {**in_width, **source.settings}
+    energy = make_energy(spec, dim=embed_dim, num_heads=num_heads, **initial)
     of_tokens = energy.states_interact and not energy.reads_patterns
     if not (of_tokens and energy.domain.formula_anywhere):
         raise ArgumentError(

@@ -22,7 +22,8 @@ from attenergy.attention.modules.projections import (
     head_width,
 )
 from attenergy.attention.saving.format import LayerArguments
-from attenergy.registry import ArgumentError, EnergySpec, Registry
+from attenergy.energies import EnergyLike
+from attenergy.registry import ArgumentError, Registry
 
 
 class EnergyLookup(EnergyLayer):
@@ -36,7 +37,7 @@ class EnergyLookup(EnergyLayer):
     Args:
         embed_dim: E.
         num_heads: H.
-        energy: name in the registry, or an entry; one that reads stored patterns.
+        energy: whatever names one that reads stored patterns; see `attenergy.make_energy`.
         num_patterns: N.
         steps: as of `EnergyAttention`, like the next five.
         step_size: gamma.
@@ -67,7 +68,7 @@ class EnergyLookup(EnergyLayer):
         /,
         embed_dim: int,
         num_heads: int,
-        energy: str | EnergySpec = "lse",
+        energy: EnergyLike = "lse",
         *,
         num_patterns: int,
         steps: int | None = None,

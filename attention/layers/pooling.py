@@ -15,7 +15,8 @@ from attenergy.attention.layers.outputs import LayerOutput
 from attenergy.attention.modules.arguments import check_flag, check_size, check_tensor
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
-from attenergy.registry import ArgumentError, EnergySpec
+from attenergy.energies import EnergyLike
+from attenergy.registry import ArgumentError
 
 
 class EnergyPooling(Pretrained, nn.Module):
@@ -27,7 +28,7 @@ class EnergyPooling(Pretrained, nn.Module):
     Args:
         embed_dim: E.
         num_heads: H.
-        energy: name in the registry, or an entry; one that reads stored patterns.
+        energy: whatever names one that reads stored patterns; see `attenergy.make_energy`.
         num_queries: Q.
         **settings: of `EnergyAttention`, `steps` to `solver`; all but `rotary`, as learned states
             stand nowhere in the sequence.
@@ -48,7 +49,7 @@ class EnergyPooling(Pretrained, nn.Module):
         /,
         embed_dim: int,
         num_heads: int,
-        energy: str | EnergySpec = "lse",
+        energy: EnergyLike = "lse",
         *,
         num_queries: int = 1,
         **settings: Any,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
 
-from attenergy.attention.layers.choices import entry_of
 from attenergy.attention.memory.recall import Recall, Samples, Step, joined, settle
 from attenergy.attention.memory.spin_updates import BLOCK, SpinUpdates
 from attenergy.attention.modules.arguments import (
@@ -21,8 +20,8 @@ from attenergy.attention.modules.arguments import (
     check_whole,
 )
 from attenergy.attention.solvers.relax import relax
-from attenergy.energies import DOMAINS, Energy, make_energy
-from attenergy.registry import ArgumentError, EnergySpec, Registry, nearest
+from attenergy.energies import DOMAINS, Energy, EnergyLike, EnergySource, source_of
+from attenergy.registry import ArgumentError, Registry, nearest
 
 Mode = Literal["continuous", "parallel", "sequential"]
 Order = Literal["random", "fixed"]
@@ -47,7 +46,7 @@ class AssociativeMemory:
         True
 
     Args:
-        energy: a name in the registry, an entry, or an energy without heads.
+        energy: whatever names one; see `attenergy.make_energy`. One that is made has no heads.
         dim: width D of the patterns; that of the first patterns stored if None.
         registry: where the name is looked up; the built-in one and plug-ins if None.
         **settings: parameters, choices and options of the energy, such as `beta`.
@@ -61,21 +60,25 @@ class AssociativeMemory:
     def __init__(
         self,
         /,
-        energy: str | EnergySpec | Energy,
+        energy: EnergyLike,
         *,
         dim: int | None = None,
         registry: Registry | None = None,
-        **settings: float | int | str,
+        **settings: Any,
     ) -> None:
         if dim is not None:
             check_size("dim", dim)
-        self._make = partial(_made, energy, registry, settings)
-        if not isinstance(energy, Energy):
-            entry_of(energy, registry)  # its type
+        source = source_of(energy, settings, registry=registry)
+        self._make = partial(_made, source)
+        if source.made is not None and source.made.num_heads is not None:
+            raise ArgumentError(f"a memory has no heads, the energy has {source.made.num_heads}")
+        if source.made is None:
             with torch.random.fork_rng(devices=[]):  # what does not fit shows with any width
                 self._make(4)
         self._patterns: Tensor | None = None
-        self._energy = self._make(dim) if dim is not None or isinstance(energy, Energy) else None
+        if dim is None and source.made is not None:
+            dim = source.made.dim
+        self._energy = None if dim is None else self._make(dim)
 
     def __len__(self) -> int:
         """How many patterns are stored."""
@@ -245,23 +248,10 @@ class AssociativeMemory:
         return max(1, 4 * BLOCK // max(scores, 1))
 
 
-def _made(
-    source: str | EnergySpec | Energy,
-    registry: Registry | None,
-    settings: dict[str, float | int | str],
-    dim: int | None,
-) -> Energy:
-    if isinstance(source, Energy):
-        energy = source
-        if settings or dim not in (None, energy.dim):
-            raise ArgumentError("an energy that is made already has its own dim and settings")
-    else:
-        assert dim is not None
-        energy = make_energy(source, dim=dim, registry=registry, **settings)  # type: ignore[arg-type]
+def _made(source: EnergySource, dim: int) -> Energy:
+    energy = source.make(dim)
     if not energy.reads_patterns:
         raise ArgumentError(f"'{energy.spec.title}' reads no stored patterns")
-    if energy.num_heads is not None:
-        raise ArgumentError(f"a memory has no heads, the energy has {energy.num_heads}")
     return energy
 
 

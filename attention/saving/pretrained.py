@@ -19,10 +19,13 @@ from torch import nn
 
 from attenergy.attention.saving.format import Kind, LayerArguments, ModelArguments, save
 from attenergy.attention.saving.weights import SavedError
+from attenergy.energies import Energy, unsaved
 from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, Registry
 from attenergy.registry.printable import markdown, markdown_code
 
 _PLAIN = (bool, int, float, str, EnergySpec)
+#: Arguments that name an energy, whose entry is saved whatever they were.
+_ENERGIES = ("energy", "attention", "memory")
 #: What need not be remembered: an entry is saved whole, and None says that nothing was given.
 _ELSEWHERE = (Registry, type(None))
 
@@ -152,10 +155,16 @@ class Pretrained:
         Raises:
             ValueError: an argument that is not plain.
         """
-        if self.not_plain:
+        declared: set[str] = set()  # arguments that are saved with an entry
+        for part in cast(nn.Module, self).modules():
+            if isinstance(part, Energy):
+                declared |= {*_ENERGIES, *part.known_settings(part.spec)}
+                if text := unsaved(part):
+                    raise ArgumentError(text)
+        if rest := [name for name in self.not_plain if name not in declared]:
             raise ArgumentError(
                 f"a {type(self).__name__} cannot be described that was made with "
-                f"{', '.join(self.not_plain)} of a kind other than number, text or registry entry"
+                f"{', '.join(rest)} of a kind other than number, text or registry entry"
             )
 
 

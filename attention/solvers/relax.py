@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import signature
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -19,14 +19,14 @@ from attenergy.attention.solvers.guarantee import Terms
 from attenergy.attention.solvers.problem import Problem, pose
 from attenergy.attention.solvers.step_sizes import StepSize, step_sizes
 from attenergy.attention.solvers.trace import Record
-from attenergy.energies import Energy
+from attenergy.energies import Energy, EnergyLike, source_of
 from attenergy.registry import ArgumentError, ArgumentTypeError, UnknownName
 
 
 class SolverOptions(TypedDict, total=False):
     """What the toolkit's solvers know besides the arguments of all; None is the default of each.
 
-    For type checkers alone: what is accepted is what a solver names as its `options`.
+    To read: what is accepted is what a solver names as its `options`.
 
     Attributes:
         damping: share of the old state in every new one, in [0, 1).
@@ -91,7 +91,7 @@ class Relaxation:
 
 
 def relax(
-    energy: Energy,
+    energy: EnergyLike,
     xi: Tensor,
     X: Tensor,
     *,
@@ -102,7 +102,7 @@ def relax(
     solver: str = "descent",
     backend: Backend = "auto",
     trace: bool = False,
-    **options: Unpack[SolverOptions],
+    **options: Any,
 ) -> Relaxation:
     r"""Take steps xi <- retract(xi, gamma/A grad_xi E(xi; X, h)), `steps` times.
 
@@ -129,7 +129,8 @@ def relax(
                            without A and without derivatives.
 
     Args:
-        energy: what is descended.
+        energy: what is descended: an energy, or whatever names one (`attenergy.make_energy`), which
+            is then made without heads, as wide as the states are.
         xi: states (..., L, D).
         X: stored patterns (..., S, D).
         mask: boolean (..., L, S), True = visible.
@@ -141,7 +142,8 @@ def relax(
         solver: as above.
         backend: how the gradient is computed (`attenergy.attention.gradients.gradient`).
         trace: whether to record states, energies, residuals and entropies.
-        **options: as `SolverOptions`, where they go with the solver.
+        **options: as `SolverOptions`, where they go with the solver; and for an energy that is made
+            here its parameters, choices and options.
 
     Raises:
         ValueError: a shape, number or name does not fit, or an argument or the energy does not go
@@ -149,6 +151,8 @@ def relax(
 
     Source: the concave-convex procedure (Yuille and Rangarajan 2003) gives gamma = 1.
     """
+    if not isinstance(energy, Energy):
+        energy, options = _made(energy, xi, options)
     solver = check_solver(solver, energy)
     method = SOLVERS[solver]
     given = _checked_options(solver, options)
@@ -162,6 +166,19 @@ def relax(
     problem, xi = pose(energy, xi, X, mask, field, backend)
     xi = problem.where_occupied(xi, energy.project(xi))
     return take_steps(problem, xi, steps, step_size, solver=solver, trace=trace, **given)
+
+
+def _made(energy: Any, xi: Any, options: dict[str, Any]) -> tuple[Energy, dict[str, Any]]:
+    """The energy that something names, for these states, and the options that are the solver's."""
+    check_tensor("xi", xi)
+    known = [name for method in SOLVERS.values() for name in method.options]
+    theirs = {name: value for name, value in options.items() if name not in known}
+    source = source_of(energy, theirs, others=known)
+    made = source.make(xi.shape[-1] if xi.ndim else 0).to(xi.device)
+    made = made.to(xi.dtype) if xi.is_floating_point() else made
+    return made.requires_grad_(False), {
+        name: value for name, value in options.items() if name in known
+    }
 
 
 def take_steps(
@@ -229,7 +246,7 @@ def _check_rest(solver: str, rest: Any, xi: Tensor) -> None:
         )
 
 
-def _checked_options(solver: str, options: SolverOptions) -> dict[str, Any]:
+def _checked_options(solver: str, options: dict[str, Any]) -> dict[str, Any]:
     """The options that are given, all of them the solver's."""
     given = {name: value for name, value in options.items() if value is not None}
     for name in options:

@@ -31,7 +31,8 @@ class FormulaError(AttenergyError, ValueError):
     def __str__(self) -> str:
         if self.offset is None:
             return self.message
-        return f"{'.'.join(self.path) or 'formula'}, column {self.offset + 1}: {self.message}"
+        where = f"{'.'.join(self.path) or 'formula'}, column {self.offset + 1}"
+        return "\n".join(filter(None, (f"{where}: {self.message}", self.excerpt())))
 
     def excerpt(self, width: int = 72) -> str:
         """The part of the formula around the error and, below it, a caret."""

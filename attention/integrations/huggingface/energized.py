@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,7 @@ from attenergy.attention.integrations.huggingface.request import asked_scale, ch
 from attenergy.attention.layers.base import Read
 from attenergy.attention.modules.arguments import check_module
 from attenergy.attention.saving.weights import beside
+from attenergy.energies import EnergyLike, EnergySource, source_of, unsaved
 from attenergy.registry import (
     ArgumentError,
     ArgumentTypeError,
@@ -66,7 +68,7 @@ class Definition(BaseModel):
 
 def energize(
     model: Model,
-    energy: str | EnergySpec = "lse",
+    energy: EnergyLike = "lse",
     *,
     steps: int | None = None,
     step_size: float | None = None,
@@ -85,7 +87,8 @@ def energize(
 
     Args:
         model: any model whose attention goes through the attention interface.
-        energy: name in the registry, or an entry.
+        energy: whatever names one; see `attenergy.make_energy`. Of one that is made, every module
+            gets a copy. A model whose energy no file can hold says so in `save_pretrained`.
         steps: number of steps, from 1; the entry's default if None.
         step_size: gamma; the entry's default if None.
         read: `weights`, `state`, or `auto` to follow the entry.
@@ -116,12 +119,15 @@ def energize(
             f"model must be a model of transformers, got a {type(model).__name__} around one; "
             "energize that one, in place"
         )
-    options = {"steps": steps, "step_size": step_size, "read": read, **settings}
-    made = _heads(places, energy, registry, options)
-    spec = next(iter(made.values()))[0].energy.spec
+    theirs = {name: value for name, value in settings.items() if name not in ModelHeads.SETTINGS}
+    source = source_of(energy, theirs, registry=registry, others=ModelHeads.SETTINGS)
+    ours = {name: value for name, value in settings.items() if name not in theirs}
+    options = {"steps": steps, "step_size": step_size, "read": read, **ours}
+    made = _heads(places, source, options)
+    spec, settings = source.spec, ours | source.settings
     try:
         definition = Definition(
-            energy=spec, steps=steps, step_size=step_size, read=read, settings=dict(settings)
+            energy=spec, steps=steps, step_size=step_size, read=read, settings=settings
         )
     except ValidationError as error:
         raise ArgumentError(f"a configuration cannot keep {_said(error)}") from None
@@ -135,7 +141,19 @@ def energize(
     model.config.attenergy = definition.model_dump(mode="json", by_alias=True, exclude_unset=True)
     for name, module in places.items():
         getattr(module, HEADS).put_into(model.config, _within_base(name, model))
+    _let_save(model, unsaved(next(iter(made.values()))[0].energy))
     return model
+
+
+def _let_save(model: Any, objection: str) -> None:
+    """Let a model be saved, or say what is in the way of it when it is to be."""
+    vars(model).pop("save_pretrained", None)
+    if objection:
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise ArgumentError(objection)
+
+        model.save_pretrained = refuse
 
 
 def load_energized(
@@ -209,22 +227,23 @@ def load_energized(
 
 def _heads(
     places: dict[str, nn.Module],
-    energy: str | EnergySpec,
-    registry: Registry | None,
+    source: EnergySource,
     options: dict[str, Any],
 ) -> dict[str, tuple[ModelHeads, float]]:
     """New heads for every attention module, and the scale of its scores; nothing is changed."""
     made = {}
     for name, module in places.items():
         dim, num_heads = head_sizes(name, module)
-        heads = ModelHeads(energy, dim, num_heads, registry=registry, **options)
-        spec = heads.energy.spec
+        energy: Any = source.spec if source.made is None else copy.deepcopy(source.made)
+        settings: dict[str, Any] = dict(source.settings) if source.made is None else {}
+        heads = ModelHeads(energy, dim, num_heads, **options, **settings)
         check_asked(name, module, heads.energy)
         _check_fits(heads, name, module)
         scale = asked_scale(name, module, dim)
-        beta = spec.parameters.get("beta")
-        if beta is not None and beta.init == "1/sqrt(D)" and "beta" not in options:
-            heads = ModelHeads(spec, dim, num_heads, **{**options, "beta": scale})
+        beta = source.spec.parameters.get("beta")
+        free = source.made is None and "beta" not in settings
+        if beta is not None and beta.init == "1/sqrt(D)" and free:
+            heads = ModelHeads(energy, dim, num_heads, **options, **settings, beta=scale)
         made[name] = (heads, scale)
     return made
 
