@@ -154,7 +154,10 @@ class FunctionEnergy(Energy):
                 shape = tuple(value.shape[len(wanted) - (form == "states") :])
                 return f"it returns {value.dtype} of shape {shape}"
             if form == "states":
-                alone = [self._call(form, given.states(one)) for one in torch.arange(2).split(1)]
+                alone = [
+                    self._call(form, given.states(one))
+                    for one in (torch.tensor([0]), torch.tensor([1]))
+                ]
                 if not torch.allclose(torch.cat(alone, -1), value, atol=1e-4, rtol=1e-4):
                     return "its states act on each other"
         except Exception as error:  # whatever the user's function does

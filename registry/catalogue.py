@@ -32,7 +32,7 @@ class Catalogue(dict[str, T]):
         base: what each has to be: a class stands for its subclasses, see `instances`.
         things: those of the toolkit itself.
         instances: `base` stands for its instances instead; of a subclass one is made.
-        row: makes an instance of a plain function.
+        row: makes what goes into the table of a plain function.
     """
 
     def __init__(
@@ -116,6 +116,7 @@ class Catalogue(dict[str, T]):
             thing = thing()
         elif self.row is not None and isinstance(thing, FunctionType):
             thing = self.row(thing)
+            derived = self._is_derived(thing)
         if not (isinstance(thing, self.base) if self.instances else derived):
             expected = f"a subclass of {base}{' or an instance' if self.instances else ''}"
             expected += " or a function" if self.row is not None else ""

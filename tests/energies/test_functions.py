@@ -12,6 +12,7 @@ import attenergy
 from attenergy.attention import EnergyAttention, gradient, relax
 from attenergy.energies import make_energy, source_of
 from attenergy.energies.factory import CLASSES
+from attenergy.registry import Parameter
 from attenergy.testing import check_law
 
 FORMULA = "0.5*|xi|^2 - lse(beta * X @ xi + h)/beta"
@@ -163,7 +164,7 @@ def test_a_registered_function_is_a_class_of_the_registry(tmp_path):
         layer.save_pretrained(tmp_path / "saved")
         x = torch.randn(2, 3, 8)
         assert torch.equal(attenergy.load(tmp_path / "saved")(x), layer(x))
-        spec = layer.energy.spec.model_copy(update={"parameters": {"beta": 1.0}})
+        spec = layer.energy.spec.model_copy(update={"parameters": {"beta": Parameter(init=1.0)}})
         with pytest.raises(ValueError, match="takes no parameter 'beta'; it takes scale"):
             make_energy(spec, dim=4)
     finally:
