@@ -9,7 +9,7 @@ from torch import nn
 
 from attenergy.attention.mixers.aaren import Aaren
 from attenergy.attention.mixers.base import CLASSES, Mixer, Sizes
-from attenergy.attention.mixers.batch_norm import BatchNormAttention
+from attenergy.attention.mixers.batch_norm import BatchNormAttention, ScaledBatchNormAttention
 from attenergy.attention.mixers.controls import MeanPooling, NoMixing
 from attenergy.attention.mixers.hypernetwork import HypernetworkAttention
 from attenergy.attention.mixers.kernel import EluAttention, SquaredAttention
@@ -39,6 +39,7 @@ __all__ = [
     "Mixer",
     "NoMixing",
     "Performer",
+    "ScaledBatchNormAttention",
     "ScaledHeadAttention",
     "SquaredAttention",
     "TokenMixing",
@@ -56,6 +57,7 @@ CLASSES.update(
             Aaren,
             BatchNormAttention,
             ScaledHeadAttention,
+            ScaledBatchNormAttention,
             WindowAttention,
             TopKAttention,
             LowRankAttention,

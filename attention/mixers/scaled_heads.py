@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Unpack
 
 import torch
@@ -62,9 +63,9 @@ class ScaledHeadAttention(Mixer):
 
     def weights(self, q: Tensor, k: Tensor, seen: Tensor | None, field: Tensor | None) -> Tensor:
         """Return a (B, H, L, S), exactly 0 where a pattern is hidden."""
-        values = scores(q, k, field)
         full = torch.ones(1, self.num_heads, 1, k.shape[2], dtype=torch.bool, device=q.device)
         full = full if seen is None else full & seen
+        values = scores(self.queries(q, k, full), k, field)
         parts = zip(self.scales, self._split(values), self._split(full), strict=True)
         return torch.cat([_block_weights(*part) for part in parts], 1)
 
@@ -78,22 +79,63 @@ class ScaledHeadAttention(Mixer):
             mask = torch.ones(1, dtype=torch.bool, device=q.device)
         present = columns(mask, stored).expand(-1, self.num_heads, -1, -1)
         reads = []
-        parts = (self._split(t) for t in (q, k, v, present))
-        for scale, states, keys, values, here in zip(self.scales, *parts, strict=True):
+        parts = zip(self.scales, self._slices(), *map(self._split, (q, k, v, present)), strict=True)
+        for scale, which, states, keys, values, here in parts:
             count = _blocks(here, scale, -2).sum(-2)  # (B or 1, heads, blocks, 1)
             size = count.clamp(min=1)
-            means = [
+            mean_keys, mean_values = (
                 _blocks(t.masked_fill(~here, 0), scale, -2).sum(-2) / size for t in (keys, values)
-            ]
-            reads.append(masked_softmax(scores(states, means[0]), count.mT > 0) @ means[1])
+            )
+            there = count.mT > 0
+            changed = self.block_queries(states, mean_keys.unsqueeze(2), there, which)
+            reads.append(masked_softmax(scores(changed, mean_keys), there) @ mean_values)
         return torch.cat(reads, 1)
+
+    def queries(self, q: Tensor, k: Tensor, seen: Tensor) -> Tensor:
+        """Queries (B, H, L, d) whose products with the keys are the scores; here as they are."""
+        return q
+
+    def block_queries(self, q: Tensor, means: Tensor, present: Tensor, heads: slice) -> Tensor:
+        """The same for heads of one scale, from the mean keys of their blocks.
+
+        Args:
+            q: (B, heads, L, d).
+            means: mean keys (B, heads, L or 1, blocks, d).
+            present: whether a block has patterns, (B or 1, heads, L or 1, blocks).
+            heads: which of the H heads these are.
+        """
+        return q
 
     def extra_repr(self) -> str:
         """Options, for printing."""
         return f"scales={','.join(map(str, self.scales))}, {super().extra_repr()}"
 
+    def _slices(self) -> list[slice]:
+        """Which heads each scale has."""
+        ends = list(accumulate(self._counts, initial=0))
+        return [slice(*ends[i : i + 2]) for i in range(len(self._counts))]
+
     def _split(self, heads: Tensor) -> tuple[Tensor, ...]:
         return torch.split(heads, self._counts, 1)
+
+
+def block_means(k: Tensor, seen: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+    """Means of the visible keys of every block, and whether there are any.
+
+    Args:
+        k: keys (B, heads, S, d).
+        seen: (B or 1, heads, L or 1, S).
+        scale: number of places in a block.
+
+    Returns:
+        (B, heads, L or 1, blocks, d), 0 for a block without visible keys, and
+        (B or 1, heads, L or 1, blocks).
+    """
+    inside = _blocks(seen, scale, -1)
+    count = inside.sum(-1, keepdim=True)
+    share = inside.to(k.dtype) / count.clamp(min=1)
+    means = share.unsqueeze(-2) @ _blocks(k, scale, -2).unsqueeze(2)
+    return means.squeeze(-2), count.squeeze(-1) > 0
 
 
 def _block_weights(scale: int, values: Tensor, seen: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ _LIMITS: tuple[tuple[str, str], ...] = (
         "FlexAttention's mask cannot be compiled inside `vmap`",
     ),
     (
-        r"^attention_sh (?:export|onnx) UserError: Constraints violated",
+        r"^attention_(?:bn_)?sh (?:export|onnx) UserError: Constraints violated",
         "half the length, rounded up, is a number of blocks, which the exporter cannot keep open",
     ),
     (

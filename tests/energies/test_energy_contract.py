@@ -180,6 +180,7 @@ WITHOUT_WEIGHTS = {
     "elliptical",
     "uhop",
     "classical_hopfield",
+    "biased_hopfield",
     "simplicial",
     "energy_transformer",
     "energy_transformer_block",

@@ -28,6 +28,7 @@ NOT_APPLICABLE = {
     ("random_features", DESCENT): NO_PROMISE,
     ("learned", DESCENT): NO_PROMISE,
     ("tap", DESCENT): NO_PROMISE,
+    ("pure_polynomial", DESCENT): NO_PROMISE,
     ("causal_tokens", GRADIENT): "a game",
     # Their entries say so, but the learned one's, which promises nothing.
     **{(name, BOUNDED): UNBOUNDED for name in ("rbm", "linear_attention", "ham", "learned")},
@@ -51,6 +52,7 @@ HEAVY = {
     *(("normmax", law) for law in "469"),
     *((name, law) for name in ("potts", "log_sum_kernel", "graph_memory") for law in "46"),
     *((name, law) for name in ("elliptical", "simplicial", "binary_rbm") for law in "16"),
+    *((name, law) for name in ("pure_polynomial", "biased_hopfield") for law in "16"),
     *((name, "6") for name in ("causal_tokens", "ksubsets", "lsr")),
     *((name, "6") for name in ("exponential", "gaussian_spins", "continuous_time")),
 }

@@ -20,7 +20,10 @@ REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.energies)
 WITH_WEIGHTS = [n for n in NAMES if make_energy(n, dim=4, registry=REGISTRY).has_weights]
 #: Entries without xi itself in their gradient, and those whose factor of xi is the sum of weights.
-NO_RADIAL = ("polynomial", "exponential", "input_gated", "et_memory", "vector_spins", "potts")
+NO_RADIAL = (
+    *("polynomial", "pure_polynomial", "exponential", "input_gated", "et_memory"),
+    *("vector_spins", "potts"),
+)
 OF_DISTANCES = ("lsr", "log_sum_kernel")
 
 

@@ -16,7 +16,15 @@ B, H, L, E = 2, 2, 5, 4
 REGISTRY = load_registry(plugins=False)
 NAMES = list(REGISTRY.mixers)
 #: Whose result depends on where a pattern stands: a pattern can be hidden but not taken out.
-PLACED = {"aaren", "attention_sh", "window", "low_rank", "token_mixing", "identity"}
+PLACED = {
+    "aaren",
+    "attention_sh",
+    "attention_bn_sh",
+    "window",
+    "low_rank",
+    "token_mixing",
+    "identity",
+}
 ALONE = {"aaren", "identity"}  # no context
 ONE_OF_A_CLASS = {REGISTRY.mixers[name].class_: name for name in NAMES}.values()
 SMALL = {"window": {"window": 2}, "low_rank": {"rank": 1}, "token_mixing": {"hidden": 3},

@@ -21,6 +21,8 @@ SMALL = {
     "top_k": {"kept": 2},
     "performer": {"num_features": 5},
     "attention_sh": {"scales": "1,3"},
+    "attention_bn_weighted": {"mean_weight": 0.7},
+    "attention_bn_sh": {"scales": "1,3", "mean_weight": 0.7},
 }
 
 
@@ -44,8 +46,9 @@ def head(linear: nn.Linear, x: Tensor, h: int) -> Tensor:
 
 
 def softmax(numbers: list[Tensor]) -> list[Tensor]:
-    total = sum(n.exp() for n in numbers)
-    return [n.exp() / total for n in numbers]
+    top = max(numbers)
+    total = sum((n - top).exp() for n in numbers)
+    return [(n - top).exp() / total for n in numbers]
 
 
 # What state i of head h gives to the patterns in `seen`, in their order.
@@ -63,13 +66,36 @@ def attention_bn(layer, h, q, k, i, seen):
     return softmax([state @ ((row - mean) / scale) / math.sqrt(D) for row in keys])
 
 
+def attention_bn_weighted(layer, h, q, k, i, seen):
+    return normalised(layer, h, q[i], [k[j] for j in seen])
+
+
+def normalised(layer, h, state, keys):
+    """Weights from queries and keys that are shifted and divided one by one."""
+    weight = layer.mean_weight.weight[h, 0, 0]
+    mean = sum(keys) / len(keys)
+    scale = (sum((key - mean) ** 2 for key in keys) / len(keys) + 1e-5).sqrt()
+    moved = (state - weight * mean) / scale
+    return softmax([moved @ ((key - weight * mean) / scale) / math.sqrt(D) for key in keys])
+
+
+def attention_bn_sh(layer, h, q, k, i, seen):
+    return in_blocks(h, k, seen, lambda means: normalised(layer, h, q[i], means))
+
+
 def attention_sh(layer, h, q, k, i, seen):
+    return in_blocks(
+        h, k, seen, lambda means: softmax([q[i] @ mean / math.sqrt(D) for mean in means])
+    )
+
+
+def in_blocks(h, k, seen, weights):
+    """What patterns get if blocks of 1 and of 3, by the head, share their block's weight."""
     scale = (1, 3)[h]
     blocks: dict[int, list[int]] = {}
     for j in seen:
         blocks.setdefault(j // scale, []).append(j)
-    means = [sum(k[j] for j in block) / len(block) for block in blocks.values()]
-    shares = softmax([q[i] @ mean / math.sqrt(D) for mean in means])
+    shares = weights([sum(k[j] for j in block) / len(block) for block in blocks.values()])
     return [
         share / len(block)
         for share, block in zip(shares, blocks.values(), strict=True)
@@ -118,6 +144,8 @@ def random_kernel(layer, q, k):
 REFERENCES = {
     "aaren": aaren,
     "attention_bn": attention_bn,
+    "attention_bn_weighted": attention_bn_weighted,
+    "attention_bn_sh": attention_bn_sh,
     "attention_sh": attention_sh,
     "window": window,
     "top_k": top_k,
@@ -206,6 +234,23 @@ def test_batch_norm_ignores_a_shift_and_a_scale_of_queries_and_keys():
     a = layer.weights(q, k, None, None)
     moved = layer.weights(scale * q + shift, scale * k + shift, None, None)
     torch.testing.assert_close(moved, a, rtol=1e-4, atol=1e-5)
+
+
+def test_the_weight_of_the_mean_between_its_limits():
+    """1 is the published layer, 0 a softmax of scaled keys; every head learns its own."""
+    q, k = draw(B, H, L, D), draw(B, H, L, D) + 2
+    weights = [
+        make("attention_bn", mean_weight=w).weights(q, k, None, None) for w in (0.0, 0.5, 1.0)
+    ]
+    torch.testing.assert_close(weights[2], make("attention_bn").weights(q, k, None, None))
+    plain = (q / (k.var(2, correction=0, keepdim=True) + 1e-5)) @ k.mT / math.sqrt(D)
+    torch.testing.assert_close(weights[0], plain.softmax(-1))
+    assert (weights[1] - weights[0]).abs().max() > 0.01
+    layer = make_mixer("attention_bn_sh", embed_dim=E, num_heads=H, registry=REGISTRY).double()
+    layer(draw(B, L, E)).square().sum().backward()
+    assert (layer.mean_weight.weight.grad.flatten() != 0).all()
+    with pytest.raises(ValueError, match="mean_weight must be a finite number, got nan"):
+        make("attention_bn", mean_weight=math.nan)
 
 
 @pytest.mark.parametrize("is_causal", [False, True])
