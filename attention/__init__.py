@@ -17,6 +17,7 @@ from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
 from attenergy.attention.integrations.replace import replace_attention
 from attenergy.attention.layers.energy_attention import EnergyAttention
 from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
+from attenergy.attention.layers.head_groups import HeadGroups
 from attenergy.attention.layers.lookup import EnergyLookup
 from attenergy.attention.layers.outputs import LayerTrace, Traced
 from attenergy.attention.layers.pooling import EnergyPooling
@@ -43,6 +44,7 @@ __all__ = [
     "EnergyMultiheadAttention",
     "EnergyPooling",
     "EnergyTransformerBlock",
+    "HeadGroups",
     "HypernetworkAttention",
     "LanguageModel",
     "LayerTrace",

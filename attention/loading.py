@@ -7,46 +7,50 @@ This module knows every class that can be saved; each of them describes itself
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
-from attenergy.attention.factory import make_layer
+from attenergy.attention.factory import for_model, layer_of_model, make_layer
 from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
+from attenergy.attention.layers.head_groups import HeadGroups
 from attenergy.attention.layers.lookup import EnergyLookup
 from attenergy.attention.layers.pooling import EnergyPooling
 from attenergy.attention.memory.retrieval_model import Retrieval
-from attenergy.attention.mixers import CLASSES
 from attenergy.attention.models.language_model import LanguageModel
 from attenergy.attention.models.transformer import Transformer
 from attenergy.attention.saving.format import (
     CONFIG,
     WEIGHTS,
+    AnyLayer,
+    GroupsArguments,
     LayerArguments,
     ModelArguments,
     read_description,
 )
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.attention.saving.weights import SavedError, rebuild
-from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, name_plugins
+from attenergy.registry import ArgumentError, EnergySpec, name_plugins
 
 
-def build(arguments: LayerArguments | ModelArguments) -> nn.Module:
+def build(arguments: AnyLayer | ModelArguments) -> nn.Module:
     """Make a new layer or model with fresh weights.
 
     Raises:
         ValueError: the entry is not of such a layer, or the numbers do not fit.
     """
+    if isinstance(arguments, GroupsArguments):
+        return HeadGroups([_build_layer(group) for group in arguments.groups])
     if isinstance(arguments, LayerArguments):
         return _build_layer(arguments)
     width, heads = arguments.layer.embed_dim, arguments.layer.num_heads
-
-    def layer(**extra: bool) -> nn.Module:
-        return _layer_of_model(arguments, extra)
-
     if arguments.kind == "memory":
-        return Retrieval(layer(), arguments.layers)
+        return Retrieval(_layer_of_model(arguments.layer, arguments.length), arguments.layers)
+    layer = [
+        partial(_layer_of_model, block, arguments.length) for block in arguments.layer_of_block
+    ]
     if arguments.language:
         return LanguageModel(
             vocabulary=arguments.size, length=arguments.length, width=width, heads=heads,
@@ -78,13 +82,11 @@ def _build_layer(arguments: LayerArguments) -> nn.Module:
     return cls(energy=spec, dropout=arguments.dropout, **settings)
 
 
-def _layer_of_model(arguments: ModelArguments, extra: dict[str, bool]) -> nn.Module:
-    settings = {**arguments.layer.settings, **extra}
-    if isinstance(arguments.layer.spec, MixerSpec):
-        settings.setdefault("length", arguments.length)  # some have parameters for every position
-        if not CLASSES.lookup(arguments.layer.spec.class_).takes_rotary:
-            settings.pop("rotary", None)  # the model then falls back to absolute positions
-    return _build_layer(arguments.layer.model_copy(update={"settings": settings}))
+def _layer_of_model(arguments: AnyLayer, length: int, **extra: bool) -> nn.Module:
+    if isinstance(arguments, GroupsArguments) or arguments.kind == "attention":
+        return layer_of_model(arguments, length, **extra)
+    settings = for_model(arguments, length, extra)
+    return _build_layer(arguments.model_copy(update={"settings": settings}))
 
 
 def load(
@@ -117,7 +119,7 @@ def load(
     folder = Path(path)
     name_plugins(plugins)
     arguments = read_description(folder)
-    alone = isinstance(arguments, LayerArguments)
+    alone = not isinstance(arguments, ModelArguments)
     if alone and part == "model":
         raise SavedError(f"{folder}: holds a layer alone, not a model")
     if alone and index not in (0, -1):

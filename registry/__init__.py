@@ -33,9 +33,12 @@ from attenergy.registry.specs import (
     ModelSpec,
     Reading,
     RegistryFile,
+    StackEntry,
+    StackSpec,
     TaskSpec,
     TrainingSpec,
 )
+from attenergy.registry.stacks import VariantSpec
 from attenergy.registry.tunables import (
     Choice,
     Entry,
@@ -82,12 +85,15 @@ __all__ = [
     "Scalar",
     "SolverChoice",
     "SolverNames",
+    "StackEntry",
+    "StackSpec",
     "TaskSpec",
     "TrainingSpec",
     "Tunable",
     "TunableNumber",
     "UnknownName",
     "Use",
+    "VariantSpec",
     "as_written",
     "carried",
     "given_registry",

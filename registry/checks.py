@@ -13,8 +13,16 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from attenergy.registry.error_messages import message
-from attenergy.registry.errors import Problem, UnknownName, clipped, nearest
-from attenergy.registry.specs import Kind, ModelSpec, TaskSpec, TrainingSpec
+from attenergy.registry.errors import ArgumentError, Problem, UnknownName, clipped, nearest
+from attenergy.registry.specs import (
+    Kind,
+    MixerSpec,
+    ModelSpec,
+    StackEntry,
+    TaskSpec,
+    TrainingSpec,
+)
+from attenergy.registry.stacks import entered_stack, read_pattern
 from attenergy.registry.tunables import Choice, Range
 from attenergy.registry.yaml_document import Document
 
@@ -23,6 +31,7 @@ _SETTING_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _ONE = {
     "energies": "energy",
     "mixers": "mixer",
+    "stacks": "stack",
     "tasks": "task",
     "spaces": "space",
     "bundles": "bundle",
@@ -56,6 +65,7 @@ def check(documents: Sequence[Document], *, complete: bool) -> Iterator[Problem]
     if complete:
         yield from _task_spaces(documents)
         yield from _bundled_tasks(documents)
+        yield from _stacked_layers(documents)
 
 
 def _entry_names(document: Document) -> Iterator[Problem]:
@@ -70,12 +80,12 @@ def _entry_names(document: Document) -> Iterator[Problem]:
 
 
 def _clashes(documents: Sequence[Document]) -> Iterator[Problem]:
-    # An energy and a mixer share one namespace: a search picks among both.
+    # Energies, mixers and stacks share one namespace: a search picks among all of them.
     seen: dict[tuple[str, str], tuple[str, str]] = {}
     for document in documents:
         for kind in get_args(Kind):
             for name in document.section(kind):
-                space = "layers" if kind in ("energies", "mixers") else kind
+                space = "layers" if kind in ("energies", "mixers", "stacks") else kind
                 place = document.keys[kind, name]
                 if (space, name) in seen:
                     other, where = seen[space, name]
@@ -189,3 +199,39 @@ def _bundled_tasks(documents: Sequence[Document]) -> Iterator[Problem]:
                 if isinstance(task, str) and task not in known:
                     path = ("bundles", bundle, "tasks", index)
                     yield document.problem(path, str(UnknownName("task", task, known)))
+
+
+def _stacked_layers(documents: Sequence[Document]) -> Iterator[Problem]:
+    known = [n for d in documents for kind in ("energies", "mixers") for n in d.section(kind)]
+    for document in documents:
+        for stack, entry in document.section("stacks").items():
+            for kind in ("layers", "pattern"):
+                listed = entry.get(kind) if isinstance(entry, dict) else None
+                for index, text in enumerate(listed if isinstance(listed, tuple) else ()):
+                    if isinstance(text, str) and (wrong := _not_a_layer(text, known)):
+                        yield document.problem(("stacks", stack, kind, index), wrong)
+            if not (wrong := _misplaced(entry)):
+                continue
+            yield document.problem(("stacks", stack, "settings"), wrong)
+
+
+def _not_a_layer(text: str, known: Sequence[str]) -> str:
+    """Why a text is no layer of a stack; empty if it is one."""
+    try:
+        (groups,) = read_pattern([text])
+    except ArgumentError as error:
+        return str(error)
+    lost = next((group.variant for group in groups if group.variant not in known), None)
+    return "" if lost is None else str(UnknownName("energy or mixer", lost, known))
+
+
+def _misplaced(entry: Any) -> str:
+    """What is wrong with the places of a stack's settings, where all else is right."""
+    nothing = MixerSpec.model_validate({"title": "", "class": ""})
+    try:
+        entered_stack(StackEntry.model_validate(entry, strict=True), lambda _: nothing)
+    except UnknownName as error:
+        return str(error)
+    except ValueError:  # said elsewhere
+        return ""
+    return ""

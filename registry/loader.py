@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from attenergy.registry.checks import check
 from attenergy.registry.error_messages import explain
 from attenergy.registry.errors import (
+    ArgumentError,
     ArgumentTypeError,
     Path,
     Place,
@@ -33,8 +34,10 @@ from attenergy.registry.specs import (
     EnergySpec,
     MixerSpec,
     RegistryFile,
+    StackEntry,
     TaskSpec,
 )
+from attenergy.registry.stacks import VariantSpec, entered_stack, is_stack_name, named_stack
 from attenergy.registry.tunables import Range
 from attenergy.registry.yaml_document import Document, read_yaml
 from attenergy.registry.yaml_scalars import Text
@@ -44,7 +47,7 @@ _MOST_PROBLEMS = 200  # of one kind in one file; nobody reads more, and each tak
 
 @dataclass(frozen=True)
 class Registry:
-    """Every energy, mixer, task, search space and bundle, by name and in the order of the files.
+    """Energies, mixers, stacks, tasks, search spaces and bundles, by name, in the files' order.
 
     `places` says where each part of an entry was written: `places["energies", "lse"]` is its key,
     `places["energies", "lse", "formula"]` the first character of the formula. `files` are the
@@ -53,6 +56,7 @@ class Registry:
 
     energies: dict[str, EnergySpec] = field(default_factory=dict)
     mixers: dict[str, MixerSpec] = field(default_factory=dict)
+    stacks: dict[str, StackEntry] = field(default_factory=dict)
     tasks: dict[str, TaskSpec] = field(default_factory=dict)
     spaces: dict[str, dict[str, Range]] = field(default_factory=dict)
     bundles: dict[str, BundleSpec] = field(default_factory=dict)
@@ -65,11 +69,29 @@ class Registry:
 
         Raises:
             UnknownName: there is none.
+            ArgumentError: it is a stack's.
         """
         spec = self.energies.get(name) or self.mixers.get(name)
+        if spec is None and (name in self.stacks or is_stack_name(name)):
+            raise ArgumentError(f"one energy or mixer is needed, and {name!r} is a stack of them")
         if spec is None:
             raise UnknownName("energy or mixer", name, [*self.energies, *self.mixers])
         return spec
+
+    def variant(self, name: str) -> VariantSpec:
+        """The energy, mixer or stack of this name; `lse/hyla` and `lse+rbm` are stacks too.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        if name in self.stacks:
+            return entered_stack(self.stacks[name], self.layer)
+        if is_stack_name(name):
+            return named_stack(name, self.layer)
+        known = {**self.energies, **self.mixers}
+        if name not in known:
+            raise UnknownName("energy or mixer", name, [*known, *self.stacks])
+        return self.layer(name)
 
     def task(self, name: str) -> TaskSpec:
         """The task of this name.
@@ -211,6 +233,7 @@ def _merge(files: list[RegistryFile], documents: list[Document]) -> Registry:
     for content, document in zip(files, documents, strict=True):
         registry.energies.update(content.energies)
         registry.mixers.update(content.mixers)
+        registry.stacks.update(content.stacks)
         registry.tasks.update(content.tasks)
         registry.spaces.update(content.spaces)
         registry.bundles.update(content.bundles)

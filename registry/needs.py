@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from attenergy.registry.catalogue import CATALOGUES, SCRIPT
 from attenergy.registry.errors import UnknownName
 from attenergy.registry.plugins import Plugin, failures, is_module_name, named_plugins
-from attenergy.registry.specs import EnergySpec, MixerSpec
+from attenergy.registry.specs import MixerSpec, StackSpec
+from attenergy.registry.stacks import VariantSpec, parts, settings_by_part
 
 #: The kind of a thing, as its table calls it, and its name.
 Use = tuple[str, str]
@@ -41,11 +42,16 @@ class PluginNeed(BaseModel):
 _NEEDS = TypeAdapter(list[PluginNeed])
 
 
-def layer_uses(spec: EnergySpec | MixerSpec, settings: Mapping[str, Any]) -> Iterator[Use]:
-    """What a layer with these settings refers to by name.
+def layer_uses(spec: VariantSpec, settings: Mapping[str, Any]) -> Iterator[Use]:
+    """What a layer, or a stack of layers, with these settings refers to by name.
 
     A formula is given word by word, whether a word names anything or not.
     """
+    if isinstance(spec, StackSpec):
+        own = settings_by_part(spec, settings)
+        for part in parts(spec):
+            yield from layer_uses(part.spec, own[part.place])
+        return
     if isinstance(spec, MixerSpec):
         yield "mixer class", spec.class_
         return

@@ -27,7 +27,7 @@ from attenergy.registry.tunables import (
     TunableNumber,
 )
 
-Kind = Literal["energies", "mixers", "tasks", "spaces", "bundles"]
+Kind = Literal["energies", "mixers", "stacks", "tasks", "spaces", "bundles"]
 Descends = Literal["parallel", "sequential", "none"]
 Reading = Literal["weights", "state"]
 
@@ -88,6 +88,62 @@ class MixerSpec(Entry):
     reference: str = ""
     doc: str = ""
     options: dict[str, Tunable] = {}
+
+
+class StackEntry(Entry):
+    """A stack as a registry file has it: the layers of a model's blocks, by name.
+
+    `layers` are those of all blocks; a `pattern` is repeated until every block has one. A layer is
+    the name of an energy or a mixer, or of several that share the heads: `lse+rbm`, or
+    `lse:1+rbm:3` where three of four heads are the second's. `settings` are fixed, each at its
+    place (`2.steps`, `2a.beta`; see `attenergy.registry.stacks`).
+    """
+
+    title: str
+    reference: str = ""
+    doc: str = ""
+    layers: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    pattern: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    settings: dict[str, Scalar] = {}
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> StackEntry:
+        if (self.layers is None) == (self.pattern is None):
+            raise ArgumentError("give exactly one of 'layers' and 'pattern'")
+        return self
+
+
+class GroupSpec(Entry):
+    """Heads of one layer that have the same energy: a name, and their share of the heads."""
+
+    variant: str
+    heads: Annotated[int, Field(ge=1)] = 1
+
+
+class StackSpec(Entry):
+    """Layers of several energies or mixers, with their whole definitions.
+
+    `pattern` has the groups of heads of each layer, which are repeated over the blocks of a model;
+    `settings` are fixed, each at its place. See `attenergy.registry.stacks`.
+    """
+
+    title: str
+    reference: str = ""
+    doc: str = ""
+    entries: dict[str, EnergySpec | MixerSpec]
+    pattern: Annotated[
+        tuple[Annotated[tuple[GroupSpec, ...], Field(min_length=1, max_length=26)], ...],
+        Field(min_length=1),
+    ]
+    repeats: bool = True  # False: the model has exactly as many blocks
+    settings: dict[str, Scalar] = {}
+
+    @model_validator(mode="after")
+    def _defined(self) -> StackSpec:
+        named = {group.variant for layer in self.pattern for group in layer}
+        if named != set(self.entries):
+            raise ArgumentError("the entries of a stack are those that its pattern names")
+        return self
 
 
 class TaskSpec(Entry):
@@ -161,6 +217,7 @@ class RegistryFile(Entry):
     version: Literal[1]
     energies: dict[str, EnergySpec] = {}
     mixers: dict[str, MixerSpec] = {}
+    stacks: dict[str, StackEntry] = {}
     tasks: dict[str, TaskSpec] = {}
     spaces: dict[str, dict[str, Range]] = {}
     bundles: dict[str, BundleSpec] = {}

@@ -5,34 +5,46 @@
     projected   keys X and values of the earlier positions are stored; the new states relax on them.
                 Energies whose states and patterns do not interact, and `HypernetworkAttention`
     streamed    the layer has a state of its own (`init_state`, `step`); mixers without positions
+    groups      a layer of several groups of heads, each with a cache of its own kind
     none        any other layer; the model then reads all positions again for every new one
 
-A layer says in `decoding` which of the first two it can do, the best first.
+A layer says in `decoding` which of the first two it can do, the best first. The blocks of one model
+may have caches of different kinds.
 """
 
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from attenergy.attention.modules.positions import RelativePositionBias, rotates
+from attenergy.attention.layers.head_groups import HeadGroups
+from attenergy.attention.modules.positions import rotates
 from attenergy.attention.modules.projections import Decoding, Projections
 
-Kind = Decoding | Literal["none"]
+Kind = Decoding | Literal["groups", "none"]
+
+
+class Bias(Protocol):
+    """A relative-position bias: (1, H, length - start, length)."""
+
+    def __call__(self, length: int, start: int = 0) -> Tensor:
+        """The rows from `start` of that of so many positions."""
 
 
 class LayerCache(Protocol):
     """What one layer remembers of the positions that it has seen."""
 
-    def extend(self, x: Tensor, bias: RelativePositionBias | None = None) -> Tensor:
+    def extend(self, x: Tensor, bias: Bias | None = None) -> Tensor:
         """Return what the layer gives at the new positions.
 
         Args:
             x: the layer's inputs there, (B, n, E).
-            bias: makes the layer's field; None if it has none.
+            bias: makes the layer's field of so many positions, from the row of the first new one;
+                None if it has none.
 
         Returns:
             (B, n, E), equal to the last n rows of the causal layer on all positions so far.
@@ -46,6 +58,9 @@ def caching(layer: nn.Module, *, has_field: bool = False) -> Kind:
         layer: a causal layer.
         has_field: whether it gets a field, as with relative positions.
     """
+    if isinstance(layer, HeadGroups):
+        kinds = [caching(group, has_field=has_field) for group in layer.groups]
+        return "none" if "none" in kinds else "groups"
     steps = hasattr(layer, "step") and hasattr(layer, "init_state")
     ways: tuple[Decoding, ...] = getattr(layer, "decoding", ("streamed",) if steps else ())
     # A step has neither a field nor a place that a rotation could follow from.
@@ -58,6 +73,8 @@ def layer_cache(layer: nn.Module, *, has_field: bool = False) -> LayerCache | No
     kind = caching(layer, has_field=has_field)
     if kind == "none":
         return None
+    if isinstance(layer, HeadGroups):
+        return GroupsCache(layer, has_field=has_field)
     return ProjectedCache(layer) if kind == "projected" else StreamedCache(layer)
 
 
@@ -75,7 +92,7 @@ class ProjectedCache:
         # The copy shares all but this dictionary, so that the layer keeps its own projections.
         self.layer._modules = {**layer._modules, "projections": self.memory}
 
-    def extend(self, x: Tensor, bias: RelativePositionBias | None = None) -> Tensor:
+    def extend(self, x: Tensor, bias: Bias | None = None) -> Tensor:
         """See `LayerCache`."""
         seen, total = self.memory.seen, self.memory.seen + x.shape[1]
         self.memory.new = x
@@ -99,7 +116,7 @@ class StreamedCache:
         self.layer: Any = layer
         self.state: Any = None
 
-    def extend(self, x: Tensor, bias: RelativePositionBias | None = None) -> Tensor:
+    def extend(self, x: Tensor, bias: Bias | None = None) -> Tensor:
         """See `LayerCache`; there is no bias where a layer streams."""
         assert bias is None
         if self.state is None:
@@ -109,6 +126,29 @@ class StreamedCache:
             out, self.state = self.layer.step(row, self.state)
             rows.append(out)
         return torch.stack(rows, dim=1)
+
+
+class GroupsCache:
+    """A cache for each group of heads, `groups` in `caching`."""
+
+    def __init__(self, layer: HeadGroups, *, has_field: bool) -> None:
+        self.layer = layer
+        each = [layer_cache(group, has_field=has_field) for group in layer.groups]
+        self.caches = [cache for cache in each if cache is not None]
+
+    def extend(self, x: Tensor, bias: Bias | None = None) -> Tensor:
+        """See `LayerCache`: the sum of what the groups give."""
+        heads = self.layer.heads_of_groups()
+        outs = [
+            cache.extend(x, None if bias is None else partial(_field_of, bias, own))
+            for cache, own in zip(self.caches, heads, strict=True)
+        ]
+        return torch.stack(outs).sum(0)
+
+
+def _field_of(bias: Bias, heads: slice, length: int, start: int = 0) -> Tensor:
+    """The rows of some heads of a relative-position bias."""
+    return bias(length, start=start)[:, heads]
 
 
 class _Remembering(Projections):

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from attenergy.attention.factory import LayerLike, MakeLayer
 from attenergy.attention.models.kv_cache import Kind, caching, layer_cache
 from attenergy.attention.models.transformer import Block, Positions, Transformer
 from attenergy.attention.modules.arguments import (
@@ -37,9 +38,9 @@ class LanguageModel(Transformer):
             ones know no greater distances; rotary ones have no end.
         width: W.
         heads: H of the relative bias; the same as the layer's.
-        layers: number of blocks.
+        layers: see `Transformer`: their number, or the names of the layers of all blocks.
         mlp: hidden width of the feed-forward parts; 0 for none.
-        make_layer: see `Transformer`; the layer must be able to be causal.
+        make_layer: see `Transformer`; the layers must be able to be causal.
         positions: see `Transformer`.
         tied: whether the readout is the table of the embedding.
         conv: see `Transformer`.
@@ -63,9 +64,9 @@ class LanguageModel(Transformer):
         length: int,
         width: int,
         heads: int,
-        layers: int,
+        layers: int | str | Sequence[LayerLike],
         mlp: int,
-        make_layer: Callable[..., nn.Module],
+        make_layer: MakeLayer | Sequence[MakeLayer] | None = None,
         positions: Positions = "relative",
         tied: bool = True,
         conv: int = 0,

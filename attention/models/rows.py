@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attenergy.attention.gradients.chunked import can_chunk
 from attenergy.attention.layers.energy_attention import EnergyAttention
+from attenergy.attention.layers.head_groups import HeadGroups
 from attenergy.attention.mixers import Mixer
 from attenergy.attention.modules.projections import visible
 
@@ -21,10 +22,12 @@ def states_apart(layer: nn.Module, mask: Tensor | None = None, is_causal: bool =
     to be there if the mask differs by state.
 
     Args:
-        layer: an energy's or a mixer.
+        layer: an energy's, a mixer, or groups of heads, all of which must allow it.
         mask: boolean with four axes, or None.
         is_causal: whether later patterns are hidden.
     """
+    if isinstance(layer, HeadGroups):
+        return all(states_apart(group, mask, is_causal) for group in layer.groups)
     if isinstance(layer, EnergyAttention):
         energy = layer.energy
         if energy.patterns_interact and (is_causal or (mask is not None and mask.shape[-2] > 1)):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Unpack, cast, get_args
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint as recomputed
 
+from attenergy.attention.factory import LayerLike, MakeLayer, layer_makers
+from attenergy.attention.layers.head_groups import groups_of
 from attenergy.attention.models.bottleneck import NORM_EPS, Bottleneck
 from attenergy.attention.models.rows import at_rows, states_apart
 from attenergy.attention.modules.arguments import (
@@ -27,7 +29,7 @@ from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.masks import tokens_there
 from attenergy.attention.modules.positions import AbsolutePositions, RelativePositionBias, rotates
 from attenergy.attention.modules.short_convolution import ShortConvolution
-from attenergy.attention.saving.format import LayerArguments, ModelArguments
+from attenergy.attention.saving.format import ModelArguments
 from attenergy.attention.saving.pretrained import Pretrained, describe
 from attenergy.registry import ArgumentError, UnknownName
 
@@ -109,14 +111,16 @@ class Transformer(Pretrained, nn.Module):
 
     Args:
         outputs: numbers per position.
-        layers: number of blocks.
+        layers: number of blocks; or, without `make_layer`, the layer of every block as
+            `attenergy.make_layer` takes it (`["lse", "hyla+rbm"]`), or the name of a stack of them
+            (`"lse/hyla+rbm"`).
         width: W.
         heads: H of the relative bias; the same as the layer's.
         mlp: hidden width of the feed-forward parts; 0 for none.
         positions: how a layer gets to know the order: "relative", "absolute", "rotary" or "none".
         make_layer: called once per block, returns a new layer
             `layer(x, *, mask, field, is_causal)`, `(B, L, W) -> (B, L, W)`. Called with
-            `rotary=True` if positions are rotary, else without arguments.
+            `rotary=True` if positions are rotary, else without arguments. Or one for each block.
         causal: whether positions see only themselves and earlier ones, unless `forward` says else.
         conv: kernel of a causal short convolution before every layer; 0 for none.
         readout: "position", as above; "tied", y = LN(...) T' with the table T of the embedding;
@@ -147,12 +151,12 @@ class Transformer(Pretrained, nn.Module):
         self,
         *,
         outputs: int,
-        layers: int,
+        layers: int | str | Sequence[LayerLike],
         width: int,
         heads: int,
         mlp: int,
         positions: Positions,
-        make_layer: Callable[..., nn.Module],
+        make_layer: MakeLayer | Sequence[MakeLayer] | None = None,
         causal: bool = False,
         conv: int = 0,
         readout: Readout = "position",
@@ -162,24 +166,24 @@ class Transformer(Pretrained, nn.Module):
         super().__init__()
         _check_choice("positions", positions, get_args(Positions))
         _check_choice("readout", readout, get_args(Readout))
-        check_size("layers", layers)
         for name, size in (("outputs", outputs), ("width", width), ("heads", heads)):
             check_size(name, size)
         check_whole("mlp", mlp, 0)
         if not is_whole(conv) or conv < 0:
             raise ArgumentError(f"conv must be a kernel from 1, or 0 for none, got {conv}")
         self.causal, self.checkpoint = causal, checkpoint
-        self.options: dict[str, Any] = {
-            "outputs": outputs, "layers": layers, "mlp": mlp, "positions": positions,
-            "causal": causal, "conv": conv, "readout": readout, "checkpoint": checkpoint, **inputs,
-        }  # fmt: skip
         self.embedding = InputEmbedding(width, **inputs)
         length = self.embedding.length
+        makers = layer_makers(layers, make_layer, embed_dim=width, num_heads=heads, length=length)
+        self.options: dict[str, Any] = {
+            "outputs": outputs, "layers": len(makers), "mlp": mlp, "positions": positions,
+            "causal": causal, "conv": conv, "readout": readout, "checkpoint": checkpoint, **inputs,
+        }  # fmt: skip
         extra = {"rotary": True} if positions == "rotary" else {}
-        mixers = [make_layer(**extra) for _ in range(layers)]
+        mixers = [make(**extra) for make in makers]
         if not all(_able(mixer, positions) for mixer in mixers):
             positions = "absolute"
-            mixers = [make_layer() for _ in range(layers)] if extra else mixers
+            mixers = [make() for make in makers] if extra else mixers
         self.positions_used: Positions = positions
         self.positions = AbsolutePositions(length, width) if positions == "absolute" else None
         relative = positions == "relative"
@@ -264,15 +268,16 @@ class Transformer(Pretrained, nn.Module):
         """What the model is saved as.
 
         Raises:
-            ValueError: a layer cannot be described, or layers differ.
+            ValueError: a layer cannot be described.
         """
-        layers = [describe(cast(nn.Module, block.mixer)) for block in self.blocks]
-        first = layers[0]
-        if not isinstance(first, LayerArguments):
+        described = [describe(cast(nn.Module, block.mixer)) for block in self.blocks]
+        layers = tuple(each for each in described if not isinstance(each, ModelArguments))
+        if len(layers) < len(described):
             raise ArgumentError("only a model of layers can be described, not a model of models")
-        if any(layer != first for layer in layers):
-            raise ArgumentError("only a model whose blocks have equal layers can be described")
-        return ModelArguments(layer=first, language=self.language, **self.options)
+        blocks = layers if any(layer != layers[0] for layer in layers) else None
+        return ModelArguments(
+            layer=layers[0], blocks=blocks, language=self.language, **self.options
+        )
 
     def _table(self) -> Tensor:
         table = self.embedding.tables[0].weight
@@ -284,7 +289,7 @@ def _able(mixer: nn.Module, positions: Positions) -> bool:
     """Whether a layer does its part in such positions."""
     if positions == "relative":
         return bool(getattr(mixer, "reads_field", False))
-    return positions != "rotary" or rotates(mixer)
+    return positions != "rotary" or all(map(rotates, groups_of(mixer)))
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

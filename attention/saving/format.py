@@ -10,15 +10,25 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors.torch import save_file
 from torch import nn
 
 from attenergy.attention.saving.weights import SavedError, read_json
-from attenergy.registry import EnergySpec, MixerSpec, layer_uses, missing, needed, read_needs
+from attenergy.registry import (
+    ArgumentError,
+    EnergySpec,
+    MixerSpec,
+    Use,
+    layer_uses,
+    missing,
+    needed,
+    read_needs,
+)
 from attenergy.registry.errors import clipped
 
 FORMAT = 1
@@ -52,6 +62,31 @@ class LayerArguments(_Arguments):
     settings: dict[str, bool | float | int | str] = {}
 
 
+class GroupsArguments(_Arguments):
+    """What a layer of several groups of heads is made from (`HeadGroups`)."""
+
+    groups: tuple[LayerArguments, ...] = Field(min_length=1)
+
+    @property
+    def name(self) -> str:
+        """The names of its groups."""
+        return "+".join(group.name for group in self.groups)
+
+    @property
+    def embed_dim(self) -> int:
+        """E."""
+        return self.groups[0].embed_dim
+
+    @property
+    def num_heads(self) -> int:
+        """H of all groups."""
+        return sum(group.num_heads for group in self.groups)
+
+
+#: What any layer is made from.
+AnyLayer = LayerArguments | GroupsArguments
+
+
 class ModelArguments(_Arguments):
     """What a model with a given attention layer is made of; sizes count tokens.
 
@@ -59,9 +94,13 @@ class ModelArguments(_Arguments):
     `(B, length, channels)` (`token`); outputs are `(B, length, outputs)` logits. A `language` model
     is a `LanguageModel`, whose outputs are its `size` tokens. A `memory` is no transformer but an
     untrained `Retrieval` of patterns of that size, with as many updates as `layers`.
+
+    Every block has the same `layer`, or each its own of the `blocks`, of which it is then the
+    first.
     """
 
-    layer: LayerArguments
+    layer: AnyLayer
+    blocks: tuple[AnyLayer, ...] | None = None
     kind: Literal["vector", "token", "memory"]
     size: int = Field(ge=1)
     length: int = Field(ge=1)
@@ -76,12 +115,41 @@ class ModelArguments(_Arguments):
     checkpoint: bool = False
     language: bool = False
 
+    @model_validator(mode="after")
+    def _of_every_block(self) -> ModelArguments:
+        if self.blocks is not None:
+            if len(self.blocks) != self.layers:
+                raise ArgumentError(f"{self.layers} layers and {len(self.blocks)} blocks")
+            if self.kind == "memory" or self.blocks[0] != self.layer:
+                raise ArgumentError("the layer is that of the first block, and a memory has none")
+        return self
+
+    @property
+    def layer_of_block(self) -> tuple[AnyLayer, ...]:
+        """The layer of every block."""
+        return self.blocks or (self.layer,) * self.layers
+
+
+def uses_of(arguments: AnyLayer | ModelArguments) -> Iterator[Use]:
+    """What a layer or model refers to by name."""
+    if isinstance(arguments, ModelArguments):
+        for block in arguments.blocks or (arguments.layer,):
+            yield from uses_of(block)
+        return
+    if isinstance(arguments, GroupsArguments):
+        for group in arguments.groups:
+            yield from uses_of(group)
+        return
+    yield from layer_uses(arguments.spec, arguments.settings)
+    if arguments.memory is not None:
+        yield from layer_uses(arguments.memory, {})
+
 
 def save(
     folder: str | Path,
     *,
     model: nn.Module,
-    arguments: ModelArguments | LayerArguments,
+    arguments: ModelArguments | AnyLayer,
     about: dict[str, Any] | None = None,
     card: str = "",
     force: bool = False,
@@ -107,9 +175,7 @@ def save(
         _part(arguments): _plain(arguments.model_dump(mode="json", by_alias=True)),
         "about": about or {},
     }
-    layer = arguments if isinstance(arguments, LayerArguments) else arguments.layer
-    memory = () if layer.memory is None else layer_uses(layer.memory, {})
-    if needs := needed([*layer_uses(layer.spec, layer.settings), *memory]):
+    if needs := needed(uses_of(arguments)):
         config["plugins"] = [need.model_dump(mode="json") for need in needs]
     prefix = f".{target.name[:64]}-"
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as temporary:
@@ -130,24 +196,28 @@ def read_arguments(folder: str | Path) -> ModelArguments:
         SavedError: if the folder is missing or damaged, or holds a layer alone.
     """
     arguments = read_description(folder)
-    if isinstance(arguments, LayerArguments):
+    if not isinstance(arguments, ModelArguments):
         raise SavedError(f"{folder}: holds a layer alone, not a model")
     return arguments
 
 
 def _plain(part: dict[str, Any]) -> dict[str, Any]:
     """Without what only some kinds of layers have, so that older versions read the others."""
-    layer = part.get("layer", part)
-    if layer["kind"] == "attention":
-        del layer["kind"], layer["memory"]
+    if part.get("blocks", ()) is None:
+        del part["blocks"]
+    blocks = part.get("blocks", ())
+    for layer in (part.get("layer", part), *blocks):
+        for group in layer.get("groups", (layer,)):
+            if group["kind"] == "attention":
+                del group["kind"], group["memory"]
     return part
 
 
-def _part(arguments: ModelArguments | LayerArguments) -> str:
-    return "layer" if isinstance(arguments, LayerArguments) else "model"
+def _part(arguments: ModelArguments | AnyLayer) -> str:
+    return "model" if isinstance(arguments, ModelArguments) else "layer"
 
 
-def read_description(folder: str | Path) -> ModelArguments | LayerArguments:
+def read_description(folder: str | Path) -> ModelArguments | AnyLayer:
     """Read and check the description in a saved folder, without its weights.
 
     Raises:
@@ -169,8 +239,11 @@ def read_description(folder: str | Path) -> ModelArguments | LayerArguments:
     part = "layer" if "layer" in config else "model"
     _check_plugins(config.get("plugins", []), path)
     try:
-        kind = LayerArguments if part == "layer" else ModelArguments
-        return kind.model_validate(config.get(part))
+        content = config.get(part)
+        if part == "model":
+            return ModelArguments.model_validate(content)
+        grouped = isinstance(content, dict) and "groups" in content
+        return (GroupsArguments if grouped else LayerArguments).model_validate(content)
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(map(str, (part, *e['loc'])))}: {e['msg']}" for e in error.errors()

@@ -10,14 +10,21 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from torch import nn
 
-from attenergy.attention.saving.format import Kind, LayerArguments, ModelArguments, save
+from attenergy.attention.saving.format import (
+    AnyLayer,
+    GroupsArguments,
+    Kind,
+    LayerArguments,
+    ModelArguments,
+    save,
+)
 from attenergy.attention.saving.weights import SavedError
 from attenergy.energies import Energy, unsaved
 from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, Registry
@@ -69,7 +76,7 @@ class Pretrained:
         """Remember an argument by what the attribute of its name is now."""
         self.given[name] = getattr(self, name)
 
-    def description(self) -> LayerArguments | ModelArguments:
+    def description(self) -> AnyLayer | ModelArguments:
         """What `attenergy.attention.loading.build` makes a module like this one from.
 
         Raises:
@@ -168,7 +175,7 @@ class Pretrained:
             )
 
 
-def describe(module: nn.Module) -> LayerArguments | ModelArguments:
+def describe(module: nn.Module) -> AnyLayer | ModelArguments:
     """What `build` of `attenergy.attention.loading` makes a module like this one from.
 
     Raises:
@@ -200,28 +207,55 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _card(arguments: LayerArguments | ModelArguments, name: str) -> str:
+def _card(arguments: AnyLayer | ModelArguments, name: str) -> str:
     """A short text that says what is in the folder and how to read it."""
-    alone = isinstance(arguments, LayerArguments)
-    layer = arguments if isinstance(arguments, LayerArguments) else arguments.layer
+    alone = not isinstance(arguments, ModelArguments)
+    layer = arguments.layer if isinstance(arguments, ModelArguments) else arguments
     width = f"(B, L, {layer.embed_dim})"
-    facts = [markdown(f"layer: {layer.spec.title}")]
-    facts += [markdown(f"reference: {layer.spec.reference}")] if layer.spec.reference else []
-    formula = getattr(layer.spec, "formula", None)
-    facts += [f"energy: {markdown_code(formula)}"] if formula else []
-    facts += [f"settings: {markdown_code(str(layer.settings))}"] if layer.settings else []
+    facts = list(_layer_facts(arguments))
     facts += [f"heads: {layer.num_heads}"]
     place = json.dumps(name).replace("`", "\\u0060")
     loading = [f"layer = attenergy.load({place})  # {width} -> {width}"]
-    if not isinstance(arguments, LayerArguments):
+    title = layer.name
+    if isinstance(arguments, ModelArguments):
+        title = stacked_name(arguments)
         facts += [f"blocks: {arguments.layers}", f"positions: {arguments.positions}"]
         loading += [f'model = attenergy.load({place}, part="model")']
     return "\n".join(
         [
             *["---", "library_name: attenergy", "tags: [energy-based-attention]", "---", ""],
-            f"# {markdown(layer.name)}, {'an attention layer' if alone else 'a transformer'}",
+            f"# {markdown(title)}, {'an attention layer' if alone else 'a transformer'}",
             *["", "```python", "import attenergy", "", *loading, "```", ""],
             *[f"- {fact}" for fact in facts],
             "",
         ]
     )
+
+
+def stacked_name(arguments: ModelArguments) -> str:
+    """The names of the layers of all blocks; of one where all are alike."""
+    return "/".join(layer.name for layer in arguments.blocks or (arguments.layer,))
+
+
+def _layer_facts(arguments: AnyLayer | ModelArguments) -> Iterator[str]:
+    """What there is to say of every layer of its own."""
+    if isinstance(arguments, ModelArguments):
+        for number, block in enumerate(arguments.blocks or (), start=1):
+            yield f"block {number}: {markdown(block.name)}"
+        every = arguments.blocks or (arguments.layer,)
+        for index, block in enumerate(every):
+            if block not in every[:index]:
+                yield from _layer_facts(block)
+        return
+    if isinstance(arguments, GroupsArguments):
+        for group in arguments.groups:
+            yield f"group of {group.num_heads} heads: {markdown(group.name)}"
+            yield from _layer_facts(group)
+        return
+    yield markdown(f"layer: {arguments.spec.title}")
+    if arguments.spec.reference:
+        yield markdown(f"reference: {arguments.spec.reference}")
+    if formula := getattr(arguments.spec, "formula", None):
+        yield f"energy: {markdown_code(formula)}"
+    if arguments.settings:
+        yield f"settings: {markdown_code(str(arguments.settings))}"

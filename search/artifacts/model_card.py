@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
-from attenergy.registry import EnergySpec
+from attenergy.registry import EnergySpec, MixerSpec, StackSpec
 from attenergy.registry.printable import markdown, markdown_code, markdown_json, printable
+from attenergy.registry.stacks import stack_text
 from attenergy.search.results import formats
 from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.ranking import Row, column_of
-from attenergy.search.runs.config import RunRecord
+from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.tasks import Task
 
 
@@ -36,7 +37,7 @@ def model_card(
             f"{_source(config.task_spec.reference)}."
         ),
         f"```python\n{_loading(name, config.model.width)}\n```",
-        *_formula(record),
+        *_formulas(config),
         "## Results",
         formats.markdown_table(*_results(record, task, row)),
         _seeds(row),
@@ -65,8 +66,21 @@ def _loading(name: str, width: int) -> str:
     )
 
 
-def _formula(record: RunRecord) -> list[str]:
-    layer = record.config.layer
+def _formulas(config: RunConfig) -> list[str]:
+    """What every energy of the model is; of a stack, each by its name."""
+    if not isinstance(config.layer, StackSpec):
+        return _formula(config.layer)
+    lines = [
+        "The layers of its blocks, from the first: "
+        + markdown(stack_text(config.layer, config.model.layers))
+    ]
+    for name, layer in config.layer.entries.items():
+        lines += [f"{markdown(name)}: {markdown(layer.title)}{markdown(_source(layer.reference))}"]
+        lines += _formula(layer)
+    return lines
+
+
+def _formula(layer: EnergySpec | MixerSpec) -> list[str]:
     if not isinstance(layer, EnergySpec):
         return ["It is a mixer: its update is written by hand, and no energy is claimed."]
     from attenergy.energies import describe

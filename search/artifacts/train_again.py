@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from attenergy.registry import ArgumentError, AttenergyError
+from attenergy.registry.stacks import entries_of
 from attenergy.search.results.study_folder import task_of
 from attenergy.search.runs.config import RunConfig
 from attenergy.tasks import Task, reads_files, with_content
@@ -77,7 +78,8 @@ def _check_size(config: RunConfig) -> None:
 
 
 def _largest_setting(config: RunConfig) -> int:
-    values = [*config.settings.values(), *getattr(config.layer, "options", {}).values()]
+    entries = entries_of(config.variant, config.layer).values()
+    values = [*config.settings.values(), *(o for e in entries for o in e.options.values())]
     return max((value for value in values if type(value) is int), default=1)
 
 
@@ -94,8 +96,8 @@ def _parameters(config: RunConfig, task: Task) -> int:
 def _operations(config: RunConfig, task: Task) -> int:
     """About as many as all instances take, those of the evaluations included."""
     training, length = config.training, task.inputs.length
-    steps = config.settings.get("steps", 1)
-    times = max(1, int(steps)) if isinstance(steps, (int, float)) and math.isfinite(steps) else 1
+    each = [v for name, v in config.settings.items() if name.rpartition(".")[2] == "steps"]
+    times = max([1, *(int(n) for n in each if isinstance(n, (int, float)) and math.isfinite(n))])
     pairs = 4 * config.model.layers * length * config.model.width
     token = (2 * _parameters(config, task) + pairs) * times
     evaluations = 1 + training.steps // training.evaluate_every

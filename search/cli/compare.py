@@ -151,7 +151,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     if not chosen:
         raise typer.BadParameter("names no variant", param_hint="--variants")
     for variant in chosen:
-        loaded.layer(variant)
+        loaded.variant(variant)
     fixed, swept = assignments(fix, "--fix"), sweeps(sweep)
     parts = _parts(loaded, task, bundle, swept, chosen, fixed)
     _check_once(swept, parts, steps, task_options := assignments(options, "--set"))

@@ -22,7 +22,7 @@ from attenergy.search.cli.values import assignments
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from attenergy.registry import EnergySpec, MixerSpec, Range, TaskSpec
+    from attenergy.registry import EnergySpec, MixerSpec, Range, TaskSpec, VariantSpec
 
 energies = typer.Typer(help="List, show and check energies.", no_args_is_help=True)
 mixers = typer.Typer(help="List the layers that are not made from an energy.", no_args_is_help=True)
@@ -85,14 +85,14 @@ def list_tasks(
 
 @energies.command("show")
 def show_energy(
-    name: Annotated[str, typer.Argument(help="Name of an energy or mixer.")],
+    name: Annotated[str, typer.Argument(help="Name of an energy, mixer or stack (lse/hyla).")],
     registry: RegistryOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Show an energy: formula, update, parameters, ranges, known answers."""
     from attenergy.registry import EnergySpec
 
-    spec = load(registry).layer(name)
+    spec = load(registry).variant(name)
     facts: dict[str, Any] = {"name": name, "title": spec.title}
     if isinstance(spec, EnergySpec):
         from attenergy.energies import describe
@@ -239,10 +239,11 @@ def _facts(lines: dict[str, str]) -> RenderableType:
     return table
 
 
-def _spec_page(facts: dict[str, Any], spec: EnergySpec | MixerSpec) -> RenderableType:
+def _spec_page(facts: dict[str, Any], spec: VariantSpec) -> RenderableType:
     from rich.console import Group
 
-    from attenergy.registry import EnergySpec
+    from attenergy.registry import EnergySpec, StackSpec
+    from attenergy.registry.stacks import parts, stack_text
     from attenergy.search.results import formats
 
     lines = {"name": facts["name"], "title": spec.title, "about": spec.doc}
@@ -251,7 +252,12 @@ def _spec_page(facts: dict[str, Any], spec: EnergySpec | MixerSpec) -> Renderabl
         lines["score path"] = "yes" if facts["score_path"] else "no"
         lines["attention"] = "one step is softmax attention" if facts["attention"] else "no"
     lines["reference"] = spec.reference
-    rows = _parameters(spec)
+    if isinstance(spec, StackSpec):
+        lines["layers"] = stack_text(spec)
+        lines["settings"] = formats.settings(spec.settings)
+        rows = [row for part in parts(spec) for row in _parameters(part.spec, part.prefix)]
+    else:
+        rows = _parameters(spec)
     if isinstance(spec, EnergySpec):
         lines["symbols"] = "; ".join(f"{name}: {text}" for name, text in spec.symbols.items())
         lines |= {"domain": spec.domain, "quadratic part": str(spec.quadratic or "")}
@@ -261,7 +267,7 @@ def _spec_page(facts: dict[str, Any], spec: EnergySpec | MixerSpec) -> Renderabl
     return Group(_facts(lines), "", formats.rich_table(header, rows, left=4))
 
 
-def _parameters(spec: EnergySpec | MixerSpec) -> list[list[str]]:
+def _parameters(spec: EnergySpec | MixerSpec, prefix: str = "") -> list[list[str]]:
     from attenergy.registry import EnergySpec, as_written
     from attenergy.search.results import formats
 
@@ -279,7 +285,7 @@ def _parameters(spec: EnergySpec | MixerSpec) -> list[list[str]]:
         offered = spec.solver.search
         choices = formats.NOTHING if offered is None else ", ".join(offered.choices)
         rows.append(["solver", spec.solver.default, choices, "how the states relax"])
-    return rows
+    return [[f"{prefix}{row[0]}", *row[1:]] for row in rows]
 
 
 def _range(span: Range | None) -> str:

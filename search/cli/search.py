@@ -304,7 +304,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         loaded = load([*(content.registry if content else ()), *(registry or ())])
         loaded.task(plan.task)
         for name in (*plan.variants, plan.baseline):
-            loaded.layer(name)
+            loaded.variant(name)
     except AttenergyError:
         from attenergy.search.study.open import check_stored
 

@@ -69,9 +69,11 @@ def check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:
     """Raise RegistryError if an entry of the chosen energies makes no layer."""
     from attenergy.attention.solvers.catalogue import solver_problems
     from attenergy.energies import formula_problems
-    from attenergy.registry import RegistryError
+    from attenergy.registry import RegistryError, StackSpec
 
-    names = [n for n in chosen if n in registry.energies]
+    stacks = [spec for spec in map(registry.variant, chosen) if isinstance(spec, StackSpec)]
+    every = dict.fromkeys([*chosen, *(name for stack in stacks for name in stack.entries)])
+    names = [n for n in every if n in registry.energies]
     problems = formula_problems(registry, names) + solver_problems(registry, names)
     if problems:
         raise RegistryError(problems)

@@ -14,6 +14,7 @@ from attenergy.registry import (
     TrainingSpec,
     UnknownName,
 )
+from attenergy.registry.stacks import check_fits
 from attenergy.search.planning.cost_limits import CostLimits
 from attenergy.search.planning.option_names import refused_values
 from attenergy.search.planning.plan import UNTUNED, ComparePlan
@@ -30,12 +31,12 @@ def configure(
     plan: ComparePlan, registry: Registry, variant: str, tuned: Mapping[str, Scalar] | None = None
 ) -> RunConfig:
     """The run of a variant with the choosing seed: the task's values, then `fix`, then `tuned`."""
-    layer = registry.layer(variant)
+    layer = registry.variant(variant)
     task = registry.task(plan.task)
     task = task.model_copy(update={"options": {**task.options, **plan.task_options}})
     task = with_content(task, plan.split_seed)
     model, training, settings = task.model.model_dump(), task.training.model_dump(), {}
-    own = [f"{v}.{name}" for v in plan.variants for name in layer_defaults(registry.layer(v))]
+    own = [f"{v}.{name}" for v in plan.variants for name in layer_defaults(registry.variant(v))]
     for name, value in plan.fix.items():
         if name in model:
             model[name] = value
@@ -54,6 +55,7 @@ def configure(
         shape, schedule = ModelSpec.model_validate(model), TrainingSpec.model_validate(training)
     except ValidationError as error:
         raise ArgumentError(refused_values(error)) from None
+    check_fits(layer, shape.layers, shape.heads)
     config = RunConfig(
         variant=variant,
         layer=layer,

@@ -148,7 +148,7 @@ class _Places:
         self._task, self._fix = task, fix
         self._spec = registry.task(task)
         self._settings = [
-            f"{v}.{name}" for v in variants for name in layer_defaults(registry.layer(v))
+            f"{v}.{name}" for v in variants for name in layer_defaults(registry.variant(v))
         ]
         self._options = options_of(CLASSES.lookup(self._spec.class_))
 

@@ -31,16 +31,43 @@ from attenergy.registry import (
     Parameter,
     Range,
     Scalar,
+    StackSpec,
     UnknownName,
+    VariantSpec,
     as_written,
 )
+from attenergy.registry.stacks import parts
 from attenergy.registry.tunables import same
 
-Layer = EnergySpec | MixerSpec
+Single = EnergySpec | MixerSpec
 
 
-def layer_ranges(layer: Layer) -> dict[str, Range]:
-    """Return the range of every setting that a search may vary.
+def single_parts(layer: VariantSpec) -> dict[str, Single]:
+    """The layers of a stack, or the one layer, by what their settings begin with."""
+    if not isinstance(layer, StackSpec):
+        return {"": layer}
+    return {part.prefix: part.spec for part in parts(layer)}
+
+
+def _at_place(name: str) -> tuple[str, str]:
+    """What the name of a setting begins with, `2a.` or nothing, and the rest."""
+    place, dot, short = name.rpartition(".")
+    return place + dot, short
+
+
+def layer_ranges(layer: VariantSpec) -> dict[str, Range]:
+    """Return the range of every setting that a search may vary; see `_ranges` for their order."""
+    fixed = layer.settings if isinstance(layer, StackSpec) else {}
+    return {
+        f"{prefix}{name}": span
+        for prefix, part in single_parts(layer).items()
+        for name, span in _ranges(part).items()
+        if f"{prefix}{name}" not in fixed
+    }
+
+
+def _ranges(layer: Single) -> dict[str, Range]:
+    """The ranges of one layer.
 
     In the order in which they are asked for, as some decide whether others matter: the steps, the
     solver, the step size. A solver that takes as many steps as it needs comes before the steps.
@@ -84,14 +111,23 @@ def _of_parameter(parameter: Parameter) -> Range | None:
     return span.model_copy(update={"low": float(span.low), "high": float(span.high)})
 
 
-def layer_defaults(layer: Layer, width: int | None = None) -> dict[str, Any]:
-    """Return the default of every setting of a layer.
+def layer_defaults(layer: VariantSpec, width: int | None = None) -> dict[str, Any]:
+    """Return the default of every setting of a layer, or of those of a stack.
 
     Args:
-        layer: an energy or a mixer.
+        layer: an energy, a mixer or a stack.
         width: of a head, D in the initial values of an energy's parameters; if None, those that
             are expressions stay texts.
     """
+    values = {
+        f"{prefix}{name}": value
+        for prefix, part in single_parts(layer).items()
+        for name, value in _defaults(part, width).items()
+    }
+    return {**values, **layer.settings} if isinstance(layer, StackSpec) else values
+
+
+def _defaults(layer: Single, width: int | None) -> dict[str, Any]:
     values: dict[str, Any] = {name: option.default for name, option in layer.options.items()}
     if isinstance(layer, EnergySpec):
         inits = {name: p.init for name, p in layer.parameters.items()}
@@ -104,13 +140,28 @@ def layer_defaults(layer: Layer, width: int | None = None) -> dict[str, Any]:
     return values
 
 
-def matters(layer: Layer, name: str, settings: dict[str, Any]) -> bool:
+def layer_options(layer: VariantSpec) -> dict[str, Range]:
+    """Return all that each of a formula's choices can be, offered to a search or not."""
+    return {
+        f"{prefix}{name}": words(choice.options)
+        for prefix, part in single_parts(layer).items()
+        if isinstance(part, EnergySpec)
+        for name, choice in part.choices.items()
+    }
+
+
+def matters(layer: VariantSpec, name: str, settings: dict[str, Any]) -> bool:
     """Tell whether a setting changes the layer, given those that `layer_ranges` names before it.
 
     Where a state comes to rest depends neither on the number of steps nor on their size. A single
     step whose weights are applied to values never uses the moved state, so it has no solver and
     no step size.
     """
+    if isinstance(layer, StackSpec):
+        prefix, short = _at_place(name)
+        every = {**layer.settings, **settings}
+        own = {n.removeprefix(prefix): v for n, v in every.items() if _at_place(n)[0] == prefix}
+        return matters(single_parts(layer)[prefix], short, own)
     if not isinstance(layer, EnergySpec) or name not in ("steps", "solver", "step_size"):
         return True
     rests = SOLVERS[solver_name(settings.get("solver", layer.solver.default))].rests
@@ -124,7 +175,7 @@ def _moves(layer: EnergySpec, settings: dict[str, Any]) -> bool:
     return reads_state or settings.get("steps", layer.steps.default) > 1
 
 
-def check_solvers(name: str, layer: Layer, width: int) -> None:
+def check_solvers(name: str, layer: VariantSpec, width: int) -> None:
     """Check that an energy goes with its own solver and with all that a search may give it.
 
     Args:
@@ -135,6 +186,10 @@ def check_solvers(name: str, layer: Layer, width: int) -> None:
     Raises:
         ValueError: it does not.
     """
+    if isinstance(layer, StackSpec):
+        for entry, part in layer.entries.items():
+            check_solvers(entry, part, width)
+        return
     if not isinstance(layer, EnergySpec):
         return
     offered = () if layer.solver.search is None else layer.solver.search.choices
@@ -157,13 +212,18 @@ def by_present_name(quantity: str, value: Scalar) -> Scalar:
         return value
 
 
-def fitting_solvers(layer: EnergySpec, width: int) -> tuple[str, ...]:
-    """Return the solvers that train and go with an energy.
+def fitting_solvers(layer: VariantSpec, width: int) -> dict[str, tuple[str, ...]]:
+    """Return the solvers that train and go with each energy, by the name of that setting.
 
     Args:
         layer: the entry.
         width: of a head.
     """
+    each = single_parts(layer).items()
+    return {f"{p}solver": _fitting(part, width) for p, part in each if isinstance(part, EnergySpec)}
+
+
+def _fitting(layer: EnergySpec, width: int) -> tuple[str, ...]:
     energy = make_energy(layer, dim=width)
     fitting = []
     for solver in trainable():
@@ -174,7 +234,7 @@ def fitting_solvers(layer: EnergySpec, width: int) -> tuple[str, ...]:
     return tuple(fitting)
 
 
-def definition(layer: Layer) -> str:
+def definition(layer: VariantSpec) -> str:
     """Hash what a layer computes by default; titles, notes and search ranges do not count."""
     silent = ("title", "reference", "doc", "symbols", "capacity", "known_answers", "search")
     data = _without(layer.model_dump(mode="json", by_alias=True), silent)

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from attenergy.registry import (
     ArgumentError,
-    EnergySpec,
     ModelSpec,
     Range,
     Registry,
@@ -18,13 +17,14 @@ from attenergy.registry import (
     TaskSpec,
     TrainingSpec,
     UnknownName,
+    VariantSpec,
     as_written,
 )
+from attenergy.registry.stacks import check_fits
 from attenergy.search.planning import ranges
 from attenergy.search.planning.cost_limits import CostLimits
 from attenergy.search.planning.enqueued import checked
 from attenergy.search.planning.plan import SearchPlan
-from attenergy.search.planning.ranges import Layer
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training.known_cost import KnownCosts
 from attenergy.search.training.schedule import SCHEDULES
@@ -209,6 +209,10 @@ class Space:
             ) from None
         if config.model.head_dim is None:
             self._check_heads(config.model)
+        for layer in self._layers.values():
+            for layers in self._whole_numbers("layers", config.model.layers):
+                for heads in self._whole_numbers("heads", config.model.heads):
+                    check_fits(layer, layers, heads)
         training = config.training
         if training.steps:  # 0: the model is used as it is built
             SCHEDULES[training.schedule](
@@ -226,18 +230,19 @@ class Space:
         names: dict[str, Range | None] = dict.fromkeys(("variant", *_MODEL, *_TRAINING))
         for variant, layer in self._layers.items():
             names |= {f"{variant}.{name}": None for name in ranges.layer_defaults(layer)}
-            if isinstance(layer, EnergySpec):
-                choices = layer.choices.items()
-                names |= {f"{variant}.{name}": ranges.words(c.options) for name, c in choices}
+            names |= {f"{variant}.{n}": span for n, span in ranges.layer_options(layer).items()}
         return names | self.choices | self._fixable_solvers()
 
     def _fixable_solvers(self) -> dict[str, Range | None]:
         """For every variant whose solver is fixed all that it could be, offered or not."""
         names: dict[str, Range | None] = {}
         for variant, layer in self._layers.items():
-            if isinstance(layer, EnergySpec) and f"{variant}.solver" in self._fix:
-                fitting = ranges.fitting_solvers(layer, self._head_width)
-                names[f"{variant}.solver"] = Range(choices=fitting)
+            own = [name for name in self._fix if name.startswith(f"{variant}.")]
+            if not any(name.endswith(".solver") for name in own):
+                continue
+            fitting = ranges.fitting_solvers(layer, self._head_width)
+            each = {f"{variant}.{name}": solvers for name, solvers in fitting.items()}
+            names |= {n: Range(choices=solvers) for n, solvers in each.items() if n in own}
         return names
 
     def _check_heads(self, model: ModelSpec) -> None:
@@ -266,12 +271,13 @@ def _task(registry: Registry, plan: SearchPlan) -> TaskSpec:
     return with_content(task, plan.split_seed)
 
 
-def _chosen_layers(registry: Registry, plan: SearchPlan) -> dict[str, Layer]:
+def _chosen_layers(registry: Registry, plan: SearchPlan) -> dict[str, VariantSpec]:
+    """In the order of the registry; then stacks, which take part where they are named."""
     everything = [*registry.energies, *registry.mixers]
     pinned = plan.fix.get("variant")
     wanted = [str(pinned)] if pinned is not None else plan.variants or everything
-    layers = {name: registry.layer(name) for name in (*wanted, plan.baseline)}
-    return {name: layers[name] for name in everything if name in layers}
+    layers = {name: registry.variant(name) for name in (*wanted, plan.baseline)}
+    return {name: layers[name] for name in dict.fromkeys((*everything, *layers)) if name in layers}
 
 
 def _task_defaults(task: TaskSpec) -> dict[str, Any]:

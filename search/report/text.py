@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from attenergy.registry.printable import markdown, markdown_code, markdown_json
+from attenergy.registry.stacks import entries_of
 from attenergy.search.budgets.sessions import read_sessions
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from attenergy.search.report.over_tasks import verdict_over
@@ -163,7 +164,8 @@ def _budget_cells(row: dict[str, Any]) -> list[str]:
 
 def _definitions(records: list[RunRecord]) -> dict[str, str]:
     layers = {r.config.variant: r.config.layer for r in records}
-    formulas = {name: getattr(layer, "formula", None) for name, layer in layers.items()}
+    singles = dict(e for name, layer in layers.items() for e in entries_of(name, layer).items())
+    formulas = {name: getattr(layer, "formula", None) for name, layer in singles.items()}
     return {name: formula for name, formula in formulas.items() if formula is not None}
 
 

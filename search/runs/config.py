@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from attenergy.registry import EnergySpec, MixerSpec, ModelSpec, TaskSpec, TrainingSpec
+from attenergy.registry import ModelSpec, TaskSpec, TrainingSpec, VariantSpec
 from attenergy.search.runs.failures import recordable
 
 Status = Literal["complete", "pruned", "diverged", "failed"]
@@ -30,9 +30,10 @@ class RunConfig(BaseModel):
 
     model_config = _PLAIN
 
-    variant: str = Field(max_length=200)  # registry name of the energy or mixer
-    layer: EnergySpec | MixerSpec
-    #: The layer's own parameters, choices, options, steps and step_size.
+    variant: str = Field(max_length=200)  # registry name of the energy, mixer or stack
+    layer: VariantSpec
+    #: The layer's own parameters, choices, options, steps and step_size; of a stack each at its
+    #: place (`2a.beta`, see `attenergy.registry.stacks`).
     settings: dict[str, bool | float | int | str] = {}
     task: str = Field(max_length=200)
     task_spec: TaskSpec

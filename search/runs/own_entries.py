@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attenergy.registry import EnergySpec, PluginWarning, Registry, TaskSpec, load_registry
+from attenergy.registry import (
+    EnergySpec,
+    MixerSpec,
+    PluginWarning,
+    Registry,
+    StackSpec,
+    TaskSpec,
+    load_registry,
+)
+from attenergy.registry.stacks import as_entry, is_stack_name
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.records import write_atomically
 
@@ -19,18 +28,19 @@ _ABOUT = (
 
 
 def own_entries(records: Sequence[RunRecord]) -> str:
-    """A registry file with the energies, mixers and tasks that are not built in; else empty.
+    """A registry file with the entries that are not built in; empty if all are.
 
     A task's own space of quantities is in no record: the file names the default one instead.
     """
     registry = _registry()
     known = {**registry.energies, **registry.mixers}
-    layers = {record.config.variant: record.config.layer for record in records}
+    layers, stacks = _entries(records)
     own = {name: layer for name, layer in layers.items() if name not in known}
     tasks = {record.config.task: record.config.task_spec for record in records}
     parts = {
         "energies": {n: _entry(e) for n, e in own.items() if isinstance(e, EnergySpec)},
-        "mixers": {n: _entry(e) for n, e in own.items() if not isinstance(e, EnergySpec)},
+        "mixers": {n: _entry(e) for n, e in own.items() if isinstance(e, MixerSpec)},
+        "stacks": {n: _entry(as_entry(s)) for n, s in stacks.items() if n not in registry.stacks},
         "tasks": {n: _task(t, registry) for n, t in tasks.items() if n not in registry.tasks},
     }
     content = {name: entries for name, entries in parts.items() if entries}
@@ -50,9 +60,23 @@ def changed_entries(records: Sequence[RunRecord]) -> list[str]:
     No file can bring the recorded entry back under a name that is taken.
     """
     registry = _registry()
+    layers, stacks = _entries(records)
+    lost = {n: stack for n, stack in stacks.items() if n in registry.stacks}
+    changed = [n for n, stack in lost.items() if registry.variant(n) != stack]
     known = {**registry.energies, **registry.mixers}
-    layers = {record.config.variant: record.config.layer for record in records}
-    return [n for n, layer in layers.items() if n in known and known[n] != layer]
+    return [*(n for n, layer in layers.items() if n in known and known[n] != layer), *changed]
+
+
+def _entries(
+    records: Sequence[RunRecord],
+) -> tuple[dict[str, EnergySpec | MixerSpec], dict[str, StackSpec]]:
+    """The energies and mixers of all runs, those of stacks included, and stacks of a name."""
+    variants = {record.config.variant: record.config.layer for record in records}
+    stacks = {n: layer for n, layer in variants.items() if isinstance(layer, StackSpec)}
+    layers = {n: layer for n, layer in variants.items() if not isinstance(layer, StackSpec)}
+    for stack in stacks.values():
+        layers |= {n: layer for n, layer in stack.entries.items() if n not in layers}
+    return layers, {n: stack for n, stack in stacks.items() if not is_stack_name(n)}
 
 
 def write_own_entries(folder: Path, records: Sequence[RunRecord]) -> bool:

@@ -9,9 +9,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from attenergy.attention.factory import describe_layers
 from attenergy.attention.loading import build
-from attenergy.attention.saving.format import LayerArguments, ModelArguments
-from attenergy.registry import Use, layer_uses
+from attenergy.attention.saving.format import AnyLayer, ModelArguments
+from attenergy.registry import StackSpec, Use, layer_uses
+from attenergy.registry.stacks import blocks_of
 from attenergy.search.runs.config import RunConfig
 from attenergy.tasks import Task
 
@@ -22,20 +24,33 @@ def uses(config: RunConfig) -> Iterator[Use]:
     yield from layer_uses(config.layer, config.settings)
 
 
-def model_arguments(config: RunConfig, task: Task) -> ModelArguments:
-    """The description of the network that a run trains."""
+def layers_of_blocks(config: RunConfig) -> tuple[AnyLayer, ...]:
+    """The description of the layer of every block; `layer_of_model` builds one.
+
+    Raises:
+        ValueError: a stack does not fit the number of blocks or of heads.
+    """
     model = config.model
-    layer = LayerArguments(
+    layers = describe_layers(
+        config.layer,
+        config.settings,
         name=config.variant,
-        spec=config.layer,
         embed_dim=model.width,
         num_heads=model.heads,
         head_dim=model.head_dim,
         dropout=config.training.dropout,
-        settings=config.settings,
     )
+    if not isinstance(config.layer, StackSpec):
+        return layers * model.layers
+    return tuple(layers[index] for index in blocks_of(config.layer, model.layers))
+
+
+def model_arguments(config: RunConfig, task: Task) -> ModelArguments:
+    """The description of the network that a run trains."""
+    model, layers = config.model, layers_of_blocks(config)
     return ModelArguments(
-        layer=layer,
+        layer=layers[0],
+        blocks=layers if any(layer != layers[0] for layer in layers) else None,
         kind=task.inputs.kind,
         size=task.inputs.size,
         length=task.inputs.length,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from attenergy.registry import EnergySpec
+from attenergy.registry import EnergySpec, StackSpec
+from attenergy.registry.stacks import entries_of
 from attenergy.search.report.html.study_view import View
 from attenergy.search.report.terminal import CALLS, badge
 from attenergy.search.results import formats
@@ -97,11 +98,14 @@ def tiles(view: View) -> list[tuple[str, str]]:
 
 def energies(view: View) -> list[dict[str, Any]]:
     """What every variant is: title, source, and its formula as MathML where it has one."""
-    layers = {record.config.variant: record.config.layer for record in view.study.records}
+    variants = {record.config.variant: record.config.layer for record in view.study.records}
+    layers = {n: layer for n, layer in variants.items() if not isinstance(layer, StackSpec)}
+    for name, layer in variants.items():
+        layers |= {n: part for n, part in entries_of(name, layer).items() if n not in layers}
     return [
         {
             "name": name,
-            "tone": view.looks[name].tone,
+            "tone": view.looks[name].tone if name in view.looks else "",
             "title": layer.title,
             "reference": layer.reference,
             **(_formula(layer) if isinstance(layer, EnergySpec) else {}),
