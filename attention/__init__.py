@@ -26,6 +26,7 @@ from attenergy.attention.memory.associative_memory import AssociativeMemory
 from attenergy.attention.memory.recall import Recall
 from attenergy.attention.mixers import HypernetworkAttention, make_mixer
 from attenergy.attention.models.language_model import Decoder, LanguageModel
+from attenergy.attention.models.trace import ModelTrace, TracedLayer, trace
 from attenergy.attention.models.transformer import Transformer
 from attenergy.attention.saving.format import save
 from attenergy.attention.saving.pretrained import Pretrained
@@ -48,11 +49,13 @@ __all__ = [
     "HypernetworkAttention",
     "LanguageModel",
     "LayerTrace",
+    "ModelTrace",
     "Pretrained",
     "Recall",
     "Relaxation",
     "Solver",
     "Traced",
+    "TracedLayer",
     "Transformer",
     "association",
     "attention_weights",
@@ -69,5 +72,6 @@ __all__ = [
     "relax",
     "replace_attention",
     "save",
+    "trace",
     "tune_cpu",
 ]

@@ -7,6 +7,7 @@ head, `e` value width of a head.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
@@ -76,6 +77,8 @@ class EnergyLayer(Pretrained, PairDropout):
     SETTINGS: ClassVar = ("backend", "solver", "learn_step_size", "energy_per_step")
     #: What a sub-class hands to its `Projections`.
     PROJECTION_SETTINGS: ClassVar[tuple[str, ...]] = ()
+    #: Is told what is relaxed and from where, before it is (`attenergy.attention.models.trace`).
+    watch: Callable[[Problem, Tensor], None] | None = None
 
     num_heads: int = option("num_heads", fixed("num_heads"), "H.")
     read: Reading = option("read", fixed("read"), "`weights` or `state`.")
@@ -264,6 +267,12 @@ class EnergyLayer(Pretrained, PairDropout):
 
     def _relax(self, problem: Problem, xi: Tensor, trace: bool) -> Relaxation:
         """The moves before the state is read, from what `pose` returns."""
+        if self.watch is not None:
+            self.watch(problem, xi)
+        return self.moved(problem, xi, trace)
+
+    def moved(self, problem: Problem, xi: Tensor, trace: bool) -> Relaxation:
+        """The moves themselves; see `_relax`."""
         if not (self.moves or trace):
             return Relaxation(xi)  # the reading is the only step
         gamma = self.step_size if self.learned_step_size is None else self.learned_step_size()

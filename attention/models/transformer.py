@@ -17,6 +17,7 @@ from attenergy.attention.factory import LayerLike, MakeLayer, layer_makers
 from attenergy.attention.layers.head_groups import groups_of
 from attenergy.attention.models.bottleneck import NORM_EPS, Bottleneck
 from attenergy.attention.models.rows import at_rows, states_apart
+from attenergy.attention.models.trace import ModelTrace, block_weights, trace
 from attenergy.attention.modules.arguments import (
     check_flag,
     check_size,
@@ -211,7 +212,8 @@ class Transformer(Pretrained, nn.Module):
         mask: Tensor | None = None,
         is_causal: bool | None = None,
         rows: slice | None = None,
-    ) -> Tensor:
+        need_weights: bool = False,
+    ) -> Tensor | tuple[Tensor, tuple[Tensor, ...]]:
         """Return (B, L, outputs).
 
         Args:
@@ -225,10 +227,19 @@ class Transformer(Pretrained, nn.Module):
                 returned. If no state of the last layer acts on another, its block computes nothing
                 else; otherwise everything is computed. Equal to the rows of the whole, but for
                 rounding.
+            need_weights: whether to return a pair of the outputs, which stay the same, and of every
+                block the weights over patterns (T, B, H, L, L) at each of the states of its steps
+                (`attenergy.trace`; T = 1 for a mixer).
 
         Raises:
-            ValueError: a shape or type does not fit.
+            ValueError: a shape or type does not fit, or a block has no weights.
         """
+        if need_weights:
+            seen = trace(
+                self, inputs, mask=mask, is_causal=is_causal, rows=rows,
+                keep_graph=torch.is_grad_enabled(),
+            )  # fmt: skip
+            return seen.out, block_weights(seen, len(self.blocks))
         x = self.embedding(inputs)
         if self.positions is not None:
             x = self.positions(x)
@@ -244,6 +255,10 @@ class Transformer(Pretrained, nn.Module):
                 x = block(x, seen, causal, padding, some)
         y = self.read(x, padding)
         return y if alone or rows is None else y[:, rows]
+
+    def trace(self, inputs: Tensor, **arguments: Any) -> ModelTrace:
+        """What every block does with these inputs; `attenergy.trace` of this model."""
+        return trace(self, inputs, **arguments)
 
     def _may_skip(self, mask: Tensor | None, is_causal: bool) -> bool:
         """Whether the last block can be computed at some positions only, exactly."""

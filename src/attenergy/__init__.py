@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         register_solver,
         relax,
         replace_attention,
+        trace,
         tune_cpu,
     )
     from attenergy.attention.mixers import register_mixer
@@ -81,6 +82,7 @@ _HOMES = {
     "register_task": "tasks",
     "relax": "attention",
     "replace_attention": "attention",
+    "trace": "attention",
     "tune_cpu": "attention",
 }
 
@@ -121,6 +123,7 @@ __all__ = [
     "register_task",
     "relax",
     "replace_attention",
+    "trace",
     "tune_cpu",
 ]
 

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from attenergy.registry import ArgumentError
 from attenergy.tasks.core.base import IGNORE, Batch, Inputs, Task, check_whole
-from attenergy.tasks.core.streams import Epochs, Fields, Stream
+from attenergy.tasks.core.streams import Epochs, Fields, Stream, seed_of
 from attenergy.tasks.data.builtin import is_builtin
 from attenergy.tasks.data.facts import Facts, read_facts
 from attenergy.tasks.data.prepared import Loaded, Prepared, check_classes, standardised
@@ -172,8 +172,13 @@ class DataTask(Task):
     def _stream(self, split: str) -> Stream:
         seed = self.seed if split == "train" else None
         key = ("epoch", self.split_seed, split, seed)
-        take = self._take(split)
-        return Epochs(take, self.sizes[split], *key, shuffled=split == "train")
+        take, size = self._take(split), self.sizes[split]
+        if split == "train" and 0 < self.train_instances < size:
+            # Drawn among all rows, as a file may be sorted; a smaller set is part of a larger one.
+            drawn = Generator().manual_seed(seed_of("some", self.split_seed))
+            some = torch.randperm(size, generator=drawn)[: self.train_instances]
+            return Epochs(lambda rows: take(some[rows]), len(some), *key, shuffled=True)
+        return Epochs(take, size, *key, shuffled=split == "train")
 
     def _take(self, split: str) -> Callable[[Tensor], Fields]:
         def take(rows: Tensor) -> Fields:

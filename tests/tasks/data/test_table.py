@@ -58,6 +58,18 @@ def test_a_column_is_a_token_with_places_of_its_own(file: Path) -> None:
         assert colours[k, place] == 1
 
 
+def test_a_part_of_the_rows_is_learnt_from_again_and_again(file: Path) -> None:
+    def rows(task: Table, count: int) -> list[str]:
+        return [str(row) for row in task.batch("train", 0, count).inputs.tolist()]
+
+    few, more, all_ = (table(file, train_instances=n) for n in (10, 20, 10**6))
+    assert set(rows(few, 10)) == set(rows(few, 100))
+    assert len(set(rows(few, 100))) <= 10
+    assert set(rows(few, 10)) < set(rows(more, 20))
+    assert rows(all_, 50) == rows(table(file), 50)
+    assert torch.equal(few.batch("valid", 0, 5).inputs, table(file).batch("valid", 0, 5).inputs)
+
+
 def test_numbers_have_the_mean_and_deviation_of_training(file: Path) -> None:
     task = table(file)
     train = task.batch("train", 0, task.sizes["train"]).inputs
