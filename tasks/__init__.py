@@ -18,6 +18,9 @@ from attenergy.tasks.core.options import options_of
 from attenergy.tasks.core.token_task import TokenInstance, TokenTask
 from attenergy.tasks.data.base import DataTask
 from attenergy.tasks.data.builtin import is_builtin
+from attenergy.tasks.data.datasets import from_datasets
+from attenergy.tasks.data.images import Images
+from attenergy.tasks.data.sequences import NextStep, Sequences
 from attenergy.tasks.data.table import Table
 from attenergy.tasks.formal.arithmetic import BracketedArithmetic
 from attenergy.tasks.formal.base import Word
@@ -73,6 +76,7 @@ __all__ = [
     "GraphTask",
     "GroundState",
     "GroupWords",
+    "Images",
     "InContextRecall",
     "InductionHeads",
     "Inputs",
@@ -81,6 +85,7 @@ __all__ = [
     "Memorisation",
     "MixedMQAR",
     "MultipleInstance",
+    "NextStep",
     "NoisyRetrieval",
     "Oscillators",
     "Outputs",
@@ -89,6 +94,7 @@ __all__ = [
     "RavenInstance",
     "RecallInstance",
     "RetrievalInstance",
+    "Sequences",
     "SeriesInstance",
     "StackedRecall",
     "StringTransduction",
@@ -100,6 +106,7 @@ __all__ = [
     "TokenTask",
     "Waves",
     "Word",
+    "from_datasets",
     "make_task",
     "needs_data",
     "reads_files",
@@ -126,6 +133,7 @@ CLASSES: Catalogue[type[Task]] = Catalogue(
         "FuzzyRecall": FuzzyRecall,
         "GroundState": GroundState,
         "GroupWords": GroupWords,
+        "Images": Images,
         "InContextRecall": InContextRecall,
         "InductionHeads": InductionHeads,
         "Latch": Latch,
@@ -134,9 +142,11 @@ CLASSES: Catalogue[type[Task]] = Catalogue(
         "Memorisation": Memorisation,
         "MixedMQAR": MixedMQAR,
         "MultipleInstance": MultipleInstance,
+        "NextStep": NextStep,
         "NoisyRetrieval": NoisyRetrieval,
         "Oscillators": Oscillators,
         "Raven": Raven,
+        "Sequences": Sequences,
         "StackedRecall": StackedRecall,
         "StringTransduction": StringTransduction,
         "Table": Table,
