@@ -48,8 +48,10 @@ def measure(kind: str, task: str, budget: str, workers: int, label: str) -> dict
         call = [sys.executable, "-c", _CODE, *words, "--folder", folder, "--plain"]
         ended = subprocess.run(call, check=False, stdout=subprocess.DEVNULL)
         took, after = time.monotonic() - begin, os.getloadavg()[0]
-        [study] = Path(folder).iterdir()
-        [session] = read_sessions(study).sessions
+        sessions = [s for study in Path(folder).iterdir() for s in read_sessions(study).sessions]
+        if len(sessions) != 1:
+            raise SystemExit(f"{shlex.join(words)}: refused, exit code {ended.returncode}")
+        [session] = sessions
     return {
         "command": shlex.join(["attenergy", *words]),
         "budget": budget,
