@@ -16,6 +16,9 @@ FINALS, REPORT = 0.40, 0.05
 FINALS_AFTER_PAUSES = 0.25
 #: Seconds for the report, however long a search is.
 REPORT_AT_MOST = 60.0
+#: The report takes about as long as the start of the command did, which tells how busy the machine
+#: is; this share of the time at most.
+START_AT_MOST = 0.15
 
 
 def process_began() -> float:
@@ -48,6 +51,7 @@ class TimeBudget:
     ) -> None:
         self.seconds, self.text, self.clock = seconds, text or f"{seconds:g}s", clock
         self._begin = clock() if begin is None else begin
+        self._start = 0.0
 
     @classmethod
     def of(cls, budget: str | None, begin: float | None = None) -> TimeBudget | None:
@@ -73,11 +77,18 @@ class TimeBudget:
     @property
     def runs_end(self) -> float:
         """When the last run is to have ended, in seconds from the beginning."""
-        return self.seconds - min(REPORT * self.seconds, REPORT_AT_MOST)
+        report = min(REPORT * self.seconds, REPORT_AT_MOST)
+        return self.seconds - max(report, min(self._start, START_AT_MOST * self.seconds))
+
+    def started(self) -> None:
+        """The command has started all its processes, and the first run may begin."""
+        self._start = max(self._start, self.elapsed)
 
     def part(self, share: float) -> TimeBudget:
         """A share of what is left, from now on, for one of several comparisons."""
-        return TimeBudget(max(0.0, self.left) * share, f"a part of {self.text}", clock=self.clock)
+        part = TimeBudget(max(0.0, self.left) * share, f"a part of {self.text}", clock=self.clock)
+        part._start = self._start
+        return part
 
     def since(self, elapsed: float, seconds: float) -> TimeBudget:
         """The time of another driver's budget, which began so long ago."""

@@ -41,6 +41,7 @@ def begin(
     Raises:
         ValueError: the time is too short for two seeds of everybody.
     """
+    budget.started()
     store = RunStore(plan.folder)
     steps = reference.training.steps
     final = FinalBudget.read(plan.final_budget)

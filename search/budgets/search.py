@@ -126,6 +126,7 @@ def begin(
     Raises:
         ValueError: the time is too short for anything that says something.
     """
+    budget.started()
     store = RunStore(plan.folder)
     records, reference = store.all(), equal.fit(space.reference())
     steps = reference.training.steps

@@ -31,6 +31,20 @@ def test_the_report_has_a_minute_at_most(clock: Clock) -> None:
     assert TimeBudget.of(None) is None
 
 
+def test_the_report_has_as_much_as_the_start_took(clock: Clock) -> None:
+    budget = TimeBudget(600, clock=clock)
+    clock.now += 10
+    budget.started()
+    assert budget.runs_end == 570, "5 % is more"
+    clock.now += 35
+    budget.started()
+    assert budget.runs_end == 555
+    assert budget.part(0.5).runs_end == 277.5 - 41.625, "a part has 15 % at most"
+    clock.now += 300
+    budget.started()
+    assert budget.runs_end == 510
+
+
 def test_parts_of_a_time(clock: Clock) -> None:
     whole = TimeBudget(100, "100s", clock=clock)
     clock.now += 40
