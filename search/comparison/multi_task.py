@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attenergy.registry import ArgumentError, Registry, Scalar
+from attenergy.registry import ArgumentError, Registry, Scalar, UnknownName
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.comparison.compare import (
     PLAN,
@@ -255,7 +255,13 @@ def _unfit(plan: ComparePlan, registry: Registry) -> dict[str, str]:
     """Variants whose model cannot be built for the task, and why."""
     missing = {}
     for variant in plan.variants:
-        config = configure(plan, registry, variant)
+        try:
+            config = configure(plan, registry, variant)
+        except UnknownName:
+            raise
+        except ArgumentError as error:  # a stack of other layers than the model has
+            missing[variant] = in_one_line(error)
+            continue
         task = make_task(config.task_spec, split_seed=plan.split_seed)
         try:
             build_model(config, task)

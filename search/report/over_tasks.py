@@ -101,7 +101,8 @@ class TasksScreen:
         """A table of variants and columns in the colours of the calls."""
         from rich.text import Text
 
-        table = formats.rich_table(header, [], left=1)
+        lines = [title.replace(", ", "\n") for title in header]  # a line for each quantity
+        table = formats.rich_table(lines, [], left=1)
         for row in rows:
             styles = [self._style(row[0], column.name) for column in self.matrix.columns]
             cells = zip(row, ["bold", *styles, ""][: len(row)], strict=True)

@@ -118,8 +118,8 @@ def settings(values: dict[str, Any]) -> str:
 
 
 def value(of: Scalar) -> str:
-    """`64`, `64k`, `1M`, `0.3`, `true`: a value that was gone through, exactly."""
-    if isinstance(of, int) and not isinstance(of, bool) and of >= 10_000 and not of % 1000:
+    """`64`, `1500`, `64k`, `1M`, `0.3`, `true`: a value that was gone through, exactly."""
+    if isinstance(of, int) and not isinstance(of, bool) and of >= 1000 and not of % 1000:
         return f"{of // 1_000_000}M" if not of % 1_000_000 else f"{of // 1000}k"
     return f"{of:g}" if isinstance(of, float) and float(f"{of:g}") == of else as_written(of)
 

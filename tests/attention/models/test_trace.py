@@ -107,6 +107,21 @@ def test_layers_without_weights_or_energy_say_so():
     assert trace(model(lse()), X, need_weights=False).weights == {}
 
 
+def test_groups_of_heads_stand_side_by_side():
+    whole = model(lambda: attenergy.make_layer("lse+sparsemax", embed_dim=8, num_heads=2))
+    seen = trace(whole, X)
+    assert [each.name for each in seen][:2] == [f"blocks.0.mixer.groups.{g}" for g in (0, 1)]
+    y, weights = whole(X, need_weights=True)
+    assert torch.equal(y, whole(X))
+    assert weights[0].shape == (1, 2, 2, 6, 6)
+    assert torch.equal(weights[1][:, :, :1], seen["blocks.1.mixer.groups.0"].weights)
+    uneven = model(
+        lambda: attenergy.HeadGroups([EnergyAttention(8, 1, "lse", steps=n) for n in (1, 2)])
+    )
+    with pytest.raises(ValueError, match=r"block 0 gives no weights of one shape: \[\(1, 2, 1"):
+        uneven(X, need_weights=True)
+
+
 class Twice(nn.Module):
     """A model of a user's own that calls one layer twice, and a drop-in."""
 

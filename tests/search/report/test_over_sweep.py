@@ -77,10 +77,10 @@ def test_a_sign_that_turns_and_values_where_nobody_learned() -> None:
     assert said(*columns) == (
         "On `valid`, `lse` beats `softmax` at train_instances 1M, loses to `softmax` at "
         "train_instances 64k; the difference turns from -0.020 at 64k to +0.030 at 1M. Nobody "
-        "learned at train_instances 1000."
+        "learned at train_instances 1k."
     )
     assert verdict_over_sweep(sweep(*columns)).kind == "undecided"
-    assert said(columns[0]) == "Nobody learned at train_instances 1000."
+    assert said(columns[0]) == "Nobody learned at train_instances 1k."
     assert verdict_over_sweep(sweep(columns[0])).kind == "unlearned"
 
 
