@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from pydantic import ValidationError
@@ -74,6 +74,9 @@ class EnergySource:
 
     def entry(self) -> EnergySpec:
         """The entry with the settings in the place of its defaults."""
+        if self.made is not None and class_of_entry(self.spec) is not type(self.made):
+            content = self.spec.model_dump(by_alias=True, exclude_unset=True)
+            return replace(self, spec=OwnSpec.of(type(self.made), content), made=None).entry()
         new: dict[str, Any] = {}
         for kind, key in (("parameters", "init"), ("choices", "default"), ("options", "default")):
             old = getattr(self.spec, kind)

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from attenergy.energies import FormulaError
-from attenergy.registry import EnergySpec, Registry, UnknownName
+from typing import Any
+
+from attenergy.energies import EnergyLike, FormulaError, source_of
+from attenergy.registry import Registry, UnknownName
 from attenergy.testing.cases import Case, cases, random_case
 from attenergy.testing.known_answers import KNOWN_ANSWERS
 from attenergy.testing.laws import LAWS
@@ -25,28 +27,39 @@ __all__ = [
 ]
 
 
-def check_energy(name: str, registry: Registry) -> list[LawResult]:
-    """Check every law on an entry.
+def check_energy(
+    energy: EnergyLike, registry: Registry | None = None, **settings: Any
+) -> list[LawResult]:
+    """Check every law on an energy.
 
     Args:
-        name: an energy of the registry.
-        registry: where it stands.
+        energy: whatever names one; see `attenergy.make_energy`.
+        registry: where a name stands; the built-in one and plug-ins if None.
+        **settings: as of `attenergy.make_energy`, the defaults that are checked.
 
     Raises:
+        TypeError: `energy` names none.
         UnknownName: there is no such energy.
         FormulaError: its formula is wrong.
     """
-    if name not in registry.energies:
-        raise UnknownName("energy", name, registry.energies)
-    return [check_law(law, registry.energies[name]) for law in LAWS]
+    spec = source_of(energy, settings, registry=registry).entry()
+    return [check_law(law, spec) for law in LAWS]
 
 
-def check_law(law: str, spec: EnergySpec) -> LawResult:
-    """Check one law on an entry; a law that fails by an exception says so in its note.
+def check_law(law: str, energy: EnergyLike) -> LawResult:
+    """Check one law on an energy; a law that fails by an exception says so in its note.
+
+    Args:
+        law: a name in `LAWS`.
+        energy: an entry, or whatever else names an energy.
 
     Raises:
+        UnknownName: there is no such law.
         FormulaError: the entry's formula is wrong.
     """
+    if law not in LAWS:
+        raise UnknownName("law", law, LAWS)
+    spec = source_of(energy).entry()
     try:
         outcome = LAWS[law](spec)
     except FormulaError:

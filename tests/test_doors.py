@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ class Pull(Energy):
     """E = 1/2 |xi|^2 - lse(beta X xi)/beta."""
 
     reads_field = False
-    entry = {"parameters": {"beta": {"init": 1.0, "constraint": "positive"}}, "quadratic": 1.0}  # noqa: RUF012
+    entry: ClassVar = {"parameters": {"beta": {"init": 1.0, "constraint": "positive"}}}
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         beta = torch.as_tensor(self.values()["beta"])

@@ -2,45 +2,60 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from attenergy.registry import ArgumentError
 from attenergy.registry.printable import printable
+from attenergy.search.cli import values
 from attenergy.search.cli.options import Format, FormatOption, emit, load
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from attenergy.registry import Registry
+    from attenergy.registry import EnergySpec, Registry
     from attenergy.testing import LawResult
 
 
 def check(
-    file: Annotated[str, typer.Argument(metavar="FILE[:NAME]", help="Registry file, one energy.")],
+    energy: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE[:NAME]|FORMULA|NAME|MODULE:NAME",
+            help="A registry file, or one energy of it; a formula; a name in the registry; or a "
+            "function or class of a module of yours.",
+        ),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A parameter, choice or option; not for a file."
+        ),
+    ] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Check that energies obey the laws of the toolkit; exit code 1 if one does not.
 
     What is being checked is shown on the error stream; the last line says how it ended.
     """
-    from attenergy.attention.solvers.catalogue import solver_problems
-    from attenergy.energies import formula_problems
-    from attenergy.registry import RegistryError
-
-    path, chosen = _file_and_name(file)
-    registry = load([path])
-    names = _energies_of(registry, path, chosen)
-    problems = formula_problems(registry, names) + solver_problems(registry, names)
-    if problems:
-        raise RegistryError(problems)
-    laws = list(_checked(names, registry))
+    path, chosen = _file_and_name(energy)
+    given = values.assignments(settings, "--set")
+    is_file = path.is_file() or path.suffix in {".yaml", ".yml"}
+    if not (is_file or (chosen is None and path.exists())):
+        entries = {printable(energy): _entry(energy, given)}
+    elif given:
+        raise ArgumentError("--set is for a single energy; a file says its own settings")
+    else:
+        entries = _entries_of(path, chosen)
+    laws = list(_checked(entries))
     data = [
         {"energy": name, "law": r.law, "passed": r.passed, "figure": r.figure, "note": r.note}
         for name, r in laws
@@ -49,6 +64,41 @@ def check(
     typer.echo(_summary(laws), err=form is Format.JSON)
     if any(law.passed is False for _, law in laws):
         raise typer.Exit(1)
+
+
+def _entry(energy: str, settings: dict[str, Any]) -> EnergySpec:
+    """The entry of a name, a formula, or what a module holds."""
+    from attenergy.energies import source_of
+
+    named: Any = energy
+    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", energy):
+        module, _, name = energy.partition(":")
+        try:
+            named = getattr(import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ArgumentError(f"{energy}: {error} (and there is no such file)") from error
+    source = source_of(named, settings)
+    if source.made is None:
+        source.make(4)  # what is no energy shows here, and is no law that fails
+    return source.entry()
+
+
+def _entries_of(path: Path, chosen: str | None) -> dict[str, EnergySpec]:
+    """The energies of a file, or the one chosen, whose formulas and solvers are right.
+
+    Raises:
+        RegistryError: they are not.
+    """
+    from attenergy.attention.solvers.catalogue import solver_problems
+    from attenergy.energies import formula_problems
+    from attenergy.registry import RegistryError
+
+    registry = load([path])
+    names = _energies_of(registry, path, chosen)
+    problems = formula_problems(registry, names) + solver_problems(registry, names)
+    if problems:
+        raise RegistryError(problems)
+    return {name: registry.energies[name] for name in names}
 
 
 def _file_and_name(text: str) -> tuple[Path, str | None]:
@@ -93,20 +143,20 @@ def _laws(laws: list[tuple[str, LawResult]]) -> RenderableType:
     return formats.rich_table(("energy", "law", "result", "figure", "note"), rows, left=5)
 
 
-def _checked(names: list[str], registry: Registry) -> Iterator[tuple[str, LawResult]]:
+def _checked(entries: dict[str, EnergySpec]) -> Iterator[tuple[str, LawResult]]:
     """The laws one by one, with a line that says which: redrawn in place on a terminal."""
     from rich.console import Console
 
     from attenergy.testing import LAWS, check_law
 
     console = Console(stderr=True)
-    total = len(names) * len(LAWS)
+    total = len(entries) * len(LAWS)
     with console.status("") as status:
-        for number, (name, law) in enumerate(product(names, LAWS)):
+        for number, (name, law) in enumerate(product(entries, LAWS)):
             status.update(f"{escape(name)}: {escape(law)} ({number + 1} of {total})")
             if not console.is_terminal and not number % len(LAWS):
                 typer.echo(f"checking {printable(name)}: {len(LAWS)} laws", err=True)
-            yield name, check_law(law, registry.energies[name])
+            yield name, check_law(law, entries[name])
 
 
 def _summary(laws: list[tuple[str, LawResult]]) -> str:

@@ -299,6 +299,24 @@ def suggest(trial: optuna.trial.BaseTrial, name: str, span: Range) -> Scalar:
     return chosen
 
 
+def suggest_settings(
+    trial: optuna.trial.BaseTrial, name: str, layer: Layer, pinned: dict[str, Any]
+) -> dict[str, Any]:
+    """Let the trial choose every setting of a layer that is searched and changes anything.
+
+    Args:
+        trial: which is asked for `<name>.<setting>`.
+        name: of the variant.
+        layer: its entry.
+        pinned: settings that are not asked for; they come first in the result.
+    """
+    settings = dict(pinned)
+    for setting, span in layer_ranges(layer).items():
+        if setting not in settings and matters(layer, setting, settings):
+            settings[setting] = suggest(trial, f"{name}.{setting}", span)
+    return settings
+
+
 def offers(form: BaseDistribution, value: Any) -> bool:
     """Tell whether a distribution can yield `value`; true is no 1, and false no 0."""
     if isinstance(form, CategoricalDistribution):

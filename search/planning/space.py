@@ -83,11 +83,7 @@ class Space:
         """Ask the trial for a value of everything that is open, and put the run together."""
         variant = str(self._value(trial, "variant"))
         layer = self._layers[variant]
-        settings = self._pinned(variant)
-        for name in (n for n in self.choices if n.startswith(f"{variant}.")):
-            short = name.removeprefix(f"{variant}.")
-            if short not in settings and ranges.matters(layer, short, settings):
-                settings[short] = self._value(trial, name)
+        settings = ranges.suggest_settings(trial, variant, layer, self._pinned(variant))
         return self._config(variant, settings, self._shared(trial))
 
     def _shared(self, trial: optuna.trial.BaseTrial) -> dict[str, Scalar]:

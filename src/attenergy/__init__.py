@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from attenergy.registry import AttenergyError, Registry, load_plugins, load_registry
     from attenergy.search.planning.pruners import register_pruner
     from attenergy.search.planning.samplers import register_sampler
+    from attenergy.search.suggest import suggest
     from attenergy.tasks import Task, make_task, register_task
 
 _HOMES = {
@@ -82,6 +83,7 @@ _HOMES = {
     "register_task": "tasks",
     "relax": "attention",
     "replace_attention": "attention",
+    "suggest": "search.suggest",
     "trace": "attention",
     "tune_cpu": "attention",
 }
@@ -123,6 +125,7 @@ __all__ = [
     "register_task",
     "relax",
     "replace_attention",
+    "suggest",
     "trace",
     "tune_cpu",
 ]

@@ -19,7 +19,11 @@ from attenergy.attention.integrations.huggingface.interface import (
     head_sizes,
     register,
 )
-from attenergy.attention.integrations.huggingface.request import asked_scale, check_asked
+from attenergy.attention.integrations.huggingface.request import (
+    asked_scale,
+    check_asked,
+    check_fits,
+)
 from attenergy.attention.layers.base import Read
 from attenergy.attention.modules.arguments import check_module
 from attenergy.attention.saving.weights import beside
@@ -238,7 +242,7 @@ def _heads(
         settings: dict[str, Any] = dict(source.settings) if source.made is None else {}
         heads = ModelHeads(energy, dim, num_heads, **options, **settings)
         check_asked(name, module, heads.energy)
-        _check_fits(heads, name, module)
+        check_fits(heads.energy, name, module)
         scale = asked_scale(name, module, dim)
         beta = source.spec.parameters.get("beta")
         free = source.made is None and "beta" not in settings
@@ -253,23 +257,6 @@ def _placed(heads: ModelHeads, module: nn.Module, model: Any) -> ModelHeads:
     own = (p for part in (module, model) for p in part.parameters() if p.is_floating_point())
     like = next(own)  # whole numbers are the compressed weights of a quantised model
     return heads.to(like.device, like.dtype).train(module.training)
-
-
-def _check_fits(heads: ModelHeads, name: str, module: nn.Module) -> None:
-    """Refuse energies of states that see more than each other, or may not see each other."""
-    energy, config = heads.energy, getattr(module, "config", None)
-    if energy.reads_patterns and not energy.states_interact:
-        return
-    if energy.states_interact and getattr(module, "is_causal", False):
-        raise ArgumentError(
-            f"'{energy.spec.title}' couples states to each other, and '{name}' is causal: later "
-            "ones would act on earlier ones"
-        )
-    if any(getattr(config, key, False) for key in ("is_encoder_decoder", "add_cross_attention")):
-        raise ArgumentError(
-            f"'{energy.spec.title}' couples states to each other; it does not fit a model with "
-            "attention between two sequences"
-        )
 
 
 def _within_base(name: str, model: Any) -> str:

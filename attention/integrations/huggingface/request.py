@@ -140,3 +140,29 @@ def _read(node: ast.expr, module: nn.Module) -> Any:
     if isinstance(node, ast.BinOp):
         return _OPERATORS[type(node.op)](_read(node.left, module), _read(node.right, module))
     raise TypeError(type(node).__name__)
+
+
+def check_fits(energy: Energy, name: str, module: nn.Module) -> None:
+    """Refuse energies of states that see more than each other, or may not see each other.
+
+    Args:
+        energy: of the module.
+        name: of the module.
+        module: one whose attention it is to be.
+
+    Raises:
+        ValueError: the states interact, and the model is causal or has cross-attention.
+    """
+    config = getattr(module, "config", None)
+    if energy.reads_patterns and not energy.states_interact:
+        return
+    if energy.states_interact and getattr(module, "is_causal", False):
+        raise ArgumentError(
+            f"'{energy.spec.title}' couples states to each other, and '{name}' is causal: later "
+            "ones would act on earlier ones"
+        )
+    if any(getattr(config, key, False) for key in ("is_encoder_decoder", "add_cross_attention")):
+        raise ArgumentError(
+            f"'{energy.spec.title}' couples states to each other; it does not fit a model with "
+            "attention between two sequences"
+        )

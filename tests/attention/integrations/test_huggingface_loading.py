@@ -80,6 +80,22 @@ def test_saved_models_come_back_with_what_their_energies_learned(energy, tmp_pat
     assert torch.equal(twin(**inputs)[0], model(**inputs)[0])
 
 
+def test_a_formula_comes_back_and_a_function_says_that_it_does_not(tmp_path):
+    def pull(xi, X, beta=0.5):
+        return 0.5 * xi @ xi - (beta * (X @ xi)).logsumexp(0) / beta
+
+    formula = "0.5*|xi|^2 - lse(beta * X @ xi + h)/beta - bend*|xi|"
+    declared = {"init": 0.1, "learnable": "shared"}
+    model, inputs = trained("llama", formula, steps=2, bend=declared)
+    model.save_pretrained(tmp_path)
+    loaded = load_energized(hf.AutoModelForCausalLM, tmp_path, dtype=torch.float64)
+    assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
+    energize(model, pull)
+    with pytest.raises(ValueError, match=r"function of yours, 'pull'.*register_energy"):
+        model.save_pretrained(tmp_path)
+    energize(model, "lse").save_pretrained(tmp_path)
+
+
 def test_an_entry_of_ones_own_comes_back_without_its_registry(tmp_path):
     spec = EnergySpec(
         title="Sharper", formula="0.5*|xi|^2 - lse(b * X @ xi + h)/b",
