@@ -33,6 +33,11 @@ from attenergy.tasks.fuzzy.fuzzy_logic import FuzzyInstance, FuzzyLogic
 from attenergy.tasks.graphs.base import GraphInstance, GraphTask
 from attenergy.tasks.graphs.block_model import BlockModel
 from attenergy.tasks.graphs.ground_state import GroundState
+from attenergy.tasks.in_context.digits import FewShotDigits
+from attenergy.tasks.in_context.episodes import EpisodeInstance, Episodes
+from attenergy.tasks.in_context.gaussian_classes import FewShotGaussians
+from attenergy.tasks.in_context.regression import InContextRegression, RegressionInstance
+from attenergy.tasks.in_context.strokes import FewShotStrokes
 from attenergy.tasks.multiple_instance import BagInstance, MultipleInstance
 from attenergy.tasks.raven.instance import RavenInstance
 from attenergy.tasks.raven.posterior import Posterior
@@ -65,8 +70,13 @@ __all__ = [
     "Copying",
     "DataTask",
     "Dyck",
+    "EpisodeInstance",
+    "Episodes",
     "Estimate",
     "Expression",
+    "FewShotDigits",
+    "FewShotGaussians",
+    "FewShotStrokes",
     "ForgettingRecall",
     "FormalLanguage",
     "FuzzyInstance",
@@ -78,6 +88,7 @@ __all__ = [
     "GroupWords",
     "Images",
     "InContextRecall",
+    "InContextRegression",
     "InductionHeads",
     "Inputs",
     "Latch",
@@ -93,6 +104,7 @@ __all__ = [
     "Raven",
     "RavenInstance",
     "RecallInstance",
+    "RegressionInstance",
     "RetrievalInstance",
     "Sequences",
     "SeriesInstance",
@@ -127,6 +139,9 @@ CLASSES: Catalogue[type[Task]] = Catalogue(
         "Compression": Compression,
         "Copying": Copying,
         "Dyck": Dyck,
+        "FewShotDigits": FewShotDigits,
+        "FewShotGaussians": FewShotGaussians,
+        "FewShotStrokes": FewShotStrokes,
         "ForgettingRecall": ForgettingRecall,
         "FormalLanguage": FormalLanguage,
         "FuzzyLogic": FuzzyLogic,
@@ -135,6 +150,7 @@ CLASSES: Catalogue[type[Task]] = Catalogue(
         "GroupWords": GroupWords,
         "Images": Images,
         "InContextRecall": InContextRecall,
+        "InContextRegression": InContextRegression,
         "InductionHeads": InductionHeads,
         "Latch": Latch,
         "ListOps": ListOps,

@@ -18,6 +18,11 @@ LEAST = {
     "Compression": {"vocabulary": 3, "length": 2, "train_instances": 0},
     "Copying": {"vocabulary": 4, "length": 18, "tokens": 1, "train_instances": 0},
     "Dyck": {"types": 1, "depth": 2, "shortest": 1, "longest": 2, "long": 41},
+    "FewShotDigits": {"ways": 2, "shots": 1, "queries": 1, "held_out": 2},
+    "FewShotGaussians": {"dim": 1, "ways": 2, "shots": 1, "queries": 1},
+    "FewShotStrokes": {
+        **{"grid": 4, "strokes": 1, "ways": 2, "shots": 1, "queries": 1, "train_classes": 1}
+    },
     "ForgettingRecall": {"vocabulary": 6, "length": 6, "pairs": 1, "updates": 1},
     "FormalLanguage": {"shortest": 1, "longest": 3, "long": 41},
     "FuzzyLogic": {"variables": 1, "terms": 2, "examples": 2},
@@ -32,6 +37,7 @@ LEAST = {
     "GroupWords": {"shortest": 1, "longest": 4, "long": 17},
     "Images": {"patch": 1, "size": 0, "channels": 0},
     "InContextRecall": {"vocabulary": 2, "length": 4, "noise_vocabulary": 0, "train_instances": 0},
+    "InContextRegression": {"dim": 1, "pairs": 1, "queries": 1},
     "InductionHeads": {"vocabulary": 3, "length": 4, "triggers": 1, "long": 0},
     "Latch": {"length": 2, "symbols": 3},
     "ListOps": {"depth": 2, "arguments": 2, "longer_than": 1, "longest": 501, "train_instances": 0},

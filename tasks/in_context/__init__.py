@@ -1,0 +1,1 @@
+"""Learning in context: regression and classification from the examples of one sequence."""
