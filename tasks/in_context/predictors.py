@@ -30,14 +30,17 @@ def ridge_weights(points: Tensor, queries: Tensor, penalty: float) -> Tensor:
     n, d = points.shape[-2:]
     if n < d:  # the same by the smaller system, (XX' + penalty I)
         gram = points @ points.mT + penalty * torch.eye(n, dtype=points.dtype)
-        return torch.linalg.solve(gram, points @ queries.mT).mT
+        dual: Tensor = torch.linalg.solve(gram, points @ queries.mT)
+        return dual.mT
     gram = points.mT @ points + penalty * torch.eye(d, dtype=points.dtype)
-    return torch.linalg.solve(gram, queries.mT).mT @ points.mT
+    primal: Tensor = torch.linalg.solve(gram, queries.mT)
+    return primal.mT @ points.mT
 
 
 def least_squares_weights(points: Tensor, queries: Tensor) -> Tensor:
     """Q X^+, (..., m, n): of all w with the least |y - Xw|^2 the shortest."""
-    return queries @ torch.linalg.pinv(points)
+    inverse: Tensor = torch.linalg.pinv(points)
+    return queries @ inverse
 
 
 def gradient_weights(points: Tensor, queries: Tensor, rate: float, steps: int = 1) -> Tensor:

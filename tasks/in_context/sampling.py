@@ -23,7 +23,8 @@ def fine_numbers(*size: int, generator: Generator) -> Tensor:
 
 def standard_normal(numbers: Tensor) -> Tensor:
     """Standard normal numbers, float64, from those of `fine_numbers`: the inverse of the cdf."""
-    return torch.special.ndtri((numbers.double() + 0.5) / _FINE)
+    quantiles: Tensor = torch.special.ndtri((numbers.double() + 0.5) / _FINE)
+    return quantiles
 
 
 def check_number(
@@ -31,8 +32,7 @@ def check_number(
 ) -> float:
     """Return `value` if it is a finite number >= `least` or > `above`, else raise ValueError."""
     wanted = f">= {least}" if above is None else f"above {above}"
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and math.isfinite(value):
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         if above is not None and value > above:
             return value
         if least is not None and value >= least:
