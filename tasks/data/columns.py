@@ -44,7 +44,7 @@ class Column:
         if self.categories is not None:
             return self
         known = ~self.values.isnan()
-        different, places = self.values[known].unique(return_inverse=True)
+        different, places = torch.unique(self.values[known], return_inverse=True)
         if len(different) > MOST_CATEGORIES:
             raise ArgumentError(
                 f"column {self.name!r} has {len(different)} different numbers; at most "

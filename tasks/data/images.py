@@ -123,7 +123,7 @@ class Images(DataTask):
         """The `pixels`, uint8 (N, height, width, channels); `mean` and `deviation` of each row."""
         pixels = loaded.raw.pixels
         height, width, channels = pixels.shape[1:]
-        sums = [_sums(part) for part in pixels[train].split(256)]
+        sums = [_sums(part) for part in torch.split(pixels[train], 256)]
         count = len(train) * height * width
         mean = torch.stack([s for s, _ in sums]).sum(0) / count
         spread = (torch.stack([q for _, q in sums]).sum(0) / count - mean.square()).clamp(min=0)

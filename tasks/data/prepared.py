@@ -84,7 +84,7 @@ def at_last(targets: Tensor, length: int) -> Tensor:
 def check_classes(loaded: Loaded) -> None:
     """Raise ArgumentError for a target with one class."""
     answered = loaded.targets[loaded.targets != IGNORE]
-    if len(answered.unique()) < 2:
+    if len(torch.unique(answered)) < 2:
         names = ", ".join(map(repr, loaded.classes[:5]))
         raise ArgumentError(f"the target has one class only ({names}): there is nothing to learn")
 

@@ -22,7 +22,7 @@ def class_chance(train: Tensor, test: Tensor, classes: int) -> dict[str, float]:
     scored = test != IGNORE
     hits = (test == seen.argmax()) & scored
     each = hits.flatten(1).sum(1) / scored.flatten(1).sum(1) if test.ndim > 1 else hits.double()
-    occurs = test[scored].unique()
+    occurs = torch.unique(test[scored])
     return {
         "accuracy": each.double().mean().item(),
         "balanced_accuracy": float(seen.argmax() in occurs) / max(1, len(occurs)),

@@ -10,35 +10,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from attenergy.registry import ArgumentError, nearest
+from attenergy.registry import ArgumentError
 from attenergy.tasks.core.base import IGNORE, Batch, Inputs, check_known
 from attenergy.tasks.core.streams import Fields
-from attenergy.tasks.data.arrays import read_arrays
 from attenergy.tasks.data.base import DataTask
 from attenergy.tasks.data.files import bytes_of, content_of, existing, signature
 from attenergy.tasks.data.prepared import Loaded, Prepared, at_last, padded
-from attenergy.tasks.data.splitting import row_keys, split_number
+from attenergy.tasks.data.sequence_arrays import (
+    Arrays,
+    first_row,
+    given_splits,
+    read_sequences,
+    shape_of,
+)
+from attenergy.tasks.data.splitting import row_keys
 
 ANSWERS = ("auto", "class", "number")
-_KNOWN = ("x", "y", "lengths", "split")
 _MOST_BYTES = 1 << 30
-_MOST_TOKENS = 1 << 20
 _MOST_CLASSES = 10_000
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """x: int64 (N, L) or (N, L, channels), or float32 (N, L, F); lengths: (N,), or None."""
-
-    x: Tensor
-    lengths: Tensor | None
-
-    @property
-    def seen(self) -> Tensor:
-        """(N, L): False at padding."""
-        if self.lengths is None:
-            return torch.ones(self.x.shape[:2], dtype=torch.bool)
-        return torch.arange(self.x.shape[1]) < self.lengths[:, None]
 
 
 class Sequences(DataTask):
@@ -90,7 +79,7 @@ class Sequences(DataTask):
 
     def load(self) -> Loaded:
         """Read the arrays and see that they fit together."""
-        arrays, content, known = self._read()
+        known, arrays, content = self._read()
         if "y" not in arrays:
             raise ArgumentError(
                 f"{self.path}: no array 'y' with the answers; task 'next-step' needs none, it asks "
@@ -100,7 +89,7 @@ class Sequences(DataTask):
         rows, length = x.shape[:2]
         if not isinstance(y, Tensor) or y.ndim not in {1, 2, 3} or len(y) != rows:
             raise ArgumentError(
-                f"{self.path}: 'y' must have a row for each of the {rows} of x, got {_shape(y)}"
+                f"{self.path}: 'y' must have a row for each of the {rows} of x, got {shape_of(y)}"
             )
         classes = not y.is_floating_point() and self.answer_kind != "number"
         if not classes and self.answer_kind == "class":
@@ -111,11 +100,12 @@ class Sequences(DataTask):
         if y.ndim == 3 and (classes or not every):
             raise ArgumentError(
                 f"{self.path}: 'y' must be ({rows},), ({rows}, {length}) or, for numbers, ({rows}, "
-                f"T) or ({rows}, {length}, T), got {_shape(y)}"
+                f"T) or ({rows}, {length}, T), got {shape_of(y)}"
             )
         if classes and y.ndim == 2 and not every:
             raise ArgumentError(
-                f"{self.path}: classes 'y' must be ({rows},) or ({rows}, {length}), got {_shape(y)}"
+                f"{self.path}: classes 'y' must be ({rows},) or ({rows}, {length}), got "
+                f"{shape_of(y)}"
             )
         if classes:
             targets, names = self._classes(y.long(), known if every else None)
@@ -126,7 +116,7 @@ class Sequences(DataTask):
                 numbers = numbers.masked_fill(~known.seen[..., None], torch.nan)
             targets, names = (numbers if y.ndim > 1 else numbers[:, None]), ()
             if not every and targets.isnan().any():
-                raise ArgumentError(f"{self.path}: 'y' is NaN in row {_first(targets.isnan())}")
+                raise ArgumentError(f"{self.path}: 'y' is NaN in row {first_row(targets.isnan())}")
         what = f"{len(names)} classes" if names else f"{targets.shape[-1]} numbers"
         where = "each position" if every else "the end"
         return self._loaded(
@@ -147,7 +137,7 @@ class Sequences(DataTask):
         if not last:
             there = targets != IGNORE if names else ~targets.isnan().any(-1)
             if not there.any(1).all():
-                row = _first(~there.any(1))
+                row = first_row(~there.any(1))
                 raise ArgumentError(f"{self.path}: nothing is asked in row {row}")
         seen = known.seen
         keys = known.x.masked_fill(~seen.view(*seen.shape, *[1] * (known.x.ndim - 2)), 0)
@@ -158,33 +148,16 @@ class Sequences(DataTask):
             keys=row_keys(keys),
             content=content,
             classes=names,
-            given=self._given(arrays, len(known.x)),
+            given=given_splits(arrays, len(known.x), self.path),
             last=last,
             raw=known,
             notes=(f"{len(known.x)} sequences of {known.x.shape[1]}, {note}",),
         )
 
-    def _read(self) -> tuple[dict[str, Any], str, Arrays]:
+    def _read(self) -> tuple[Arrays, dict[str, Any], str]:
         path = existing(self.path, "an .npz or .safetensors file")
         content = content_of(bytes_of(path, _MOST_BYTES))
-        arrays = read_arrays(path)
-        for name in arrays:
-            if name not in _KNOWN:
-                hint = nearest(name, _KNOWN)
-                raise ArgumentError(
-                    f"{self.path}: unknown array {name!r:.60}{f' ({hint})' if hint else ''}; "
-                    f"known: {', '.join(_KNOWN)}"
-                )
-        x = arrays.get("x")
-        if not isinstance(x, Tensor) or x.ndim not in {2, 3} or not all(x.shape):
-            raise ArgumentError(
-                f"{self.path}: needs an array 'x' of sequences, (N, L) or (N, L, F), got "
-                f"{'none' if x is None else _shape(x)}"
-            )
-        if x.is_complex():
-            raise ArgumentError(f"{self.path}: 'x' must be real, got {x.dtype}")
-        known = Arrays(_inputs(self.path, x), _lengths(self.path, arrays.get("lengths"), x))
-        return arrays, content, known
+        return *read_sequences(path, self.path), content
 
     def _classes(self, y: Tensor, known: Arrays | None) -> tuple[Tensor, tuple[str, ...]]:
         targets = y if known is None else y.masked_fill(~known.seen, IGNORE)
@@ -192,7 +165,7 @@ class Sequences(DataTask):
         if (targets[asked] < 0).any():
             raise ArgumentError(
                 f"{self.path}: classes are whole numbers from 0, got "
-                f"{int(targets[asked].min())} in row {_first(asked & (targets < 0))}"
+                f"{int(targets[asked].min())} in row {first_row(asked & (targets < 0))}"
             )
         size = int(targets[asked].max()) + 1 if asked.any() else 0
         if size > _MOST_CLASSES:
@@ -201,19 +174,6 @@ class Sequences(DataTask):
                 "--set answer=number"
             )
         return targets, tuple(map(str, range(size)))
-
-    def _given(self, arrays: dict[str, Any], rows: int) -> Tensor | None:
-        split = arrays.get("split")
-        if split is None:
-            return None
-        if len(split) != rows or split.ndim != 1:
-            raise ArgumentError(f"{self.path}: 'split' must be ({rows},), got {_shape(split)}")
-        if isinstance(split, Tensor):
-            if split.is_floating_point() or not ((split >= 0) & (split <= 2)).all():
-                raise ArgumentError(f"{self.path}: 'split' is 0, 1 or 2: train, valid, test")
-            return split.long()
-        where = f"{self.path}: 'split'"
-        return torch.tensor([split_number(str(name), where) for name in split])
 
     def fit(self, loaded: Loaded, train: Tensor) -> tuple[Inputs, Fields]:
         """The sequences `x`, vectors standardised, and their `lengths`."""
@@ -293,14 +253,14 @@ class NextStep(Sequences):
 
     def load(self) -> Loaded:
         """Read the arrays; what is asked for is x, one step on."""
-        arrays, content, known = self._read()
+        known, arrays, content = self._read()
         if "y" in arrays:
             raise ArgumentError(f"{self.path}: holds 'y'; task 'sequences' asks for it")
         x = known.x
         if x.shape[1] < 2 or (known.lengths is not None and (known.lengths < 2).any()):
             raise ArgumentError(f"{self.path}: a sequence needs two steps, so that one can follow")
         if not x.is_floating_point() and x.ndim == 3:
-            raise ArgumentError(f"{self.path}: tokens must be (N, L), got {_shape(x)}")
+            raise ArgumentError(f"{self.path}: tokens must be (N, L), got {shape_of(x)}")
         lengths = None if known.lengths is None else known.lengths - 1
         here = Arrays(x[:, :-1], lengths)
         if x.is_floating_point():
@@ -319,47 +279,6 @@ class NextStep(Sequences):
 
 def _as(mask: Tensor, x: Tensor) -> Tensor:
     return mask if x.ndim == 2 else mask[..., None]
-
-
-def _inputs(path: str, x: Tensor) -> Tensor:
-    if x.is_floating_point():
-        if not x.isfinite().all():
-            raise ArgumentError(f"{path}: 'x' is not finite in row {_first(~x.isfinite())}")
-        return (x if x.ndim == 3 else x[..., None]).float()
-    tokens = x.long()
-    if tokens.min() < 0 or tokens.max() >= _MOST_TOKENS:
-        raise ArgumentError(
-            f"{path}: tokens 'x' are whole numbers from 0 to {_MOST_TOKENS - 1}, got "
-            f"{int(tokens.min())} to {int(tokens.max())}; for numbers save a float array"
-        )
-    return tokens
-
-
-def _lengths(path: str, lengths: Any, x: Tensor) -> Tensor | None:
-    if lengths is None:
-        return None
-    rows, most = x.shape[:2]
-    if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.shape != (rows,):
-        raise ArgumentError(
-            f"{path}: 'lengths' must be whole numbers ({rows},), got {_shape(lengths)}"
-        )
-    wrong = (lengths < 1) | (lengths > most)
-    if wrong.any():
-        row = _first(wrong)
-        raise ArgumentError(
-            f"{path}: 'lengths' are from 1 to {most}, got {int(lengths[row])} in row {row}"
-        )
-    return lengths.long()
-
-
-def _first(wrong: Tensor) -> int:
-    """The first row, from 0, in which something is true."""
-    return int(wrong.flatten(1).any(1).nonzero()[0] if wrong.ndim > 1 else wrong.nonzero()[0])
-
-
-def _shape(array: Any) -> str:
-    shape = getattr(array, "shape", None)
-    return repr(array)[:60] if shape is None else f"{tuple(shape)} of {array.dtype}"
 
 
 @dataclass(frozen=True)

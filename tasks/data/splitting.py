@@ -57,7 +57,7 @@ def row_keys(rows: Tensor) -> Tensor:
     """
     flat = rows.flatten(1) if rows.ndim > 1 else rows[:, None]
     step = max(1, _AT_ONCE // max(1, flat.shape[1]))
-    return torch.cat([row_codes(_bits(part)) for part in flat.split(step)])
+    return torch.cat([row_codes(_bits(part)) for part in torch.split(flat, step)])
 
 
 def _bits(rows: Tensor) -> Tensor:
@@ -106,8 +106,8 @@ def split_rows(
     if min(sizes.values()) < FEWEST:
         said = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise ArgumentError(
-            f"{len(keys)} rows ({len(keys.unique())} different) give {said}; each split needs at "
-            f"least {FEWEST}: bring more rows, or larger shares 'valid' and 'test'"
+            f"{len(keys)} rows ({len(torch.unique(keys))} different) give {said}; each split needs "
+            f"at least {FEWEST}: bring more rows, or larger shares 'valid' and 'test'"
         )
     return parts, notes
 
@@ -115,15 +115,15 @@ def split_rows(
 def _by_shares(
     keys: Tensor, strata: Tensor, shares: Mapping[str, float], split_seed: int
 ) -> tuple[dict[str, Tensor], list[str]]:
-    unique, group = keys.unique(return_inverse=True)
+    unique, group = torch.unique(keys, return_inverse=True)
     stratum = torch.full((len(unique),), torch.iinfo(torch.int64).max)
     stratum.scatter_reduce_(0, group, strata, "amin")
     generator = Generator().manual_seed(seed_of("rows", split_seed))
     order = torch.randperm(len(unique), generator=generator)
     order = order[stratum[order].argsort(stable=True)]
-    _, counts = stratum.unique(return_counts=True)
+    _, counts = torch.unique(stratum, return_counts=True)
     split = torch.zeros(len(unique), dtype=torch.int64)
-    for groups in order.split(counts.tolist()):
+    for groups in torch.split(order, counts.tolist()):
         size, start = len(groups), 0
         for number in (2, 1):
             end = start + math.floor(shares[SPLITS[number]] * size + 0.5)

@@ -215,7 +215,7 @@ def _slots(column: Column, train: Tensor) -> tuple[Tensor, Tensor, int]:
         size = 1
         slot, value = torch.zeros(len(values), dtype=torch.int64), scaled
     else:
-        known = seen.long().unique()
+        known = torch.unique(seen.long())
         size = len(known)
         unknown = unknown | ~torch.isin(values.nan_to_num().long(), known)
         slot = torch.searchsorted(known, values.nan_to_num().long())
@@ -226,7 +226,7 @@ def _slots(column: Column, train: Tensor) -> tuple[Tensor, Tensor, int]:
 
 
 def _few(values: Tensor) -> bool:
-    return bool((values == values.round()).all()) and len(values.unique()) <= (
+    return bool((values == values.round()).all()) and len(torch.unique(values)) <= (
         _MOST_CLASSES_OF_NUMBERS
     )
 
