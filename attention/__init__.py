@@ -28,6 +28,7 @@ from attenergy.attention.mixers import HypernetworkAttention, make_mixer
 from attenergy.attention.models.language_model import Decoder, LanguageModel
 from attenergy.attention.models.trace import ModelTrace, TracedLayer, trace
 from attenergy.attention.models.transformer import Transformer
+from attenergy.attention.sampling.contrastive import Contrast, contrastive_divergence
 from attenergy.attention.saving.format import save
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.attention.solvers.base import Solver
@@ -39,6 +40,7 @@ __all__ = [
     "SOLVERS",
     "AssociativeMemory",
     "Chain",
+    "Contrast",
     "Decoder",
     "EnergyAttention",
     "EnergyLookup",
@@ -60,6 +62,7 @@ __all__ = [
     "association",
     "attention_weights",
     "backends",
+    "contrastive_divergence",
     "energize",
     "gradient",
     "langevin",

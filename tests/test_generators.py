@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from attenergy.attention import AssociativeMemory, langevin, make_layer, relax
+from attenergy.attention import (
+    AssociativeMemory,
+    contrastive_divergence,
+    langevin,
+    make_layer,
+    relax,
+)
 from attenergy.attention.models.language_model import LanguageModel
 from attenergy.energies import RestrictedBoltzmann, make_energy, sample
 from attenergy.registry import EnergySpec, load_registry
@@ -29,6 +35,10 @@ def machine(visible: str = "gaussian") -> RestrictedBoltzmann:
 
 def lse():
     return make_energy("lse", dim=4, registry=REGISTRY)
+
+
+def sphere():
+    return make_energy("polynomial", dim=4, registry=REGISTRY)
 
 
 def model() -> LanguageModel:
@@ -63,6 +73,12 @@ DRAWS = {
     "spins in random order": lambda g: AssociativeMemory(SPINS, dim=12).store(
         points(4, 12).sign()
     ).recall(points(30, 12).sign(), steps=1, seed=g.initial_seed()).state,
+    "chains of spins": lambda g: contrastive_divergence(
+        make_energy(SPINS, dim=4), points(9, 4).sign(), points(5, 4), temperature=1.0, generator=g
+    ).chains,
+    "chains on a sphere": lambda g: contrastive_divergence(
+        sphere(), sphere().project(points(9, 4)), points(5, 4), generator=g
+    ).chains,
     "text": lambda g: model().generate(torch.tensor([[1, 2]] * 4), 6, generator=g),
 }  # fmt: skip
 

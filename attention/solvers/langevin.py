@@ -83,7 +83,7 @@ def langevin(
     Langevin().check(energy)
     check_whole("steps", steps, 0)
     check_positive("step_size", step_size)
-    warmth = _temperature(energy, temperature)
+    warmth = temperature_of(energy, temperature)
     mask, _ = energy.check(xi, X, mask, None)
     xi = all_states(energy, xi, X, mask)
     walk = _Walk(energy, X, mask, step_size, warmth, generator)
@@ -159,7 +159,12 @@ class Langevin(Solver):
         return Rest(chain.state)
 
 
-def _temperature(energy: Energy, temperature: float | Tensor | None) -> Tensor:
+def temperature_of(energy: Energy, temperature: float | Tensor | None) -> Tensor:
+    """T as a tensor, 1/beta if None.
+
+    Raises:
+        ValueError: it is not above 0 and finite, or None for an energy without a parameter beta.
+    """
     if temperature is None:
         beta = energy.values().get("beta")
         if beta is None:

@@ -66,17 +66,17 @@ def _own_networkx(graph: Any, attribute: str, order: Iterable[Hashable] | None) 
                 f"the graph has self-loops, of node {i!r} for one; take them away, as "
                 "graph.remove_edges_from(list(networkx.selfloop_edges(graph))) does"
             )
-        pair, number = (places[i], places[j]), _number(i, j, attribute, weight)
-        values[pair] = values.get(pair, 0.0) + number
-        if not graph.is_directed():
-            values[pair[::-1]] = values.get(pair[::-1], 0.0) + number
-    for (i, j), value in values.items():
-        back = values.get((j, i))
-        if back != value and not (math.isnan(value) or math.isinf(value)):
-            other = "there is no edge back" if back is None else f"the edge back has {back:g}"
+        one, other, number = places[i], places[j], _number(i, j, attribute, weight)
+        ways = [(one, other)] if graph.is_directed() else [(one, other), (other, one)]
+        for way in ways:
+            values[way] = values.get(way, 0.0) + number
+    for (one, other), value in values.items():
+        back = values.get((other, one))
+        if back != value and math.isfinite(value):  # the others are refused below
+            wrong = "there is no edge back" if back is None else f"the edge back has {back:g}"
             raise ArgumentError(
-                f"the graph is not symmetric: the edge {nodes[i]!r} -> {nodes[j]!r} has weight "
-                f"{value:g}, {other}; couplings of an energy are symmetric: take "
+                f"the graph is not symmetric: the edge {nodes[one]!r} -> {nodes[other]!r} has "
+                f"weight {value:g}, {wrong}; couplings of an energy are symmetric: take "
                 "graph.to_undirected()"
             )
     index = torch.tensor(list(values), dtype=torch.long).reshape(-1, 2).mT

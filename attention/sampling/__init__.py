@@ -1,0 +1,1 @@
+"""States that are drawn from exp(-E/T), and energies that learn the states they should give."""
