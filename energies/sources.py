@@ -30,6 +30,7 @@ from attenergy.registry import (
     given_registry,
 )
 from attenergy.registry.errors import clipped
+from attenergy.registry.stacks import is_stack_name
 
 #: What may stand wherever an energy is named.
 EnergyLike: TypeAlias = str | EnergySpec | Energy | type[Energy] | Callable[..., Tensor]
@@ -155,7 +156,7 @@ def source_of(
                 f"an energy that is made already has its own dim and settings, got {names}"
             )
         settings = energy.settings
-    elif isinstance(energy, str) and is_formula(energy):
+    elif isinstance(energy, str) and is_formula(energy) and not is_stack_name(energy):
         spec, settings = _of_formula(energy, settings, others), {}
     elif isinstance(energy, str):
         spec = _of_name(energy, registry)

@@ -300,7 +300,7 @@ def suggest(trial: optuna.trial.BaseTrial, name: str, span: Range) -> Scalar:
 
 
 def suggest_settings(
-    trial: optuna.trial.BaseTrial, name: str, layer: Layer, pinned: dict[str, Any]
+    trial: optuna.trial.BaseTrial, name: str, layer: VariantSpec, pinned: dict[str, Any]
 ) -> dict[str, Any]:
     """Let the trial choose every setting of a layer that is searched and changes anything.
 

@@ -9,8 +9,8 @@ from typing import Any
 import optuna
 from torch import nn
 
-from attenergy.attention import make_layer
-from attenergy.energies import Energy, EnergyLike, source_of
+from attenergy.attention.factory import LayerLike, make_layer
+from attenergy.energies import Energy, source_of
 from attenergy.energies.sources import is_formula
 from attenergy.registry import (
     ArgumentError,
@@ -19,11 +19,13 @@ from attenergy.registry import (
     Range,
     Registry,
     Scalar,
+    StackSpec,
     UnknownName,
+    VariantSpec,
     given_registry,
 )
+from attenergy.registry.stacks import is_stack_name, stack_name
 from attenergy.search.planning import ranges
-from attenergy.search.planning.ranges import Layer
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,14 @@ class Suggestion:
     """What a trial chose for one layer.
 
     Attributes:
-        variant: the name of the energy or mixer.
+        variant: the name of the energy, the mixer or the groups of heads.
         layer: its entry.
         settings: parameters, choices, options, steps, solver and step size, as far as they are
             searched or fixed and change anything; the entry's defaults hold for the others.
     """
 
     variant: str
-    layer: Layer
+    layer: VariantSpec
     settings: dict[str, Scalar]
 
     def build(self, embed_dim: int, num_heads: int, **options: Any) -> nn.Module:
@@ -65,7 +67,7 @@ class Suggestion:
 
 def suggest(
     trial: optuna.trial.BaseTrial,
-    variants: str | Sequence[EnergyLike | MixerSpec] | Mapping[str, EnergyLike | MixerSpec],
+    variants: str | Sequence[LayerLike] | Mapping[str, LayerLike],
     *,
     prefix: str = "",
     registry: Registry | None = None,
@@ -84,8 +86,9 @@ def suggest(
 
     Args:
         trial: of Optuna; from a study, `optuna.trial.FixedTrial`, or one that is finished.
-        variants: names of energies and mixers, formulas, entries, classes or functions; a mapping
-            gives them names of your own. A single one is not asked for.
+        variants: names of energies and mixers, or of groups of heads (`lse+rbm`), formulas,
+            entries, classes or functions; a mapping gives them names of your own. A single one is
+            not asked for.
         prefix: put before all names (`block1.variant`), so that a trial may choose several layers.
         registry: where names are looked up; the built-in one and plug-ins if None.
         fix: values of settings that are not asked for: `steps`, of all variants that have some, or
@@ -108,7 +111,7 @@ def suggest(
     return Suggestion(variant, layers[variant], settings)
 
 
-def _layers(variants: Any, registry: Registry | None) -> dict[str, Layer]:
+def _layers(variants: Any, registry: Registry | None) -> dict[str, VariantSpec]:
     """The entries of all variants, by name."""
     if isinstance(variants, str):
         variants = [variants]
@@ -131,11 +134,16 @@ def _layers(variants: Any, registry: Registry | None) -> dict[str, Layer]:
     return layers
 
 
-def _entry(layer: Any, registry: Registry | None) -> Layer:
-    if isinstance(layer, MixerSpec):
+def _entry(layer: Any, registry: Registry | None) -> VariantSpec:
+    if isinstance(layer, str) and (is_stack_name(layer) or not is_formula(layer)):
+        layer = given_registry(registry).variant(layer)
+    if isinstance(layer, StackSpec) and len(layer.pattern) > 1:
+        raise ArgumentError(
+            f"{stack_name(layer.pattern)} has {len(layer.pattern)} layers, and a suggestion is "
+            "one: suggest each with a prefix of its own"
+        )
+    if isinstance(layer, (MixerSpec, StackSpec)):
         return layer
-    if isinstance(layer, str) and not is_formula(layer):
-        return given_registry(registry).layer(layer)
     if isinstance(layer, Energy):
         raise ArgumentTypeError(
             f"'{layer.spec.title}' is made already, so nothing of it can be searched; give its "
@@ -144,7 +152,9 @@ def _entry(layer: Any, registry: Registry | None) -> Layer:
     return source_of(layer, registry=registry, argument="a variant").spec
 
 
-def _fixed(layers: dict[str, Layer], fix: Mapping[str, Scalar]) -> dict[str, dict[str, Scalar]]:
+def _fixed(
+    layers: dict[str, VariantSpec], fix: Mapping[str, Scalar]
+) -> dict[str, dict[str, Scalar]]:
     """What is fixed of each variant, by name in the layer."""
     own = {variant: list(ranges.layer_defaults(layer)) for variant, layer in layers.items()}
     known = {n for names in own.values() for n in names}

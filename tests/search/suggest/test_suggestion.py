@@ -65,6 +65,13 @@ def test_what_is_chosen_is_built():
     assert type(softmax.build(16, 4)) is type(make_layer("softmax", embed_dim=16, num_heads=4))
 
 
+def test_groups_of_heads_are_one_layer():
+    names = ("lse+softmax.a.beta", "lse+softmax.a.steps")
+    chosen = suggest(FixedTrial(dict(zip(names, (0.5, 1), strict=True))), "lse+softmax")
+    assert chosen.settings == {"a.beta": 0.5, "a.steps": 1}
+    assert chosen.build(16, 4)(torch.randn(1, 3, 16)).shape == (1, 3, 16)
+
+
 def test_prefixes_keep_several_layers_apart():
     trial = FixedTrial(
         {"a.variant": "lse", "a.lse.beta": 0.5, "a.lse.steps": 1, "b.variant": "softmax"}
@@ -122,6 +129,7 @@ def test_what_is_fixed_is_not_asked_for():
     ("variants", "named"),
     [
         (["lsee"], "did you mean 'lse'"),
+        (["lse/rbm"], "has 2 layers, and a suggestion is one"),
         (["lse", "lse"], "two variants are called 'lse'"),
         ([], "at least one"),
         ({}, "at least one"),
