@@ -44,7 +44,7 @@ WITHOUT_NUMBERS = {
     "AttenergyError", "Chain", "Decoder", "Energy", "Function", "LayerTrace", "Pretrained",
     "Recall", "Registry", "Relaxation", "SOLVERS", "Solver", "Task", "Traced", "__version__",
     "association", "attention_weights", "backends", "energize", "load", "load_energized",
-    "load_plugins", "load_registry", "save", "tune_cpu",
+    "load_plugins", "load_registry", "save", "suggest", "tune_cpu",
     *(name for name in attenergy.__all__ if name.startswith("register_")),
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from attenergy.attention import (
     EnergyLookup,
     EnergyMultiheadAttention,
     EnergyPooling,
+    load,
     make_layer,
     relax,
     replace_attention,
@@ -123,6 +124,46 @@ STEPS = [("steps", -1), ("steps", 1.5), ("step_size", -1.0), ("solver", "descnt"
 def test_every_form_is_taken(door):
     for energy in FORMS.values():
         DOORS[door](energy, beta=2.0)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_energy_that_is_made_is_taken_if_it_fits(door):
+    heads = None if door in {"make_energy", "AssociativeMemory", "relax"} else 2
+    made = make_energy(FORMULA, dim=4, num_heads=heads, beta=2.0)
+    DOORS[door](made)
+    with pytest.raises(ValueError, match=r"already has its own dim|argument 'beta'"):
+        DOORS[door](made, beta=1.0)
+    if door != "AssociativeMemory":
+        with pytest.raises(ValueError, match=r"dim|must be"):
+            DOORS[door](make_energy(FORMULA, dim=5, num_heads=heads))
+
+
+def test_a_layer_uses_the_energy_that_is_made_and_several_use_copies():
+    made = make_energy(pull, dim=4, num_heads=2)
+    assert EnergyAttention(8, 2, made).energy is made
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), 2)
+    replace_attention(model, made)
+    energies = [m for m in model.modules() if isinstance(m, Energy)]
+    assert len(energies) == 2
+    assert made not in energies
+    assert energies[0] is not energies[1]
+
+
+def test_a_layer_with_any_form_is_saved_or_says_why_not(tmp_path):
+    x = torch.randn(2, 3, 8)
+    savable: dict[str, tuple[Any, dict[str, Any]]] = {
+        "formula": (FORMULA, {"beta": {"init": 2.0, "learnable": "no"}}),
+        "entry": (SPEC, {}),
+        "made": (make_energy(FORMULA, dim=4, num_heads=2, beta=2.0), {}),
+    }
+    for name, (energy, settings) in savable.items():
+        layer = EnergyAttention(8, 2, energy, steps=2, **settings)
+        layer.save_pretrained(tmp_path / name)
+        assert torch.equal(load(tmp_path / name)(x), layer(x))
+    for kind, energy in {"class": Pull, "function": pull}.items():
+        for layer in (EnergyPooling(8, 2, energy), EnergyLookup(8, 2, energy, num_patterns=3)):
+            with pytest.raises(ValueError, match=f"{kind} of yours.*register_energy"):
+                layer.save_pretrained(tmp_path / "no")
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, TypeVar
 
 from torch import nn
@@ -11,7 +12,7 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 from attenergy.attention.graphs.conv import EnergyConv
 from attenergy.attention.integrations.replace import exchange
 from attenergy.attention.modules.arguments import check_module
-from attenergy.energies import EnergyLike
+from attenergy.energies import Energy, EnergyLike
 from attenergy.registry import ArgumentError
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -39,6 +40,8 @@ class EnergyGNN(BasicGNN):
     ) -> MessagePassing:
         """One layer."""
         kwargs = {"add_self_loops": True} | kwargs
+        if isinstance(kwargs.get("energy"), Energy):  # made already: every layer learns its own
+            kwargs["energy"] = copy.deepcopy(kwargs["energy"])
         heads = kwargs.get("heads", 1)
         if "head_dim" not in kwargs and heads > 0 and self.hidden_channels % heads == 0:
             kwargs["head_dim"] = self.hidden_channels // heads
