@@ -13,7 +13,7 @@ from attenergy.search.planning.search_budget import seconds_of
 #: the trials, which have the rest. A comparison has no trials: its tuning and its seeds have both.
 FINALS, REPORT = 0.40, 0.05
 #: Of the finals, where trials pause: the search then knows more of the best by the time.
-FINALS_AFTER_PAUSES = 0.25
+FINALS_AFTER_PAUSES = 0.20
 #: Seconds for the report, however long a search is.
 REPORT_AT_MOST = 60.0
 #: The report takes about as long as the start of the command did, which tells how busy the machine

@@ -164,7 +164,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
             rich_help_panel=BUDGET,
             metavar="SHARE",
         ),
-    ] = "1/5",
+    ] = "1/8",
     rungs: Annotated[
         int,
         typer.Option(

@@ -13,7 +13,7 @@ from attenergy.search.planning.final_budget import REST
 
 #: A search under a budget in time pauses its trials after this share of their steps, and this share
 #: of them goes on; `attenergy bench policies` says why.
-PAUSE, SURVIVORS = 3 / 8, 1 / 5
+PAUSE, SURVIVORS = 3 / 8, 1 / 8
 
 
 def read_budget(text: str) -> Amount:

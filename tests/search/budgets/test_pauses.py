@@ -38,14 +38,14 @@ def parts(records: list[RunRecord]) -> tuple[list[RunRecord], list[RunRecord], l
 def test_a_search_of_ten_minutes(
     registry: Registry, make_plan: PlanMaker, watcher: Any, planted: Planted, clock: Clock
 ) -> None:
-    planted(lambda config, moment: 60.0 if config.variant == "hyla" else 40.0, score=undecided)
+    planted(lambda config, moment: 30.0 if config.variant == "hyla" else 20.0, score=undecided)
     plan = timed(make_plan, "10m", pause=None)
     records, took = search(plan, registry, watcher, clock)
     paused, whole, finals = parts(records)
     assert 0.9 * 600 <= took <= 570
     assert {record.config.pause for record in paused} == {6}, "the evaluation nearest to 3/8 of 12"
-    assert len(paused) >= 22  # of 20 or 30 s, where whole trials would be 15
-    assert 0.2 * len(paused) <= len(whole) <= 0.2 * len(paused) + 3
+    assert len(paused) >= 50  # of 10 or 15 s, where whole trials would be about 30
+    assert len(paused) / 8 <= len(whole) <= len(paused) / 8 + 3
     ends = {record.config.whole().run_key(): record for record in paused}
     assert {record.key for record in whole} <= ends.keys()
     assert {record.continued for record in whole} == {(6,)}
@@ -56,7 +56,7 @@ def test_a_search_of_ten_minutes(
     assert whole[0].config.variant == "softmax", "there are no finals without it"
     assert {record.config.pause for record in finals} == {None}
     assert {r.config_hash for r in finals} <= {r.config_hash for r in whole}
-    assert 6 <= len(finals) <= 12  # 2.5 minutes, two at a time
+    assert 6 <= len(finals) <= 14  # two minutes, two at a time
     assert [name for name, _, _ in watcher.phases][:3] == ["trials", PHASE, "finalists"]
     expected = (
         r"about \d+ trials of 6 of 12 steps \(\d\d s each, .*\), the best of which go on, then"
@@ -68,7 +68,7 @@ def test_a_search_of_ten_minutes(
     assert counts == (len(paused), len(whole), len(finals))
     assert f"{len(paused)} trials, {len(whole)} of the best to their ends, and " in session.sentence
     stored = json.loads((Path(plan.folder) / "plan.json").read_text())
-    assert (stored["pause"], stored["survivors"]) == (0.375, 0.2)
+    assert (stored["pause"], stored["survivors"]) == (0.375, 0.125)
     check_everything_is_there(plan, len(paused))
 
 
