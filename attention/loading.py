@@ -6,6 +6,7 @@ This module knows every class that can be saved; each of them describes itself
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from attenergy.attention.factory import for_model, layer_of_model, make_layer
+from attenergy.attention.factory import describe_layers, for_model, layer_of_model, make_layer
+from attenergy.attention.integrations.model_builders import MODELS
+from attenergy.attention.integrations.own_model import attention_of, build_own_model
 from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
 from attenergy.attention.layers.head_groups import HeadGroups
 from attenergy.attention.layers.lookup import EnergyLookup
@@ -25,26 +28,34 @@ from attenergy.attention.saving.format import (
     CONFIG,
     WEIGHTS,
     AnyLayer,
+    Arguments,
     GroupsArguments,
     LayerArguments,
     ModelArguments,
     read_description,
 )
+from attenergy.attention.saving.own_model import OwnModelArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.attention.saving.weights import SavedError, rebuild
 from attenergy.registry import ArgumentError, EnergySpec, name_plugins
 
+#: Builds a user's model, and says what of `make_layer` it left to the run.
+build_own = partial(build_own_model, describe=describe_layers, build=layer_of_model)
 
-def build(arguments: AnyLayer | ModelArguments) -> nn.Module:
+
+def build(arguments: Arguments) -> nn.Module:
     """Make a new layer or model with fresh weights.
 
     Raises:
         ValueError: the entry is not of such a layer, or the numbers do not fit.
+        Exception: whatever a user's own function raises.
     """
     if isinstance(arguments, GroupsArguments):
         return HeadGroups([_build_layer(group) for group in arguments.groups])
     if isinstance(arguments, LayerArguments):
         return _build_layer(arguments)
+    if isinstance(arguments, OwnModelArguments):
+        return build_own(arguments)[0]
     width, heads = arguments.layer.embed_dim, arguments.layer.num_heads
     if arguments.kind == "memory":
         return Retrieval(_layer_of_model(arguments.layer, arguments.length), arguments.layers)
@@ -119,7 +130,9 @@ def load(
     folder = Path(path)
     name_plugins(plugins)
     arguments = read_description(folder)
-    alone = not isinstance(arguments, ModelArguments)
+    alone = not isinstance(arguments, (ModelArguments, OwnModelArguments))
+    if isinstance(arguments, OwnModelArguments):
+        _warn_of_changes(arguments, folder)
     if alone and part == "model":
         raise SavedError(f"{folder}: holds a layer alone, not a model")
     if alone and index not in (0, -1):
@@ -128,18 +141,34 @@ def load(
     if isinstance(arguments, ModelArguments) and arguments.kind != "memory":
         blocks = arguments.layers
     model = rebuild(lambda: build(arguments), folder / WEIGHTS, folder / CONFIG, least=blocks)
-    return _mixer_of(model, index) if isinstance(model, Transformer) and part == "layer" else model
+    if part == "model":
+        return model
+    if isinstance(model, Transformer):
+        return _at([block.mixer for block in model.blocks], index)
+    if isinstance(arguments, OwnModelArguments):
+        return _at([*attention_of(model).values()], index)
+    return model
 
 
-def _mixer_of(model: Transformer, index: int) -> nn.Module:
-    count = len(model.blocks)
+def _at(layers: list[Any], index: int) -> nn.Module:
+    count = len(layers)
     if not -count <= index < count:
         raise ArgumentError(
             f"there is no layer {index}: the model has {count}, from 0 to {count - 1}"
         )
-    mixer = model.blocks[index].mixer
-    assert isinstance(mixer, nn.Module)  # for the type checker: attributes of a module are a union
-    return mixer
+    layer: nn.Module = layers[index]
+    return layer
+
+
+def _warn_of_changes(arguments: OwnModelArguments, folder: Path) -> None:
+    """Warn if the file that builds a model is another than when the model was saved."""
+    own = arguments.own
+    if own.source and (now := MODELS.lookup(own.build).source) != own.source:
+        warnings.warn(
+            f"{folder}: the file of {own.build} has changed since the model was saved (sha256 "
+            f"{own.source}, now {now or 'unknown'}): it may compute something else",
+            stacklevel=3,
+        )
 
 
 Pretrained.read_folder = staticmethod(load)

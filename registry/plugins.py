@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from functools import reduce
-from importlib import import_module, metadata
+from importlib import import_module, invalidate_caches, metadata
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from pathlib import Path
 
 from attenergy.registry.errors import ArgumentError
@@ -150,6 +151,22 @@ def load_plugins(*modules: str) -> dict[Plugin, tuple[Traversable, ...]]:
         return {plugin: _STATE.files[plugin] for plugin in known if plugin in _STATE.files}
 
 
+def loaded_plugin(module: str) -> Plugin | None:
+    """The plug-in, installed or named, whose code is this module; imported if it was not yet."""
+    return next((plugin for plugin in load_plugins() if plugin.module == module), None)
+
+
+def search_folder(modules: Iterable[str], folder: Path) -> None:
+    """Let modules that a user names be imported from a folder, if they are nowhere else.
+
+    The folder goes to the end of Python's path, so that nothing in it hides anything.
+    """
+    for module in modules:
+        top = module.partition(":")[0].partition(".")[0]
+        if str(folder) not in sys.path and _lies_in(folder, top) and not _is_on_path(top):
+            sys.path.append(str(folder))
+
+
 def leave_out(label: str, reason: str) -> None:
     """Warn that a plug-in is not read: it must not keep the rest from working."""
     warnings.warn(f"{label} is left out: {reason}", PluginWarning, stacklevel=3)
@@ -264,6 +281,15 @@ def _reason(error: BaseException, plugin: Plugin) -> str:
 
 def _here(module: str) -> str:
     """A hint for a module that lies in the working folder, which is not looked through."""
-    if any(Path(module, "__init__.py").parent.with_suffix(end).exists() for end in ("", ".py")):
+    if _lies_in(Path(), module):
         return "; it lies in this folder, which is not searched: install it, or set PYTHONPATH=."
     return ""
+
+
+def _lies_in(folder: Path, module: str) -> bool:
+    return any((folder / f"{module}{end}").exists() for end in ("", ".py"))
+
+
+def _is_on_path(module: str) -> bool:
+    invalidate_caches()
+    return module in sys.modules or find_spec(module) is not None

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from attenergy.registry.errors import ArgumentError
+from attenergy.registry.printable import printable
 from attenergy.registry.tunables import (
     Choice,
     DomainName,
@@ -174,6 +175,25 @@ class ModelSpec(Entry):
     causal: bool = False
     conv: Annotated[int, Field(ge=0)] = 0  # kernel of a short convolution before the layer; 0: none
     readout: Literal["position", "bottleneck"] = "position"
+
+
+class OwnModel(Entry):
+    """A model that a user's function builds around the layers of a run, instead of a transformer.
+
+    `build` names the function as `module:function`, `source` is a digest of the file that holds it,
+    and `options` are arguments that the user gives it.
+    """
+
+    build: Annotated[str, Field(max_length=200)]
+    source: Annotated[str, Field(max_length=64)] = ""
+    options: dict[str, Scalar] = {}
+
+    @property
+    def shown(self) -> str:
+        """The function, its options and the digest of its file, in a line."""
+        options = "".join(f", {name}={value}" for name, value in self.options.items())
+        text = f"{self.build}{options}, sha256 {self.source or 'unknown'}"
+        return printable(text, lines=False)
 
 
 class TrainingSpec(Entry):

@@ -82,6 +82,34 @@ def work() -> Callable[[int], AbstractContextManager[None]]:
     return limited
 
 
+Write = Callable[[str, str], None]
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """`own_module(name, code)` puts a module on Python's path; it is not known after the test."""
+    from attenergy.attention.integrations.model_builders import MODELS
+    from attenergy.registry.plugins import _STATE
+
+    place = tmp_path / "on_path"
+    place.mkdir()
+    monkeypatch.syspath_prepend(str(place))
+
+    def forget() -> None:
+        MODELS.clear()
+        MODELS.owners.clear()
+        for state in (_STATE.files, _STATE.failures, _STATE.named):
+            state.clear()
+
+    def write(name: str, code: str) -> None:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        (place / f"{name}.py").write_text(code)
+        forget()
+
+    yield write
+    forget()
+
+
 Golden = Callable[[str], dict[str, np.ndarray]]
 
 

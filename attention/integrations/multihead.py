@@ -221,6 +221,12 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         self._qkv_same_embed_dim = False
         self.heads, self._options = heads, options
 
+    def state_bytes(self, length: int) -> int:
+        """Bytes of what is stored of `length` positions to read the next one."""
+        parts = int(self.heads.energy.reads_patterns) + int(self.heads.read == "weights")
+        width: int = self.embed_dim * self.out_proj.weight.element_size()
+        return length * max(1, parts) * width
+
     def _reset_parameters(self) -> None:
         """Draw the weights anew, as PyTorch does; reset the energy too."""
         self._qkv_same_embed_dim = self.in_proj_weight is not None

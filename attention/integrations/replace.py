@@ -42,11 +42,15 @@ def replace_attention(model: nn.Module, energy: EnergyLike = "lse", **options: A
     if not parts:
         raise ArgumentError(f"there is no nn.MultiheadAttention inside this {type(model).__name__}")
     exchange({name or type(part).__name__: part for name, part in parts.items()}, energy, options)
+    without_nested(model)
+    return model
+
+
+def without_nested(model: nn.Module) -> None:
+    """Let no encoder pack padded sequences for PyTorch's fused layer, which is no longer there."""
     for module in model.modules():
         if isinstance(module, nn.TransformerEncoder):
-            # It would pack padded sequences for PyTorch's fused layer, which is no longer there.
             module.use_nested_tensor = False
-    return model
 
 
 def exchange(

@@ -1,8 +1,9 @@
 """The folder of a saved model: `config.json`, `model.safetensors` and `README.md`.
 
 The configuration holds the whole definition of the attention layer, so a folder loads without the
-registry file from which the layer came, and still loads after that file has changed. What is
-described here is built in `attenergy.attention.loading`.
+registry file from which the layer came, and still loads after that file has changed. Of a user's
+own model it holds the name of the function that builds it. What is described here is built in
+`attenergy.attention.loading`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from safetensors.torch import save_file
 from torch import nn
 
+from attenergy.attention.saving.own_model import OwnModelArguments
 from attenergy.attention.saving.weights import SavedError, read_json
 from attenergy.registry import (
     ArgumentError,
@@ -31,7 +33,8 @@ from attenergy.registry import (
 )
 from attenergy.registry.errors import clipped
 
-FORMAT = 1
+FORMAT = 2  # 1 for what has no own model
+_OWN = "own_model"  # the key of one
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
@@ -130,8 +133,16 @@ class ModelArguments(_Arguments):
         return self.blocks or (self.layer,) * self.layers
 
 
-def uses_of(arguments: AnyLayer | ModelArguments) -> Iterator[Use]:
+#: All that can be described.
+Arguments = AnyLayer | ModelArguments | OwnModelArguments
+
+
+def uses_of(arguments: Arguments) -> Iterator[Use]:
     """What a layer or model refers to by name."""
+    if isinstance(arguments, OwnModelArguments):
+        yield "model", arguments.own.build
+        yield from layer_uses(arguments.layer, arguments.settings)
+        return
     if isinstance(arguments, ModelArguments):
         for block in arguments.blocks or (arguments.layer,):
             yield from uses_of(block)
@@ -149,7 +160,7 @@ def save(
     folder: str | Path,
     *,
     model: nn.Module,
-    arguments: ModelArguments | AnyLayer,
+    arguments: Arguments,
     about: dict[str, Any] | None = None,
     card: str = "",
     force: bool = False,
@@ -171,7 +182,7 @@ def save(
     check_target(target, force=force)
     target.parent.mkdir(parents=True, exist_ok=True)
     config = {
-        "format": FORMAT,
+        "format": FORMAT if isinstance(arguments, OwnModelArguments) else 1,
         _part(arguments): _plain(arguments.model_dump(mode="json", by_alias=True)),
         "about": about or {},
     }
@@ -197,12 +208,15 @@ def read_arguments(folder: str | Path) -> ModelArguments:
     """
     arguments = read_description(folder)
     if not isinstance(arguments, ModelArguments):
-        raise SavedError(f"{folder}: holds a layer alone, not a model")
+        what = "a user's own model" if isinstance(arguments, OwnModelArguments) else "a layer alone"
+        raise SavedError(f"{folder}: holds {what}, not a model")
     return arguments
 
 
 def _plain(part: dict[str, Any]) -> dict[str, Any]:
     """Without what only some kinds of layers have, so that older versions read the others."""
+    if "own" in part:
+        return part
     if part.get("blocks", ()) is None:
         del part["blocks"]
     blocks = part.get("blocks", ())
@@ -213,11 +227,13 @@ def _plain(part: dict[str, Any]) -> dict[str, Any]:
     return part
 
 
-def _part(arguments: ModelArguments | AnyLayer) -> str:
+def _part(arguments: Arguments) -> str:
+    if isinstance(arguments, OwnModelArguments):
+        return _OWN
     return "model" if isinstance(arguments, ModelArguments) else "layer"
 
 
-def read_description(folder: str | Path) -> ModelArguments | AnyLayer:
+def read_description(folder: str | Path) -> Arguments:
     """Read and check the description in a saved folder, without its weights.
 
     Raises:
@@ -236,10 +252,12 @@ def read_description(folder: str | Path) -> ModelArguments | AnyLayer:
             f"{path}: has format {clipped(str(version))}, but this attenergy reads up to {FORMAT}; "
             "upgrade it"
         )
-    part = "layer" if "layer" in config else "model"
+    part = next((name for name in ("layer", _OWN) if name in config), "model")
     _check_plugins(config.get("plugins", []), path)
     try:
         content = config.get(part)
+        if part == _OWN:
+            return OwnModelArguments.model_validate(content)
         if part == "model":
             return ModelArguments.model_validate(content)
         grouped = isinstance(content, dict) and "groups" in content

@@ -228,7 +228,14 @@ def _check_weights(path: Path, number: int, header: int) -> None:
 
 
 def _fit(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    tied: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        tied.setdefault(id(parameter), []).append(name)
     try:
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise SavedError(f"{path}: does not fit its model: {str(error)[:2000]}") from None
+    for first, *others in tied.values():  # each has come back as a tensor of its own
+        for other in others:
+            module, _, name = other.rpartition(".")
+            setattr(model.get_submodule(module), name, model.get_parameter(first))

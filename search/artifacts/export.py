@@ -16,8 +16,8 @@ from attenergy.search.artifacts.select_run import NoSuchRun
 from attenergy.search.artifacts.train_again import to_train_again
 from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.study_folder import task_of
-from attenergy.search.runs.config import RunRecord
-from attenergy.search.training.model import model_arguments
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.training.model import check_source, model_arguments
 from attenergy.search.training.train import train
 from attenergy.tasks import Task
 
@@ -64,6 +64,7 @@ def export_run(
     task = task_of(record.config)
     weights = weights_of(record, Path(folder))
     if weights is not None:
+        _say_of_changes(record.config, say)
         card = model_card(record, task, Path(out).name, board)
         return _write(record, task, weights, Path(out), card, force)
     config = to_train_again(record.config, text=text, anyway=anyway)
@@ -75,6 +76,14 @@ def export_run(
             raise NoSuchRun(f"run {record.key}: {again.status}: {again.reason}")
         card = model_card(again, task, Path(out).name, board, _AGAIN)
         return _write(again, task, weights, Path(out), card, force)
+
+
+def _say_of_changes(config: RunConfig, say: Say) -> None:
+    """Say if the file of a user's model is another than when the weights were trained."""
+    try:
+        check_source(config)
+    except ArgumentError as error:
+        say(f"the weights are exported as they were trained, but {error}")
 
 
 def loading_line(out: Path, plugins: Sequence[str] = ()) -> str:

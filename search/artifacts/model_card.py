@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from attenergy.registry import EnergySpec, MixerSpec, StackSpec
+from attenergy.registry import EnergySpec, MixerSpec, OwnModel, StackSpec
 from attenergy.registry.printable import markdown, markdown_code, markdown_json, printable
 from attenergy.registry.stacks import stack_text
 from attenergy.search.results import formats
@@ -32,11 +32,11 @@ def model_card(
     parts = [
         f"# {markdown(config.variant)} trained on {markdown(config.task)}",
         markdown(
-            f"{config.layer.title}{_source(config.layer.reference)} as the attention of a "
-            f"transformer, trained by attenergy on the task: {config.task_spec.title}"
-            f"{_source(config.task_spec.reference)}."
+            f"{config.layer.title}{_source(config.layer.reference)} as the attention of "
+            f"{_model(config.own_model)}, trained by attenergy on the task: "
+            f"{config.task_spec.title}{_source(config.task_spec.reference)}."
         ),
-        f"```python\n{_loading(name, config.model.width)}\n```",
+        f"```python\n{_loading(name, config)}\n```",
         *_formulas(config),
         "## Results",
         formats.markdown_table(*_results(record, task, row)),
@@ -56,8 +56,21 @@ def _source(reference: str) -> str:
     return f" ({reference})" if reference else ""
 
 
-def _loading(name: str, width: int) -> str:
-    shown = json.dumps(name).replace("`", "\\u0060").replace("<", "\\u003c")
+def _model(own: OwnModel | None) -> str:
+    return "a transformer" if own is None else f"the model that {own.build} builds"
+
+
+def _loading(name: str, config: RunConfig) -> str:
+    shown = _text(name)
+    if config.own_model is not None:
+        module = _text(config.own_model.build.partition(":")[0])
+        return (
+            "import attenergy\n"
+            "# the module that builds the model has to be on Python's path\n"
+            f'model = attenergy.load({shown}, part="model", plugins=[{module}])\n'
+            f"layer = attenergy.load({shown}, plugins=[{module}])  # its first attention layer"
+        )
+    width = config.model.width
     return (
         "import attenergy\n"
         f"layer = attenergy.load({shown})  # the attention of the first block, (B, L, {width}) -> "
@@ -66,13 +79,18 @@ def _loading(name: str, width: int) -> str:
     )
 
 
+def _text(name: str) -> str:
+    """A text as Python writes it, in a code block of Markdown."""
+    return json.dumps(name).replace("`", "\\u0060").replace("<", "\\u003c")
+
+
 def _formulas(config: RunConfig) -> list[str]:
     """What every energy of the model is; of a stack, each by its name."""
     if not isinstance(config.layer, StackSpec):
         return _formula(config.layer)
     lines = [
         "The layers of its blocks, from the first: "
-        + markdown(stack_text(config.layer, config.model.layers))
+        + markdown(stack_text(config.layer, None if config.own_model else config.model.layers))
     ]
     for name, layer in config.layer.entries.items():
         lines += [f"{markdown(name)}: {markdown(layer.title)}{markdown(_source(layer.reference))}"]
@@ -134,10 +152,14 @@ def _facts(record: RunRecord) -> list[str]:
     if config.seconds is not None:
         budget = f"{config.seconds:g} seconds"
     versions = [f"{name} {formats.version(text)}" for name, text in record.versions.items()]
-    return [
-        f"settings of the layer: {markdown_code(formats.settings(dict(config.settings)))}",
-        f"size: {formats.counted(model.layers, 'block')} of width {model.width}, "
+    size = (
+        f"{formats.counted(model.layers, 'block')} of width {model.width}, "
         f"{formats.counted(model.heads, 'head')}, "
+    )
+    return [
+        *(f"model: {markdown_code(text)}" for text in formats.models([config])),
+        f"settings of the layer: {markdown_code(formats.settings(dict(config.settings)))}",
+        f"size: {size if config.own_model is None else ''}"
         f"{formats.count(record.cost.get('parameters'))} parameters, "
         f"{formats.count(record.cost.get('forward_flops'))} FLOPs for one instance",
         f"training: {budget} of {training.batch_size} instances, learning rate "
@@ -155,6 +177,7 @@ def _configuration(record: RunRecord) -> str:
         "task": config.task,
         "task_options": config.task_spec.options,
         "model": config.model.model_dump(mode="json"),
+        **({} if config.own_model is None else {"own_model": config.own_model.model_dump()}),
         "training": config.training.model_dump(mode="json"),
         "seed": config.seed,
         "split_seed": config.split_seed,

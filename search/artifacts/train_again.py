@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from attenergy.attention.integrations.model_builders import MODELS
 from attenergy.registry import ArgumentError, AttenergyError
 from attenergy.registry.stacks import entries_of
 from attenergy.search.results.study_folder import task_of
 from attenergy.search.runs.config import RunConfig
+from attenergy.search.training.model import check_source
 from attenergy.tasks import Task, reads_files, with_content
 
 # An hour of one core that does 3e10 operations a second, and 2 GiB in single precision.
@@ -34,11 +36,12 @@ def to_train_again(
     Args:
         config: as recorded.
         text: the text or data of a task that reads some; data must be those of the record.
-        anyway: whatever it takes.
+        anyway: whatever it takes, and with the file of a user's model as it is now.
 
     Raises:
         TooLarge: by the sizes in the record it takes over an hour of one core or over 2 GiB.
-        ValueError: the task reads files and none are given, or they are and it reads none.
+        ValueError: the file of a user's model has changed; the task reads files and none are given,
+            or they are and it reads none.
     """
     path = config.task_spec.options.get("path")
     if not reads_files(config.task_spec):
@@ -59,7 +62,12 @@ def to_train_again(
         spec = config.task_spec.model_copy(update={"options": options})
         config = config.model_copy(update={"task_spec": with_content(spec, config.split_seed)})
     if not anyway:
+        check_source(config)
         _check_size(config)
+    elif config.own_model is not None:
+        now = MODELS.lookup(config.own_model.build).source
+        own = config.own_model.model_copy(update={"source": now})
+        config = config.model_copy(update={"own_model": own})
     return config
 
 
@@ -79,7 +87,8 @@ def _check_size(config: RunConfig) -> None:
 
 def _largest_setting(config: RunConfig) -> int:
     entries = entries_of(config.variant, config.layer).values()
-    values = [*config.settings.values(), *(o for e in entries for o in e.options.values())]
+    own = () if config.own_model is None else config.own_model.options.values()
+    values = [*config.settings.values(), *own, *(o for e in entries for o in e.options.values())]
     return max((value for value in values if type(value) is int), default=1)
 
 

@@ -6,6 +6,7 @@ Commands import what they need when they run, so that `--help` answers at once.
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,7 +59,8 @@ def options(
         typer.Option(
             "--plugin",
             metavar="MODULE",
-            help="Module on Python's path with code and registry files of yours; repeatable.",
+            help="Module on Python's path, or in this folder, with code and registry files of "
+            "yours; repeatable.",
         ),
     ] = None,
     version: Annotated[
@@ -70,8 +72,10 @@ def options(
     """Write an energy, get an attention layer, find out whether it beats the others."""
     if plugin:
         from attenergy.registry import name_plugins
+        from attenergy.registry.plugins import search_folder
 
         name_plugins(plugin)
+        search_folder(plugin, Path.cwd())
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ from attenergy.search.cli.options import (
     FormatOption,
     LimitOption,
     LogOption,
+    ModelOption,
+    ModelOptionsOption,
     PlainOption,
     RegistryOption,
     SecondsOption,
@@ -32,6 +34,7 @@ from attenergy.search.cli.options import (
     StudyOption,
     TuneOption,
     load,
+    name_model,
 )
 from attenergy.search.cli.values import assignments, grid, limits, names, numbers, sweeps
 from attenergy.search.cli.where import (
@@ -112,6 +115,8 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     split_seed: SplitSeedOption = 0,
     cost_limits: LimitOption = None,
     fix: FixOption = None,
+    model: ModelOption = None,
+    model_options: ModelOptionsOption = None,
     options: SetOption = None,
     study: StudyOption = None,
     folder: FolderOption = Path("runs"),
@@ -146,6 +151,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     from attenergy.search.comparison.multi_task import run_multi_task
     from attenergy.search.display.progress import make_progress
 
+    name_model(model)
     loaded = load(registry)
     chosen = names(variants)
     if not chosen:
@@ -187,6 +193,8 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
         seconds=seconds,
         split_seed=split_seed,
         fix=fixed,
+        model=model,
+        model_options=assignments(model_options, "--model-option"),
         cost_limits=limits(cost_limits),  # type: ignore[arg-type] # a validator reads them
     )
     check_formulas(loaded, chosen)

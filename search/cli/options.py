@@ -87,6 +87,25 @@ LimitOption = Annotated[
         rich_help_panel=TASK,
     ),
 ]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODULE:FUNCTION",
+        help="Your own model: build(make_layer, task) returns a module that uses make_layer() for "
+        "attention; build(task) one whose nn.MultiheadAttention is replaced.",
+        rich_help_panel=TASK,
+    ),
+]
+ModelOptionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model-option",
+        metavar="NAME=VALUE",
+        help="Set an argument of that function (depth=3); repeatable.",
+        rich_help_panel=TASK,
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -108,6 +127,24 @@ PrunerOption = Annotated[
     typer.Option(
         metavar=f"[{'|'.join(PRUNERS)}]",
         help="Who ends hopeless trials early.",
+        rich_help_panel=PROPOSALS,
+    ),
+]
+RungsOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=16,
+        help="Of training lengths, each half of the next: the better half goes on.",
+        rich_help_panel=BUDGET,
+        metavar="N",
+    ),
+]
+MatchOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Variants given as many trials as the most tried of the others, a,b; by default "
+        "softmax, linear, hyla and the baseline; '' for none.",
         rich_help_panel=PROPOSALS,
     ),
 ]
@@ -195,6 +232,17 @@ def load(files: Sequence[Path] | None) -> Registry:
     from attenergy.registry import load_registry
 
     return load_registry(*(files or ()))
+
+
+def name_model(model: str | None) -> None:
+    """Let the module of a model be a plug-in of this process, from this folder if it is there."""
+    if model:
+        from attenergy.registry import name_plugins
+        from attenergy.registry.plugins import search_folder
+
+        module = model.partition(":")[0]
+        name_plugins([module])
+        search_folder([module], Path.cwd())
 
 
 def emit(form: Format, data: Any, table: RenderableType) -> None:

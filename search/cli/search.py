@@ -27,9 +27,13 @@ from attenergy.search.cli.options import (
     FormatOption,
     LimitOption,
     LogOption,
+    MatchOption,
+    ModelOption,
+    ModelOptionsOption,
     PlainOption,
     PrunerOption,
     RegistryOption,
+    RungsOption,
     SamplerOption,
     SecondsOption,
     SetOption,
@@ -37,6 +41,7 @@ from attenergy.search.cli.options import (
     StepsOption,
     StudyOption,
     load,
+    name_model,
 )
 from attenergy.search.cli.values import assignments, limits, names
 from attenergy.search.cli.where import (
@@ -165,27 +170,11 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
             metavar="SHARE",
         ),
     ] = "1/8",
-    rungs: Annotated[
-        int,
-        typer.Option(
-            min=1,
-            max=16,
-            help="Of training lengths, each half of the next: the better half goes on.",
-            rich_help_panel=BUDGET,
-            metavar="N",
-        ),
-    ] = 1,
+    rungs: RungsOption = 1,
     baseline: Annotated[
         str, typer.Option(help="The variant to beat.", rich_help_panel=TASK)
     ] = "softmax",
-    match: Annotated[
-        str | None,
-        typer.Option(
-            help="Variants given as many trials as the most tried of the others, a,b; by default "
-            "softmax, linear, hyla and the baseline; '' for none.",
-            rich_help_panel=PROPOSALS,
-        ),
-    ] = None,
+    match: MatchOption = None,
     cost_limits: LimitOption = None,
     earlier: Annotated[
         str | None,
@@ -198,6 +187,8 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         ),
     ] = None,
     fix: FixOption = None,
+    model: ModelOption = None,
+    model_options: ModelOptionsOption = None,
     options: SetOption = None,
     study: StudyOption = None,
     resume: Annotated[
@@ -295,9 +286,12 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         "checkpoint_folder": checkpoint_folder,
         "keep_checkpoints": keep_checkpoints,
         "fix": assignments(fix, "--fix"),
+        "model": model,
+        "model_options": assignments(model_options, "--model-option"),
         "earlier": names(earlier),
         "cost_limits": limits(cost_limits),
     }
+    name_model(model)
     plan = complete_plan(content, given, _typed(context))
     check_needs(Path(plan.folder))
     try:

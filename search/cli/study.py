@@ -32,7 +32,9 @@ TextOption = Annotated[
 AnywayOption = Annotated[
     bool,
     typer.Option(
-        "--anyway", help="Train a recorded run again even if it takes over an hour or 2 GiB."
+        "--anyway",
+        help="Train a recorded run again even if it takes over an hour or 2 GiB, or the file of "
+        "your model has changed.",
     ),
 ]
 

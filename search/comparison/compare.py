@@ -15,7 +15,12 @@ from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.budgets.comparison import begin, finals_that_fit
 from attenergy.search.budgets.timed import Timed, as_begun, with_steps
 from attenergy.search.budgets.watch import TimeOver
-from attenergy.search.comparison.configure import CHOOSING_SEED, configure, refuse_beyond
+from attenergy.search.comparison.configure import (
+    CHOOSING_SEED,
+    configure,
+    refuse_beyond,
+    try_models,
+)
 from attenergy.search.comparison.tuning import best_run, notices, tuned_runs
 from attenergy.search.engines.base import Executor, run_all
 from attenergy.search.engines.factory import make_executor
@@ -35,12 +40,17 @@ from attenergy.search.runs.plugin_needs import (
 )
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import RunStore, write_atomically
-from attenergy.search.training.model import build_model, uses
+from attenergy.search.training.model import uses
 from attenergy.tasks import Task, make_task
 
 __all__ = ["PLAN", "ComparePlan", "ComparisonMismatch", "configure", "run_compare"]
 
 PLAN = COMPARE_PLAN
+#: Fields of a plan that all runs of a comparison share.
+_SAME = (
+    *("task", "task_options", "steps", "split_seed", "fix", "fairness", "seconds"),
+    *("model", "model_options"),
+)
 _FIRST: dict[str, Any] = {"seed": CHOOSING_SEED + 1}
 
 
@@ -88,14 +98,14 @@ def run_compare(
     if content := spec.options.get("content"):  # other data under this path are another task
         plan = plan.model_copy(update={"task_options": {**plan.task_options, "content": content}})
     task = make_task(spec, split_seed=plan.split_seed)
-    for config in plain.values():  # a mistake must show before anything is trained
-        build_model(config, task)
+    said = try_models(plan, plain.values(), task)  # a mistake shows before anything is trained
     refuse_beyond(plan, plain.values())
     tuning = sum(len(tuned_runs(plan, registry, variant)) for variant in plan.variants)
     needs = needed(use for config in plain.values() for use in uses(config))
     if plan.workers or plan.engine != "local":
         check_reaches_workers(needs)
     _check_plan(plan, folder)
+    _check_source(plain[plan.variants[0]], folder)
     with ExitStack() as stack:
         executor = stack.enter_context(make_executor(plan, folder))
         timed: Timed | None = None
@@ -107,7 +117,7 @@ def run_compare(
             if timed.entry.steps != first.training.steps:
                 plan = with_steps(plan, timed.entry.steps)
         write_atomically(folder / PLAN, plan.model_dump_json(indent=2) + "\n")
-        for text in (*task.notes, *upgrades(folder, needs)):
+        for text in (*task.notes, *upgrades(folder, needs), *said):
             listener.message(text)
         write_needs(folder, needs)
         if timed is not None:
@@ -205,7 +215,7 @@ def _check_plan(plan: ComparePlan, folder: Path) -> None:
             old = ComparePlan.model_validate_json(path.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
             raise ComparisonMismatch(f"{path}: not the plan of a comparison") from error
-        for name in ("task", "task_options", "steps", "split_seed", "fix", "fairness", "seconds"):
+        for name in _SAME:
             before, now = getattr(old, name), getattr(plan, name)
             if before != now:
                 raise ComparisonMismatch(
@@ -214,3 +224,15 @@ def _check_plan(plan: ComparePlan, folder: Path) -> None:
                 )
     elif folder.is_dir() and any(folder.iterdir()):
         raise ComparisonMismatch(f"{folder}: holds something else; give this one another name")
+
+
+def _check_source(config: RunConfig, folder: Path) -> None:
+    """Refuse to go on with a user's model whose file has changed since the first runs."""
+    now = config.own_model
+    for record in RunStore(folder).all() if now is not None else ():
+        before = record.config.own_model
+        if now is not None and before is not None and before != now:
+            raise ComparisonMismatch(
+                f"{folder} holds a comparison with the model {before.shown}, not "
+                f"{now.shown}: its file has changed; give this one another name"
+            )

@@ -21,7 +21,8 @@ from attenergy.search.planning.plan import UNTUNED, ComparePlan
 from attenergy.search.planning.ranges import layer_defaults
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training.known_cost import KnownCosts
-from attenergy.tasks import with_content
+from attenergy.search.training.own_model import check_buildable, own_model
+from attenergy.tasks import Task, with_content
 
 #: What is tuned is chosen with this seed; results come from the seeds after it.
 CHOOSING_SEED = 0
@@ -37,6 +38,7 @@ def configure(
     task = with_content(task, plan.split_seed)
     model, training, settings = task.model.model_dump(), task.training.model_dump(), {}
     own = [f"{v}.{name}" for v in plan.variants for name in layer_defaults(registry.variant(v))]
+    built = own_model(plan.model, plan.model_options)
     for name, value in plan.fix.items():
         if name in model:
             model[name] = value
@@ -55,7 +57,8 @@ def configure(
         shape, schedule = ModelSpec.model_validate(model), TrainingSpec.model_validate(training)
     except ValidationError as error:
         raise ArgumentError(refused_values(error)) from None
-    check_fits(layer, shape.layers, shape.heads)
+    if built is None:  # else its blocks are counted when it is tried
+        check_fits(layer, shape.layers, shape.heads)
     config = RunConfig(
         variant=variant,
         layer=layer,
@@ -63,11 +66,31 @@ def configure(
         task=plan.task,
         task_spec=task,
         model=shape,
+        own_model=built,
         training=schedule,
         seed=CHOOSING_SEED,
         split_seed=plan.split_seed,
     )
     return config.with_steps(plan.steps)
+
+
+def try_models(plan: ComparePlan, configs: Iterable[RunConfig], task: Task) -> list[str]:
+    """See that the models can be built, before anything is trained; what there is to say of them.
+
+    Raises:
+        ValueError: one cannot, or `fix` names what no model depends on.
+    """
+    tried = [t for config in configs if (t := check_buildable(config, task)) is not None]
+    if not tried or plan.model is None:
+        return []
+    fields = frozenset[str]().union(*(each.fields for each in tried))
+    for name in plan.fix:
+        if name in ModelSpec.model_fields and name not in fields:
+            raise ArgumentError(
+                f"cannot fix {name}: nothing in {plan.model} depends on it; let it take an "
+                f"argument {name!r}"
+            )
+    return list(dict.fromkeys(text for each in tried for text in each.said(plan.model)))
 
 
 def refuse_beyond(plan: ComparePlan, configs: Iterable[RunConfig]) -> None:

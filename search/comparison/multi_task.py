@@ -30,7 +30,7 @@ from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failures import in_one_line
 from attenergy.search.runs.records import RECORDS, read_records, write_atomically
 from attenergy.search.training.known_cost import KnownCosts
-from attenergy.search.training.model import build_model
+from attenergy.search.training.own_model import check_buildable
 from attenergy.tasks import make_task
 
 __all__ = [
@@ -264,7 +264,7 @@ def _unfit(plan: ComparePlan, registry: Registry) -> dict[str, str]:
             continue
         task = make_task(config.task_spec, split_seed=plan.split_seed)
         try:
-            build_model(config, task)
+            check_buildable(config, task)
         except ValueError as error:
             missing[variant] = in_one_line(error)
     return missing

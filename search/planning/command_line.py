@@ -38,7 +38,9 @@ def command(
     """
     comparison = isinstance(plan, ComparePlan)
     verb = "compare" if comparison else "search"
-    words = ["attenergy", *(word for module in plugins for word in ("--plugin", module)), verb]
+    own = plan.model.partition(":")[0] if plan.model else ""  # which the option names as well
+    named = [word for module in plugins if module != own for word in ("--plugin", module)]
+    words = ["attenergy", *named, verb]
     for name in type(plan).model_fields:
         value = getattr(plan, name)
         if name == "task" and tasks:

@@ -18,6 +18,7 @@ OPTIONS = {
     "matched": "match",
     "checkpoint_seconds": "checkpoint_every",
     "cost_limits": "limit",
+    "model_options": "model_option",
     "earlier": "from",
 }
 #: Words for one thing: of a file, of `search` and of `compare`.

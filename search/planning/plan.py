@@ -43,6 +43,7 @@ def _known(table: Catalogue[Any]) -> AfterValidator:
 RECORDED = "recorded"
 SamplerName = Annotated[str, _known(SAMPLERS)]
 PrunerName = Annotated[str, _known(PRUNERS)]
+ModelName = Annotated[str, Field(max_length=200)]
 Fairness = Literal["steps", "flops", "seconds"]
 
 #: Quantities of a training that are equal for all runs of a comparison, whatever is tuned.
@@ -98,6 +99,10 @@ class SearchPlan(Resources):
     first, and whose order shapes what the sampler proposes; see `attenergy.search.study.earlier`.
     What is taken from them is kept with the study, which does not need them afterwards.
 
+    `model` names a function `module:function` that builds a model of the user's around the layers
+    of a run, `model_options` are further arguments of it; without one it is a transformer. The
+    module has to be a plug-in of this process (`attenergy.load_plugins`).
+
     `storage` is the URL of an Optuna storage, `study.db` in the folder if None. With `join` this
     driver works on the study together with others that have the same plan, each with a folder of
     its own or all with one. Every `heartbeat` seconds a driver gives a sign of life for each of its
@@ -134,6 +139,8 @@ class SearchPlan(Resources):
     storage: str | None = None
     join: bool = False
     fix: dict[str, Scalar] = Field(default={})
+    model: ModelName | None = None
+    model_options: dict[str, Scalar] = Field(default={})
     cost_limits: CostLimitFields = Field(default={})
     earlier: tuple[str, ...] = ()
 
@@ -209,6 +216,8 @@ class ComparePlan(Resources):
     as well. `budget` is a time for the whole comparison, report included (`30m`, `2h`); a race has
     what is left of it, and no run begins that would not end in it.
 
+    `model` and `model_options` are as in a `SearchPlan`.
+
     Variants that are known to be beyond `cost_limits` are refused before anything is trained; what
     is measured is marked in the result.
     """
@@ -228,6 +237,8 @@ class ComparePlan(Resources):
     seconds: Annotated[float, Field(gt=0)] | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0
     fix: dict[str, Scalar] = Field(default={})
+    model: ModelName | None = None
+    model_options: dict[str, Scalar] = Field(default={})
     cost_limits: CostLimitFields = Field(default={})
 
     @model_validator(mode="before")

@@ -27,6 +27,7 @@ from attenergy.search.planning.enqueued import checked
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training.known_cost import KnownCosts
+from attenergy.search.training.own_model import own_model, try_model
 from attenergy.search.training.schedule import SCHEDULES
 from attenergy.tasks import with_content
 
@@ -60,6 +61,7 @@ class Space:
         self._plan = plan
         self.task = _task(registry, plan)
         self._space = plan.space or self.task.space
+        self._own = own_model(plan.model, plan.model_options)
         self._layers = _chosen_layers(registry, plan)
         for variant, layer in self._layers.items():
             ranges.check_solvers(variant, layer, self._head_width)
@@ -70,7 +72,14 @@ class Space:
         for variant, layer in self._layers.items():
             spans = ranges.layer_ranges(layer)
             self.choices |= {f"{variant}.{name}": span for name, span in spans.items()}
-        self.choices |= _task_ranges(registry, self.task, self._space)
+        #: Variants that a user's model cannot take, and why, where nobody has named them.
+        self.left_out: dict[str, str] = {}
+        self._fields = self._fields_in_use() if self._own is not None else frozenset(_MODEL)
+        self.choices |= {
+            name: span
+            for name, span in _task_ranges(registry, self.task, self._space).items()
+            if name in self._fields or name not in _MODEL
+        }
         if not self._may_be_muon():
             self.choices.pop(MUON_RATE, None)
         self._check()
@@ -78,6 +87,24 @@ class Space:
         self._known_costs = KnownCosts()
         #: The plan's enqueued parameters, completed by the variant where they name its settings.
         self.wishes = tuple(checked(wish, self.distributions()) for wish in plan.enqueue)
+
+    def _fields_in_use(self) -> frozenset[str]:
+        """Fields of the run's model that a user's model depends on; every variant is tried in it.
+
+        A variant that it cannot take is left out, if nobody has named it.
+        """
+        fields: frozenset[str] = frozenset()
+        named = {*self._plan.variants, self._plan.baseline, self._plan.fix.get("variant")}
+        for name in self.variants:
+            try:
+                fields |= try_model(self._config(name, {}, {})).fields
+            except ArgumentError as error:
+                if name in named:
+                    raise
+                self.left_out[name] = str(error)
+        for name in self.left_out:
+            del self._layers[name]
+        return fields
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> RunConfig:
         """Ask the trial for a value of everything that is open, and put the run together."""
@@ -172,6 +199,7 @@ class Space:
             task=plan.task,
             task_spec=task,
             model=ModelSpec.model_validate({**task.model.model_dump(), **model}),
+            own_model=self._own,
             training=TrainingSpec.model_validate({**task.training.model_dump(), **training}),
             seed=plan.seed,
             split_seed=plan.split_seed,
@@ -182,7 +210,7 @@ class Space:
         allowed = self._fixable()
         for name, value in self._fix.items():
             if name not in allowed:
-                raise UnknownName("quantity to fix", name, allowed)
+                raise UnknownName("quantity to fix", name, allowed, self._not_of_own(name))
             span = allowed[name]
             if span is None or span.holds(value):
                 continue
@@ -203,9 +231,9 @@ class Space:
             raise ArgumentError(
                 f"cannot fix {name} to {first['input']!r}: {first['msg']}"
             ) from None
-        if config.model.head_dim is None:
+        if config.model.head_dim is None and {"width", "heads"} <= self._fields:
             self._check_heads(config.model)
-        for layer in self._layers.values():
+        for layer in self._layers.values() if self._own is None else ():  # those were tried
             for layers in self._whole_numbers("layers", config.model.layers):
                 for heads in self._whole_numbers("heads", config.model.heads):
                     check_fits(layer, layers, heads)
@@ -222,8 +250,15 @@ class Space:
             return "muon" in span.choices
         return (given or self.task.training.optimizer) == "muon"
 
+    def _not_of_own(self, name: str) -> str:
+        """Why a field of our transformer is no quantity here."""
+        if self._own is None or name not in _MODEL:
+            return ""
+        return f"nothing in {self._own.build} depends on it; let it take an argument {name!r}"
+
     def _fixable(self) -> dict[str, Range | None]:
-        names: dict[str, Range | None] = dict.fromkeys(("variant", *_MODEL, *_TRAINING))
+        model = (name for name in _MODEL if name in self._fields)
+        names: dict[str, Range | None] = dict.fromkeys(("variant", *model, *_TRAINING))
         for variant, layer in self._layers.items():
             names |= {f"{variant}.{name}": None for name in ranges.layer_defaults(layer)}
             names |= {f"{variant}.{n}": span for n, span in ranges.layer_options(layer).items()}

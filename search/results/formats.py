@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attenergy.registry import Scalar, as_written
@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from attenergy.search.results.statistics import Interval
+    from attenergy.search.runs.config import RunConfig
 
 NOTHING = "-"
 _UNEVEN = 1e-3  # halves of an interval that differ by less are shown as equal
+
+
+def models(configs: Iterable[RunConfig]) -> list[str]:
+    """The users' own models of some runs, each once, in a line."""
+    return list(dict.fromkeys(c.own_model.shown for c in configs if c.own_model is not None))
 
 
 def score(value: Interval | None) -> str:

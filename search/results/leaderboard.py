@@ -224,6 +224,7 @@ def _notes(records: Sequence[RunRecord], rows: Sequence[Row], baseline: str) -> 
         )
     if any(not row.final for row in rows):
         notes.append("Rows without an interval are trials of one seed: too little to rank closely.")
+    notes += [f"The model is {text}." for text in formats.models(r.config for r in records)]
     notes.append(_fairness(finals, trials))
     notes += tuning_notes(records) or _tuning(trials, baseline)
     tests = sum(bool(row.differences) for row in rows)

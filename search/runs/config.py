@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer
 
-from attenergy.registry import ModelSpec, TaskSpec, TrainingSpec, VariantSpec
+from attenergy.registry import ModelSpec, OwnModel, TaskSpec, TrainingSpec, VariantSpec
 from attenergy.search.runs.failures import recordable
 
 Status = Literal["complete", "pruned", "diverged", "failed"]
@@ -46,11 +47,18 @@ class RunConfig(BaseModel):
     seconds: float | None = None
     #: Training steps after which the run pauses: it is the beginning of one with all its steps.
     pause: int | None = Field(default=None, ge=1)
+    #: A user's own model instead of a transformer; of `model` it takes what its function does.
+    own_model: OwnModel | None = None
 
     @property
     def last_step(self) -> int:
         """The training step after which the run ends or pauses."""
         return self.pause or self.training.steps
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, plain: Callable[[RunConfig], dict[str, Any]]) -> dict[str, Any]:
+        data = plain(self)
+        return {n: v for n, v in data.items() if n not in _OPTIONAL or v is not None}
 
     def config_hash(self) -> str:
         """Hash of the configuration without its seed: equal for repeats over seeds."""
@@ -130,6 +138,8 @@ class RunRecord(BaseModel):
         return recordable(reason) if isinstance(reason, str) else reason
 
 
+#: Fields that came later: absent where there is nothing, so runs of then keep their keys.
+_OPTIONAL = frozenset({"pause", "own_model"})
 #: Fields of a training that came later, with what held before: runs of then keep their keys.
 _LATER = {
     **{"optimizer": "adamw", "muon_learning_rate": 0.02, "precision": "float32"},
@@ -140,8 +150,6 @@ _RENAMED = {"semi_implicit": "implicit", "coordinate_descent": "sequential"}
 
 
 def _digest(data: dict[str, Any]) -> str:
-    if data["pause"] is None:
-        del data["pause"]
     for training in (data["training"], data["task_spec"]["training"]):
         for name, before in _LATER.items():
             if training[name] == before:

@@ -206,13 +206,16 @@ def _identity(context: SearchContext) -> dict[str, Any]:
     for name, before in _LATER.items():
         if (value := getattr(context.plan, name) or before) != before:
             identity[name] = value
+    if (own := context.space.reference().own_model) is not None:
+        identity["model"] = own.shown
     return {**identity, "objectives": objectives, "task class": context.space.task.class_}
 
 
 def _refuse_other_plan(study: optuna.Study, context: SearchContext) -> None:
     # What a specification could not say in the days of the study was at its default.
-    before = {**_defaults(), **_LATER, **study.user_attrs[_IDENTITY]}
-    now = {**_LATER, **_identity(context)}
+    absent = {**_LATER, "model": None}
+    before = {**_defaults(), **absent, **study.user_attrs[_IDENTITY]}
+    now = {**absent, **_identity(context)}
     differences = [
         f"{name} was {before.get(name)!r}, is {now[name]!r}"
         for name in now

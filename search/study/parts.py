@@ -15,6 +15,7 @@ from attenergy.search.planning.space import Space
 from attenergy.search.runs.plugin_needs import check_reaches_workers
 from attenergy.search.study.rungs import first_steps
 from attenergy.search.training.model import build_model, uses
+from attenergy.search.training.own_model import try_model
 from attenergy.tasks import Task, make_task
 
 
@@ -37,6 +38,17 @@ class SearchParts:
     pruner: Pruner | None
     needs: list[PluginNeed]
     equal: EqualTraining
+
+    def said(self) -> list[str]:
+        """What a user should know of a model of their own before it is trained."""
+        reference = self.space.reference()
+        if reference.own_model is None:
+            return []
+        texts = try_model(reference).said(reference.own_model.build)
+        if self.space.left_out:
+            names, reason = ", ".join(self.space.left_out), next(iter(self.space.left_out.values()))
+            texts.append(f"left out, as the model cannot take them: {names} ({reason})")
+        return texts
 
     @classmethod
     def of(cls, plan: SearchPlan, registry: Registry) -> SearchParts:

@@ -215,8 +215,8 @@ def _circumstances(state: TrainingState, without: tuple[str, ...]) -> dict[str, 
 
 def _config_digest(config: RunConfig, without: tuple[str, ...]) -> str:
     data = config.model_dump(mode="json", by_alias=True)
-    if data["pause"] is None or "pause" in without:
-        del data["pause"]
+    if "pause" in without:
+        data.pop("pause", None)
     if "steps" in without:
         del data["training"]["steps"]
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

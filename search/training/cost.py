@@ -43,14 +43,17 @@ def forward_flops(model: nn.Module, batch: Batch, scored: slice | None = None) -
         batch: inputs (B, ...) and what may be seen.
         scored: positions outside of which nothing is scored; see `predict`.
     """
-    training = model.training
+    training, fused = model.training, torch.backends.mha.get_fastpath_enabled()
     model.eval()
     counter = FlopCounterMode(display=False, custom_mapping=_CPU)
     counter.mod_tracker = _OneModule()  # type: ignore[assignment]
     try:
+        # PyTorch's fused encoder layer is one operation, of which the counter knows nothing.
+        torch.backends.mha.set_fastpath_enabled(False)
         with torch.no_grad(), counter:
             predict(model, batch, scored)
     finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
         model.train(training)
     total: int = counter.get_total_flops()
     return total / len(batch.inputs)
@@ -59,10 +62,16 @@ def forward_flops(model: nn.Module, batch: Batch, scored: slice | None = None) -
 def state_bytes(model: nn.Module, length: int) -> float:
     """Bytes that all layers keep of one sequence of `length` to take its next step.
 
-    A layer says so itself, by a method of this name.
+    A layer says so itself, by a method of this name; `nn.MultiheadAttention` keeps keys and values.
+    Of other parts of a user's model nothing is known.
     """
-    layers = (getattr(module, "state_bytes", None) for module in model.modules())
-    return float(sum(own(length) for own in layers if callable(own)))
+    total = 0
+    for module in model.modules():
+        if callable(own := getattr(module, "state_bytes", None)):
+            total += own(length)
+        elif isinstance(module, nn.MultiheadAttention):
+            total += 2 * length * module.embed_dim * module.out_proj.weight.element_size()
+    return float(total)
 
 
 class PeakMemory:

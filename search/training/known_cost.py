@@ -82,6 +82,6 @@ def _built(config: RunConfig, task: Task) -> nn.Module:
 
 
 def _model_of(config: RunConfig) -> str:
-    about = {"layer", "settings", "model", "task_spec"}
+    about = {"layer", "settings", "model", "own_model", "task_spec"}
     data = config.model_dump(mode="json", include=about, by_alias=True)
     return json.dumps(data, sort_keys=True)

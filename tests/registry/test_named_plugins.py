@@ -94,13 +94,34 @@ def test_a_module_that_is_not_there_is_left_out(
     (tmp_path / "lies_here.py").write_text("1/0")
     (tmp_path / "lies_there").mkdir()
     for name, hint in (("lies_here", True), ("lies_there", True), ("not_at_all", False)):
-        result = call("--plugin", name, "tasks", "list")
+        monkeypatch.setenv(VARIABLE, name)
+        result = call("tasks", "list")
         assert result.exit_code == 0
         (line,) = result.stderr.splitlines()
         expected = f"warning: plug-in '{name}' is left out: there is no module '{name}' on Python's"
         assert line.startswith(expected)
         assert line.endswith("install it, or set PYTHONPATH=.") == hint
-        _STATE.named.clear()
+
+
+def test_a_module_in_this_folder_is_found_if_it_is_named_on_the_command_line(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    write("lies_elsewhere", CODE)
+    for name in ("lies_here", "lies_elsewhere", "json"):
+        monkeypatch.delitem(sys.modules, "lies_here", raising=False)
+        (here / f"{name}.py").write_text("raise SystemExit('it was taken from here')\n")
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    result = call(
+        "--plugin", "lies_elsewhere", "--plugin", "json", "energies", "list", "-f", "json"
+    )
+    assert "plugged" in {row["name"] for row in json.loads(result.stdout)}
+    assert result.stderr == ""
+    assert str(here) not in sys.path
+    result = call("--plugin", "lies_here", "tasks", "list")
+    assert "plug-in 'lies_here' is left out: cannot be loaded: SystemExit: it was" in result.stderr
 
 
 def test_a_plugin_that_prints_does_not_spoil_the_result(write: Write) -> None:

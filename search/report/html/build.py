@@ -133,6 +133,7 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         "kind": "comparison" if isinstance(plan, ComparePlan) else "search",
         "task": view.board.task,
         "task_title": config.task_spec.title,
+        "models": formats.models(record.config for record in study.records),
         "metric": view.metric,
         "verdict": tables.shown_verdict(view.board.verdict),
         "tiles": tables.tiles(view),

@@ -63,3 +63,52 @@ def test_a_model_of_another_kind_computes_everything() -> None:
 
     inputs = torch.randn(2, 4, 3)
     assert predict(Own(), Batch(inputs, torch.empty(0)), slice(-1, None)).equal(inputs * 2)
+
+
+class Answer(nn.Module):
+    """Answers the same to everything, and takes no mask."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, inputs: torch.Tensor) -> object:
+        return self.answer
+
+
+def test_a_model_may_answer_where_it_is_scored_alone() -> None:
+    batch = Batch(torch.randn(2, 4, 3), torch.empty(0))
+    one, two = torch.randn(2, 1, 5), torch.randn(2, 2, 5)
+    for answer, scored in (
+        (one, slice(-1, None)),
+        (one[:, 0], slice(0, 1)),
+        (two, slice(-2, None)),
+    ):
+        logits = predict(Answer(answer), batch, scored)
+        assert logits.shape == (2, 4, 5)
+        assert logits[:, scored].flatten().equal(answer.flatten())
+        assert int((logits != 0).any(-1).sum()) == 2 * len(range(4)[scored])
+
+
+@pytest.mark.parametrize(
+    ("answer", "scored", "error"),
+    [
+        (torch.randn(2, 5), None, r"must return .B, L, C. = .B, 4, C., got .2, 5."),
+        (torch.randn(2, 3, 5), slice(-2, None), r"or, where it is scored, .B, 2, C., got .2, 3, 5"),
+        (torch.randn(2, 3, 5), slice(-1, None), r"C. or .B, C., got .2, 3, 5."),
+        (torch.ones(2, 4, 5, dtype=torch.int64), None, "a tensor of floats, got torch.int64"),
+        ((torch.ones(2, 4, 5), 3), None, "a tensor of floats, got tuple"),
+    ],
+)
+def test_an_answer_of_another_shape_is_refused(
+    answer: object, scored: slice | None, error: str
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=error):
+        predict(Answer(answer), Batch(torch.randn(2, 4, 3), torch.empty(0)), scored)
+
+
+def test_a_model_without_a_mask_is_refused_where_there_is_one() -> None:
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    batch = Batch(torch.randn(2, 4, 3), torch.empty(0), mask)
+    with pytest.raises(ValueError, match=r"forward of Answer takes no 'mask'.*shape .2, 4."):
+        predict(Answer(torch.randn(2, 4, 5)), batch)
