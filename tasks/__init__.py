@@ -19,6 +19,7 @@ from attenergy.tasks.core.token_task import TokenInstance, TokenTask
 from attenergy.tasks.data.base import DataTask
 from attenergy.tasks.data.builtin import is_builtin
 from attenergy.tasks.data.datasets import from_datasets
+from attenergy.tasks.data.graphs import Graphs, Nodes
 from attenergy.tasks.data.images import Images
 from attenergy.tasks.data.sequences import NextStep, Sequences
 from attenergy.tasks.data.table import Table
@@ -84,6 +85,7 @@ __all__ = [
     "FuzzyRecall",
     "GraphInstance",
     "GraphTask",
+    "Graphs",
     "GroundState",
     "GroupWords",
     "Images",
@@ -97,6 +99,7 @@ __all__ = [
     "MixedMQAR",
     "MultipleInstance",
     "NextStep",
+    "Nodes",
     "NoisyRetrieval",
     "Oscillators",
     "Outputs",
@@ -146,6 +149,7 @@ CLASSES: Catalogue[type[Task]] = Catalogue(
         "FormalLanguage": FormalLanguage,
         "FuzzyLogic": FuzzyLogic,
         "FuzzyRecall": FuzzyRecall,
+        "Graphs": Graphs,
         "GroundState": GroundState,
         "GroupWords": GroupWords,
         "Images": Images,
@@ -159,6 +163,7 @@ CLASSES: Catalogue[type[Task]] = Catalogue(
         "MixedMQAR": MixedMQAR,
         "MultipleInstance": MultipleInstance,
         "NextStep": NextStep,
+        "Nodes": Nodes,
         "NoisyRetrieval": NoisyRetrieval,
         "Oscillators": Oscillators,
         "Raven": Raven,

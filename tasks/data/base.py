@@ -139,26 +139,28 @@ class DataTask(Task):
             loaded,
             {**fields, "targets": loaded.targets, "row": torch.arange(len(loaded.targets))},
             rows,
-            Facts(
-                kind=inputs.kind,
-                size=inputs.size,
-                length=inputs.length,
-                channels=inputs.channels,
-                outputs=len(loaded.classes) or loaded.targets.shape[-1],
-                answers="class" if loaded.classes else "number",
-                last=loaded.last,
-                pairs=loaded.pairs,
-                rows={name: len(each) for name, each in rows.items()},
-                chance={},
+            Facts.model_validate(
+                {
+                    "kind": inputs.kind,
+                    "size": inputs.size,
+                    "length": inputs.length,
+                    "channels": inputs.channels,
+                    "outputs": len(loaded.classes) or loaded.targets.shape[-1],
+                    "answers": "class" if loaded.classes else "number",
+                    "last": loaded.last,
+                    "pairs": loaded.pairs,
+                    "rows": {name: len(each) for name, each in rows.items()},
+                    "chance": {},
+                }
             ),
             (*loaded.notes, *notes),
         )
-        answered = [loaded.targets[rows[name]] for name in ("train", "test")]
+        train, test = (loaded.targets[rows[name]] for name in ("train", "test"))
         if loaded.classes:
-            chance = class_chance(*answered, len(loaded.classes))
+            chance = class_chance(train, test, len(loaded.classes))
         else:
             prepared = standardised(prepared)
-            chance = number_chance(*answered)
+            chance = number_chance(train, test)
         known = prepared.facts.model_copy(update={"chance": chance})
         return replace(prepared, facts=known)
 

@@ -111,7 +111,8 @@ def test_instances_depend_on_seed_split_and_index_alone(task: Task, name: str) -
         )
         assert same(one, cut)
     other = make_task(name, registry=REGISTRY, seed=1)
-    assert not same(other.batch("train", 3, 6), whole)
+    if name != "karate-club":  # one graph: nothing is left to the seed
+        assert not same(other.batch("train", 3, 6), whole)
     assert same(other.batch("valid", 0, 4), again.batch("valid", 0, 4))
 
 
