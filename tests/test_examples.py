@@ -27,3 +27,9 @@ def test_a_loop_of_ones_own_finds_a_layer(capsys: pytest.CaptureFixture[str]) ->
     pytest.importorskip("sklearn")
     assert run("own_loop.py", trials=2, steps=40) > 0.3  # chance is 0.1
     assert "on test digits" in capsys.readouterr().out
+
+
+def test_regression_in_context_beside_its_references(capsys: pytest.CaptureFixture[str]) -> None:
+    scores = run("in_context.py", steps=100, energies=("lse",))
+    assert 0.2 < scores["lse"] < 0.95  # answering 0 has 0, the Bayes predictor 0.93
+    assert "bayes          r2 0.9" in capsys.readouterr().out

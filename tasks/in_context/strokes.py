@@ -16,6 +16,7 @@ _DOTS = 8  # along a stroke
 _PEN = 0.045  # radius of a dot; the picture has side 1
 _MARGIN = 0.1  # around the control points
 _HELD_OUT = 1000  # classes of each split but train
+_MOST_CLASSES = 100_000
 
 
 class FewShotStrokes(Episodes):
@@ -37,7 +38,7 @@ class FewShotStrokes(Episodes):
         ways: N >= 2.
         shots: K >= 1.
         queries: m >= 1.
-        train_classes: >= N.
+        train_classes: from N to 100,000.
         name: name in reports.
         seed: decides the training stream.
         split_seed: decides the classes and the evaluation sets.
@@ -71,7 +72,7 @@ class FewShotStrokes(Episodes):
         self.jitter = check_number("jitter", jitter, least=0)
         self.declare(ways, shots, queries, self.side**2)
         sizes = dict.fromkeys(self.splits, _HELD_OUT)
-        sizes["train"] = check_whole("train_classes", train_classes, 1)
+        sizes["train"] = check_whole("train_classes", train_classes, 1, _MOST_CLASSES)
         if self.ways > min(sizes.values()):
             raise ArgumentError(
                 f"'ways' must be at most {min(sizes.values())}, the classes of a split "
