@@ -18,6 +18,7 @@ from attenergy.energies.memories.metric_memory import EllipticalMemory, KernelMe
 from attenergy.energies.memories.random_features import RandomFeatures
 from attenergy.energies.memories.two_layer import TwoLayer
 from attenergy.energies.spins.ising import IsingMeanField, Tap
+from attenergy.energies.spins.n_vector import NVector
 from attenergy.energies.spins.potts import Potts
 from attenergy.energies.spins.spherical_spins import SphericalSpins
 from attenergy.energies.spins.vector_spins import GaussianSpins, VectorSpins
@@ -42,6 +43,7 @@ CLASSES: Catalogue[type[Energy]] = Catalogue(
         "HyperSet": HyperSet,
         "KernelMemory": KernelMemory,
         "Learned": Learned,
+        "NVector": NVector,
         "RandomFeatures": RandomFeatures,
         "TwoLayer": TwoLayer,
         "Boltzmann": Boltzmann,

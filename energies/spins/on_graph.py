@@ -35,21 +35,23 @@ class SpinsOnGraph(OnGraph):
         own = self.own(xi, X, opened, field).unsqueeze(-1)
         if occupied is not None:
             own = torch.where(occupied, own, 0.0)
-        pairs = (xi * self._pull(xi, mask)).sum(-1, keepdim=True)
+        pairs = (xi * neighbours_pull(self, xi, mask)).sum(-1, keepdim=True)
         return (own - 0.5 * pairs).sum((-2, -1))
 
     def coupling(self, xi: Tensor, mask: Tensor | None) -> Tensor:
         """-coupling K S, (..., L, D)."""
-        return -self._pull(xi, mask)
+        return -neighbours_pull(self, xi, mask)
 
-    def _pull(self, xi: Tensor, mask: Tensor | None) -> Tensor:
-        edges = normalised(self.couplings_of_states(xi, mask))
-        coupling = self.values()["coupling"]
-        if mask is None:
-            return coupling * times(edges, xi)
-        occupied = mask.any(-1, keepdim=True)
-        # Multiplying alone would let values that are not finite through.
-        return torch.where(occupied, coupling * times(edges, torch.where(occupied, xi, 0.0)), 0.0)
+
+def neighbours_pull(energy: OnGraph, xi: Tensor, mask: Tensor | None) -> Tensor:
+    """Coupling K S, (..., L, D), among the states that see something."""
+    edges = normalised(energy.couplings_of_states(xi, mask))
+    coupling = energy.values()["coupling"]
+    if mask is None:
+        return coupling * times(edges, xi)
+    occupied = mask.any(-1, keepdim=True)
+    # Multiplying alone would let values that are not finite through.
+    return torch.where(occupied, coupling * times(edges, torch.where(occupied, xi, 0.0)), 0.0)
 
 
 def pattern_exponent(

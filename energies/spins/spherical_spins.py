@@ -53,7 +53,7 @@ class SphericalSpins(OnGraph):
         opened, alive = (None, None) if mask is None else open_rows(mask)
         alive = None if alive is None else alive.expand(*alive.shape[:-2], xi.shape[-2], 1)
         state = xi if alive is None else torch.where(alive, xi, 0.0)
-        fields = state + _mean_pattern(X, opened, field)
+        fields = state + mean_pattern(X, opened, field)
         if alive is not None:
             fields = torch.where(alive, fields, 0.0)
         beta = self.values()["beta"]
@@ -145,7 +145,7 @@ class _Modes(NamedTuple):
         return u
 
 
-def _mean_pattern(X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
+def mean_pattern(X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
     """The fields b = softmax(h) X of the visible patterns, (..., L|1, D)."""
     logits = X.new_zeros(1, X.shape[-2]) if field is None else field.to(X.dtype)
     if mask is not None:

@@ -192,6 +192,7 @@ WITHOUT_WEIGHTS = {
     "tap",
     "binary_rbm",
     "spherical_spins",
+    "n_vector",
 }
 #: Whether states interact, patterns interact and patterns are read, where it is not (no, no, yes).
 COUPLED = {
@@ -206,6 +207,7 @@ COUPLED = {
     "gaussian_spins": (True, False, True),
     "spherical_spins": (True, False, True),
     "potts": (True, False, True),
+    "n_vector": (True, False, True),
     "boltzmann": (False, True, True),
 }
 

@@ -43,6 +43,7 @@ QUICK = {"lse", "classical_hopfield", "graph_memory"}
 HEAVY = {
     *(("spherical_spins", law) for law in "1234569"),
     *(("boltzmann", law) for law in "124569"),
+    *(("n_vector", law) for law in "12456"),
     *(("tap", law) for law in "12356"),
     *(("ising_mean_field", law) for law in "1346"),
     *(("energy_transformer_block", law) for law in "146"),
