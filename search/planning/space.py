@@ -63,6 +63,9 @@ class Space:
         self._space = plan.space or self.task.space
         self._own = own_model(plan.model, plan.model_options)
         self._layers = _chosen_layers(registry, plan)
+        #: Variants that a user's model cannot take, and why, where nobody has named them.
+        self.left_out: dict[str, str] = {}
+        self._fields = self._fields_in_use() if self._own is not None else frozenset(_MODEL)
         for variant, layer in self._layers.items():
             ranges.check_solvers(variant, layer, self._head_width)
         self._fix = {
@@ -72,9 +75,6 @@ class Space:
         for variant, layer in self._layers.items():
             spans = ranges.layer_ranges(layer)
             self.choices |= {f"{variant}.{name}": span for name, span in spans.items()}
-        #: Variants that a user's model cannot take, and why, where nobody has named them.
-        self.left_out: dict[str, str] = {}
-        self._fields = self._fields_in_use() if self._own is not None else frozenset(_MODEL)
         self.choices |= {
             name: span
             for name, span in _task_ranges(registry, self.task, self._space).items()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention import Transformer
+from attenergy.attention.memory.retrieval_model import Retrieval
 from attenergy.registry import ArgumentError, ArgumentTypeError
 from attenergy.tasks import Batch
 
@@ -32,6 +33,9 @@ def predict(model: nn.Module, batch: Batch, scored: slice | None = None) -> Tens
     device = next(model.parameters(), torch.empty(0)).device
     inputs = batch.inputs.to(device)
     mask = None if batch.mask is None else batch.mask.to(device)
+    if isinstance(model, Retrieval):  # (B, D, 2): one answer for each component
+        logits: Tensor = model(inputs, mask=mask)
+        return logits
     if scored is not None and isinstance(model, Transformer):
         return _placed(model(inputs, mask=mask, rows=scored), inputs.shape[1], scored)
     if not _takes_mask(type(model).forward):
