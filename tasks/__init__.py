@@ -17,8 +17,8 @@ from attenergy.tasks.core.base import (
 from attenergy.tasks.core.options import options_of
 from attenergy.tasks.core.token_task import TokenInstance, TokenTask
 from attenergy.tasks.data.base import DataTask
-from attenergy.tasks.data.builtin import is_builtin
 from attenergy.tasks.data.datasets import from_datasets
+from attenergy.tasks.data.files import is_builtin
 from attenergy.tasks.data.graphs import Graphs, Nodes
 from attenergy.tasks.data.images import Images
 from attenergy.tasks.data.sequences import NextStep, Sequences

@@ -16,8 +16,8 @@ from torch import Generator, Tensor
 from attenergy.registry import ArgumentError
 from attenergy.tasks.core.base import IGNORE, Batch, Inputs, Task, check_whole
 from attenergy.tasks.core.streams import Epochs, Fields, Stream, seed_of
-from attenergy.tasks.data.builtin import is_builtin
 from attenergy.tasks.data.facts import Facts, read_facts
+from attenergy.tasks.data.files import is_builtin
 from attenergy.tasks.data.prepared import Loaded, Prepared, check_classes, standardised
 from attenergy.tasks.data.scores import class_chance, number_chance, r_squared, sums_of_numbers
 from attenergy.tasks.data.splitting import SPLITS, check_shares, split_rows

@@ -41,9 +41,9 @@ def pyg_set(path: str) -> list[Graph] | None:
         return None
     if path != f"{_PREFIX}karate":
         raise UnknownName("set of PyTorch Geometric", path.removeprefix(_PREFIX), ["karate"])
-    from torch_geometric.datasets import KarateClub
+    from torch_geometric.datasets.karate import KarateClub
 
-    whole = KarateClub()[0]
+    whole: Any = KarateClub()[0]
     parts = {"x": whole.x, "edge_index": whole.edge_index, "y": whole.y}
     return [_graph(parts, path)]
 

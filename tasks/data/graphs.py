@@ -14,8 +14,7 @@ from attenergy.tasks.core.base import IGNORE, Batch, Inputs
 from attenergy.tasks.core.contents import graph_codes
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
-from attenergy.tasks.data.builtin import is_builtin
-from attenergy.tasks.data.files import bytes_of, content_of, existing, signature
+from attenergy.tasks.data.files import bytes_of, content_of, existing, is_builtin, signature
 from attenergy.tasks.data.graph_files import Graph, content_of_graphs, pyg_set, read_graphs
 from attenergy.tasks.data.prepared import Loaded, Prepared, at_last
 from attenergy.tasks.data.splitting import SPLITS, row_keys

@@ -12,8 +12,7 @@ from attenergy.registry import ArgumentError
 from attenergy.tasks.core.base import Batch, Inputs, check_whole
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
-from attenergy.tasks.data.builtin import is_builtin, sklearn_set
-from attenergy.tasks.data.files import content_of, existing, signature
+from attenergy.tasks.data.files import content_of, existing, is_builtin, signature, sklearn_set
 from attenergy.tasks.data.pictures import Pictures, contents, listed, read_pictures
 from attenergy.tasks.data.prepared import Loaded, Prepared, with_query
 from attenergy.tasks.data.splitting import row_keys

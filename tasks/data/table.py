@@ -13,9 +13,15 @@ from attenergy.registry import ArgumentError, UnknownName
 from attenergy.tasks.core.base import Batch, Inputs, check_known
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
-from attenergy.tasks.data.builtin import is_builtin, sklearn_set
 from attenergy.tasks.data.columns import MOST_CATEGORIES, Column, read_csv
-from attenergy.tasks.data.files import bytes_of, content_of, existing, signature
+from attenergy.tasks.data.files import (
+    bytes_of,
+    content_of,
+    existing,
+    is_builtin,
+    signature,
+    sklearn_set,
+)
 from attenergy.tasks.data.prepared import Loaded, Prepared, with_query
 from attenergy.tasks.data.splitting import row_keys, split_number
 
