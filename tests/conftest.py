@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -34,8 +35,17 @@ LONGEST = (
 )
 
 
+#: Where a file that has to be on the disk is there at once; free bytes that the suite wants of it.
+IN_MEMORY, ROOM = Path("/dev/shm"), 4 << 30
+
+
 def pytest_configure() -> None:
-    """Hear signals also where the suite runs under `nohup` or behind `&`, which ignore some."""
+    """Choose where temporary folders are; hear signals that `nohup` and `&` ignore.
+
+    Records and databases wait for the disk at every run, of which the tests have thousands.
+    """
+    if os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free > ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
     for name, handler in (
         ("SIGINT", signal.default_int_handler),
         ("SIGTERM", signal.SIG_DFL),
