@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,11 @@ from attenergy.registry import UnknownName, load_registry
 from attenergy.search.cli.app import app
 from attenergy.search.cli.values import sweeps
 from attenergy.search.comparison.multi_task import run_multi_task
-from attenergy.search.comparison.sweeps import comparisons_of_sweep, comparisons_of_sweeps
+from attenergy.search.comparison.sweeps import (
+    QUANTITIES,
+    comparisons_of_sweep,
+    comparisons_of_sweeps,
+)
 from attenergy.search.planning.plan import ComparePlan
 from attenergy.search.results.task_table import read_matrix
 from attenergy.search.runs.config import RunConfig
@@ -211,3 +216,16 @@ def test_the_command_line_says_the_finding_first(
     refused = CliRunner().invoke(app, [*command, "--sweep", "steps=1,2"])
     assert refused.exit_code == 2
     assert "the sweep says how many steps" in refused.output
+
+
+def test_the_commands_of_the_page_name_what_there_is() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "sweeps.md"
+    text = page.read_text(encoding="utf-8")
+    words = shlex.split(text.split("```sh\n")[1].split("```")[0])
+    task, swept = words[words.index("--task") + 1], words[words.index("--sweep") + 1]
+    variants = words[words.index("--variants") + 1].split(",")
+    for sweep in (swept, "layers=1,2", "train_instances=64k", "seen_instances=10M", "lse.beta=1"):
+        name = sweep.partition("=")[0]
+        assert f"`{name}" in text or name in swept
+        assert comparisons_of_sweeps(REGISTRY, task, sweeps([sweep]), variants=variants)
+    assert all(f"| `{name}` |" in text for name in QUANTITIES)
