@@ -88,9 +88,9 @@ class FewShotDigits(Episodes):
     def _generator(self, what: str) -> Generator:
         return Generator().manual_seed(seed_of("digits", what, self.split_seed))
 
-    def draw_episodes(self, split: str, asked: Tensor, generator: Generator) -> Fields:
+    def draw_episodes(self, split: str, query_labels: Tensor, generator: Generator) -> Fields:
         """Draw `numbers` (n, N K + m), rows of `self.pictures`."""
-        groups, count = self.members[split], len(asked)
+        groups, count = self.members[split], len(query_labels)
         table = torch.nn.utils.rnn.pad_sequence(groups, batch_first=True)
         sizes = torch.tensor([len(group) for group in groups])
         classes = distinct(count, self.ways, len(groups), generator)
@@ -98,7 +98,7 @@ class FewShotDigits(Episodes):
         keys[torch.arange(table.shape[1]) >= sizes[classes][..., None]] = 2.0
         places = keys.topk(self.shots + self.queries, largest=False, sorted=True).indices
         rows = table[classes[..., None], places]  # (n, N, K + m), none of them twice
-        queries = rows[..., self.shots :].gather(1, asked[:, None])[:, 0]
+        queries = rows[..., self.shots :].gather(1, query_labels[:, None])[:, 0]
         return {"numbers": torch.cat([rows[..., : self.shots].flatten(1), queries], 1)}
 
     def features_of(self, instances: Fields) -> Tensor:

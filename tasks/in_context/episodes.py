@@ -51,12 +51,12 @@ class Episodes(Task):
         """How many labelled examples an episode has: N K."""
         return self.ways * self.shots
 
-    def draw_episodes(self, split: str, asked: Tensor, generator: Generator) -> Fields:
+    def draw_episodes(self, split: str, query_labels: Tensor, generator: Generator) -> Fields:
         """Draw what the features are made from.
 
         Args:
             split: of the task.
-            asked: (n, m), the labels of the queries.
+            query_labels: (n, m), the labels of the queries.
             generator: source of randomness.
         """
         raise NotImplementedError
@@ -65,23 +65,23 @@ class Episodes(Task):
         """Features (n, N K + m, F): the examples, one class after the other, and the queries."""
         raise NotImplementedError
 
-    def labels_of(self, asked: Tensor) -> Tensor:
+    def labels_of(self, query_labels: Tensor) -> Tensor:
         """Labels (n, N K + m) of what `features_of` returns, from those of the queries (n, m)."""
         examples = torch.arange(self.ways).repeat_interleave(self.shots)
-        return torch.cat([examples.expand(len(asked), -1), asked], 1)
+        return torch.cat([examples.expand(len(query_labels), -1), query_labels], 1)
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
-        """Draw `asked` (n, m), `order` (n, N K), and what the features are made from."""
-        asked = torch.randint(self.ways, (count, self.queries), generator=generator)
+        """Draw `query_labels` (n, m), `order` (n, N K), and what the features are made from."""
+        query_labels = torch.randint(self.ways, (count, self.queries), generator=generator)
         order = torch.rand(count, self.support, generator=generator).argsort(-1)
-        drawn = self.draw_episodes(split, asked, generator)
-        return {"asked": asked, "order": order, **drawn}
+        drawn = self.draw_episodes(split, query_labels, generator)
+        return {"query_labels": query_labels, "order": order, **drawn}
 
     def shuffled(self, instances: Fields) -> tuple[Tensor, Tensor]:
         """Features (n, L, F) and labels (n, L), the examples in the order in which they come."""
         tail = torch.arange(self.support, self.inputs.length).expand(len(instances["order"]), -1)
         order = torch.cat([instances["order"], tail], 1)
-        features, labels = self.features_of(instances), self.labels_of(instances["asked"])
+        features, labels = self.features_of(instances), self.labels_of(instances["query_labels"])
         moved = features.gather(1, order[..., None].expand_as(features))
         return moved, labels.gather(1, order)
 

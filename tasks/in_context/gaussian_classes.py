@@ -78,9 +78,9 @@ class FewShotGaussians(Episodes):
         """Standard deviation s of the means of the classes of a split."""
         return self.spread * (self.ood_factor if split == "ood_spread" else 1)
 
-    def draw_episodes(self, split: str, asked: Tensor, generator: Generator) -> Fields:
+    def draw_episodes(self, split: str, query_labels: Tensor, generator: Generator) -> Fields:
         """Draw `means` (n, N, D) and `features` (n, N K + m, D), float64."""
-        count = len(asked)
+        count = len(query_labels)
         numbers = draw_in_part(
             lambda size: {"means": fine_numbers(size, self.ways, self.dim, generator=generator)},
             lambda fields: fields["means"].flatten(1),
@@ -91,7 +91,7 @@ class FewShotGaussians(Episodes):
         means = self.spread_of(split) * standard_normal(numbers)
         size = (count, self.inputs.length, self.dim)
         noise = torch.randn(size, generator=generator, dtype=torch.float64)
-        own = self.labels_of(asked)[..., None].expand(size)
+        own = self.labels_of(query_labels)[..., None].expand(size)
         return {"means": means, "features": means.gather(1, own) + self.noise_of(split) * noise}
 
     def features_of(self, instances: Fields) -> Tensor:

@@ -137,7 +137,7 @@ class InContextRegression(Task):
         if (active := self.active_of(split)) < self.dim:
             place = torch.rand(count, self.dim, generator=generator).argsort(-1)
             points *= (place < active)[:, None]
-        noise = torch.randn(size[0], self.pairs, generator=generator, dtype=torch.float64)
+        noise = torch.randn(count, self.pairs, generator=generator, dtype=torch.float64)
         return {
             "weights": scale * standard_normal(numbers),
             "points": points,
@@ -149,11 +149,11 @@ class InContextRegression(Task):
         points, n = instances["points"], self.pairs
         values = (points @ instances["weights"][..., None])[..., 0]
         shown = torch.stack([values[:, :n] + instances["noise"], torch.ones_like(values[:, :n])], 2)
-        asked = slice(None) if self.every else slice(n, None)
-        queries = torch.nn.functional.pad(points[:, asked], (0, 2))
+        rows = slice(None) if self.every else slice(n, None)
+        queries = torch.nn.functional.pad(points[:, rows], (0, 2))
         tokens = torch.cat([torch.cat([points[:, :n], shown], -1), queries], 1)
         targets = torch.full((*tokens.shape[:2], 1), torch.nan)
-        targets[:, n:, 0] = values[:, asked].float()
+        targets[:, n:, 0] = values[:, rows].float()
         mask = self._visible().expand(len(tokens), -1, -1) if self.every else None
         return Batch(tokens.float(), targets, mask)
 
@@ -227,8 +227,8 @@ class InContextRegression(Task):
         noise, scale = self.noise_of(split), self.scale_of(split)
         errors, squares = [], []
         for seen in range(0 if self.every else self.pairs, self.pairs + 1):
-            asked = slice(seen, None if seen == self.pairs else seen + 1)
-            context, queries = points[:, :seen], points[:, asked]
+            rows = slice(seen, None if seen == self.pairs else seen + 1)
+            context, queries = points[:, :seen], points[:, rows]
             weights = predictor(context, queries)
             errors.append(expected_error(weights, context, queries, noise, scale))
             squares.append(expected_error(0 * weights, context, queries, noise, scale))
@@ -250,7 +250,7 @@ class InContextRegression(Task):
 
 @dataclass(frozen=True, eq=False)
 class RegressionInstance:
-    """Weights (d,), points (n + m, d), their values (n + m,); those after the n pairs are asked."""
+    """Weights (d,), points (n + m, d), their values (n + m,); the last m are to be answered."""
 
     weights: Tensor
     points: Tensor

@@ -92,11 +92,11 @@ class FewShotStrokes(Episodes):
         points[:, 1:, 0] = torch.where(joined[:, 1:], points[:, :-1, 2], points[:, 1:, 0])
         return _MARGIN + (1 - 2 * _MARGIN) * points
 
-    def draw_episodes(self, split: str, asked: Tensor, generator: Generator) -> Fields:
+    def draw_episodes(self, split: str, query_labels: Tensor, generator: Generator) -> Fields:
         """Draw `classes` (n, N) and the control points of drawings, `curves` (n, L, S, 3, 2)."""
         pool = self.characters[split]
-        classes = distinct(len(asked), self.ways, len(pool), generator)
-        drawn = classes.gather(1, self.labels_of(asked))
+        classes = distinct(len(query_labels), self.ways, len(pool), generator)
+        drawn = classes.gather(1, self.labels_of(query_labels))
         bends = torch.randn(*drawn.shape, *pool.shape[1:], generator=generator)
         moves = torch.randn(*drawn.shape, 1, 1, 2, generator=generator)
         return {"classes": classes, "curves": pool[drawn] + self.jitter * (bends + moves)}

@@ -183,8 +183,8 @@ def test_digits_keep_pictures_and_classes_apart() -> None:
         assert all(len(row.unique()) == len(row) for row in numbers)
         labels = classes[numbers]
         assert (labels[:, 0:2:2] == labels[:, 1:2]).all(), "two examples of the first class"
-        asked = task.instances(split, 0, 300)["asked"]
-        own = labels[:, : task.support : task.shots].gather(1, asked)
+        query_labels = task.instances(split, 0, 300)["query_labels"]
+        own = labels[:, : task.support : task.shots].gather(1, query_labels)
         assert (own == labels[:, task.support :]).all()
     assert FewShotDigits(split_seed=1).members["ood"][0].tolist() != rows["ood"].tolist()
 
