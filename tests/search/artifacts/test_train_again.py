@@ -131,7 +131,7 @@ def test_a_text_that_a_record_names_is_not_read(
 def test_the_text_that_is_given_takes_its_place(on_text: RunRecord, record: RunRecord) -> None:
     again = to_train_again(on_text.config, text=Path("mine"))
     assert again.task_spec.options == {"path": "mine", "length": 8}
-    with pytest.raises(ValueError, match="'--text' is for tasks that read one"):
+    with pytest.raises(ValueError, match="'--text' and '--data' are for tasks that read files"):
         to_train_again(record.config, text=Path("mine"))
     plain = changed(on_text.config, "options", path="")
     assert to_train_again(plain) == plain  # Python's own library
