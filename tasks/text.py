@@ -181,7 +181,10 @@ def find_files(path: str, suffix: str) -> tuple[Path, ...]:
     if place.is_file():
         return (place,)
     if not place.is_dir():
-        raise ArgumentError(f"'path' must be a file or a folder, got '{path}', which is not there")
+        raise ArgumentError(
+            f"'path' must be a file or a folder, got '{path}', which is not there; see "
+            "docs/own_data.md"
+        )
     files = tuple(
         sorted(
             file
