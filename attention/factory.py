@@ -233,7 +233,9 @@ def layer_makers(
             entry = _entry_of(layer, known)
             if isinstance(entry, (EnergySpec, MixerSpec, StackSpec)):
                 name = layer if isinstance(layer, str) else ""
-                described = describe_layers(entry, name=name, **sizes)
+                described = describe_layers(
+                    entry, name=name, embed_dim=embed_dim, num_heads=num_heads
+                )
                 makers += [partial(layer_of_model, one, length) for one in described]
             else:
                 makers.append(partial(_make_layer, entry, registry=known, **sizes))

@@ -148,7 +148,8 @@ class ScaledBatchNormAttention(ScaledHeadAttention):
         share = there / there.sum(-2, keepdim=True).clamp(min=1)
         mean = (share * means).sum(-2)
         variance = (share * (means - mean.unsqueeze(-2)).square()).sum(-2)
-        return (q - self.mean_weight(heads) * mean) / (variance + _EPS)
+        changed: Tensor = (q - self.mean_weight(heads) * mean) / (variance + _EPS)
+        return changed
 
 
 def _statistics(k: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:

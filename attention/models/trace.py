@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from attenergy.attention.layers.energy_transformer_block import EnergyTransforme
 from attenergy.attention.mixers import Mixer
 from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.relax import Relaxation
+from attenergy.energies import Energy
 from attenergy.registry import ArgumentError, UnknownName
 
 
@@ -221,7 +222,7 @@ class _Record:
             if not layer.energy.has_weights:
                 missing = f"'{layer.energy.spec.title}' has no weights over patterns"
             elif self._need_weights and relaxation.states is not None:
-                posed = [problem.of(energy) for energy in layer.earlier or ()]
+                posed = [problem.of(cast(Energy, e)) for e in layer.earlier or ()]
                 posed += [problem] * (len(relaxation.states) - len(posed))
                 each = zip(posed, relaxation.states, strict=True)
                 weights = torch.stack([here.weights(state) for here, state in each])

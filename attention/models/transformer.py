@@ -235,11 +235,11 @@ class Transformer(Pretrained, nn.Module):
             ValueError: a shape or type does not fit, or a block has no weights.
         """
         if need_weights:
-            seen = trace(
-                self, inputs, mask=mask, is_causal=is_causal, rows=rows,
-                keep_graph=torch.is_grad_enabled(),
-            )  # fmt: skip
-            return seen.out, block_weights(seen, len(self.blocks))
+            graph = torch.is_grad_enabled()
+            traced = trace(
+                self, inputs, mask=mask, is_causal=is_causal, rows=rows, keep_graph=graph
+            )
+            return traced.out, block_weights(traced, len(self.blocks))
         x = self.embedding(inputs)
         if self.positions is not None:
             x = self.positions(x)
