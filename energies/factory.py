@@ -12,6 +12,7 @@ from attenergy.energies.formula import FormulaEnergy
 from attenergy.energies.functions import function_class
 from attenergy.energies.graphs.boltzmann import Boltzmann
 from attenergy.energies.graphs.graph_hopfield import GraphHopfield, GraphMemory
+from attenergy.energies.graphs.unrestricted_boltzmann import UnrestrictedBoltzmann
 from attenergy.energies.memories.continuous_time import ContinuousTime
 from attenergy.energies.memories.learned import Learned
 from attenergy.energies.memories.metric_memory import EllipticalMemory, KernelMemory
@@ -54,6 +55,7 @@ CLASSES: Catalogue[type[Energy]] = Catalogue(
         "Potts": Potts,
         "SphericalSpins": SphericalSpins,
         "Tap": Tap,
+        "UnrestrictedBoltzmann": UnrestrictedBoltzmann,
         "VectorSpins": VectorSpins,
     },
     row=function_class,

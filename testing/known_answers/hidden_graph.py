@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from attenergy.attention import attention_weights
-from attenergy.registry import EnergySpec
+from attenergy.energies import Energy
+from attenergy.registry import EnergySpec, Parameter
 from attenergy.testing.cases import draw
 from attenergy.testing.known_answers.common import PATTERNS, error_of, problem, single
 
@@ -97,7 +98,68 @@ def boltzmann_tap(spec: EnergySpec) -> tuple[float, float]:
     return worst, 1 / 3
 
 
+def _machine(spec: EnergySpec, dim: int, domain: str) -> tuple[Energy, Tensor, Tensor]:
+    """A machine of exact inference on a ring of three hidden units, its V and its K."""
+    changes: dict[str, object] = {"domain": domain}
+    if domain == "spin":
+        bias = Parameter(init=0.3, shape=("D",))
+        changes |= {"quadratic": None, "descends": "sequential"}
+        changes |= {"parameters": {**spec.parameters, "b": bias}}
+    changed = spec.model_copy(update=changes)
+    settings = {"beta": _BETA, "c": _BIAS, "coupling": 0.6, "visible_coupling": 0.8}
+    energy = single(changed, dim, **settings, graph="ring", inference="exact")
+    free = draw(165, dim, dim)
+    with torch.no_grad():
+        energy.get_parameter("raw_visible").copy_(free)
+    couplings = free + free.T
+    couplings.fill_diagonal_(0.0)
+    size = 1 + couplings.abs().sum(0)
+    V = 0.8 * couplings / torch.sqrt(size[:, None] * size)
+    return energy, V, 4 * 0.6 * (torch.ones(3, 3) - torch.eye(3)).double() / 2
+
+
+def gaussian_units_integral(spec: EnergySpec) -> tuple[float, float]:
+    """Z = int exp(-beta E), D = 2, by quadrature, is a sum of Gaussian integrals over all s.
+
+    One of them is exp(beta s'(c + X b) + s'Ks/2) (2 pi/beta)^(D/2) det(I - V)^(-1/2)
+    exp(beta/2 |X's|^2 in the metric (I - V)^(-1)).
+    """
+    energy, V, K = _machine(spec, 2, "real")
+    X = draw(166, 3, 2)
+    metric = torch.eye(2).double() - V
+    terms = []
+    for s in itertools.product((0.0, 1.0), repeat=3):
+        units = torch.tensor(s).double()
+        pull = units @ X
+        square = pull @ torch.linalg.solve(metric, pull)
+        terms.append(_BETA * (_BIAS * units.sum() + 0.5 * square) + 0.5 * units @ K @ units)
+    gauss = math.log(2 * math.pi / _BETA) - 0.5 * torch.logdet(metric)
+    want = torch.logsumexp(torch.stack(terms), 0) + gauss
+    axis = torch.linspace(-16.0, 16.0, 401, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)
+    got = torch.logsumexp(-_BETA * energy(grid, X), 0) + 2 * math.log(float(axis[1] - axis[0]))
+    return error_of(got, want), 1e-9
+
+
+def binary_units_enumeration(spec: EnergySpec) -> tuple[float, float]:
+    """In the domain `spin`, Z and exp(-beta E) by enumeration of all units, visible and hidden."""
+    energy, V, K = _machine(spec, 4, "spin")
+    X, bias = draw(167, 3, 4), 0.3
+    states = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=4))).double()
+    want = []
+    for v in states:
+        terms = []
+        for s in itertools.product((0.0, 1.0), repeat=3):
+            units = torch.tensor(s).double()
+            joint = 0.5 * v @ V @ v + bias * v.sum() + units @ (X @ v + _BIAS)
+            terms.append(_BETA * joint + 0.5 * units @ K @ units)
+        want.append(torch.logsumexp(torch.stack(terms), 0))
+    return error_of(-_BETA * energy(states, X), torch.stack(want)), 1e-12
+
+
 ANSWERS = (
+    gaussian_units_integral,
+    binary_units_enumeration,
     boltzmann_enumeration,
     chain_transfer_matrix,
     boltzmann_mean_field_bound,

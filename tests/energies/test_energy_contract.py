@@ -209,6 +209,7 @@ COUPLED = {
     "potts": (True, False, True),
     "n_vector": (True, False, True),
     "boltzmann": (False, True, True),
+    "unrestricted_boltzmann": (False, True, True),
 }
 
 

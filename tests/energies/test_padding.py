@@ -29,7 +29,10 @@ KINDS = {
     "graph_hopfield ring": ("graph_hopfield", {"graph": "ring"}),
 }
 CASES = {**{name: (name, {}) for name in REGISTRY.energies}, **RULES, **KINDS}
-ON_PATTERNS = ["boltzmann", "graph_memory", "continuous_time", *KINDS]
+ON_PATTERNS = [
+    *("boltzmann", "unrestricted_boltzmann", "graph_memory", "continuous_time"),
+    *KINDS,
+]
 ON_PATTERNS.remove("graph_hopfield ring")
 
 

@@ -42,7 +42,7 @@ QUICK = {"lse", "classical_hopfield", "graph_memory"}
 #: a class of its own, states that act on each other, a graph, spins, a learned energy).
 HEAVY = {
     *(("spherical_spins", law) for law in "1234569"),
-    *(("boltzmann", law) for law in "124569"),
+    *((name, law) for name in ("boltzmann", "unrestricted_boltzmann") for law in "124569"),
     *(("n_vector", law) for law in "12456"),
     *(("tap", law) for law in "12356"),
     *(("ising_mean_field", law) for law in "1346"),

@@ -24,7 +24,7 @@ NOT_CAUSAL = [
 CAUSAL = [name for name in REGISTRY.energies if name not in NOT_CAUSAL]
 OF_THE_MODEL = ("positions", "conv", "mlp", "tied", "layers", "checkpoint", "vocabulary", "width")
 # What a position gives depends on the number of positions, hidden ones included.
-ON_A_STRUCTURE = ["graph_memory", "continuous_time", "boltzmann"]
+ON_A_STRUCTURE = ["graph_memory", "continuous_time", "boltzmann", "unrestricted_boltzmann"]
 softmax = partial(HypernetworkAttention, normalize="softmax", value_network="linear")
 
 

@@ -15,7 +15,7 @@ from attenergy.testing.cases import float64
 REGISTRY = load_registry(plugins=False)
 BY_POSITION = (
     "vector_spins", "gaussian_spins", "potts", "spherical_spins", "n_vector", "graph_hopfield",
-    "graph_memory", "boltzmann", "continuous_time",
+    "graph_memory", "boltzmann", "unrestricted_boltzmann", "continuous_time",
 )  # fmt: skip
 LENGTHS = (3, 7, 5, 1)
 
