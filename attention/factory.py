@@ -226,7 +226,7 @@ def layer_makers(
                 "layers must name a layer for every block, without make_layer, got "
                 f"{layers!r:.80}{'' if make_layer is None else ' and make_layer'}"
             )
-        sizes = {"embed_dim": embed_dim, "num_heads": num_heads}
+        sizes: dict[str, Any] = {"embed_dim": embed_dim, "num_heads": num_heads}
         known = given_registry(None)
         makers: list[MakeLayer] = []
         for layer in [layers] if isinstance(layers, str) else layers:

@@ -19,6 +19,7 @@ from attenergy.registry.specs import (
     MixerSpec,
     ModelSpec,
     StackEntry,
+    StackQuantities,
     TaskSpec,
     TrainingSpec,
 )
@@ -52,6 +53,7 @@ _TASK_ARGUMENTS = frozenset({"seed", "split_seed", "registry"})
 _SEARCHED: dict[str, type[BaseModel]] = {
     **dict.fromkeys(ModelSpec.model_fields, ModelSpec),
     **dict.fromkeys(TrainingSpec.model_fields, TrainingSpec),
+    **dict.fromkeys(StackQuantities.model_fields, StackQuantities),
 }
 
 

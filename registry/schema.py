@@ -8,7 +8,13 @@ from __future__ import annotations
 import json
 from typing import Any, get_args
 
-from attenergy.registry.specs import Kind, ModelSpec, RegistryFile, TrainingSpec
+from attenergy.registry.specs import (
+    Kind,
+    ModelSpec,
+    RegistryFile,
+    StackQuantities,
+    TrainingSpec,
+)
 
 
 def json_schema() -> dict[str, Any]:
@@ -21,7 +27,8 @@ def json_schema() -> dict[str, Any]:
     entry_name = {"pattern": "^[a-z][a-z0-9_-]{0,63}$"}
     for section in get_args(Kind):
         schema["properties"][section]["propertyNames"] = entry_name
-    searched = [*ModelSpec.model_fields, *TrainingSpec.model_fields]
+    kinds = (ModelSpec, TrainingSpec, StackQuantities)
+    searched = [name for kind in kinds for name in kind.model_fields]
     space = schema["properties"]["spaces"]["additionalProperties"]
     space["propertyNames"] = {"enum": searched}
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "attenergy registry"}

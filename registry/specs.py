@@ -222,6 +222,13 @@ class TrainingSpec(Entry):
     test_instances: Annotated[int, Field(ge=1)] = 4096
 
 
+class StackQuantities(Entry):
+    """What a space may vary besides a model and a training: the variants of blocks."""
+
+    #: Whether all blocks of a model have one variant, or each its own.
+    blocks: Literal["alike", "own"] = "alike"
+
+
 class BundleSpec(Entry):
     """Tasks that are run together, and over how many seeds if nobody says otherwise."""
 

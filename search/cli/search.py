@@ -91,7 +91,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     space: Annotated[
         str | None,
         typer.Option(
-            help="What else is varied (sizes); by default the task's space.",
+            help="What else is varied (sizes, stacks); by default the task's space.",
             rich_help_panel=TASK,
         ),
     ] = None,

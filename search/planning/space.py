@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import optuna
@@ -14,26 +15,22 @@ from attenergy.registry import (
     Range,
     Registry,
     Scalar,
-    TaskSpec,
     TrainingSpec,
     UnknownName,
     VariantSpec,
     as_written,
 )
 from attenergy.registry.stacks import check_fits
-from attenergy.search.planning import ranges
+from attenergy.search.planning import blocks, ranges
 from attenergy.search.planning.cost_limits import CostLimits
-from attenergy.search.planning.enqueued import checked
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training.known_cost import KnownCosts
 from attenergy.search.training.own_model import own_model, try_model
 from attenergy.search.training.schedule import SCHEDULES
-from attenergy.tasks import with_content
 
 MUON_RATE = "muon_learning_rate"
 _MODEL = tuple(ModelSpec.model_fields)
-_TRAINING = tuple(name for name in TrainingSpec.model_fields if name != "steps")
 
 
 class Space:
@@ -43,7 +40,8 @@ class Space:
     that have a range, its `steps`, its `solver` and its `step_size`, each where it changes anything
     (`ranges.matters`); the rest comes from the task's space or the plan's (`heads`,
     `learning_rate`, ...: fields of the task's `model` or `training`). The task's own values are
-    always in the space, and so is the baseline.
+    always in the space, and so is the baseline. In a space of stacks, `blocks` says whether all
+    blocks have one variant or each its own (`OwnBlocks`).
 
     `task` is the plan's task with the plan's options.
 
@@ -59,10 +57,10 @@ class Space:
 
     def __init__(self, registry: Registry, plan: SearchPlan) -> None:
         self._plan = plan
-        self.task = _task(registry, plan)
+        self.task = blocks.task_of_plan(registry, plan)
         self._space = plan.space or self.task.space
         self._own = own_model(plan.model, plan.model_options)
-        self._layers = _chosen_layers(registry, plan)
+        self._layers = blocks.chosen_layers(registry, plan)
         #: Variants that a user's model cannot take, and why, where nobody has named them.
         self.left_out: dict[str, str] = {}
         self._fields = self._fields_in_use() if self._own is not None else frozenset(_MODEL)
@@ -77,16 +75,19 @@ class Space:
             self.choices |= {f"{variant}.{name}": span for name, span in spans.items()}
         self.choices |= {
             name: span
-            for name, span in _task_ranges(registry, self.task, self._space).items()
+            for name, span in blocks.task_ranges(registry, self.task, self._space).items()
             if name in self._fields or name not in _MODEL
         }
         if not self._may_be_muon():
             self.choices.pop(MUON_RATE, None)
+        own = blocks.BLOCKS in self.choices and self._fix.get(blocks.BLOCKS) != blocks.ALIKE
+        self._own_blocks = blocks.OwnBlocks(self._layers, self._counts_of_blocks()) if own else None
+        self.choices |= self._own_blocks.ranges() if self._own_blocks else {}
         self._check()
         self.cost_limits = CostLimits(plan.cost_limits)
         self._known_costs = KnownCosts()
         #: The plan's enqueued parameters, completed by the variant where they name its settings.
-        self.wishes = tuple(checked(wish, self.distributions()) for wish in plan.enqueue)
+        self.wishes = tuple(blocks.checked(wish, self.distributions()) for wish in plan.enqueue)
 
     def _fields_in_use(self) -> frozenset[str]:
         """Fields of the run's model that a user's model depends on; every variant is tried in it.
@@ -108,6 +109,13 @@ class Space:
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> RunConfig:
         """Ask the trial for a value of everything that is open, and put the run together."""
+        if self._own_blocks is not None and self._value(trial, blocks.BLOCKS) == blocks.OWN:
+            varied = "layers" in self.choices or "layers" in self._fix
+            count = self._value(trial, "layers") if varied else self.task.model.layers
+            named, stack, own = self._own_blocks.suggest(
+                int(count), partial(self._value, trial), self._pinned
+            )
+            return self._config(named, own, self._shared(trial), stack)
         variant = str(self._value(trial, "variant"))
         layer = self._layers[variant]
         settings = ranges.suggest_settings(trial, variant, layer, self._pinned(variant))
@@ -118,7 +126,7 @@ class Space:
         names = dict.fromkeys((*self._fix, *self.choices))
         shared = {n: self._value(trial, n) for n in names if n == "optimizer"}
         optimizer = shared.get("optimizer", self.task.training.optimizer)
-        for name in (n for n in names if n in {*_MODEL, *_TRAINING} and n not in shared):
+        for name in (n for n in names if n in {*_MODEL, *blocks.TRAINING} and n not in shared):
             if name != MUON_RATE or optimizer == "muon":
                 shared[name] = self._value(trial, name)
         return shared
@@ -159,18 +167,31 @@ class Space:
         """
         defaults = ranges.layer_defaults(self._layers[name], self._head_width)
         values = {f"{name}.{setting}": value for setting, value in defaults.items()}
-        values |= {"variant": name, **_task_defaults(self.task)}
+        values |= {"variant": name, blocks.BLOCKS: blocks.ALIKE, **blocks.task_defaults(self.task)}
+        if self._own_blocks is not None and self._fix.get(blocks.BLOCKS) == blocks.OWN:
+            values |= self._own_blocks.alike(name, defaults)
         forms = self.distributions()
         return {n: values[n] for n in forms if n in values and ranges.offers(forms[n], values[n])}
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Return the open quantities as Optuna's distributions."""
-        open_ = {name: span for name, span in self.choices.items() if name not in self._fix}
+        gone = {*self._fix, *(["variant"] if self._fix.get(blocks.BLOCKS) == blocks.OWN else [])}
+        open_ = {name: span for name, span in self.choices.items() if name not in gone}
         return {name: ranges.distribution(span) for name, span in open_.items()}
 
     def definitions(self) -> dict[str, str]:
         """Return a hash of what each variant computes (its ranges do not count)."""
         return {name: ranges.definition(layer) for name, layer in self._layers.items()}
+
+    def takes(self, config: RunConfig) -> bool:
+        """Whether the variant of a run, or those of its blocks, are in the space."""
+        own = self._own_blocks
+        single = config.variant in self._layers
+        return single or (own is not None and own.takes(config.layer))
+
+    def defines(self, config: RunConfig) -> bool:
+        """Whether the energies and mixers of a run compute here what they did there."""
+        return blocks.same_entries(self._layers, config.variant, config.layer)
 
     @property
     def _head_width(self) -> int:
@@ -188,13 +209,19 @@ class Space:
             return self._fix[name]
         return ranges.suggest(trial, name, self.choices[name])
 
-    def _config(self, variant: str, settings: dict[str, Any], shared: dict[str, Any]) -> RunConfig:
+    def _config(
+        self,
+        variant: str,
+        settings: dict[str, Any],
+        shared: dict[str, Any],
+        stack: VariantSpec | None = None,
+    ) -> RunConfig:
         plan, task = self._plan, self.task
         model = {n: value for n, value in shared.items() if n in _MODEL}
-        training = {n: value for n, value in shared.items() if n in _TRAINING}
+        training = {n: value for n, value in shared.items() if n in blocks.TRAINING}
         config = RunConfig(
             variant=variant,
-            layer=self._layers[variant],
+            layer=stack or self._layers[variant],
             settings=settings,
             task=plan.task,
             task_spec=task,
@@ -258,7 +285,7 @@ class Space:
 
     def _fixable(self) -> dict[str, Range | None]:
         model = (name for name in _MODEL if name in self._fields)
-        names: dict[str, Range | None] = dict.fromkeys(("variant", *model, *_TRAINING))
+        names: dict[str, Range | None] = dict.fromkeys(("variant", *model, *blocks.TRAINING))
         for variant, layer in self._layers.items():
             names |= {f"{variant}.{name}": None for name in ranges.layer_defaults(layer)}
             names |= {f"{variant}.{n}": span for n, span in ranges.layer_options(layer).items()}
@@ -285,6 +312,9 @@ class Space:
                         f"space {self._space!r}); choose other values or fix one of them"
                     )
 
+    def _counts_of_blocks(self) -> list[int]:
+        return self._whole_numbers("layers", int(self._fix.get("layers", self.task.model.layers)))
+
     def _whole_numbers(self, name: str, value: int) -> list[int]:
         span = self.choices.get(name)
         if span is None or name in self._fix:
@@ -294,31 +324,3 @@ class Space:
         assert span.low is not None
         assert span.high is not None
         return list(range(int(span.low), int(span.high) + 1, int(span.step or 1)))
-
-
-def _task(registry: Registry, plan: SearchPlan) -> TaskSpec:
-    task = registry.task(plan.task)
-    task = task.model_copy(update={"options": {**task.options, **plan.task_options}})
-    return with_content(task, plan.split_seed)
-
-
-def _chosen_layers(registry: Registry, plan: SearchPlan) -> dict[str, VariantSpec]:
-    """In the order of the registry; then stacks, which take part where they are named."""
-    everything = [*registry.energies, *registry.mixers]
-    pinned = plan.fix.get("variant")
-    wanted = [str(pinned)] if pinned is not None else plan.variants or everything
-    layers = {name: registry.variant(name) for name in (*wanted, plan.baseline)}
-    return {name: layers[name] for name in dict.fromkeys((*everything, *layers)) if name in layers}
-
-
-def _task_defaults(task: TaskSpec) -> dict[str, Any]:
-    return {**task.model.model_dump(), **task.training.model_dump(include=set(_TRAINING))}
-
-
-def _task_ranges(registry: Registry, task: TaskSpec, space: str) -> dict[str, Range]:
-    defaults = _task_defaults(task)
-    spans = registry.space(space)
-    for name in spans:
-        if name not in defaults:
-            raise UnknownName(f"field of a model or training (space {space!r})", name, defaults)
-    return {name: ranges.including(span, defaults[name]) for name, span in spans.items()}

@@ -147,14 +147,13 @@ def as_proposal(config: RunConfig, space: Space) -> tuple[dict[str, Scalar], Run
             offered, or the run would be beyond the limits of cost.
     """
     variant, forms = config.variant, space.distributions()
-    definition = space.definitions().get(variant)
-    if definition is None or ("variant" in forms and variant not in space.variants):
+    if not space.takes(config):
         raise Misfit(f"{variant} does not take part")
-    if definition != ranges.definition(config.layer):
+    if not space.defines(config):
         raise Misfit(f"{variant} is defined otherwise")
     own = {n: v for n, v in parameters_of(config).items() if n in forms and v is not None}
     wrong = {n for n, v in own.items() if not ranges.offers(forms[n], v)}
-    values = {**space.defaults(variant), **own}
+    values = {**(space.defaults(variant) if variant in space.variants else {}), **own}
     values = {n: v for n, v in values.items() if n in forms and n not in wrong}
     trial = optuna.trial.FixedTrial(values)
     try:

@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from attenergy.search.planning.blocks import parameters_of_blocks
 from attenergy.search.planning.ranges import offers
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.provenance import Purpose
@@ -117,4 +118,4 @@ def parameters_of(config: RunConfig) -> dict[str, Any]:
     """Everything that a space may vary, under its names there."""
     own = {f"{config.variant}.{name}": value for name, value in config.settings.items()}
     shared = {**config.model.model_dump(), **config.training.model_dump()}
-    return {"variant": config.variant, **own, **shared}
+    return {"variant": config.variant, **own, **parameters_of_blocks(config), **shared}

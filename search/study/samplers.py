@@ -14,6 +14,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from attenergy.registry import ArgumentTypeError
+from attenergy.search.planning.blocks import ALIKE, BLOCKS
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.samplers import SAMPLERS, SamplerRequest
 from attenergy.search.planning.space import Space
@@ -103,25 +104,26 @@ class OfVariant(BaseSampler):
 
     Args:
         sampler: chooses everything else.
-        variant: the variant of every trial.
+        variant: the variant of every trial, of all its blocks.
     """
 
     def __init__(self, sampler: BaseSampler, variant: str) -> None:
-        self._sampler, self._variant = sampler, variant
+        self._sampler = sampler
+        self._fixed = {"variant": variant, BLOCKS: ALIKE}
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """What the other sampler chooses together, without the variant."""
         space = self._sampler.infer_relative_search_space(study, trial)
-        return {name: form for name, form in space.items() if name != "variant"}
+        return {name: form for name, form in space.items() if name not in self._fixed}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The other sampler's joint choice, without the variant."""
         values = self._sampler.sample_relative(study, trial, search_space)
-        return {name: value for name, value in values.items() if name != "variant"}
+        return {name: value for name, value in values.items() if name not in self._fixed}
 
     def sample_independent(
         self,
@@ -131,8 +133,8 @@ class OfVariant(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """The variant, or the other sampler's choice."""
-        if param_name == "variant":
-            return self._variant
+        if param_name in self._fixed:
+            return self._fixed[param_name]
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:

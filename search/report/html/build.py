@@ -151,6 +151,7 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
             section: [_shown(p, f"{name}-") for p in group] for section, group in drawn.items()
         },
         "no_importances": importances.missing(view),
+        "stacks": tables.stacks(view),
         "energies": tables.energies(view),
         "lost": tables.lost(view),
         "proposers": tables.proposers(view),

@@ -10,6 +10,7 @@ from typing import Any
 
 from attenergy.registry import EnergySpec, StackSpec
 from attenergy.registry.stacks import entries_of
+from attenergy.search.report.html.stacks import drawings
 from attenergy.search.report.html.study_view import View
 from attenergy.search.report.terminal import CALLS, badge
 from attenergy.search.results import formats
@@ -20,6 +21,7 @@ from attenergy.search.results.statistics import Interval
 from attenergy.search.results.verdict import Verdict
 from attenergy.search.runs.config import RunRecord
 
+_MOST_STACKS = 12  # that are drawn
 _PROPOSERS = {
     "default": "entries' own values",
     "sampler": "sampler",
@@ -111,6 +113,24 @@ def energies(view: View) -> list[dict[str, Any]]:
             **(_formula(layer) if isinstance(layer, EnergySpec) else {}),
         }
         for name, layer in layers.items()
+    ]
+
+
+def stacks(view: View) -> list[dict[str, Any]]:
+    """The stacks of the leaderboard, the best first: a drawing, parameters, validation score."""
+    drawn, shown = drawings(view), dict[str, Row]()
+    for row in view.board.rows:
+        if row.variant in drawn:
+            shown.setdefault(row.variant, row)
+    return [
+        {
+            "name": name,
+            "tone": view.looks[name].tone,
+            "svg": drawn[name],
+            "parameters": formats.count(row.cost.get("parameters")),
+            "valid": formats.score(row.scores.get("valid")),
+        }
+        for name, row in list(shown.items())[:_MOST_STACKS]
     ]
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -222,3 +226,14 @@ def test_descriptions_of_a_stack() -> None:
         (1, 4, {}),
         (3, 4, {"beta": 0.5}),
     ]
+
+
+def test_the_page_and_the_example(tmp_path, capsys) -> None:
+    root = Path(__file__).resolve().parents[3]
+    page = (root / "docs" / "stacks.md").read_text(encoding="utf-8")
+    exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], {})  # noqa: S102 - our own page
+    entries = tmp_path / "mine.yaml"
+    entries.write_text(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
+    assert list(load_registry(entries, plugins=False).stacks) == ["hybrid", "alternating"]
+    runpy.run_path(str(root / "examples" / "stack.py"))["main"](tmp_path, trials=3, steps=2)
+    assert "loaded again, equal: True" in capsys.readouterr().out

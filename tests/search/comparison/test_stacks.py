@@ -117,3 +117,16 @@ def test_what_does_not_fit_is_said_before_anything_runs() -> None:
         here = plan(Path("nowhere"), variants=(variant,), fix=fix)
         with pytest.raises(AttenergyError, match=match):
             configure(here, registry, here.variants[0])
+
+
+def test_a_page_draws_every_stack(study: Study) -> None:
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    from attenergy.search.report.html.stacks import drawings
+    from attenergy.search.report.html.study_view import View
+
+    drawn = drawings(View(study))
+    assert set(drawn) == {"lse/linear", "mine"}
+    assert "<title>linear &gt; lse+rbm</title>" in drawn["mine"]
+    assert drawn["mine"].count("<rect") == 3
+    assert drawn["lse/linear"].count("<rect") == 2
