@@ -156,8 +156,8 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_asks_for_an_upgrade(folder: Path) -> None:
-    edit(folder, format=2)
-    with pytest.raises(SavedError, match="format 2, but this attenergy reads up to 1; upgrade"):
+    edit(folder, format=3)
+    with pytest.raises(SavedError, match="format 3, but this attenergy reads up to 2; upgrade"):
         load(folder)
 
 
