@@ -160,7 +160,7 @@ def test_switches_are_accepted() -> None:
 
 def test_a_space_may_vary_every_number_of_model_and_training() -> None:
     names = json_schema()["properties"]["spaces"]["additionalProperties"]["propertyNames"]["enum"]
-    assert set(names) == set(ModelSpec.model_fields) | set(TrainingSpec.model_fields)
+    assert set(names) == {*ModelSpec.model_fields, *TrainingSpec.model_fields, "blocks"}
 
 
 def test_names_of_domains_and_solvers_are_offered_and_others_are_accepted() -> None:

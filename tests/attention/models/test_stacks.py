@@ -218,7 +218,10 @@ def test_what_layers_must_be() -> None:
 
 def test_descriptions_of_a_stack() -> None:
     layers = describe_layers(
-        "lse/hyla:1+rbm:3", {"1.steps": 2, "2b.beta": 0.5}, embed_dim=16, num_heads=4
+        REGISTRY.variant("lse/hyla:1+rbm:3"),
+        {"1.steps": 2, "2b.beta": 0.5},
+        embed_dim=16,
+        num_heads=4,
     )
     assert [layer.name for layer in layers] == ["lse", "hyla+rbm"]
     assert layers[0].settings == {"steps": 2}
