@@ -16,7 +16,8 @@ from attenergy.search.runs.events import ForwardingListener, Listener
 
 _BETWEEN_WRITES = 10.0  # seconds
 TRIALS_PHASE = "trials"
-#: Runs that are likely to end by so much of the time are waited for; others are put aside.
+#: Runs are waited for if with them, and the report, the command is likely to end by so much of the
+#: time; others are put aside.
 LATEST = 1.05
 TOO_LONG = "the time of the trials was over, and with its rest the finals would have had none"
 
@@ -86,8 +87,9 @@ class BudgetListener(ForwardingListener):
             self._shares[key] = min(1.0, step / steps)
         super().progress(key, step, steps, loss)
         budget = self._session.budget
-        if budget.left < 0:
-            latest = LATEST * budget.seconds - budget.elapsed
+        if budget.elapsed > budget.runs_end:  # what comes after the runs takes time, too
+            report = budget.seconds - budget.runs_end
+            latest = LATEST * budget.seconds - report - budget.elapsed
             if any(self._left(run) > latest for run in self._shares):
                 self._put_aside()
 
