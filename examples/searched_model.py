@@ -52,6 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         words = ["search", "--task", "latch", "--model", "searched_model:build", "--plain"]
         words += ["--energies", "lse,softmax", "--trials", "4", "--finalists", "1", "--seeds", "2"]
+        words += ["--steps", "40", "--final-budget", "none"]  # a first look; the defaults say more
         subprocess.run([command, *words, "--folder", folder], cwd=here, check=True)
         exported = Path(folder) / "latch" / "exported"
         model = attenergy.load(exported, part="model", plugins=["searched_model"]).eval()

@@ -41,10 +41,11 @@ from attenergy.tasks import make_task, needs_data
 REGISTRY = load_registry(plugins=False)
 #: What has no argument of its own to refuse: results, bases, protocols, what takes files or models.
 WITHOUT_NUMBERS = {
-    "AttenergyError", "Chain", "Decoder", "Energy", "Function", "LayerTrace", "Pretrained",
-    "Recall", "Registry", "Relaxation", "SOLVERS", "Solver", "Task", "Traced", "__version__",
-    "association", "attention_weights", "backends", "energize", "load", "load_energized",
-    "load_plugins", "load_registry", "save", "suggest", "tune_cpu",
+    "AttenergyError", "Chain", "Contrast", "Decoder", "Energy", "Function", "HeadGroups",
+    "LayerTrace", "ModelTrace", "Pretrained", "Recall", "Registry", "Relaxation", "SOLVERS",
+    "Solver", "Task", "Traced", "TracedLayer", "__version__", "association", "attention_weights",
+    "backends", "energize", "load", "load_energized", "load_plugins", "load_registry", "save",
+    "suggest", "trace", "tune_cpu",
     *(name for name in attenergy.__all__ if name.startswith("register_")),
 }  # fmt: skip
 

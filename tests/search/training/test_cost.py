@@ -20,7 +20,7 @@ ConfigMaker = Callable[..., RunConfig]
 
 class Attend(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        return scaled_dot_product_attention(x, x, x)
+        return scaled_dot_product_attention(x, x, x).flatten(2)
 
 
 def batch(inputs: Tensor) -> Batch:
