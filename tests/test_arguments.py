@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import attenergy
-from attenergy import attention
+from attenergy import attention, contrastive_divergence
 from attenergy.attention import (
     AssociativeMemory,
     Decoder,
@@ -135,6 +135,10 @@ CASES: dict[str, Case] = {
     ),
     "relax to rest": (
         partial(relax, solver="fixed_point"), {"energy": lse, "xi": XI, "X": X}, ["tolerance"],
+    ),
+    "contrastive_divergence": (
+        contrastive_divergence, {"energy": lse, "data": XI, "X": X},
+        ["steps", "step_size", "temperature"],
     ),
     "relax with noise": (
         partial(relax, solver="langevin"), {"energy": lse, "xi": XI, "X": X},
