@@ -20,6 +20,8 @@ RECORDED = Path(__file__).with_name("instances.json")
 HEAVY = {
     *(
         "raven",
+        "raven-medium",
+        "raven-muon",
         "raven-paper",
         "mqar-easy",
         "mqar-medium",

@@ -206,7 +206,7 @@ def test_an_interrupted_session_says_what_it_spent(
             raise KeyboardInterrupt
         return undecided(config)
 
-    executor = planted(10.0, score=stops)
+    executor = planted(20.0, score=stops)
     plan = timed(make_plan, "10m")
     with pytest.raises(KeyboardInterrupt):
         search(plan, registry, watcher, clock)
@@ -224,7 +224,7 @@ def test_drivers_that_join_share_one_time(
     registry: Registry, make_plan: PlanMaker, watcher: Any, planted: Planted, clock: Clock
 ) -> None:
     """The second one comes when half of the time has passed, by the clock on the wall."""
-    executor = planted(10.0, score=undecided)
+    executor = planted(30.0, score=undecided)
     plan = timed(make_plan, "10m", join=True)
     search(plan, registry, watcher, clock)
     watcher.messages.clear()

@@ -113,7 +113,9 @@ def test_enqueued_stacks(space: Any) -> None:
 
 
 @pytest.mark.parametrize("best", ["lse", "linear/lse"])
-@pytest.mark.parametrize("task", ["stacked-recall", "raven-small"])
+@pytest.mark.parametrize(
+    "task", ["stacked-recall", pytest.param("raven-small", marks=pytest.mark.slow)]
+)
 def test_a_search_finds_what_is_planted_as_best(
     make_plan: Any, play: Any, tmp_path: Any, task: str, best: str
 ) -> None:

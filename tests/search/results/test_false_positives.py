@@ -15,8 +15,8 @@ from attenergy.search.results.ranking import Row, rank
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.study import run as study
 
-# A rate of .05 over 200 comparisons has a standard deviation of .0154; half of them are held to
-# the same.
+# A rate of .05 over 200 comparisons has a standard deviation of .0154; a quarter of them are held
+# to the same.
 MOST = 0.05 + 3 * 0.0154
 PLAN: dict[str, Any] = {
     "task": "tiny",
@@ -67,7 +67,7 @@ def called(rows: list[Row]) -> set[str]:
     return {row.variant for row in rows if row.p_values.get("valid", 1.0) <= 0.05}
 
 
-@pytest.mark.parametrize("nulls", [100, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nulls", [50, pytest.param(200, marks=pytest.mark.slow)])
 def test_equal_variants_are_called_different_in_at_most_one_comparison_of_twenty(
     compare: Compare, nulls: int
 ) -> None:

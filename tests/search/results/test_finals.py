@@ -111,7 +111,7 @@ def test_a_larger_budget_goes_on_and_trains_nothing_again(
 
 
 @pytest.mark.parametrize(
-    "after", [13, 24, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 8, 22))]
+    "after", [13, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 8, 22, 24))]
 )
 def test_an_interrupted_race_ends_as_if_it_had_not_been(
     registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play, after: int
@@ -157,9 +157,9 @@ class Killed(BaseException):
     ("owner", "name", "after"),
     [
         (finalist_queue, "finalist_attributes", False),  # in the middle of offering a round
-        (optuna.Study, "ask", True),
         (RunStore, "append", True),
-        (queue, "tell_record", True),
+        pytest.param(optuna.Study, "ask", True, marks=pytest.mark.slow),  # trials try it, too
+        pytest.param(queue, "tell_record", True, marks=pytest.mark.slow),
     ],
 )
 def test_a_driver_killed_in_a_round_leaves_nothing_behind(

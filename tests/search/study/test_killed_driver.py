@@ -80,7 +80,7 @@ def check_that_all_end(process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture
 def plan(make_plan: PlanMaker) -> SearchPlan:
-    return make_plan(trials=3, workers=1, finalists=1, seeds=1, train_steps=200)
+    return make_plan(trials=3, workers=1, finalists=1, seeds=1, train_steps=60)
 
 
 def test_a_killed_driver_leaves_no_worker_and_can_be_resumed(

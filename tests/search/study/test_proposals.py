@@ -53,13 +53,13 @@ def test_every_sampler_finds_the_planted_best(
 def test_equal_variants_are_not_called_different(
     registry: Registry, make_plan: PlanMaker, watcher: Any, play: Callable[..., None]
 ) -> None:
-    """Nine finalists that differ by noise alone; corrected p values call none of them real."""
+    """Six finalists that differ by noise alone; corrected p values call none of them real."""
     play(lambda config: [0.5 + random.Random(config.run_key()).gauss(0, 0.05)])
-    plan = make_plan(trials=10, finalists=9, seeds=10, sampler="random")
+    plan = make_plan(trials=7, finalists=6, seeds=9, sampler="random")
     rows = rank(run_search(plan, registry, watcher), "accuracy", {"valid": "valid"}, "softmax")
     compared = [row.p_values["valid"] for row in rows if row.final and row.differences]
-    assert len(compared) >= 8
-    assert least_seeds(len(compared), 0.05) <= 10, "else no p could be small enough"
+    assert len(compared) >= 5
+    assert least_seeds(len(compared), 0.05) <= 9, "else no p could be small enough"
     assert sum(p <= 0.05 for p in compared) == 0
 
 

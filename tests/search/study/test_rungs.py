@@ -192,7 +192,7 @@ def test_the_variants_that_lead_go_on(
 ) -> None:
     scores = {"softmax": 0.2, "linear": 0.6, "hyla": 0.4}
     play(lambda config: [scores[config.variant], scores[config.variant] + 0.01 * config.seed])
-    fields = {"trials": 12, "pause": 0.5, "survivors": 0.1, "matched": ()}
+    fields = {"trials": 8, "pause": 0.5, "survivors": 0.1, "matched": ()}
     for finalists, variants in ((1, {"softmax", "linear"}), (2, {"softmax", "linear", "hyla"})):
         plan = make_plan(**fields, finalists=finalists, study=f"tiny{finalists}")
         plan = plan.model_copy(update={"folder": f"{plan.folder}{finalists}"})
