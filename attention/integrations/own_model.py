@@ -150,8 +150,9 @@ def _check_stack(arguments: OwnModelArguments, count: int) -> None:
         try:
             blocks_of(arguments.layer, count)
         except ArgumentError as error:
-            text = f"{arguments.own.build} has {count} attention layers: {error}"
-            raise ArgumentError(text) from error
+            name, layers = arguments.own.build, "layer" if count == 1 else "layers"
+            hint = "; a function with the argument 'layers' is given that number"
+            raise ArgumentError(f"{name} has {count} attention {layers}: {error}{hint}") from error
 
 
 def attention_of(model: nn.Module) -> dict[str, nn.Module]:

@@ -76,6 +76,11 @@ class OwnBlocks:
             return False
         return all(layer_name(groups) in self.layers for groups in layer.pattern)
 
+    def example(self, count: int) -> tuple[str, VariantSpec]:
+        """So many blocks, each with the first variant and its defaults, as layers and by name."""
+        stack = _joined(list(self.layers.items())[:1] * count)
+        return stack_name(stack.pattern), stack
+
     def alike(self, variant: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
         """The quantities of blocks that all have one variant, with its default settings."""
         blocks = range(1, self.most + 1)

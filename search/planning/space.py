@@ -81,7 +81,7 @@ class Space:
         if not self._may_be_muon():
             self.choices.pop(MUON_RATE, None)
         own = blocks.BLOCKS in self.choices and self._fix.get(blocks.BLOCKS) != blocks.ALIKE
-        self._own_blocks = blocks.OwnBlocks(self._layers, self._counts_of_blocks()) if own else None
+        self._own_blocks = self._blocks_of_their_own() if own else None
         self.choices |= self._own_blocks.ranges() if self._own_blocks else {}
         self._check()
         self.cost_limits = CostLimits(plan.cost_limits)
@@ -103,8 +103,7 @@ class Space:
                 if name in named:
                     raise
                 self.left_out[name] = str(error)
-        for name in self.left_out:
-            del self._layers[name]
+        self._layers = {n: v for n, v in self._layers.items() if n not in self.left_out}
         return fields
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> RunConfig:
@@ -312,8 +311,13 @@ class Space:
                         f"space {self._space!r}); choose other values or fix one of them"
                     )
 
-    def _counts_of_blocks(self) -> list[int]:
-        return self._whole_numbers("layers", int(self._fix.get("layers", self.task.model.layers)))
+    def _blocks_of_their_own(self) -> blocks.OwnBlocks:
+        counts = self._whole_numbers("layers", int(self._fix.get("layers", self.task.model.layers)))
+        own = blocks.OwnBlocks(self._layers, counts)
+        for count in counts if self._own is not None else ():
+            name, stack = own.example(count)  # a user's model may have another number of layers
+            try_model(self._config(name, {}, {"layers": count}, stack))
+        return own
 
     def _whole_numbers(self, name: str, value: int) -> list[int]:
         span = self.choices.get(name)

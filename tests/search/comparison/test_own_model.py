@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 import attenergy
@@ -61,6 +62,9 @@ def short(make_layer, task):
     net.out = nn.Linear(16, 1)
     return net
 
+def several(make_layer, task, layers):
+    return Net([make_layer(16, 2) for _ in range(layers)], task)
+
 def broken(make_layer, task):
     net = build(make_layer, task)
     net.out = nn.Linear(3, 4)
@@ -113,6 +117,23 @@ def test_a_mistake_shows_before_anything_is_trained(
         run_search(plan, registry, watcher)
     assert not watcher.configs
     assert not Path(plan.folder, "study.db").exists()
+
+
+def test_a_model_has_as_many_layers_as_a_space_of_stacks_has_blocks(
+    registry: Registry, make_plan: PlanMaker
+) -> None:
+    stacks: Any = {"space": "stacks", "variants": ("softmax", "lse")}
+    error = r"build has 1 attention layer: the stack lse/lse needs .* the argument 'layers'"
+    for fix in ({"layers": 2}, {"layers": 2, "blocks": "own"}):
+        with pytest.raises(ArgumentError, match=error):
+            Space(registry, make_plan(model="own_search:build", fix=fix, **stacks))
+        space = Space(registry, make_plan(model="own_search:several", fix=fix, **stacks))
+        own = {"blocks": "own", "variant.1": "lse", "variant.2": "softmax", "1.lse.beta": 0.5}
+        study = optuna.create_study()
+        study.enqueue_trial(own)
+        config = space.suggest(study.ask())
+        assert config.variant == "lse/softmax"
+        assert try_model(config).fields >= {"layers"}
 
 
 def test_what_the_model_depends_on_is_searched(registry: Registry, make_plan: PlanMaker) -> None:
