@@ -24,11 +24,11 @@ def fuzz(monkeypatch):
 
 
 def test_a_sample_of_random_formulas(fuzz):
-    result = fuzz.fuzz(40, seed=1)
+    result = fuzz.fuzz(20, seed=1)
     assert result["wrong"] == []
-    assert sum(result["outcomes"].values()) == 40
-    assert result["outcomes"]["equal, derived"] >= 10
-    assert result["outcomes"]["equal, by autograd"] >= 5
+    assert sum(result["outcomes"].values()) == 20
+    assert result["outcomes"]["equal, derived"] >= 5
+    assert result["outcomes"]["equal, by autograd"] >= 2
     assert all("EXCEPTION" not in outcome for outcome in result["outcomes"])
 
 

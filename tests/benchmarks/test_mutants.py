@@ -76,4 +76,4 @@ def test_the_files_of_the_package_can_be_changed(mutants) -> None:
         text = (FOLDER.parents[1] / file).read_text()
         made = mutants.faults(text)
         assert len(made) > 50
-        assert all(mutants.changes(text, fault) for fault in made[::19])
+        assert all(mutants.changes(text, fault) for fault in made[::61])

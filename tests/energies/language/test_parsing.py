@@ -187,19 +187,19 @@ TOKENS = [*SYMBOLS, *PUBLIC, *"()|+-*/@^',", "0", "2", "0.5", "1e300", ".", "z",
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_any_text_is_a_tree_or_an_error(text):
     _tree_or_error(text)
 
 
 @given(st.lists(st.sampled_from(TOKENS), max_size=40), st.sampled_from(["", " "]))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_any_tokens_are_a_tree_or_an_error(tokens, between):
     _tree_or_error(between.join(tokens))
 
 
 @given(st.lists(st.sampled_from(["|", "(", ")", "-", "'", "^", "beta", "xi", "X", "@", "*"])))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_any_brackets_are_a_tree_or_an_error(tokens):
     _tree_or_error("".join(tokens))
 

@@ -36,7 +36,7 @@ SMOOTH = ("tanh", "sigmoid", "softplus", "logcosh", "sin", "cos")
 KINKED = ("relu", "abs")
 
 many = settings(
-    max_examples=150,
+    max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -184,7 +184,7 @@ SCORE_LEAVES = {
 
 
 @given(tree=trees(leaves=SCORE_LEAVES, depth=3))
-@settings(many, max_examples=60)
+@settings(many, max_examples=40)
 def test_score_paths_equal_torch_func_grad(tree, energy_of):
     """Warnings are errors here, so the written derivative also passes its own check."""
     assume("xi" in simplified(tree).names and len(str(tree)) <= 500)

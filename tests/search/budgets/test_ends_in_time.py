@@ -104,7 +104,7 @@ def cheap_race() -> Iterator[None]:
     seed=st.integers(0, 2**16),
 )
 @settings(
-    max_examples=15,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # a maker of records keeps none
 )

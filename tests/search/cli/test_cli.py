@@ -161,6 +161,7 @@ def test_schema_is_a_schema() -> None:
     assert "energies" in schema["properties"]
 
 
+@pytest.mark.slow  # test_end_to_end.py checks one, test_plugin_package.py reads the JSON
 def test_check_passes_a_lawful_energy() -> None:
     Path("my.yaml").write_text(GOOD)
     laws = json.loads(run("energies", "check", "my.yaml:mine", "--format", "json").stdout)
