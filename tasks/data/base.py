@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from attenergy.registry import ArgumentError
 from attenergy.tasks.core.base import IGNORE, Batch, Inputs, Task, check_whole
 from attenergy.tasks.core.streams import Epochs, Fields, Stream, seed_of
-from attenergy.tasks.data.facts import Facts, read_facts
+from attenergy.tasks.data.facts import Facts, made_facts, read_facts
 from attenergy.tasks.data.files import is_builtin
 from attenergy.tasks.data.prepared import Loaded, Prepared, check_classes, standardised
 from attenergy.tasks.data.scores import class_chance, number_chance, r_squared, sums_of_numbers
@@ -139,7 +139,7 @@ class DataTask(Task):
             loaded,
             {**fields, "targets": loaded.targets, "row": torch.arange(len(loaded.targets))},
             rows,
-            Facts.model_validate(
+            made_facts(
                 {
                     "kind": inputs.kind,
                     "size": inputs.size,

@@ -15,6 +15,7 @@ from torch import Tensor
 from attenergy.registry import ArgumentError
 from attenergy.registry.errors import clipped
 from attenergy.registry.files import open_regular
+from attenergy.tasks.data.facts import LARGEST
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})  # in any case of letters
 MOST_CATEGORIES = 1000
@@ -111,10 +112,10 @@ def _encoded(path: Path, names: list[str], texts: Sequence[list[str] | None]) ->
                 column.append(known.get(cell, math.nan))
             else:
                 number = _number(cell)
-                if number is None or not math.isfinite(number):
+                if number is None or not abs(number) <= LARGEST:
                     raise ArgumentError(
                         f"{path}:{line}: column {name!r}: {clipped(repr(cell), _SHOWN)} is no "
-                        "finite number"
+                        f"finite number up to {LARGEST:g}"
                     )
                 column.append(number)
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,8 @@ from attenergy.tasks.core.base import Inputs, Outputs
 _Size = Annotated[int, Field(ge=1, le=1 << 20)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 MOST_TEXT = 2000
+LARGEST = 1e100  # of numbers in data: sums of squares must be finite
+_MOST_NUMBERS = 1 << 20  # of one instance
 
 
 class Facts(BaseModel):
@@ -45,6 +47,29 @@ class Facts(BaseModel):
     def text(self) -> str:
         """The facts as one line, which `read_facts` reads."""
         return json.dumps(self.model_dump(exclude_defaults=True), separators=(",", ":"))
+
+
+def made_facts(content: dict[str, Any]) -> Facts:
+    """The facts of data that were just read.
+
+    Raises:
+        ArgumentError: an instance is too large for a model; the text says what of it.
+    """
+    try:
+        known = Facts.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ArgumentError(
+            f"the data do not fit a model: {where} = {first['input']!r:.40}; {first['msg']}"
+        ) from None
+    each = known.size if known.kind == "vector" else known.channels
+    if known.length * each > _MOST_NUMBERS:
+        raise ArgumentError(
+            f"the data do not fit a model: an instance has {known.length:,} positions of "
+            f"{each:,} numbers; at most {_MOST_NUMBERS:,} in all"
+        )
+    return known
 
 
 def read_facts(text: object) -> Facts:

@@ -24,8 +24,16 @@ def existing(path: str, what: str) -> Path:
     Raises:
         ArgumentError: there is none; the text names what lies there instead.
     """
-    place = Path(path).expanduser()
-    if "\0" in path or not place.exists():
+    place = Path(path)
+    try:
+        place = place.expanduser()
+        there = "\0" not in path and place.exists()
+    except (
+        OSError,
+        RuntimeError,
+    ):  # a name that is too long, a folder that is not ours, no such user
+        there = False
+    if not there:
         names = [entry.name for entry in _entries(place.parent)]
         hint = nearest(place.name, names)
         raise ArgumentError(f"'path' must be {what}, got {path!r:.200}, which is not there"
@@ -68,8 +76,15 @@ def bytes_of(path: Path, most: int = MOST_BYTES) -> Iterator[bytes]:
 
 
 def signature(path: Path) -> tuple[str, int, int]:
-    """What changes when a file is written anew."""
-    status = path.stat()
+    """What changes when a file is written anew.
+
+    Raises:
+        ArgumentError: it cannot be looked at: a link that leads nowhere, say.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ArgumentError(f"{path!s:.200}: {error.strerror or error}") from None
     return os.path.abspath(path), status.st_mtime_ns, status.st_size
 
 

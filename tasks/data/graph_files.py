@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from attenergy.registry import ArgumentError, UnknownName
+from attenergy.tasks.data.arrays import MOST_NUMBERS, plain_numbers
 from attenergy.tasks.data.files import bytes_of
 
 _MASKS = ("train_mask", "val_mask", "test_mask")
@@ -74,7 +75,16 @@ def read_graphs(path: Path) -> list[Graph]:
     parts = _parts(loaded, str(path))
     if not parts:
         raise ArgumentError(f"{path}: holds no graph")
-    return [_graph(part, f"{path}: graph {k}") for k, part in enumerate(parts)]
+    graphs: list[Graph] = []
+    numbers = 0
+    for k, part in enumerate(parts):
+        graphs.append(_graph(part, f"{path}: graph {k}"))
+        numbers += graphs[-1].x.numel() + graphs[-1].sees.numel()
+        if numbers > MOST_NUMBERS:
+            raise ArgumentError(
+                f"{path}: graph {k}: more than {MOST_NUMBERS:,} features and pairs of nodes"
+            )
+    return graphs
 
 
 def _parts(loaded: Any, where: str) -> list[Mapping[str, Any]]:
@@ -98,18 +108,27 @@ def _mapping(graph: Any) -> Mapping[str, Any]:
 
 
 def _is_slices(value: Any) -> bool:
-    return isinstance(value, Mapping) and "edge_index" in value and not hasattr(value, "to_dict")
+    if not isinstance(value, Mapping) or hasattr(value, "to_dict"):
+        return False
+    ends = value.get("edge_index")  # of a graph among others it is (2, edges)
+    return isinstance(ends, Tensor) and ends.ndim == 1
 
 
 def _sliced(whole: Mapping[str, Any], slices: Mapping[str, Any], where: str) -> list[Any]:
-    counts = {len(ends) - 1 for ends in slices.values() if isinstance(ends, Tensor)}
-    if len(counts) != 1:
+    slices = {
+        name: plain_numbers(where, f"slices of {name}", ends)
+        for name, ends in slices.items()
+        if isinstance(ends, Tensor)
+    }
+    counts = {len(ends) - 1 for ends in slices.values() if ends.ndim == 1}
+    whole_numbers = all(e.ndim == 1 and not e.is_floating_point() for e in slices.values())
+    if len(counts) != 1 or not whole_numbers:
         raise ArgumentError(f"{where}: its slices do not fit together")
     graphs: list[dict[str, Any]] = []
     for k in range(counts.pop()):
         graph = {}
         for name in ("x", "edge_index", "y", *_MASKS):
-            if isinstance(whole.get(name), Tensor) and isinstance(slices.get(name), Tensor):
+            if isinstance(whole.get(name), Tensor) and name in slices:
                 low, high = slices[name][k : k + 2].tolist()
                 values = whole[name]
                 graph[name] = values[:, low:high] if name == "edge_index" else values[low:high]
@@ -118,6 +137,15 @@ def _sliced(whole: Mapping[str, Any], slices: Mapping[str, Any], where: str) -> 
 
 
 def _graph(parts: Mapping[str, Any], where: str) -> Graph:
+    used = ("x", "edge_index", "y", "num_nodes", *_MASKS)
+    ignored = tuple(str(name) for name in parts if name not in used)
+    parts = {
+        name: value
+        if name in _MASKS or not isinstance(value, Tensor)
+        else plain_numbers(where, name, value)
+        for name, value in parts.items()
+        if name in used
+    }
     edges, y = parts.get("edge_index"), parts.get("y")
     if not isinstance(edges, Tensor) or edges.ndim != 2 or len(edges) != 2:
         raise ArgumentError(f"{where}: needs edge_index (2, edges), got {_shape(edges)}")
@@ -127,7 +155,7 @@ def _graph(parts: Mapping[str, Any], where: str) -> Graph:
     if x is not None and (not isinstance(x, Tensor) or x.ndim not in {1, 2}):
         raise ArgumentError(f"{where}: x must be (nodes, features), got {_shape(x)}")
     known = parts.get("num_nodes")
-    nodes = len(x) if isinstance(x, Tensor) else known if isinstance(known, int) else _most(edges)
+    nodes = len(x) if isinstance(x, Tensor) else known if type(known) is int else _most(edges)
     if not 0 < nodes <= _MOST_NODES:
         raise ArgumentError(f"{where}: {nodes} nodes; from 1 to {_MOST_NODES} are read")
     if edges.is_floating_point() or (edges.numel() and not 0 <= edges.min() <= edges.max() < nodes):
@@ -141,8 +169,7 @@ def _graph(parts: Mapping[str, Any], where: str) -> Graph:
     if not x.isfinite().all():
         raise ArgumentError(f"{where}: x is not finite")
     masks = {n: parts[n] for n in _MASKS if isinstance(parts.get(n), Tensor)}
-    used = ("x", "edge_index", "y", "num_nodes", *_MASKS)
-    return Graph(x, sees, y, masks, tuple(str(name) for name in parts if name not in used))
+    return Graph(x, sees, y, masks, ignored)
 
 
 def _most(edges: Tensor) -> int:

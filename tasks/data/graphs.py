@@ -16,7 +16,7 @@ from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
 from attenergy.tasks.data.files import bytes_of, content_of, existing, is_builtin, signature
 from attenergy.tasks.data.graph_files import Graph, content_of_graphs, pyg_set, read_graphs
-from attenergy.tasks.data.prepared import Loaded, Prepared, at_last
+from attenergy.tasks.data.prepared import MOST_CLASSES, Loaded, Prepared, at_last
 from attenergy.tasks.data.splitting import SPLITS, row_keys
 
 _MOST_PAIRS = 1 << 28  # of nodes, of all graphs
@@ -70,7 +70,10 @@ class _GraphData(DataTask):
                 f"{self.path}: classes y are whole numbers from 0, one for each, got "
                 f"{tuple(y.shape)} from {int(y.min())}"
             )
-        return y.long(), tuple(map(str, range(int(y.max()) + 1)))
+        size = int(y.max()) + 1
+        if size > MOST_CLASSES:
+            raise ArgumentError(f"{self.path}: {size:,} classes y; at most {MOST_CLASSES:,}")
+        return y.long(), tuple(map(str, range(size)))
 
 
 class Nodes(_GraphData):
@@ -104,7 +107,7 @@ class Nodes(_GraphData):
             )
         graph = graphs[0]
         nodes = len(graph.x)
-        if len(graph.y) != nodes:
+        if graph.y.ndim not in {1, 2} or len(graph.y) != nodes:
             raise ArgumentError(
                 f"{self.path}: y must have a row for each of the {nodes} nodes, got "
                 f"{tuple(graph.y.shape)}"

@@ -23,7 +23,7 @@ FORMATS = {
     **{".bmp": "BMP", ".gif": "GIF", ".jpeg": "JPEG", ".jpg": "JPEG", ".pgm": "PPM"},
     **{".png": "PNG", ".ppm": "PPM", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WEBP"},
 }
-_GREY = frozenset({"1", "L", "LA", "I", "I;16", "F"})
+_GREY = frozenset({"1", "L", "LA"})
 _MOST_PIXELS = 1 << 24  # of one image
 _MOST_NUMBERS = 1 << 28  # of all of them: bytes
 _MOST_FILE = 1 << 26  # bytes
@@ -68,6 +68,9 @@ def listed(folder: Path) -> list[tuple[str, str, str]]:
             f"{folder}: no images ({kinds}) in folders named after their classes, such as "
             f"{folder.name}/cat/1.png"
         )
+    for _, _, file in images:
+        if any("\ud800" <= letter <= "\udfff" for letter in file):
+            raise ArgumentError(f"{folder}: the name {file!r:.100} is no UTF-8: rename it")
     return sorted(images, key=lambda one: one[2])
 
 
@@ -146,8 +149,9 @@ def _pixels(path: Path, size: int, channels: int) -> Tensor:
                     raise ArgumentError(
                         f"{path}: {width} x {height} pixels; at most {_MOST_PIXELS:,} are read"
                     )
-                grey = image.mode in _GREY if channels == 0 else channels == 1
-                plain = image.convert("L" if grey else "RGB")
+                eight = _eight_bits(image, path)
+                grey = eight.mode in _GREY if channels == 0 else channels == 1
+                plain = eight.convert("L" if grey else "RGB")
                 if size:
                     plain = plain.resize((size, size))
                 array = np.array(plain, dtype=np.uint8)
@@ -156,6 +160,15 @@ def _pixels(path: Path, size: int, channels: int) -> Tensor:
     except Exception as error:  # what Pillow raises at a damaged file is of many kinds
         raise ArgumentError(f"{path}: cannot be read as an image: {error}") from None
     return torch.from_numpy(array.reshape(*array.shape[:2], -1))
+
+
+def _eight_bits(image: Any, path: Path) -> Any:
+    """The image with 8 bits for each channel; Pillow alone would cut off all above 255."""
+    if image.mode in ("I", "F"):
+        raise ArgumentError(f"{path}: pixels of 32 bits have no known range: save 8 or 16 bits")
+    if image.mode.startswith("I;16"):
+        return _pillow().fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image
 
 
 def _pillow() -> Any:

@@ -12,7 +12,9 @@ from torch.nn import functional as F
 from attenergy.registry import ArgumentError
 from attenergy.tasks.core.base import IGNORE, Batch
 from attenergy.tasks.core.streams import Fields
-from attenergy.tasks.data.facts import Facts
+from attenergy.tasks.data.facts import LARGEST, Facts
+
+MOST_CLASSES = 10_000  # of whole numbers
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,8 @@ def standardised(prepared: Prepared) -> Prepared:
     """
     targets = prepared.loaded.targets.flatten(0, -2)
     train = prepared.loaded.targets[prepared.rows["train"]].flatten(0, -2)
-    if not targets.isfinite().logical_or(targets.isnan()).all():
-        raise ArgumentError("the target has numbers that are not finite")
+    if not (targets.abs() <= LARGEST).logical_or(targets.isnan()).all():
+        raise ArgumentError(f"the target has numbers that are not finite, or beyond {LARGEST:g}")
     train = train[~train.isnan().any(-1)]
     spread = train.std(0, correction=0)
     if not len(train) or not (spread > 0).all():

@@ -56,8 +56,6 @@ def read_sequences(path: Path, name: str) -> tuple[Arrays, dict[str, Any]]:
             f"{name}: needs an array 'x' of sequences, (N, L) or (N, L, F), got "
             f"{'none' if x is None else shape_of(x)}"
         )
-    if x.is_complex():
-        raise ArgumentError(f"{name}: 'x' must be real, got {x.dtype}")
     return Arrays(_inputs(name, x), _lengths(name, arrays.get("lengths"), x)), arrays
 
 
@@ -70,7 +68,7 @@ def given_splits(arrays: dict[str, Any], rows: int, name: str) -> Tensor | None:
     split = arrays.get("split")
     if split is None:
         return None
-    if len(split) != rows or split.ndim != 1:
+    if split.shape != (rows,):
         raise ArgumentError(f"{name}: 'split' must be ({rows},), got {shape_of(split)}")
     if isinstance(split, Tensor):
         if split.is_floating_point() or not ((split >= 0) & (split <= 2)).all():
@@ -84,7 +82,11 @@ def _inputs(path: str, x: Tensor) -> Tensor:
     if x.is_floating_point():
         if not x.isfinite().all():
             raise ArgumentError(f"{path}: 'x' is not finite in row {first_row(~x.isfinite())}")
-        return (x if x.ndim == 3 else x[..., None]).float()
+        vectors = (x if x.ndim == 3 else x[..., None]).float()
+        if not vectors.isfinite().all():
+            row = first_row(~vectors.isfinite())
+            raise ArgumentError(f"{path}: 'x' has a number beyond 3.4e38, as float32, in row {row}")
+        return vectors
     tokens = x.long()
     if tokens.min() < 0 or tokens.max() >= _MOST_TOKENS:
         raise ArgumentError(

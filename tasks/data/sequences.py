@@ -15,7 +15,7 @@ from attenergy.tasks.core.base import IGNORE, Batch, Inputs, check_known
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
 from attenergy.tasks.data.files import bytes_of, content_of, existing, signature
-from attenergy.tasks.data.prepared import Loaded, Prepared, at_last, padded
+from attenergy.tasks.data.prepared import MOST_CLASSES, Loaded, Prepared, at_last, padded
 from attenergy.tasks.data.sequence_arrays import (
     Arrays,
     first_row,
@@ -27,7 +27,6 @@ from attenergy.tasks.data.splitting import row_keys
 
 ANSWERS = ("auto", "class", "number")
 _MOST_BYTES = 1 << 30
-_MOST_CLASSES = 10_000
 
 
 class Sequences(DataTask):
@@ -162,15 +161,17 @@ class Sequences(DataTask):
     def _classes(self, y: Tensor, known: Arrays | None) -> tuple[Tensor, tuple[str, ...]]:
         targets = y if known is None else y.masked_fill(~known.seen, IGNORE)
         asked = targets != IGNORE if known is not None else torch.ones_like(targets) > 0
+        if not asked.any():
+            raise ArgumentError(f"{self.path}: 'y' is {IGNORE} everywhere: nothing is asked")
         if (targets[asked] < 0).any():
             raise ArgumentError(
                 f"{self.path}: classes are whole numbers from 0, got "
                 f"{int(targets[asked].min())} in row {first_row(asked & (targets < 0))}"
             )
-        size = int(targets[asked].max()) + 1 if asked.any() else 0
-        if size > _MOST_CLASSES:
+        size = int(targets[asked].max()) + 1
+        if size > MOST_CLASSES:
             raise ArgumentError(
-                f"{self.path}: {size:,} classes; at most {_MOST_CLASSES:,}. Numbers that are none: "
+                f"{self.path}: {size:,} classes; at most {MOST_CLASSES:,}. Numbers that are none: "
                 "--set answer=number"
             )
         return targets, tuple(map(str, range(size)))

@@ -78,6 +78,13 @@ def test_a_data_set_of_pytorch_geometric(path: Path) -> None:
     assert torch.equal(one.targets, other.targets)
 
 
+def test_dictionaries_are_graphs_too(path: Path) -> None:
+    graphs = [ring(3 + k, k % 2) for k in range(30)]
+    contents = [{**graph.to_dict(), "y": graph.y.to(torch.uint16)} for graph in graphs]
+    one, other = Graphs(path=save(path, contents)), Graphs(path=save(path.with_name("b"), graphs))
+    assert torch.equal(one.batch("test", 0, 4).targets, other.batch("test", 0, 4).targets)
+
+
 def test_nodes_of_one_graph(path: Path) -> None:
     graph = ring(40, 0)
     graph.y = torch.arange(40) % 2
@@ -118,6 +125,7 @@ class Harm:
         return exec, ("raise SystemExit('run')",)
 
 
+RING = ring(4, 0).to_dict()
 BAD: list[tuple[type, Any, str]] = [
     (Nodes, [ring(4, 0), ring(5, 1)], "holds 2 graphs; task 'graphs' asks"),
     (Graphs, ring(4, 0), "holds one graph; task 'nodes' asks"),
@@ -127,6 +135,17 @@ BAD: list[tuple[type, Any, str]] = [
     (Nodes, ring(4, 0), "a row for each of the 4 nodes"),
     (Nodes, {"edge_index": torch.tensor([[0], [9]]), "x": torch.zeros(3, 1),
              "y": torch.zeros(3)}, "whole numbers from 0 below 3"),
+    (Nodes, {"edge_index": torch.zeros(2, 0, dtype=torch.int64), "y": torch.zeros(3),
+             "x": torch.zeros(3, 1).to_sparse()}, "must be a plain tensor"),
+    (Nodes, {**RING, "y": torch.zeros(4, 1, 2)}, "a row for each of the 4 nodes"),
+    (Nodes, {**RING, "y": torch.tensor(1)}, "a row for each of the 4 nodes"),
+    (Nodes, {**RING, "x": torch.empty(4, 1, device="meta")}, "must be a plain tensor"),
+    (Nodes, {**RING, "x": torch.zeros(4, 1) + 0j}, "'x' holds torch.complex64"),
+    (Nodes, {**RING, "y": torch.arange(4) + 0j}, "'y' holds torch.complex64"),
+    (Nodes, {**RING, "y": torch.arange(4) * 10**15}, "classes y; at most 10,000"),
+    (Nodes, {**RING, "x": torch.zeros(1, 1).expand(4, 1 << 27)}, "at most 268"),
+    (Graphs, (ring(4, 0), {"edge_index": torch.tensor([0.0, 1.5])}), "do not fit together"),
+    (Graphs, (ring(4, 0), {"edge_index": torch.tensor([0, 1]), "y": torch.tensor(1)}), "do not"),
     (Graphs, [], "holds no graph"),
     (Graphs, torch.zeros(3), "must hold a torch_geometric Data.* got Tensor"),
     (Graphs, Harm(), "holds something else than tensors and Data"),

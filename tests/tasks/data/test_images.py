@@ -3,9 +3,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from attenergy.registry import AttenergyError
 from attenergy.tasks import IGNORE, Images
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow, of the extra `data`")
@@ -101,6 +103,46 @@ def test_what_cannot_be_read_is_refused(folder: Path) -> None:
     (folder / "day" / "bad.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
     with pytest.raises(ValueError, match=r"bad.png: cannot be read as an image"):
         Images(path=str(folder))
+
+
+def test_links_and_names_that_lead_nowhere_are_refused(folder: Path) -> None:
+    link = folder / "day" / "link.png"
+    for target in ("nowhere.png", "link.png", "/dev/zero"):
+        link.symlink_to(target)
+        with pytest.raises(AttenergyError, match=r"link.png: "):
+            Images(path=str(folder))
+        link.unlink()
+    try:
+        draw(folder / "day" / "\udcff.png", 1)
+    except OSError:
+        pytest.skip("names are UTF-8 on this system")
+    with pytest.raises(AttenergyError, match="is no UTF-8: rename it"):
+        Images(path=str(folder))
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_sixteen_bits_become_eight_not_white(tmp_path: Path, ending: str) -> None:
+    shades = np.random.default_rng(0).integers(0, 1 << 16, (40, 4, 4), dtype=np.uint16)
+    for k, shade in enumerate(shades):
+        path = tmp_path / "ab"[k % 2] / f"{k}.{ending}"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(shade).save(path)
+    task = Images(path=str(tmp_path), patch=4)
+    drawn = task.instances("train", 0, 5)
+    files = [task.sample("train", k).file for k in range(5)]
+    numbers = [int(Path(file).stem) for file in files]
+    assert drawn["pixels"][..., 0].tolist() == (shades[numbers] >> 8).tolist()
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "a" / "0.tiff")
+    with pytest.raises(AttenergyError, match="pixels of 32 bits have no known range"):
+        Images(path=str(tmp_path))
+
+
+@pytest.mark.parametrize(("patch", "said"), [(1, "length = 1048577"), (1024, "2 positions of 1,0")])
+def test_instances_that_are_too_large_for_a_model(tmp_path: Path, patch: int, said: str) -> None:
+    for k in range(12):
+        draw(tmp_path / "ab"[k % 2] / f"{k}.bmp", k, (1024, 1024))
+    with pytest.raises(AttenergyError, match=f"the data do not fit a model: .*{said}"):
+        Images(path=str(tmp_path), patch=patch)
 
 
 def test_digits_are_those_of_scikit_learn() -> None:

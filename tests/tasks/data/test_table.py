@@ -164,6 +164,7 @@ BAD = [
     ("1,2\n3,4\n", "the first line must name the columns; that of column 1 is '1'"),
     ("x,x\n3,4\n", "t.csv:1: two columns are named 'x'"),
     ("x,y\ninf,1\n2,0\n", "t.csv:2: column 'x': 'inf' is no finite number"),
+    ("x,y\n-1e308,1\n2,0\n", "t.csv:2: column 'x': '-1e308' is no finite number up to 1e.100"),
     ("x,y\n1,a\n2,\n", "the target 'y' is missing in row 2; leave such rows out"),
     ("x,z\n1,2\n", "no column of .*t.csv 'y'.*known: x, z"),
     ("y,\n1,2\n", "that of column 2 is ''"),
@@ -185,6 +186,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path, text: str, said: str) -> No
 def test_options_that_do_not_fit_are_refused(file: Path) -> None:
     for options, said in (
         ({"path": str(file.with_name("shops.csv"))}, r"not there \(did you mean 'shop.csv'"),
+        ({"path": "-" * 5000}, "'path' must be a CSV file, got '---.*, which is not there"),
         ({"path": ""}, r"'path' of the data of task 'table' is needed: --set path=FILE"),
         ({"path": str(file.parent)}, "is no regular file"),
         ({"target": ""}, "--set target=COLUMN; .* has size, colour, weight, bought"),
