@@ -224,7 +224,7 @@ def test_drivers_that_join_share_one_time(
     registry: Registry, make_plan: PlanMaker, watcher: Any, planted: Planted, clock: Clock
 ) -> None:
     """The second one comes when half of the time has passed, by the clock on the wall."""
-    executor = planted(30.0, score=undecided)
+    executor = planted(40.0, score=undecided)
     plan = timed(make_plan, "10m", join=True)
     search(plan, registry, watcher, clock)
     watcher.messages.clear()

@@ -20,6 +20,7 @@ def scored(task: Task, split: str) -> torch.Tensor:
 
 #: Tasks of which an instance takes long to draw.
 HEAVY = {"listops", "mqar-memory", "mqar-extreme", "mqar-hard", "sbm"}
+HEAVY |= {"mad-fuzzy-recall", "mad-fuzzy-recall-small"}
 
 
 @pytest.mark.parametrize(
