@@ -147,12 +147,16 @@ class FunctionEnergy(Energy):
     def _problem(self, form: Form, xi: Tensor, X: Tensor) -> str:
         """Why the function cannot be called so; empty if it can."""
         try:
-            given = self._inputs(xi, X, None, None)
+            given = self._inputs(xi.clone(), X.clone(), None, None)
             value = self._call(form, given)
+            if not (_same(given.xi, xi) and _same(given.X, X)):
+                return "it changes xi or X in place"
             wanted = torch.broadcast_shapes(xi.shape[:-1], self._heads())  # type: ignore[no-untyped-call]
             if value.shape != wanted or not value.is_floating_point():
                 shape = tuple(value.shape[len(wanted) - (form == "states") :])
                 return f"it returns {value.dtype} of shape {shape}"
+            if not _same(self._call(form, given), value):
+                return "it returns another number when it is called again"
             if form == "states":
                 alone = [
                     self._call(form, given.states(one))
@@ -179,6 +183,11 @@ class FunctionEnergy(Energy):
     def _heads(self) -> tuple[int, ...]:
         per_head = any(p.learnable == "per_head" for p in self.spec.parameters.values())
         return (self.num_heads, 1) if self.num_heads is not None and per_head else ()
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal; those without values are, while a layer is loaded."""
+    return one.is_meta or torch.allclose(one, other, equal_nan=True)
 
 
 class _NoTensor(ArgumentTypeError):

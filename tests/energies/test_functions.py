@@ -176,3 +176,24 @@ def test_what_is_not_registered_says_so_when_it_is_saved(tmp_path):
     with pytest.raises(ValueError, match=r"function of yours, 'plain'.*register_energy"):
         layer.save_pretrained(tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
+
+
+def test_what_writes_into_its_arguments_or_remembers_is_refused():
+    calls = []
+
+    def writes_xi(xi, X):
+        return xi.mul_(2).sum() + X.sum()
+
+    def writes_patterns(xi, X):
+        X[0] = 0
+        return (X @ xi).sum()
+
+    def remembers(xi, X):
+        calls.append(0)
+        return len(calls) * (X @ xi).sum()
+
+    for function in (writes_xi, writes_patterns):
+        with pytest.raises(ValueError, match="changes xi or X in place"):
+            make_energy(function, dim=4)
+    with pytest.raises(ValueError, match="another number when it is called again"):
+        make_energy(remembers, dim=4)
