@@ -44,7 +44,8 @@ def choose_finalists(
     the first of every other, the best first. With several objectives the order is that of the
     front, whatever the variants. The seeds of the trials are not used again: a winner won partly by
     its seed. All are within the limits of cost by the mean of their trials, but for the baseline
-    where nothing of it is: it is the reference then.
+    where nothing of it is: it is the reference then. Where no trial is the baseline's, because of
+    what is fixed, that is its defaults.
     """
     ranked = _ranked(trials, objectives)
     beyond = _beyond(trials, CostLimits(plan.cost_limits))
@@ -54,7 +55,7 @@ def choose_finalists(
         best.sort(key=lambda c: leaders.get(c.variant) is not c)
     baseline = [
         config
-        for config in (*best, *ranked, *(record.config for record in trials))
+        for config in (*best, *ranked, *(record.config for record in trials), equal.reference)
         if config.variant == plan.baseline
     ]
     chosen = {c.config_hash(): c for c in (*best[: plan.finalists], *baseline[:1])}

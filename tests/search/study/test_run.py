@@ -228,3 +228,16 @@ def test_a_wrong_task_option_is_told_before_anything_runs(
     with pytest.raises(ValueError, match=r"featurs.*did you mean 'features'"):
         run_search(plan, registry, watcher)
     assert not Path(plan.folder).exists()
+
+
+def test_a_baseline_that_no_trial_could_be_has_its_defaults_in_the_finals(
+    registry: Registry, make_plan: PlanMaker, watcher: Any
+) -> None:
+    """In a space of stacks whose first block is fixed to another variant."""
+    fix = {"layers": 2, "blocks": "own", "variant.1": "linear"}
+    fields = {"variants": ("softmax", "linear"), "space": "stacks", "matched": ()}
+    plan = make_plan(trials=2, finalists=1, seeds=2, train_steps=4, fix=fix, **fields)
+    finals = [r for r in run_search(plan, registry, watcher) if r.purpose == "final"]
+    assert [r.config.variant for r in finals].count("softmax") == 2
+    trials = [r.config.variant for r in watcher.records if r.purpose == "trial"]
+    assert "softmax" not in trials
