@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import runpy
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 import torch
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+_PLACES = ("here", "there")
 
 
 def run(name: str, **options: Any) -> Any:
@@ -33,3 +38,21 @@ def test_regression_in_context_beside_its_references(capsys: pytest.CaptureFixtu
     scores = run("in_context.py", steps=100, energies=("lse",))
     assert 0.2 < scores["lse"] < 0.95  # answering 0 has 0, the Bayes predictor 0.93
     assert "bayes          r2 0.9" in capsys.readouterr().out
+
+
+@pytest.mark.slow  # two searches by command line, seven processes in turn
+def test_what_is_all_yours_answers_the_same_in_another_process(tmp_path: Path) -> None:
+    """An energy, a model and a table of one's own; stacks of two energies, exported and loaded."""
+    pytest.importorskip("sklearn")
+    shutil.copy(EXAMPLES / "all_yours.py", tmp_path)
+    script = [sys.executable, "all_yours.py"]
+    done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pairs = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    said = [(pair[0], json.loads(pair[1])) for pair in pairs if pair and pair[0] in _PLACES]
+    assert [place for place, _ in said] == [*_PLACES, *_PLACES]
+    for (_, here), (_, there), classes in zip(said[::2], said[1::2], (2, 10), strict=True):
+        assert here == there
+        assert torch.tensor(here).isfinite().all()
+        assert torch.tensor(here).shape[::2] == (4, classes)
+    assert not list(tmp_path.glob("*.yaml")), "all that it writes is in a temporary folder"
