@@ -127,7 +127,7 @@ def show_task(
         "chance": formats.settings(task.chance),
         "ceiling": " ".join(f"{formats.split(s)}={formats.estimate(**c)}" for s, c in known.items())
         or "unknown",
-        "splits": ", ".join(map(formats.split, task.splits)),
+        "splits": ", ".join(s if s != "test" else "iid (in Python: test)" for s in task.splits),
         "inputs": f"{task.inputs.length} positions, {task.inputs.kind} of size {task.inputs.size}",
         "outputs": f"{task.outputs.size} {_ANSWERS[task.outputs.kind]} per position",
         "options": formats.settings({**spec.options, **chosen}),
