@@ -118,15 +118,12 @@ class BudgetListener(ForwardingListener):
         self._done += 1
         trial = record.purpose == "trial"
         self._trials_complete += trial and record.status == "complete"
-        self._count("finals" if not trial else "survivors" if self._survives(record) else "trials")
+        survives = self._session.pauses is not None and self._phase != TRIALS_PHASE
+        self._count("finals" if not trial else "survivors" if survives else "trials")
         super().finished(record)
         self._tell()
         if self._session.budget.elapsed - self._written >= _BETWEEN_WRITES:
             self.write()
-
-    def _survives(self, record: RunRecord) -> bool:
-        """Whether it is one of the best trials, come to its end."""
-        return self._session.pauses is not None and self._phase != TRIALS_PHASE
 
     def _count(self, name: str) -> None:
         self.entry = self.entry.model_copy(update={name: getattr(self.entry, name) + 1})

@@ -112,10 +112,9 @@ class Growth:
         best = {record.config.variant: record for record in reversed(ranked)}
         of_baseline = best.pop(baseline, None)
         leaders = [record for record in ranked if best.get(record.config.variant) is record]
-        chosen = ranked[: math.ceil(self.share * len(ranked) - 1e-9)] + leaders[: self.leaders]
-        if of_baseline is not None and all(r.config.variant != baseline for r in chosen):
-            chosen.append(of_baseline)
-        keys = {record.key for record in chosen}
+        better = ranked[: math.ceil(self.share * len(ranked) - 1e-9)]
+        going_on = (*better, *leaders[: self.leaders], *filter(None, [of_baseline]))
+        keys = {record.key for record in going_on}
         chosen = [record for record in ranked if record.key in keys]
         return sorted(chosen, key=lambda record: record is not of_baseline)
 
