@@ -1,5 +1,44 @@
-"""What a layer does: whether its update is the gradient of any energy."""
+"""What a trained attention layer does: landscapes, fixed points, codes, redundancy, paths.
 
-from attenergy.analysis.curl import curl
+Names are loaded when first used, so that a page can be drawn without torch.
+"""
 
-__all__ = ["curl"]
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attenergy.analysis.asymmetry import curl
+    from attenergy.analysis.calls import AttentionCall, attention_calls
+    from attenergy.analysis.catalogue import ANALYSES, AnalysisKind
+    from attenergy.analysis.result import Result, Table
+    from attenergy.analysis.subject import Subject
+
+_HOMES = {
+    "ANALYSES": "catalogue",
+    "AnalysisKind": "catalogue",
+    "AttentionCall": "calls",
+    "Result": "result",
+    "Subject": "subject",
+    "Table": "result",
+    "attention_calls": "calls",
+    "curl": "asymmetry",
+}
+
+__all__ = [
+    "ANALYSES",
+    "AnalysisKind",
+    "AttentionCall",
+    "Result",
+    "Subject",
+    "Table",
+    "attention_calls",
+    "curl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -32,11 +32,11 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from attenergy.registry.files import write_atomically
 from attenergy.search.results.race import RaceRules, next_round, p_values
 from attenergy.search.results.sequential import evidence
 from attenergy.search.results.study_folder import read_study
 from attenergy.search.runs import provenance
-from attenergy.search.runs.records import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 POOLS = RESULTS / "deciding_pools.json"

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from attenergy.registry.files import write_atomically
 from attenergy.search.results.study_folder import Study, read_study
 from attenergy.search.runs import provenance
-from attenergy.search.runs.records import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = Path(__file__).parent / "results" / "flagship.json"

@@ -30,8 +30,8 @@ from layer_speed import ByHand, layer_of, layers, training_step
 from torch.profiler import ProfilerActivity, profile
 
 from attenergy.registry import load_registry
+from attenergy.registry.files import write_atomically
 from attenergy.search.runs import provenance
-from attenergy.search.runs.records import write_atomically
 from attenergy.tasks import make_task
 
 RESULTS = Path(__file__).parent / "results"

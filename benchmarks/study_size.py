@@ -36,6 +36,7 @@ import numpy as np
 from searches.synthetic_study import fill, open_queue, synthetic
 
 from attenergy.registry import load_registry
+from attenergy.registry.files import write_atomically
 from attenergy.search.engines.worker import one_thread
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
@@ -43,7 +44,7 @@ from attenergy.search.report.html.build import page
 from attenergy.search.report.text import as_json, as_markdown
 from attenergy.search.results.study_folder import read_study
 from attenergy.search.runs import provenance
-from attenergy.search.runs.records import RECORDS, write_atomically
+from attenergy.search.runs.records import RECORDS
 from attenergy.search.training.train import train
 
 RESULT = Path(__file__).parent / "results" / "study_size.json"

@@ -39,12 +39,12 @@ from typing import Any
 import optuna
 
 from attenergy.registry import load_registry
+from attenergy.registry.files import write_atomically
 from attenergy.search.engines.worker import one_thread
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
 from attenergy.search.runs import provenance
 from attenergy.search.runs.events import Listener
-from attenergy.search.runs.records import write_atomically
 from attenergy.search.study.run import run_search
 from attenergy.search.training.train import train
 

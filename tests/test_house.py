@@ -89,3 +89,12 @@ def test_no_import_goes_in_a_circle() -> None:
     assert graph.number_of_edges() > 500
     circles = [sorted(c) for c in nx.strongly_connected_components(graph) if len(c) > 1]
     assert not circles, circles[:5]
+
+
+def test_no_name_of_the_analysis_is_a_module() -> None:
+    """Its names are loaded when first used, and a module of the same name would hide one."""
+    from attenergy import analysis
+
+    stems = {path.stem for path in (ROOT / "analysis").iterdir()}
+    same = sorted(stems & set(analysis.__all__))
+    assert not same, f"rename the modules or folders {same}: functions have these names"

@@ -164,6 +164,11 @@ class Mixer(Pretrained, PairDropout):
         """Return a (B, H, L, S), exactly 0 where `seen` is False."""
         return masked_softmax(scores(q, k, field), seen)
 
+    @property
+    def softmax_weights(self) -> bool:
+        """Whether the weights are the softmax of q.k / sqrt(d) + field, of queries with a width."""
+        return type(self).weights is Mixer.weights and hasattr(self.projections, "key")
+
     def read(self, weights: Tensor, v: Tensor) -> Tensor:
         """Return what each head reads, (B, H, L, e)."""
         return weights @ v

@@ -104,6 +104,11 @@ class HypernetworkAttention(Mixer):
         """Return a = sigma(s), (B, H, L, S), exactly 0 where a pattern is hidden."""
         return _normalised(scores(q, k, field), seen, self.normalize)
 
+    @property
+    def softmax_weights(self) -> bool:
+        """Whether sigma is the softmax."""
+        return self.normalize == "softmax"
+
     def read(self, weights: Tensor, v: Tensor) -> Tensor:
         """Return z[h,i] = sum_j a[h,i,j] g[h,i,j], (B, H, L, e)."""
         if self.value_network == "linear":

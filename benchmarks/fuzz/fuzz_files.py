@@ -34,11 +34,11 @@ from attenergy.attention.loading import build, load
 from attenergy.attention.saving.format import LayerArguments, ModelArguments, save
 from attenergy.energies import formula_problems, make_energy
 from attenergy.registry import load_registry
+from attenergy.registry.files import write_atomically
 from attenergy.registry.sources import builtin_source, read_text
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs import provenance
 from attenergy.search.runs.events import Listener
-from attenergy.search.runs.records import write_atomically
 
 SECONDS, MEGABYTES, PAGE_SECONDS = 1.0, 500, 8.0
 BATCH, SHARE = 50, 500

@@ -21,10 +21,11 @@ from collect_curves import TABLES as COLLECTIONS
 from collect_curves import VARIANTS, Collection
 
 from attenergy import load_registry
+from attenergy.registry.files import write_atomically
 from attenergy.search.bench.table import TABLES, CurveConfig, CurveRun, CurveTable
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.runs.records import read_records, write_atomically
+from attenergy.search.runs.records import read_records
 from attenergy.search.study.recording import parameters_of
 from attenergy.tasks import make_task
 

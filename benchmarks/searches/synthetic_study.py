@@ -20,6 +20,7 @@ from optuna.distributions import (
 )
 
 from attenergy.registry import load_registry
+from attenergy.registry.files import write_atomically
 from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.objectives import find_objectives
 from attenergy.search.planning.plan import SearchPlan
@@ -27,7 +28,7 @@ from attenergy.search.planning.space import Space
 from attenergy.search.runs import provenance
 from attenergy.search.runs.config import Proposer, RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
-from attenergy.search.runs.records import RECORDS, write_atomically
+from attenergy.search.runs.records import RECORDS
 from attenergy.search.study.attributes import CONTROL, HASH, RUN
 from attenergy.search.study.run import at_study
 from attenergy.search.study.trial_queue import TrialQueue

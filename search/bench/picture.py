@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attenergy.analysis.drawing import colour, drawing, legend, looks
 from attenergy.registry import ArgumentError
 from attenergy.search.bench.evaluate import BenchResult
-from attenergy.search.report.html.style import colour, drawing, legend, looks
 
 
 def check_ending(path: Path) -> None:

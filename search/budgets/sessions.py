@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from attenergy.registry import ArgumentError
-from attenergy.registry.files import read_regular
+from attenergy.registry.files import read_regular, write_atomically
 from attenergy.search.results import formats
-from attenergy.search.runs.records import MAX_FILE, first_problem, write_atomically
+from attenergy.search.runs.records import MAX_FILE, first_problem
 
 SESSIONS = "budget.json"
 _Count = Annotated[int, Field(ge=0)]

@@ -112,7 +112,7 @@ def policies(
 
 
 def _write(path: Path, result: BenchResult) -> None:
-    from attenergy.search.runs.records import write_atomically
+    from attenergy.registry.files import write_atomically
 
     write_atomically(path, json.dumps(result.data(), indent=1) + "\n")
 

@@ -70,9 +70,9 @@ def report(
     phone, and on paper. Markdown and JSON have the tables and every record; table is what the
     search printed at its end.
     """
+    from attenergy.registry.files import refuse_folder, write_atomically
     from attenergy.search.cli.show import print_study
     from attenergy.search.results.study_folder import find_study
-    from attenergy.search.runs.records import refuse_folder, write_atomically
 
     place = find_study(study, folder)
     if form is ReportFormat.TABLE:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from attenergy.registry import AttenergyError, Registry, needed
+from attenergy.registry.files import write_atomically
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.budgets.comparison import begin, finals_that_fit
 from attenergy.search.budgets.timed import Timed, as_begun, with_steps
@@ -39,7 +40,7 @@ from attenergy.search.runs.plugin_needs import (
     write_needs,
 )
 from attenergy.search.runs.provenance import Purpose
-from attenergy.search.runs.records import RunStore, write_atomically
+from attenergy.search.runs.records import RunStore
 from attenergy.search.training.model import uses
 from attenergy.tasks import Task, make_task
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from attenergy.registry import ArgumentError, Registry, Scalar, UnknownName
+from attenergy.registry.files import write_atomically
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.comparison.compare import (
     PLAN,
@@ -28,7 +29,7 @@ from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.errors import SameFailure
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failures import in_one_line
-from attenergy.search.runs.records import RECORDS, read_records, write_atomically
+from attenergy.search.runs.records import RECORDS, read_records
 from attenergy.search.training.known_cost import KnownCosts
 from attenergy.search.training.own_model import check_buildable
 from attenergy.tasks import make_task

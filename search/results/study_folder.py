@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from attenergy.registry import ArgumentError, AttenergyError, UnknownName
-from attenergy.registry.files import read_regular
+from attenergy.registry.files import read_regular, write_atomically
 from attenergy.search.planning.plan import COMPARE_PLAN, RECORDED, ComparePlan, SearchPlan
 from attenergy.search.results.leaderboard import Leaderboard, leaderboard
 from attenergy.search.results.next_step import next_step
@@ -20,13 +20,7 @@ from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.failures import in_one_line
 from attenergy.search.runs.own_entries import REGISTRY, own_entries, write_own_entries
 from attenergy.search.runs.plugin_needs import check_needs, read_needs
-from attenergy.search.runs.records import (
-    MAX_FILE,
-    RECORDS,
-    first_problem,
-    read_records,
-    write_atomically,
-)
+from attenergy.search.runs.records import MAX_FILE, RECORDS, first_problem, read_records
 from attenergy.tasks import Task, make_task, without_files
 
 #: In a study's folder, where proposals were not trained because of what they would have cost.

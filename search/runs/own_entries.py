@@ -16,9 +16,9 @@ from attenergy.registry import (
     TaskSpec,
     load_registry,
 )
+from attenergy.registry.files import write_atomically
 from attenergy.registry.stacks import as_entry, is_stack_name
 from attenergy.search.runs.config import RunRecord
-from attenergy.search.runs.records import write_atomically
 
 #: In a study's folder.
 REGISTRY = "registry.yaml"

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from attenergy import registry
 from attenergy.registry import ArgumentError, PluginNeed, missing
 from attenergy.registry.catalogue import SCRIPT
-from attenergy.registry.files import read_regular
+from attenergy.registry.files import read_regular, write_atomically
 from attenergy.registry.printable import printable
-from attenergy.search.runs.records import MAX_FILE, first_problem, write_atomically
+from attenergy.search.runs.records import MAX_FILE, first_problem
 
 PLUGINS = "plugins.json"
 ATTRIBUTE = "plugins"  # the same list as a user attribute of the study

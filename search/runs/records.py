@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
-from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -188,36 +186,3 @@ def _write_whole(file: FileIO, data: bytes) -> None:
 def weights_path(folder: Path, key: str) -> Path:
     """Return where the weights of run `key` are kept in a study's folder."""
     return folder / "weights" / f"{key}.safetensors"
-
-
-def write_atomically(path: Path | str, text: str) -> None:
-    """Write a text file so that readers and crashes see the old text or the new, never a part."""
-    write_bytes_atomically(path, text.encode())
-
-
-def write_bytes_atomically(path: Path | str, data: bytes) -> None:
-    """The same for bytes."""
-    path = Path(path)
-    refuse_folder(path)
-    temporary = path.with_name(f".{path.name[:64]}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)  # a crash's, or a link that somebody put there
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:  # of the temporary file, whose name means nothing to a user
-        if error.strerror is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def refuse_folder(path: Path) -> None:
-    """Raise IsADirectoryError where a file is to be written and a folder is."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "is a folder, name a file", str(path))

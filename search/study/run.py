@@ -17,6 +17,7 @@ from pathlib import Path
 import optuna
 
 from attenergy.registry import PluginNeed, Registry
+from attenergy.registry.files import write_atomically
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.budgets.search import TimedSearch, begin
 from attenergy.search.budgets.session import TimedSession
@@ -45,7 +46,7 @@ from attenergy.search.runs.plugin_needs import (
     upgrades,
     write_needs,
 )
-from attenergy.search.runs.records import RunStore, write_atomically
+from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.database import open_storage, problems_with, shown_url, url_of
 from attenergy.search.storage.heartbeat import heartbeats
 from attenergy.search.storage.study_lock import study_lock

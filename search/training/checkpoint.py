@@ -24,12 +24,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from attenergy.registry.files import read_regular
+from attenergy.registry.files import read_regular, write_bytes_atomically
 from attenergy.search.runs import provenance
 from attenergy.search.runs.checkpoints import Checkpoints
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.runs.failures import clean
-from attenergy.search.runs.records import first_problem, write_bytes_atomically
+from attenergy.search.runs.records import first_problem
 from attenergy.search.training.schedule import tail_start
 from attenergy.search.training.state import TrainingState
 from attenergy.search.training.state_tensors import PER_PARAMETER, StateTensors, Unfit

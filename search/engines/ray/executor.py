@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from attenergy.registry import ArgumentError, carried
+from attenergy.registry.files import write_bytes_atomically
 from attenergy.search.engines.base import Resources
 from attenergy.search.engines.ray.actor import Actor, cause_of_death
 from attenergy.search.engines.ray.cluster import (
@@ -27,7 +28,7 @@ from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.interrupts import check
 from attenergy.search.runs.provenance import Purpose
-from attenergy.search.runs.records import weights_path, write_bytes_atomically
+from attenergy.search.runs.records import weights_path
 
 _SECONDS_BETWEEN_EVENTS = 0.2
 _SECONDS_BETWEEN_LOOKS = 5.0  # at the cluster as a whole

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attenergy.analysis.drawing import TONES, Picture
 from attenergy.registry import MissingPackage
 from attenergy.registry.printable import printable
 from attenergy.search.budgets.sessions import read_sessions
@@ -26,7 +27,6 @@ from attenergy.search.report.html import (
     tables,
 )
 from attenergy.search.report.html.study_view import View
-from attenergy.search.report.html.style import TONES, Picture
 from attenergy.search.report.text import MIDDLES, budgets, machines, middle_cells, plan_data
 from attenergy.search.results import formats
 from attenergy.search.results.pareto import front_cells, front_title

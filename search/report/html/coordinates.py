@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from attenergy.analysis.drawing import LEVELS, Picture, colour, drawing
 from attenergy.search.report.html.study_view import View, thinned
-from attenergy.search.report.html.style import LEVELS, Picture, colour, drawing
 from attenergy.search.results.ranking import short_settings, varying_in
 from attenergy.search.runs.config import RunRecord
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from attenergy.analysis.drawing import Picture, colour, drawing, legend, reference_lines
 from attenergy.search.report.html.study_view import View, thinned
-from attenergy.search.report.html.style import Picture, colour, drawing, legend, reference_lines
 from attenergy.search.results import formats
 from attenergy.search.results.columns import COSTS, CostColumn
 from attenergy.search.results.ranking import Row

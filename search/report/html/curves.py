@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from attenergy.analysis.drawing import Picture, drawing, legend, reference_lines
 from attenergy.search.report.html.study_view import View, thinned
-from attenergy.search.report.html.style import Picture, drawing, legend, reference_lines
 from attenergy.search.results import formats
 from attenergy.search.runs.config import RunRecord
 

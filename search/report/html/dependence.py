@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attenergy.analysis.drawing import Picture, colour, drawing, legend, reference_lines
 from attenergy.search.report.html.study_view import View, thinned
-from attenergy.search.report.html.style import Picture, colour, drawing, legend, reference_lines
 from attenergy.search.results import formats
 from attenergy.search.results.ranking import short_settings, varying_in
 from attenergy.search.runs.config import RunRecord

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from attenergy.analysis.drawing import FOREST, PHONE, Picture, colour, drawing
 from attenergy.search.report.html.study_view import View
-from attenergy.search.report.html.style import FOREST, PHONE, Picture, colour, drawing
 from attenergy.search.report.terminal import CALLS
 from attenergy.search.results import formats
 from attenergy.search.results.ranking import Row

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from attenergy.analysis.drawing import Picture, colour, drawing
 from attenergy.search.report.html.study_view import View, thinned
-from attenergy.search.report.html.style import Picture, colour, drawing
 from attenergy.search.results.ranking import Row, varying_in
 from attenergy.search.runs.config import RunRecord
 

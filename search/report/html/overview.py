@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from attenergy.analysis.drawing import LEVELS, Picture, looks
 from attenergy.registry import as_written
 from attenergy.search.planning.command_line import command
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from attenergy.search.report.html import profiles, scaling, tables
 from attenergy.search.report.html.study_view import View
-from attenergy.search.report.html.style import LEVELS, Picture, looks
 from attenergy.search.report.over_tasks import verdict_over
 from attenergy.search.results import formats
 from attenergy.search.results.ranking import columns_of

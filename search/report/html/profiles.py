@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from attenergy.analysis.drawing import Look, Picture, drawing, legend
 from attenergy.search.report.html.study_view import View
-from attenergy.search.report.html.style import Look, Picture, drawing, legend
 from attenergy.search.results.statistics import profile
 
 _FEWEST = 2  # runs of a variant below which a share says nothing

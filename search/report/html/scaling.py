@@ -9,8 +9,7 @@ from math import log
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
-from attenergy.registry import Scalar
-from attenergy.search.report.html.style import (
+from attenergy.analysis.drawing import (
     Picture,
     colour,
     drawing,
@@ -18,6 +17,7 @@ from attenergy.search.report.html.style import (
     looks,
     reference_lines,
 )
+from attenergy.registry import Scalar
 from attenergy.search.report.over_tasks import sweep_of
 from attenergy.search.results import formats
 from attenergy.search.results.task_table import Column, Matrix

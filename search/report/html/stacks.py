@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from attenergy.analysis.drawing import looks
 from attenergy.registry import StackSpec
 from attenergy.registry.printable import printable
 from attenergy.registry.stacks import Part, blocks_of, entries_of, layers_of, stack_text
 from attenergy.search.report.html.study_view import View
-from attenergy.search.report.html.style import looks
 from attenergy.search.runs.config import RunConfig
 
 _WIDTH, _HEIGHT, _GAP = 104, 40, 22  # of a box, and between two, in pixels

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from attenergy.search.report.html.style import Look, looks
+from attenergy.analysis.drawing import Look, looks
 from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.ranking import Row
 from attenergy.search.results.solving import solved_from

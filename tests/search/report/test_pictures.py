@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from attenergy.analysis import drawing as ink
 from attenergy.search.report.html import coordinates, costs, curves, dependence, forest, importances
-from attenergy.search.report.html import style as ink
 from attenergy.search.report.html.study_view import View
 from attenergy.search.results import formats
 from attenergy.search.results.ranking import rank

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from attenergy.registry import UnknownName
+from attenergy.registry.files import write_atomically
 from attenergy.search.cli.app import app
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.report.text import as_json, as_markdown, budgets, middle_cells
@@ -21,7 +22,6 @@ from attenergy.search.results.study_folder import (
     read_study,
     write_leaderboard,
 )
-from attenergy.search.runs.records import write_atomically
 
 
 def test_a_study_is_found_by_name_and_by_path(finished_study: Path, monkeypatch) -> None:

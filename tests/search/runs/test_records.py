@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from attenergy.attention.solvers.catalogue import SOLVERS
+from attenergy.registry.files import write_atomically
 from attenergy.search.planning.space import Space
 from attenergy.search.runs import config as config_module
 from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.runs.records import RunStore, write_atomically
+from attenergy.search.runs.records import RunStore
 
 ConfigMaker = Callable[..., RunConfig]
 

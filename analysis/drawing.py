@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from attenergy.registry import MissingPackage
 
@@ -115,9 +115,15 @@ class Picture:
     def save(self, folder: Path) -> Path:
         """Write the figure as PNG into a folder."""
         path = folder / f"{self.name}.png"
-        with _style():
-            self.figure.savefig(path, dpi=200, facecolor="white")
+        with path.open("wb") as file:
+            self.write(file, "png")
         return path
+
+    def write(self, file: BinaryIO, form: str) -> None:
+        """Write the figure on white into a file, as `png` or `svg`."""
+        with _style():
+            metadata = {"Date": None} if form == "svg" else None
+            self.figure.savefig(file, format=form, dpi=200, facecolor="white", metadata=metadata)
 
 
 @dataclass(frozen=True)
