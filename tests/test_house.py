@@ -98,3 +98,9 @@ def test_no_name_of_the_analysis_is_a_module() -> None:
     stems = {path.stem for path in (ROOT / "analysis").iterdir()}
     same = sorted(stems & set(analysis.__all__))
     assert not same, f"rename the modules or folders {same}: functions have these names"
+
+
+def test_the_citation_names_the_version() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {settings['project']['version']}\n" in citation
