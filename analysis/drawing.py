@@ -177,16 +177,35 @@ def drawing(
     Raises:
         NoMatplotlib: if matplotlib is not installed.
     """
+    across, up = size or (WIDE if wide else SIZE)
+    with panels(1, 1, (across, height or up)) as (figure, grid):
+        yield figure, grid[0][0]
+
+
+@contextmanager
+def panels(
+    rows: int, columns: int, size: tuple[float, float] = WIDE
+) -> Iterator[tuple[Figure, list[list[Axes]]]]:
+    """A figure with a grid of empty, styled axes, `grid[row][column]`.
+
+    Args:
+        rows: of axes.
+        columns: of axes.
+        size: of the whole, in inches.
+
+    Raises:
+        NoMatplotlib: if matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise NoMatplotlib from error
     with _style():
-        across, up = size or (WIDE if wide else SIZE)
-        figure = Figure(figsize=(across, height or up), layout="constrained")
-        axes = figure.add_subplot()
-        _dress(axes)
-        yield figure, axes
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False).tolist()
+        for axes in (each for row in grid for each in row):
+            _dress(axes)
+        yield figure, grid
 
 
 def legend(axes: Axes, columns: int = 3) -> None:
