@@ -15,6 +15,7 @@ from attenergy.search.budgets.clock import process_began
 from attenergy.search.cli import bench as commands_bench
 from attenergy.search.cli import check as commands_check
 from attenergy.search.cli import compare as commands_compare
+from attenergy.search.cli import doctor as commands_doctor
 from attenergy.search.cli import registry as commands_registry
 from attenergy.search.cli import search as commands_search
 from attenergy.search.cli import study as commands_study
@@ -44,6 +45,7 @@ app.command(rich_help_panel=_READ)(commands_study.export)
 app.command(rich_help_panel=_READ)(commands_study.replay)
 app.command("continue", rich_help_panel=_TRAIN)(commands_study.continue_)
 app.command(rich_help_panel=_LOOK)(commands_registry.schema)
+app.command(rich_help_panel=_LOOK)(commands_doctor.doctor)
 
 
 def _version(requested: bool) -> None:
