@@ -2,12 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from attenergy.analysis.result import Progress, Result
 from attenergy.analysis.subject import Subject
+from attenergy.registry import ArgumentError, Scalar, UnknownName, as_written
+
+#: What a subject may have to have.
+Need = Literal["task", "untrained"]
+#: Why a subject that lacks it cannot be analysed.
+_LACKS: dict[Need, tuple[Callable[[Subject], bool], str]] = {
+    "task": (lambda subject: subject.task is None, "it needs the task of the model"),
+    "untrained": (
+        lambda subject: subject.make_untrained is None,
+        "it needs the model as it was before training, which a run of a study has",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """What can be set of an analysis: `--set NAME.OPTION=VALUE` on the command line.
+
+    Attributes:
+        name: of the option.
+        default: what holds if nothing is set; its type is that of every value, None stands for a
+            value that the analysis chooses by itself.
+        about: what it decides, in a few words.
+        least: the smallest number that is allowed.
+        most: the largest.
+        choices: the values that are allowed, if they are few.
+        kind: the type of a value, where the default is None.
+    """
+
+    name: str
+    default: Scalar | None
+    about: str
+    least: float | None = None
+    most: float | None = None
+    choices: tuple[Scalar, ...] = ()
+    kind: type[bool] | type[int] | type[float] | type[str] | None = None
+
+    def check(self, value: object, analysis: str) -> Scalar | None:
+        """The value, as the option takes it.
+
+        Raises:
+            ArgumentError: it is of another type, or none that is allowed.
+        """
+        kind = self.kind or type(self.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            raise ArgumentError(f"{self._place(analysis)} is {_TYPES[kind]}, got {value!r:.80}")
+        assert isinstance(value, (bool, int, float, str))
+        if self.choices and value not in self.choices:
+            raise UnknownName(
+                f"value of {self._place(analysis)}",
+                as_written(value),
+                map(as_written, self.choices),
+            )
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            low, high = self.least, self.most
+            # Written so that what is no number is refused.
+            if not ((low is None or value >= low) and (high is None or value <= high)):
+                raise ArgumentError(
+                    f"{self._place(analysis)} must be {self.allowed}, got {as_written(value)}"
+                )
+        return value
+
+    @property
+    def allowed(self) -> str:
+        """What values are allowed, in words."""
+        if self.choices:
+            return ", ".join(map(as_written, self.choices))
+        ends = [f"at least {self.least:g}"] if self.least is not None else []
+        ends += [f"at most {self.most:g}"] if self.most is not None else []
+        return " and ".join(ends) or _TYPES[self.kind or type(self.default)]
+
+    def _place(self, analysis: str) -> str:
+        return f"option {analysis}.{self.name}"
+
+
+_TYPES: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+}
 
 
 @dataclass(frozen=True)
@@ -18,16 +101,51 @@ class AnalysisKind:
         name: as on the command line.
         title: as a heading.
         about: the question that it answers, in one line.
-        run: makes the result of a subject, with options by name and a call for progress.
-        needs: what a subject must have: `task`, `untrained`, or nothing.
+        run: makes the result of a subject, with all options by name and a call for progress. An
+            `AttenergyError` that it raises says why the subject cannot be analysed so.
+        needs: what a subject must have.
+        options: what can be set.
+        version: to be raised where the same subject and options give another result.
     """
 
     name: str
     title: str
     about: str
     run: Callable[[Subject, Mapping[str, Any], Progress | None], Result]
-    needs: str = ""
+    needs: Sequence[Need] = ()
+    options: Sequence[Option] = ()
+    version: int = 1
 
+    def lacking(self, subject: Subject) -> str:
+        """Why a subject cannot be analysed so, in words; empty if it can."""
+        for need in self.needs:
+            lacks, reason = _LACKS[need]
+            if lacks(subject):
+                return reason
+        return ""
+
+    def settings(self, given: Mapping[str, object]) -> dict[str, Scalar | None]:
+        """Every option with its value.
+
+        Args:
+            given: values by the names of options.
+
+        Raises:
+            UnknownName: there is no such option.
+            ArgumentError: a value is not allowed.
+        """
+        known = {option.name: option for option in self.options}
+        for name in given:
+            if name not in known:
+                raise UnknownName(f"option of {self.name}", name, known)
+        return {
+            name: option.check(given[name], self.name) if name in given else option.default
+            for name, option in known.items()
+        }
+
+
+#: Every analysis, in the order in which they are shown.
+_KINDS: tuple[AnalysisKind, ...] = ()
 
 #: Name -> analysis.
-ANALYSES: dict[str, AnalysisKind] = {}
+ANALYSES: dict[str, AnalysisKind] = {kind.name: kind for kind in _KINDS}
