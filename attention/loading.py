@@ -67,14 +67,14 @@ def build(arguments: Arguments) -> nn.Module:
             vocabulary=arguments.size, length=arguments.length, width=width, heads=heads,
             layers=arguments.layers, mlp=arguments.mlp, make_layer=layer,
             positions=arguments.positions, tied=arguments.readout == "tied", conv=arguments.conv,
-            checkpoint=arguments.checkpoint,
+            checkpoint=arguments.checkpoint, without=arguments.without,
         )  # fmt: skip
     return Transformer(
         outputs=arguments.outputs, layers=arguments.layers, width=width, heads=heads,
         mlp=arguments.mlp, positions=arguments.positions, make_layer=layer,
         causal=arguments.causal, conv=arguments.conv, readout=arguments.readout,
         checkpoint=arguments.checkpoint, kind=arguments.kind, size=arguments.size,
-        length=arguments.length, channels=arguments.channels,
+        length=arguments.length, channels=arguments.channels, without=arguments.without,
     )  # fmt: skip
 
 
@@ -156,7 +156,13 @@ def _at(layers: list[Any], index: int) -> nn.Module:
         raise ArgumentError(
             f"there is no layer {index}: the model has {count}, from 0 to {count - 1}"
         )
-    layer: nn.Module = layers[index]
+    layer: nn.Module | None = layers[index]
+    if layer is None:
+        have = [number for number, each in enumerate(layers) if each is not None]
+        raise ArgumentError(
+            f"block {index % count} of the model was left without attention; blocks with a layer: "
+            f"{', '.join(map(str, have)) or 'none'}"
+        )
     return layer
 
 

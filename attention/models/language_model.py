@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Collection, Sequence
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from attenergy.attention.factory import LayerLike, MakeLayer
-from attenergy.attention.models.kv_cache import Kind, caching, layer_cache
-from attenergy.attention.models.transformer import Block, Positions, Transformer
+from attenergy.attention.models.block import Block
+from attenergy.attention.models.kv_cache import Kind, LayerCache, caching, layer_cache
+from attenergy.attention.models.transformer import Positions, Transformer
 from attenergy.attention.modules.arguments import (
     check_flag,
     check_from_zero,
@@ -45,6 +46,7 @@ class LanguageModel(Transformer):
         tied: whether the readout is the table of the embedding.
         conv: see `Transformer`.
         checkpoint: see `Transformer`.
+        without: see `Transformer`.
 
     Raises:
         ValueError: see `Transformer`.
@@ -71,6 +73,7 @@ class LanguageModel(Transformer):
         tied: bool = True,
         conv: int = 0,
         checkpoint: bool = False,
+        without: Sequence[Collection[str]] | None = None,
     ) -> None:
         check_size("vocabulary", vocabulary)
         check_flag("tied", tied)
@@ -79,11 +82,15 @@ class LanguageModel(Transformer):
             width=width, heads=heads, layers=layers, mlp=mlp,
             make_layer=make_layer, positions=positions, causal=True, conv=conv,
             readout="tied" if tied else "position", checkpoint=checkpoint,
+            without=without,
         )  # fmt: skip
 
     @property
-    def caching(self) -> tuple[Kind, ...]:
-        """How each block's layer is decoded (`attenergy.attention.models.kv_cache`)."""
+    def caching(self) -> tuple[Kind | Literal["absent"], ...]:
+        """How each block's layer is decoded (`attenergy.attention.models.kv_cache`).
+
+        "absent" where a block has none, which needs nothing of the earlier positions.
+        """
         return tuple(_kind(block) for block in self.blocks)
 
     @torch.no_grad()
@@ -148,12 +155,10 @@ class Decoder:
 
     def __init__(self, model: LanguageModel) -> None:
         self.model, self.length = model, 0
-        of_layers = [
-            layer_cache(block.mixer, has_field=block.bias is not None) for block in _blocks(model)
-        ]
-        caches = [cache for cache in of_layers if cache is not None]
-        self.caches = caches if len(caches) == len(of_layers) else None
-        self.before: list[Tensor | None] = [None] * len(of_layers)
+        self.caches: list[LayerCache | None] | None = None
+        if "none" not in model.caching:
+            self.caches = [_cache(block) for block in _blocks(model)]
+        self.before: list[Tensor | None] = [None] * len(model.blocks)
         self.tokens: Tensor | None = None
 
     def extend(self, tokens: Tensor) -> Tensor:
@@ -171,8 +176,10 @@ class Decoder:
         if self.model.positions is not None:
             x = self.model.positions(x, self.length)
         for index, (block, cache) in enumerate(zip(_blocks(self.model), self.caches, strict=True)):
-            z = self._convolved(block, block.norm1(x), index)
-            x = block.after(x + cache.extend(z, block.bias))
+            if cache is not None and block.norm1 is not None:
+                z = self._convolved(block, block.norm1(x), index)
+                x = x + cache.extend(z, block.bias)
+            x = block.after(x)
         self.length += tokens.shape[1]
         return self.model.read(x)
 
@@ -192,9 +199,17 @@ def _blocks(model: Transformer) -> list[Block]:
     return [block for block in model.blocks if isinstance(block, Block)]
 
 
-def _kind(block: nn.Module) -> Kind:
+def _kind(block: nn.Module) -> Kind | Literal["absent"]:
     assert isinstance(block, Block)  # for the type checker
+    if block.mixer is None:
+        return "absent"
     return caching(block.mixer, has_field=block.bias is not None)
+
+
+def _cache(block: Block) -> LayerCache | None:
+    if block.mixer is None:
+        return None
+    return layer_cache(block.mixer, has_field=block.bias is not None)
 
 
 def _drawn(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:

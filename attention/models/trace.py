@@ -183,7 +183,8 @@ def block_weights(seen: ModelTrace, blocks: int) -> tuple[Tensor, ...]:
     Groups of heads of one layer stand one after the other in H.
 
     Raises:
-        ValueError: a block has none, or its groups of heads take different numbers of steps.
+        ValueError: a block has no attention or no weights, or its groups of heads take different
+            numbers of steps.
     """
     parts: list[list[Tensor]] = [[] for _ in range(blocks)]
     for each in seen:
@@ -195,6 +196,8 @@ def block_weights(seen: ModelTrace, blocks: int) -> tuple[Tensor, ...]:
             )
         parts[number].append(each.weights)
     for number, weights in enumerate(parts):
+        if not weights:
+            raise ArgumentError(f"block {number} gives no weights: it has no attention")
         if len({len(each) for each in weights}) != 1:
             raise ArgumentError(
                 f"block {number} gives no weights of one shape: "

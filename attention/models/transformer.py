@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Unpack, cast, get_args
+import copy
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar, Literal, Self, Unpack, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,9 @@ from torch.utils.checkpoint import checkpoint as recomputed
 
 from attenergy.attention.factory import LayerLike, MakeLayer, layer_makers
 from attenergy.attention.layers.head_groups import groups_of
+from attenergy.attention.models.block import PARTS, Block
 from attenergy.attention.models.bottleneck import NORM_EPS, Bottleneck
-from attenergy.attention.models.rows import at_rows, states_apart
+from attenergy.attention.models.rows import states_apart
 from attenergy.attention.models.trace import ModelTrace, block_weights, trace
 from attenergy.attention.modules.arguments import (
     check_flag,
@@ -29,75 +31,12 @@ from attenergy.attention.modules.embedding import InputEmbedding, InputShape
 from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.masks import tokens_there
 from attenergy.attention.modules.positions import AbsolutePositions, RelativePositionBias, rotates
-from attenergy.attention.modules.short_convolution import ShortConvolution
 from attenergy.attention.saving.format import ModelArguments
-from attenergy.attention.saving.pretrained import Pretrained, describe
+from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.registry import ArgumentError, UnknownName
 
 Positions = Literal["relative", "absolute", "rotary", "none"]
 Readout = Literal["position", "bottleneck", "tied"]
-
-
-class Block(nn.Module):
-    """h = x + Mixer(C(LN1 x)),  y = h + FFN(LN2 h),  FFN z = W2 gelu(W1 z + b1) + b2.
-
-    GELU is its tanh approximation, C a causal short convolution. Without a convolution C z = z,
-    without a feed-forward part y = h.
-
-    Args:
-        width: W.
-        mixer: the layer, `(B, L, W) -> (B, L, W)`.
-        mlp: hidden width of the feed-forward part; 0 for none.
-        bias: relative positions, handed to the mixer as its field; None for none.
-        conv: kernel of the convolution (`ShortConvolution`); 0 for none.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        mixer: nn.Module,
-        mlp: int,
-        bias: RelativePositionBias | None = None,
-        conv: int = 0,
-    ) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.bias = bias
-        self.conv = ShortConvolution(width, conv) if conv else None
-        self.mixer = mixer
-        self.feed_forward = None
-        if mlp:
-            self.feed_forward = nn.Sequential(
-                nn.LayerNorm(width, eps=NORM_EPS),
-                dense(width, mlp),
-                nn.GELU(approximate="tanh"),
-                dense(mlp, width),
-            )
-
-    def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None = None,
-        is_causal: bool = False,
-        padding: Tensor | None = None,
-        rows: slice | None = None,
-    ) -> Tensor:
-        """Return y (B, L, W) of x (B, L, W); `padding` (B, L) is False where x does not count.
-
-        With `rows`, y[:, rows] alone (`attenergy.attention.models.rows`).
-        """
-        z = self.norm1(x)
-        if self.conv is not None:
-            z = self.conv(z, padding)
-        field = None if self.bias is None else self.bias(x.shape[1])
-        if rows is not None:
-            mixed = at_rows(self.mixer, z, rows, mask=mask, field=field, is_causal=is_causal)
-            return self.after(x[:, rows] + mixed)
-        return self.after(x + self.mixer(z, mask=mask, field=field, is_causal=is_causal))
-
-    def after(self, h: Tensor) -> Tensor:
-        """Return y of h, what comes after the mixer."""
-        return h if self.feed_forward is None else h + self.feed_forward(h)
 
 
 class Transformer(Pretrained, nn.Module):
@@ -129,6 +68,7 @@ class Transformer(Pretrained, nn.Module):
         checkpoint: whether training keeps only the blocks' inputs and computes the rest again on
             the way back: less memory, more time, equal values and gradients. Energies without
             weights over patterns need backend "traced", as `torch.func.grad` allows no such hooks.
+        without: for every block what it does without, of "attention" and "mlp"; nothing if None.
         **inputs: `kind`, `size`, `length` and `channels`; see `InputShape`.
 
     Attributes:
@@ -162,6 +102,7 @@ class Transformer(Pretrained, nn.Module):
         conv: int = 0,
         readout: Readout = "position",
         checkpoint: bool = False,
+        without: Sequence[Collection[str]] | None = None,
         **inputs: Unpack[InputShape],
     ) -> None:
         super().__init__()
@@ -194,6 +135,8 @@ class Transformer(Pretrained, nn.Module):
             )
             for mixer in mixers
         )
+        if without is not None:
+            self._leave_out(without)
         self.norm = None if readout == "bottleneck" else nn.LayerNorm(width, eps=NORM_EPS)
         self.out: nn.Module | None = None
         if readout == "tied":
@@ -262,10 +205,11 @@ class Transformer(Pretrained, nn.Module):
 
     def _may_skip(self, mask: Tensor | None, is_causal: bool) -> bool:
         """Whether the last block can be computed at some positions only, exactly."""
-        mixer = cast(nn.Module, self.blocks[-1].mixer)
-        return (
-            self.norm is not None  # a bottleneck answers everywhere
-            and states_apart(mixer, mask, is_causal)
+        mixer = cast(Block, self.blocks[-1]).mixer
+        if self.norm is None:
+            return False  # a bottleneck answers everywhere
+        return mixer is None or (
+            states_apart(mixer, mask, is_causal)
             and not rotates(mixer)  # positions would be counted from the first row
         )
 
@@ -285,14 +229,52 @@ class Transformer(Pretrained, nn.Module):
         Raises:
             ValueError: a layer cannot be described.
         """
-        described = [describe(cast(nn.Module, block.mixer)) for block in self.blocks]
-        layers = tuple(each for each in described if not isinstance(each, ModelArguments))
-        if len(layers) < len(described):
-            raise ArgumentError("only a model of layers can be described, not a model of models")
+        layers = tuple(cast(Block, block).description() for block in self.blocks)
         blocks = layers if any(layer != layers[0] for layer in layers) else None
         return ModelArguments(
             layer=layers[0], blocks=blocks, language=self.language, **self.options
         )
+
+    def reduced(self, without: Sequence[Collection[str]]) -> Self:
+        """A copy that does without some parts of its blocks, and without their parameters.
+
+        Block `i` keeps x where its attention was, and h where its feed-forward part was. A block
+        that has neither is no block of the copy, unless it is the last that there is.
+
+        Args:
+            without: for every block what is left out, of "attention" and "mlp".
+
+        Raises:
+            ValueError: the number of blocks is another, or a part has another name.
+        """
+        smaller = copy.deepcopy(self)
+        smaller._leave_out(without)
+        blocks = [block for block in smaller.blocks if cast(Block, block).parts]
+        smaller.blocks = nn.ModuleList(blocks or list(smaller.blocks)[:1])
+        smaller.options |= {"layers": len(smaller.blocks), "positions": self.positions_used}
+        smaller._describe_absent()
+        return smaller
+
+    def _leave_out(self, without: Sequence[Collection[str]]) -> None:
+        if isinstance(without, str) or len(without) != len(self.blocks):
+            raise ArgumentError(
+                f"without must hold one entry for each of {len(self.blocks)} blocks, got "
+                f"{len(without)}"
+            )
+        for block, parts in zip(self.blocks, without, strict=True):
+            cast(Block, block).leave_out(parts)
+        self._describe_absent()
+
+    def _describe_absent(self) -> None:
+        """Remember among the options what the blocks do without."""
+        whole = PARTS if self.options["mlp"] else PARTS[:1]
+        absent = tuple(
+            tuple(part for part in whole if part not in cast(Block, block).parts)
+            for block in self.blocks
+        )
+        self.options.pop("without", None)
+        if any(absent):
+            self.options["without"] = absent
 
     def _table(self) -> Tensor:
         table = self.embedding.tables[0].weight

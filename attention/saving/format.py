@@ -46,6 +46,10 @@ class _Arguments(BaseModel):
 Kind = Literal["attention", "lookup", "pooling", "block"]
 
 
+#: What a block of a model may do without.
+Part = Literal["attention", "mlp"]
+
+
 class LayerArguments(_Arguments):
     """What one layer is made from.
 
@@ -99,7 +103,7 @@ class ModelArguments(_Arguments):
     untrained `Retrieval` of patterns of that size, with as many updates as `layers`.
 
     Every block has the same `layer`, or each its own of the `blocks`, of which it is then the
-    first.
+    first. What a block does `without` is left out; its layer is that which was there.
     """
 
     layer: AnyLayer
@@ -117,6 +121,7 @@ class ModelArguments(_Arguments):
     readout: Literal["position", "bottleneck", "tied"] = "position"
     checkpoint: bool = False
     language: bool = False
+    without: tuple[tuple[Part, ...], ...] | None = None
 
     @model_validator(mode="after")
     def _of_every_block(self) -> ModelArguments:
@@ -125,6 +130,8 @@ class ModelArguments(_Arguments):
                 raise ArgumentError(f"{self.layers} layers and {len(self.blocks)} blocks")
             if self.kind == "memory" or self.blocks[0] != self.layer:
                 raise ArgumentError("the layer is that of the first block, and a memory has none")
+        if self.without is not None and (len(self.without) != self.layers or self.kind == "memory"):
+            raise ArgumentError(f"{self.layers} layers and {len(self.without)} entries of without")
         return self
 
     @property
@@ -217,8 +224,9 @@ def _plain(part: dict[str, Any]) -> dict[str, Any]:
     """Without what only some kinds of layers have, so that older versions read the others."""
     if "own" in part:
         return part
-    if part.get("blocks", ()) is None:
-        del part["blocks"]
+    for name in ("blocks", "without"):
+        if part.get(name, ()) is None:
+            del part[name]
     blocks = part.get("blocks", ())
     for layer in (part.get("layer", part), *blocks):
         for group in layer.get("groups", (layer,)):

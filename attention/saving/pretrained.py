@@ -242,6 +242,9 @@ def _layer_facts(arguments: AnyLayer | ModelArguments) -> Iterator[str]:
     if isinstance(arguments, ModelArguments):
         for number, block in enumerate(arguments.blocks or (), start=1):
             yield f"block {number}: {markdown(block.name)}"
+        for number, parts in enumerate(arguments.without or (), start=1):
+            if parts:
+                yield f"block {number}: without {' and '.join(parts)}"
         every = arguments.blocks or (arguments.layer,)
         for index, block in enumerate(every):
             if block not in every[:index]:
