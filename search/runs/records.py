@@ -28,7 +28,7 @@ class RunStore:
     write to the same folder; `refresh` hears of what the others wrote.
 
     Args:
-        folder: the study's folder; made if absent.
+        folder: the study's folder; made with the first record, if absent.
 
     Raises:
         ValueError: if a whole line is not a record.
@@ -37,7 +37,6 @@ class RunStore:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self.path = self.folder / RECORDS
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._records: dict[str, RunRecord] = {}
         self._common = _Common()
         self._bytes, self._lines = 0, 0  # whole lines that have been read
@@ -52,6 +51,7 @@ class RunStore:
         """
         line = (record.model_dump_json(by_alias=True) + "\n").encode()
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab", buffering=0) as file:
                 _wait_for(file)
                 self.refresh()

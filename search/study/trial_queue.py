@@ -143,7 +143,7 @@ class TrialQueue(RunQueue):
         """
         if self._session is not None:
             self._expected = self._session.expected_trials(ended, running)
-        return self._expected
+        return max(self._expected, ended + running)
 
     def _refresh(self) -> list[TrialBrief]:
         """Take in what has changed; return the trials that have not finished."""

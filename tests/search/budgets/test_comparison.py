@@ -104,6 +104,7 @@ def test_a_comparison_that_does_not_fit_is_shortened_or_refused(
     other = planned(tmp_path, "5m", folder=str(tmp_path / "other"), steps=12)
     with pytest.raises(ArgumentError, match="two seeds of 3 variants: a run of softmax takes"):
         compare(other, registry, watcher, clock)
+    assert not (tmp_path / "other").exists()
 
 
 def test_several_tasks_share_the_time(

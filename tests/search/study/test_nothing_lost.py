@@ -89,6 +89,17 @@ def test_a_damaged_storage_is_named_and_made_anew(
     assert [r.proposer for r in records].count("default") == 3, "not run again"
 
 
+def test_fewer_trials_than_were_made_are_no_smaller_total(
+    registry: Registry, make_plan: PlanMaker, watcher: Any
+) -> None:
+    plan = make_plan(trials=4, control=0, finalists=0)
+    before = run_search(plan, registry, watcher)
+    watcher.phases.clear()
+    fewer = plan.model_copy(update={"trials": 2})
+    assert run_search(fewer, registry, watcher, resume=True) == before
+    assert watcher.phases[0] == ("trials", 4, 4)
+
+
 def test_tables_of_another_optuna_are_refused(
     registry: Registry, make_plan: PlanMaker, watcher: Any
 ) -> None:
