@@ -42,6 +42,7 @@ from attenergy.registry.specs import (
 from attenergy.registry.stacks import VariantSpec
 from attenergy.registry.tunables import (
     Choice,
+    EnergyLossSpec,
     Entry,
     Number,
     NumberOrExpression,
@@ -65,6 +66,7 @@ __all__ = [
     "Catalogue",
     "Choice",
     "Descends",
+    "EnergyLossSpec",
     "EnergySpec",
     "Entry",
     "Kind",

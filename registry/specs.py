@@ -16,8 +16,11 @@ from pydantic import Field, model_validator
 from attenergy.registry.errors import ArgumentError
 from attenergy.registry.printable import printable
 from attenergy.registry.tunables import (
+    NO_ENERGY_LOSS,
     Choice,
     DomainName,
+    EnergyLossSpec,
+    EnergyLossText,
     Entry,
     NumberOrExpression,
     Parameter,
@@ -220,6 +223,17 @@ class TrainingSpec(Entry):
     prune_after: Annotated[float, Field(ge=0, le=1)] = 0.5
     valid_instances: Annotated[int, Field(ge=1)] = 1024
     test_instances: Annotated[int, Field(ge=1)] = 4096
+    #: `none`, or a term of the loss on the layers' own energies: `minimise:0.01`, `contrast:0.1`,
+    #: or the same as `{kind: minimise, weight: 0.01}`.
+    energy_loss: EnergyLossText = NO_ENERGY_LOSS
+
+    @property
+    def energy_term(self) -> EnergyLossSpec | None:
+        """What `energy_loss` says; None without one."""
+        if self.energy_loss == NO_ENERGY_LOSS:
+            return None
+        kind, weight = self.energy_loss.split(":")
+        return EnergyLossSpec.model_validate({"kind": kind, "weight": weight})
 
 
 class StackQuantities(Entry):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
 
-from attenergy.registry.errors import ArgumentError
+from attenergy.registry.errors import ArgumentError, nearest
 
 Scalar = float | int | str | bool
 
@@ -229,3 +231,57 @@ class Choice(Entry):
             known = ", ".join(self.options)
             raise ArgumentError(f"'default' ({self.default}) is not an option (options: {known})")
         return self
+
+
+#: A training without a term on energies.
+NO_ENERGY_LOSS = "none"
+
+
+class EnergyLossSpec(Entry):
+    """A term of the training loss on the energies of a model's own layers.
+
+    What the kinds compute stands in `attenergy.search.training.energy_loss`.
+    """
+
+    kind: Literal["minimise", "contrast"]
+    weight: Annotated[float, BeforeValidator(_not_bool), Field(ge=0, allow_inf_nan=False)]
+
+    def __str__(self) -> str:
+        short = f"{self.weight:g}"
+        return f"{self.kind}:{short if float(short) == self.weight else repr(self.weight)}"
+
+
+def _energy_loss(value: Any) -> str:
+    """`KIND:WEIGHT` of that or of a mapping; `none` where there is nothing to add."""
+    if value is None or value == NO_ENERGY_LOSS:
+        return NO_ENERGY_LOSS
+    given = value
+    if isinstance(value, str):
+        kind, _, weight = value.partition(":")
+        given = {"kind": kind.strip(), "weight": weight.strip()}
+    try:
+        loss = EnergyLossSpec.model_validate(given)
+    except ValidationError:
+        kinds = get_args(EnergyLossSpec.model_fields["kind"].annotation)
+        kind = str(given.get("kind")) if isinstance(given, Mapping) else ""
+        hint = "" if kind in kinds else nearest(kind, (*kinds, NO_ENERGY_LOSS))
+        raise ArgumentError(
+            f"must be {NO_ENERGY_LOSS}, KIND:WEIGHT or {{kind: KIND, weight: WEIGHT}}, where KIND "
+            f"is {' or '.join(kinds)} and WEIGHT a number from 0; {hint}".rstrip("; ")
+        ) from None
+    return str(loss) if loss.weight else NO_ENERGY_LOSS
+
+
+#: `none` or `KIND:WEIGHT`, which may be written as a mapping too.
+EnergyLossText = Annotated[
+    str,
+    BeforeValidator(_energy_loss),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^(none|(minimise|contrast): *[0-9.eE+-]+)$"},
+                EnergyLossSpec.model_json_schema(),
+            ]
+        }
+    ),
+]

@@ -79,6 +79,8 @@ class EnergyLayer(Pretrained, PairDropout):
     PROJECTION_SETTINGS: ClassVar[tuple[str, ...]] = ()
     #: Is told what is relaxed and from where, before it is (`attenergy.attention.models.trace`).
     watch: Callable[[Problem, Tensor], None] | None = None
+    #: Is told what was relaxed and the state that is read, with its graph of derivatives.
+    watch_end: Callable[[Problem, Tensor], None] | None = None
 
     num_heads: int = option("num_heads", fixed("num_heads"), "H.")
     read: Reading = option("read", fixed("read"), "`weights` or `state`.")
@@ -269,7 +271,10 @@ class EnergyLayer(Pretrained, PairDropout):
         """The moves before the state is read, from what `pose` returns."""
         if self.watch is not None:
             self.watch(problem, xi)
-        return self.moved(problem, xi, trace)
+        relaxation = self.moved(problem, xi, trace)
+        if self.watch_end is not None:
+            self.watch_end(problem, relaxation.state)
+        return relaxation
 
     def moved(self, problem: Problem, xi: Tensor, trace: bool) -> Relaxation:
         """The moves themselves; see `_relax`."""

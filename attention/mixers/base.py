@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple, TypedDict, Unpack
 
 import torch
@@ -92,6 +93,8 @@ class Mixer(Pretrained, PairDropout):
     states_apart: ClassVar[bool] = False  # whether no state of a sample acts on another one
     takes_rotary: ClassVar[bool] = True  # whether queries and keys may be turned by positions
     decoding: ClassVar[tuple[Decoding, ...]] = ("streamed",)  # the ways to continue, best first
+    #: Is told what the heads read, before they do.
+    watch: Callable[[HeadInputs], None] | None = None
 
     embed_dim: int = option("embed_dim", fixed("embed_dim"), "E.")
     num_heads: int = option("num_heads", fixed("num_heads"), "H.")
@@ -147,6 +150,8 @@ class Mixer(Pretrained, PairDropout):
         if field is not None:
             field = field.to(q.dtype)  # under autocast a field may come in a wider type
         causal = is_causal or self.always_causal
+        if self.watch is not None:
+            self.watch(HeadInputs(q, k, v, mask, field, causal))
         if not need_weights and not (self.drops and self.has_weights):
             read = self.fast_path(HeadInputs(q, k, v, mask, field, causal))
             if read is not None:

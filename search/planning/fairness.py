@@ -69,7 +69,7 @@ class EqualTraining:
 
     def _per_step(self, config: RunConfig) -> float:
         """FLOPs of one training step, but for the factor of the backward pass."""
-        return max(1.0, self._known.forward_flops(config)) * config.training.batch_size
+        return max(1.0, self._known.trained_flops(config)) * config.training.batch_size
 
 
 def measure(equal: EqualTraining, executor: Executor, store: RunStore, listener: Listener) -> None:

@@ -143,7 +143,7 @@ _OPTIONAL = frozenset({"pause", "own_model"})
 #: Fields of a training that came later, with what held before: runs of then keep their keys.
 _LATER = {
     **{"optimizer": "adamw", "muon_learning_rate": 0.02, "precision": "float32"},
-    **{"schedule": "cosine", "tail": 0.2},
+    **{"schedule": "cosine", "tail": 0.2, "energy_loss": "none"},
 }
 #: Solvers that were renamed, with the name under which a run's key knows them.
 _RENAMED = {"semi_implicit": "implicit", "coordinate_descent": "sequential"}

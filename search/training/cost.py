@@ -1,7 +1,8 @@
 """What a run costs, under the names of `RunRecord.cost`.
 
 `parameters`: trainable numbers. `forward_flops`: of one instance, matrix products only.
-`training_flops`: three times that for every instance trained on. The backward pass does two
+`energy_loss_flops`: what a term of the training loss on energies adds to it, where there is one.
+`training_flops`: three times both for every instance trained on. The backward pass does two
 products for each that has a gradient on both sides, so three is exact for most layers; where some
 have none (fixed features, constant couplings, inner samples) it counts too much, by up to 1.6.
 `state_bytes`: what the layers keep of a sequence of the task's length to go on with it.
@@ -20,6 +21,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from attenergy.search.training.energy_loss import EnergyLoss
 from attenergy.search.training.predict import predict
 from attenergy.tasks import Batch
 
@@ -57,6 +59,17 @@ def forward_flops(model: nn.Module, batch: Batch, scored: slice | None = None) -
         model.train(training)
     total: int = counter.get_total_flops()
     return total / len(batch.inputs)
+
+
+def energy_loss_flops(
+    model: nn.Module, energy_loss: EnergyLoss | None, batch: Batch, scored: slice | None = None
+) -> float:
+    """What a term of the loss on energies adds to `forward_flops`; 0 without one."""
+    if energy_loss is None:
+        return 0.0
+    plain = forward_flops(model, batch, scored)
+    with energy_loss.recording(batch.mask, scored):
+        return forward_flops(model, batch, scored) - plain
 
 
 def state_bytes(model: nn.Module, length: int) -> float:

@@ -10,6 +10,7 @@ from torch import nn
 
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training import cost
+from attenergy.search.training.energy_loss import make_energy_loss
 from attenergy.search.training.model import build_model
 from attenergy.tasks import Task, make_task
 
@@ -40,7 +41,7 @@ class KnownCosts:
         training = config.training
         if operations and config.seconds is None:
             instances = config.last_step * training.batch_size
-            costs["training_flops"] = cost.BACKWARD * instances * known["forward_flops"]
+            costs["training_flops"] = cost.BACKWARD * instances * self.trained_flops(config)
         return {name: costs[name] for name in names if name in costs}
 
     def forward_flops(self, config: RunConfig) -> float:
@@ -53,6 +54,23 @@ class KnownCosts:
         if "forward_flops" not in known:
             known["forward_flops"] = self._forward_flops(config)
         return known["forward_flops"]
+
+    def trained_flops(self, config: RunConfig) -> float:
+        """FLOPs of the forward pass and the loss of one instance that is trained on.
+
+        Raises:
+            ValueError: the model cannot be built, or cannot have the run's loss on energies.
+        """
+        flops, term = self.forward_flops(config), config.training.energy_loss
+        if config.training.energy_term is None:
+            return flops
+        known = self._known[_model_of(config)]
+        if term not in known:
+            task = self._task_of(config)
+            model = _built(config, task)
+            batch, loss = task.batch("valid", 0, 2), make_energy_loss(model, config.training)
+            known[term] = cost.energy_loss_flops(model, loss, batch, task.scored_positions)
+        return flops + known[term]
 
     def _sizes(self, config: RunConfig) -> dict[str, float]:
         task = self._task_of(config)

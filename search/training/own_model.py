@@ -21,6 +21,7 @@ from attenergy.attention.loading import build_own
 from attenergy.registry import ArgumentError, AttenergyError, OwnModel, Scalar, TaskSpec
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.runs.failures import clean
+from attenergy.search.training.energy_loss import make_energy_loss
 from attenergy.search.training.model import build_model, check_source, own_model_arguments
 from attenergy.search.training.predict import predict
 from attenergy.tasks import Task, make_task
@@ -82,15 +83,17 @@ def own_model(name: str | None, options: Mapping[str, Scalar]) -> OwnModel | Non
 
 
 def check_buildable(config: RunConfig, task: Task) -> Tried | None:
-    """See that the model of a run can be built; a user's has to answer and learn as well.
+    """See that the model of a run can be built, and can have its loss on energies.
+
+    A user's model has to answer and learn as well.
 
     Raises:
         ValueError: it cannot.
     """
-    if config.own_model is not None:
-        return try_model(config)
-    build_model(config, task)
-    return None
+    tried = None if config.own_model is None else try_model(config)
+    if tried is None or config.training.energy_term is not None:
+        make_energy_loss(build_model(config, task), config.training, config.variant)
+    return tried
 
 
 def try_model(config: RunConfig) -> Tried:

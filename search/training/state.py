@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from attenergy.search.runs.config import RunConfig
+from attenergy.search.training.energy_loss import EnergyLoss
 from attenergy.search.training.optimizers import Optimizers
 
 
@@ -76,6 +77,8 @@ class TrainingState:
 
     Attributes:
         losses: of the steps since the last evaluation.
+        energy_loss: the term of the loss on the layers' energies, if there is one.
+        energies: its values of the same steps, without its weight.
     """
 
     config: RunConfig
@@ -84,3 +87,5 @@ class TrainingState:
     clock: Clock
     progress: Progress
     losses: list[float] = field(default_factory=list)
+    energy_loss: EnergyLoss | None = None
+    energies: list[float] = field(default_factory=list)

@@ -34,7 +34,8 @@ class StateTensors:
         for place, optimizer, parameter in self._optimized():
             for name, value in optimizer.state.get(parameter, {}).items():
                 parts[f"{place}.{name}"] = value
-        parts["losses"] = torch.tensor(self._state.losses, dtype=torch.float64)
+        for name, values in self._lists():
+            parts[name] = torch.tensor(values, dtype=torch.float64)
         parts["generator.cpu"] = torch.get_rng_state()
         if self._device.type == "cuda":
             parts["generator.cuda"] = torch.cuda.get_rng_state(self._device)
@@ -53,9 +54,8 @@ class StateTensors:
         weights = [(part, _like(name, part, rest)) for name, part in self._weights()]
         optimized = list(self._optimized())
         moments = [self._moments(place, parameter, rest) for place, _, parameter in optimized]
-        losses, generators = rest.pop("losses", None), self._generators(rest)
-        if losses is None or losses.dtype != torch.float64 or losses.ndim != 1:
-            raise Unfit("it has no list of losses")
+        lists = [(values, _list(name, rest)) for name, values in self._lists()]
+        generators = self._generators(rest)
         if rest:
             raise Unfit(f"it holds {min(rest)[:100]!r}, which this run has not")
         try:
@@ -69,7 +69,13 @@ class StateTensors:
         for (_, optimizer, parameter), values in zip(optimized, moments, strict=True):
             if values:
                 optimizer.state[parameter] = values
-        self._state.losses[:] = losses.tolist()
+        for values, saved in lists:
+            values[:] = saved
+
+    def _lists(self) -> Iterator[tuple[str, list[float]]]:
+        yield "losses", self._state.losses
+        if self._state.energy_loss is not None:
+            yield "energies", self._state.energies
 
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
         model = self._state.model
@@ -113,6 +119,14 @@ class StateTensors:
             index = self._device.index or torch.cuda.current_device()
             generators["generator.cuda"] = torch.cuda.default_generators[index]
         return [(one, _like(name, one.get_state(), rest)) for name, one in generators.items()]
+
+
+def _list(name: str, rest: dict[str, Tensor]) -> list[float]:
+    """The numbers of a name, taken out of what is left."""
+    values = rest.pop(name, None)
+    if values is None or values.dtype != torch.float64 or values.ndim != 1:
+        raise Unfit(f"it has no list of {name}")
+    return [float(value) for value in values]
 
 
 def _like(name: str, part: Tensor, rest: dict[str, Tensor]) -> Tensor:

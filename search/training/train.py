@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from attenergy.registry import TrainingSpec, needed
 from attenergy.search.runs import provenance
@@ -20,13 +21,14 @@ from attenergy.search.runs.interrupts import from_outside
 from attenergy.search.runs.limits import LimitReached
 from attenergy.search.training import cost
 from attenergy.search.training.checkpoint import Saver
+from attenergy.search.training.energy_loss import make_energy_loss
 from attenergy.search.training.evaluation import evaluate, evaluation_batch
 from attenergy.search.training.model import build_model, save_weights, uses
 from attenergy.search.training.optimizers import make_optimizers
 from attenergy.search.training.precision import autocast
 from attenergy.search.training.predict import predict
 from attenergy.search.training.state import Clock, Progress, TrainingState
-from attenergy.tasks import Task, make_task
+from attenergy.tasks import Batch, Task, make_task
 
 Report = Callable[[int, int, float], None]  # step, steps, loss
 #: Is called with every point of the curve, and `ms_per_step` until then; a text that is not empty
@@ -150,9 +152,13 @@ def _run(
     torch.manual_seed(config.seed)
     task = make_task(config.task_spec, seed=config.seed, split_seed=config.split_seed)
     model = build_model(config, task)
+    energy_loss = make_energy_loss(model, training)
     progress.cost["parameters"] = cost.count_parameters(model)
     batch = task.batch("valid", 0, 2)
     progress.cost["forward_flops"] = cost.forward_flops(model, batch, task.scored_positions)
+    if energy_loss is not None:
+        more = cost.energy_loss_flops(model, energy_loss, batch, task.scored_positions)
+        progress.cost["energy_loss_flops"] = more
     progress.cost["state_bytes"] = cost.state_bytes(model, task.inputs.length)
     model.to(device)
 
@@ -160,7 +166,7 @@ def _run(
     if training.steps:
         clock = Clock(training.steps, config.seconds, config.pause)
         optimizers = make_optimizers(model, training)
-        state = TrainingState(config, model, optimizers, clock, progress)
+        state = TrainingState(config, model, optimizers, clock, progress, energy_loss=energy_loss)
         _train_loop(state, task, report, evaluated, saver)
     else:  # nothing to train; one evaluation stands for the curve
         scores = evaluate(model, task, "valid", training.valid_instances, batch_size=size)
@@ -203,6 +209,7 @@ def _train_loop(
         if clock.done % training.evaluate_every == 0 or clock.over:
             _validate(state, task)
             losses.clear()
+            state.energies.clear()
             reason = evaluated(_news(state.progress)) if evaluated is not None else ""
             if reason and not clock.over:
                 raise Pruned(reason)
@@ -216,27 +223,39 @@ def _news(progress: Progress) -> dict[str, float]:
 
 
 def _train_step(state: TrainingState, task: Task) -> float:
-    """One step on the next batch; the loss before it."""
-    model, clock, training = state.model, state.clock, state.config.training
+    """One step on the next batch; the task's loss before it."""
+    clock, training, energies = state.clock, state.config.training, state.energy_loss
     batch = task.batch("train", clock.done * training.batch_size, training.batch_size)
-    with autocast(training.precision, next(model.parameters(), torch.empty(0)).device):
-        logits = predict(model, batch, task.scored_positions)
-    loss = task.loss(logits.float(), batch.targets.to(logits.device))
-    value = loss.item()
-    if not math.isfinite(value):
-        raise Diverged(f"training loss {value} at step {clock.done} of {training.steps}")
-    state.optimizers.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    scored = task.scored_positions
+    with nullcontext() if energies is None else energies.recording(batch.mask, scored):
+        loss = _task_loss(state, task, batch)
+        value = loss.item()
+        if energies is not None:
+            term = energies.value()
+            state.energies.append(term.item())
+            loss = loss + energies.weight * term
+        if not math.isfinite(value) or not math.isfinite(loss.item()):
+            shown = value if not math.isfinite(value) else f"{loss.item()} with its energy loss"
+            raise Diverged(f"training loss {shown} at step {clock.done} of {training.steps}")
+        state.optimizers.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
     state.optimizers.step()
     return value
+
+
+def _task_loss(state: TrainingState, task: Task, batch: Batch) -> Tensor:
+    model, training = state.model, state.config.training
+    with autocast(training.precision, next(model.parameters(), torch.empty(0)).device):
+        logits = predict(model, batch, task.scored_positions)
+    return task.loss(logits.float(), batch.targets.to(logits.device))
 
 
 def _update_cost(clock: Clock, training: TrainingSpec, progress: Progress) -> None:
     progress.cost["ms_per_step"] = 1000.0 * clock.busy / clock.done
     progress.cost["train_seconds"] = clock.busy
     instances = clock.done * training.batch_size
-    flops = cost.BACKWARD * instances * progress.cost["forward_flops"]
-    progress.cost["training_flops"] = flops
+    flops = progress.cost["forward_flops"] + progress.cost.get("energy_loss_flops", 0.0)
+    progress.cost["training_flops"] = cost.BACKWARD * instances * flops
 
 
 def _validate(state: TrainingState, task: Task) -> None:
@@ -246,6 +265,8 @@ def _validate(state: TrainingState, task: Task) -> None:
     scores = evaluate(state.model, task, "valid", training.valid_instances, where, batch_size=size)
     named = {"valid_loss" if name == "loss" else name: value for name, value in scores.items()}
     spent = {} if clock.seconds is None else {"seconds": clock.busy}
-    mean_loss = math.fsum(state.losses) / len(state.losses)
-    progress.curve.append({"step": clock.done, **spent, "loss": mean_loss, **named})
+    means = {"loss": math.fsum(state.losses) / len(state.losses)}
+    if state.energies:
+        means["energy_loss"] = math.fsum(state.energies) / len(state.energies)
+    progress.curve.append({"step": clock.done, **spent, **means, **named})
     progress.metrics["valid"] = scores
