@@ -178,7 +178,11 @@ def main() -> None:
         for task in tasks
         for variant in variants
     }
-    about = {"command": "python benchmarks/energy_loss/experiment.py", "seeds": given.seeds, "fixed": _FIX}
+    about = {
+        "command": "python benchmarks/energy_loss/experiment.py",
+        "seeds": given.seeds,
+        "fixed": _FIX,
+    }
     about |= {"reached": REACHED, "versions": provenance.versions()}
     data = {**about, "machine": provenance.machine(), "results": results}
     write_bytes_atomically(given.out, (json.dumps(data, indent=1) + "\n").encode())
