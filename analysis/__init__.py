@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from attenergy.analysis.asymmetry import curl
     from attenergy.analysis.calls import AttentionCall, attention_calls
     from attenergy.analysis.catalogue import ANALYSES, AnalysisKind
+    from attenergy.analysis.memories.capacity import capacity
     from attenergy.analysis.result import Result, Table
     from attenergy.analysis.subject import Subject
 
@@ -23,6 +24,7 @@ _HOMES = {
     "Subject": "subject",
     "Table": "result",
     "attention_calls": "calls",
+    "capacity": "memories.capacity",
     "curl": "asymmetry",
 }
 
@@ -34,6 +36,7 @@ __all__ = [
     "Subject",
     "Table",
     "attention_calls",
+    "capacity",
     "curl",
 ]
 

@@ -60,6 +60,23 @@ class Parameters(nn.Module):
         learned = {n: _from_raw(self.declared[n], raw) for n, raw in self.raw.items()}
         return {**self.fixed, **learned}
 
+    @torch.no_grad()
+    def assign(self, name: str, value: float) -> None:
+        """Give a parameter one number in its own units, the same for all heads and components.
+
+        Raises:
+            ValueError: there is no such parameter that is a number, or it is out of its range.
+        """
+        parameter = self.declared.get(name)
+        if parameter is None or len(parameter.shape) == 2:
+            raise ArgumentError(f"no parameter '{name}' that is a number")
+        value = initial_value(name, parameter, 1, value)
+        if name in self.fixed:
+            self.fixed[name] = value
+        else:
+            self._starts[name] = raw = _to_raw(parameter, value)
+            self.raw[name].fill_(raw)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Parameters:
         before = {name: raw.dtype for name, raw in self.raw.items()}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

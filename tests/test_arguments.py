@@ -130,6 +130,11 @@ CASES: dict[str, Case] = {
     "AssociativeMemory.recall": (
         memory.recall, {"states": torch.randn(2, 4)}, ["steps", "step_size", "tolerance", "seed"],
     ),
+    "AssociativeMemory.suggest_beta": (
+        memory.suggest_beta, {"noise": "gaussian(0.1)", "tries": 3, "steps": 2},
+        ["noise", "target", "within", "tries", "steps", "seed"],
+    ),
+    "AssociativeMemory.with_beta": (memory.with_beta, {"beta": 2.0}, ["beta"]),
     "relax": (
         relax, {"energy": lse, "xi": XI, "X": X}, ["steps", "step_size", "damping", "momentum"],
     ),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 import torch
 from torch import Tensor
 
-from attenergy.attention.memory.recall import Recall, Samples, Step, joined, settle
-from attenergy.attention.memory.spin_updates import BLOCK, SpinUpdates
+from attenergy.attention.memory.moves import Mode, Order, binary, continuous
+from attenergy.attention.memory.noise import Damage, Noise, noise_of
+from attenergy.attention.memory.recall import Recall, joined, settle
+from attenergy.attention.memory.spin_updates import BLOCK
+from attenergy.attention.memory.suggested_beta import SuggestedBeta, sharpened, suggest
 from attenergy.attention.modules.arguments import (
     check_from_zero,
     check_positive,
@@ -19,12 +22,11 @@ from attenergy.attention.modules.arguments import (
     check_tensor,
     check_whole,
 )
-from attenergy.attention.solvers.relax import relax
-from attenergy.energies import DOMAINS, Energy, EnergyLike, EnergySource, source_of
+from attenergy.attention.solvers.step_sizes import default_step_size
+from attenergy.energies import Energy, EnergyLike, EnergySource, source_of
 from attenergy.registry import ArgumentError, Registry, nearest
 
-Mode = Literal["continuous", "parallel", "sequential"]
-Order = Literal["random", "fixed"]
+__all__ = ["AssociativeMemory", "Mode", "Order"]
 
 
 class AssociativeMemory:
@@ -191,18 +193,89 @@ class AssociativeMemory:
         energy, X = self._stored()
         samples, shape = self._samples(states)
         if mode == "continuous":
-            first, step = _continuous(energy, X, step_size, trace)
+            first, step = continuous(energy, X, step_size, trace)
         else:
             tolerance = 0.0
-            first, step = _binary(energy, X, mode, order, seed)
+            first, step = binary(energy, X, mode, order, seed)
         blocks = torch.split(samples, self._at_once(samples))
         parts = [settle(first(b), step, steps, tolerance=tolerance, trace=trace) for b in blocks]
         return joined(parts, states.shape, shape)
 
+    def with_beta(self, beta: float) -> AssociativeMemory:
+        """A memory of the same patterns with another beta; this one stays as it is.
+
+        Raises:
+            ValueError: the memory is empty, its energy has no beta, or beta is not above 0.
+        """
+        energy, _ = self._stored()
+        other = copy.copy(self)
+        other._energy = sharpened(energy, beta)
+        return other
+
+    def suggest_beta(
+        self,
+        noise: Noise | Damage | str,
+        *,
+        target: float = 0.99,
+        within: float = 0.5,
+        tries: int = 256,
+        steps: int = 100,
+        mode: Mode | None = None,
+        seed: int = 0,
+    ) -> SuggestedBeta:
+        """The smallest beta by which the stored patterns are recalled from damaged copies.
+
+            >>> patterns = torch.nn.functional.normalize(torch.randn(100, 64), dim=-1)
+            >>> memory = AssociativeMemory("lse").store(patterns)
+            >>> suggestion = memory.suggest_beta("masked(0.25)")
+            >>> memory = memory.with_beta(suggestion.beta)
+
+        Small, since a sharper memory passes less of a gradient on to its states. Looked for from
+        1e-3 to 1e5 over the squared gap between patterns, first in steps of sqrt(10), then by
+        halving, to 5 %. For softmax weights (`lse`, `l2_lse`), theory adds the beta from which
+        recall is certain; see `attenergy.attention.memory.retrieval_bound`.
+
+        Args:
+            noise: what to expect: `gaussian(sigma)`, `masked(fraction)` or `flips(fraction)`, as
+                text or from `attenergy.attention.memory`; or a function of patterns (n, D) and a
+                `torch.Generator`.
+            target: share to recall, up to 1; where no beta reaches it, the most that one does.
+            within: a copy is recalled if it ends within this share, up to 1/2, of the way from its
+                pattern to the nearest other one.
+            tries: damaged copies for every beta.
+            steps: as in `recall`.
+            mode: as in `recall`.
+            seed: of the copies.
+
+        Raises:
+            ValueError: the memory is empty, its energy has no beta, an argument does not fit, all
+                patterns are the same, or nothing is recalled at any beta.
+        """
+        energy, X = self._stored()
+        check_whole("seed", seed, 0)
+
+        def recall_at(beta: float, states: Tensor) -> Tensor:
+            return self.with_beta(beta).recall(states, steps=steps, mode=mode).state
+
+        return suggest(
+            energy, X, recall_at, noise_of(noise), target=target, within=within, tries=tries,
+            seed=seed, step_size=default_step_size(energy),
+        )  # fmt: skip
+
+    @property
+    def energy_module(self) -> Energy:
+        """The energy itself, whose values `energy` gives.
+
+        Raises:
+            ValueError: the memory was made without a width and has stored nothing yet.
+        """
+        if self._energy is None:
+            raise ArgumentError("the width is not known yet: store(patterns), or make it with dim")
+        return self._energy
+
     def _stored(self) -> tuple[Energy, Tensor]:
         X = self.patterns
-        assert self._energy is not None
-        return self._energy, X
+        return self.energy_module, X
 
     def _checked_mode(self, mode: Mode | None, step_size: float | None) -> Mode:
         energy, X = self._stored()
@@ -253,41 +326,3 @@ def _made(source: EnergySource, dim: int) -> Energy:
     if not energy.reads_patterns:
         raise ArgumentError(f"'{energy.spec.title}' reads no stored patterns")
     return energy
-
-
-def _continuous(
-    energy: Energy, X: Tensor, step_size: float | None, trace: bool
-) -> tuple[Callable[[Tensor], Samples], Step]:
-    """How samples start and move by steps of `relax`."""
-
-    def first(state: Tensor) -> Samples:
-        state = energy.project(state)
-        value = energy(state, X) if trace else state.new_zeros(len(state))
-        return Samples(state, value)
-
-    def step(samples: Samples, _: int) -> Samples:
-        return first(relax(energy, samples.state, X, step_size=step_size).state)
-
-    return first, step
-
-
-def _binary(
-    energy: Energy, X: Tensor, mode: Mode, order: Order, seed: int
-) -> tuple[Callable[[Tensor], Samples], Step]:
-    """How samples start and move by turning spins."""
-    updates = SpinUpdates(energy, X)
-
-    def first(state: Tensor) -> Samples:
-        return updates.start(DOMAINS["spin"].project(state))
-
-    def step(samples: Samples, index: int) -> Samples:
-        if mode == "parallel":
-            return updates.parallel(samples)
-        sites = samples.state[0].numel()
-        if order == "fixed":
-            return updates.sequential(samples, range(sites))
-        # A sweep's order depends on the seed and its number alone, never on other samples.
-        generator = torch.Generator().manual_seed(seed + index)
-        return updates.sequential(samples, torch.randperm(sites, generator=generator).tolist())
-
-    return first, step

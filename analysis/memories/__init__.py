@@ -1,0 +1,1 @@
+"""How much an associative memory holds."""
