@@ -45,7 +45,7 @@ class KnownCapacity:
 def _polynomial(dim: int, values: dict[str, float]) -> float:
     power = round(values["power"])
     odd = math.prod(range(2 * power - 3, 0, -2))
-    return dim ** (power - 1) / (2 * odd * math.log(dim))
+    return float(dim ** (power - 1) / (2 * odd * math.log(dim)))
 
 
 _NO_ERRORS = KnownCapacity(
@@ -138,7 +138,7 @@ def capacity(
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
-    if isinstance(seeds, Sequence) and not isinstance(seeds, str) and seeds:
+    if isinstance(seeds, (list, tuple, range)) and seeds:
         return [check_whole("seeds", seed, 0) for seed in seeds]
     if not is_whole(seeds):
         raise ArgumentError(f"seeds must be a number of draws or a list of seeds, got {seeds!r}")
@@ -150,7 +150,7 @@ def _counts(counts: Sequence[int] | None, most: int) -> list[int]:
         raise ArgumentError(f"patterns must be at least 2, got {most}")
     if counts is None:
         return sorted({round(2 * (most / 2) ** (k / (POINTS - 1))) for k in range(POINTS)})
-    if isinstance(counts, str) or not isinstance(counts, Sequence) or not counts:
+    if not isinstance(counts, (list, tuple, range)) or not counts:
         raise ArgumentError(f"counts must list numbers of patterns, got {counts!r}")
     for count in counts:
         if check_whole("counts", count, 2) > most:

@@ -36,8 +36,8 @@ def has_bound(energy: Energy, step_size: float) -> bool:
         and not energy.states_interact
         and not energy.patterns_interact
         and not energy.domain.constrained
-        and energy.quadratic() == 1.0
         and step_size == 1.0
+        and bool(energy.quadratic() == 1.0)
     )
 
 

@@ -49,7 +49,8 @@ class Trials:
     def recalled(self, ends: Tensor) -> Tensor:
         """(n,), which copies were recalled, for the states in which they ended."""
         away = ends.reshape(self.targets.shape) - self.targets
-        return torch.linalg.vector_norm(away, dim=-1) <= self.radii
+        distances: Tensor = torch.linalg.vector_norm(away, dim=-1)
+        return distances <= self.radii
 
 
 def draw_trials(
