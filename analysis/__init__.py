@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from attenergy.analysis.asymmetry import curl
     from attenergy.analysis.calls import AttentionCall, attention_calls
     from attenergy.analysis.catalogue import ANALYSES, AnalysisKind
+    from attenergy.analysis.codes.extraction import Codes, head_codes
+    from attenergy.analysis.codes.latent_code import latent_code
+    from attenergy.analysis.codes.of_task import latent_code_of_task
+    from attenergy.analysis.codes.result import LatentCode
     from attenergy.analysis.memories.capacity import capacity
     from attenergy.analysis.result import Result, Table
     from attenergy.analysis.subject import Subject
@@ -20,24 +24,34 @@ _HOMES = {
     "ANALYSES": "catalogue",
     "AnalysisKind": "catalogue",
     "AttentionCall": "calls",
+    "Codes": "codes.extraction",
+    "LatentCode": "codes.result",
     "Result": "result",
     "Subject": "subject",
     "Table": "result",
     "attention_calls": "calls",
     "capacity": "memories.capacity",
     "curl": "asymmetry",
+    "head_codes": "codes.extraction",
+    "latent_code": "codes.latent_code",
+    "latent_code_of_task": "codes.of_task",
 }
 
 __all__ = [
     "ANALYSES",
     "AnalysisKind",
     "AttentionCall",
+    "Codes",
+    "LatentCode",
     "Result",
     "Subject",
     "Table",
     "attention_calls",
     "capacity",
     "curl",
+    "head_codes",
+    "latent_code",
+    "latent_code_of_task",
 ]
 
 

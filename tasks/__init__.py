@@ -14,6 +14,7 @@ from attenergy.tasks.core.base import (
     Task,
     check_known,
 )
+from attenergy.tasks.core.latents import HasLatents, Latents
 from attenergy.tasks.core.options import options_of
 from attenergy.tasks.core.token_task import TokenInstance, TokenTask
 from attenergy.tasks.data.base import DataTask
@@ -88,12 +89,14 @@ __all__ = [
     "Graphs",
     "GroundState",
     "GroupWords",
+    "HasLatents",
     "Images",
     "InContextRecall",
     "InContextRegression",
     "InductionHeads",
     "Inputs",
     "Latch",
+    "Latents",
     "ListOps",
     "Memorisation",
     "MixedMQAR",

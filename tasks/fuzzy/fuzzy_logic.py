@@ -16,6 +16,7 @@ from attenergy.tasks.core.base import (
     check_known,
     check_whole,
 )
+from attenergy.tasks.core.latents import Latents, numbers_of
 from attenergy.tasks.core.streams import Fields, seed_of
 from attenergy.tasks.fuzzy.functions import (
     MOST_VARIABLES,
@@ -128,6 +129,31 @@ class FuzzyLogic(Task):
         shown = labels.clone()
         shown[:, -1] = 0
         return Batch(torch.cat([instances["points"], shown], -1), labels)
+
+    def latents(self, split: str, start: int, size: int) -> Latents:
+        """Instances with `term 1` to `term K` (B,), ascending ids, and `bits` (B, 1, K L).
+
+        The points of the context are the same in all of them, and the query varies, unless the
+        task fixes its query.
+        """
+        task = self if self.fixed != "none" else self._with_fixed_context()
+        drawn = task.instances(split, start, size)
+        terms = drawn["terms"]
+        signs = term_bits(torch.arange(2**self.variables), self.variables).tolist()
+        names = tuple("".join(map(str, each)) for each in signs)
+        titles = [f"term {number}" for number in range(1, self.terms + 1)]
+        labels = dict(zip(titles, terms.unbind(-1), strict=True))
+        bits = term_bits(terms, self.variables).flatten(1)[:, None].float()
+        return Latents(
+            task.encode(drawn),
+            {**labels, "bits": bits},
+            numbers_of(terms, torch.cat(list(self.functions.values()))),
+            dict.fromkeys(titles, names),
+        )
+
+    def _with_fixed_context(self) -> FuzzyLogic:
+        options = {**self.options, "fixed": "context"}
+        return type(self)(**options, seed=self.seed, split_seed=self.split_seed)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean of (answer - f(x))^2 at the query; both (B, N, 1)."""

@@ -23,6 +23,7 @@ from attenergy.tasks.core.base import (
     check_whole,
     scored_hits,
 )
+from attenergy.tasks.core.latents import Latents, numbers_of
 from attenergy.tasks.core.sampling import permutations
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.raven.ceiling import Solutions, solve
@@ -154,6 +155,19 @@ class Raven(Task):
         tokens = tokenise(instances["panels"], self.values)
         rules = instances["rules"].gather(1, instances["permutations"][:, -1])
         return RavenBatch(tokens.inputs, tokens.targets, rules=rules)
+
+    def latents(self, split: str, start: int, size: int) -> Latents:
+        """Instances with `rule` (B, L): behind each of the K answers, at its position."""
+        drawn = self.instances(split, start, size)
+        batch = self.encode(drawn)
+        rule = torch.full_like(batch.targets, -1)
+        rule[:, -self.features :] = batch.rules
+        return Latents(
+            batch,
+            {"rule": rule},
+            numbers_of(drawn["rules"], self.combinations),
+            {"rule": tuple(each.name for each in self.rules)},
+        )
 
     def metrics(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """`accuracy`: all features right; `accuracy_per_feature`: share of right features."""

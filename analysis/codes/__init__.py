@@ -1,0 +1,1 @@
+"""The latent code of attention: what the heads together say of a pair of positions."""
