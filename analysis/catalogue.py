@@ -144,8 +144,36 @@ class AnalysisKind:
         }
 
 
+def _latent_code(subject: Subject, options: Mapping[str, Any], progress: Progress | None) -> Result:
+    from attenergy.analysis.codes.extraction import pairs_of
+    from attenergy.analysis.codes.of_task import latent_code_of_task
+
+    assert subject.task is not None
+    settings = {**options, "pairs": pairs_of(options["pairs"])}
+    settings["tsne"] = None if options["tsne"] else False  # if it can be had
+    return latent_code_of_task(
+        subject.model, subject.task, seed=subject.seed, progress=progress, **settings
+    )
+
+
 #: Every analysis, in the order in which they are shown.
-_KINDS: tuple[AnalysisKind, ...] = ()
+_KINDS: tuple[AnalysisKind, ...] = (
+    AnalysisKind(
+        "latent-code",
+        "Latent code",
+        "What do the weights of all heads together tell of the rule behind an instance?",
+        _latent_code,
+        ("task",),
+        (
+            Option("instances", 3000, "of seen combinations, and half as many held-out ones", 30),
+            Option("seen", "test", "split whose combinations the model was trained on"),
+            Option("held_out", "ood", "split whose combinations it was not"),
+            Option("pairs", "-1:-1", "positions and what they read, STATE:PATTERN,..."),
+            Option("permutations", 20, "of the labels, as a control", 1, 1000),
+            Option("tsne", True, "whether to draw t-SNE, where scikit-learn is installed"),
+        ),
+    ),
+)
 
 #: Name -> analysis.
 ANALYSES: dict[str, AnalysisKind] = {kind.name: kind for kind in _KINDS}

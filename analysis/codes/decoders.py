@@ -77,11 +77,11 @@ def fit_logistic(z: Tensor, labels: Tensor, classes: int, strength: float = 1.0)
         logits = (z @ W).masked_fill(absent, -torch.inf).movedim(-1, 1)
         error = (weights * F.cross_entropy(logits, labels, reduction="none")).sum()
         value = error + W[:, :-1].square().sum() / (2 * strength)
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         return value.item()
 
     with torch.enable_grad():
-        solver.step(loss)
+        solver.step(loss)  # type: ignore[no-untyped-call]
     return Logistic(W.detach(), absent)
 
 
@@ -97,7 +97,8 @@ def fit_ridge(z: Tensor, values: Tensor, penalty: float = 1.0) -> Tensor:
         (J, F + 1, M).
     """
     gram = z.mT @ z + penalty * torch.eye(z.shape[1], dtype=z.dtype)
-    return torch.linalg.solve(gram, z.mT @ values)
+    W: Tensor = torch.linalg.solve(gram, z.mT @ values)
+    return W
 
 
 def tabulate(answers: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -74,7 +74,7 @@ class LayerDecoding:
         layer: its name, or `all layers`, whose codes are joined.
         fresh: on fresh instances of the combinations that the decoder was fitted on.
         judged: on held-out combinations, or `fresh` again where there are none to judge.
-        shuffled: values on the same set of decoders fitted to permuted labels.
+        permuted: values on the same set of decoders fitted to permuted labels.
         scrambled: of a decoder of scrambled heads: each head's weights dealt out anew to the
             instances, so that their distribution stays and what they tell is gone.
     """
@@ -82,7 +82,7 @@ class LayerDecoding:
     layer: str
     fresh: Score
     judged: Score
-    shuffled: tuple[float, ...]
+    permuted: tuple[float, ...]
     scrambled: Score
 
 
@@ -124,7 +124,7 @@ class LabelDecoding:
     @property
     def null(self) -> tuple[float, ...]:
         """For each permutation of the labels, the highest value of any layer."""
-        return tuple(map(max, zip(*(each.shuffled for each in self.layers), strict=True)))
+        return tuple(map(max, zip(*(each.permuted for each in self.layers), strict=True)))
 
     def p_value(self, value: float) -> float:
         """Share of permutations, the truth among them, in which some layer reaches `value`."""
@@ -162,16 +162,16 @@ def decode_classes(
         seed: of all that is drawn.
     """
     sets = sets.where(labels >= 0)
-    known = labels[sets.fit].unique()
+    known = torch.unique(labels[sets.fit])
     number = torch.full((max(len(classes), int(labels.max()) + 1, 1),), -1)
     number[known] = torch.arange(len(known))
-    unseen = labels[sets.held_out].unique()
+    unseen = torch.unique(labels[sets.held_out])
     unseen = unseen[number[unseen] < 0]
     held_out = len(sets.held_out)
     numbered = torch.where(labels >= 0, number[labels.clamp(min=0)], -1)
     sets = sets.where(numbered >= 0)
     truth = numbered[sets.fit]
-    dealt = _permuted(truth[:, None], sets, permutations, seed)[..., 0]
+    permuted = _permuted(truth[:, None], sets, permutations, seed)[..., 0]
     count = len(known)
 
     def answers(codes: Tensor, fitted: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,7 +191,7 @@ def decode_classes(
 
     every = []
     for layer, codes in layers.items():
-        fresh, judged = answers(codes, torch.cat([truth[None], dealt]))
+        fresh, judged = answers(codes, torch.cat([truth[None], permuted]))
         table = tabulate(judged[1:], numbered[sets.judged], count)
         mixed = answers(_scrambled(codes, seed), truth[None])[1][0]
         every.append(
@@ -231,7 +231,7 @@ def decode_numbers(
     sets = sets.where(~values.isnan().any(-1))
     truth = values[sets.fit].double()
     mean = truth.mean(0)
-    dealt = _permuted(truth, sets, permutations, seed)
+    permuted = _permuted(truth, sets, permutations, seed)
     target = values[sets.judged].double()
 
     def guesses(codes: Tensor, fitted: Tensor) -> tuple[Tensor, Tensor]:
@@ -247,16 +247,16 @@ def decode_numbers(
 
     every = []
     for layer, codes in layers.items():
-        fresh, judged = guesses(codes, torch.cat([truth[None], dealt]))
+        fresh, judged = guesses(codes, torch.cat([truth[None], permuted]))
         alone = torch.zeros(len(target), dtype=torch.int64)
-        dealt_r2 = [float(r2_of_sums(sums_of(target, one, alone, 1)[0])) for one in judged[1:]]
+        permuted_r2 = [float(r2_of_sums(sums_of(target, one, alone, 1)[0])) for one in judged[1:]]
         mixed = guesses(_scrambled(codes, seed), truth[None])[1][0]
         every.append(
             LayerDecoding(
                 layer,
                 score(fresh[0], sets.fresh),
                 score(judged[0], sets.judged),
-                tuple(dealt_r2),
+                tuple(permuted_r2),
                 score(mixed, sets.judged),
             )
         )
@@ -287,8 +287,8 @@ def _permuted(truth: Tensor, sets: Sets, permutations: int, seed: int) -> Tensor
     of_cell = truth.new_zeros(count, truth.shape[-1])
     of_cell[cells] = truth
     orders = [torch.randperm(count, generator=generator) for _ in range(permutations)]
-    dealt = [of_cell[order][cells] for order in orders]
-    return torch.stack(dealt) if dealt else truth.new_zeros(0, *truth.shape)
+    every = [of_cell[order][cells] for order in orders]
+    return torch.stack(every) if every else truth.new_zeros(0, *truth.shape)
 
 
 def _scrambled(codes: Tensor, seed: int) -> Tensor:
@@ -301,7 +301,7 @@ def _scrambled(codes: Tensor, seed: int) -> Tensor:
 def _groups(where: Tensor, combinations: Tensor | None, seed: int) -> tuple[Tensor, int]:
     """A group for each of the instances `where`, and how many groups there are."""
     if combinations is not None:
-        every, groups = combinations[where].unique(return_inverse=True)
+        every, groups = torch.unique(combinations[where], return_inverse=True)
         return groups, len(every)
     order = torch.randperm(len(where), generator=Generator().manual_seed(seed))
     count = max(1, min(_BLOCKS, len(where)))
@@ -311,7 +311,7 @@ def _groups(where: Tensor, combinations: Tensor | None, seed: int) -> tuple[Tens
 def _combinations(sets: Sets) -> int:
     if sets.combinations is None:
         return 0
-    return len(sets.combinations[sets.held_out].unique())
+    return len(torch.unique(sets.combinations[sets.held_out]))
 
 
 def _jackknife(without: Tensor) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +94,21 @@ def head_codes(
         why = "; ".join(f"{name}: {text}" for name, text in missing.items())
         raise ArgumentError(f"no layer of {type(model).__name__} has weights to read ({why})")
     return Codes({name: torch.cat(each) for name, each in parts.items()}, heads, missing)
+
+
+def pairs_of(text: str) -> tuple[Pair, ...]:
+    """Pairs of a text `STATE:PATTERN,...`, as `-1:-1,-1:-5`.
+
+    Raises:
+        ArgumentError: it is something else.
+    """
+    matches = [
+        re.fullmatch(r"\s*(-?\d{1,9})\s*:\s*(-?\d{1,9})\s*", part) for part in text.split(",")
+    ]
+    pairs = tuple((int(match[1]), int(match[2])) for match in matches if match)
+    if len(pairs) < len(matches):
+        raise ArgumentError(f"pairs must be STATE:PATTERN,... as -1:-1,-1:-5, got {text!r:.60}")
+    return pairs
 
 
 def _count(inputs: Sequence[Any], arguments: Mapping[str, Any]) -> int:

@@ -131,8 +131,9 @@ def latent_code(  # noqa: PLR0913 - the data, what to look at, and how hard
         for name in (decoding.label for decoding in decodings if decoding.classes)
         for layer, each in layers.items()
     )
-    told = tuple(filter(None, [*skipped, reason]))
-    return LatentCode(layers, tuple(map(tuple, pairs)), tuple(decodings), maps, means, shown, told)
+    left_out = tuple(filter(None, [*skipped, reason]))
+    every = tuple((i, j) for i, j in pairs)
+    return LatentCode(layers, every, tuple(decodings), maps, means, shown, left_out)
 
 
 def _split(
@@ -218,7 +219,7 @@ def _undecidable(name: str, values: Tensor, names: tuple[str, ...] | None, sets:
         fitted = values[sets.fit][there[sets.fit]]
         return "" if fitted.std(0).max() > 0 else f"{name} is not decoded: it does not vary."
     known = values[sets.fit]
-    number = len(known[known >= 0].unique())
+    number = len(torch.unique(known[known >= 0]))
     if number < 2:
         return (
             f"{name} is not decoded: seen instances have {number} of its classes, two are needed."

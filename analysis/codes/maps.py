@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,7 +83,9 @@ def t_sne(codes: Tensor, seed: int) -> Tensor:
     except ImportError as error:
         raise MissingPackage("t-SNE needs scikit-learn: `pip install attenergy[data]`") from error
     perplexity = min(30.0, max(2.0, (len(codes) - 1) / 3))
-    made = TSNE(init="pca", random_state=seed, perplexity=perplexity).fit_transform(codes.numpy())
+    mapping: Any = TSNE
+    made = mapping(init="pca", random_state=seed, perplexity=perplexity)
+    made = made.fit_transform(codes.numpy())
     return torch.as_tensor(made, dtype=torch.float64)
 
 
@@ -91,7 +94,7 @@ def map_codes(layer: str, codes: Tensor, points: Tensor, seed: int, *, tsne: boo
     shown = codes[points]
     pca, explained = principal_components(shown)
     plane = None
-    if tsne and len(points) > 6 and len(shown.unique(dim=0)) > 6:
+    if tsne and len(points) > 6 and len(torch.unique(shown, dim=0)) > 6:
         scale = shown.std(0, correction=0).max()
         plane = t_sne((shown - shown.mean(0)) / scale, seed)
     return CodeMap(layer, points, pca, explained, plane)
@@ -101,7 +104,7 @@ def class_means(
     layer: str, codes: Tensor, label: str, labels: Tensor, classes: tuple[str, ...]
 ) -> ClassMeans:
     """Mean codes of the classes that occur, and their cosines; negative labels do not count."""
-    there = labels[labels >= 0].unique()
+    there = torch.unique(labels[labels >= 0])
     means = torch.stack([codes[labels == each].mean(0) for each in there])
     names = tuple(classes[i] for i in there.tolist())
     return ClassMeans(layer, label, names, means, _cosines(means), _cosines(means - means.mean(0)))

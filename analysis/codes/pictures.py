@@ -54,8 +54,8 @@ def _decoding(decoding: LabelDecoding) -> Picture:
     layers = decoding.layers
     with drawing(height=3.2 + 0.12 * max(len(each.layer) for each in layers) ** 0.5) as (_, axes):
         at = range(len(layers))
-        low = [min(each.shuffled) for each in layers]
-        high = [max(each.shuffled) for each in layers]
+        low = [min(each.permuted) for each in layers]
+        high = [max(each.permuted) for each in layers]
         for x, bottom, top in zip(at, low, high, strict=True):
             axes.fill_between(
                 [x - 0.32, x + 0.32], bottom, top, color=colour("line"), linewidth=0,
@@ -126,7 +126,7 @@ def _map(maps: Sequence[CodeMap], label: str, ids: Tensor, names: tuple[str, ...
 
 
 def _points(axes: Axes, at: Tensor, ids: Tensor, names: Sequence[str]) -> None:
-    there = [c for c in ids.unique().tolist() if c >= 0]
+    there = [c for c in torch.unique(ids).tolist() if c >= 0]
     ordered = all(_is_number(names[c]) for c in there)
     for place, c in enumerate(there[:_MOST_CLASSES]):
         chosen = at[ids == c]
@@ -184,7 +184,7 @@ def _cosines(means: ClassMeans) -> Picture:
                             ha="center", va="center", fontsize=6.5, color=colour(tone),
                         )  # fmt: skip
         bar = figure.colorbar(mesh, ax=grid, shrink=0.7)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         bar.ax.tick_params(colors=colour("line"), labelcolor=colour("soft"), labelsize=8)
     about = (
         f"Cosine between the mean codes of the classes of {means.label} in {means.layer}, as they "

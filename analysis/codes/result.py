@@ -176,20 +176,20 @@ def _table(decoding: LabelDecoding) -> Table:
     header = ["layer", "seen", "held out" if decoding.on_held_out else "fresh", "+-"]
     header += [] if decoding.of_numbers else ["F1"]
     header += ["without code", "permuted", "highest", "scrambled", "p"]
-    said = f"fitted on {fit}, seen: {fresh} fresh instances"
+    sizes = f"fitted on {fit}, seen: {fresh} fresh instances"
     if decoding.on_held_out:
         of = f" of {decoding.combinations} combinations" if decoding.combinations else ""
-        said += f", held out: {held_out}{of}"
+        sizes += f", held out: {held_out}{of}"
     rows = [_row(decoding, each) for each in decoding.layers]
-    return Table(f"{decoding.label}, {decoding.metric} ({said})", header, rows)
+    return Table(f"{decoding.label}, {decoding.metric} ({sizes})", header, rows)
 
 
 def _row(decoding: LabelDecoding, each: LayerDecoding) -> list[str]:
     judged = each.judged
-    mean = sum(each.shuffled) / len(each.shuffled)
+    mean = sum(each.permuted) / len(each.permuted)
     numbers = [each.fresh.value, judged.value, judged.error]
     numbers += [] if decoding.of_numbers else [judged.f1]
-    numbers += [decoding.majority.value, mean, max(each.shuffled), each.scrambled.value]
+    numbers += [decoding.majority.value, mean, max(each.permuted), each.scrambled.value]
     return [each.layer, *(f"{x:.3f}" for x in numbers), f"{decoding.p_value(judged.value):.3f}"]
 
 
@@ -210,7 +210,7 @@ def _label_numbers(decoding: LabelDecoding) -> dict[str, Any]:
                 "layer": each.layer,
                 "fresh": _score(each.fresh),
                 "judged": _score(each.judged),
-                "permuted": list(each.shuffled),
+                "permuted": list(each.permuted),
                 "scrambled": _score(each.scrambled),
                 "p": decoding.p_value(each.judged.value),
             }

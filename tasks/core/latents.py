@@ -57,5 +57,6 @@ def numbers_of(rows: Tensor, known: Tensor) -> Tensor:
 
     Every row has to be one of `known`.
     """
-    _, places = torch.unique(torch.cat([known, rows]), dim=0, return_inverse=True)
+    every = torch.cat([known, rows])
+    places: Tensor = torch.unique(every, dim=0, return_inverse=True)[1]
     return places[len(known) :]

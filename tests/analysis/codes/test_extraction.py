@@ -8,6 +8,7 @@ from torch import nn
 
 import attenergy
 from attenergy.analysis import head_codes
+from attenergy.analysis.codes.extraction import pairs_of
 from attenergy.attention import Transformer
 from attenergy.registry import ArgumentError
 
@@ -86,3 +87,11 @@ def test_pairs_and_inputs_that_are_not_there() -> None:
         head_codes(model, draw(N, L, 6), pairs=[(-6, 0)])
     with pytest.raises(ArgumentError, match="at least one instance"):
         head_codes(model, draw(0, L, 6))
+
+
+def test_pairs_of_the_command_line() -> None:
+    assert pairs_of("-1:-1") == ((-1, -1),)
+    assert pairs_of(" -1:-9, 3:0") == ((-1, -9), (3, 0))
+    for text in ("", "1", "1:2:3", "a:b", "1:2,"):
+        with pytest.raises(ArgumentError, match="STATE:PATTERN"):
+            pairs_of(text)

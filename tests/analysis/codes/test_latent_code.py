@@ -63,18 +63,18 @@ def test_seeds_of_noise_are_seldom_called_decodable(plant) -> None:
 
 def test_numbers_are_told_by_ridge_regression(plant) -> None:
     planted = plant("rules")
-    told = planted.codes[:, :1] - 2 * planted.codes[:, 1:2]
+    mixed = planted.codes[:, :1] - 2 * planted.codes[:, 1:2]
     labels = {
-        "told": told[:, 0],
-        "two": torch.cat([told, told.square()], -1)[:, None],
-        "noise": torch.randn(len(told), generator=torch.Generator().manual_seed(0)),
+        "mixed": mixed[:, 0],
+        "two": torch.cat([mixed, mixed.square()], -1)[:, None],
+        "noise": torch.randn(len(mixed), generator=torch.Generator().manual_seed(0)),
     }
-    told_, two, noise = analysed(planted, labels).decodings
-    assert told_.metric == "R2"
-    assert told_.best.judged.value > 0.999
-    assert abs(told_.majority.value) < 0.1
+    of_the_code, two, noise = analysed(planted, labels).decodings
+    assert of_the_code.metric == "R2"
+    assert of_the_code.best.judged.value > 0.999
+    assert abs(of_the_code.majority.value) < 0.1
     assert 0.4 < two.best.judged.value < 0.95
-    assert told_.p_value(told_.best.judged.value) == pytest.approx(1 / 21)
+    assert of_the_code.p_value(of_the_code.best.judged.value) == pytest.approx(1 / 21)
     assert noise.p_value(noise.best.judged.value) > 0.05
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from attenergy.analysis import latent_code_of_task
+from attenergy.analysis import ANALYSES, LatentCode, Subject, latent_code_of_task
 from attenergy.attention import Transformer
 from attenergy.registry import ArgumentError
 from attenergy.tasks import FuzzyLogic, Raven, StackedRecall, Task
@@ -66,3 +66,14 @@ def test_a_task_without_latents_has_its_answers() -> None:
         latent_code_of_task(untrained(task), task, instances=0)
     with pytest.raises(ValueError, match="odd"):
         latent_code_of_task(untrained(task), task, held_out="odd")
+
+
+def test_the_command_line_runs_it() -> None:
+    task = Raven(features=2, values=4)
+    kind = ANALYSES["latent-code"]
+    options = kind.settings({"instances": 60, "permutations": 2, "pairs": "-2:-2", "tsne": False})
+    subject = Subject(untrained(task), "untrained", [], task)
+    assert not kind.lacking(subject)
+    result = kind.run(subject, options, None)
+    assert isinstance(result, LatentCode)
+    assert result.pairs == ((-2, -2),)
