@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attenergy.analysis.asymmetry import curl
+    from attenergy.analysis.attractors.fixed_points import fixed_points
+    from attenergy.analysis.attractors.result import FixedPoints
     from attenergy.analysis.calls import AttentionCall, attention_calls
     from attenergy.analysis.catalogue import ANALYSES, AnalysisKind
     from attenergy.analysis.codes.extraction import Codes, head_codes
     from attenergy.analysis.codes.latent_code import latent_code
     from attenergy.analysis.codes.of_task import latent_code_of_task
     from attenergy.analysis.codes.result import LatentCode
+    from attenergy.analysis.depth.energy_along_depth import energy_along_depth
+    from attenergy.analysis.depth.result import EnergyAlongDepth
     from attenergy.analysis.memories.capacity import capacity
     from attenergy.analysis.result import Result, Table
     from attenergy.analysis.subject import Subject
@@ -25,6 +29,8 @@ _HOMES = {
     "AnalysisKind": "catalogue",
     "AttentionCall": "calls",
     "Codes": "codes.extraction",
+    "EnergyAlongDepth": "depth.result",
+    "FixedPoints": "attractors.result",
     "LatentCode": "codes.result",
     "Result": "result",
     "Subject": "subject",
@@ -32,6 +38,8 @@ _HOMES = {
     "attention_calls": "calls",
     "capacity": "memories.capacity",
     "curl": "asymmetry",
+    "energy_along_depth": "depth.energy_along_depth",
+    "fixed_points": "attractors.fixed_points",
     "head_codes": "codes.extraction",
     "latent_code": "codes.latent_code",
     "latent_code_of_task": "codes.of_task",
@@ -42,6 +50,8 @@ __all__ = [
     "AnalysisKind",
     "AttentionCall",
     "Codes",
+    "EnergyAlongDepth",
+    "FixedPoints",
     "LatentCode",
     "Result",
     "Subject",
@@ -49,6 +59,8 @@ __all__ = [
     "attention_calls",
     "capacity",
     "curl",
+    "energy_along_depth",
+    "fixed_points",
     "head_codes",
     "latent_code",
     "latent_code_of_task",

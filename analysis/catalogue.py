@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from attenergy.analysis.attractors.fixed_points import fixed_points_of
+from attenergy.analysis.depth.energy_along_depth import energy_of
 from attenergy.analysis.result import Progress, Result
 from attenergy.analysis.subject import Subject
 from attenergy.registry import ArgumentError, Scalar, UnknownName, as_written
@@ -158,6 +160,26 @@ def _latent_code(subject: Subject, options: Mapping[str, Any], progress: Progres
 
 #: Every analysis, in the order in which they are shown.
 _KINDS: tuple[AnalysisKind, ...] = (
+    AnalysisKind(
+        "energy",
+        "Energy along the forward pass",
+        "Do the steps of a head, and its whole block, lower its energy?",
+        energy_of,
+        options=(Option("blocks", True, "whether whole blocks are run again, on their outputs"),),
+    ),
+    AnalysisKind(
+        "fixed-points",
+        "Fixed points",
+        "What do the states of each head come to rest on: all patterns, some, or one?",
+        fixed_points_of,
+        options=(
+            Option("tolerance", 1e-5, "a state rests when a step moves it by less", least=1e-12),
+            Option("max_steps", 200, "most steps", least=1),
+            Option("states", 1024, "most states of a head that are iterated", least=1),
+            Option("samples", 8, "states of a head with radius and basin", least=1),
+            Option("untrained", True, "whether the model before training stands beside"),
+        ),
+    ),
     AnalysisKind(
         "latent-code",
         "Latent code",

@@ -11,6 +11,8 @@ from torch import Tensor
 def at_rest(old: Tensor, new: Tensor, tolerance: float, axes: tuple[int, ...]) -> Tensor:
     """Whether a step moved a sample by at most tolerance * max(|new|, sqrt(n)), n its size.
 
+    A sample whose numbers overflow is not at rest.
+
     Args:
         old: samples before the step.
         new: samples after it.
@@ -20,5 +22,5 @@ def at_rest(old: Tensor, new: Tensor, tolerance: float, axes: tuple[int, ...]) -
     moved = torch.linalg.vector_norm(new - old, dim=axes, keepdim=True)
     length = torch.linalg.vector_norm(new, dim=axes, keepdim=True)
     least = math.sqrt(math.prod(new.shape[axis] for axis in axes))
-    resting: Tensor = moved <= tolerance * length.clamp_min(least)
+    resting: Tensor = (moved <= tolerance * length.clamp_min(least)) & torch.isfinite(moved)
     return resting

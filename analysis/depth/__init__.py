@@ -1,0 +1,1 @@
+"""The energies of all layers while data flows through a model."""
