@@ -1,0 +1,1 @@
+"""Landscapes of energies: surfaces, minima, basins, bifurcations, weights against a score."""

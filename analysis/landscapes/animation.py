@@ -1,0 +1,114 @@
+"""A retrieval as a small animation."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from attenergy.analysis.drawing import colour, drawing
+from attenergy.analysis.landscapes.charts import Circle, extent_of
+from attenergy.analysis.landscapes.descent import settle
+from attenergy.analysis.landscapes.surface import Surface
+from attenergy.registry import ArgumentError
+from attenergy.registry.files import write_bytes_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Frames of the way, frames at its end, milliseconds of each, dots per inch, colours.
+_FRAMES, _END, _MILLISECONDS, _DPI, _COLOURS = 28, 6, 90, 72, 48
+#: Gamma of the way: small, so that it is seen.
+STEP_SIZE = 0.08
+_STEPS = 400
+
+
+def save_animation(
+    found: Surface, path: Path | str, *, start: Any = None, step_size: float = STEP_SIZE
+) -> Path:
+    """Write a GIF of one state that comes to rest in a landscape.
+
+    Args:
+        found: the landscape.
+        path: of the file, `.gif`.
+        start: the state (D,) that moves; by default the drawn one with the longest way.
+        step_size: gamma of its steps, smaller than a layer's so that the way is seen.
+
+    Raises:
+        ValueError: the file is no GIF, or the start does not fit.
+        NoMatplotlib: without matplotlib.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".gif":
+        raise ArgumentError(f"an animation is a .gif, got {path.name}")
+    way = _way(found, start, step_size)
+    frames = []
+    with drawing(size=(4.4, 4.0)) as (figure, axes):
+        line, dot = _still(found, axes)
+        for number in [*range(len(way)), *[len(way) - 1] * _END]:
+            line.set_data(*way[: number + 1].mT.numpy())
+            dot.set_data(*way[number : number + 1].mT.numpy())
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white")
+            frames.append(_reduced(buffer))
+    out = io.BytesIO()
+    frames[0].save(
+        out, format="GIF", save_all=True, append_images=frames[1:], duration=_MILLISECONDS,
+        loop=0, optimize=True,
+    )  # fmt: skip
+    write_bytes_atomically(path, out.getvalue())
+    return path
+
+
+def _way(found: Surface, start: Any, step_size: float) -> Tensor:
+    """Places (frames, 2) of the state that moves, evenly spaced along its way."""
+    problem, chart = found.problem, found.chart
+    if start is None:
+        lengths = (found.paths[1:] - found.paths[:-1]).norm(dim=-1).sum(0)
+        state = chart.states(found.paths[0, int(lengths.argmax())][None])
+    else:
+        state = torch.as_tensor(start, dtype=torch.float64)
+        if state.shape != (problem.dim,):
+            raise ArgumentError(f"start must be ({problem.dim},), got {tuple(state.shape)}")
+        state = problem.project(state[None])
+    ends = settle(
+        problem, state, extent=extent_of(chart), steps=_STEPS, step_size=step_size,
+        tolerance=1e-4, trace=True,
+    )  # fmt: skip
+    assert ends.path is not None
+    places = chart.coordinates(ends.path[:, 0])
+    if isinstance(chart, Circle):
+        with torch.no_grad():
+            places = torch.cat([places, problem.value(ends.path[:, 0])[:, None]], -1)
+    along = torch.cat([places.new_zeros(1), (places[1:] - places[:-1]).norm(dim=-1).cumsum(0)])
+    wanted = torch.linspace(0.0, float(along[-1]), _FRAMES, dtype=along.dtype)
+    return places[torch.searchsorted(along, wanted).clamp(max=len(places) - 1)]
+
+
+def _still(found: Surface, axes: Axes) -> tuple[Any, Any]:
+    """Draw what does not move; return the line and the dot that do."""
+    from attenergy.analysis.landscapes.pictures import draw_patterns, draw_surface
+
+    if isinstance(found.chart, Circle):
+        axes.plot(found.coordinates[:, 0].numpy(), found.energies.numpy(), color=colour("chance"))
+        axes.set_xlabel("angle of the state")
+        axes.set_ylabel("energy")
+    else:
+        draw_surface(axes, found, found.chart)
+        draw_patterns(axes, found)
+    (line,) = axes.plot([], [], "-", color=colour("series-2"), linewidth=1.4)
+    (dot,) = axes.plot(
+        [], [], "o", color=colour("series-2"), markersize=9, markeredgecolor=colour("card")
+    )
+    return line, dot
+
+
+def _reduced(buffer: io.BytesIO) -> Any:
+    """A frame in a few colours."""
+    from PIL import Image
+
+    with Image.open(buffer) as image:
+        return image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)

@@ -1,0 +1,296 @@
+"""The surface of an energy with its patterns, minima, basins and relaxations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from attenergy.analysis.landscapes.charts import Chart, Circle, chart_of, extent_of
+from attenergy.analysis.landscapes.descent import settle
+from attenergy.analysis.landscapes.minima import MOST, Minima, find_minima
+from attenergy.analysis.landscapes.one_state import OneState, one_state
+from attenergy.analysis.landscapes.patterns import checked_patterns, planted_patterns
+from attenergy.analysis.landscapes.surface import Surface
+from attenergy.analysis.result import Progress, Result, Table
+from attenergy.energies import EnergyLike, domain_of, source_of
+from attenergy.registry import ArgumentError, EnergySpec, Registry
+
+if TYPE_CHECKING:
+    from attenergy.analysis.drawing import Picture
+
+#: Points along an axis of the picture, and along a circle.
+RESOLUTION, AROUND = 64, 720
+#: Most steps of a relaxation that is drawn.
+_DRAWN = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Landscape(Surface, Result):
+    """A surface and what is to be said of it; make it with `landscape` or `head_landscape`."""
+
+    name: ClassVar[str] = "landscape"
+    title: ClassVar[str] = "Landscape"
+
+    @property
+    def sentence(self) -> str:
+        """How many minima there are, of which kinds, and the largest basin."""
+        minima, count = self.minima.minima, len(self.patterns)
+        stored = f"{count} stored pattern{'s' if count > 1 else ''}"
+        if not minima:
+            why = "every drawn state leaves for infinity" if self.minima.away else "no state rests"
+            return f"{self.about} with {stored} has no minimum: {why}."
+        if self.minima.continuum:
+            return f"{self.about} with {stored} has a continuum of states of rest, {MOST} or more."
+        if len(minima) == 1:
+            text = f"{self.about} with {stored} has one minimum, {_phrase(minima[0].label)}"
+        else:
+            largest = max(minima, key=lambda minimum: minimum.basin)
+            text = (
+                f"{self.about} with {stored} has {len(minima)} minima: {kinds_text(self.minima)}; "
+                f"the largest basin, {largest.basin:.0%} of the picture, is that of "
+                f"{_phrase(largest.label)}"
+            )
+        if self.minima.away:
+            text += f"; from {self.minima.away:.0%} of the picture states leave for infinity"
+        return text + "."
+
+    def numbers(self) -> dict[str, Any]:
+        """The grid with energies and goals, the minima, the paths and the patterns."""
+        return {
+            "energy": self.about,
+            "domain": self.problem.energy.spec.domain,
+            "chart": "circle" if isinstance(self.chart, Circle) else "plane",
+            "section": self.chart.section,
+            "variance_in_plane": self.chart.share,
+            "patterns": self.patterns.tolist(),
+            "minima": [minimum.numbers() for minimum in self.minima.minima],
+            "share_that_leaves": self.minima.away,
+            "grid": _rounded(self.coordinates),
+            "energies": _rounded(self.energies),
+            "goals": self.minima.goal.tolist(),
+            "paths": _rounded(self.paths),
+        }
+
+    def tables(self) -> list[Table]:
+        """The minima, one in a row."""
+        header = ["minimum", "energy", "place", "basin", "largest weight", "curvature"]
+        if self.chart.section:
+            header.append("off the plane")
+        rows = []
+        for minimum in self.minima.minima:
+            place = ", ".join(f"{c:.3f}" for c in minimum.coordinates)
+            row = [
+                minimum.label + ("" if minimum.verified else " *"),
+                f"{minimum.energy:.4f}",
+                f"({place})",
+                f"{minimum.basin:.1%}",
+                "-" if minimum.weight is None else f"{minimum.weight:.3f}",
+                f"{minimum.curvature:.3g}",
+            ]
+            rows.append([*row, f"{minimum.distance:.3g}"] if self.chart.section else row)
+        return [Table("Minima, the lowest first", header, rows)] if rows else []
+
+    def notes(self) -> list[str]:
+        """What is drawn, and what a minimum is."""
+        lines = list(self.remarks)
+        if self.chart.section:
+            lines.append(
+                "The picture is a section: the plane through the mean of the points along their "
+                f"first two principal components, which hold {self.chart.share:.0%} of their "
+                "variance. States move in all dimensions; paths, patterns and minima are drawn "
+                "where they project to, and a basin is where in the plane states come from."
+            )
+        if self.chart.section and self.problem.energy.domain.constrained:
+            lines.append("Points of the plane are moved to the nearest point of the domain.")
+        if self.problem.held is not None:
+            lines.append(
+                "States interact: one varies, and the others are held where the patterns are."
+            )
+        if any(not minimum.verified for minimum in self.minima.minima):
+            lines.append(
+                "* not verified: the slope is not 0 to rounding, or the Hessian has an eigenvalue "
+                "that is not above 0 (a plateau, a kink, or a state still on its way)."
+            )
+        if not self.problem.always_descends:
+            lines.append(
+                "The entry promises no descent here, so a step that raised the energy was taken "
+                "again at half its size: paths may be shorter in steps than the layer's own."
+            )
+        return lines
+
+    def pictures(self) -> list[Picture]:
+        """The surface with paths and minima, and the basins."""
+        from attenergy.analysis.landscapes.pictures import landscape_pictures
+
+        return landscape_pictures(self, self.name, self.title)
+
+
+def landscape(
+    energy: EnergyLike,
+    patterns: Any = None,
+    *,
+    axes: Any = None,
+    starts: Any = None,
+    resolution: int | None = None,
+    step_size: float | None = None,
+    seed: int = 0,
+    name: str | None = None,
+    registry: Registry | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Landscape:
+    """The landscape E(xi; X) of an energy over one state xi, with minima and basins.
+
+    Minima are where the energy's own steps come to rest from a grid over the picture, sharpened by
+    Newton's method and checked: a slope of 0 and a Hessian above 0 along the domain.
+
+    Args:
+        energy: whatever names one (`attenergy.make_energy`).
+        patterns: (S, D); or how many are planted (`planted_patterns`); 5 or 3 of them if None.
+            With D above 2 the picture is a section, the plane of their principal components.
+        axes: two directions (2, D) of the section instead.
+        starts: (m, D) states whose relaxations are drawn; some over the picture if None.
+        resolution: points along each axis; 64, or 720 around a circle.
+        step_size: gamma of the steps; the entry's if None.
+        seed: of planted patterns.
+        name: what the energy is called in sentences; its own name, formula or title if None.
+        registry: where a name is looked up.
+        progress: called as the work goes on.
+        **settings: parameters, choices and options of the energy (`beta=4.0`).
+
+    Raises:
+        ValueError: the energy has no landscape (spins: `spin_levels`; a game), or an argument
+            does not fit.
+
+    Example:
+        >>> found = attenergy.analysis.landscape("lse", [[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+        >>> len(found.minima)
+        2
+    """
+    source = source_of(energy, settings, registry=registry)
+    domain = domain_of(source.spec)
+    if domain.discrete:
+        raise ArgumentError(
+            f"'{source.spec.title}' has no surface: its states are spins, with nothing between "
+            "them; spin_levels draws the energies of all of them"
+        )
+    if source.made is not None and source.made.num_heads is not None:
+        raise ArgumentError("the landscape of a model's head is head_landscape's; make it without")
+    if patterns is None or isinstance(patterns, int):
+        dim = None if source.made is None else source.made.dim
+        X = planted_patterns(domain, patterns, dim=dim, seed=seed)
+    else:
+        X = checked_patterns(patterns)
+    made = source.make(X.shape[-1]) if source.made is None else source.made
+    if made.dim != X.shape[-1]:
+        raise ArgumentError(f"patterns have {X.shape[-1]} components, the energy {made.dim}")
+    problem = one_state(made, X)
+    chart = chart_of(domain, X, None if axes is None else torch.as_tensor(axes).double())
+    return surveyed(
+        problem,
+        chart,
+        about_energy(name or name_of(energy, source.spec), problem),
+        starts=None if starts is None else torch.as_tensor(starts).double(),
+        resolution=resolution,
+        step_size=step_size,
+        progress=progress,
+    )
+
+
+def surveyed(
+    problem: OneState,
+    chart: Chart,
+    about: str,
+    *,
+    starts: Tensor | None = None,
+    resolution: int | None = None,
+    step_size: float | None = None,
+    remarks: tuple[str, ...] = (),
+    progress: Progress | None = None,
+) -> Landscape:
+    """The landscape of a problem over a chart; arguments as of `landscape`."""
+    report = progress or (lambda what, done, of: None)
+    circle = isinstance(chart, Circle)
+    resolution = resolution or (AROUND if circle else RESOLUTION)
+    if not 4 <= resolution <= 4096:
+        raise ArgumentError(f"resolution must be 4 to 4096, got {resolution}")
+    report("energies", 0, 3)
+    coordinates = chart.grid(resolution)
+    inside, states = chart.inside(coordinates), chart.states(coordinates)
+    with torch.no_grad():
+        energies = torch.full((len(states),), torch.nan, dtype=states.dtype)
+        energies[inside] = problem.value(states[inside])
+    report("minima and basins", 1, 3)
+    reach = extent_of(chart)
+    minima = find_minima(problem, chart, states[inside], extent=reach, step_size=step_size)
+    goal = torch.full((len(states),), -1)
+    goal[inside] = minima.goal
+    minima = Minima(minima.minima, goal, minima.away, minima.continuum)
+    report("paths", 2, 3)
+    if starts is None:
+        some = chart.grid(12 if circle else 4) * (1.0 if circle else 0.85)
+        middle = 0.0 if circle else 0.15 * coordinates.mean(0)
+        starts = chart.states(some + middle)[chart.inside(some + middle)]
+    ends = settle(
+        problem, problem.project(starts), extent=reach, steps=_DRAWN, tolerance=1e-5,
+        step_size=step_size, trace=True,
+    )  # fmt: skip
+    assert ends.path is not None
+    paths = torch.stack([chart.coordinates(states) for states in ends.path])
+    report("paths", 3, 3)
+    where = chart.coordinates(problem.patterns)
+    return Landscape(about, problem, chart, coordinates, energies, minima, paths, where, remarks)
+
+
+def kinds_text(minima: Minima) -> str:
+    """`3 single patterns, 1 metastable`, the most frequent first."""
+    counts = Counter(minimum.kind for minimum in minima.minima)
+    plural = {"single pattern": "single patterns", "reversed pattern": "reversed patterns"}
+    return ", ".join(
+        f"{count} {plural.get(kind, kind) if count > 1 else kind}"
+        for kind, count in counts.most_common()
+    )
+
+
+def about_energy(name: str, problem: OneState) -> str:
+    """The name with its scalar parameters: `lse at beta 4`."""
+    parts = []
+    for key, value in problem.energy.values().items():
+        number = torch.as_tensor(value)
+        if number.ndim == 3 and number.shape[-2:] == (1, 1) and problem.head is not None:
+            number = number[problem.head]
+        if number.numel() == 1:
+            parts.append(f"{key} {float(number):.4g}")
+    return f"{name} at {', '.join(parts)}" if parts else name
+
+
+def name_of(energy: EnergyLike, spec: EnergySpec) -> str:
+    """What an energy is called in sentences: its name or formula, else its title."""
+    return energy if isinstance(energy, str) else spec.title
+
+
+def _phrase(label: str) -> str:
+    kind, _, patterns = label.partition(" (")
+    patterns = patterns.rstrip(")")
+    if kind == "single pattern":
+        return f"pattern {patterns}"
+    if kind == "reversed pattern":
+        return f"pattern {patterns} reversed"
+    if kind == "metastable":
+        return f"a metastable state between patterns {patterns}"
+    if kind == "average":
+        return "the average of the patterns"
+    return "a plateau" if kind == "plateau" else "at no pattern and between none"
+
+
+def _rounded(tensor: Tensor) -> Any:
+    """Numbers to six digits, which is what a picture shows."""
+    return (
+        [_rounded(part) for part in tensor]
+        if tensor.ndim > 1
+        else [float(f"{value:.6g}") for value in tensor.tolist()]
+    )
