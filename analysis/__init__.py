@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from attenergy.analysis.codes.result import LatentCode
     from attenergy.analysis.depth.energy_along_depth import energy_along_depth
     from attenergy.analysis.depth.result import EnergyAlongDepth
+    from attenergy.analysis.landscapes.animation import save_retrieval
+    from attenergy.analysis.landscapes.heads import head_landscape
+    from attenergy.analysis.landscapes.landscape import Landscape, landscape
+    from attenergy.analysis.landscapes.patterns import planted_patterns
+    from attenergy.analysis.landscapes.spin_levels import SpinLevels, spin_levels
+    from attenergy.analysis.landscapes.sweep import MinimaSweep, sweep_minima
+    from attenergy.analysis.landscapes.weight_curves import WeightCurves, weight_curves
     from attenergy.analysis.memories.capacity import capacity
     from attenergy.analysis.result import Result, Table
     from attenergy.analysis.subject import Subject
@@ -31,18 +38,29 @@ _HOMES = {
     "Codes": "codes.extraction",
     "EnergyAlongDepth": "depth.result",
     "FixedPoints": "attractors.result",
+    "Landscape": "landscapes.landscape",
     "LatentCode": "codes.result",
+    "MinimaSweep": "landscapes.sweep",
     "Result": "result",
+    "SpinLevels": "landscapes.spin_levels",
     "Subject": "subject",
     "Table": "result",
+    "WeightCurves": "landscapes.weight_curves",
     "attention_calls": "calls",
     "capacity": "memories.capacity",
     "curl": "asymmetry",
     "energy_along_depth": "depth.energy_along_depth",
     "fixed_points": "attractors.fixed_points",
     "head_codes": "codes.extraction",
+    "head_landscape": "landscapes.heads",
+    "landscape": "landscapes.landscape",
     "latent_code": "codes.latent_code",
     "latent_code_of_task": "codes.of_task",
+    "planted_patterns": "landscapes.patterns",
+    "save_retrieval": "landscapes.animation",
+    "spin_levels": "landscapes.spin_levels",
+    "sweep_minima": "landscapes.sweep",
+    "weight_curves": "landscapes.weight_curves",
 }
 
 __all__ = [
@@ -52,18 +70,29 @@ __all__ = [
     "Codes",
     "EnergyAlongDepth",
     "FixedPoints",
+    "Landscape",
     "LatentCode",
+    "MinimaSweep",
     "Result",
+    "SpinLevels",
     "Subject",
     "Table",
+    "WeightCurves",
     "attention_calls",
     "capacity",
     "curl",
     "energy_along_depth",
     "fixed_points",
     "head_codes",
+    "head_landscape",
+    "landscape",
     "latent_code",
     "latent_code_of_task",
+    "planted_patterns",
+    "save_retrieval",
+    "spin_levels",
+    "sweep_minima",
+    "weight_curves",
 ]
 
 

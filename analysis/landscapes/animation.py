@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Frames of the way, frames at its end, milliseconds of each, dots per inch, colours.
-_FRAMES, _END, _MILLISECONDS, _DPI, _COLOURS = 28, 6, 90, 72, 48
+_FRAMES, _END, _MILLISECONDS, _DPI, _COLOURS = 28, 6, 90, 72, 128
 #: Gamma of the way: small, so that it is seen.
 STEP_SIZE = 0.08
 _STEPS = 400
 
 
-def save_animation(
+def save_retrieval(
     found: Surface, path: Path | str, *, start: Any = None, step_size: float = STEP_SIZE
 ) -> Path:
     """Write a GIF of one state that comes to rest in a landscape.
@@ -47,13 +47,21 @@ def save_animation(
     way = _way(found, start, step_size)
     frames = []
     with drawing(size=(4.4, 4.0)) as (figure, axes):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        figure.set_dpi(_DPI)
+        figure.set_facecolor("white")
         line, dot = _still(found, axes)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        still = canvas.copy_from_bbox(figure.bbox)
         for number in [*range(len(way)), *[len(way) - 1] * _END]:
             line.set_data(*way[: number + 1].mT.numpy())
             dot.set_data(*way[number : number + 1].mT.numpy())
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white")
-            frames.append(_reduced(buffer))
+            canvas.restore_region(still)
+            axes.draw_artist(line)
+            axes.draw_artist(dot)
+            frames.append(_reduced(canvas))
     out = io.BytesIO()
     frames[0].save(
         out, format="GIF", save_all=True, append_images=frames[1:], duration=_MILLISECONDS,
@@ -99,16 +107,24 @@ def _still(found: Surface, axes: Axes) -> tuple[Any, Any]:
     else:
         draw_surface(axes, found, found.chart)
         draw_patterns(axes, found)
-    (line,) = axes.plot([], [], "-", color=colour("series-2"), linewidth=1.4)
+    (line,) = axes.plot([], [], "-", color=colour("series-2"), linewidth=1.4, animated=True)
     (dot,) = axes.plot(
-        [], [], "o", color=colour("series-2"), markersize=9, markeredgecolor=colour("card")
+        [],
+        [],
+        "o",
+        color=colour("series-2"),
+        markersize=9,
+        markeredgecolor=colour("card"),
+        animated=True,
     )
     return line, dot
 
 
-def _reduced(buffer: io.BytesIO) -> Any:
-    """A frame in a few colours."""
+def _reduced(canvas: Any) -> Any:
+    """What stands on a canvas, in a few colours."""
     from PIL import Image
 
-    with Image.open(buffer) as image:
-        return image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+    image = Image.frombytes("RGBA", canvas.get_width_height(), canvas.buffer_rgba().tobytes())
+    return image.convert("RGB").quantize(
+        _COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+    )

@@ -15,8 +15,12 @@ _AWAY = 1e3
 _ROUNDING = 1e-12
 #: Half a difference of the numeric Hessian, as a share of the landscape's extent.
 _DIFFERENCE = 1e-5
+#: How far off a state is compared with others, as a share of the extent.
+_AROUND = 1e-4
 #: Rounds of Newton's method (fewer where a Hessian is dear), and how far one may go.
 _ROUNDS, _FEW, _WIDE, _LONGEST = 30, 6, 16, 0.05
+#: How often states relax again after some left a saddle, and for how many steps.
+_SADDLES, _FROM_SADDLE = 4, 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +163,7 @@ def sharpen(problem: OneState, states: Tensor, extent: float) -> tuple[Tensor, C
     Returns:
         The states, and slope and curvature there.
     """
-    states = states.clone()
+    states, saddles = states.clone(), 0
     for _ in range(_ROUNDS if problem.dim <= _WIDE else _FEW):
         shape = curvature(problem, states, extent)
         saddle = shape.values[:, 0] < -1e-6 * shape.values.abs().amax(-1).clamp_min(1e-9)
@@ -179,9 +183,29 @@ def sharpen(problem: OneState, states: Tensor, extent: float) -> tuple[Tensor, C
             states = torch.where(good[:, None], new, states)
         if bool((moved <= 1e-12 * extent).all()):
             break
-        if bool((saddle & good).any()):
-            states = settle(problem, states, extent=extent, steps=100).states
+        if bool((saddle & good).any()) and saddles < _SADDLES:
+            saddles += 1
+            states = settle(problem, states, extent=extent, steps=_FROM_SADDLE).states
     return states, curvature(problem, states, extent)
+
+
+@torch.no_grad()
+def lower_nearby(problem: OneState, states: Tensor, shape: Curvature, extent: float) -> Tensor:
+    """Whether the energy is lower a little way off along some axis, (M,).
+
+    Args:
+        problem: whose energy.
+        states: (M, D).
+        shape: slope and curvature there, whose axes are tried.
+        extent: of the landscape.
+    """
+    here = problem.value(states)
+    lower = torch.zeros(len(states), dtype=torch.bool)
+    for axis in shape.basis.unbind(-2):
+        for sign in (_AROUND, -_AROUND):
+            there = problem.value(problem.moved(states, sign * extent * axis))
+            lower |= there < here - _ROUNDING * here.abs().clamp_min(1.0)
+    return lower
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from attenergy.analysis.drawing import Picture, colour, drawing, legend
+from attenergy.analysis.drawing import Picture, colour, drawing, legend, panels
 from attenergy.analysis.landscapes.minima import Minima
 from attenergy.analysis.landscapes.pictures import MARKERS, SERIES
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _TALL = (5.2, 4.6)
 _TONES = dict(zip(MARKERS, SERIES, strict=False))
-Points = Sequence[tuple[float, float]]
 
 
 def levels_picture(
@@ -59,7 +58,7 @@ def sweep_picture(
     values: Sequence[float],
     minima: Sequence[Minima],
     places: Sequence[Sequence[float]],
-    critical: Sequence[float],
+    critical: Sequence[tuple[float, int]],
 ) -> Picture:
     """Places of the minima above, their number below, critical values as lines through both.
 
@@ -69,25 +68,31 @@ def sweep_picture(
         values: of the parameter.
         minima: at each value.
         places: of each of them, at each value.
-        critical: values at which their number changes.
+        critical: values at which their number changes, and what it is from there on.
     """
     name, title, energy = picture
     points: dict[str, list[tuple[float, float]]] = {}
     for value, some, where in zip(values, minima, places, strict=True):
         for minimum, place in zip(some.minima, where, strict=True):
             points.setdefault(minimum.kind, []).append((value, place))
-    with drawing(size=_TALL) as (figure, axes):
-        figure.delaxes(axes)
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    with panels(2, 1, _TALL) as (figure, ((above,), (below,))):
+        above.get_gridspec().set_height_ratios((3, 1))
+        below.sharex(above)
+        above.tick_params(labelbottom=False)
         for each in (above, below):
-            _dress(each)
-            for value in critical:
+            for value, _ in critical:
                 each.axvline(value, color=colour("chance"), linewidth=0.8, linestyle=(0, (2, 2)))
         _by_kind(above, points, 4.5)
         counts = [len(some) for some in minima]
-        below.step(values, counts, where="mid", color=colour("ink"), linewidth=1.2)
+        known = sorted([*zip(values, counts, strict=True), *critical])
+        below.step(*zip(*known, strict=True), where="post", color=colour("ink"), linewidth=1.2)
         if values[0] > 0:
+            from matplotlib import ticker
+
             below.set_xscale("log")
+            below.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            below.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+            below.xaxis.set_minor_locator(ticker.NullLocator())
         below.set_xlabel(parameter)
         below.set_ylabel("minima")
         below.set_ylim(0, max(counts, default=1) * 1.15 + 0.2)
@@ -109,11 +114,3 @@ def _by_kind(axes: Axes, points: dict[str, list[tuple[float, float]]], size: flo
             markersize=size, markerfacecolor=colour(_TONES[kind]), markeredgewidth=0.5,
             markeredgecolor=colour("card"), label=kind,
         )  # fmt: skip
-
-
-def _dress(axes: Axes) -> None:
-    for spine in axes.spines.values():
-        spine.set_color(colour("line"))
-    axes.tick_params(colors=colour("line"), labelcolor=colour("soft"), length=3)
-    axes.xaxis.label.set_color(colour("soft"))
-    axes.yaxis.label.set_color(colour("soft"))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from attenergy.analysis.calls import READ_AS_LSE, AttentionCall
+from attenergy.analysis.calls import READ_AS_LSE, AttentionCall, attention_calls
 from attenergy.analysis.landscapes.charts import chart_of
-from attenergy.analysis.landscapes.landscape import Landscape, about_energy, surveyed
+from attenergy.analysis.landscapes.landscape import Landscape, surveyed
 from attenergy.analysis.landscapes.minima import grouped
 from attenergy.analysis.landscapes.one_state import one_state
+from attenergy.analysis.landscapes.wording import about_energy
 from attenergy.analysis.result import Progress
+from attenergy.analysis.subject import Subject
 from attenergy.attention.solvers.problem import pose
 from attenergy.registry import ArgumentError, UnknownName
 
@@ -90,9 +92,7 @@ def head_landscape(
         cloud = queries if length > 2 else torch.cat([queries, own.patterns])
         chart = chart_of(energy.domain, cloud, shown=torch.cat([cloud, own.patterns]))
     name = f"{call.name} head {head} ({energy.spec.title})"
-    remarks = [
-        f"Sample {sample}, with the {len(own.patterns)} patterns that its state {row} sees."
-    ]
+    remarks = [f"Sample {sample}, with the {len(own.patterns)} patterns that its state {row} sees."]
     if call.reading == READ_AS_LSE:
         remarks.append(
             "The layer is softmax attention, which is one step down the log-sum-exp energy: the "
@@ -152,8 +152,7 @@ def _places_of_rest(call: AttentionCall, sample: int, state: int) -> list[int]:
     some = _some(start.shape[-2], _COMPARED)
     xi = start[sample][:, some]
     mask, field = (
-        _of_state(_of_sample(extra, sample, None), state)
-        for extra in (problem.mask, problem.field)
+        _of_state(_of_sample(extra, sample, None), state) for extra in (problem.mask, problem.field)
     )
     X = _of_sample(problem.X, sample, None)
     own, xi = pose(problem.energy, xi, X, mask, field, "auto")
@@ -161,9 +160,7 @@ def _places_of_rest(call: AttentionCall, sample: int, state: int) -> list[int]:
         xi = own.moved(xi, call.step_size * own.direction(xi))
     spread = (start[sample] - start[sample].mean(-2, keepdim=True)).norm(dim=-1).amax(-1)
     ends = xi.double().cpu()
-    return [
-        len(grouped(ends[h], _NEAR * max(float(spread[h]), 1e-6))[1]) for h in range(len(ends))
-    ]
+    return [len(grouped(ends[h], _NEAR * max(float(spread[h]), 1e-6))[1]) for h in range(len(ends))]
 
 
 def _of_sample(extra: Any, sample: int, head: int | None) -> Any:
@@ -188,3 +185,24 @@ def _some(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
+
+
+def subject_landscape(
+    subject: Subject, options: Mapping[str, Any], progress: Progress | None = None
+) -> Landscape:
+    """The landscape of a head of a subject's model, for its first batch.
+
+    Args:
+        subject: with a model that has energies.
+        options: `head` (`blocks.0.mixer:2`), `sample` and `state`, as far as they are given.
+        progress: called as the work goes on.
+
+    Raises:
+        ValueError: see `chosen_head` and `head_landscape`.
+    """
+    inputs, arguments = subject.batches[0]
+    calls = attention_calls(subject.model, *inputs, **arguments)
+    sample, state = int(options.get("sample") or 0), options.get("state")
+    place = -1 if state is None else int(state)
+    call, head = chosen_head(calls, options.get("head"), sample=sample, state=place)
+    return head_landscape(call, head, sample=sample, state=place, progress=progress)

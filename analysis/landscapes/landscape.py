@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -11,21 +11,27 @@ from torch import Tensor
 
 from attenergy.analysis.landscapes.charts import Chart, Circle, chart_of, extent_of
 from attenergy.analysis.landscapes.descent import settle
-from attenergy.analysis.landscapes.minima import MOST, Minima, find_minima
+from attenergy.analysis.landscapes.minima import MOST, find_minima
 from attenergy.analysis.landscapes.one_state import OneState, one_state
 from attenergy.analysis.landscapes.patterns import checked_patterns, planted_patterns
 from attenergy.analysis.landscapes.surface import Surface
+from attenergy.analysis.landscapes.wording import (
+    about_energy,
+    kinds_text,
+    minimum_text,
+    name_of,
+)
 from attenergy.analysis.result import Progress, Result, Table
 from attenergy.energies import EnergyLike, domain_of, source_of
-from attenergy.registry import ArgumentError, EnergySpec, Registry
+from attenergy.registry import ArgumentError, Registry
 
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
 
 #: Points along an axis of the picture, and along a circle.
 RESOLUTION, AROUND = 64, 720
-#: Most steps of a relaxation that is drawn.
-_DRAWN = 200
+#: Most steps of a relaxation before Newton's method goes on, and of one that is drawn.
+STEPS, _DRAWN = 500, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,19 +47,27 @@ class Landscape(Surface, Result):
         minima, count = self.minima.minima, len(self.patterns)
         stored = f"{count} stored pattern{'s' if count > 1 else ''}"
         if not minima:
-            why = "every drawn state leaves for infinity" if self.minima.away else "no state rests"
+            why = (
+                "every drawn state leaves for infinity"
+                if self.minima.away == 1
+                else "no state rests"
+            )
             return f"{self.about} with {stored} has no minimum: {why}."
         if self.minima.continuum:
             return f"{self.about} with {stored} has a continuum of states of rest, {MOST} or more."
         if len(minima) == 1:
-            text = f"{self.about} with {stored} has one minimum, {_phrase(minima[0].label)}"
+            text = f"{self.about} with {stored} has one minimum, {minimum_text(minima[0].label)}"
         else:
             largest = max(minima, key=lambda minimum: minimum.basin)
             text = (
                 f"{self.about} with {stored} has {len(minima)} minima: {kinds_text(self.minima)}; "
                 f"the largest basin, {largest.basin:.0%} of the picture, is that of "
-                f"{_phrase(largest.label)}"
+                f"{minimum_text(largest.label)}"
             )
+        if self.minima.flat >= 0.005:
+            text += f"; on {self.minima.flat:.0%} of the picture it is flat and states do not move"
+        if self.minima.moving >= 0.005:
+            text += f"; from {self.minima.moving:.0%} of it states are on their way for very long"
         if self.minima.away:
             text += f"; from {self.minima.away:.0%} of the picture states leave for infinity"
         return text + "."
@@ -69,11 +83,25 @@ class Landscape(Surface, Result):
             "patterns": self.patterns.tolist(),
             "minima": [minimum.numbers() for minimum in self.minima.minima],
             "share_that_leaves": self.minima.away,
-            "grid": _rounded(self.coordinates),
-            "energies": _rounded(self.energies),
-            "goals": self.minima.goal.tolist(),
+            "share_that_is_flat": self.minima.flat,
+            "share_still_on_the_way": self.minima.moving,
+            **self._grid(),
             "paths": _rounded(self.paths),
         }
+
+    def _grid(self) -> dict[str, Any]:
+        """Energies and goals on the grid, row by row of a plane."""
+        energies, goals = self.energies, self.minima.goal
+        if isinstance(self.chart, Circle):
+            axes = {"angles": _rounded(self.coordinates[:, 0])}
+        else:
+            side = math.isqrt(len(energies))
+            axes = {
+                "across": _rounded(self.coordinates[:side, 0]),
+                "up": _rounded(self.coordinates[::side, 1]),
+            }
+            energies, goals = energies.view(side, side), goals.view(side, side)
+        return {**axes, "energies": _rounded(energies), "goals": goals.tolist()}
 
     def tables(self) -> list[Table]:
         """The minima, one in a row."""
@@ -113,7 +141,7 @@ class Landscape(Surface, Result):
         if any(not minimum.verified for minimum in self.minima.minima):
             lines.append(
                 "* not verified: the slope is not 0 to rounding, or the Hessian has an eigenvalue "
-                "that is not above 0 (a plateau, a kink, or a state still on its way)."
+                "that is not above 0 (a kink, a valley, or a state still on its way)."
             )
         if not self.problem.always_descends:
             lines.append(
@@ -226,15 +254,15 @@ def surveyed(
         energies[inside] = problem.value(states[inside])
     report("minima and basins", 1, 3)
     reach = extent_of(chart)
-    minima = find_minima(problem, chart, states[inside], extent=reach, step_size=step_size)
+    minima = find_minima(
+        problem, chart, states[inside], extent=reach, steps=STEPS, step_size=step_size
+    )
     goal = torch.full((len(states),), -1)
     goal[inside] = minima.goal
-    minima = Minima(minima.minima, goal, minima.away, minima.continuum)
+    minima = replace(minima, goal=goal)
     report("paths", 2, 3)
     if starts is None:
-        some = chart.grid(12 if circle else 4) * (1.0 if circle else 0.85)
-        middle = 0.0 if circle else 0.15 * coordinates.mean(0)
-        starts = chart.states(some + middle)[chart.inside(some + middle)]
+        starts = _scattered(chart)
     ends = settle(
         problem, problem.project(starts), extent=reach, steps=_DRAWN, tolerance=1e-5,
         step_size=step_size, trace=True,
@@ -246,45 +274,17 @@ def surveyed(
     return Landscape(about, problem, chart, coordinates, energies, minima, paths, where, remarks)
 
 
-def kinds_text(minima: Minima) -> str:
-    """`3 single patterns, 1 metastable`, the most frequent first."""
-    counts = Counter(minimum.kind for minimum in minima.minima)
-    plural = {"single pattern": "single patterns", "reversed pattern": "reversed patterns"}
-    return ", ".join(
-        f"{count} {plural.get(kind, kind) if count > 1 else kind}"
-        for kind, count in counts.most_common()
-    )
-
-
-def about_energy(name: str, problem: OneState) -> str:
-    """The name with its scalar parameters: `lse at beta 4`."""
-    parts = []
-    for key, value in problem.energy.values().items():
-        number = torch.as_tensor(value)
-        if number.ndim == 3 and number.shape[-2:] == (1, 1) and problem.head is not None:
-            number = number[problem.head]
-        if number.numel() == 1:
-            parts.append(f"{key} {float(number):.4g}")
-    return f"{name} at {', '.join(parts)}" if parts else name
-
-
-def name_of(energy: EnergyLike, spec: EnergySpec) -> str:
-    """What an energy is called in sentences: its name or formula, else its title."""
-    return energy if isinstance(energy, str) else spec.title
-
-
-def _phrase(label: str) -> str:
-    kind, _, patterns = label.partition(" (")
-    patterns = patterns.rstrip(")")
-    if kind == "single pattern":
-        return f"pattern {patterns}"
-    if kind == "reversed pattern":
-        return f"pattern {patterns} reversed"
-    if kind == "metastable":
-        return f"a metastable state between patterns {patterns}"
-    if kind == "average":
-        return "the average of the patterns"
-    return "a plateau" if kind == "plateau" else "at no pattern and between none"
+def _scattered(chart: Chart) -> Tensor:
+    """Some states all over a chart."""
+    if isinstance(chart, Circle):
+        return chart.states(chart.grid(12))
+    for side in (4, 6, 8):  # of a domain that does not fill the frame more are tried
+        places = chart.grid(side)
+        places = places.mean(0) + 0.85 * (places - places.mean(0))
+        places = places[chart.inside(places)]
+        if len(places) >= 12:
+            break
+    return chart.states(places)
 
 
 def _rounded(tensor: Tensor) -> Any:

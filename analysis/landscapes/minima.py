@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attenergy.analysis.landscapes.charts import Chart
-from attenergy.analysis.landscapes.descent import settle, sharpen
+from attenergy.analysis.landscapes.descent import curvature, lower_nearby, settle, sharpen
 from attenergy.analysis.landscapes.one_state import OneState
 
 Kind = Literal["single pattern", "reversed pattern", "metastable", "average", "other", "plateau"]
@@ -27,6 +27,8 @@ _THERE = 0.1
 _SLOPE = 1e-6
 #: Means of all subsets of so many patterns are compared with a minimum without weights.
 _FEW = 6
+#: A Hessian whose eigenvalues are no larger is none: the energy is flat.
+_FLAT = 1e-9
 #: More groups of states that rest are no minima that are told apart, but a continuum.
 MOST = 60
 
@@ -40,8 +42,7 @@ class Minimum:
         coordinates: where it stands in the picture.
         energy: E there.
         kind: `single pattern`, `reversed pattern` (at -x), `metastable` (between some), `average`
-            (of all, or nearly), `other` (at no pattern and between none), `plateau` (the energy is
-            flat around it).
+            (of all, or nearly), `other` (at no pattern and between none).
         patterns: numbers, from 1, of the patterns that hold 0.9 of its weight, or whose mean it is.
         weight: the largest share that one pattern has of it; None if the energy has no weights.
         slope: length of the gradient along the domain.
@@ -93,15 +94,18 @@ class Minima:
 
     Attributes:
         minima: them.
-        goal: (M,), to which of them each start comes; -1 where it leaves for infinity or does not
-            come to rest.
+        goal: (M,), to which of them each start comes; -1 where it comes to none.
         away: share of the starts that leave for infinity.
+        flat: share of the starts around which, or around whose ends, the energy is flat.
+        moving: share of the starts that are still on their way after the last step.
         continuum: whether states rest at so many places that they are not told apart.
     """
 
     minima: tuple[Minimum, ...]
     goal: Tensor
     away: float
+    flat: float
+    moving: float
     continuum: bool
 
     def __len__(self) -> int:
@@ -128,50 +132,59 @@ def find_minima(
         step_size: gamma of the steps; the entry's if None.
     """
     ends = settle(problem, starts, extent=extent, steps=steps, step_size=step_size)
-    here = torch.nonzero(~ends.away).squeeze(-1)
     goal = torch.full((len(starts),), -1)
     away = float(ends.away.double().mean()) if len(starts) else 0.0
+    unmoved = ends.rests & (ends.states == starts).all(-1)
+    if bool(unmoved.any()):
+        shape = curvature(problem, starts[unmoved], extent)
+        unmoved[unmoved.clone()] = shape.values.abs().amax(-1) <= _FLAT
+    here = torch.nonzero(~ends.away & ~unmoved).squeeze(-1)
+    flat = float(unmoved.double().mean()) if len(starts) else 0.0
     if not len(here):
-        return Minima((), goal, away, False)
+        return Minima((), goal, away, flat, 0.0, False)
     groups, first = grouped(ends.states[here], _NEAR * extent)
     is_continuum = len(first) > MOST
     groups, first = groups.clamp(max=MOST - 1), first[:MOST]
     sharp, shape = sharpen(problem, ends.states[here][first], extent)
     merged, chosen = grouped(sharp, _SAME * extent)
     with torch.no_grad():
-        energies = problem.value(sharp[chosen])
-        weights = problem.weights(sharp[chosen]) if problem.has_weights else None
-    order = energies.argsort()
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order))
-    goal[here] = place[merged[groups]]
-    shares = [float((goal == i).double().mean()) for i in range(len(order))]
-    scale = max(1e-12, float((energies - problem.value(starts).median()).abs().max())) / extent
+        energies = problem.value(sharp)
+        scale = float((energies.min() - problem.value(starts)).abs().median()) / extent
+        weights = problem.weights(sharp) if problem.has_weights else None
+    slopes = shape.slope.norm(dim=-1)
+    still = slopes <= _SLOPE * max(scale, 1.0)
+    bends = shape.values.abs().amax(-1)
+    on_way = ~still & lower_nearby(problem, sharp, shape, extent)
+    level = still & (bends <= _FLAT)
+    saddle = still & (shape.values[:, 0] < -1e-6 * bends)
+    reached = merged[groups]
+    flat += float(level[chosen][reached].double().sum()) / len(starts)
+    moving = float((on_way | saddle)[chosen][reached].double().sum()) / len(starts)
+    none = (level | saddle | on_way)[chosen]
+    order = [int(n) for n in energies[chosen].argsort() if not none[n]]
     minima = []
-    for rank, number in enumerate(order.tolist()):
+    for rank, number in enumerate(order):
+        goal[here[reached == number]] = rank
         index = int(chosen[number])
-        row = None if weights is None else weights[number]
-        slope = float(shape.slope[index].norm())
-        is_still = slope <= _SLOPE * max(scale, 1.0)
-        is_flat = is_still and float(shape.values[index].abs().max()) <= 1e-9
+        row = None if weights is None else weights[index]
         state, bend = sharp[index], float(shape.values[index, 0])
         kind, patterns, weight = describe(problem, state, row)
         minima.append(
             Minimum(
                 state,
                 tuple(chart.coordinates(state[None])[0].tolist()),
-                float(energies[number]),
-                "plateau" if is_flat else kind,
-                () if is_flat else patterns,
+                float(energies[index]),
+                kind,
+                patterns,
                 weight,
-                slope,
+                float(slopes[index]),
                 bend,
                 float(chart.distance(state[None])),
-                shares[rank],
-                is_still and bend > 0,
+                float((goal == rank).double().mean()),
+                bool(still[index]) and bend > 0,
             )
         )
-    return Minima(tuple(minima), goal, away, is_continuum)
+    return Minima(tuple(minima), goal, away, flat, moving, is_continuum and bool(minima))
 
 
 def grouped(states: Tensor, radius: float) -> tuple[Tensor, Tensor]:

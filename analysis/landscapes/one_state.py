@@ -93,8 +93,7 @@ class OneState:
         return self.energy.project(points)
 
     def _parts(self, points: Tensor) -> tuple[Tensor, ...]:
-        heads = 1 if self.head is None else self.problem.X.shape[0] if self.held is None else 1
-        each = self.problem.X.shape[-2] * max(heads, self.energy.num_heads or 1)
+        each = self.problem.X.shape[-2] * (self.energy.num_heads or 1)
         if self.held is not None:
             each = self.held.numel() + each * self.held.shape[-2]
         return points.split(max(1, _ROOM // max(each, 1)))
@@ -162,16 +161,20 @@ def one_state(
             "one of the keys that its own energy holds fixed, so a moving state changes the "
             "surface that it moves on"
         )
-    energy = copy.deepcopy(energy).double().requires_grad_(False)
-    patterns = patterns.detach().double()
+    energy = copy.deepcopy(energy).to("cpu", torch.float64).requires_grad_(False)
+    patterns, mask = _plain(patterns), None if mask is None else mask.cpu()
     held = None
     if energy.states_interact:
         if states is None:
             first = patterns.mean(-2, keepdim=True)
             states, place = torch.cat([first, patterns], -2), 0
-        held = energy.project(states.detach().double())
+        held = energy.project(_plain(states))
     shape = patterns[..., :1, :] if held is None else held
     stored = patterns if energy.reads_patterns or held is None else held
-    field = None if field is None else field.detach().double()
+    field = None if field is None else _plain(field)
     problem, _ = pose(energy, shape, stored, mask, field, "auto")
     return OneState(problem, head, held, place)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", torch.float64)

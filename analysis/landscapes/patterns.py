@@ -74,8 +74,9 @@ def planted_patterns(
     generator = torch.Generator().manual_seed(seed)
     uniform = torch.rand(count, 2, dtype=torch.float64, generator=generator)
     if signs:
-        return 2.0 * (torch.rand(count, dim, dtype=torch.float64, generator=generator) > 0.5) - 1.0
-    if dim > 2 or not domain.signs:
+        coins = torch.rand(count, dim, dtype=torch.float64, generator=generator)
+        return torch.where(coins > 0.5, 1.0, -1.0).double()
+    if dim != 2 or not domain.signs:
         return domain.from_real(
             2.0 * torch.randn(count, dim, dtype=torch.float64, generator=generator)
         )

@@ -24,14 +24,13 @@ MARKERS = {
     "metastable": "D",
     "average": "s",
     "other": "^",
-    "plateau": "P",
 }
 SERIES = tuple(name for name in TONES if name.startswith("series"))
 #: Inches of a picture of a plane, and of a circle.
 SQUARE, LONG = (5.2, 4.6), (5.2, 3.5)
 #: Most patterns whose numbers are written beside them.
 _NUMBERED = 12
-_BANDS, _LINES = 14, 22
+_BANDS = 16
 
 
 def landscape_pictures(surface: Surface, name: str, title: str) -> list[Picture]:
@@ -47,22 +46,17 @@ def draw_surface(axes: Axes, surface: Surface, plane: Plane) -> None:
     low, high = float(np.nanmin(energies)), float(np.nanmax(energies))
     span = (high - low) or 1.0
     # Levels lie closer near the lowest energy, where the minima are.
-    bands = low + span * np.linspace(0.0, 1.0, _BANDS + 1) ** 1.7
-    lines = low + span * np.linspace(0.0, 1.0, _LINES + 1) ** 1.7
-    for number in range(_BANDS):
-        strength = 0.62 * (1.0 - number / _BANDS) ** 1.2
-        axes.contourf(
-            across,
-            up,
-            energies,
-            levels=[bands[number], bands[number + 1] + (1e-9 * span)],
-            colors=[colour("level-4")],
-            alpha=strength,
-            antialiased=False,
-        )
+    levels = low + span * np.linspace(0.0, 1.0, _BANDS + 1) ** 1.7
+    strengths = 0.66 * (1.0 - np.arange(_BANDS) / _BANDS) ** 1.2
+    levels[-1] += 1e-9 * span
+    axes.contourf(
+        across, up, energies, levels=levels,
+        colors=[(colour("level-4"), float(strength)) for strength in strengths],
+    )  # fmt: skip
     axes.contour(
-        across, up, energies, levels=lines[1:-1], colors=colour("chance"), linewidths=0.4, alpha=0.7
-    )
+        across, up, energies, levels=levels[1:-1], colors=colour("card"), linewidths=0.6,
+        linestyles="-",
+    )  # fmt: skip
     _frame(axes, plane)
 
 
@@ -94,14 +88,12 @@ def draw_patterns(axes: Axes, surface: Surface) -> None:
 def _surface(surface: Surface, plane: Plane, name: str, title: str) -> Picture:
     with drawing(size=SQUARE) as (figure, axes):
         draw_surface(axes, surface, plane)
-        for path in surface.paths.numpy().swapaxes(0, 1):
-            axes.plot(
-                path[:, 0], path[:, 1], "-", color=colour("series-2"), linewidth=0.8, zorder=2
-            )
-            axes.plot(
-                *path[0], marker=".", markersize=3.5, color=colour("series-2"), zorder=2,
-                label="relaxation" if path is surface.paths.numpy().swapaxes(0, 1)[0] else "",
-            )  # fmt: skip
+        paths = surface.paths.numpy()  # (T, m, 2)
+        axes.plot(paths[..., 0], paths[..., 1], color=colour("series-2"), linewidth=0.8, zorder=2)
+        axes.plot(
+            paths[0, :, 0], paths[0, :, 1], ".", markersize=4, color=colour("series-2"), zorder=2,
+            label="start of a relaxation",
+        )  # fmt: skip
         draw_patterns(axes, surface)
         for minimum, tone in _toned(surface):
             _mark(axes, minimum, minimum.coordinates, tone)
@@ -117,17 +109,14 @@ def _basins(surface: Surface, plane: Plane, name: str) -> Picture:
     across, up, energies = _gridded(surface)
     goals = surface.minima.goal.numpy().reshape(energies.shape)
     with drawing(size=SQUARE) as (figure, axes):
-        for number, (_, tone) in enumerate(_toned(surface)):
-            share = (goals == number).astype(float)
-            if share.any():
-                axes.contourf(
-                    across, up, share, levels=[0.5, 1.5], colors=[colour(tone)], alpha=0.35
-                )
-        outside = ((goals < 0) & np.isfinite(energies)).astype(float)
-        if outside.any():
-            axes.contourf(
-                across, up, outside, levels=[0.5, 1.5], colors=[colour("line")], alpha=0.6
-            )
+        tones = [tone for _, tone in _toned(surface)]
+        shares = [_smoothed(goals == number) for number in range(len(tones))]
+        shares += [_smoothed((goals < 0) & np.isfinite(energies)), 0.999 * np.isnan(energies)]
+        for number, tone in enumerate([*tones, "line"]):
+            others = np.max([each for i, each in enumerate(shares) if i != number], axis=0)
+            lead = shares[number] - others
+            if (lead > 0).any():
+                axes.contourf(across, up, lead, levels=[0, 2], colors=[colour(tone)], alpha=0.35)
         _frame(axes, plane)
         draw_patterns(axes, surface)
         for minimum, tone in _toned(surface):
@@ -161,7 +150,7 @@ def _around(surface: Surface, name: str, title: str) -> Picture:
         axes.set_ylim(low, high)
         axes.set_xlim(-math.pi, math.pi)
         axes.set_xticks([-math.pi, -math.pi / 2, 0, math.pi / 2, math.pi])
-        axes.set_xticklabels(["-π", "-π/2", "0", "π/2", "π"])
+        axes.set_xticklabels(["\N{MINUS SIGN}π", "\N{MINUS SIGN}π/2", "0", "π/2", "π"])
         axes.set_xlabel("angle of the state")
         axes.set_ylabel("energy")
         _legend(axes)
@@ -170,6 +159,13 @@ def _around(surface: Surface, name: str, title: str) -> Picture:
         "it, dashed lines are the directions of the stored patterns."
     )
     return Picture(name, title, about, figure)
+
+
+def _smoothed(where: np.ndarray) -> np.ndarray:
+    """Means over each point and its eight neighbours, so that a border of a grid is no stair."""
+    wide = np.pad(where.astype(float), 1, mode="edge")
+    rows = (wide[:-2] + wide[1:-1] + wide[2:]) / 3
+    return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 3
 
 
 def _gridded(surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -202,11 +198,10 @@ def _frame(axes: Axes, plane: Plane) -> None:
     axes.set_ylim(float(plane.low[1]), float(plane.high[1]))
     axes.set_aspect("equal")
     axes.grid(visible=False)
-    names = ("component 1", "component 2")
-    if plane.section:
-        names = ("principal component 1", "principal component 2")
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
+    name = "component" if plane.axes.shape[-1] == 2 else "direction"
+    name = "principal component" if plane.section else name
+    axes.set_xlabel(f"{name} 1")
+    axes.set_ylabel(f"{name} 2")
 
 
 def _legend(axes: Axes) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from attenergy.analysis.landscapes.landscape import about_energy, kinds_text, name_of
 from attenergy.analysis.landscapes.minima import Minima, Minimum, describe
 from attenergy.analysis.landscapes.one_state import OneState, one_state
 from attenergy.analysis.landscapes.patterns import checked_patterns, planted_patterns
+from attenergy.analysis.landscapes.wording import about_energy, kinds_text, name_of
 from attenergy.analysis.result import Progress, Result, Table
 from attenergy.energies import EnergyLike, domain_of, source_of
 from attenergy.registry import ArgumentError, Registry
@@ -188,4 +188,4 @@ def spin_minima(problem: OneState) -> tuple[Minima, Tensor, Tensor]:
                 bool(least[number] > rounding),
             )
         )
-    return Minima(tuple(minima), goal, 0.0, False), energies, states
+    return Minima(tuple(minima), goal, 0.0, 0.0, 0.0, False), energies, states

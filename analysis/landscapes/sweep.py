@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from attenergy.analysis.landscapes.charts import chart_of, extent_of
-from attenergy.analysis.landscapes.landscape import kinds_text, name_of
 from attenergy.analysis.landscapes.minima import MOST, Minima, find_minima
 from attenergy.analysis.landscapes.one_state import one_state
 from attenergy.analysis.landscapes.patterns import checked_patterns, planted_patterns
 from attenergy.analysis.landscapes.spin_levels import spin_minima
+from attenergy.analysis.landscapes.wording import kinds_text, name_of
 from attenergy.analysis.result import Progress, Result, Table
 from attenergy.energies import EnergyLike, domain_of, source_of
 from attenergy.registry import ArgumentError, Registry, UnknownName
@@ -135,7 +135,7 @@ class MinimaSweep(Result):
         """Places and number of the minima against the parameter."""
         from attenergy.analysis.landscapes.diagrams import sweep_picture
 
-        critical = [change.value for change in self.changes]
+        critical = [(change.value, change.after) for change in self.changes]
         picture = self.name, self.title, self.about
         return [
             sweep_picture(picture, self.parameter, self.values, self.minima, self.places, critical)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from attenergy.analysis.landscapes.landscape import about_energy, name_of
 from attenergy.analysis.landscapes.one_state import one_state
+from attenergy.analysis.landscapes.wording import about_energy, name_of
 from attenergy.analysis.result import Result, Table
 from attenergy.energies import EnergyLike, source_of
 from attenergy.registry import ArgumentError, Registry
@@ -50,7 +50,7 @@ class WeightCurves(Result):
             first, last = float(curve[0]), float(curve[-1])
             text = f"{name}: beside a pattern of score 0 the weight goes from {first:.3g} at score "
             text += f"{float(self.scores[0]):g} to {last:.3g} at {float(self.scores[-1]):g}"
-            zero, one = self.scores[curve == 0], self.scores[(curve - 1).abs() < 1e-12]
+            zero, one = (self.scores[(curve - end).abs() < 1e-12] for end in (0, 1))
             edges = []
             if len(zero) > 1 and zero[0] == self.scores[0]:
                 edges.append(f"exactly 0 up to {float(zero[-1]):.2f}")

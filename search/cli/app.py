@@ -16,6 +16,7 @@ from attenergy.search.cli import bench as commands_bench
 from attenergy.search.cli import check as commands_check
 from attenergy.search.cli import compare as commands_compare
 from attenergy.search.cli import doctor as commands_doctor
+from attenergy.search.cli import plot as commands_plot
 from attenergy.search.cli import registry as commands_registry
 from attenergy.search.cli import search as commands_search
 from attenergy.search.cli import study as commands_study
@@ -33,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 commands_registry.energies.command("check")(commands_check.check)
+commands_registry.energies.command("plot")(commands_plot.plot)
 app.add_typer(commands_registry.energies, name="energies", rich_help_panel=_LOOK)
 app.add_typer(commands_registry.mixers, name="mixers", rich_help_panel=_LOOK)
 app.add_typer(commands_registry.tasks, name="tasks", rich_help_panel=_LOOK)

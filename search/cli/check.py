@@ -46,15 +46,14 @@ def check(
 
     What is being checked is shown on the error stream; the last line says how it ended.
     """
-    path, chosen = _file_and_name(energy)
+    path, chosen = file_and_name(energy)
     given = values.assignments(settings, "--set")
-    is_file = path.is_file() or path.suffix in {".yaml", ".yml"}
-    if not (is_file or (chosen is None and path.exists())):
-        entries = {printable(energy): _entry(energy, given)}
+    if not names_file(path, chosen):
+        entries = {printable(energy): entry_of(energy, given)}
     elif given:
         raise ArgumentError("--set is for a single energy; a file says its own settings")
     else:
-        entries = _entries_of(path, chosen)
+        entries = entries_of(path, chosen)
     laws = list(_checked(entries))
     data = [
         {"energy": name, "law": r.law, "passed": r.passed, "figure": r.figure, "note": r.note}
@@ -66,7 +65,13 @@ def check(
         raise typer.Exit(1)
 
 
-def _entry(energy: str, settings: dict[str, Any]) -> EnergySpec:
+def names_file(path: Path, chosen: str | None) -> bool:
+    """Whether what was given is a registry file, perhaps with a name in it."""
+    is_file = path.is_file() or path.suffix in {".yaml", ".yml"}
+    return is_file or (chosen is None and path.exists())
+
+
+def entry_of(energy: str, settings: dict[str, Any]) -> EnergySpec:
     """The entry of a name, a formula, or what a module holds."""
     from attenergy.energies import source_of
 
@@ -83,7 +88,7 @@ def _entry(energy: str, settings: dict[str, Any]) -> EnergySpec:
     return source.entry()
 
 
-def _entries_of(path: Path, chosen: str | None) -> dict[str, EnergySpec]:
+def entries_of(path: Path, chosen: str | None) -> dict[str, EnergySpec]:
     """The energies of a file, or the one chosen, whose formulas and solvers are right.
 
     Raises:
@@ -101,7 +106,8 @@ def _entries_of(path: Path, chosen: str | None) -> dict[str, EnergySpec]:
     return {name: registry.energies[name] for name in names}
 
 
-def _file_and_name(text: str) -> tuple[Path, str | None]:
+def file_and_name(text: str) -> tuple[Path, str | None]:
+    """`FILE:NAME` in its parts, and anything else as a path without a name."""
     # A colon may be part of a path (a drive letter), so the whole text is tried as a file first.
     path, _, name = text.rpartition(":")
     if path and name and not Path(text).exists():
