@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from attenergy.analysis.attractors.fixed_points import fixed_points_of
 from attenergy.analysis.depth.energy_along_depth import energy_of
+from attenergy.analysis.landscapes.heads import subject_landscape
 from attenergy.analysis.result import Progress, Result
 from attenergy.analysis.subject import Subject
 from attenergy.registry import ArgumentError, Scalar, UnknownName, as_written
@@ -160,6 +161,22 @@ def _latent_code(subject: Subject, options: Mapping[str, Any], progress: Progres
 
 #: Every analysis, in the order in which they are shown.
 _KINDS: tuple[AnalysisKind, ...] = (
+    AnalysisKind(
+        "landscape",
+        "Landscape of a head",
+        "Where do the states of a head come to rest, and from where?",
+        subject_landscape,
+        options=(
+            Option(
+                "head",
+                None,
+                "layer and head, blocks.0.mixer:2; by default the one with most places of rest",
+                kind=str,
+            ),
+            Option("sample", 0, "which sample of the first batch", 0),
+            Option("state", -1, "whose view of the patterns; -1 is the last"),
+        ),
+    ),
     AnalysisKind(
         "energy",
         "Energy along the forward pass",

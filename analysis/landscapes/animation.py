@@ -52,7 +52,7 @@ def save_retrieval(
         figure.set_dpi(_DPI)
         figure.set_facecolor("white")
         line, dot = _still(found, axes)
-        canvas = FigureCanvasAgg(figure)
+        canvas: Any = FigureCanvasAgg(figure)
         canvas.draw()
         still = canvas.copy_from_bbox(figure.bbox)
         for number in [*range(len(way)), *[len(way) - 1] * _END]:

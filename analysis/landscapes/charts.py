@@ -50,7 +50,8 @@ class Plane:
 
     def distance(self, states: Tensor) -> Tensor:
         """How far states (M, D) are from the plane, (M,)."""
-        return (states - self.origin - self.coordinates(states) @ self.axes).norm(dim=-1)
+        beside = states - self.origin - self.coordinates(states) @ self.axes
+        return torch.linalg.vector_norm(beside, dim=-1)
 
     def inside(self, coordinates: Tensor) -> Tensor:
         """Which coordinates (M, 2) are points of the domain themselves, (M,)."""
@@ -218,4 +219,5 @@ def _orthonormal(axes: Tensor, dim: int) -> Tensor:
     q, r = torch.linalg.qr(axes.mT)
     if not bool((r.diagonal().abs() > 1e-9 * axes.norm()).all()):
         raise ArgumentError("axes must be two independent directions")
-    return (q * r.diagonal().sign()).mT
+    rows: Tensor = (q * r.diagonal().sign()).mT
+    return rows

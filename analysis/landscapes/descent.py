@@ -217,4 +217,5 @@ def _tangents(problem: OneState, states: Tensor) -> Tensor:
         return unit.expand(len(states), *unit.shape)
     rows = torch.stack([domain.project_tangent(states, e.expand_as(states)) for e in unit], -2)
     _, sizes, directions = torch.linalg.svd(rows)
-    return directions[:, : int((sizes[0] > 1e-6).sum())]
+    spanning: Tensor = directions[:, : int((sizes[0] > 1e-6).sum())]
+    return spanning

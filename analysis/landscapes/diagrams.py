@@ -76,7 +76,11 @@ def sweep_picture(
         for minimum, place in zip(some.minima, where, strict=True):
             points.setdefault(minimum.kind, []).append((value, place))
     with panels(2, 1, _TALL) as (figure, ((above,), (below,))):
-        above.get_gridspec().set_height_ratios((3, 1))
+        from matplotlib import ticker
+
+        spec = above.get_gridspec()
+        assert spec is not None
+        spec.set_height_ratios((3, 1))
         below.sharex(above)
         above.tick_params(labelbottom=False)
         for each in (above, below):
@@ -87,8 +91,6 @@ def sweep_picture(
         known = sorted([*zip(values, counts, strict=True), *critical])
         below.step(*zip(*known, strict=True), where="post", color=colour("ink"), linewidth=1.2)
         if values[0] > 0:
-            from matplotlib import ticker
-
             below.set_xscale("log")
             below.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
             below.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
@@ -96,7 +98,7 @@ def sweep_picture(
         below.set_xlabel(parameter)
         below.set_ylabel("minima")
         below.set_ylim(0, max(counts, default=1) * 1.15 + 0.2)
-        below.yaxis.get_major_locator().set_params(integer=True)
+        below.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         above.set_ylabel("first principal component")
         legend(above)
     about = (

@@ -73,10 +73,10 @@ def head_landscape(
     X = _of_sample(problem.X, sample, head)
     mask, field = (_of_sample(extra, sample, head) for extra in (problem.mask, problem.field))
     queries = start[sample, head].detach().double().cpu()
-    number = None if energy.num_heads is None else head
+    own_head = None if energy.num_heads is None else head
     if energy.states_interact:
         own = one_state(
-            energy, X, mask=mask, field=field, head=number, states=start[sample], place=row
+            energy, X, mask=mask, field=field, head=own_head, states=start[sample], place=row
         )
     else:
         mask, field = _of_state(mask, row), _of_state(field, row)
@@ -86,7 +86,7 @@ def head_landscape(
             mask = None
         if not X.shape[-2]:
             raise ArgumentError(f"state {row} of sample {sample} sees no pattern")
-        own = one_state(energy, X, mask=mask, field=field, head=number)
+        own = one_state(energy, X, mask=mask, field=field, head=own_head)
     with torch.no_grad():
         queries = own.project(queries)
         cloud = queries if length > 2 else torch.cat([queries, own.patterns])
@@ -137,9 +137,9 @@ def chosen_head(
         return known[name], int(number)
     best, most = (next(iter(known.values())), 0), 0
     for call in known.values():
-        for number, count in enumerate(_places_of_rest(call, sample, state)):
+        for place, count in enumerate(_places_of_rest(call, sample, state)):
             if count > most:
-                best, most = (call, number), count
+                best, most = (call, place), count
     return best
 
 

@@ -92,11 +92,12 @@ class OneState:
         """The points of the domain that are nearest."""
         return self.energy.project(points)
 
-    def _parts(self, points: Tensor) -> tuple[Tensor, ...]:
+    def _parts(self, points: Tensor) -> list[Tensor]:
         each = self.problem.X.shape[-2] * (self.energy.num_heads or 1)
         if self.held is not None:
             each = self.held.numel() + each * self.held.shape[-2]
-        return points.split(max(1, _ROOM // max(each, 1)))
+        size = max(1, _ROOM // max(each, 1))
+        return [points[i : i + size] for i in range(0, max(len(points), 1), size)]
 
     def _states(self, points: Tensor) -> Tensor:
         """The points as states of the problem: (M, D), (H, M, D), or (M, [H,] L, D) joint ones."""

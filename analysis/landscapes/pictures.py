@@ -165,7 +165,8 @@ def _smoothed(where: np.ndarray) -> np.ndarray:
     """Means over each point and its eight neighbours, so that a border of a grid is no stair."""
     wide = np.pad(where.astype(float), 1, mode="edge")
     rows = (wide[:-2] + wide[1:-1] + wide[2:]) / 3
-    return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 3
+    means: np.ndarray = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 3
+    return means
 
 
 def _gridded(surface: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
 
 #: Starts along each axis of the plane, and around a circle: even, so that none is on an axis.
-_STARTS, _AROUND = 14, 96
+STARTS, AROUND = 14, 96
 #: Steps of a relaxation before Newton's method goes on.
 _STEPS = 150
 #: A critical value is bracketed to this share of itself.
@@ -197,7 +197,7 @@ def sweep_minima(
         problem = one_state(own.make(X.shape[-1]), X)
         if chart is None:
             return spin_minima(problem)[0]
-        grid = chart.grid(_STARTS if chart.dimensions == 2 else _AROUND)
+        grid = chart.grid(STARTS if chart.dimensions == 2 else AROUND)
         starts = chart.states(grid)[chart.inside(grid)]
         return find_minima(problem, chart, starts, extent=extent_of(chart), steps=_STEPS)
 

@@ -27,7 +27,7 @@ def planted(mask=None):
 
 def test_minima_of_planted_heads():
     call = planted()
-    one, two = (head_landscape(call, head, resolution=12) for head in (0, 1))
+    one, two = (head_landscape(call, head, resolution=6) for head in (0, 1))
     assert len(one.minima) == 1
     assert len(two.minima) == 2
     assert {minimum.state[0].sign().item() for minimum in two.minima.minima} == {-1.0, 1.0}
@@ -43,10 +43,10 @@ def test_what_a_mask_hides_is_not_there():
     """The last state sees the first two patterns, of one kind in head 1 after hiding."""
     mask = torch.ones(6, 6, dtype=torch.bool)
     mask[-1] = torch.tensor([True, False, True, False, True, False])
-    out = head_landscape(planted(mask), 1, resolution=8)
+    out = head_landscape(planted(mask), 1, resolution=6)
     assert len(out.minima) == 1
     assert len(out.patterns) == 3
-    assert len(head_landscape(planted(mask), 1, state=0, resolution=8).minima) == 2
+    assert len(head_landscape(planted(mask), 1, state=0, resolution=6).minima) == 2
 
 
 def test_the_energy_is_that_of_the_layer():

@@ -8,18 +8,24 @@ import pytest
 import torch
 
 from attenergy.analysis import spin_levels, sweep_minima, weight_curves
-from attenergy.analysis.landscapes.sweep import PRECISION
+from attenergy.analysis.landscapes import sweep
 from attenergy.registry import ArgumentError
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    monkeypatch.setattr(sweep, "STARTS", 6)
+    monkeypatch.setattr(sweep, "PRECISION", 1e-3)
 
 
 @pytest.mark.parametrize("length", [1.0, 2.0])
 def test_two_opposite_patterns_split_at_one_over_their_square(length):
     a = length * torch.tensor([[0.6, 0.8], [-0.6, -0.8]], dtype=torch.float64)
-    out = sweep_minima("lse", a, low=0.3 / length**2, high=3.0 / length**2, count=4)
+    out = sweep_minima("lse", a, low=0.3 / length**2, high=3.0 / length**2, count=3)
     (change,) = out.changes
     assert (change.before, change.after) == (1, 2)
-    assert change.value == pytest.approx(1 / length**2, rel=3 * PRECISION)
-    assert change.width <= PRECISION * change.value * 1.01
+    assert change.value == pytest.approx(1 / length**2, rel=3e-3)
+    assert change.width <= 1.01e-3 * change.value
     assert f"1 to 2 at beta {change.value:.4g}" in out.sentence
     strength = out.values[-1] * length**2
     (low, high) = sorted(out.places[-1])
@@ -44,7 +50,7 @@ def test_both_of_two_changes_between_neighbours_are_bracketed():
     out = sweep_minima("l2_lse", X, low=0.05, high=4.0, count=2)
     assert [(c.before, c.after) for c in out.changes] == [(1, 2), (2, 3)]
     assert out.changes[0].value < 0.3
-    assert out.changes[1].value == pytest.approx(1.0, rel=1e-3)
+    assert out.changes[1].value == pytest.approx(1.0, rel=3e-3)
 
 
 def test_a_sweep_draws(tmp_path):
