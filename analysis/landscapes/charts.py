@@ -51,7 +51,8 @@ class Plane:
     def distance(self, states: Tensor) -> Tensor:
         """How far states (M, D) are from the plane, (M,)."""
         beside = states - self.origin - self.coordinates(states) @ self.axes
-        return torch.linalg.vector_norm(beside, dim=-1)
+        lengths: Tensor = torch.linalg.vector_norm(beside, dim=-1)
+        return lengths
 
     def inside(self, coordinates: Tensor) -> Tensor:
         """Which coordinates (M, 2) are points of the domain themselves, (M,)."""
