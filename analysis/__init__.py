@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from attenergy.analysis.landscapes.sweep import MinimaSweep, sweep_minima
     from attenergy.analysis.landscapes.weight_curves import WeightCurves, weight_curves
     from attenergy.analysis.memories.capacity import capacity
-    from attenergy.analysis.paths.attention_paths import attention_paths
-    from attenergy.analysis.paths.pruning import prune_heads
-    from attenergy.analysis.paths.result import AttentionPaths
     from attenergy.analysis.result import Result, Table
     from attenergy.analysis.subject import Subject
 
@@ -38,7 +35,6 @@ _HOMES = {
     "ANALYSES": "catalogue",
     "AnalysisKind": "catalogue",
     "AttentionCall": "calls",
-    "AttentionPaths": "paths.result",
     "Codes": "codes.extraction",
     "EnergyAlongDepth": "depth.result",
     "FixedPoints": "attractors.result",
@@ -51,7 +47,6 @@ _HOMES = {
     "Table": "result",
     "WeightCurves": "landscapes.weight_curves",
     "attention_calls": "calls",
-    "attention_paths": "paths.attention_paths",
     "capacity": "memories.capacity",
     "curl": "asymmetry",
     "energy_along_depth": "depth.energy_along_depth",
@@ -62,7 +57,6 @@ _HOMES = {
     "latent_code": "codes.latent_code",
     "latent_code_of_task": "codes.of_task",
     "planted_patterns": "landscapes.patterns",
-    "prune_heads": "paths.pruning",
     "save_retrieval": "landscapes.animation",
     "spin_levels": "landscapes.spin_levels",
     "sweep_minima": "landscapes.sweep",
@@ -73,7 +67,6 @@ __all__ = [
     "ANALYSES",
     "AnalysisKind",
     "AttentionCall",
-    "AttentionPaths",
     "Codes",
     "EnergyAlongDepth",
     "FixedPoints",
@@ -86,7 +79,6 @@ __all__ = [
     "Table",
     "WeightCurves",
     "attention_calls",
-    "attention_paths",
     "capacity",
     "curl",
     "energy_along_depth",
@@ -97,7 +89,6 @@ __all__ = [
     "latent_code",
     "latent_code_of_task",
     "planted_patterns",
-    "prune_heads",
     "save_retrieval",
     "spin_levels",
     "sweep_minima",

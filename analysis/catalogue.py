@@ -159,12 +159,6 @@ def _latent_code(subject: Subject, options: Mapping[str, Any], progress: Progres
     )
 
 
-def _paths(subject: Subject, options: Mapping[str, Any], progress: Progress | None) -> Result:
-    from attenergy.analysis.paths.of_subject import paths_of_subject
-
-    return paths_of_subject(subject, options, progress)
-
-
 #: Every analysis, in the order in which they are shown.
 _KINDS: tuple[AnalysisKind, ...] = (
     AnalysisKind(
@@ -216,21 +210,6 @@ _KINDS: tuple[AnalysisKind, ...] = (
             Option("pairs", "-1:-1", "positions and what they read, STATE:PATTERN,..."),
             Option("permutations", 20, "of the labels, as a control", 1, 1000),
             Option("tsne", True, "whether to draw t-SNE, where scikit-learn is installed"),
-        ),
-    ),
-    AnalysisKind(
-        "paths",
-        "Attention paths",
-        "Which paths through the heads carry what the task asks for, and which heads can go?",
-        _paths,
-        ("task",),
-        (
-            Option("points", 256, "scored positions for the alignments, at most", 8),
-            Option("most_paths", 256, "paths that are followed one by one, at most", 1, 1024),
-            Option("shuffles", 200, "how often the targets are shuffled", 20),
-            Option("skip", True, "whether paths may go around a layer"),
-            Option("prune", True, "whether heads are removed to see what that costs"),
-            Option("draws", 5, "random orders of removal", 1),
         ),
     ),
 )

@@ -110,7 +110,7 @@ class Picture:
         """
         name = f"{prefix}{self.name}"
         svg = _with_tips(_saved(self.figure), self.tips)
-        return _inline(svg, name, f"{self.title}. {self.about}")
+        return inline(svg, name, f"{self.title}. {self.about}")
 
     def save(self, folder: Path) -> Path:
         """Write the figure as PNG into a folder."""
@@ -120,10 +120,12 @@ class Picture:
         return path
 
     def write(self, file: BinaryIO, form: str) -> None:
-        """Write the figure on white into a file, as `png` or `svg`."""
+        """Write the figure on white into a file, as `png` or `svg`, which has the tips."""
+        if form == "svg":
+            file.write(_with_tips(_saved(self.figure, "white"), self.tips).encode())
+            return
         with _style():
-            metadata = {"Date": None} if form == "svg" else None
-            self.figure.savefig(file, format=form, dpi=200, facecolor="white", metadata=metadata)
+            self.figure.savefig(file, format=form, dpi=200, facecolor="white")
 
 
 @dataclass(frozen=True)
@@ -261,10 +263,12 @@ def _dress(axes: Axes) -> None:
     axes.grid(axis="y", color=colour("line"), linewidth=0.7)
 
 
-def _saved(figure: Figure) -> str:
+def _saved(figure: Figure, background: str | None = None) -> str:
     file = io.StringIO()
     with _style():
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+        about: dict[str, Any] = {"metadata": {"Date": None}, "dpi": 200}
+        about |= {"facecolor": background} if background else {"transparent": True}
+        figure.savefig(file, format="svg", **about)
     return file.getvalue()
 
 
@@ -281,11 +285,18 @@ def _with_tips(svg: str, tips: Mapping[str, Sequence[str]]) -> str:
     return svg
 
 
-def _inline(svg: str, name: str, label: str) -> str:
+def inline(svg: str, name: str, label: str) -> str:
+    """An SVG file as an element of a page, whose colours are the page's variables.
+
+    Args:
+        svg: the text of the file.
+        name: makes the names inside unique.
+        label: what it shows, for those who do not see it.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # Names are unique inside one file only, and a page holds several.
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", svg)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1)

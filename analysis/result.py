@@ -6,8 +6,8 @@ import io
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -98,28 +98,49 @@ class Result(ABC):
         parts += ["\n".join(f"* {note}" for note in self.notes())]
         return "\n\n".join(filter(None, parts)) + "\n"
 
-    def save(self, folder: Path | str, *, pictures: bool = True) -> list[Path]:
+    def save(
+        self,
+        folder: Path | str,
+        *,
+        pictures: bool = True,
+        about: Mapping[str, Any] | None = None,
+    ) -> list[Path]:
         """Write `NAME.json`, `NAME.md`, and every picture as PNG and SVG, each whole or not at all.
+
+        `NAME.json` is written last and holds all that a page shows; `read_result` reads it.
 
         Args:
             folder: made if absent.
             pictures: whether to draw; it needs matplotlib.
+            about: anything else worth keeping, as JSON holds it.
 
         Returns:
             The files.
         """
         folder = Path(folder)
-        data = {"analysis": self.name, "sentence": self.sentence, "notes": self.notes()}
-        text = json.dumps({**data, "numbers": finite(self.numbers())}, indent=1, allow_nan=False)
+        drawn = self.pictures() if pictures else []
         written = [folder / f"{self.name}.json", folder / f"{self.name}.md"]
-        write_atomically(written[0], text + "\n")
-        write_atomically(written[1], self.markdown())
-        for picture in self.pictures() if pictures else []:
+        for picture in drawn:
             for form in ("png", "svg"):
                 file = io.BytesIO()
                 picture.write(file, form)
                 written.append(folder / f"{picture.name}.{form}")
                 write_bytes_atomically(written[-1], file.getvalue())
+        data = {
+            "analysis": self.name,
+            "title": self.title,
+            "sentence": self.sentence,
+            "notes": self.notes(),
+            "about": finite(dict(about or {})),
+            "numbers": finite(self.numbers()),
+            "tables": [asdict(table) for table in self.tables()],
+            "pictures": [
+                {key: getattr(picture, key) for key in ("name", "title", "about", "wide", "screen")}
+                for picture in drawn
+            ],
+        }
+        write_atomically(written[1], self.markdown())
+        write_atomically(written[0], json.dumps(data, indent=1, allow_nan=False) + "\n")
         return written
 
     def __str__(self) -> str:

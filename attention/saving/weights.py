@@ -89,7 +89,7 @@ def rebuild(
         SavedError: the weights are missing or damaged, the module cannot be built, needs more than
             they explain, or does not fit them.
     """
-    state = _read_weights(path)
+    state = read_tensors(path)
     if least > len(state):
         raise SavedError(
             f"{place}: it describes {least} layers, and there are {len(state)} tensors"
@@ -112,7 +112,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Raises:
         SavedError: if the file is missing or damaged, or belongs to another model.
     """
-    _fit(model, _read_weights(path), path)
+    _fit(model, read_tensors(path), path)
 
 
 class Allowance(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -208,7 +208,12 @@ def _built(build: Callable[[], nn.Module], place: Path) -> nn.Module:
         raise SavedError(f"{place}: cannot be built: {type(error).__name__}: {text}") from error
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors in a safetensors file that somebody else may have written.
+
+    Raises:
+        SavedError: it is missing, damaged, no regular file, or mostly holes.
+    """
     try:
         with open_regular(path) as file:
             _check_weights(path, file.fileno(), int.from_bytes(file.read(8), "little"))

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from attenergy.search.budgets.clock import process_began
+from attenergy.search.cli import analyse as commands_analyse
 from attenergy.search.cli import bench as commands_bench
 from attenergy.search.cli import check as commands_check
 from attenergy.search.cli import compare as commands_compare
@@ -41,7 +42,8 @@ app.add_typer(commands_registry.tasks, name="tasks", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_TRAIN)(commands_search.search)
 app.command(rich_help_panel=_TRAIN)(commands_compare.compare)
 app.add_typer(commands_bench.bench, name="bench", rich_help_panel=_TRAIN)
-app.command(rich_help_panel=_READ)(commands_study.report)
+app.command(cls=commands_study.ReportCommand, rich_help_panel=_READ)(commands_study.report)
+app.command(rich_help_panel=_READ)(commands_analyse.analyse)
 app.command(rich_help_panel=_READ)(commands_study.dashboard)
 app.command(rich_help_panel=_READ)(commands_study.export)
 app.command(rich_help_panel=_READ)(commands_study.replay)

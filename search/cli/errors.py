@@ -125,17 +125,18 @@ def _interrupted(number: int) -> NoReturn:
     _say("interrupted" if number == signal.SIGINT else f"ended by {name}")
     hint = resume_command(sys.argv)
     if hint:
-        _say(f"finished runs are kept; to go on:\n  {hint}")
+        what = "analyses" if "analyse" in sys.argv else "runs"
+        _say(f"finished {what} are kept; to go on:\n  {hint}")
     raise typer.Exit(128 + number)
 
 
 def resume_command(arguments: list[str]) -> str:
-    """The command line that goes on with an interrupted search or comparison; else empty."""
+    """The command line that goes on with an interrupted search, comparison or analysis, or ''."""
     words = ["attenergy", *arguments[1:]]
     verb = next(
         (w for option, w in pairwise(words) if not w.startswith("-") and option != "--plugin"), ""
     )
-    if verb not in ("search", "compare"):
+    if verb not in ("search", "compare", "analyse"):
         return ""
     return shlex.join(
         [*words, "--resume"] if verb == "search" and "--resume" not in words else words

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from attenergy.registry import ArgumentError
-from attenergy.search.cli.options import ExplainOption, FolderOption, PlainOption
+from attenergy.search.cli.options import ExplainOption, FolderOption, Format, PlainOption, emit
+
+if TYPE_CHECKING:
+    from attenergy.search.report.analyses import Analysed
 
 StudyArgument = Annotated[str, typer.Argument(help="Name of a study, or its folder.")]
 RunArgument = Annotated[
@@ -39,6 +44,25 @@ AnywayOption = Annotated[
 ]
 
 
+#: What `--analyse` stands for without names.
+ALL = "all"
+
+
+class ReportCommand(TyperCommand):
+    """The command `report`, whose `--analyse` may stand without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; `--analyse` is followed by names of analyses, or stands for all."""
+        if "--analyse" in args:
+            from attenergy.analysis import ANALYSES
+
+            place = args.index("--analyse")
+            named = place + 1 < len(args) and {*args[place + 1].split(",")} <= {*ANALYSES, ALL}
+            if not named:
+                args = [*args[: place + 1], ALL, *args[place + 1 :]]
+        return super().parse_args(ctx, args)
+
+
 class ReportFormat(StrEnum):
     """How a report is written."""
 
@@ -61,7 +85,17 @@ def report(
         Path | None,
         typer.Option("--pictures", metavar="DIR", help="Write every picture as PNG, too."),
     ] = None,
+    analyse: Annotated[
+        str | None,
+        typer.Option(
+            "--analyse",
+            metavar="[WHAT,...]",
+            help="Analyse the winner and the baseline, too, side by side: all analyses that fit, "
+            "or those of --analyse=a,b.",
+        ),
+    ] = None,
     explain: ExplainOption = False,
+    plain: PlainOption = None,
     folder: FolderOption = Path("runs"),
 ) -> None:
     """Report on a study: leaderboard, curves, costs, importances, formulas, how to repeat it.
@@ -75,16 +109,21 @@ def report(
     from attenergy.search.results.study_folder import find_study
 
     place = find_study(study, folder)
+    if form is ReportFormat.TABLE and out is not None:
+        raise typer.BadParameter("a table is printed, not written", param_hint="--out")
+    analysed = _analysed(place, analyse, plain)
     if form is ReportFormat.TABLE:
-        if out is not None:
-            raise typer.BadParameter("a table is printed, not written", param_hint="--out")
         print_study(place, explain=explain)
+        if analysed:
+            from attenergy.search.report.analyses import AnalysesScreen
+
+            emit(Format.TABLE, None, AnalysesScreen(analysed))
         return
     if form is ReportFormat.HTML and out is None:
         out = place / "report.html"
     if out is not None:
         refuse_folder(out)
-    text = _text(place, form)
+    text = _text(place, form, analysed, out)
     if pictures is not None:
         from attenergy.search.report.html.build import write_pictures
 
@@ -236,7 +275,22 @@ def continue_(
         raise typer.Exit(1)
 
 
-def _text(place: Path, form: ReportFormat) -> str:
+def _analysed(place: Path, what: str | None, plain: bool | None) -> Sequence[Analysed]:
+    """The winner and the baseline with what their analyses said, if that is asked for."""
+    if what is None:
+        return ()
+    from attenergy.search.analyses.of_study import analyse_study
+    from attenergy.search.cli.values import names
+    from attenergy.search.display.analyses import analysis_display
+    from attenergy.search.results.study_folder import read_study
+
+    with analysis_display(plain) as display:
+        return analyse_study(read_study(place), () if what == ALL else names(what), display)
+
+
+def _text(
+    place: Path, form: ReportFormat, analysed: Sequence[Analysed] = (), out: Path | None = None
+) -> str:
     from attenergy.search.report.text import (
         as_json,
         as_markdown,
@@ -255,12 +309,14 @@ def _text(place: Path, form: ReportFormat) -> str:
             return matrix_page(place)
         study = read_study(place)
         write_own_entries(place, study.records)  # the page names the file
-        return page(study)
+        return page(study, analysed)
     if multi_task:
         markdown = form is ReportFormat.MARKDOWN
         return multi_task_as_markdown(place) if markdown else multi_task_as_json(place) + "\n"
     study = read_study(place)
-    return as_markdown(study) if form is ReportFormat.MARKDOWN else as_json(study) + "\n"
+    if form is ReportFormat.JSON:
+        return as_json(study, analysed) + "\n"
+    return as_markdown(study, analysed, Path.cwd() if out is None else out.parent)
 
 
 def _say(text: str) -> None:

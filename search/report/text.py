@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from attenergy.registry.printable import markdown, markdown_code, markdown_json
 from attenergy.registry.stacks import entries_of
 from attenergy.search.budgets.sessions import read_sessions
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
+from attenergy.search.report.analyses import Analysed, as_data
+from attenergy.search.report.analyses import as_markdown as analyses_as_markdown
 from attenergy.search.report.over_tasks import verdict_over
 from attenergy.search.results import formats
 from attenergy.search.results.leaderboard import Leaderboard
@@ -30,8 +33,14 @@ MIDDLES = (
 )
 
 
-def as_markdown(study: Study) -> str:
-    """The leaderboard, what each variant and the time were spent on, the plan, the machines."""
+def as_markdown(study: Study, analysed: Sequence[Analysed] = (), place: Path = Path()) -> str:
+    """The leaderboard, what each variant and the time were spent on, the plan, the machines.
+
+    Args:
+        study: with its records.
+        analysed: models of it with what their analyses said.
+        place: folder of the file that the text is for.
+    """
     header = ["variant", "what it is", "trials", "scored", "best valid", "seconds"]
     board = study.leaderboard()
     parts = [board.markdown().rstrip()]
@@ -50,6 +59,8 @@ def as_markdown(study: Study) -> str:
     if definitions:
         parts.append("## Energies")
         parts.append("\n".join(map(_definition, definitions.items())))
+    if analysed:
+        parts += ["## Analyses", analyses_as_markdown(analysed, place, level=3).rstrip()]
     sessions = read_sessions(study.folder).sessions
     if sessions:
         parts += ["## Time budget", "\n".join(f"- {markdown(s.sentence)}" for s in sessions)]
@@ -61,9 +72,11 @@ def as_markdown(study: Study) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def as_json(study: Study) -> str:
+def as_json(study: Study, analysed: Sequence[Analysed] = ()) -> str:
     """The same as data: leaderboard, budgets in trials and in time, formulas, plan, records."""
     data = _data(study)
+    if analysed:
+        data["analyses"] = as_data(analysed)
     if len(study.records) > _FEW:  # Python's own encoder takes minutes with an indent
         return to_json(data, indent=2, inf_nan_mode="constants").decode()
     return json.dumps(data, indent=2)

@@ -4,8 +4,8 @@
 positions, caches and masks stay the model's. `transformers` is imported when first used.
 """
 
+from attenergy.attention.integrations.huggingface.definition import Definition
 from attenergy.attention.integrations.huggingface.energized import (
-    Definition,
     energize,
     load_energized,
 )

@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from torch import nn
 
+from attenergy.attention.integrations.huggingface.definition import (
+    Definition,
+    problems,
+    read_definition,
+)
 from attenergy.attention.integrations.huggingface.heads import ENTRY, ModelHeads
 from attenergy.attention.integrations.huggingface.interface import (
     HEADS,
@@ -31,11 +36,8 @@ from attenergy.energies import EnergyLike, EnergySource, source_of, unsaved
 from attenergy.registry import (
     ArgumentError,
     ArgumentTypeError,
-    EnergySpec,
-    PluginNeed,
     Registry,
     layer_uses,
-    missing,
     name_plugins,
     needed,
 )
@@ -53,21 +55,6 @@ _WHERE = (
 _USED = "_attn_implementation_internal"
 
 Model = TypeVar("Model", bound="PreTrainedModel")
-
-
-class Definition(BaseModel):
-    """How a model was energized: what stands under `attenergy` in its `config.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: int = Field(default=1, ge=1, le=1)
-    energy: EnergySpec
-    steps: int | None = None
-    step_size: float | None = None
-    read: Read = "auto"
-    settings: dict[str, bool | float | int | str] = {}
-    changed: dict[str, dict[str, bool | float | int | str]] = {}  # later, by attention module
-    plugins: tuple[PluginNeed, ...] = ()
 
 
 def energize(
@@ -134,7 +121,7 @@ def energize(
             energy=spec, steps=steps, step_size=step_size, read=read, settings=settings
         )
     except ValidationError as error:
-        raise ArgumentError(f"a configuration cannot keep {_said(error)}") from None
+        raise ArgumentError(f"a configuration cannot keep {problems(error)}") from None
     if needs := needed(layer_uses(spec, settings)):
         definition = definition.model_copy(update={"plugins": tuple(needs)})
     _switch(model, places)
@@ -205,16 +192,7 @@ def load_energized(
 
     def build(self: Any, config: Any, *arguments: Any, **more: Any) -> None:
         cls.__init__(self, config, *arguments, **more)
-        definition = _definition(getattr(config, ENTRY, None) or stored, path)
-        settings: dict[str, Any] = dict(definition.settings)
-        with beside(self):
-            energize(
-                self, definition.energy, steps=definition.steps, step_size=definition.step_size,
-                read=definition.read, **settings,
-            )  # fmt: skip
-        for name, module in attention_modules(self).items():
-            for option, value in definition.changed.get(_within_base(name, self), {}).items():
-                setattr(getattr(module, HEADS), option, value)
+        energize_as_defined(self, getattr(config, ENTRY, None) or stored, path)
 
     # The energies must be there when the weights are matched to names: so they are made with the
     # model, by a class of the same name that lives for this call only.
@@ -227,6 +205,29 @@ def load_energized(
     model.__class__ = cls
     _switch(model, attention_modules(model))
     return (model, info) if options.get("output_loading_info") else model
+
+
+def energize_as_defined(model: Any, stored: Any, path: str | Path | None) -> None:
+    """Give a model the energies that a configuration defines, with fresh parameters, in place.
+
+    Args:
+        model: of transformers, as it was before it was energized.
+        stored: what stands under `attenergy` in a configuration.
+        path: where it stands, for errors.
+
+    Raises:
+        ValueError: it is missing or damaged, needs a plug-in that is not loaded, or does not fit.
+    """
+    definition = read_definition(stored, path)
+    settings: dict[str, Any] = dict(definition.settings)
+    with beside(model):
+        energize(
+            model, definition.energy, steps=definition.steps, step_size=definition.step_size,
+            read=definition.read, **settings,
+        )  # fmt: skip
+    for name, module in attention_modules(model).items():
+        for option, value in definition.changed.get(_within_base(name, model), {}).items():
+            setattr(getattr(module, HEADS), option, value)
 
 
 def _heads(
@@ -291,27 +292,8 @@ def _configuration(path: str | Path | None, options: dict[str, Any]) -> tuple[An
     if not isinstance(config, PreTrainedConfig):
         config = AutoConfig.from_pretrained(config, **where)
     stored = options.get(ENTRY) or getattr(config, ENTRY, None) or getattr(own, ENTRY, None)
-    _definition(stored, path)  # refused before anything is built
+    read_definition(stored, path)  # refused before anything is built
     return config, stored
-
-
-def _definition(stored: Any, path: str | Path | None) -> Definition:
-    if stored is None:
-        raise ArgumentError(f"{path}: its configuration holds no '{ENTRY}'; it was not energized")
-    try:
-        definition = Definition.model_validate(stored)
-    except ValidationError as error:
-        raise ArgumentError(f"{path}: {_said(error, ENTRY)}") from None
-    if text := missing(definition.plugins):
-        raise ArgumentError(f"{path}: {text}")
-    return definition
-
-
-def _said(error: ValidationError, *inside: str) -> str:
-    """What is wrong, and where."""
-    return "; ".join(
-        f"{'.'.join(map(str, (*inside, *e['loc'])))}: {e['msg']}" for e in error.errors()
-    )
 
 
 def _concrete(model_class: Any, config: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,9 @@ from attenergy.registry.printable import printable
 from attenergy.search.budgets.sessions import read_sessions
 from attenergy.search.planning.command_line import command
 from attenergy.search.planning.plan import ComparePlan
+from attenergy.search.report.analyses import Analysed
 from attenergy.search.report.html import (
+    analyses,
     coordinates,
     costs,
     curves,
@@ -61,17 +64,54 @@ def pictures(view: View) -> dict[str, list[Picture]]:
     return {name: draw(view) for name, draw in _DRAW.items()}
 
 
-def page(study: Study) -> str:
+def page(study: Study, analysed: Sequence[Analysed] = ()) -> str:
     """The page of one study.
 
     The text holds everything: no script, no font, no picture is fetched. Everything that came from
     a record is escaped. The same study gives the same text.
 
+    Args:
+        study: with its records.
+        analysed: models of it with what their analyses said, side by side.
+
     Raises:
         NoMatplotlib: without matplotlib.
         NoTemplates: without jinja2.
     """
-    return _fill("study.html.j2", study=_context(View(study), full=True), title=study.folder.name)
+    return _fill(
+        "study.html.j2",
+        study=_context(View(study), full=True),
+        title=study.folder.name,
+        analyses=analyses.sections(analysed, "analysis-"),
+        analysed=analysed,
+    )
+
+
+def analyses_page(title: str, analysed: Sequence[Analysed]) -> str:
+    """The page of the analyses of a model, or of two side by side.
+
+    Args:
+        title: of the page.
+        analysed: the models with what their analyses said.
+
+    Raises:
+        NoTemplates: without jinja2.
+    """
+    done = {result.name for model in analysed for result in model.results}
+    several = len(analysed) > 1
+    missing = [
+        (f"{model.name}: {name}" if several else name, reason)
+        for model in analysed
+        for name, reason in model.missing
+        if name not in done
+    ]
+    return _fill(
+        "analyses.html.j2",
+        title=title,
+        models=analysed,
+        sections=analyses.sections(analysed),
+        missing=missing,
+    )
 
 
 def matrix_page(folder: Path) -> str:

@@ -1,0 +1,51 @@
+"""How a Hugging Face model was energized, as it stands in its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from attenergy.attention.integrations.huggingface.heads import ENTRY
+from attenergy.attention.layers.base import Read
+from attenergy.registry import ArgumentError, EnergySpec, PluginNeed, missing
+
+
+class Definition(BaseModel):
+    """How a model was energized: what stands under `attenergy` in its `config.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = Field(default=1, ge=1, le=1)
+    energy: EnergySpec
+    steps: int | None = None
+    step_size: float | None = None
+    read: Read = "auto"
+    settings: dict[str, bool | float | int | str] = {}
+    changed: dict[str, dict[str, bool | float | int | str]] = {}  # later, by attention module
+    plugins: tuple[PluginNeed, ...] = ()
+
+
+def read_definition(stored: Any, path: str | Path | None) -> Definition:
+    """What stands under `attenergy` in a configuration.
+
+    Raises:
+        ArgumentError: it is missing or damaged, or needs a plug-in that is not loaded.
+    """
+    if stored is None:
+        raise ArgumentError(f"{path}: its configuration holds no '{ENTRY}'; it was not energized")
+    try:
+        definition = Definition.model_validate(stored)
+    except ValidationError as error:
+        raise ArgumentError(f"{path}: {problems(error, ENTRY)}") from None
+    if text := missing(definition.plugins):
+        raise ArgumentError(f"{path}: {text}")
+    return definition
+
+
+def problems(error: ValidationError, *inside: str) -> str:
+    """What is wrong, and where."""
+    return "; ".join(
+        f"{'.'.join(map(str, (*inside, *e['loc'])))}: {e['msg']}" for e in error.errors()
+    )
