@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from attenergy.analysis.codes.decoders import (
     Scaling,
@@ -18,36 +18,16 @@ from attenergy.analysis.codes.decoders import (
     sums_of,
     tabulate,
 )
+from attenergy.analysis.codes.sets import (
+    Sets,
+    groups_of,
+    jackknife,
+    permuted_labels,
+    scrambled,
+)
 
-#: Blocks of a jackknife where the instances belong to no combinations.
-_BLOCKS = 40
-
-
-@dataclass(frozen=True, eq=False)
-class Sets:
-    """Which instances a decoder is fitted on and judged on, by their numbers.
-
-    Attributes:
-        fit: of seen combinations, for the decoder.
-        fresh: of seen combinations too, which the decoder has not seen.
-        held_out: of combinations that are not in `fit`; empty if none are held out.
-        combinations: (N,) of all instances; None if they are not known.
-    """
-
-    fit: Tensor
-    fresh: Tensor
-    held_out: Tensor
-    combinations: Tensor | None
-
-    @property
-    def judged(self) -> Tensor:
-        """The held-out ones if there are any, else the fresh ones."""
-        return self.held_out if len(self.held_out) else self.fresh
-
-    def where(self, there: Tensor) -> Sets:
-        """The instances at which `there` (N,) is true."""
-        fit, fresh, held_out = (each[there[each]] for each in (self.fit, self.fresh, self.held_out))
-        return Sets(fit, fresh, held_out, self.combinations)
+#: What the codes of all layers together are called.
+ALL = "all layers"
 
 
 @dataclass(frozen=True)
@@ -71,7 +51,7 @@ class LayerDecoding:
     """What the code of one layer tells of a label.
 
     Attributes:
-        layer: its name, or `all layers`, whose codes are joined.
+        layer: its name, or `ALL`, whose codes are joined.
         fresh: on fresh instances of the combinations that the decoder was fitted on.
         judged: on held-out combinations, or `fresh` again where there are none to judge.
         permuted: values on the same set of decoders fitted to permuted labels.
@@ -171,7 +151,7 @@ def decode_classes(
     numbered = torch.where(labels >= 0, number[labels.clamp(min=0)], -1)
     sets = sets.where(numbered >= 0)
     truth = numbered[sets.fit]
-    permuted = _permuted(truth[:, None], sets, permutations, seed)[..., 0]
+    permuted = permuted_labels(truth[:, None], sets, permutations, seed)[..., 0]
     count = len(known)
 
     def answers(codes: Tensor, fitted: Tensor) -> tuple[Tensor, Tensor]:
@@ -180,20 +160,20 @@ def decode_classes(
         return decoder(scaling(codes[sets.fresh])), decoder(scaling(codes[sets.judged]))
 
     def score(given: Tensor, where: Tensor) -> Score:
-        groups, total = _groups(where, sets.combinations, seed)
+        groups, total = groups_of(where, sets.combinations, seed)
         parts = torch.stack(
             [tabulate(given[None, groups == g], numbered[where][groups == g], count)[0]
              for g in range(total)]
         )  # fmt: skip
         value = balanced_accuracy(parts.sum(0))
-        error = _jackknife(balanced_accuracy(parts.sum(0) - parts))
+        error = jackknife(balanced_accuracy(parts.sum(0) - parts))
         return Score(float(value), float(macro_f1(parts.sum(0))), error)
 
     every = []
     for layer, codes in layers.items():
         fresh, judged = answers(codes, torch.cat([truth[None], permuted]))
         table = tabulate(judged[1:], numbered[sets.judged], count)
-        mixed = answers(_scrambled(codes, seed), truth[None])[1][0]
+        mixed = answers(scrambled(codes, seed), truth[None])[1][0]
         every.append(
             LayerDecoding(
                 layer,
@@ -212,7 +192,7 @@ def decode_classes(
         score(most, sets.judged),
         tuple(every),
         (len(sets.fit), len(sets.fresh), len(sets.held_out)),
-        _combinations(sets),
+        sets.held_out_combinations,
     )
 
 
@@ -231,7 +211,7 @@ def decode_numbers(
     sets = sets.where(~values.isnan().any(-1))
     truth = values[sets.fit].double()
     mean = truth.mean(0)
-    permuted = _permuted(truth, sets, permutations, seed)
+    permuted = permuted_labels(truth, sets, permutations, seed)
     target = values[sets.judged].double()
 
     def guesses(codes: Tensor, fitted: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,17 +220,17 @@ def decode_numbers(
         return scaling(codes[sets.fresh]) @ W, scaling(codes[sets.judged]) @ W
 
     def score(given: Tensor, where: Tensor) -> Score:
-        groups, total = _groups(where, sets.combinations, seed)
+        groups, total = groups_of(where, sets.combinations, seed)
         parts = sums_of(values[where].double(), given, groups, total)
         value = float(r2_of_sums(parts.sum(0)))
-        return Score(value, float("nan"), _jackknife(r2_of_sums(parts.sum(0) - parts)))
+        return Score(value, float("nan"), jackknife(r2_of_sums(parts.sum(0) - parts)))
 
     every = []
     for layer, codes in layers.items():
         fresh, judged = guesses(codes, torch.cat([truth[None], permuted]))
         alone = torch.zeros(len(target), dtype=torch.int64)
         permuted_r2 = [float(r2_of_sums(sums_of(target, one, alone, 1)[0])) for one in judged[1:]]
-        mixed = guesses(_scrambled(codes, seed), truth[None])[1][0]
+        mixed = guesses(scrambled(codes, seed), truth[None])[1][0]
         every.append(
             LayerDecoding(
                 layer,
@@ -268,56 +248,5 @@ def decode_numbers(
         score(mean.expand(len(target), -1), sets.judged),
         tuple(every),
         (len(sets.fit), len(sets.fresh), len(sets.held_out)),
-        _combinations(sets),
+        sets.held_out_combinations,
     )
-
-
-def _permuted(truth: Tensor, sets: Sets, permutations: int, seed: int) -> Tensor:
-    """Labels (N, M) of the fitted instances dealt out anew, (permutations, N, M).
-
-    Instances of one combination and label keep sharing one: they are no independent evidence.
-    """
-    generator = Generator().manual_seed(seed)
-    if sets.combinations is None:
-        cells = torch.arange(len(truth))
-    else:
-        rows = torch.cat([sets.combinations[sets.fit][:, None].to(truth.dtype), truth], -1)
-        _, cells = torch.unique(rows, dim=0, return_inverse=True)
-    count = int(cells.max()) + 1
-    of_cell = truth.new_zeros(count, truth.shape[-1])
-    of_cell[cells] = truth
-    orders = [torch.randperm(count, generator=generator) for _ in range(permutations)]
-    every = [of_cell[order][cells] for order in orders]
-    return torch.stack(every) if every else truth.new_zeros(0, *truth.shape)
-
-
-def _scrambled(codes: Tensor, seed: int) -> Tensor:
-    """Each column of the codes in an order of its own."""
-    generator = Generator().manual_seed(seed + 1)
-    columns = [column[torch.randperm(len(codes), generator=generator)] for column in codes.mT]
-    return torch.stack(columns, -1)
-
-
-def _groups(where: Tensor, combinations: Tensor | None, seed: int) -> tuple[Tensor, int]:
-    """A group for each of the instances `where`, and how many groups there are."""
-    if combinations is not None:
-        every, groups = torch.unique(combinations[where], return_inverse=True)
-        return groups, len(every)
-    order = torch.randperm(len(where), generator=Generator().manual_seed(seed))
-    count = max(1, min(_BLOCKS, len(where)))
-    return order % count, count
-
-
-def _combinations(sets: Sets) -> int:
-    if sets.combinations is None:
-        return 0
-    return len(torch.unique(sets.combinations[sets.held_out]))
-
-
-def _jackknife(without: Tensor) -> float:
-    """Standard error from values (G,) that leave one group out each; NaN of fewer than two."""
-    without = without[~without.isnan()]
-    count = len(without)
-    if count < 2:
-        return float("nan")
-    return float(((count - 1) / count * (without - without.mean()).square().sum()).sqrt())

@@ -10,24 +10,22 @@ import torch
 from torch import Generator, Tensor, nn
 
 from attenergy.analysis.codes.decoding import (
+    ALL,
     LabelDecoding,
-    Sets,
     decode_classes,
     decode_numbers,
 )
 from attenergy.analysis.codes.extraction import SELF, Pair, head_codes
 from attenergy.analysis.codes.maps import CodeMap, class_means, map_codes
 from attenergy.analysis.codes.result import LatentCode
+from attenergy.analysis.codes.sets import Sets, split
 from attenergy.analysis.result import Progress
 from attenergy.registry import ArgumentError, ArgumentTypeError, MissingPackage
 
 Label = Tensor | Sequence[Any]
 
-ALL = "all layers"
-#: Share of the seen instances that decoders are fitted to, and at most so many.
-_FITTED, _MOST_FITTED = 2 / 3, 3000
 #: Classes that a decoder may tell apart, layers of which maps are drawn, instances in a map.
-_MOST_CLASSES, _MOST_MAPS, _MOST_POINTS = 64, 4, 600
+_MOST_CLASSES, _MOST_MAPS, _MOST_POINTS = 64, 4, 400
 #: Numbers that stand for magnitudes are shown in so many groups.
 _MAGNITUDES = 5
 
@@ -102,7 +100,7 @@ def latent_code(  # noqa: PLR0913 - the data, what to look at, and how hard
     )
     layers = dict(codes.layers)
     count = len(next(iter(layers.values())))
-    sets = _split(count, held_out, combinations, seed)
+    sets = split(count, held_out, combinations, seed)
     named = labels if isinstance(labels, Mapping) else {"label": labels}
     skipped = [f"{name} has no code: {why}." for name, why in codes.missing.items()]
     whole = layers | ({ALL: torch.cat(list(layers.values()), -1)} if len(layers) > 1 else {})
@@ -134,41 +132,6 @@ def latent_code(  # noqa: PLR0913 - the data, what to look at, and how hard
     left_out = tuple(filter(None, [*skipped, reason]))
     every = tuple((i, j) for i, j in pairs)
     return LatentCode(layers, every, tuple(decodings), maps, means, shown, left_out)
-
-
-def _split(
-    count: int,
-    held_out: Tensor | Sequence[bool] | None,
-    combinations: Tensor | Sequence[int] | None,
-    seed: int,
-) -> Sets:
-    apart = torch.zeros(count, dtype=torch.bool)
-    if held_out is not None:
-        apart = torch.as_tensor(held_out).cpu()
-        if apart.shape != (count,) or apart.dtype != torch.bool:
-            raise ArgumentError(
-                f"held_out must be {count} times true or false, one for each instance, got "
-                f"{apart.dtype} {tuple(apart.shape)}"
-            )
-    groups = None
-    if combinations is not None:
-        groups = torch.as_tensor(combinations).cpu()
-        if groups.shape != (count,) or groups.is_floating_point():
-            raise ArgumentError(
-                f"combinations must be {count} whole numbers, one for each instance, got "
-                f"{groups.dtype} {tuple(groups.shape)}"
-            )
-        both = set(groups[apart].tolist()) & set(groups[~apart].tolist())
-        if both:
-            raise ArgumentError(
-                f"combination {min(both)} is held out in some instances and seen in others"
-            )
-    seen = (~apart).nonzero()[:, 0]
-    if len(seen) < 4:
-        raise ArgumentError(f"decoders need seen instances to be fitted to, got {len(seen)}")
-    order = seen[torch.randperm(len(seen), generator=Generator().manual_seed(seed))]
-    fitted = min(int(len(seen) * _FITTED), _MOST_FITTED)
-    return Sets(order[:fitted], order[fitted:], apart.nonzero()[:, 0], groups)
 
 
 def _at_state(

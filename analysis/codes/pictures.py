@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attenergy.analysis.codes.decoding import LabelDecoding
+from attenergy.analysis.codes.decoding import ALL, LabelDecoding
 from attenergy.analysis.codes.maps import ClassMeans, CodeMap
 from attenergy.analysis.drawing import (
     LEVELS,
@@ -52,7 +53,7 @@ def draw(
 def _decoding(decoding: LabelDecoding) -> Picture:
     """Each layer's figure on held-out combinations, beside what controls reach."""
     layers = decoding.layers
-    with drawing(height=3.2 + 0.12 * max(len(each.layer) for each in layers) ** 0.5) as (_, axes):
+    with drawing(height=3.9) as (_, axes):
         at = range(len(layers))
         low = [min(each.permuted) for each in layers]
         high = [max(each.permuted) for each in layers]
@@ -81,7 +82,9 @@ def _decoding(decoding: LabelDecoding) -> Picture:
             fmt="o", capsize=2, color=colour("series-1"),
             label="held-out combinations" if decoding.on_held_out else "fresh instances",
         )  # fmt: skip
-        axes.set_xticks(list(at), [_short(each.layer) for each in layers], rotation=20)
+        names, pattern = short_names([each.layer for each in layers])
+        axes.set_xticks(list(at), names)
+        axes.set_xlabel(pattern)
         axes.set_xlim(-0.6, len(layers) - 0.4)
         axes.set_ylabel(decoding.metric)
         if decoding.of_numbers:
@@ -102,12 +105,14 @@ def _map(maps: Sequence[CodeMap], label: str, ids: Tensor, names: tuple[str, ...
     """PCA above t-SNE, a column for each layer."""
     rows = 2 if any(each.tsne is not None for each in maps) else 1
     height = 0.9 + 2.35 * rows
-    with panels(rows, len(maps), (max(5.2, 2.6 * len(maps)), height)) as (figure, grid):
+    across = max(5.2, 2.6 * len(maps))
+    with panels(rows, len(maps), (across, height)) as (figure, grid):
         for column, each in enumerate(maps):
             axes = grid[0][column]
-            _points(axes, each.pca, ids[each.points], names)
-            axes.set_title(_short(each.layer))
-            axes.set_xlabel(f"PCA ({each.explained[0]:.0%} and {each.explained[1]:.0%})")
+            _points(axes, each.pca, ids[each.points], names, named=column == 0)
+            axes.set_title(each.layer)
+            shares = f"PCA ({each.explained[0]:.0%} and {each.explained[1]:.0%})"
+            axes.set_xlabel(shares if any(each.explained) else "codes do not differ")
             if rows == 2:
                 below = grid[1][column]
                 if each.tsne is None:
@@ -115,17 +120,16 @@ def _map(maps: Sequence[CodeMap], label: str, ids: Tensor, names: tuple[str, ...
                 else:
                     _points(below, each.tsne, ids[each.points], names)
                     below.set_xlabel("t-SNE")
-        widest = max(
-            (axes for row in grid for axes in row),
-            key=lambda axes: len(axes.get_legend_handles_labels()[0]),
-        )
-        legend(widest, columns=4)
+        longest = max(len(name) for name in names)
+        legend(grid[0][0], columns=max(1, int(across / (0.6 + 0.085 * longest))))
     about = f"Codes of {len(maps[0].points)} instances in each layer, coloured by {label}."
     title = f"Codes by {label}"
     return Picture(_name("map", label), title, about, figure, wide=len(maps) > 2)
 
 
-def _points(axes: Axes, at: Tensor, ids: Tensor, names: Sequence[str]) -> None:
+def _points(
+    axes: Axes, at: Tensor, ids: Tensor, names: Sequence[str], *, named: bool = False
+) -> None:
     there = [c for c in torch.unique(ids).tolist() if c >= 0]
     ordered = all(_is_number(names[c]) for c in there)
     for place, c in enumerate(there[:_MOST_CLASSES]):
@@ -134,13 +138,14 @@ def _points(axes: Axes, at: Tensor, ids: Tensor, names: Sequence[str]) -> None:
         axes.plot(
             chosen[:, 0].tolist(), chosen[:, 1].tolist(), _MARKERS[c % len(_MARKERS)],
             color=colour(tone), markersize=2.6, markeredgewidth=0, linestyle="none",
-            label=names[c],
+            label=names[c] if named else None,
         )  # fmt: skip
     rest = at[torch.isin(ids, torch.tensor(there[_MOST_CLASSES:], dtype=ids.dtype))]
     if len(rest):
         axes.plot(
             rest[:, 0].tolist(), rest[:, 1].tolist(), ".", color=colour("chance"), markersize=2,
-            linestyle="none", label=f"{len(there) - _MOST_CLASSES} others",
+            linestyle="none",
+            label=f"{len(there) - _MOST_CLASSES} others" if named else None,
         )  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])
@@ -194,8 +199,15 @@ def _cosines(means: ClassMeans) -> Picture:
     return Picture(_name("cosines", means.label), title, about, figure, wide=True)
 
 
-def _short(layer: str) -> str:
-    return re.sub(r"^blocks\.(\d+)\.mixer", r"block \1", layer)
+def short_names(layers: Sequence[str]) -> tuple[list[str], str]:
+    """Where the names of layers differ, and what they have in common: 0, 1, of blocks.*.mixer."""
+    parts = [name.split(".") for name in layers if name != ALL]
+    if len(parts) < 2 or len({len(each) for each in parts}) > 1:
+        return list(layers), ""
+    varies = [len(set(each)) > 1 for each in zip(*parts, strict=True)]
+    names = [".".join(itertools.compress(each, varies)) for each in parts]
+    common = ["*" if own else part for own, part in zip(varies, parts[0], strict=True)]
+    return [*names, "all"][: len(layers)], f"layer ({'.'.join(common)})"
 
 
 def _name(kind: str, label: str) -> str:

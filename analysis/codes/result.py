@@ -134,9 +134,10 @@ class LatentCode(Result):
         if any(each.classes for each in self.decodings):
             notes.append(
                 "Balanced accuracy and F1 are means over classes, so a frequent class counts no "
-                "more than a rare one. Decoders are fitted to fresh codes of seen combinations."
+                "more than a rare one."
             )
         notes.append(
+            "Decoders are fitted on seen combinations; seen, or fresh: other instances of those. "
             "Without code: the most frequent class, or the mean. Permuted labels: decoders fitted "
             "to labels dealt out anew (mean, and the highest of all); instances of one combination "
             "keep sharing a label where combinations are known. Scrambled: each head's weights "
@@ -173,7 +174,7 @@ def _unseen(decodings: Sequence[LabelDecoding]) -> list[str]:
 
 def _table(decoding: LabelDecoding) -> Table:
     fit, fresh, held_out = decoding.instances
-    header = ["layer", "seen", "held out" if decoding.on_held_out else "fresh", "+-"]
+    header = ["layer", *(["seen", "held out"] if decoding.on_held_out else ["fresh"]), "+-"]
     header += [] if decoding.of_numbers else ["F1"]
     header += ["without code", "permuted", "highest", "scrambled", "p"]
     sizes = f"fitted on {fit}, seen: {fresh} fresh instances"
@@ -187,7 +188,8 @@ def _table(decoding: LabelDecoding) -> Table:
 def _row(decoding: LabelDecoding, each: LayerDecoding) -> list[str]:
     judged = each.judged
     mean = sum(each.permuted) / len(each.permuted)
-    numbers = [each.fresh.value, judged.value, judged.error]
+    numbers = [each.fresh.value] if decoding.on_held_out else []
+    numbers += [judged.value, judged.error]
     numbers += [] if decoding.of_numbers else [judged.f1]
     numbers += [decoding.majority.value, mean, max(each.permuted), each.scrambled.value]
     return [each.layer, *(f"{x:.3f}" for x in numbers), f"{decoding.p_value(judged.value):.3f}"]
