@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from attenergy.analysis.codes.result import LatentCode
     from attenergy.analysis.depth.energy_along_depth import energy_along_depth
     from attenergy.analysis.depth.result import EnergyAlongDepth
+    from attenergy.analysis.diagnosis.diagnose import diagnose
+    from attenergy.analysis.diagnosis.diagnosis import Diagnosis
     from attenergy.analysis.landscapes.animation import save_retrieval
     from attenergy.analysis.landscapes.heads import head_landscape
     from attenergy.analysis.landscapes.landscape import Landscape, landscape
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from attenergy.analysis.landscapes.sweep import MinimaSweep, sweep_minima
     from attenergy.analysis.landscapes.weight_curves import WeightCurves, weight_curves
     from attenergy.analysis.memories.capacity import capacity
+    from attenergy.analysis.memories.capacity_result import Capacity
     from attenergy.analysis.result import Result, Table
     from attenergy.analysis.subject import Subject
 
@@ -35,7 +38,9 @@ _HOMES = {
     "ANALYSES": "catalogue",
     "AnalysisKind": "catalogue",
     "AttentionCall": "calls",
+    "Capacity": "memories.capacity_result",
     "Codes": "codes.extraction",
+    "Diagnosis": "diagnosis.diagnosis",
     "EnergyAlongDepth": "depth.result",
     "FixedPoints": "attractors.result",
     "Landscape": "landscapes.landscape",
@@ -49,6 +54,7 @@ _HOMES = {
     "attention_calls": "calls",
     "capacity": "memories.capacity",
     "curl": "asymmetry",
+    "diagnose": "diagnosis.diagnose",
     "energy_along_depth": "depth.energy_along_depth",
     "fixed_points": "attractors.fixed_points",
     "head_codes": "codes.extraction",
@@ -67,7 +73,9 @@ __all__ = [
     "ANALYSES",
     "AnalysisKind",
     "AttentionCall",
+    "Capacity",
     "Codes",
+    "Diagnosis",
     "EnergyAlongDepth",
     "FixedPoints",
     "Landscape",
@@ -81,6 +89,7 @@ __all__ = [
     "attention_calls",
     "capacity",
     "curl",
+    "diagnose",
     "energy_along_depth",
     "fixed_points",
     "head_codes",

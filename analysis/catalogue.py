@@ -159,6 +159,16 @@ def _latent_code(subject: Subject, options: Mapping[str, Any], progress: Progres
     )
 
 
+def _laws(subject: Subject, options: Mapping[str, Any], progress: Progress | None) -> Result:
+    from attenergy.analysis.diagnosis.diagnose import diagnose
+
+    inputs, arguments = subject.batches[0]
+    before = subject.untrained if options["untrained"] else None
+    return diagnose(
+        subject.model, *inputs, untrained=before, seed=subject.seed, progress=progress, **arguments
+    )
+
+
 #: Every analysis, in the order in which they are shown.
 _KINDS: tuple[AnalysisKind, ...] = (
     AnalysisKind(
@@ -211,6 +221,13 @@ _KINDS: tuple[AnalysisKind, ...] = (
             Option("permutations", 20, "of the labels, as a control", 1, 1000),
             Option("tsne", True, "whether to draw t-SNE, where scikit-learn is installed"),
         ),
+    ),
+    AnalysisKind(
+        "laws",
+        "Laws on the trained model",
+        "Do weights, steps, patterns and beta of every head look healthy, and what to change?",
+        _laws,
+        options=(Option("untrained", True, "whether beta before training stands beside"),),
     ),
 )
 

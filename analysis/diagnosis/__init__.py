@@ -1,0 +1,1 @@
+"""The laws of attention, measured on a trained model, with advice."""

@@ -1,0 +1,117 @@
+"""What is known of one head of one attention layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+NAN = math.nan
+
+
+@dataclass(frozen=True)
+class HeadFacts:
+    """The measures of one head; nan where there is none.
+
+    Attributes:
+        block: path of the layer.
+        head: its number.
+        energy: title of the energy; empty without one.
+        reading: how the energy is to be understood (`AttentionCall.reading`).
+        solver: of the layer; empty for softmax attention and mixers.
+        moves: how often the state moves before it is read.
+        step_size: gamma.
+        largest_step_size: gamma below which theory guarantees descent; nan without a guarantee,
+            infinite without a limit.
+        no_guarantee: why theory does not guarantee that no step raises the energy, if so.
+        beta: inverse temperature.
+        beta_at_start: the same before training.
+        beta_learned: whether training may change it.
+        entropy: mean over rows of weights of their entropy over log S, S patterns visible.
+        uniform: share of rows with more than .99 log S.
+        one_hot: share of rows with less than .01 log S.
+        descent: share of steps on which a state's energy did not rise.
+        curl: |J - J'| / |J| of the update of states.
+        factor: median over states of the spectral norm of the Jacobian of a step from the state
+            that is read: below 1, near states come nearer.
+        factor_high: 95th percentile of the same.
+        signal: relative size of the gradient of what is read by the query states against that by
+            the stored patterns.
+        norm: mean length of the stored patterns.
+        norm_spread: standard deviation of their lengths over the mean.
+        rank: effective rank of the stored patterns about their mean, from 1 to D.
+        overlap: mean cosine between two of them.
+    """
+
+    block: str
+    head: int
+    energy: str = ""
+    reading: str = ""
+    solver: str = ""
+    moves: int = 0
+    step_size: float = NAN
+    largest_step_size: float = NAN
+    no_guarantee: str = ""
+    beta: float = NAN
+    beta_at_start: float = NAN
+    beta_learned: bool = False
+    entropy: float = NAN
+    uniform: float = NAN
+    one_hot: float = NAN
+    descent: float = NAN
+    curl: float = NAN
+    factor: float = NAN
+    factor_high: float = NAN
+    signal: float = NAN
+    norm: float = NAN
+    norm_spread: float = NAN
+    rank: float = NAN
+    overlap: float = NAN
+
+    @property
+    def beta_change(self) -> float:
+        """Log beta minus its value before training."""
+        if math.isnan(self.beta + self.beta_at_start):
+            return NAN
+        return math.log(self.beta / self.beta_at_start)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it."""
+        return {**asdict(self), "beta_change": self.beta_change}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of a head, as tables and pictures show it.
+
+    Attributes:
+        key: attribute of `HeadFacts`.
+        header: over its column.
+        low: lower end of the colours.
+        high: upper end.
+        log: whether colours follow the logarithm.
+    """
+
+    key: str
+    header: str
+    low: float
+    high: float
+    log: bool = False
+
+
+#: What is shown of every head; a new measure is one row here and one field of `HeadFacts`.
+MEASURES: tuple[Measure, ...] = (
+    Measure("entropy", "entropy / log S", 0, 1),
+    Measure("one_hot", "one-hot rows", 0, 1),
+    Measure("uniform", "uniform rows", 0, 1),
+    Measure("signal", "signal to query", 1e-4, 1, log=True),
+    Measure("descent", "steps that descend", 0.5, 1),
+    Measure("factor", "factor of a step", 0, 1),
+    Measure("curl", "curl of the update", 1e-6, 1, log=True),
+    Measure("beta", "beta", 1e-2, 1e1, log=True),
+    Measure("beta_change", "log beta moved", -1, 1),
+    Measure("norm", "pattern length", 0.1, 100, log=True),
+    Measure("norm_spread", "spread of lengths", 0, 1),
+    Measure("rank", "rank of patterns", 1, 64, log=True),
+    Measure("overlap", "overlap of patterns", 0, 1),
+)
