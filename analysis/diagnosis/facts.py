@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 NAN = math.nan
+
+
+def _unknown() -> Any:
+    """The default nan, made anew: as a plain default it would not equal itself."""
+    return field(default_factory=lambda: NAN)
 
 
 @dataclass(frozen=True)
@@ -49,24 +54,24 @@ class HeadFacts:
     reading: str = ""
     solver: str = ""
     moves: int = 0
-    step_size: float = NAN
-    largest_step_size: float = NAN
+    step_size: float = _unknown()
+    largest_step_size: float = _unknown()
     no_guarantee: str = ""
-    beta: float = NAN
-    beta_at_start: float = NAN
+    beta: float = _unknown()
+    beta_at_start: float = _unknown()
     beta_learned: bool = False
-    entropy: float = NAN
-    uniform: float = NAN
-    one_hot: float = NAN
-    descent: float = NAN
-    curl: float = NAN
-    factor: float = NAN
-    factor_high: float = NAN
-    signal: float = NAN
-    norm: float = NAN
-    norm_spread: float = NAN
-    rank: float = NAN
-    overlap: float = NAN
+    entropy: float = _unknown()
+    uniform: float = _unknown()
+    one_hot: float = _unknown()
+    descent: float = _unknown()
+    curl: float = _unknown()
+    factor: float = _unknown()
+    factor_high: float = _unknown()
+    signal: float = _unknown()
+    norm: float = _unknown()
+    norm_spread: float = _unknown()
+    rank: float = _unknown()
+    overlap: float = _unknown()
 
     @property
     def beta_change(self) -> float:
