@@ -18,7 +18,7 @@ from attenergy.registry.files import write_atomically
 from attenergy.search.budgets.sessions import read_sessions
 from attenergy.search.engines.base import Resources, run_all
 from attenergy.search.engines.factory import make_executor
-from attenergy.search.results.statistics import mean_interval, paired_difference
+from attenergy.search.results.statistics import Interval, mean_interval, paired_difference
 from attenergy.search.results.study_folder import Study, read_study
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
@@ -62,6 +62,11 @@ def scores(choice: RunConfig, seeds: range, store: RunStore, metric: str) -> dic
     return values
 
 
+def rounded(interval: Interval) -> list[float]:
+    """The ends of an interval, or none of a single value."""
+    return [round(end, 4) for end in (interval.low, interval.high) if end is not None]
+
+
 def about(study: Study, values: dict[int, float]) -> dict[str, Any]:
     """What a search cost, what it chose, and how good that is."""
     mean = mean_interval(list(values.values()))
@@ -73,8 +78,8 @@ def about(study: Study, values: dict[int, float]) -> dict[str, Any]:
         "sessions": [session.sentence for session in read_sessions(study.folder).sessions],
         "choice": row.variant,
         "settings": row.settings,
-        "mean": round(mean.value, 4),
-        "interval": [round(mean.low, 4), round(mean.high, 4)],
+        "mean": round(mean.mean, 4),
+        "interval": rounded(mean),
         "scores": [round(value, 4) for value in values.values()],
     }
 
@@ -94,7 +99,8 @@ def main() -> None:
     store = train(choices, seeds, arguments.folder, arguments.workers)
     metric = studies[0].task.metric
     values = [scores(choice, seeds, store, metric) for choice in choices]
-    difference = paired_difference(*values)
+    first, second = values
+    difference = paired_difference(first, second)
     assert difference is not None
     report = {
         "task": choices[0].task_spec.title,
@@ -102,8 +108,8 @@ def main() -> None:
         "seeds": len(seeds),
         "searches": [about(*each) for each in zip(studies, values, strict=True)],
         "second_minus_first": {
-            "mean": round(difference.value, 4),
-            "interval": [round(difference.low, 4), round(difference.high, 4)],
+            "mean": round(difference.mean, 4),
+            "interval": rounded(difference),
         },
         "when": now(),
         "machine": machine(),
