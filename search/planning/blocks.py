@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from pydantic import ValidationError
 
 from attenergy.registry import (
     ArgumentError,
@@ -29,10 +30,13 @@ from attenergy.search.planning.ranges import (
     offers,
 )
 from attenergy.search.runs.config import RunConfig
+from attenergy.search.training.energy_loss import refused_variant
 from attenergy.tasks import with_content
 
 #: The quantity of a space that says whether all blocks have one variant or each its own.
 BLOCKS, ALIKE, OWN = "blocks", "alike", "own"
+#: Quantities that act only beside others: where Muon trains, and where layers have an energy.
+MUON_RATE, ENERGY_LOSS = "muon_learning_rate", "energy_loss"
 #: What of a training a space may vary.
 TRAINING = tuple(name for name in TrainingSpec.model_fields if name != "steps")
 
@@ -222,6 +226,61 @@ def _allowed(form: BaseDistribution) -> str:
     if isinstance(form, CategoricalDistribution):
         return ", ".join(map(str, form.choices))
     return f"{getattr(form, 'low', '')} to {getattr(form, 'high', '')}"
+
+
+def whole_numbers(span: Range | None, value: int) -> list[int]:
+    """All numbers of a range of integers; the value alone without a range."""
+    if span is None:
+        return [value]
+    if span.choices is not None:
+        return [int(choice) for choice in span.choices]
+    assert span.low is not None
+    assert span.high is not None
+    return list(range(int(span.low), int(span.high) + 1, int(span.step or 1)))
+
+
+def may_be_muon(
+    fix: Mapping[str, Scalar], choices: Mapping[str, Range], training: TrainingSpec
+) -> bool:
+    """Whether Muon trains, or may be chosen to."""
+    span, given = choices.get("optimizer"), fix.get("optimizer")
+    if given is None and span is not None and span.choices is not None:
+        return "muon" in span.choices
+    return (given or training.optimizer) == "muon"
+
+
+def variants_apart(
+    layers: Mapping[str, VariantSpec],
+    span: Range,
+    named: Collection[Any],
+) -> tuple[dict[str, str], frozenset[str]]:
+    """Variants that are left out, with the reasons, and those that are trained without a term.
+
+    Where `energy_loss` has one value for all, variants that cannot have it are left out; where it
+    is chosen, they have `none`.
+
+    Args:
+        layers: of the search.
+        span: what `energy_loss` may be.
+        named: variants that somebody asked for.
+
+    Raises:
+        ArgumentError: one of them would be left out.
+    """
+    refused: dict[str, str] = {}
+    for value in span.choices or ():
+        try:
+            term = TrainingSpec.model_validate({"steps": 1, ENERGY_LOSS: value}).energy_term
+        except ValidationError:  # said where all of a training is read
+            continue
+        for name, layer in layers.items():
+            if term is not None and (reason := refused_variant(name, layer, term)):
+                refused.setdefault(name, reason)
+    if len(span.choices or ()) > 1:
+        return {}, frozenset(refused)
+    for name in filter(named.__contains__, refused):
+        raise ArgumentError(f"{name}: {refused[name]}")
+    return refused, frozenset()
 
 
 def task_of_plan(registry: Registry, plan: SearchPlan) -> TaskSpec:

@@ -20,8 +20,10 @@ from attenergy.registry import (
     VariantSpec,
     as_written,
 )
-from attenergy.registry.stacks import check_fits
+from attenergy.registry.stacks import check_fits, entries_of
+from attenergy.registry.tunables import NO_ENERGY_LOSS
 from attenergy.search.planning import blocks, ranges
+from attenergy.search.planning.blocks import ENERGY_LOSS, MUON_RATE, may_be_muon
 from attenergy.search.planning.cost_limits import CostLimits
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig
@@ -29,7 +31,6 @@ from attenergy.search.training.known_cost import KnownCosts
 from attenergy.search.training.own_model import own_model, try_model
 from attenergy.search.training.schedule import SCHEDULES
 
-MUON_RATE = "muon_learning_rate"
 _MODEL = tuple(ModelSpec.model_fields)
 
 
@@ -61,24 +62,26 @@ class Space:
         self._space = plan.space or self.task.space
         self._own = own_model(plan.model, plan.model_options)
         self._layers = blocks.chosen_layers(registry, plan)
-        #: Variants that a user's model cannot take, and why, where nobody has named them.
-        self.left_out: dict[str, str] = {}
-        self._fields = self._fields_in_use() if self._own is not None else frozenset(_MODEL)
-        for variant, layer in self._layers.items():
-            ranges.check_solvers(variant, layer, self._head_width)
         self._fix = {
             n: ranges.by_present_name(n, value) for n, value in plan.fix.items() if n != "variant"
         }
+        shared = blocks.task_ranges(registry, self.task, self._space)
+        term = self._fix.get(ENERGY_LOSS, self.task.training.energy_loss)
+        terms = None if ENERGY_LOSS in self._fix else shared.get(ENERGY_LOSS)
+        #: Variants that cannot be trained as the plan says, and why, where nobody has named them.
+        self.left_out, self._without_term = blocks.variants_apart(
+            self._layers, terms or Range(choices=(term,)), self._named
+        )
+        self._layers = {n: v for n, v in self._layers.items() if n not in self.left_out}
+        self._fields = self._fields_in_use() if self._own is not None else frozenset(_MODEL)
+        for variant, layer in self._layers.items():
+            ranges.check_solvers(variant, layer, self._head_width)
         self.choices: dict[str, Range] = {"variant": Range(choices=tuple(self._layers))}
         for variant, layer in self._layers.items():
             spans = ranges.layer_ranges(layer)
             self.choices |= {f"{variant}.{name}": span for name, span in spans.items()}
-        self.choices |= {
-            name: span
-            for name, span in blocks.task_ranges(registry, self.task, self._space).items()
-            if name in self._fields or name not in _MODEL
-        }
-        if not self._may_be_muon():
+        self.choices |= {n: s for n, s in shared.items() if n in self._fields or n not in _MODEL}
+        if not may_be_muon(self._fix, self.choices, self.task.training):
             self.choices.pop(MUON_RATE, None)
         own = blocks.BLOCKS in self.choices and self._fix.get(blocks.BLOCKS) != blocks.ALIKE
         self._own_blocks = self._blocks_of_their_own() if own else None
@@ -95,16 +98,19 @@ class Space:
         A variant that it cannot take is left out, if nobody has named it.
         """
         fields: frozenset[str] = frozenset()
-        named = {*self._plan.variants, self._plan.baseline, self._plan.fix.get("variant")}
         for name in self.variants:
             try:
                 fields |= try_model(self._config(name, {}, {})).fields
             except ArgumentError as error:
-                if name in named:
+                if name in self._named:
                     raise
                 self.left_out[name] = str(error)
         self._layers = {n: v for n, v in self._layers.items() if n not in self.left_out}
         return fields
+
+    @property
+    def _named(self) -> set[Any]:
+        return {*self._plan.variants, self._plan.baseline, self._plan.fix.get("variant")}
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> RunConfig:
         """Ask the trial for a value of everything that is open, and put the run together."""
@@ -114,17 +120,21 @@ class Space:
             named, stack, own = self._own_blocks.suggest(
                 int(count), partial(self._value, trial), self._pinned
             )
-            return self._config(named, own, self._shared(trial), stack)
+            return self._config(named, own, self._shared(trial, named, stack), stack)
         variant = str(self._value(trial, "variant"))
         layer = self._layers[variant]
         settings = ranges.suggest_settings(trial, variant, layer, self._pinned(variant))
-        return self._config(variant, settings, self._shared(trial))
+        return self._config(variant, settings, self._shared(trial, variant, layer))
 
-    def _shared(self, trial: optuna.trial.BaseTrial) -> dict[str, Scalar]:
-        """Values for the model and the training; a rate of Muon only where Muon trains."""
+    def _shared(
+        self, trial: optuna.trial.BaseTrial, variant: str, layer: VariantSpec
+    ) -> dict[str, Scalar]:
+        """Values for the model and the training, some of them only where they act."""
         names = dict.fromkeys((*self._fix, *self.choices))
         shared = {n: self._value(trial, n) for n in names if n == "optimizer"}
         optimizer = shared.get("optimizer", self.task.training.optimizer)
+        if self._without_term.intersection({variant, *entries_of(variant, layer)}):
+            shared[ENERGY_LOSS] = NO_ENERGY_LOSS
         for name in (n for n in names if n in {*_MODEL, *blocks.TRAINING} and n not in shared):
             if name != MUON_RATE or optimizer == "muon":
                 shared[name] = self._value(trial, name)
@@ -247,7 +257,7 @@ class Space:
                     f"cannot fix {name} to {shown}; known: {ranges.range_text(span)}"
                 )
         shared = {n: value for n, value in self._fix.items() if "." not in n}
-        if MUON_RATE in shared and not self._may_be_muon():
+        if MUON_RATE in shared and not may_be_muon(self._fix, self.choices, self.task.training):
             raise ArgumentError(f"{MUON_RATE} is of the optimizer muon; fix optimizer=muon as well")
         try:
             config = self._config(self._plan.baseline, {}, shared)
@@ -268,13 +278,6 @@ class Space:
             SCHEDULES[training.schedule](
                 0, peak=1.0, warmup=training.warmup, total=training.steps, tail=training.tail
             )
-
-    def _may_be_muon(self) -> bool:
-        span = self.choices.get("optimizer")
-        given = self._fix.get("optimizer")
-        if given is None and span is not None and span.choices is not None:
-            return "muon" in span.choices
-        return (given or self.task.training.optimizer) == "muon"
 
     def _not_of_own(self, name: str) -> str:
         """Why a field of our transformer is no quantity here."""
@@ -320,11 +323,4 @@ class Space:
         return own
 
     def _whole_numbers(self, name: str, value: int) -> list[int]:
-        span = self.choices.get(name)
-        if span is None or name in self._fix:
-            return [value]
-        if span.choices is not None:
-            return [int(choice) for choice in span.choices]
-        assert span.low is not None
-        assert span.high is not None
-        return list(range(int(span.low), int(span.high) + 1, int(span.step or 1)))
+        return blocks.whole_numbers(None if name in self._fix else self.choices.get(name), value)

@@ -40,14 +40,12 @@ class SearchParts:
     equal: EqualTraining
 
     def said(self) -> list[str]:
-        """What a user should know of a model of their own before it is trained."""
-        reference = self.space.reference()
-        if reference.own_model is None:
-            return []
-        texts = try_model(reference).said(reference.own_model.build)
-        if self.space.left_out:
-            names, reason = ", ".join(self.space.left_out), next(iter(self.space.left_out.values()))
-            texts.append(f"left out, as the model cannot take them: {names} ({reason})")
+        """What a user should know before anything is trained."""
+        reference, left_out = self.space.reference(), self.space.left_out
+        own = reference.own_model
+        texts = [] if own is None else try_model(reference).said(own.build)
+        if left_out:
+            texts.append(f"left out: {', '.join(left_out)} ({next(iter(left_out.values()))})")
         return texts
 
     @classmethod

@@ -35,12 +35,23 @@ from torch.nn.functional import softplus
 from attenergy.attention.layers.base import EnergyLayer
 from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
 from attenergy.attention.layers.lookup import EnergyLookup
+from attenergy.attention.mixers import CLASSES as MIXERS
 from attenergy.attention.mixers import HypernetworkAttention, Mixer
 from attenergy.attention.mixers.base import HeadInputs
 from attenergy.attention.modules.projections import visible
 from attenergy.attention.solvers.problem import Problem, pose
-from attenergy.energies import make_energy
-from attenergy.registry import ArgumentError, EnergyLossSpec, TrainingSpec
+from attenergy.energies import Energy, make_energy
+from attenergy.registry import (
+    ArgumentError,
+    EnergyLossSpec,
+    EnergySpec,
+    MixerSpec,
+    TrainingSpec,
+    VariantSpec,
+)
+from attenergy.registry.stacks import entries_of
+
+_ANY_WIDTH = 8  # of an energy that is made to look at
 
 
 class EnergyLoss:
@@ -158,28 +169,49 @@ class EnergyLoss:
         return None
 
 
+def refused_variant(name: str, layer: VariantSpec, term: EnergyLossSpec) -> str:
+    """Why the layers of a variant cannot have a term; empty if they can."""
+    for entry in entries_of(name, layer).values():
+        if reason := _refused_entry(entry, term.kind):
+            return f"energy_loss {term}: {reason}"
+    return ""
+
+
+def _refused_entry(entry: EnergySpec | MixerSpec, kind: str) -> str:
+    if isinstance(entry, MixerSpec):
+        normalize = entry.options.get("normalize")
+        cls = MIXERS.lookup(entry.class_)
+        return _refused_mixer(cls, "" if normalize is None else str(normalize.default))
+    if kind != "contrast":
+        return ""
+    return _refused_contrast(make_energy(entry, dim=_ANY_WIDTH, num_heads=1))
+
+
 def _refused(layer: nn.Module, kind: str) -> str:
     """Why a layer cannot take part; empty if it can."""
     if isinstance(layer, Mixer):
-        if type(layer) is HypernetworkAttention and layer.normalize == "softmax":
-            return ""
-        title = type(layer).__name__
-        return f"{title} has no energy; softmax attention and the energies have one"
+        return _refused_mixer(type(layer), str(getattr(layer, "normalize", "")))
     if kind != "contrast":
         return ""
     if isinstance(layer, EnergyTransformerBlock):
-        return (
-            "a joint energy of the tokens alone has no stored patterns to exchange; minimise does"
-        )
+        return _refused_contrast(layer.attention)
     assert isinstance(layer, EnergyLayer)
     if isinstance(layer, EnergyLookup):
         return "its patterns are learned, the same for all samples, so there are no others"
-    if not layer.energy.reads_patterns:
-        title = layer.energy.spec.title
-        return (
-            f"'{title}' is of the states alone, without stored patterns to exchange; use minimise"
-        )
-    return ""
+    return _refused_contrast(layer.energy)
+
+
+def _refused_mixer(cls: type[Mixer], normalize: str) -> str:
+    if cls is HypernetworkAttention and normalize == "softmax":
+        return ""
+    return f"{cls.__name__} has no energy; softmax attention and the energies have one"
+
+
+def _refused_contrast(energy: Energy) -> str:
+    if energy.reads_patterns:
+        return ""
+    title = energy.spec.title
+    return f"'{title}' is of the states alone, without stored patterns to exchange; use minimise"
 
 
 def _wide(energy: Tensor) -> Tensor:

@@ -69,8 +69,8 @@ class StateTensors:
         for (_, optimizer, parameter), values in zip(optimized, moments, strict=True):
             if values:
                 optimizer.state[parameter] = values
-        for values, saved in lists:
-            values[:] = saved
+        for numbers, saved in lists:
+            numbers[:] = saved
 
     def _lists(self) -> Iterator[tuple[str, list[float]]]:
         yield "losses", self._state.losses

@@ -201,7 +201,7 @@ def test_samples_with_the_same_patterns_teach_no_contrast() -> None:
             "contrast",
             "without stored patterns",
         ),
-        (lambda: EnergyTransformerBlock(WIDTH, HEADS), "contrast", "no stored patterns"),
+        (lambda: EnergyTransformerBlock(WIDTH, HEADS), "contrast", "without stored patterns"),
         (
             lambda: EnergyLookup(WIDTH, HEADS, energy="lse", num_patterns=3),
             "contrast",
