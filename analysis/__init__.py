@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from attenergy.analysis.depth.result import EnergyAlongDepth
     from attenergy.analysis.diagnosis.diagnose import diagnose
     from attenergy.analysis.diagnosis.diagnosis import Diagnosis
+    from attenergy.analysis.dropping.result import Redundancy
+    from attenergy.analysis.dropping.search import redundancy
+    from attenergy.analysis.dropping.smaller import drop_layers
     from attenergy.analysis.landscapes.animation import save_retrieval
     from attenergy.analysis.landscapes.heads import head_landscape
     from attenergy.analysis.landscapes.landscape import Landscape, landscape
@@ -46,6 +49,7 @@ _HOMES = {
     "Landscape": "landscapes.landscape",
     "LatentCode": "codes.result",
     "MinimaSweep": "landscapes.sweep",
+    "Redundancy": "dropping.result",
     "Result": "result",
     "SpinLevels": "landscapes.spin_levels",
     "Subject": "subject",
@@ -55,6 +59,7 @@ _HOMES = {
     "capacity": "memories.capacity",
     "curl": "asymmetry",
     "diagnose": "diagnosis.diagnose",
+    "drop_layers": "dropping.smaller",
     "energy_along_depth": "depth.energy_along_depth",
     "fixed_points": "attractors.fixed_points",
     "head_codes": "codes.extraction",
@@ -63,6 +68,7 @@ _HOMES = {
     "latent_code": "codes.latent_code",
     "latent_code_of_task": "codes.of_task",
     "planted_patterns": "landscapes.patterns",
+    "redundancy": "dropping.search",
     "save_retrieval": "landscapes.animation",
     "spin_levels": "landscapes.spin_levels",
     "sweep_minima": "landscapes.sweep",
@@ -81,6 +87,7 @@ __all__ = [
     "Landscape",
     "LatentCode",
     "MinimaSweep",
+    "Redundancy",
     "Result",
     "SpinLevels",
     "Subject",
@@ -90,6 +97,7 @@ __all__ = [
     "capacity",
     "curl",
     "diagnose",
+    "drop_layers",
     "energy_along_depth",
     "fixed_points",
     "head_codes",
@@ -98,6 +106,7 @@ __all__ = [
     "latent_code",
     "latent_code_of_task",
     "planted_patterns",
+    "redundancy",
     "save_retrieval",
     "spin_levels",
     "sweep_minima",

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from attenergy.analysis.attractors.fixed_points import fixed_points_of
 from attenergy.analysis.depth.energy_along_depth import energy_of
+from attenergy.analysis.dropping.of_subject import redundancy_of_subject
+from attenergy.analysis.dropping.order import ORDERS
+from attenergy.analysis.dropping.search import DROPS, RANDOM_ORDERS, TOLERANCE
 from attenergy.analysis.landscapes.heads import subject_landscape
 from attenergy.analysis.result import Progress, Result
 from attenergy.analysis.subject import Subject
@@ -228,6 +231,22 @@ _KINDS: tuple[AnalysisKind, ...] = (
         "Do weights, steps, patterns and beta of every head look healthy, and what to change?",
         _laws,
         options=(Option("untrained", True, "whether beta before training stands beside"),),
+    ),
+    AnalysisKind(
+        "redundancy",
+        "Redundancy",
+        "Which attention layers, MLPs and blocks can the model do without?",
+        redundancy_of_subject,
+        options=(
+            Option("drop", "joint", "what is dropped", choices=DROPS),
+            Option("order", "one-shot", "scores of the whole or of what is left", choices=ORDERS),
+            Option("most", None, "how many are dropped at most; all by default", 1, kind=int),
+            Option("remove", None, "how many the smaller model does without", 1, kind=int),
+            Option("metric", None, "which number of the task counts", kind=str),
+            Option("tolerance", TOLERANCE, "what counts as no loss, as a share", 0, 0.99),
+            Option("random_orders", RANDOM_ORDERS, "random orders of the control", 0, 100),
+            Option("save_smaller", None, "folder for the smaller model", kind=str),
+        ),
     ),
 )
 

@@ -15,13 +15,15 @@ from __future__ import annotations
 import ctypes
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+<<<<<<< HEAD
 from attenergy.search.training.energy_loss import EnergyLoss
+=======
+from attenergy.attention.models.flops import count_flops
+>>>>>>> 8e23631 (What a model can do without: attention layers, MLPs and blocks scored, dropped, and the rest saved)
 from attenergy.search.training.predict import predict
 from attenergy.tasks import Batch
 
@@ -36,29 +38,19 @@ def count_parameters(model: nn.Module) -> int:
 def forward_flops(model: nn.Module, batch: Batch, scored: slice | None = None) -> float:
     """Count the floating-point operations of a forward pass, per instance of `batch`.
 
-    Matrix products count 2 m k n, as is usual; elementwise work (softmax, norms, activations) is
-    left out. The gradient of an energy inside the forward pass is counted, since it is work that
-    the layer does.
+    What counts is said in `attenergy.attention.models.flops.count_flops`.
 
     Args:
         model: of a run.
         batch: inputs (B, ...) and what may be seen.
         scored: positions outside of which nothing is scored; see `predict`.
     """
-    training, fused = model.training, torch.backends.mha.get_fastpath_enabled()
+    training = model.training
     model.eval()
-    counter = FlopCounterMode(display=False, custom_mapping=_CPU)
-    counter.mod_tracker = _OneModule()  # type: ignore[assignment]
     try:
-        # PyTorch's fused encoder layer is one operation, of which the counter knows nothing.
-        torch.backends.mha.set_fastpath_enabled(False)
-        with torch.no_grad(), counter:
-            predict(model, batch, scored)
+        return count_flops(lambda: predict(model, batch, scored)) / len(batch.inputs)
     finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
         model.train(training)
-    total: int = counter.get_total_flops()
-    return total / len(batch.inputs)
 
 
 def energy_loss_flops(
@@ -123,24 +115,3 @@ def _resident(name: str) -> float | None:
     values = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
     kilobytes = next(values, None)
     return None if kilobytes is None else 1024.0 * float(kilobytes)
-
-
-class _OneModule:
-    """Stands in for the counter's tracker of modules, whose hooks fail inside `torch.func.grad`."""
-
-    parents = ("Global",)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
-
-
-def _cpu_sdpa(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
-    (batch, heads, states, width), patterns, values = query, key[-2], value[-1]
-    return 2 * batch * heads * states * patterns * (width + values)
-
-
-# The counter knows the fused attention kernels of a GPU, but not the one of a CPU.
-_CPU: dict[Any, Any] = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_sdpa}

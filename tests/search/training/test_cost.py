@@ -9,8 +9,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 
 from attenergy.attention import make_layer
+from attenergy.attention.models import flops
 from attenergy.search.runs.config import RunConfig
-from attenergy.search.training import cost
 from attenergy.search.training.cost import BACKWARD, count_parameters, forward_flops
 from attenergy.search.training.model import build_model
 from attenergy.tasks import Batch, make_task
@@ -58,8 +58,8 @@ def test_a_step_of_log_sum_exp_costs_what_softmax_attention_does(steps: int) -> 
 def test_forward_and_backward_cost_at_most_three_times_the_forward(name: str, ratio: float) -> None:
     layer = make_layer(name, embed_dim=32, num_heads=4)
     inputs = torch.randn(2, 24, 32, requires_grad=True)
-    counter = FlopCounterMode(display=False, custom_mapping=cost._CPU)
-    counter.mod_tracker = cost._OneModule()
+    counter = FlopCounterMode(display=False, custom_mapping=flops._CPU)
+    counter.mod_tracker = flops._OneModule()
     with counter:
         layer(inputs).sum().backward()
     once = forward_flops(layer, batch(inputs.detach()))

@@ -1,0 +1,1 @@
+"""What a model can do without: its residual sub-layers scored, dropped, and the rest measured."""
