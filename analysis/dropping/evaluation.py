@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +21,27 @@ Evaluate = Callable[[nn.Module], "float | Mapping[str, float]"]
 _LOWER = ("loss", "error", "perplexity", "change", "distance", "bits", "nats")
 CHANGE = "output change"
 _COMPARED = 2**18  # so many numbers of a batch's outputs
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What the whole model is worth, and its embedding with the readout alone.
+
+    Attributes:
+        metric: what is measured.
+        lower: whether less is better.
+        full: of the whole model.
+        bare: without any attention layer and MLP.
+    """
+
+    metric: str
+    lower: bool
+    full: float
+    bare: float
+
+    def loss(self, value: float) -> float:
+        """By how much a value is worse than that of the whole model."""
+        return value - self.full if self.lower else self.full - value
 
 
 class Evaluation:

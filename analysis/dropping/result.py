@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import nn
 
 from attenergy.analysis.dropping.absent import Absent
-from attenergy.analysis.dropping.evaluation import CHANGE
+from attenergy.analysis.dropping.evaluation import CHANGE, Worth
 from attenergy.analysis.dropping.order import RandomDrops, Step
 from attenergy.analysis.dropping.smaller import save_smaller
 from attenergy.analysis.dropping.sublayers import Structure
@@ -36,27 +36,6 @@ class Choices:
     order: str
     tolerance: float
     remove: int | None = None
-
-
-@dataclass(frozen=True)
-class Worth:
-    """What the whole model is worth, and its embedding with the readout alone.
-
-    Attributes:
-        metric: what is measured.
-        lower: whether less is better.
-        full: of the whole model.
-        bare: without any attention layer and MLP.
-    """
-
-    metric: str
-    lower: bool
-    full: float
-    bare: float
-
-    def loss(self, value: float) -> float:
-        """By how much a value is worse than that of the whole model."""
-        return value - self.full if self.lower else self.full - value
 
 
 @dataclass(frozen=True)
@@ -262,4 +241,8 @@ class Redundancy(Result):
         """Scores over depth, and what is left of the worth."""
         from attenergy.analysis.dropping.pictures import decline, depth
 
-        return [depth(self), decline(self)]
+        label = f"lowest score first, {self.choices.order}"
+        return [
+            depth(self.structure.layers, self.scores),
+            decline(self.worth, self.steps, self.control, len(self.dropped), (self.words, label)),
+        ]

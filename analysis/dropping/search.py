@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from attenergy.analysis.dropping.evaluation import Evaluate, Evaluation
+from attenergy.analysis.dropping.evaluation import Evaluate, Evaluation, Worth
 from attenergy.analysis.dropping.order import ORDERS, Dropping, Order, at_random, by_score, spread
-from attenergy.analysis.dropping.result import Choices, Redundancy, Size, Worth
+from attenergy.analysis.dropping.result import Choices, Redundancy, Size
 from attenergy.analysis.dropping.scores import scores_of
 from attenergy.analysis.dropping.smaller import dropped_copy
 from attenergy.analysis.dropping.sublayers import structure_of

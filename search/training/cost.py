@@ -19,11 +19,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-<<<<<<< HEAD
-from attenergy.search.training.energy_loss import EnergyLoss
-=======
 from attenergy.attention.models.flops import count_flops
->>>>>>> 8e23631 (What a model can do without: attention layers, MLPs and blocks scored, dropped, and the rest saved)
+from attenergy.search.training.energy_loss import EnergyLoss
 from attenergy.search.training.predict import predict
 from attenergy.tasks import Batch
 
