@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Literal, get_args
 
 from torch import nn
@@ -80,8 +81,8 @@ def by_score(
     for _ in range(count):
         if dropped and order == "step-by-step":
             scores = scores_of(dropping.model, dropping.structure, dropping.batches, dropped)
-        left = [name for name in candidates if name not in dropped]
-        name = min(left, key=lambda each, at=scores: at.get(each, math.inf))
+        left = [(scores.get(name, math.inf), name) for name in candidates if name not in dropped]
+        name = min(left, key=itemgetter(0))[1]
         dropped.append(name)
         value = dropping.evaluation.value(dropped)
         steps.append(Step(name, scores.get(name, math.nan), value))

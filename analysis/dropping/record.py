@@ -137,7 +137,7 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             yield
 
 
-class Recorder(Watch):
+class Recorder(Watch):  # type: ignore[no-untyped-call]
     """A mode that keeps the graph of a forward pass.
 
     Attributes:
@@ -186,7 +186,7 @@ class Recorder(Watch):
 
     def node(self, tensor: Tensor) -> int | None:
         """The node of a tensor; None if no operation made it."""
-        node: int | None = self._nodes.get(tensor)
+        node: int | None = self._nodes.get(tensor)  # type: ignore[no-untyped-call]
         return node
 
     def enter_call(self, name: str, module: nn.Module, inputs: Any) -> None:

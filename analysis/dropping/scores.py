@@ -114,7 +114,7 @@ class _Mean:
         if real is not None and real.shape == x.shape[: real.ndim]:
             x, f = x[real], f[real]
         x, f = x.reshape(-1, x.shape[-1]), f.reshape(-1, f.shape[-1])
-        for rows, parts in zip(x.split(_ROWS), f.split(_ROWS), strict=True):
+        for rows, parts in zip(torch.split(x, _ROWS), torch.split(f, _ROWS), strict=True):
             before, h = rows.double(), rows.double() + parts.double()
             # A vector that stays as it is has turned by nothing, also where it is 0.
             turned = (1 - cosine_similarity(before, h, dim=-1)).masked_fill(

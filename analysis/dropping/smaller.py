@@ -135,7 +135,7 @@ def check_names(names: Sequence[str], known: Sequence[str]) -> None:
 
 def _transformer(model: Transformer, names: Sequence[str]) -> nn.Module:
     parts: list[set[str]] = [set() for _ in model.blocks]
-    known = {}
+    known: dict[str, tuple[int, set[str]]] = {}
     for number, block in enumerate(model.blocks):
         assert isinstance(block, Block)  # all of them are
         at = {"attention": f"blocks.{number}.mixer", "mlp": f"blocks.{number}.feed_forward"}
@@ -159,7 +159,7 @@ def _without_fast_path(model: nn.Module) -> None:
 def _without_cache(model: nn.Module) -> None:
     """Keep a Hugging Face model from counting positions by the cache of a layer that is gone."""
     for config in (getattr(model, "config", None), getattr(model, "generation_config", None)):
-        if hasattr(config, "use_cache"):
+        if config is not None and hasattr(config, "use_cache"):
             config.use_cache = False
 
 
@@ -193,7 +193,7 @@ def _take_out(
     count = len(modules)
     for number in reversed(numbers):
         del modules[number]
-    owner = model.get_submodule(parent.rpartition(".")[0])
+    owner: Any = model.get_submodule(parent.rpartition(".")[0])
     if getattr(owner, "num_layers", None) == count:  # nn.TransformerEncoder
         owner.num_layers = count - len(numbers)
     config: Any = getattr(model, "config", None)
@@ -204,6 +204,7 @@ def _take_out(
             setattr(config, name, [x for i, x in enumerate(value) if i not in numbers])
     config.num_hidden_layers = count - len(numbers)
     for number, block in enumerate(modules):
+        part: Any
         for part in block.modules():
             if isinstance(getattr(part, "layer_idx", None), int):
                 part.layer_idx = number  # where the cache keeps its keys
