@@ -71,10 +71,30 @@ class FixedPoints(Result):
 
     def tables(self) -> list[Table]:
         """By class before and after, by layer, and by head where there are not too many."""
-        tables = [self._by_class(), _table("By layer", by_layer(self.heads))]
-        if len(self.heads) <= _MOST_ROWS:
-            tables.append(_table("By head", {(h.layer, str(h.head)): [h] for h in self.heads}))
-        return tables
+        layers = by_layer(self.heads)
+        tables = [
+            self._by_class(),
+            Table(
+                "By layer: what states rest on",
+                ["layer", "at rest", *(one.sign for one in CLASSES), "k", "k read", "N"],
+                [[name, *_rests(heads), *_patterns(heads)] for (name,), heads in layers.items()],
+            ),
+            Table(
+                "By layer: around the fixed points",
+                ["layer", "steps", "radius", "separation", "half return", "ends"],
+                [[name, *_around(heads)] for (name,), heads in layers.items()],
+            ),
+        ]
+        if len(self.heads) > _MOST_ROWS:
+            return tables
+        header = ["layer", "head", "class", "at rest", "k", "k read", "N", "radius", "half", "ends"]
+        rows = []
+        for head in self.heads:
+            _, radius, _, half, ends = _around([head])
+            rest = f"{head.outcomes['rest']:.0%}"
+            row = [head.layer, str(head.head), head.kind, rest]
+            rows.append([*row, *_patterns([head]), radius, half, ends])
+        return [*tables, Table("By head", header, rows, texts=3)]
 
     def pictures(self) -> list[Picture]:
         """The class of every head, the shares of states by layer, and the basins."""
@@ -118,33 +138,29 @@ class FixedPoints(Result):
         return Table("Where states come to rest", header, rows)
 
 
-def _table(title: str, groups: Mapping[tuple[str, ...], list[HeadFixedPoints]]) -> Table:
-    signs = [one.sign for one in CLASSES]
-    texts = ["layer"] if title == "By layer" else ["layer", "head"]
-    header = [
-        *texts, "class", "at rest", *signs, "k", "k read", "N", "steps", "radius", "separation",
-        "half return", "ends",
-    ]  # fmt: skip
-    rows = []
-    for key, heads in groups.items():
-        kinds = Counter(head.kind for head in heads)
-        kind = ", ".join(
-            name if len(heads) == 1 else f"{count} {name}" for name, count in kinds.most_common()
-        )
-        rest = statistics.fmean(head.outcomes["rest"] for head in heads)
-        shares = [
-            _mean([head.classes[one.name] for head in heads if head.classes and head.rests])
-            for one in CLASSES
-        ]
-        rows.append([
-            *key, kind, f"{rest:.0%}", *("-" if s is None else f"{s:.0%}" for s in shares),
-            *(_number(_median([getattr(head, name) for head in heads])) for name in _COLUMNS),
-            _half(heads), _number(_median([head.ends for head in heads])),
-        ])  # fmt: skip
-    return Table(title, header, rows, texts=len(texts) + 1)
+def _rests(heads: Sequence[HeadFixedPoints]) -> list[str]:
+    """The share at rest, and of those at rest the share of each class."""
+    rest = statistics.fmean(head.outcomes["rest"] for head in heads)
+    classed = [head.classes for head in heads if head.classes and head.rests]
+    shares = [_mean([classes[one.name] for classes in classed]) for one in CLASSES]
+    return [f"{rest:.0%}", *("-" if share is None else f"{share:.0%}" for share in shares)]
 
 
-_COLUMNS = ("k", "k_read", "patterns", "steps", "radius", "separation")
+def _patterns(heads: Sequence[HeadFixedPoints]) -> list[str]:
+    """Medians of k, k read and N."""
+    return [_number(_median([getattr(head, name) for head in heads])) for name in _COUNTS]
+
+
+def _around(heads: Sequence[HeadFixedPoints]) -> list[str]:
+    """Medians of steps, radius, separation, the distance from which half return, and ends."""
+    steps, radius, separation, ends = (
+        _number(_median([getattr(head, name) for head in heads])) for name in _AROUND
+    )
+    return [steps, radius, separation, _half(heads), ends]
+
+
+_COUNTS = ("k", "k_read", "patterns")
+_AROUND = ("steps", "radius", "separation", "ends")
 
 
 def _half(heads: Sequence[HeadFixedPoints]) -> str:

@@ -51,26 +51,19 @@ class EnergyAlongDepth(Result):
 
     @property
     def sentence(self) -> str:
-        """The share of states whose energy steps lower, and whole blocks."""
-        steps = [share for layer in self.layers for step in layer.steps for share in step.fell]
-        text = f"Steps of attention lower the energy of {_percent(steps)} of the states"
-        rising = {
-            (layer.layer, head)
-            for layer in self.layers
-            for step in layer.steps
-            for head, share in enumerate(step.rose)
-            if share > 0.01
-        }
-        heads = sum(len(layer.steps[0].fell) for layer in self.layers if layer.steps)
-        if rising:
-            text += f" (in {len(rising)} of {heads} heads some steps raise it)"
+        """The shares of states whose energy steps lower and raise, and whole blocks lower."""
+        steps = [step for layer in self.layers for step in layer.steps]
+        fell = statistics.fmean(share for step in steps for share in step.fell)
+        rose = statistics.fmean(share for step in steps for share in step.rose)
+        text = f"Steps of attention lower the energy of {fell:.0%} of the states"
+        text += f", raise that of {rose:.0%} and leave {max(0.0, 1 - fell - rose):.0%} where it is"
         if not self.blocks:
             return text + "."
-        own = [share for block in self.blocks for share in block.own.fell]
-        text += f"; whole blocks lower their own heads' energies for {_percent(own)}"
-        control = [s for b in self.blocks if b.control for s in b.control.fell]
+        own = [block.own for block in self.blocks]
+        text += f"; whole blocks lower their own heads' energies for {_percent(_all(own))}"
+        control = [block.control for block in self.blocks if block.control is not None]
         if control:
-            text += f", those of the next block for {_percent(control)}"
+            text += f", those of the next block for {_percent(_all(control))}"
         return text + f": {_verdict(own, control)}."
 
     def numbers(self) -> dict[str, Any]:
@@ -185,11 +178,23 @@ def _percent(shares: Sequence[float]) -> str:
     return f"{statistics.fmean(shares):.0%}" if shares else "none"
 
 
-def _verdict(own: Sequence[float], control: Sequence[float]) -> str:
+def _all(changes: Sequence[Change]) -> list[float]:
+    return [share for change in changes for share in change.fell]
+
+
+def _falling(changes: Sequence[Change]) -> float | None:
+    """Of all that fell or rose, the share that fell; None if nothing moved."""
+    fell, rose = (sum(sum(getattr(c, name)) for c in changes) for name in ("fell", "rose"))
+    return fell / (fell + rose) if fell + rose > 0 else None
+
+
+def _verdict(own: Sequence[Change], control: Sequence[Change]) -> str:
     """Whether depth descends, in words."""
-    mean = statistics.fmean(own)
-    if mean < 0.6:
-        return "depth does not descend" if mean > 0.4 else "depth climbs"
-    if control and statistics.fmean(control) > mean - 0.1:
+    falling, beside = _falling(own), _falling(control)
+    if falling is None:
+        return "depth changes no energy"
+    if falling < 0.6:
+        return "depth does not descend" if falling > 0.4 else "depth climbs"
+    if beside is not None and beside > falling - 0.1:
         return "depth descends, though no more in a block's own energy than in another's"
     return "depth descends"

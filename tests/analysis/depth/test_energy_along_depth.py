@@ -103,6 +103,7 @@ def test_blocks_that_descend_and_blocks_that_climb() -> None:
     for one in down.blocks:  # some states start at their fixed point
         assert one.own.fell[0] > 0.8
         assert one.own.rose == [0]
+    assert down.sentence.endswith(("depth descends.", "than in another's."))
     up = energy_along_depth(Stack(Step(-0.5), Step(-0.5)), stream())
     assert all(one.own.rose[0] > 0.8 for one in up.blocks)
     assert "depth climbs" in up.sentence
@@ -114,7 +115,7 @@ def test_blocks_that_leave_the_stream_alone_neither_fall_nor_rise() -> None:
         assert one.control is not None
         for change in (one.own, one.control):
             assert change.fell == change.rose == [0]
-    assert "depth descends" not in still.sentence
+    assert "depth changes no energy" in still.sentence
 
 
 def test_a_block_has_another_as_control() -> None:
