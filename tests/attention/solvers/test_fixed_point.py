@@ -302,3 +302,12 @@ def test_every_entry_comes_to_a_state_or_says_why_not(name):
     assert result.state.shape == case.xi.shape
     assert result.converged.shape == result.steps_taken.shape == samples
     assert (result.steps_taken <= 5).all()
+
+
+def test_states_whose_numbers_overflow_are_not_at_rest():
+    energy = make_energy("linear_attention", dim=D, registry=REGISTRY, beta=4.0)
+    xi = draw(0, L, D).float()
+    with torch.no_grad():
+        result = relax(energy, xi, xi, solver="fixed_point", steps=400)
+    assert not result.state.isfinite().all()
+    assert not result.converged.any()
