@@ -67,9 +67,26 @@ def draw_cells(axes: Axes, rows: Mapping[str, Sequence[Cell | None]]) -> None:
 
 def name_rows(axes: Axes, names: Sequence[str]) -> None:
     """One row for each name, the first on top."""
-    shown = [n if len(n) <= _LONGEST else f"\u2026{n[1 - _LONGEST :]}" for n in names]
-    axes.set_yticks(range(len(names)), shown)
+    axes.set_yticks(range(len(names)), short_names(names))
     axes.set_ylim(len(names) - 0.5, -0.5)
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Paths of layers without what all share, but for one part: `layer.3` of a long path."""
+    paths = [name.split(".") for name in names]
+    least = min(map(len, paths))
+    if len(set(names)) > 1:
+        end = next(i for i in range(least + 1) if i == least or not _same(paths, -1 - i))
+        paths = [path[: len(path) - end] for path in paths]
+        least = min(map(len, paths))
+        start = next(i for i in range(least + 1) if i == least or not _same(paths, i))
+        paths = [path[max(start - 1, 0) :] for path in paths]
+    shown = [".".join(path) for path in paths]
+    return [n if len(n) <= _LONGEST else f"\u2026{n[1 - _LONGEST :]}" for n in shown]
+
+
+def _same(paths: Sequence[Sequence[str]], place: int) -> bool:
+    return len({path[place] for path in paths}) == 1
 
 
 def tone_key(figure: Figure, tones: Mapping[str, str]) -> None:

@@ -7,7 +7,14 @@ from itertools import accumulate
 
 from attenergy.analysis.depth.steps import BlockChange, Change, LayerSteps
 from attenergy.analysis.drawing import Picture, colour, drawing, legend
-from attenergy.analysis.head_map import Cell, draw_cells, name_rows, side_by_side, tone_key
+from attenergy.analysis.head_map import (
+    Cell,
+    draw_cells,
+    name_rows,
+    short_names,
+    side_by_side,
+    tone_key,
+)
 
 #: From the largest fall to the largest rise: below which change, its tone, and what it is.
 _FALLS = (
@@ -43,10 +50,10 @@ def _steps(layers: Sequence[LayerSteps]) -> Picture:
             middles.append((xs[0] + xs[-1]) / 2)
             place = xs[-1] + 1
             axes.axvline(xs[-1] + 0.5, color=colour("line"), linewidth=0.8)
-        names = [layer.layer for layer in layers] if len(layers) <= _MOST_NAMES else []
-        numbers = [str(index) for index in range(len(layers))]
-        axes.set_xticks(middles, [_end(name) for name in names] or numbers)
-        axes.tick_params(axis="x", length=0, rotation=20 if len(layers) > 5 else 0)
+        names = short_names([layer.layer for layer in layers])
+        many = len(layers) > _MOST_NAMES
+        axes.set_xticks(middles, [str(i) for i in range(len(layers))] if many else names)
+        axes.tick_params(axis="x", length=0)
         axes.axhline(0, color=colour("chance"), linewidth=1, linestyle=(0, (2, 2)), zorder=1)
         axes.set_ylabel("energy since the layer's start, in spreads")
         axes.plot([], [], color=colour("level-3"), linewidth=0.8, label="a head")
@@ -134,8 +141,5 @@ def _cell(change: float | None) -> Cell | None:
     if change is None:
         return None
     tone = next(tone for most, tone, _ in _FALLS if change <= most)
-    return Cell(tone, f"{change:+.1f}" if abs(change) < 9.95 else f"{change:+.0f}")
-
-
-def _end(name: str, most: int = 16) -> str:
-    return name if len(name) <= most else f"\u2026{name[1 - most :]}"
+    text = f"{change:+.1f}" if abs(change) < 9.95 else f"{change:+.0f}"
+    return Cell(tone, "0" if abs(change) < 0.05 else text)
