@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from attenergy.analysis.landscapes.weight_curves import WeightCurves, weight_curves
     from attenergy.analysis.memories.capacity import capacity
     from attenergy.analysis.memories.capacity_result import Capacity
+    from attenergy.analysis.paths.attention_paths import attention_paths
+    from attenergy.analysis.paths.pruning import prune_heads
+    from attenergy.analysis.paths.result import AttentionPaths
     from attenergy.analysis.result import Result, Table
     from attenergy.analysis.subject import Subject
 
@@ -41,6 +44,7 @@ _HOMES = {
     "ANALYSES": "catalogue",
     "AnalysisKind": "catalogue",
     "AttentionCall": "calls",
+    "AttentionPaths": "paths.result",
     "Capacity": "memories.capacity_result",
     "Codes": "codes.extraction",
     "Diagnosis": "diagnosis.diagnosis",
@@ -56,6 +60,7 @@ _HOMES = {
     "Table": "result",
     "WeightCurves": "landscapes.weight_curves",
     "attention_calls": "calls",
+    "attention_paths": "paths.attention_paths",
     "capacity": "memories.capacity",
     "curl": "asymmetry",
     "diagnose": "diagnosis.diagnose",
@@ -68,6 +73,7 @@ _HOMES = {
     "latent_code": "codes.latent_code",
     "latent_code_of_task": "codes.of_task",
     "planted_patterns": "landscapes.patterns",
+    "prune_heads": "paths.pruning",
     "redundancy": "dropping.search",
     "save_retrieval": "landscapes.animation",
     "spin_levels": "landscapes.spin_levels",
@@ -79,6 +85,7 @@ __all__ = [
     "ANALYSES",
     "AnalysisKind",
     "AttentionCall",
+    "AttentionPaths",
     "Capacity",
     "Codes",
     "Diagnosis",
@@ -94,6 +101,7 @@ __all__ = [
     "Table",
     "WeightCurves",
     "attention_calls",
+    "attention_paths",
     "capacity",
     "curl",
     "diagnose",
@@ -106,6 +114,7 @@ __all__ = [
     "latent_code",
     "latent_code_of_task",
     "planted_patterns",
+    "prune_heads",
     "redundancy",
     "save_retrieval",
     "spin_levels",

@@ -172,6 +172,12 @@ def _laws(subject: Subject, options: Mapping[str, Any], progress: Progress | Non
     )
 
 
+def _paths(subject: Subject, options: Mapping[str, Any], progress: Progress | None) -> Result:
+    from attenergy.analysis.paths.of_subject import paths_of_subject
+
+    return paths_of_subject(subject, options, progress)
+
+
 #: Every analysis, in the order in which they are shown.
 _KINDS: tuple[AnalysisKind, ...] = (
     AnalysisKind(
@@ -246,6 +252,21 @@ _KINDS: tuple[AnalysisKind, ...] = (
             Option("tolerance", TOLERANCE, "what counts as no loss, as a share", 0, 0.99),
             Option("random_orders", RANDOM_ORDERS, "random orders of the control", 0, 100),
             Option("save_smaller", None, "folder for the smaller model", kind=str),
+        ),
+    ),
+    AnalysisKind(
+        "paths",
+        "Attention paths",
+        "Which paths through the heads carry what the task asks for, and which heads can go?",
+        _paths,
+        ("task",),
+        (
+            Option("points", 256, "scored positions for the alignments, at most", 8),
+            Option("most_paths", 256, "paths that are followed one by one, at most", 1, 1024),
+            Option("shuffles", 200, "how often the targets are shuffled", 20),
+            Option("skip", True, "whether paths may go around a layer"),
+            Option("prune", True, "whether heads are removed to see what that costs"),
+            Option("draws", 5, "random orders of removal", 1),
         ),
     ),
 )
