@@ -20,7 +20,7 @@ from attenergy.attention.solvers.problem import pose
 from attenergy.registry import ArgumentError, UnknownName
 
 #: Points along each axis of the section of a head.
-RESOLUTION = 28
+RESOLUTION = 36
 #: States of a sample whose relaxations are drawn, and from which heads are compared.
 _PATHS, _COMPARED = 12, 48
 #: Steps of that comparison, and how near two ends of it are one, as a share of the states' spread.
@@ -46,7 +46,7 @@ def head_landscape(
         head: which head, from 0.
         sample: which sample of the batch.
         state: whose view of the patterns; the last if -1, which a causal mask lets see all.
-        resolution: points along each axis; 28, or 720 around a circle.
+        resolution: points along each axis; 36, or 720 around a circle.
         progress: called as the work goes on.
 
     Raises:

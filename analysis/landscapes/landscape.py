@@ -254,17 +254,16 @@ def surveyed(
         energies[inside] = problem.value(states[inside])
     report("minima and basins", 1, 3)
     reach = extent_of(chart)
+    starts = _scattered(chart) if starts is None else problem.project(starts)
     minima = find_minima(
-        problem, chart, states[inside], extent=reach, steps=STEPS, step_size=step_size
+        problem, chart, states[inside], extent=reach, more=starts, steps=STEPS, step_size=step_size
     )
     goal = torch.full((len(states),), -1)
     goal[inside] = minima.goal
     minima = replace(minima, goal=goal)
     report("paths", 2, 3)
-    if starts is None:
-        starts = _scattered(chart)
     ends = settle(
-        problem, problem.project(starts), extent=reach, steps=_DRAWN, tolerance=1e-5,
+        problem, starts, extent=reach, steps=_DRAWN, tolerance=1e-5,
         step_size=step_size, trace=True,
     )  # fmt: skip
     assert ends.path is not None

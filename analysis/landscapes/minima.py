@@ -13,7 +13,7 @@ from attenergy.analysis.landscapes.charts import Chart
 from attenergy.analysis.landscapes.descent import curvature, lower_nearby, settle, sharpen
 from attenergy.analysis.landscapes.one_state import OneState
 
-Kind = Literal["single pattern", "reversed pattern", "metastable", "average", "other", "plateau"]
+Kind = Literal["single pattern", "reversed pattern", "metastable", "average", "other"]
 
 #: Two states of rest are one minimum if they are nearer than this share of the extent ...
 _SAME = 1e-4
@@ -27,6 +27,8 @@ _THERE = 0.1
 _SLOPE = 1e-6
 #: Means of all subsets of so many patterns are compared with a minimum without weights.
 _FEW = 6
+#: Most patterns of a mixture whose numbers are listed.
+_LISTED = 5
 #: A Hessian whose eigenvalues are no larger is none: the energy is flat.
 _FLAT = 1e-9
 #: More groups of states that rest are no minima that are told apart, but a continuum.
@@ -42,7 +44,7 @@ class Minimum:
         coordinates: where it stands in the picture.
         energy: E there.
         kind: `single pattern`, `reversed pattern` (at -x), `metastable` (between some), `average`
-            (of all, or nearly), `other` (at no pattern and between none).
+            (of all, or nearly), `other` (no mixture of patterns).
         patterns: numbers, from 1, of the patterns that hold 0.9 of its weight, or whose mean it is.
         weight: the largest share that one pattern has of it; None if the energy has no weights.
         slope: length of the gradient along the domain.
@@ -68,7 +70,9 @@ class Minimum:
     def label(self) -> str:
         """Kind and patterns, as in tables."""
         if self.patterns and self.kind != "average":
-            return f"{self.kind} ({', '.join(map(str, self.patterns))})"
+            few = len(self.patterns) <= _LISTED
+            which = ", ".join(map(str, self.patterns)) if few else f"{len(self.patterns)} patterns"
+            return f"{self.kind} ({which})"
         return self.kind
 
     def numbers(self) -> dict[str, Any]:
@@ -118,6 +122,7 @@ def find_minima(
     starts: Tensor,
     *,
     extent: float,
+    more: Tensor | None = None,
     steps: int = 500,
     step_size: float | None = None,
 ) -> Minima:
@@ -128,20 +133,23 @@ def find_minima(
         chart: where the landscape is drawn.
         starts: (M, D), in the domain.
         extent: of the landscape.
+        more: states (n, D) that are relaxed too and count for no basin.
         steps: most steps of a relaxation, before Newton's method goes on.
         step_size: gamma of the steps; the entry's if None.
     """
+    count, starts = len(starts), starts if more is None else torch.cat([starts, more])
     ends = settle(problem, starts, extent=extent, steps=steps, step_size=step_size)
     goal = torch.full((len(starts),), -1)
-    away = float(ends.away.double().mean()) if len(starts) else 0.0
+    counted = torch.arange(len(starts)) < count
+    away = float(ends.away[counted].double().mean())
     unmoved = ends.rests & (ends.states == starts).all(-1)
     if bool(unmoved.any()):
         shape = curvature(problem, starts[unmoved], extent)
         unmoved[unmoved.clone()] = shape.values.abs().amax(-1) <= _FLAT
     here = torch.nonzero(~ends.away & ~unmoved).squeeze(-1)
-    flat = float(unmoved.double().mean()) if len(starts) else 0.0
+    flat = float(unmoved[counted].double().mean())
     if not len(here):
-        return Minima((), goal, away, flat, 0.0, False)
+        return Minima((), goal[:count], away, flat, 0.0, False)
     groups, first = grouped(ends.states[here], _NEAR * extent)
     is_continuum = len(first) > MOST
     groups, first = groups.clamp(max=MOST - 1), first[:MOST]
@@ -158,8 +166,8 @@ def find_minima(
     level = still & (bends <= _FLAT)
     saddle = still & (shape.values[:, 0] < -1e-6 * bends)
     reached = merged[groups]
-    flat += float(level[chosen][reached].double().sum()) / len(starts)
-    moving = float((on_way | saddle)[chosen][reached].double().sum()) / len(starts)
+    flat += float((level[chosen][reached] & counted[here]).sum()) / count
+    moving = float(((on_way | saddle)[chosen][reached] & counted[here]).sum()) / count
     none = (level | saddle | on_way)[chosen]
     order = [int(n) for n in energies[chosen].argsort() if not none[n]]
     minima = []
@@ -180,11 +188,11 @@ def find_minima(
                 float(slopes[index]),
                 bend,
                 float(chart.distance(state[None])),
-                float((goal == rank).double().mean()),
+                float((goal[:count] == rank).double().mean()),
                 bool(still[index]) and bend > 0,
             )
         )
-    return Minima(tuple(minima), goal, away, flat, moving, is_continuum and bool(minima))
+    return Minima(tuple(minima), goal[:count], away, flat, moving, is_continuum and bool(minima))
 
 
 def grouped(states: Tensor, radius: float) -> tuple[Tensor, Tensor]:
@@ -210,8 +218,8 @@ def describe(
 ) -> tuple[Kind, tuple[int, ...], float | None]:
     """What stands at a minimum: its kind, the patterns it is of, and the largest weight.
 
-    The weights say which patterns; that their weighted mean is where the state is says that it is
-    these. Without weights, the pattern or the mean of patterns that is nearest.
+    The weights say which patterns; that their weighted mean, or sum, is where the state is says
+    that it is these. Without weights, the pattern or the mean of patterns that is nearest.
 
     Args:
         problem: whose energy.
@@ -232,6 +240,9 @@ def describe(
         size = int((shares.abs()[ranked].cumsum(0) < MASS).sum()) + 1
         numbers, largest = tuple(sorted(ranked[:size].tolist())), float(shares.abs().max())
         centre, sign = problem.project(shares @ X), float(shares[ranked[0]].sign())
+        if total >= 0.5 and size < MASS * len(X):  # as a sum: k patterns at once have weights 1
+            summed = problem.project(weights @ X)
+            centre = min(centre, summed, key=lambda place: float((place - state).norm()))
     if float((centre - state).norm()) > _THERE * spread or not sign:
         return "other", (), largest
     patterns = tuple(number + 1 for number in numbers)

@@ -48,7 +48,8 @@ def minimum_text(label: str) -> str:
     if kind == "reversed pattern":
         return f"pattern {patterns} reversed"
     if kind == "metastable":
-        return f"a metastable state between patterns {patterns}"
+        which = patterns if patterns.endswith("patterns") else f"patterns {patterns}"
+        return f"a metastable state between {which}"
     if kind == "average":
         return "the average of the patterns"
-    return "one at no pattern and between none"
+    return "a state that is no mixture of patterns"

@@ -103,7 +103,8 @@ def plot(  # noqa: PLR0913, PLR0917 - the signature is the command line
         _page(results),
     )
     files = _written(results, output, name, gif)
-    typer.echo(f"written: {', '.join(map(str, files))}", err=True)
+    names = ", ".join(file.name for file in files)
+    typer.echo(f"written to {files[0].parent}: {names}", err=True)
 
 
 def _energy(text: str, given: dict[str, Any], loaded: Registry) -> tuple[Any, str]:

@@ -158,3 +158,13 @@ def test_goals_are_those_of_every_start():
     minima = find_minima(problem, chart, starts, extent=extent_of(chart))
     sides = [minima.minima[goal].coordinates[0] > 0 for goal in minima.goal.tolist()]
     assert sides == [True, False, True]
+
+
+def test_k_patterns_at_once_are_a_mixture():
+    """With weights 1 on two of three patterns the state is their sum."""
+    X = 2.0 * torch.eye(2).repeat(2, 1) * torch.tensor([[1.0], [1.0], [-1.0], [-1.0]])
+    out = landscape("ksubsets", X, k=2, beta=8.0, **SMALL)
+    corners = {m.patterns: m.coordinates for m in out.minima.minima}
+    assert corners.keys() == {(1, 2), (2, 3), (3, 4), (1, 4)}
+    assert {m.kind for m in out.minima.minima} == {"metastable"}
+    assert corners[1, 2] == pytest.approx((2.0, 2.0))
