@@ -91,8 +91,10 @@ def head_landscape(
         queries = own.project(queries)
         cloud = queries if length > 2 else torch.cat([queries, own.patterns])
         chart = chart_of(energy.domain, cloud, shown=torch.cat([cloud, own.patterns]))
-    name = f"{call.name} head {head} ({energy.spec.title})"
-    remarks = [f"Sample {sample}, with the {len(own.patterns)} patterns that its state {row} sees."]
+    remarks = [
+        f"{energy.spec.title}; sample {sample}, with the {len(own.patterns)} patterns that its "
+        f"state {row} sees."
+    ]
     if call.reading == READ_AS_LSE:
         remarks.append(
             "The layer is softmax attention, which is one step down the log-sum-exp energy: the "
@@ -101,7 +103,7 @@ def head_landscape(
     return surveyed(
         own,
         chart,
-        about_energy(name, own),
+        about_energy(f"{call.name} head {head}", own),
         starts=queries[_some(length, _PATHS)],
         resolution=resolution or (RESOLUTION if chart.dimensions == 2 else None),
         step_size=call.step_size if isinstance(call.step_size, (int, float)) else None,

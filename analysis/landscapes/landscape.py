@@ -105,12 +105,12 @@ class Landscape(Surface, Result):
 
     def tables(self) -> list[Table]:
         """The minima, one in a row."""
-        header = ["minimum", "energy", "place", "basin", "largest weight", "curvature"]
+        header = ["minimum", "energy", "place", "basin", "weight", "curvature"]
         if self.chart.section:
-            header.append("off the plane")
+            header.append("off plane")
         rows = []
         for minimum in self.minima.minima:
-            place = ", ".join(f"{c:.3f}" for c in minimum.coordinates)
+            place = ", ".join(f"{round(c, 6) + 0.0:.3g}" for c in minimum.coordinates)
             row = [
                 minimum.label + ("" if minimum.verified else " *"),
                 f"{minimum.energy:.4f}",

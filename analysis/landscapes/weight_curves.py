@@ -77,7 +77,7 @@ class WeightCurves(Result):
             for name, *curves in zip(self.names, self.against, self.alone, strict=True)
             for which, curve in zip(("of two", "alone"), curves, strict=True)
         ]
-        header = ["energy", "pattern", *(f"{float(self.scores[i]):g}" for i in some)]
+        header = ["energy", "pattern", *(f"{round(float(self.scores[i]), 9) + 0:g}" for i in some)]
         return [Table("Weight of the first pattern at its score", header, rows, 2)]
 
     def notes(self) -> list[str]:

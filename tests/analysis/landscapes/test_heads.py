@@ -88,3 +88,15 @@ def test_what_is_no_head_is_refused():
         head_landscape(nothing)
     with pytest.raises(ArgumentError, match="none a landscape"):
         chosen_head([nothing])
+
+
+def test_a_mixture_of_many_is_counted():
+    a = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)) * 0.1
+    X = torch.cat([a + torch.tensor([3.0, 0, 0]), torch.tensor([[-4.0, 0, 0], [0.0, -4, 0]])])
+    energy = make_energy("lse", dim=3, num_heads=1, beta=1.0)
+    problem, xi = pose(energy, X[None, None], X[None, None], None, None, "auto")
+    relaxation = Relaxation(xi, energies=problem.value(xi)[None], states=xi[None])
+    call = AttentionCall("many", nn.Identity(), problem, relaxation, None)
+    out = head_landscape(call, resolution=6)
+    labels = {minimum.label for minimum in out.minima.minima}
+    assert labels == {"metastable (8 patterns)", "single pattern (9)", "single pattern (10)"}
