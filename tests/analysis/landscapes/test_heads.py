@@ -91,7 +91,7 @@ def test_what_is_no_head_is_refused():
 
 
 def test_a_mixture_of_many_is_counted():
-    a = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)) * 0.1
+    a = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)) * 0.01
     X = torch.cat([a + torch.tensor([3.0, 0, 0]), torch.tensor([[-4.0, 0, 0], [0.0, -4, 0]])])
     energy = make_energy("lse", dim=3, num_heads=1, beta=1.0)
     problem, xi = pose(energy, X[None, None], X[None, None], None, None, "auto")
