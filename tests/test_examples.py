@@ -40,6 +40,17 @@ def test_regression_in_context_beside_its_references(capsys: pytest.CaptureFixtu
     assert "bayes          r2 0.9" in capsys.readouterr().out
 
 
+def test_a_saturated_model_is_advised_and_its_digits_are_recalled(tmp_path: Path) -> None:
+    results = run("diagnosis.py", steps=3)
+    assert not results["healthy"][1].advice
+    assert {line.rule for line in results["saturated"][1].advice} >= {"saturated"}
+    pytest.importorskip("sklearn")
+    shares = run("digits.py", count=40, seeds=0, save=str(tmp_path))
+    assert shares["prepared, beta 1"] < 0.1
+    assert shares["prepared, suggested"] > 0.9
+    assert (tmp_path / "digits-recalled.png").is_file()
+
+
 @pytest.mark.slow  # two searches by command line, seven processes in turn
 def test_what_is_all_yours_answers_the_same_in_another_process(tmp_path: Path) -> None:
     """An energy, a model and a table of one's own; stacks of two energies, exported and loaded."""

@@ -144,6 +144,8 @@ class Capacity(Result):
             axes.set(xlabel="patterns stored", ylabel="share recalled", ylim=(-0.03, 1.03))
             if stored[-1] > 20 * stored[0]:
                 axes.set_xscale("log")
+                axes.set_xticks(stored, [str(number) for number in stored])
+                axes.minorticks_off()
             legend(axes)
         about = f"Share of damaged patterns ({self.noise}) recalled, with standard errors."
         return [Picture(self.name, f"Capacity of {self.energy}", about, figure)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -249,6 +250,11 @@ def test_what_is_written_and_the_catalogue(tmp_path):
     data = json.loads((tmp_path / "laws.json").read_text())["numbers"]
     assert len(data["heads"]) == 4
     assert set(data["rules"]) == {rule.name for rule in RULES}
+
+
+def test_the_page_names_every_rule():
+    page = (Path(__file__).resolve().parents[3] / "docs/analysis/laws.md").read_text()
+    assert all(f"| {rule.name} |" in page for rule in RULES)
 
 
 def test_what_is_refused():
