@@ -94,7 +94,8 @@ def map_codes(layer: str, codes: Tensor, points: Tensor, seed: int, *, tsne: boo
     shown = codes[points]
     pca, explained = principal_components(shown)
     plane = None
-    if tsne and len(points) > 6 and len(torch.unique(shown, dim=0)) > 6:
+    several = shown.shape[-1] > 1 and len(torch.unique(shown, dim=0)) > 6
+    if tsne and len(points) > 6 and several:
         scale = shown.std(0, correction=0).max()
         plane = t_sne((shown - shown.mean(0)) / scale, seed)
     return CodeMap(layer, points, pca, explained, plane)

@@ -31,6 +31,7 @@ def analyse_study(
     Raises:
         UnknownName: there is no such analysis.
         ValueError: the best run has no weights.
+        Exception: an analysis has a mistake in it; the others are saved.
     """
     choices = choose(names, {})
     sources = [of_run(study, "best")]
@@ -46,4 +47,6 @@ def analyse_study(
         session.run(choices, display, force=force)
     finally:
         session.write()
+    for bug in session.bugs:
+        raise bug
     return session.analysed

@@ -20,6 +20,7 @@ from attenergy.analysis.drawing import NoMatplotlib
 from attenergy.analysis.saved import SavedResult, read_result
 from attenergy.registry import AttenergyError, Scalar, UnknownName
 from attenergy.search.display.analyses import AnalysisLines
+from attenergy.search.runs.failures import in_one_line
 
 _DIGITS = 16  # of a key
 
@@ -41,12 +42,14 @@ class Outcome:
         result: what it said; None if it does not fit.
         reason: why there is none, in words.
         earlier: whether the result was there already.
+        bug: what went wrong, where that lies neither with the model nor with its inputs.
     """
 
     kind: AnalysisKind
     result: SavedResult | None
     reason: str = ""
     earlier: bool = False
+    bug: Exception | None = None
 
     def __str__(self) -> str:
         if self.result is None:
@@ -88,8 +91,8 @@ def analyse(
     """Do the analyses in turn, and yield each when its files are written.
 
     What was done before with the same model, inputs, options and version is read from the folder.
-    An analysis that fails for a reason that lies with the subject has no result and says why; any
-    other error is raised when all are done, so that it costs the others nothing.
+    An analysis that fails for a reason that lies with the subject has no result and says why; so
+    has one with a mistake in it, whose outcome holds the error: it costs the others nothing.
 
     Args:
         subject: what is analysed.
@@ -100,7 +103,6 @@ def analyse(
         about: what stands in every file beside the result.
     """
     prints = fingerprint(subject)
-    bugs: list[Exception] = []
     for number, choice in enumerate(choices, start=1):
         if display is not None:
             display.begin(choice.kind.title, number, len(choices))
@@ -111,13 +113,10 @@ def analyse(
                 subject, choice, folder, display, {**(about or {}), "key": key}
             )
         except Exception as error:
-            bugs.append(error)
-            outcome = Outcome(choice.kind, None, f"{type(error).__name__}: {error}"[:300])
+            outcome = Outcome(choice.kind, None, in_one_line(error), bug=error)
         if display is not None:
             display.end(str(outcome))
         yield outcome
-    if bugs:
-        raise bugs[0]
 
 
 def fingerprint(subject: Subject) -> str:

@@ -101,6 +101,11 @@ class Session:
             for outcome in outcomes:
                 member.outcomes.append(outcome)
 
+    @property
+    def bugs(self) -> list[Exception]:
+        """Mistakes in analyses, of which the others know nothing."""
+        return [o.bug for member in self.members for o in member.outcomes if o.bug is not None]
+
     def write(self) -> list[Path]:
         """Write the page and its Markdown of what is finished; nothing if nothing is.
 

@@ -202,6 +202,8 @@ def analyse(  # noqa: PLR0913, PLR0917 - the options of a command
     session = Session(sources, feeding, out)
     _run(session, choices, plain=plain, force=force)
     _print(session, form, missing=not what)
+    for bug in session.bugs:
+        raise bug
     _need_results(session, named=bool(what))
 
 

@@ -98,6 +98,15 @@ def test_an_interrupt_writes_the_page_of_what_is_finished(examples: Any, own_stu
 
 
 @pytest.mark.usefixtures("own_study")
+def test_a_mistake_in_an_analysis_is_shown_after_the_rest(examples: Any) -> None:
+    examples.error = ZeroDivisionError("by design")
+    result = CliRunner().invoke(app, ["analyse", "tiny", "--instances", "8"])
+    assert result.exit_code == 1
+    assert "Entropy of the weights" in result.stdout
+    assert "This is a mistake inside attenergy" in result.output
+
+
+@pytest.mark.usefixtures("own_study")
 def test_a_report_shows_winner_and_baseline(examples: Any) -> None:
     run("report", "tiny", "--analyse", "entropies", "--plain")
     page = Path("runs/tiny/report.html").read_text()
