@@ -10,6 +10,7 @@ import typer
 
 from attenergy.registry import ArgumentError
 from attenergy.search.cli.options import (
+    ExplainOption,
     FolderOption,
     ModelOptionsOption,
     PlainOption,
@@ -167,6 +168,7 @@ def analyse(  # noqa: PLR0913, PLR0917 - the options of a command
         AnalysisFormat,
         typer.Option("--format", "-f", help="How to print the result.", rich_help_panel=_RESULT),
     ] = AnalysisFormat.TABLE,
+    explain: ExplainOption = False,
     plain: PlainOption = None,
     folder: FolderOption = Path("runs"),
 ) -> None:
@@ -201,7 +203,7 @@ def analyse(  # noqa: PLR0913, PLR0917 - the options of a command
 
     session = Session(sources, feeding, out)
     _run(session, choices, plain=plain, force=force)
-    _print(session, form, missing=not what)
+    _print(session, form, missing=not what, explain=explain)
     for bug in session.bugs:
         raise bug
     _need_results(session, named=bool(what))
@@ -256,7 +258,7 @@ def _run(session: Session, choices: Any, *, plain: bool | None, force: bool) -> 
             _say(f"written to {path}")
 
 
-def _print(session: Session, form: AnalysisFormat, *, missing: bool) -> None:
+def _print(session: Session, form: AnalysisFormat, *, missing: bool, explain: bool) -> None:
     """The finding of every analysis, where its pictures are, and its tables."""
     import json
 
@@ -269,7 +271,7 @@ def _print(session: Session, form: AnalysisFormat, *, missing: bool) -> None:
     elif form is AnalysisFormat.MARKDOWN:
         typer.echo(as_markdown(analysed, Path.cwd()), nl=False)
     else:
-        emit(Format.TABLE, None, AnalysesScreen(analysed, missing))
+        emit(Format.TABLE, None, AnalysesScreen(analysed, missing, explain))
 
 
 def _need_results(session: Session, *, named: bool) -> None:

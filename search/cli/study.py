@@ -117,7 +117,7 @@ def report(
         if analysed:
             from attenergy.search.report.analyses import AnalysesScreen
 
-            emit(Format.TABLE, None, AnalysesScreen(analysed))
+            emit(Format.TABLE, None, AnalysesScreen(analysed, explain=explain))
         return
     if form is ReportFormat.HTML and out is None:
         out = place / "report.html"

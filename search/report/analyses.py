@@ -39,6 +39,14 @@ class Analysed:
     results: Sequence[SavedResult]
     missing: Sequence[tuple[str, str]] = ()
 
+    def result(self, name: str) -> SavedResult | None:
+        """What an analysis said; None if it was not done."""
+        return next((result for result in self.results if result.name == name), None)
+
+    def reason(self, name: str) -> str:
+        """Why an analysis was not done."""
+        return next((reason for other, reason in self.missing if other == name), "it was not tried")
+
 
 @dataclass(frozen=True, eq=False)
 class AnalysesScreen:
@@ -47,25 +55,28 @@ class AnalysesScreen:
     Attributes:
         models: with what their analyses said.
         missing: whether to say which were not done.
+        explain: whether to say how to read them.
     """
 
     models: Sequence[Analysed]
     missing: bool = True
+    explain: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for number, (title, result) in enumerate(self._results()):
-            yield Text(f"{'' if number == 0 else chr(10)}{title}", style="bold")
+        for title, result in self._results():
+            yield Text(title, style="bold")
             yield Text(printable(result.sentence))
             if result.pictures:
                 yield Text(f"pictures: {self._pictures(result)}", style="dim")
             for table in result.tables:
                 yield from _on_terminal(table, result)
-            for note in result.notes:
+            for note in result.notes if self.explain else ():
                 yield Text(printable(f"- {note}"), style="dim")
+            yield ""
         for model in self.models if self.missing else ():
             for name, reason in model.missing:
                 yield Text(
-                    f"\n{name}: not done for {model.name}: {printable(reason)}", style="yellow"
+                    f"{name}: not done for {model.name}: {printable(reason)}", style="yellow"
                 )
 
     def _results(self) -> Iterator[tuple[str, SavedResult]]:
@@ -73,10 +84,9 @@ class AnalysesScreen:
         names = dict.fromkeys(result.name for model in self.models for result in model.results)
         for name in names:
             for model in self.models:
-                for result in model.results:
-                    if result.name == name:
-                        which = f" ({model.name})" if len(self.models) > 1 else ""
-                        yield printable(f"{result.title}{which}"), result
+                if (result := model.result(name)) is not None:
+                    which = f" ({model.name})" if len(self.models) > 1 else ""
+                    yield printable(f"{result.title}{which}"), result
 
     def _pictures(self, result: SavedResult) -> str:
         names = ", ".join(f"{picture.name}.png" for picture in result.pictures)
@@ -118,10 +128,10 @@ def as_markdown(models: Sequence[Analysed], folder: Path, level: int = 2) -> str
 
 
 def _in_markdown(model: Analysed, name: str, folder: Path, heading: str) -> list[str]:
-    result = next((result for result in model.results if result.name == name), None)
+    result = model.result(name)
     lines = [f"{heading} {markdown(model.name)}"] if heading else []
     if result is None:
-        return [*lines, "Not done."]
+        return [*lines, f"Not done: {markdown(model.reason(name))}"]
     lines.append(markdown(result.sentence))
     there = Path(os.path.relpath(result.folder, folder)).as_posix()
     for picture in result.pictures:

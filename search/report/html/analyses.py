@@ -22,42 +22,45 @@ def sections(models: Sequence[Analysed], prefix: str = "") -> list[dict[str, Any
         prefix: makes names unique in a page.
     """
     titles = {result.name: result.title for model in models for result in model.results}
-    return [
-        {
-            "id": f"{prefix}{name}",
-            "title": title,
-            "columns": [
-                _column(model, name, f"{prefix}{number}-" if len(models) > 1 else prefix)
-                for number, model in enumerate(models, start=1)
-            ],
-        }
-        for name, title in titles.items()
-    ]
+    return [_section(models, name, title, prefix) for name, title in titles.items()]
 
 
-def _column(model: Analysed, name: str, prefix: str) -> dict[str, Any]:
-    result = next((result for result in model.results if result.name == name), None)
+def _section(models: Sequence[Analysed], name: str, title: str, prefix: str) -> dict[str, Any]:
+    done = [(model, model.result(name)) for model in models]
+    slots: dict[str, list[dict[str, Any]]] = {}
+    for number, (model, result) in enumerate(done, start=1):
+        own = f"{prefix}{number}-" if len(models) > 1 else prefix
+        for picture in result.pictures if result is not None else ():
+            assert result is not None
+            shown = {
+                "model": model.name,
+                "svg": _svg(result, picture, own),
+                "title": picture.title,
+                "about": picture.about,
+                "wide": picture.wide,
+                "screen": picture.screen,
+            }
+            slots.setdefault(picture.name, []).append(shown)
+    notes = (note for _, result in done if result is not None for note in result.notes)
+    return {
+        "id": f"{prefix}{name}",
+        "title": title,
+        "columns": [_column(model, result, name) for model, result in done],
+        "pictures": [shown for slot in slots.values() for shown in slot],
+        "notes": list(dict.fromkeys(notes)),
+    }
+
+
+def _column(model: Analysed, result: SavedResult | None, name: str) -> dict[str, Any]:
     if result is None:
-        reason = next((why for other, why in model.missing if other == name), "not done")
-        return {"name": model.name, "result": None, "reason": reason}
+        return {"name": model.name, "result": None, "reason": model.reason(name)}
     return {
         "name": model.name,
         "reason": "",
         "result": {
             "sentence": result.sentence,
-            "notes": result.notes,
             "facts": _facts(result),
             "tables": [_table(table) for table in result.tables],
-            "pictures": [
-                {
-                    "svg": _svg(result, picture, prefix),
-                    "title": picture.title,
-                    "about": picture.about,
-                    "wide": picture.wide,
-                    "screen": picture.screen,
-                }
-                for picture in result.pictures
-            ],
         },
     }
 
