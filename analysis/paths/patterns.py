@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.analysis.calls import AttentionCall, attention_calls
+from attenergy.attention.layers.base import EnergyLayer
 from attenergy.attention.layers.head_groups import HeadGroups
+from attenergy.attention.mixers import Mixer
 from attenergy.registry import ArgumentError, UnknownName
 
 #: A name of a call: the module, and the number of the call.
@@ -70,15 +72,17 @@ def read_patterns(
     weights = tuple(_weights(name, part) for name, part in calls.items())
     parts = tuple(tuple(call.layer for call in part) for part in calls.values())
     _check_chain(names, weights)
-    with _watched(parts[0][0], parts[-1]) as seen, torch.no_grad():
+    with _watched(parts) as seen, torch.no_grad():
         model(*inputs, **arguments)
-    first = _sequence(parts[0][0], *seen["inputs"][0])
+    if layers is None:
+        _check_sequences(names, parts, seen, arguments)
+    first = _sequence(parts[0][0], *seen.called[parts[0][0]])
     if first is None or first.shape[:2] != (weights[0].shape[0], weights[0].shape[-1]):
         raise ArgumentError(
             f"'{names[0]}' reads no sequence of {weights[0].shape[-1]} positions that its weights "
             "are over; name the layers that follow one another in `layers`"
         )
-    outputs = [out for out in map(_tensor, seen["outputs"]) if out is not None]
+    outputs = [out for out in map(_tensor, seen.returned) if out is not None]
     total = None
     if outputs and len(outputs) == len(parts[-1]):
         total = torch.stack(outputs).sum(0)
@@ -142,24 +146,62 @@ def _check_chain(names: Sequence[str], weights: Sequence[Tensor]) -> None:
             )
 
 
-@contextmanager
-def _watched(first: nn.Module, last: Sequence[nn.Module]) -> Iterator[dict[str, list[Any]]]:
-    """What the first layer is called with, and what the parts of the last one return."""
-    seen: dict[str, list[Any]] = {"inputs": [], "outputs": []}
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What each layer is called with first, and what the parts of the last one return."""
 
-    def before(_: nn.Module, args: Any, arguments: Any) -> None:
-        seen["inputs"].append((args, arguments))
+    called: dict[nn.Module, tuple[tuple[Any, ...], dict[str, Any]]]
+    returned: list[Any]
+
+
+@contextmanager
+def _watched(parts: Sequence[Sequence[nn.Module]]) -> Iterator[_Seen]:
+    seen = _Seen({}, [])
+
+    def before(layer: nn.Module, args: Any, arguments: Any) -> None:
+        seen.called.setdefault(layer, (args, arguments))
 
     def after(_: nn.Module, __: Any, out: Any) -> None:
-        seen["outputs"].append(out)
+        seen.returned.append(out)
 
-    hooks = [first.register_forward_pre_hook(before, with_kwargs=True)]
-    hooks += [part.register_forward_hook(after) for part in last]
+    every = dict.fromkeys(part for layer in parts for part in layer)
+    hooks = [part.register_forward_pre_hook(before, with_kwargs=True) for part in every]
+    hooks += [part.register_forward_hook(after) for part in parts[-1]]
     try:
         yield seen
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _check_sequences(
+    names: Sequence[str],
+    parts: Sequence[Sequence[nn.Module]],
+    seen: _Seen,
+    arguments: Mapping[str, Any],
+) -> None:
+    """Refuse a layer that reads another sequence than the one whose states it moves."""
+    for number, (name, layer) in enumerate(zip(names, parts, strict=True)):
+        if number == len(names) - 1 and "rows" in arguments:
+            continue  # some positions of the sequence read all of it
+        if any(_reads_another(part, *seen.called[part]) for part in layer):
+            raise ArgumentError(
+                f"'{name}' reads another sequence than its own, and paths go through layers of one;"
+                " name those that follow one another in `layers`"
+            )
+
+
+def _reads_another(layer: nn.Module, args: Sequence[Any], arguments: Mapping[str, Any]) -> bool:
+    if isinstance(layer, nn.MultiheadAttention):
+        query, key = (
+            args[i] if len(args) > i else arguments.get(name)
+            for i, name in enumerate(("query", "key"))
+        )
+        return key is not query
+    others = ("context", "encoder_hidden_states", "key_value_states")
+    if isinstance(layer, (EnergyLayer, Mixer)) and len(args) > 1 and args[1] is not args[0]:
+        return args[1] is not None
+    return any(arguments.get(name) is not None for name in others)
 
 
 def _sequence(layer: nn.Module, args: Sequence[Any], arguments: Mapping[str, Any]) -> Tensor | None:

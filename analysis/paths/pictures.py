@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from attenergy.analysis.head_map import short_names
 from attenergy.analysis.paths.measures import MOST_SHOWN, Measures
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def _bars(measures: Measures) -> Picture:
         alignment, patterns, what = measures.head_relevance, measures.head_alignment, "head"
         order = alignment.value.argsort(descending=True, stable=True)
         shown = [int(i) for i in order[:MOST_SHOWN]]
-        names = ["{} {}".format(*measures.every_head[i]) for i in shown]
+        short = dict(zip(measures.layers, short_names(measures.layers), strict=True))
+        heads = [measures.every_head[i] for i in shown]
+        names = [f"{short[name]}, head {head}" for name, head in heads]
     of = "what it writes" if alignment is not patterns else "its patterns"
     with drawing(wide=True, height=1.1 + 0.24 * len(shown)) as (figure, axes):
         places = list(range(len(shown)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from attenergy.analysis.head_map import short_names
 from attenergy.analysis.paths.alignment import Alignment
 from attenergy.analysis.paths.measures import MOST_SHOWN, Measures
 from attenergy.analysis.result import Table
 
-_COLUMNS = ["+-", "shuffled", "95 %", "p"]
+_COLUMNS = ["+-", "95 %", "p"]
 
 
 def tables_of(measures: Measures) -> list[Table]:
@@ -46,8 +47,10 @@ def notes_of(measures: Measures) -> list[str]:
     notes = [
         f"Alignments are over {measures.points} scored positions, one of each instance, with a "
         "jackknife standard error. 'patterns' is of the input along the path, 'written' of what "
-        "its values and output maps make of that. 'shuffled' is the mean with shuffled targets, "
-        "'95 %' what most of those are below; p holds for all rows together."
+        "its values and output maps make of that. '95 %' is what most alignments with shuffled "
+        "targets are below; p holds for all rows together. Of heads, 'norm' is that of the output "
+        f"map, 'U' the share of |U| in paths through it, 'without' the {measures.metric} without "
+        "that head alone."
     ]
     if measures.alignment is None:
         notes.append(
@@ -93,11 +96,12 @@ def notes_of(measures: Measures) -> list[str]:
 
 
 def _of_heads(measures: Measures) -> Table:
-    header = ["layer", "head", *_header(measures.head_written), "norm of output"]
+    header = ["layer", "head", *_header(measures.head_written), "norm"]
     if measures.head_scores is not None:
-        header.append("share of U")
+        header.append("U")
     if measures.scores_without is not None:
-        header.append(f"{measures.metric} without it")
+        header.append("without")
+    short = dict(zip(measures.layers, short_names(measures.layers), strict=True))
     order = measures.head_relevance.value.argsort(descending=True, stable=True).tolist()
     shown = order[:MOST_SHOWN]
     rows = []
@@ -105,7 +109,7 @@ def _of_heads(measures: Measures) -> Table:
         name, head = measures.every_head[i]
         numbers = _judged(measures.head_alignment, measures.head_written, i)
         norm = "" if measures.norms is None else f"{measures.norms[i]:.2f}"
-        row = [name, f"{head}", *numbers, norm]
+        row = [short[name], f"{head}", *numbers, norm]
         if measures.head_scores is not None:
             row.append(f"{measures.head_scores[i]:.2f}")
         if measures.scores_without is not None:
@@ -119,15 +123,16 @@ def _header(written: Alignment | None) -> list[str]:
     """What stands in the columns of `_judged`."""
     if written is None:
         return ["patterns", *_COLUMNS]
-    return ["written", *_COLUMNS, "patterns", "p"]
+    return ["written", *_COLUMNS, "patterns"]
 
 
 def _judged(patterns: Alignment, written: Alignment | None, i: int) -> list[str]:
     """What a path or head is judged by, in full, and what its patterns say beside it."""
     if written is None:
         return _numbers(patterns, i)
-    return [*_numbers(written, i), *_numbers(patterns, i)[::4]]
+    return [*_numbers(written, i), *_numbers(patterns, i)[:1]]
 
 
 def _numbers(alignment: Alignment, i: int) -> list[str]:
-    return [f"{value:.3f}" for value in alignment.row(i).values()]
+    row = alignment.row(i)
+    return [f"{row[name]:.3f}" for name in ("value", "error", "high", "p")]

@@ -104,6 +104,14 @@ def test_what_is_refused() -> None:
         attention_paths(model, [x], [y[:, -1]], position=6)
     with pytest.raises(UnknownName, match=r"no attention layer 'layer.0'.*layers.0"):
         attention_paths(model, [x], [y], layers=["layer.0"])
+    both = nn.Transformer(8, 2, 1, 1, 16, batch_first=True).eval()
+    z = torch.randn(32, 6, 8, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ArgumentError, match="multihead_attn' reads another sequence than its own"):
+        attention_paths(both, [(z, z + 1)], [y])
+    one = attention_paths(
+        both, [(z, z + 1)], [y], layers=["encoder.layers.0.self_attn"], prune=False, shuffles=20
+    )
+    assert one.layers == ("encoder.layers.0.self_attn",)
     with pytest.raises(ArgumentError, match="points must be a whole number from 8"):
         attention_paths(model, [x], [y], points=4)
     with pytest.raises(ArgumentError, match="a batch must be a tensor"):
