@@ -22,8 +22,8 @@ _FALLS = (
     (-1.0, "level-4", "falls by 1 to 2"),
     (-0.5, "level-3", "falls by 0.5 to 1"),
     (-0.1, "level-2", "falls by 0.1 to 0.5"),
-    (-0.001, "level-1", "falls by less"),
-    (0.001, "line", "stays"),
+    (-0.05, "level-1", "falls by less"),
+    (0.05, "line", "stays"),
     (0.5, "open", "rises by less than 0.5"),
     (float("inf"), "bad", "rises by more"),
 )

@@ -150,7 +150,8 @@ class EnergyAlongDepth(Result):
                 "what the block was given and at what it returned, both through the block's own "
                 "norm and map to queries. Nothing guarantees that they fall. The control takes the "
                 "next block's energies at the same two: a block that only shrinks or grows the "
-                "stream changes both alike."
+                "stream changes both alike. Depth is said to descend where of all that fell or "
+                "rose at least 60% fell, and 10 points more than in the control."
             )
         notes.append(
             "Energies of different layers are different functions: their values are not compared."
