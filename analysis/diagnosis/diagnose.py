@@ -134,7 +134,8 @@ def _of_problem(
     if energy.reads_patterns or energy.states_interact:  # else every state has an energy of its own
         measured["curl"] = curl_of_update(smaller, start, generator)
     measured["factor"], measured["factor_high"] = factors(smaller, end, gamma, solver, generator)
-    if energy.reads_patterns and solver not in ("fixed_point", "langevin"):
+    choice = energy.reads_patterns and problem.X.shape[-2] > 1
+    if choice and solver not in ("fixed_point", "langevin"):
         by_state = layer is not None and layer.read == "state"
         if by_state or energy.has_weights:
             measured["signal"] = signal(layer, smaller, start, generator)

@@ -91,6 +91,12 @@ def test_a_query_that_has_no_say_after_many_steps():
     assert all(head.signal > 0.05 for head in few.heads)
 
 
+def test_a_single_pattern_leaves_nothing_to_choose():
+    hit, result = rules(attention(steps=2), draw(3, 1, 16))
+    assert not hit
+    assert all(head.entropy != head.entropy for head in result.heads)
+
+
 def test_steps_that_are_too_long():
     hit, result = rules(attention(steps=3, step_size=2.6), draw(3, 9, 16))
     assert {"long steps", "rising energy"} <= hit
@@ -226,6 +232,21 @@ def test_plain_pytorch_is_read_and_left_as_it_was():
     assert done[-1][1:] == (2, 2)
     again = diagnose(model, x)
     assert str(again) == str(result)
+
+
+def test_a_hugging_face_model_with_a_cache():
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        intermediate_size=16, vocab_size=20, bos_token_id=None, eos_token_id=None,
+        initializer_range=0.5,
+    )  # fmt: skip
+    model = transformers.LlamaModel(config).eval()
+    result = diagnose(model, input_ids=torch.randint(0, 20, (3, 6)))
+    assert len(result.heads) == 4
+    assert all(layer.curl > 0.1 for layer in result.layers)
+    assert all(head.descent == 1 and head.signal > 1e-2 for head in result.heads)
 
 
 def test_every_rule_is_a_threshold():
