@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attenergy.analysis.calls import READ_AS_LSE, AttentionCall, attention_calls
 from attenergy.analysis.landscapes.charts import chart_of
-from attenergy.analysis.landscapes.landscape import Landscape, surveyed
+from attenergy.analysis.landscapes.landscape import HELD, Landscape, surveyed
 from attenergy.analysis.landscapes.minima import grouped
 from attenergy.analysis.landscapes.one_state import one_state
 from attenergy.analysis.landscapes.wording import about_energy
@@ -46,7 +46,8 @@ def head_landscape(
         head: which head, from 0.
         sample: which sample of the batch.
         state: whose view of the patterns; the last if -1, which a causal mask lets see all.
-        resolution: points along each axis; 36, or 720 around a circle.
+        resolution: points along each axis; 36, fewer with very many patterns, or 720 around a
+            circle.
         progress: called as the work goes on.
 
     Raises:
@@ -67,6 +68,8 @@ def head_landscape(
             raise ArgumentError(f"{call.name} has {what}s 0 to {count - 1}, got {number}")
     if not -length <= state < length:
         raise ArgumentError(f"{call.name} has states 0 to {length - 1}, got {state}")
+    if problem.energy.domain.discrete:
+        raise ArgumentError(f"{call.name} has no surface: its states are spins")
     if dim < 2:
         raise ArgumentError(f"{call.name} has heads of width {dim}; a landscape needs two")
     energy, row = problem.energy, state % length
@@ -95,6 +98,8 @@ def head_landscape(
         f"{energy.spec.title}; sample {sample}, with the {len(own.patterns)} patterns that its "
         f"state {row} sees."
     ]
+    if own.held is not None:
+        remarks.append(HELD.format("the model has them"))
     if call.reading == READ_AS_LSE:
         remarks.append(
             "The layer is softmax attention, which is one step down the log-sum-exp energy: the "
@@ -105,7 +110,8 @@ def head_landscape(
         chart,
         about_energy(f"{call.name} head {head}", own),
         starts=queries[_some(length, _PATHS)],
-        resolution=resolution or (RESOLUTION if chart.dimensions == 2 else None),
+        resolution=resolution,
+        finest=RESOLUTION,
         step_size=call.step_size if isinstance(call.step_size, (int, float)) else None,
         remarks=tuple(remarks),
         progress=progress,
@@ -127,15 +133,18 @@ def chosen_head(
     Raises:
         ValueError: there is none of that name, or no layer has an energy.
     """
-    known = {call.name: call for call in calls if call.problem is not None}
+    known = {call.name: call for call in calls if _has_landscape(call)}
     if not known:
-        raise ArgumentError("no attention layer of the model has an energy, so none a landscape")
+        raise ArgumentError(
+            "no attention layer of the model has an energy over states that move freely, so none "
+            "has a landscape"
+        )
     if head is not None:
         name, _, number = head.rpartition(":")
         if not name or not number.isdecimal():
             name, number = head, "0"
         if name not in known:
-            raise UnknownName("attention layer with an energy", name, known)
+            raise UnknownName("attention layer with a landscape", name, known)
         return known[name], int(number)
     best, most = (next(iter(known.values())), 0), 0
     for call in known.values():
@@ -143,6 +152,15 @@ def chosen_head(
             if count > most:
                 best, most = (call, place), count
     return best
+
+
+def _has_landscape(call: AttentionCall) -> bool:
+    """Whether there is an energy whose states are neither spins nor players of a game."""
+    if call.problem is None or call.start is None or call.start.ndim != 4:
+        return False
+    energy = call.problem.energy
+    is_game = not (energy.reads_patterns or energy.states_interact)
+    return not (energy.domain.discrete or is_game)
 
 
 @torch.no_grad()

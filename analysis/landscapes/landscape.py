@@ -28,8 +28,12 @@ from attenergy.registry import ArgumentError, Registry
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
 
+#: What is said of states that interact.
+HELD = "States interact: one varies, and the others are held where {}."
 #: Points along an axis of the picture, and along a circle.
 RESOLUTION, AROUND = 64, 720
+#: Most numbers of scores at all points of a plane, if nobody says how many points.
+_WORK = 4_000_000
 #: Most steps of a relaxation before Newton's method goes on, and of one that is drawn.
 STEPS, _DRAWN = 500, 200
 
@@ -134,10 +138,6 @@ class Landscape(Surface, Result):
             )
         if self.chart.section and self.problem.energy.domain.constrained:
             lines.append("Points of the plane are moved to the nearest point of the domain.")
-        if self.problem.held is not None:
-            lines.append(
-                "States interact: one varies, and the others are held where the patterns are."
-            )
         if any(not minimum.verified for minimum in self.minima.minima):
             lines.append(
                 "* not verified: the slope is not 0 to rounding, or the Hessian has an eigenvalue "
@@ -182,7 +182,8 @@ def landscape(
             With D above 2 the picture is a section, the plane of their principal components.
         axes: two directions (2, D) of the section instead.
         starts: (m, D) states whose relaxations are drawn; some over the picture if None.
-        resolution: points along each axis; 64, or 720 around a circle.
+        resolution: points along each axis; 64, fewer with very many patterns, or 720 around a
+            circle.
         step_size: gamma of the steps; the entry's if None.
         seed: of planted patterns.
         name: what the energy is called in sentences; its own name, formula or title if None.
@@ -225,6 +226,7 @@ def landscape(
         starts=None if starts is None else torch.as_tensor(starts).double(),
         resolution=resolution,
         step_size=step_size,
+        remarks=() if problem.held is None else (HELD.format("the patterns are"),),
         progress=progress,
     )
 
@@ -236,14 +238,29 @@ def surveyed(
     *,
     starts: Tensor | None = None,
     resolution: int | None = None,
+    finest: int | None = None,
     step_size: float | None = None,
     remarks: tuple[str, ...] = (),
     progress: Progress | None = None,
 ) -> Landscape:
-    """The landscape of a problem over a chart; arguments as of `landscape`."""
+    """The landscape of a problem over a chart; other arguments as of `landscape`.
+
+    Args:
+        problem: whose energy.
+        chart: where it is drawn.
+        about: what the energy is, for sentences.
+        starts: see `landscape`.
+        resolution: see there.
+        finest: the most that is chosen if no resolution is given; fewer where patterns are many.
+        step_size: see there.
+        remarks: what a reader has to know.
+        progress: see there.
+    """
     report = progress or (lambda what, done, of: None)
     circle = isinstance(chart, Circle)
-    resolution = resolution or (AROUND if circle else RESOLUTION)
+    if resolution is None:
+        most = RESOLUTION if finest is None else finest
+        resolution = AROUND if circle else min(most, problem.affordable(_WORK))
     if not 4 <= resolution <= 4096:
         raise ArgumentError(f"resolution must be 4 to 4096, got {resolution}")
     report("energies", 0, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
@@ -92,11 +93,20 @@ class OneState:
         """The points of the domain that are nearest."""
         return self.energy.project(points)
 
-    def _parts(self, points: Tensor) -> list[Tensor]:
+    def affordable(self, work: int) -> int:
+        """Points along each axis of a square of points that take so many scores, 16 at least."""
+        return max(16, math.isqrt(work // self._each))
+
+    @property
+    def _each(self) -> int:
+        """Numbers in the scores, or joint states, of one point."""
         each = self.problem.X.shape[-2] * (self.energy.num_heads or 1)
         if self.held is not None:
             each = self.held.numel() + each * self.held.shape[-2]
-        size = max(1, _ROOM // max(each, 1))
+        return max(each, 1)
+
+    def _parts(self, points: Tensor) -> list[Tensor]:
+        size = max(1, _ROOM // self._each)
         return [points[i : i + size] for i in range(0, max(len(points), 1), size)]
 
     def _states(self, points: Tensor) -> Tensor:

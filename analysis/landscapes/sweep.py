@@ -193,7 +193,7 @@ def sweep_minima(
 
     def at(value: float) -> Minima:
         number = round(value) if whole else value
-        own = source_of(energy, {**settings, parameter: number}, registry=registry)
+        own = source_of(source.spec, {**source.settings, parameter: number})
         problem = one_state(own.make(X.shape[-1]), X)
         if chart is None:
             return spin_minima(problem)[0]

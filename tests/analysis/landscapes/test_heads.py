@@ -86,8 +86,29 @@ def test_what_is_no_head_is_refused():
     nothing = AttentionCall("mixer", nn.Identity(), None, None, None, missing="HYLA has no energy")
     with pytest.raises(ArgumentError, match="HYLA has no energy"):
         head_landscape(nothing)
-    with pytest.raises(ArgumentError, match="none a landscape"):
+    with pytest.raises(ArgumentError, match="so none has a landscape"):
         chosen_head([nothing])
+
+
+@pytest.mark.parametrize("energy", ["classical_hopfield", "causal_tokens"])
+def test_spins_and_games_have_no_landscape(energy):
+    calls = attention_calls(EnergyAttention(12, 3, energy=energy), torch.randn(2, 5, 12))
+    with pytest.raises(ArgumentError, match=r"no surface|a game"):
+        head_landscape(calls[0])
+    with pytest.raises(ArgumentError, match="so none has a landscape"):
+        chosen_head(calls)
+
+
+def test_states_that_interact_in_a_head_are_held():
+    torch.manual_seed(0)
+    layer = EnergyAttention(12, 3, energy="graph_hopfield")
+    (call,) = attention_calls(layer, torch.randn(2, 5, 12))
+    out = head_landscape(call, 1, state=2, resolution=4)
+    assert any("the others are held" in note for note in out.notes())
+    # At the state that varies, the energy of the joint problem.
+    want = call.problem.value(call.start)[0, 1]
+    got = out.problem.value(call.start[0, 1, 2:3].detach().double())
+    assert torch.allclose(got.float(), want.detach(), atol=1e-5)
 
 
 def test_a_mixture_of_many_is_counted():
