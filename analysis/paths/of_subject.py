@@ -23,7 +23,10 @@ _BATCHES = 4
 def paths_of_subject(
     subject: Subject, options: Mapping[str, Any], progress: Progress | None = None
 ) -> AttentionPaths:
-    """`attention_paths` of a model on its subject's instances, scored on the ones after them.
+    """`attention_paths` of a model on its subject's instances, scored on those after them.
+
+    Where a finite set of data has no more, or the task's metric is no mean over instances, the
+    score is of the same instances, and the result says so.
 
     Args:
         subject: with a task.
@@ -42,14 +45,19 @@ def paths_of_subject(
         task.batch(subject.split, start, size).targets
         for start, size in zip(starts, sizes, strict=False)
     ]
-    size = max(sizes)
-    others = [task.batch(subject.split, starts[-1] + i * size, size) for i in range(_BATCHES)]
-    apart = task.metric in task.metrics(_flat(task, others[0].targets), others[0].targets)
+    first, size = starts[-1], max(sizes)
+    left = getattr(task, "sizes", {}).get(subject.split, first + _BATCHES * size) - first
+    fresh = left >= size  # else a finite set of data has no others
+    count = min(_BATCHES, left // size) if fresh else _BATCHES
+    others = [
+        task.batch(subject.split, (first if fresh else 0) + i * size, size) for i in range(count)
+    ]
+    of_instances = task.metric in task.metrics(_flat(task, others[0].targets), others[0].targets)
 
     predict = subject.predict or (lambda model, batch: model(batch.inputs, mask=batch.mask))
 
     def score(model: nn.Module) -> float:
-        if not apart:  # no mean over instances
+        if not of_instances:  # no mean over instances
             return subject.evaluate(model)[task.metric]
         with torch.inference_mode():
             values = [
@@ -63,7 +71,8 @@ def paths_of_subject(
         subject.model, subject.batches, targets, score=score, seed=subject.seed,
         progress=progress, **options,
     )  # fmt: skip
-    return replace(result, metric=task.metric, apart=apart and bool(result.curves))
+    apart = of_instances and fresh and bool(result.curves)
+    return replace(result, metric=task.metric, apart=apart)
 
 
 def _size(inputs: tuple[Any, ...], arguments: Mapping[str, Any]) -> int:

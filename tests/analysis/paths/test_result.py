@@ -71,6 +71,24 @@ def test_the_entry_scores_on_instances_of_its_own() -> None:
     assert kind.lacking(Subject(model, "a model", batches)) == "it needs the task of the model"
 
 
+def test_a_finite_set_has_no_other_instances() -> None:
+    pytest.importorskip("sklearn")
+    torch.manual_seed(0)
+    task = attenergy.make_task("digits")
+    model = attenergy.Transformer(
+        outputs=task.outputs.size, layers=1, width=8, heads=2, mlp=0, positions="none",
+        make_layer=lambda: attenergy.EnergyAttention(8, 2), kind=task.inputs.kind,
+        size=task.inputs.size, length=task.inputs.length,
+    )  # fmt: skip
+    rows = task.sizes["valid"]  # type: ignore[attr-defined]
+    options = ANALYSES["paths"].settings({"points": 32, "shuffles": 20, "draws": 1})
+    for size, apart in ((rows, False), (rows // 2, True)):
+        subject = Subject(model, "a model", [((task.batch("valid", 0, size).inputs,), {})], task)
+        seen = ANALYSES["paths"].run(subject, options, None)
+        assert isinstance(seen, AttentionPaths)
+        assert seen.apart is apart
+
+
 def test_a_model_whose_outputs_fit_no_target_is_not_pruned() -> None:
     class Half(nn.Module):
         def __init__(self) -> None:
