@@ -72,32 +72,32 @@ class Diagnosis(Result):
         }
 
     def tables(self) -> list[Table]:
-        """Advice, measures by head, layers, rules."""
-        shown = self.shown()
-        rows = [
-            [head.block, str(head.head), *(_number(getattr(head, m.key)) for m in shown)]
-            for head in self.heads
-        ]
-        hit = Counter(line.rule for line in self.advice for _ in line.heads)
-        tables = [
-            Table("By head", ["layer", "head", *(m.header for m in shown)], rows),
-            Table(
-                "By layer",
-                ["layer", "what it is", "curl of the layer"],
-                [[layer.block, layer.about, _number(layer.curl)] for layer in self.layers],
-                texts=2,
-            ),
-            Table(
-                "Rules",
-                ["rule", "when", "heads"],
-                [[rule.name, rule.when, str(hit[rule.name])] for rule in RULES],
-                texts=2,
-            ),
-        ]
+        """Advice, the rules behind it, measures by head, layers."""
+        tables = []
         if self.advice:
             lines = [[line.rule, line.text] for line in self.advice]
-            tables.insert(0, Table("Advice", ["rule", "advice"], lines, texts=2))
-        return tables
+            hit = Counter(line.rule for line in self.advice for _ in line.heads)
+            rules = [[r.name, r.when, str(hit[r.name])] for r in RULES if hit[r.name]]
+            tables = [
+                Table("Advice", ["rule", "advice"], lines, texts=2),
+                Table("Rules that are met", ["rule", "when", "heads"], rules, texts=2),
+            ]
+        numbers = {layer.block: str(number) for number, layer in enumerate(self.layers)}
+        shown = self.shown()
+        for title in dict.fromkeys(measure.table for measure in shown):
+            columns = [measure for measure in shown if measure.table == title]
+            rows = [
+                [numbers[h.block], str(h.head), *(_number(getattr(h, m.key)) for m in columns)]
+                for h in self.heads
+            ]
+            header = ["layer", "head", *(measure.header for measure in columns)]
+            tables.append(Table(title, header, rows, texts=0))
+        layers = [
+            [numbers[layer.block], layer.block, layer.about, _number(layer.curl)]
+            for layer in self.layers
+        ]
+        header = ["layer", "path", "what it is", "curl"]
+        return [*tables, Table("Layers as a whole", header, layers, texts=3)]
 
     def pictures(self) -> list[Picture]:
         """A heat map for every measure, blocks down and heads across."""
@@ -106,11 +106,17 @@ class Diagnosis(Result):
     def notes(self) -> list[str]:
         """What the measures mean."""
         return [
+            f"Checked: {', '.join(rule.name for rule in RULES)}. The thresholds stand in "
+            "docs/analysis/laws.md and, under `rules`, in the JSON file.",
+            "Entropy of the weights of a row over log S, S patterns visible; one-hot and uniform: "
+            "shares of rows below .01 and above .99 of log S.",
             "Signal to query: by how much what a head reads changes if its states change by a "
             "share of themselves, against the same for its patterns. Uniform and one-hot weights "
             "both bring it to 0, and with it what the query's projection can learn.",
             "Factor of a step: spectral norm of its Jacobian at the states that are read, median; "
             "below 1, near states come nearer.",
+            "Beta, and how far training moved its logarithm; patterns: mean length, its standard "
+            "deviation over it, effective rank about the mean, mean cosine of two.",
             "The curl of an update of states is 0 for a gradient. A layer with projected values is "
             "no gradient as a whole, whatever its energy: the curl of the layer says so.",
         ]

@@ -91,32 +91,37 @@ class Measure:
 
     Attributes:
         key: attribute of `HeadFacts`.
+        title: over its picture.
         header: over its column.
+        table: title of the table that has it.
         low: lower end of the colours.
         high: upper end.
         log: whether colours follow the logarithm.
     """
 
     key: str
+    title: str
     header: str
+    table: str
     low: float
     high: float
     log: bool = False
 
 
+_STEPS, _PATTERNS = "Weights and steps", "Beta and patterns"
 #: What is shown of every head; a new measure is one row here and one field of `HeadFacts`.
 MEASURES: tuple[Measure, ...] = (
-    Measure("entropy", "entropy / log S", 0, 1),
-    Measure("one_hot", "one-hot rows", 0, 1),
-    Measure("uniform", "uniform rows", 0, 1),
-    Measure("signal", "signal to query", 1e-4, 1, log=True),
-    Measure("descent", "steps that descend", 0.5, 1),
-    Measure("factor", "factor of a step", 0, 1),
-    Measure("curl", "curl of the update", 1e-6, 1, log=True),
-    Measure("beta", "beta", 1e-2, 1e1, log=True),
-    Measure("beta_change", "log beta moved", -1, 1),
-    Measure("norm", "pattern length", 0.1, 100, log=True),
-    Measure("norm_spread", "spread of lengths", 0, 1),
-    Measure("rank", "rank of patterns", 1, 64, log=True),
-    Measure("overlap", "overlap of patterns", 0, 1),
+    Measure("entropy", "entropy / log S", "entropy", _STEPS, 0, 1),
+    Measure("one_hot", "one-hot rows", "one-hot", _STEPS, 0, 1),
+    Measure("uniform", "uniform rows", "uniform", _STEPS, 0, 1),
+    Measure("signal", "signal to query", "signal", _STEPS, 1e-4, 1, log=True),
+    Measure("descent", "steps that descend", "descend", _STEPS, 0.5, 1),
+    Measure("factor", "factor of a step", "factor", _STEPS, 0, 1),
+    Measure("curl", "curl of the update", "curl", _STEPS, 1e-6, 1, log=True),
+    Measure("beta", "beta", "beta", _PATTERNS, 1e-2, 1e1, log=True),
+    Measure("beta_change", "log beta moved", "moved", _PATTERNS, -1, 1),
+    Measure("norm", "pattern length", "length", _PATTERNS, 0.1, 100, log=True),
+    Measure("norm_spread", "spread of lengths", "spread", _PATTERNS, 0, 1),
+    Measure("rank", "rank of patterns", "rank", _PATTERNS, 1, 64, log=True),
+    Measure("overlap", "overlap of patterns", "overlap", _PATTERNS, 0, 1),
 )

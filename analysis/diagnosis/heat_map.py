@@ -42,7 +42,7 @@ def draw(heads: Sequence[HeadFacts], measures: Sequence[Measure]) -> Picture:
             bar.ax.minorticks_off()
             bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
             bar.outline.set_visible(False)
-            place.set_title(measure.header, fontsize=9, color=colour("ink"))
+            place.set_title(measure.title, fontsize=9, color=colour("ink"))
             place.grid(visible=False)
             place.tick_params(labelsize=7, colors=colour("soft"), length=0)
             place.set_xticks(range(0, width, max(1, width // 6)))
