@@ -18,7 +18,7 @@ from attenergy.analysis.subject import Inputs
 
 Order = Literal["one-shot", "step-by-step"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-_COUNTS = 8  # so many lengths of a random order are evaluated
+_FEW, _COUNTS = 8, 6  # up to so many drops are all tried at random; of more, so many lengths
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,6 @@ def at_random(
 
 def spread(most: int) -> list[int]:
     """1 to `most`, or some of them that are evenly spread, with both ends."""
-    if most <= _COUNTS:
+    if most <= _FEW:
         return list(range(1, most + 1))
     return sorted({1 + round(i * (most - 1) / (_COUNTS - 1)) for i in range(_COUNTS)})

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity
 from torch.utils._pytree import tree_leaves
 
 from attenergy.analysis.dropping.absent import fast_path_off, first_tensor, without
@@ -20,7 +19,6 @@ from attenergy.analysis.dropping.record import Place, Watch
 from attenergy.analysis.dropping.sublayers import Structure
 from attenergy.analysis.subject import Inputs
 
-_ROWS = 4096  # so many vectors at once in double precision
 _VISIBLE, _HIDDEN = ("attention_mask", "mask"), ("src_key_padding_mask", "key_padding_mask")
 
 
@@ -113,15 +111,25 @@ class _Mean:
     def add(self, x: Tensor, f: Tensor, real: Tensor | None) -> None:
         if real is not None and real.shape == x.shape[: real.ndim]:
             x, f = x[real], f[real]
-        x, f = x.reshape(-1, x.shape[-1]), f.reshape(-1, f.shape[-1])
-        for rows, parts in zip(torch.split(x, _ROWS), torch.split(f, _ROWS), strict=True):
-            before, h = rows.double(), rows.double() + parts.double()
-            # A vector that stays as it is has turned by nothing, also where it is 0.
-            turned = (1 - cosine_similarity(before, h, dim=-1)).masked_fill(
-                (before == h).all(-1), 0
-            )
-            self.total += float(turned.clamp(min=0).sum())
-            self.count += len(rows)
+        turned = _turned(x, f)
+        self.total += float(turned.sum())
+        self.count += turned.numel()
+
+
+def _turned(x: Tensor, f: Tensor) -> Tensor:
+    """1 - cos(x, x + f) of every vector, exactly 0 where f is; 1 where x or x + f is 0 and f not.
+
+    With f' = f - x (x'f)/(x'x), 1 - cos = sin^2/(1 + cos) and sin = |f'|/|x + f|, which loses no
+    digits where f is small.
+    """
+    if x.dtype not in (torch.float32, torch.float64):
+        x, f = x.float(), f.float()
+    xx, xf, ff = (torch.linalg.vecdot(a, b).double() for a, b in ((x, x), (x, f), (f, f)))
+    hh = (xx + 2 * xf + ff).clamp(min=0)
+    cos = ((xx + xf) / (xx * hh).sqrt()).clamp(-1, 1)
+    across = (ff - xf.square() / xx).clamp(min=0) / hh
+    turned = torch.where(cos > 0, across / (1 + cos), 1 - cos)
+    return torch.where(ff == 0, 0.0, turned.nan_to_num(1.0).clamp(0, 2))
 
 
 def _real_positions(arguments: Mapping[str, Any]) -> Tensor | None:
