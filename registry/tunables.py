@@ -257,7 +257,7 @@ def _energy_loss(value: Any) -> str:
         return NO_ENERGY_LOSS
     given = value
     if isinstance(value, str):
-        kind, _, weight = value.partition(":")
+        kind, _, weight = value.partition(":" if ":" in value else "-")
         given = {"kind": kind.strip(), "weight": weight.strip()}
     try:
         loss = EnergyLossSpec.model_validate(given)
@@ -272,7 +272,8 @@ def _energy_loss(value: Any) -> str:
     return str(loss) if loss.weight else NO_ENERGY_LOSS
 
 
-#: `none` or `KIND:WEIGHT`, which may be written as a mapping too.
+#: `none` or `KIND:WEIGHT`, which may be written as a mapping too, and as `KIND-WEIGHT`, which can
+#: name a folder.
 EnergyLossText = Annotated[
     str,
     BeforeValidator(_energy_loss),

@@ -6,8 +6,9 @@ Every variant is trained on every task without and with `energy_loss`, from the 
 the same batches, with the task's own recipe. Seeds are the outer loop, and every finished run is on
 the disk, so that the same command again goes on, or adds seeds. The table shows differences to the
 training without the term, paired by seed, with 95 % intervals, and the p values of a comparison
-(valid however often one looks, Holm over the terms of a task). `reached` is the first evaluated
-step with the score of `REACHED` on valid, and one evaluation more than all where there is none.
+(valid however often one looks, Holm over the terms of a task). `test` is the score at the end,
+`curve` the mean of that on valid over all evaluations, and `reached` the first evaluated step with
+the score of `REACHED` on valid, and one evaluation more than all where there is none.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ import torch
 from safetensors.torch import load_file
 
 from attenergy.registry import EnergyLossSpec, load_registry
+from attenergy.registry.files import write_bytes_atomically
 from attenergy.search.comparison.configure import configure
 from attenergy.search.planning.plan import ComparePlan
+from attenergy.search.results import formats
 from attenergy.search.results.sequential import anytime_p_values
 from attenergy.search.results.statistics import mean_interval, paired_difference, paired_differences
 from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunConfig, RunRecord
-from attenergy.search.runs.records import RunStore, write_bytes_atomically
+from attenergy.search.runs.records import RunStore
 from attenergy.search.training.energy_loss import EnergyLoss
 from attenergy.search.training.model import build_model
 from attenergy.search.training.predict import predict
@@ -40,6 +43,8 @@ from attenergy.tasks import make_task
 TERMS = ("none", "minimise:0.0001", "minimise:0.01", "contrast:0.1", "contrast:1")
 TASKS = ("stacked-recall-small", "associative-recall")
 REACHED = 0.9
+#: What is compared, and the digits that a table shows of it.
+COLUMNS = {"test": 3, "curve": 3, "reached": 0}
 RESULTS = Path(__file__).parents[1] / "results"
 _FIX: dict[str, Any] = {"evaluate_every": 50, "valid_instances": 256, "test_instances": 1024}
 
@@ -102,6 +107,7 @@ def figures(
             "test": {run.config.seed: run.metrics["test"][metric] for run in done},
             "valid": {run.config.seed: run.metrics["valid"][metric] for run in done},
             "reached": {run.config.seed: reached(run, metric) for run in done},
+            "curve": {run.config.seed: fmean(p[metric] for p in run.curve) for run in done},
         }
         terms[term] = {
             **scores,
@@ -114,7 +120,7 @@ def figures(
                 if done
             },
         }
-    for name in ("test", "reached"):
+    for name in COLUMNS:
         plain = terms["none"][name]
         pairs = {t: paired_differences(plain, terms[t][name]) for t in TERMS[1:]}
         tests = anytime_p_values({t: each for t, each in pairs.items() if each})
@@ -127,19 +133,18 @@ def figures(
 
 def table(results: dict[str, Any]) -> str:
     """The results as a table in Markdown."""
-    lines = [
-        "| task | layer | term | seeds | test | difference | p | step reached | difference | p |"
-    ]
-    lines.append("| --- | --- | --- | ---: | ---: | --- | ---: | ---: | --- | ---: |")
+    header = ["task", "layer", "term", "seeds"]
+    header += [text for column in COLUMNS for text in (column, "difference", "p")]
+    rows = []
     for name, cell in results.items():
         for term, row in cell["terms"].items():
             if row["test"]:
                 cells = [*name.split("/"), term, str(len(row["test"]))]
-                for column, digits in (("test", 3), ("reached", 0)):
+                for column, digits in COLUMNS.items():
                     mean = mean_interval(list(row[column].values())).mean
                     cells += [f"{mean:.{digits}f}", *_shown(row, column, digits)]
-                lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+                rows.append(cells)
+    return formats.markdown_table(header, rows)
 
 
 def _shown(row: dict[str, Any], column: str, digits: int) -> list[str]:

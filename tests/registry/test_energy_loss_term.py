@@ -15,6 +15,7 @@ from attenergy.registry import RegistryError, TrainingSpec, load_registry
         ("minimise: 0.010", "minimise:0.01"),
         ({"kind": "contrast", "weight": 1}, "contrast:1"),
         ({"weight": 0.123456789, "kind": "minimise"}, "minimise:0.123456789"),
+        ("contrast-1e-3", "contrast:0.001"),
         (None, "none"),
         ("minimise:0", "none"),
     ],
