@@ -96,15 +96,19 @@ class HeadFixedPoints:
 
     @property
     def kind(self) -> str:
-        """The class of its median k; or that it diverges, does not rest, or has no weights."""
+        """The class of its median state; or that it diverges, does not rest, or has no weights.
+
+        Where all states see as many patterns, that is the class of the median k.
+        """
         if not self.rests:
             most = max(self.outcomes, key=lambda name: self.outcomes[name] * (name != "rest"))
             return DIVERGES if most == OUTCOMES[DIVERGED] else UNSETTLED
-        if self.k is None or self.patterns is None:
-            return UNCLASSED
-        k, seen = (torch.tensor([number]) for number in (self.k, self.patterns))
-        place = int(classify(k, seen))
-        return CLASSES[place].name if place >= 0 else UNCLASSED
+        share = 0.0
+        for one in reversed(CLASSES):
+            share += self.classes.get(one.name, 0.0)
+            if share >= 0.5 - 1e-9:
+                return one.name
+        return UNCLASSED
 
 
 def head_fixed_points(call: AttentionCall, settings: Settings) -> list[HeadFixedPoints]:

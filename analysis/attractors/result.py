@@ -109,7 +109,7 @@ class FixedPoints(Result):
             + "; ".join(f"({one.sign}) {one.name}: {one.about}" for one in CLASSES)
             + ". The bounds N/2, N/8 and N/32 are those of Ramsauer et al. 2020 (N = 512 there); "
             "they count k of the weights that the model uses, which stand here as 'k read'. A head "
-            "has the class of its median k.",
+            "has the class of its median state.",
             f"A state rests when a step moves it by less than {at.tolerance:g} of its length, "
             f"within {at.max_steps} steps. Classes and k count states at rest alone; a head that "
             "diverges or of which fewer than half rest has no class.",

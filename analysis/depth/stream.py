@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from attenergy.analysis.calls import AttentionCall, attention_calls
+from attenergy.attention.layers.head_groups import HeadGroups
 
 _LISTS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
 
@@ -46,7 +47,7 @@ def block_runs(
     """The attention calls of a forward pass, and the blocks that they are in.
 
     A block is an element of a list of modules that returns a tensor (B, L, W) of the shape that it
-    was given; of several around one layer, the innermost.
+    was given; of several around one layer, the innermost. Groups of heads are none.
     """
     runs: list[BlockRun] = []
     with _watched(model, runs.append):
@@ -150,10 +151,11 @@ def _watched(model: nn.Module, add: Callable[[BlockRun], None]) -> Iterator[None
 
         return after
 
+    groups = [f"{name}." for name, part in model.named_modules() if isinstance(part, HeadGroups)]
     hooks = [
         part.register_forward_hook(hook(f"{path}.{name}" if path else name), with_kwargs=True)
         for path, holder in model.named_modules()
-        if isinstance(holder, _LISTS)
+        if isinstance(holder, _LISTS) and not any(f"{path}.".startswith(g) for g in groups)
         for name, part in holder.named_children()
         if any(True for _ in part.children())
     ]

@@ -119,6 +119,15 @@ def test_states_are_drawn_where_there_are_many_and_the_same_with_one_seed() -> N
     assert first.numbers() == again.numbers()
 
 
+def test_a_head_has_the_class_of_its_median_state() -> None:
+    x = far_apart()
+    mask = torch.ones(12, 12, dtype=torch.bool).tril()
+    mask[6:] = torch.eye(12, dtype=torch.bool)[6:]  # these see one pattern alone: of no class
+    head = only(fixed_points(plain(beta=1e-3), x, mask=mask, samples=2))
+    assert head.patterns == 1
+    assert head.kind == "global average"
+
+
 def test_what_a_mask_hides_is_no_pattern() -> None:
     x = far_apart().expand(1, -1, -1)
     mask = torch.ones(12, 12, dtype=torch.bool).tril()

@@ -97,3 +97,14 @@ def test_a_stream_of_another_shape_is_left_out() -> None:
     again, why = run_again(model, [(runs[0], shorter), (runs[1], runs[1].h)])
     assert not why
     assert [len(calls) for calls in again] == [0, 1]
+
+
+def test_groups_of_heads_are_no_blocks() -> None:
+    torch.manual_seed(0)
+    model = Transformer(
+        outputs=2, layers=["lse", "hyla+rbm"], width=E, heads=H, mlp=8, positions="relative",
+        kind="vector", size=3, length=5,
+    )  # fmt: skip
+    _, runs = block_runs(model, (torch.randn(2, 5, 3),), {})
+    assert [run.name for run in runs] == ["blocks.0", "blocks.1"]
+    assert [len(run.calls) for run in runs] == [1, 2]
