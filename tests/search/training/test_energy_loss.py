@@ -16,10 +16,11 @@ from attenergy.attention import (
     trace,
 )
 from attenergy.attention.models.transformer import Transformer
-from attenergy.registry import ArgumentError, EnergyLossSpec, TrainingSpec
+from attenergy.registry import ArgumentError, EnergyLossSpec, TrainingSpec, load_registry
 from attenergy.search.training.energy_loss import EnergyLoss, make_energy_loss
 
 HEADS, WIDTH = 2, 6
+REGISTRY = load_registry(plugins=False)
 
 
 def spec(kind: str, weight: float = 1.0) -> EnergyLossSpec:
@@ -163,6 +164,29 @@ def test_gradients_reach_what_makes_states_and_patterns(name: str, kind: str) ->
     wanted = ("projections.query.weight", "projections.key.weight")
     assert all(any(name.endswith(each) for name in reached) for each in wanted)
     assert not any("projections.value" in name or "projections.out" in name for name in reached)
+
+
+@pytest.mark.parametrize("kind", ["minimise", "contrast"])
+def test_every_energy_of_the_registry_takes_a_term(kind: str) -> None:
+    """Finite, with gradients, where patterns are hidden; or refused, without stored patterns."""
+    torch.manual_seed(6)
+    x, there = torch.randn(3, 4, 8), torch.ones(3, 4, dtype=torch.bool)
+    there[0, 3:] = False
+    refused = set()
+    for name in (*REGISTRY.energies, "softmax", "hyla_softmax"):
+        layer = make_layer(name, embed_dim=8, num_heads=2, registry=REGISTRY)
+        try:
+            value = value_of(layer, kind, x, there)
+        except ArgumentError:
+            refused.add(name)
+            continue
+        value.backward()
+        grads = [p.grad for p in layer.parameters() if p.grad is not None]
+        assert value.isfinite(), name
+        assert all(grad.isfinite().all() for grad in grads), name
+        assert any(grad.any() for grad in grads), name
+    alone = {"energy_transformer", "energy_transformer_block", "hyper_set", "causal_tokens"}
+    assert refused == (alone if kind == "contrast" else set())
 
 
 def test_a_recording_leaves_the_model_and_its_answers_alone() -> None:

@@ -73,6 +73,13 @@ def test_without_a_term_the_training_is_as_it_was(make_config: ConfigMaker) -> N
     assert light.metrics == plain.metrics
 
 
+@pytest.mark.parametrize("variant", ["softmax", "lse"])
+def test_a_model_may_train_in_half_the_bits(make_config: ConfigMaker, variant: str) -> None:
+    record = train(make_config(variant, precision="bfloat16", energy_loss="contrast:0.5"))
+    assert record.status == "complete", record.reason
+    assert 0 < record.curve[-1]["energy_loss"] < 10
+
+
 @pytest.mark.parametrize("term", ["minimise:0.01", "contrast:0.5"])
 def test_a_run_goes_on_to_the_bit(make_run: Callable[..., Run], term: str) -> None:
     run = make_run("lse", energy_loss=term)
