@@ -12,6 +12,8 @@ from torch import Tensor
 from attenergy.energies import Domain
 from attenergy.registry import ArgumentError
 
+#: How far from the border of a domain states begin that were outside, as a share of its size.
+_BORDER = 1e-6
 #: How far a plane reaches beyond what is drawn in it, as a share of its extent.
 _MARGIN = 0.25
 
@@ -41,8 +43,18 @@ class Plane:
     share: float = 1.0
 
     def states(self, coordinates: Tensor) -> Tensor:
-        """Coordinates (M, 2) as states (M, D) of the domain."""
-        return self.domain.project(self.origin + coordinates @ self.axes)
+        """Coordinates (M, 2) as states (M, D) of the domain.
+
+        What lies outside is moved in, and off the border, where logarithms have no slope.
+        """
+        flat = self.origin + coordinates @ self.axes
+        states = self.domain.project(flat)
+        if not self.domain.constrained:
+            return states
+        centre = self.domain.from_real(torch.zeros_like(states[:1]))
+        inner = self.domain.project((1.0 - _BORDER) * states + _BORDER * centre)
+        outside = (states - flat).abs().amax(-1, keepdim=True) > _BORDER
+        return torch.where(outside, inner, states)
 
     def coordinates(self, states: Tensor) -> Tensor:
         """Where states (M, D) stand in the plane, (M, 2): their projections."""

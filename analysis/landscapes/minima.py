@@ -189,7 +189,7 @@ def find_minima(
                 bend,
                 float(chart.distance(state[None])),
                 float((goal[:count] == rank).double().mean()),
-                bool(still[index]) and bend > 0,
+                bool(still[index]) and bend > _FLAT,
             )
         )
     return Minima(tuple(minima), goal[:count], away, flat, moving, is_continuum and bool(minima))
@@ -227,7 +227,9 @@ def describe(
         weights: (S,) over the patterns, if there are any.
     """
     X, domain = problem.patterns, problem.energy.domain
-    spread = float((X - X.mean(0)).norm(dim=-1).max()) if len(X) > 1 else float(X.norm())
+    length = float(X.norm(dim=-1).max())
+    spread = float((X - X.mean(0)).norm(dim=-1).max())
+    spread = spread if spread > 1e-9 * length else length  # one pattern, or one many times
     if weights is None:
         if domain.constrained and not domain.tied:
             state = domain.from_real(60.0 * state)  # the corner that it points to

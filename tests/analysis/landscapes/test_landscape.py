@@ -63,6 +63,15 @@ def test_a_section_is_said_to_be_one():
             )
 
 
+def test_a_border_is_no_place_of_rest():
+    """Planes wider than a simplex: what is moved into it comes off its border again."""
+    X = torch.softmax(torch.randn(4, 5, generator=torch.Generator().manual_seed(0)), -1)
+    out = landscape("potts", X, resolution=8)
+    (minimum,) = out.minima.minima
+    assert minimum.verified
+    assert float(minimum.state.min()) > 0.1
+
+
 def test_a_plane_of_given_axes():
     X = torch.eye(3)
     out = landscape("lse", X, axes=[[1.0, 0, 0], [1.0, 1.0, 0]], beta=8.0, resolution=8)

@@ -168,3 +168,11 @@ def test_k_patterns_at_once_are_a_mixture():
     assert corners.keys() == {(1, 2), (2, 3), (3, 4), (1, 4)}
     assert {m.kind for m in out.minima.minima} == {"metastable"}
     assert corners[1, 2] == pytest.approx((2.0, 2.0))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_one_pattern_however_often_is_where_states_go(count):
+    out = landscape("lse", torch.tensor([[0.6, 0.8]]).repeat(count, 1), beta=2.0, **SMALL)
+    (minimum,) = out.minima.minima
+    assert minimum.kind == ("average" if count > 1 else "single pattern")
+    assert minimum.coordinates == pytest.approx((0.6, 0.8))
