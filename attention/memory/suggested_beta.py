@@ -150,9 +150,11 @@ def suggest(
     notes = _notes(energy, patterns, trials, best >= target)
     if not best:
         raise ArgumentError("; ".join([f"no beta recalls anything under {noise}", *notes]))
-    if min(search.shares.values()) == best:
-        beta = float(torch.as_tensor(energy.values()["beta"]).detach())
-        notes.insert(0, "beta makes no difference here, so it stays as it is")
+    own = float(torch.as_tensor(energy.values()["beta"]).detach())
+    if search(min(search.shares)) >= goal:  # as where copies stay where the noise put them
+        beta = own if search(own) >= goal else beta
+        which = "it stays as it is" if beta == own else "this is the lowest"
+        notes.insert(0, f"beta makes no difference down to the lowest tried: {which}")
     theory = _guarantee(energy, patterns, trials, goal, gap, step_size)
     fresh = draw_trials(energy, patterns, noise, tries=tries, within=within, seed=seed + 1)
     share = _share(fresh, recall_at(beta, fresh.states))

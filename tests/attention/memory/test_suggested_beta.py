@@ -121,6 +121,14 @@ def test_nothing_recalled_is_an_error():
         memory(torch.eye(12).double()).suggest_beta(away, tries=12, steps=10)
 
 
+def test_where_copies_stay_near_their_patterns_at_any_low_beta_it_says_so():
+    """On the sphere a low beta hardly moves a state, and weak noise leaves it near its pattern."""
+    signs = torch.sign(sphere(5, 12))
+    suggestion = memory(signs, "input_gated").suggest_beta("flips(0.1)", tries=5, steps=5)
+    assert suggestion.recalled == 1.0
+    assert "down to the lowest tried" in str(suggestion)
+
+
 @pytest.mark.parametrize("name", ["entmax", "lsr", "zero_sink", "vector_spins"])
 def test_other_energies_with_a_beta(name):
     patterns = 4 * torch.eye(8, dtype=torch.float64)
