@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -121,7 +122,9 @@ def _map(maps: Sequence[CodeMap], label: str, ids: Tensor, names: tuple[str, ...
                     _points(below, each.tsne, ids[each.points], names)
                     below.set_xlabel("t-SNE")
         longest = max(len(name) for name in names)
-        legend(grid[0][0], columns=max(1, int(across / (0.6 + 0.085 * longest))))
+        count = len(grid[0][0].get_legend_handles_labels()[0])
+        lines = math.ceil(count / max(1, int(across / (0.6 + 0.085 * longest))))
+        legend(grid[0][0], columns=math.ceil(count / max(1, lines)))
     about = f"Codes of {len(maps[0].points)} instances in each layer, coloured by {label}."
     title = f"Codes by {label}"
     return Picture(_name("map", label), title, about, figure, wide=len(maps) > 2)

@@ -12,6 +12,7 @@ from attenergy.analysis.codes.decoding import LabelDecoding, LayerDecoding, Scor
 from attenergy.analysis.codes.extraction import Pair
 from attenergy.analysis.codes.maps import ClassMeans, CodeMap
 from attenergy.analysis.result import Result, Table
+from attenergy.registry import UnknownName
 
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
@@ -60,8 +61,6 @@ class LatentCode(Result):
             return self.decodings[0]
         known = {each.label: each for each in self.decodings}
         if label not in known:
-            from attenergy.registry import UnknownName
-
             raise UnknownName("label", label, known)
         return known[label]
 
@@ -80,7 +79,8 @@ class LatentCode(Result):
         figure = f"{first.metric} {best.judged.value:.2f} {place}"
         against = (
             f"{first.majority.value:.2f} without the code, at most {max(first.null):.2f} with "
-            f"permuted labels, {best.scrambled.value:.2f} from scrambled heads"
+            f"permuted labels, {best.scrambled.value:.2f} from scrambled heads; "
+            f"p = {first.p_value(best.judged.value):.2f}"
         )
         if self.decodable():
             return f"The code of {best.layer} tells the {first.label}: {figure} ({against})."
@@ -138,11 +138,11 @@ class LatentCode(Result):
             )
         notes.append(
             "Decoders are fitted on seen combinations; seen, or fresh: other instances of those. "
-            "Without code: the most frequent class, or the mean. Permuted labels: decoders fitted "
-            "to labels dealt out anew (mean, and the highest of all); instances of one combination "
-            "keep sharing a label where combinations are known. Scrambled: each head's weights "
-            "dealt out anew to the instances. p: share of permutations in which some layer does "
-            "as well. +-: standard error, a jackknife over combinations."
+            "Majority, mean: always the most frequent class, or the mean, without any code. "
+            "Permuted: the highest of decoders fitted to permuted labels; instances of one "
+            "combination keep sharing a label where combinations are known. Scrambled: each head's "
+            "weights dealt out anew to the instances. p: share of permutations in which some layer "
+            "does as well. +-: standard error, a jackknife over combinations."
         )
         for each in self.decodings:
             if any(layer.scrambled.value > max(each.null) for layer in each.layers):
@@ -176,7 +176,7 @@ def _table(decoding: LabelDecoding) -> Table:
     fit, fresh, held_out = decoding.instances
     header = ["layer", *(["seen", "held out"] if decoding.on_held_out else ["fresh"]), "+-"]
     header += [] if decoding.of_numbers else ["F1"]
-    header += ["without code", "permuted", "highest", "scrambled", "p"]
+    header += ["mean" if decoding.of_numbers else "majority", "permuted", "scrambled", "p"]
     sizes = f"fitted on {fit}, seen: {fresh} fresh instances"
     if decoding.on_held_out:
         of = f" of {decoding.combinations} combinations" if decoding.combinations else ""
@@ -187,11 +187,10 @@ def _table(decoding: LabelDecoding) -> Table:
 
 def _row(decoding: LabelDecoding, each: LayerDecoding) -> list[str]:
     judged = each.judged
-    mean = sum(each.permuted) / len(each.permuted)
     numbers = [each.fresh.value] if decoding.on_held_out else []
     numbers += [judged.value, judged.error]
     numbers += [] if decoding.of_numbers else [judged.f1]
-    numbers += [decoding.majority.value, mean, max(each.permuted), each.scrambled.value]
+    numbers += [decoding.majority.value, max(each.permuted), each.scrambled.value]
     return [each.layer, *(f"{x:.3f}" for x in numbers), f"{decoding.p_value(judged.value):.3f}"]
 
 
