@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from attenergy.analysis.dropping.record import Call, Leaf
+from attenergy.registry import ArgumentTypeError
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def first_tensor(inputs: Any) -> Tensor:
     for x in tree_leaves(inputs):
         if isinstance(x, Tensor) and x.is_floating_point() and x.ndim > 1:
             return x
-    raise TypeError("a dropped module was called without a tensor of numbers (..., W)")
+    raise ArgumentTypeError("a dropped module was called without a tensor of numbers (..., W)")
 
 
 def absent_answer(call: Call, nodes: set[int] | None) -> Answer | None:
