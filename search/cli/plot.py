@@ -68,7 +68,7 @@ def plot(  # noqa: PLR0913, PLR0917 - the signature is the command line
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output",
+            *("--out", "--output"),
             "-o",
             metavar="DIR|FILE",
             help="Folder of the files, landscapes/NAME by default; or one .png, .svg or .gif.",
