@@ -163,7 +163,7 @@ def _of_export(path: Path, loading: Loading) -> Source:
     arguments = read_description(path)
     whole = isinstance(arguments, (ModelArguments, OwnModelArguments))
     model = load(path, part="model" if whole else "layer").eval()
-    task, seed = _exported_task(path, loading.data)
+    task, seed, name = _exported_task(path, loading.data)
     untrained = None if seed is None else partial(_at_start, arguments, seed)
     draw = None
     if not isinstance(arguments, OwnModelArguments):
@@ -177,7 +177,7 @@ def _of_export(path: Path, loading: Loading) -> Source:
         untrained,
         draw,
         notes,
-        {"export": str(path)} | ({} if task is None else {"task": task.name}),
+        {"export": str(path), "task": name},
     )
 
 
@@ -261,11 +261,11 @@ def _recorded_task(
         raise ArgumentError(f"the task of {owner} cannot be made: {in_one_line(error)}") from error
 
 
-def _exported_task(path: Path, data: Path | None) -> tuple[Task | None, int | None]:
-    """The task of an export and the seed of its training, if it says them."""
+def _exported_task(path: Path, data: Path | None) -> tuple[Task | None, int | None, str]:
+    """The task of an export, the seed of its training, and the task's name, if it says them."""
     about = read_json(path / CONFIG).get("about")
     if not isinstance(about, dict) or "task_spec" not in about:
-        return None, None
+        return None, None, ""
     seed, split_seed = about.get("seed", 0), about.get("split_seed", 0)
     if type(seed) is not int or type(split_seed) is not int:
         raise SavedError(f"{path / CONFIG}: about: seeds are whole numbers")
@@ -273,7 +273,8 @@ def _exported_task(path: Path, data: Path | None) -> tuple[Task | None, int | No
         spec = TaskSpec.model_validate(about["task_spec"])
     except ValidationError as error:
         raise SavedError(f"{path / CONFIG}: about.task_spec: {first_problem(error)}") from error
-    return _recorded_task(spec, seed, split_seed, data, str(path)), seed
+    task = _recorded_task(spec, seed, split_seed, data, str(path))
+    return task, seed, str(about.get("task") or task.name)[:200]
 
 
 def _run_in_words(record: RunRecord, task: Task) -> str:

@@ -102,7 +102,7 @@ def _of_task(task: Task, source: Source, feeding: Feeding) -> tuple[list[Inputs]
     for start in range(0, count, each):
         batch = task.batch(split, start, min(each, count - start))
         made.append(_by_name(batch) if foreign else _by_place(batch))
-    name = task.name if feeding.task else source.about.get("task", task.name)
+    name = task.name if feeding.task else source.about.get("task") or task.name
     return made, f"{count} instances of {name}, split {split}, in batches of {each}"
 
 
