@@ -15,6 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from attenergy.analysis.untouched import untouched
 from attenergy.attention.integrations.huggingface import attention_modules, energize
 from attenergy.attention.integrations.huggingface.interface import HEADS
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
@@ -94,8 +95,9 @@ def attention_calls(
     Layers of an energy are taken as they are. Softmax attention is read as one step down the
     log-sum-exp energy E(xi) = 1/2 |xi|^2 - lse(beta X xi + h)/beta from the query xi, which it
     equals: mixers whose weights are a softmax, `nn.MultiheadAttention`, and the attention of
-    Hugging Face models. The latter two are read in a copy that shares the model's weights, so the
-    model is unchanged; masks, causality and padding hold as in the model.
+    Hugging Face models. The latter two are read in a copy that shares the model's weights; masks,
+    causality and padding hold as in the model. The model is unchanged, its buffers and the random
+    state too: of a model in training mode, each call takes the same dropout.
 
     Args:
         model: any module with attention in it, not compiled.
@@ -118,9 +120,10 @@ def attention_calls(
         ('self_attn', 'log-sum-exp', torch.Size([2, 4, 5, 5]))
     """
     check_module("model", model)
-    reader, exchanged = _readable(model)
-    record = _Record(model, exchanged)
     with ExitStack() as stack:
+        stack.enter_context(untouched(model))
+        reader, exchanged = _readable(model)
+        record = _Record(model, exchanged)
         stack.enter_context(nullcontext() if keep_graph else torch.no_grad())
         for name, layer in reader.named_modules():
             if isinstance(layer, EnergyLayer):

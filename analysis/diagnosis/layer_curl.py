@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attenergy.analysis.diagnosis.derivatives import PROBES, SAMPLES
 from attenergy.analysis.diagnosis.linear_maps import LinearMap, asymmetry
+from attenergy.analysis.untouched import untouched
 from attenergy.attention.solvers.fixed_point import UnsolvedGradient
 
 #: What a layer was called with.
@@ -31,6 +32,7 @@ def inputs_of(
         seen.setdefault(layer, (args, named))
 
     with ExitStack() as stack:
+        stack.enter_context(untouched(model))
         stack.enter_context(_without_fast_path())
         for layer in set(layers):
             hook = layer.register_forward_pre_hook(remember, with_kwargs=True)
@@ -64,6 +66,7 @@ def curl_of_layer(layer: nn.Module, given: Given, generator: torch.Generator) ->
 
     point = some(x)
     with (
+        untouched(layer),
         _evaluating(layer),
         sdpa_kernel(SDPBackend.MATH),
         _without_fast_path(),

@@ -16,6 +16,7 @@ from attenergy.analysis.dropping.smaller import dropped_copy
 from attenergy.analysis.dropping.sublayers import structure_of
 from attenergy.analysis.result import Progress
 from attenergy.analysis.subject import Inputs
+from attenergy.analysis.untouched import untouched
 from attenergy.attention.models.flops import count_flops
 from attenergy.attention.modules.arguments import check_module, check_whole
 from attenergy.registry import ArgumentError, UnknownName
@@ -91,7 +92,7 @@ def redundancy(  # noqa: PLR0913 - every choice by keyword
     fed = [as_inputs(batch) for batch in batches]
     if not fed:
         raise ArgumentError("redundancy needs one batch of inputs at least")
-    with _evaluation_mode(model):
+    with untouched(model), _evaluation_mode(model):
         structure = structure_of(model, *fed[0])
         scores = scores_of(model, structure, fed)
         candidates = [name for name in structure.of(drop) if name in scores]

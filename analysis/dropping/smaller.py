@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from attenergy.analysis.dropping.absent import Absent, without
 from attenergy.analysis.dropping.sublayers import Structure, structure_of
+from attenergy.analysis.untouched import untouched
 from attenergy.attention.integrations.replace import without_nested
 from attenergy.attention.models.block import Block
 from attenergy.attention.models.transformer import Transformer
@@ -64,8 +65,9 @@ def drop_layers(
                 "its inputs after the names"
             )
         arguments = dict(own)
-    structure = structure_of(model, inputs, arguments)
-    return dropped_copy(model, structure, names, inputs, arguments)
+    with untouched(model):
+        structure = structure_of(model, inputs, arguments)
+        return dropped_copy(model, structure, names, inputs, arguments)
 
 
 @torch.no_grad()

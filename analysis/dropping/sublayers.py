@@ -116,7 +116,7 @@ def structure_of(
         for call in (*branch.calls, *(above(branch.total.call) if branch.is_attention else ()))
     }
     missing += [
-        f"{name}: there is no sum x + f(x) around this attention"
+        f"{name or type(module).__name__}: there is no sum x + f(x) around this attention"
         for name, module in known_attention(model).items()
         if id(module) not in inside
     ]

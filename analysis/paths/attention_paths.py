@@ -28,6 +28,7 @@ from attenergy.analysis.paths.patterns import Patterns
 from attenergy.analysis.paths.result import AttentionPaths
 from attenergy.analysis.paths.sample import FEWEST, Options, Sample, draw_sample
 from attenergy.analysis.result import Progress
+from attenergy.analysis.untouched import untouched
 from attenergy.attention.modules.arguments import check_flag, check_module, check_whole
 from attenergy.registry import ArgumentError
 
@@ -120,7 +121,7 @@ def attention_paths(  # noqa: PLR0913 - every choice, each by keyword
         layers, skip, position, points, most_paths, shuffles, draws, generator, progress
     )
     own = (len(given) + 1) // 2 if prune and score is None else len(given)
-    with _evaluated(model):
+    with untouched(model), _evaluated(model):
         sample = draw_sample(model, given[:own], answers[:own], options)
         result = _aligned(model, sample, options)
         if not prune:
