@@ -79,3 +79,14 @@ def test_the_error_is_that_of_new_samples() -> None:
     spread = float(torch.tensor(values).std())
     assert 0.6 * spread < sum(errors) / len(errors) < 1.6 * spread
     assert min(values) > 0.1
+
+
+@pytest.mark.parametrize("shuffles", [20, 40])
+def test_few_shuffles_find_no_more_by_chance(shuffles: int) -> None:
+    least = []
+    for seed in range(200):
+        kernels, y = kernels_of(drawn(16, 30, 1, seed=seed).exp()), drawn(16, seed=1000 + seed)
+        generator = torch.Generator().manual_seed(seed)
+        got = align(kernels, target_kernel(y), shuffles=shuffles, generator=generator)
+        least.append(float(got.p.min()))
+    assert torch.tensor(least).le(0.05).double().mean() < 0.1  # 0.05 expected, +- 0.015
