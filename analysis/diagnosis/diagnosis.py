@@ -52,13 +52,15 @@ class Diagnosis(Result):
         ill = {(line.block, head) for line in self.advice for head in line.heads}
         total = len(self.heads)
         if not ill:
-            return f"All {total} heads of {len(self.layers)} layers look healthy: no advice."
+            layers = f"{len(self.layers)} layer{'s' * (len(self.layers) != 1)}"
+            heads = f"All {total} heads of {layers} look" if total > 1 else "The only head looks"
+            return f"{heads} healthy: no advice."
         counts = Counter[str]()
         for line in self.advice:
             counts[line.rule] += len(line.heads)
         rule, number = counts.most_common(1)[0]
         return (
-            f"{len(ill)} of {total} heads call for advice, most often '{rule}' ({number} heads). "
+            f"{len(ill)} of {total} heads call for advice, most often '{rule}' ({number}). "
             f"{self.advice[0].text}"
         )
 
