@@ -230,6 +230,7 @@ _KINDS: tuple[AnalysisKind, ...] = (
             Option("permutations", 20, "of the labels, as a control", 1, 1000),
             Option("tsne", True, "whether to draw t-SNE, where scikit-learn is installed"),
         ),
+        version=2,
     ),
     AnalysisKind(
         "laws",
@@ -268,6 +269,7 @@ _KINDS: tuple[AnalysisKind, ...] = (
             Option("prune", True, "whether heads are removed to see what that costs"),
             Option("draws", 5, "random orders of removal", 1),
         ),
+        version=2,
     ),
 )
 

@@ -102,7 +102,7 @@ def fit_ridge(z: Tensor, values: Tensor, penalty: float = 1.0) -> Tensor:
 
 
 def tabulate(answers: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Confusions (J, C, C) of answers (J, N) where labels (N,) are true."""
+    """Confusions (J, C, C) of answers (J, N) where labels (N,) or (J, N) are true."""
     lines = torch.arange(len(answers))[:, None] * classes**2
     places = lines + labels * classes + answers
     counts = torch.bincount(places.flatten(), minlength=len(answers) * classes**2)

@@ -54,7 +54,7 @@ class LayerDecoding:
         layer: its name, or `ALL`, whose codes are joined.
         fresh: on fresh instances of the combinations that the decoder was fitted on.
         judged: on held-out combinations, or `fresh` again where there are none to judge.
-        permuted: values on the same set of decoders fitted to permuted labels.
+        permuted: values on the same set where labels are permuted, fitted and judged ones.
         scrambled: of a decoder of scrambled heads: each head's weights dealt out anew to the
             instances, so that their distribution stays and what they tell is gone.
     """
@@ -151,7 +151,8 @@ def decode_classes(
     numbered = torch.where(labels >= 0, number[labels.clamp(min=0)], -1)
     sets = sets.where(numbered >= 0)
     truth = numbered[sets.fit]
-    permuted = permuted_labels(truth[:, None], sets, permutations, seed)[..., 0]
+    pair = permuted_labels(numbered[:, None], sets, permutations, seed)
+    permuted, aside = (each[..., 0] for each in pair)
     count = len(known)
 
     def answers(codes: Tensor, fitted: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,7 +173,7 @@ def decode_classes(
     every = []
     for layer, codes in layers.items():
         fresh, judged = answers(codes, torch.cat([truth[None], permuted]))
-        table = tabulate(judged[1:], numbered[sets.judged], count)
+        table = tabulate(judged[1:], aside, count)
         mixed = answers(scrambled(codes, seed), truth[None])[1][0]
         every.append(
             LayerDecoding(
@@ -211,8 +212,8 @@ def decode_numbers(
     sets = sets.where(~values.isnan().any(-1))
     truth = values[sets.fit].double()
     mean = truth.mean(0)
-    permuted = permuted_labels(truth, sets, permutations, seed)
-    target = values[sets.judged].double()
+    alone = torch.zeros(len(sets.judged), dtype=torch.int64)
+    permuted, aside = permuted_labels(values.double(), sets, permutations, seed)
 
     def guesses(codes: Tensor, fitted: Tensor) -> tuple[Tensor, Tensor]:
         scaling = Scaling.of(codes[sets.fit])
@@ -228,8 +229,10 @@ def decode_numbers(
     every = []
     for layer, codes in layers.items():
         fresh, judged = guesses(codes, torch.cat([truth[None], permuted]))
-        alone = torch.zeros(len(target), dtype=torch.int64)
-        permuted_r2 = [float(r2_of_sums(sums_of(target, one, alone, 1)[0])) for one in judged[1:]]
+        permuted_r2 = [
+            float(r2_of_sums(sums_of(target, one, alone, 1)[0]))
+            for target, one in zip(aside, judged[1:], strict=True)
+        ]
         mixed = guesses(scrambled(codes, seed), truth[None])[1][0]
         every.append(
             LayerDecoding(
@@ -245,7 +248,7 @@ def decode_numbers(
         (),
         (),
         0,
-        score(mean.expand(len(target), -1), sets.judged),
+        score(mean.expand(len(alone), -1), sets.judged),
         tuple(every),
         (len(sets.fit), len(sets.fresh), len(sets.held_out)),
         sets.held_out_combinations,

@@ -139,10 +139,11 @@ class LatentCode(Result):
         notes.append(
             "Decoders are fitted on seen combinations; seen, or fresh: other instances of those. "
             "Majority, mean: always the most frequent class, or the mean, without any code. "
-            "Permuted: the highest of decoders fitted to permuted labels; instances of one "
-            "combination keep sharing a label where combinations are known. Scrambled: each head's "
-            "weights dealt out anew to the instances. p: share of permutations in which some layer "
-            "does as well. +-: standard error, a jackknife over combinations."
+            "Permuted: the highest of decoders fitted to permuted labels and judged by such; "
+            "instances of one combination keep sharing a label where combinations are known. "
+            "Scrambled: each head's weights dealt out anew to the instances. p: share of "
+            "permutations in which some layer does as well. +-: standard error, a jackknife over "
+            "combinations."
         )
         for each in self.decodings:
             if any(layer.scrambled.value > max(each.null) for layer in each.layers):

@@ -96,23 +96,52 @@ def split(
     return Sets(order[:fitted], order[fitted:], apart.nonzero()[:, 0], groups)
 
 
-def permuted_labels(truth: Tensor, sets: Sets, permutations: int, seed: int) -> Tensor:
-    """Labels (N, M) of the fitted instances dealt out anew, (permutations, N, M).
+def permuted_labels(
+    labels: Tensor, sets: Sets, permutations: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Labels (N, M) dealt out anew, among the fitted instances and among those that are judged.
 
-    Instances of one combination and label keep sharing one: they are no independent evidence.
+    Among both, since codes in a few clusters give a decoder of permuted labels a rule of its own,
+    which on the true labels is right by chance, of two classes every fourth time. Instances of one
+    combination and label keep sharing one: they are no independent evidence. Where fresh instances
+    of the fitted combinations are judged, they share it with these.
+
+    Returns:
+        (permutations, fitted, M) and (permutations, judged, M).
     """
     generator = Generator().manual_seed(seed)
-    if sets.combinations is None:
-        cells = torch.arange(len(truth))
-    else:
-        rows = torch.cat([sets.combinations[sets.fit][:, None].to(truth.dtype), truth], -1)
+    fit, judged = sets.fit, sets.judged
+    if sets.combinations is None or len(sets.held_out):
+        first, second = (
+            _dealt_out(labels, where, sets.combinations, permutations, generator)
+            for where in (fit, judged)
+        )
+        return first, second
+    both = torch.cat([fit, judged])
+    every = _dealt_out(labels, both, sets.combinations, permutations, generator)
+    return every[:, : len(fit)], every[:, len(fit) :]
+
+
+def _dealt_out(
+    labels: Tensor,
+    where: Tensor,
+    combinations: Tensor | None,
+    permutations: int,
+    generator: Generator,
+) -> Tensor:
+    """The labels of the instances `where`, (permutations, n, M), in as many random orders."""
+    truth = labels[where]
+    if not (len(truth) and permutations):
+        return truth.new_zeros(permutations, *truth.shape)
+    cells = torch.arange(len(truth))
+    if combinations is not None:
+        rows = torch.cat([combinations[where][:, None].to(truth.dtype), truth], -1)
         _, cells = torch.unique(rows, dim=0, return_inverse=True)
     count = int(cells.max()) + 1
     of_cell = truth.new_zeros(count, truth.shape[-1])
     of_cell[cells] = truth
     orders = [torch.randperm(count, generator=generator) for _ in range(permutations)]
-    every = [of_cell[order][cells] for order in orders]
-    return torch.stack(every) if every else truth.new_zeros(0, *truth.shape)
+    return torch.stack([of_cell[order][cells] for order in orders])
 
 
 def scrambled(codes: Tensor, seed: int) -> Tensor:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from torch.nn.functional import pad
 
 from attenergy.analysis import latent_code
 from attenergy.registry import ArgumentError, UnknownName
@@ -184,3 +185,20 @@ def test_what_is_saved(plant, tmp_path) -> None:
     assert [each["label"] for each in saved["labels"]] == ["rule", "size"]
     assert len(saved["labels"][0]["layers"][0]["permuted"]) == 20
     assert len(saved["maps"][0]["pca"]) == len(saved["maps"][0]["classes"]["rule"]) == 40
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_few_clean_clusters_are_told(plant, classes: int, known: bool) -> None:
+    """Decoders of permuted labels find such a cluster's class by chance, on labels of their own."""
+    planted = plant("nothing")
+    label = planted.combinations % classes
+    codes = (
+        5.0 * torch.eye(planted.codes.shape[1], dtype=torch.float64)[label] + 0.01 * planted.codes
+    )
+    given = {"held_out": planted.held_out, "combinations": planted.combinations} if known else {}
+    last = pad(codes, (1, 0), value=1.0)
+    x = torch.stack([torch.zeros_like(last), last], 1)
+    result = latent_code(planted.model, x, label, tsne=False, **given)
+    assert result.decodings[0].best.judged.value == 1
+    assert result.decodable(), result.decodings[0].null

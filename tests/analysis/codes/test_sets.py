@@ -22,7 +22,8 @@ def test_permuted_labels_stay_together_in_their_combination() -> None:
     sets = split(120, combinations == 5, combinations, 0)
     assert not (combinations[sets.fit] == 5).any()
     assert sorted(torch.cat([sets.fit, sets.fresh, sets.held_out]).tolist()) == list(range(120))
-    drawn = permuted_labels(labels[sets.fit][:, None], sets, 30, 0)[..., 0]
+    drawn, judged = (each[..., 0] for each in permuted_labels(labels[:, None], sets, 30, 0))
+    assert judged.eq(2).all()  # of the one held-out combination
     assert drawn.shape == (30, len(sets.fit))
     for each in drawn:
         pairs = set(zip(combinations[sets.fit].tolist(), each.tolist(), strict=True))
@@ -30,10 +31,19 @@ def test_permuted_labels_stay_together_in_their_combination() -> None:
         assert sorted(label for _, label in pairs) == [0, 0, 1, 1, 2]
     assert len({tuple(each.tolist()) for each in drawn}) > 10
     alone = split(120, None, None, 0)
-    mixed = permuted_labels(labels[alone.fit][:, None], alone, 5, 0)[..., 0]
+    mixed = permuted_labels(labels[:, None], alone, 5, 0)[0][..., 0]
     for each in mixed:
         assert torch.equal(each.bincount(), labels[alone.fit].bincount())
         assert len(set(zip(combinations[alone.fit].tolist(), each.tolist(), strict=True))) == 18
+
+
+def test_fresh_instances_share_the_permuted_label_of_their_combination() -> None:
+    combinations = torch.arange(120) % 6
+    sets = split(120, None, combinations, 0)
+    fit, judged = permuted_labels(combinations[:, None] % 2, sets, 10, 0)
+    where = torch.cat([combinations[sets.fit], combinations[sets.fresh]])
+    for each in torch.cat([fit, judged], 1)[..., 0]:
+        assert len(set(zip(where.tolist(), each.tolist(), strict=True))) == 6
 
 
 def test_scrambled_heads_keep_their_distribution() -> None:
