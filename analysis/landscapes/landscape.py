@@ -193,7 +193,7 @@ def landscape(
 
     Raises:
         ValueError: the energy has no landscape (spins: `spin_levels`; a game), or an argument
-            does not fit.
+            does not fit, or energies overflow everywhere.
 
     Example:
         >>> found = attenergy.analysis.landscape("lse", [[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
@@ -269,6 +269,12 @@ def surveyed(
     with torch.no_grad():
         energies = torch.full((len(states),), torch.nan, dtype=states.dtype)
         energies[inside] = problem.value(states[inside])
+    energies[~energies.isfinite()] = torch.nan
+    if not bool(energies.isfinite().any()):
+        raise ArgumentError(
+            f"the energy of {about} is a finite number nowhere in the picture: patterns "
+            f"(up to {float(problem.patterns.abs().max()):.3g}) or parameters are too large for it"
+        )
     report("minima and basins", 1, 3)
     reach = extent_of(chart)
     starts = _scattered(chart) if starts is None else problem.project(starts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,11 @@ def checked_patterns(patterns: Any) -> Tensor:
     Raises:
         ValueError: they are no finite numbers of two axes, or too many.
     """
+    if isinstance(patterns, Tensor | np.ndarray) and "complex" in str(patterns.dtype):
+        raise ArgumentError("patterns must be real numbers (S, D), got complex ones")
     try:
         tensor = torch.as_tensor(patterns, dtype=torch.float64).detach()
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ArgumentError(f"patterns must be numbers (S, D): {error}") from None
     if tensor.ndim != 2 or not 1 <= len(tensor) <= MOST_PATTERNS or not tensor.shape[1]:
         raise ArgumentError(
@@ -106,16 +110,22 @@ def read_patterns(path: Path) -> Tensor:
     form = path.suffix.lower()
     if form not in {".npy", ".json", *_FORMS}:
         raise ArgumentError(
-            f"{path}: patterns are read from .npy, .csv, .tsv, .txt and .json, got {form or path}"
+            f"{path}: patterns are how many to plant (7), or a file .npy, .csv, .tsv, .txt "
+            f"or .json, got {str(path)!r}"
         )
     data = read_regular(path, MOST_BYTES)
     try:
         if form == ".npy":
-            rows: Any = np.load(io.BytesIO(data), allow_pickle=False)
+            with warnings.catch_warnings(action="ignore"):  # of a header of Python 2
+                rows: Any = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
         elif form == ".json":
             rows = json.loads(data)
         else:
-            rows = np.loadtxt(io.StringIO(data.decode()), delimiter=_FORMS[form], ndmin=2)
+            text = io.StringIO(data.decode("utf-8-sig"))
+            with warnings.catch_warnings(action="ignore"):  # of a file without a line
+                rows = np.loadtxt(text, delimiter=_FORMS[form], ndmin=2)
         return checked_patterns(rows)
-    except (ValueError, TypeError, EOFError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, tokenize.TokenError) as error:
         raise ArgumentError(f"{path}: {error}") from None
+    except MemoryError:
+        raise ArgumentError(f"{path}: is said to hold more numbers than there is memory") from None

@@ -147,7 +147,11 @@ def analyse(  # noqa: PLR0913, PLR0917 - the options of a command
     seed: Annotated[
         int,
         typer.Option(
-            min=0, metavar="N", help="Of everything that is drawn.", rich_help_panel=_INPUTS
+            min=0,
+            max=2**31 - 1,
+            metavar="N",
+            help="Of everything that is drawn.",
+            rich_help_panel=_INPUTS,
         ),
     ] = 0,
     out: Annotated[
@@ -187,6 +191,8 @@ def analyse(  # noqa: PLR0913, PLR0917 - the options of a command
         return
     if model is None:
         raise typer.BadParameter("name a model, or --list the analyses", param_hint="MODEL")
+    if out is not None and out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"{out} is a file; results need a folder", param_hint="--out")
     given = assignments(settings, "--set")
     choices = choose(what or (), {n: v for n, v in given.items() if "." in n})
     asked = _task(task, registry, {n: v for n, v in given.items() if "." not in n})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Where results are written if nobody says where.
 _FOLDER = Path("landscapes")
+#: Suffixes of single files that are written, and of some that somebody may hope for.
+_WRITTEN, _NOT_WRITTEN = {".png", ".svg", ".gif"}, {".pdf", ".eps", ".jpg", ".jpeg", ".json", ".md"}
 
 
 def plot(  # noqa: PLR0913, PLR0917 - the signature is the command line
@@ -48,7 +51,9 @@ def plot(  # noqa: PLR0913, PLR0917 - the signature is the command line
             "how many to plant. Wider than two: the plane of their principal components is drawn.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of planted patterns.", metavar="N")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Of planted patterns.", metavar="N")
+    ] = 0,
     step_size: Annotated[
         float | None, typer.Option(min=1e-6, help="Gamma; by default the entry's.", metavar="X")
     ] = None,
@@ -87,6 +92,10 @@ def plot(  # noqa: PLR0913, PLR0917 - the signature is the command line
         if "beta" in given:
             raise ArgumentError("beta is given twice, by --beta and by --set")
         given["beta"] = beta
+    if output is not None:
+        _check_output(output)
+    if step_size is not None and not math.isfinite(step_size):
+        raise ArgumentError(f"--step-size must be a finite number, got {step_size}")
     loaded = load(registry)
     span = None if sweep is None else _span(sweep)
     if span is not None and span[0] in given:
@@ -105,6 +114,17 @@ def plot(  # noqa: PLR0913, PLR0917 - the signature is the command line
     files = _written(results, output, name, gif)
     names = ", ".join(file.name for file in files)
     typer.echo(f"written to {files[0].parent}: {names}", err=True)
+
+
+def _check_output(output: Path) -> None:
+    """Say at once, not after the work, that nothing can be written there."""
+    form = output.suffix.lower()
+    if form in _NOT_WRITTEN and not output.is_dir():
+        raise ArgumentError(f"-o {output}: one file is .png, .svg or .gif, got {form}; or a folder")
+    if form not in _WRITTEN and output.exists() and not output.is_dir():
+        raise ArgumentError(f"-o {output}: is a file, and a folder or a picture is written")
+    if form in _WRITTEN and output.is_dir():
+        raise ArgumentError(f"-o {output}: is a folder, and its name is that of a picture")
 
 
 def _energy(text: str, given: dict[str, Any], loaded: Registry) -> tuple[Any, str]:

@@ -25,7 +25,10 @@ def assignments(texts: list[str] | None, option: str) -> dict[str, float | int |
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
         if name.strip() in values:
             raise typer.BadParameter(f"{name.strip()!r} is given twice", param_hint=option)
-        values[name.strip()] = scalar(value.strip())
+        try:
+            values[name.strip()] = scalar(value.strip())
+        except ValueError as error:
+            raise typer.BadParameter(f"{name.strip()}: {error}", param_hint=option) from None
     return values
 
 

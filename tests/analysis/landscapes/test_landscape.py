@@ -175,6 +175,45 @@ def test_patterns_of_files(tmp_path):
         read_patterns(tmp_path / "a.pt")
 
 
+def _npy(header):
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(64)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.npy", _npy("{'descr': '<f8', 'fortran_order': False, 'shape': (9**9,)}"), "malformed"),
+        ("a.npy", _npy("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999, 9999999)}"),
+         "more numbers than there is memory"),
+        ("a.npy", _npy("{'descr': '<f8', 'fortran_order': False, 'shape': (" + "9" * 30 + ",)}"),
+         "too large"),
+        ("a.npy", _npy("{'descr': '<f8', 'shape': ((((2"), "EOF"),
+        ("a.npy", _npy("{'descr': 'O', 'fortran_order': False, 'shape': (2, 2)}"), "allow_pickle"),
+        ("a.npy", _npy("{'descr': '<c8', 'fortran_order': False, 'shape': (2, 2)}"), "complex"),
+        ("a.npy", b"PK\x03\x04 an archive", "magic string"),
+        ("a.json", b"[[1" + b"0" * 400 + b", 1]]", "too large"),
+        ("a.json", b"[" * 100_000, "recursion"),
+        ("a.json", b"[[1, NaN]]", "finite"),
+        ("a.csv", b"", "1 to 4096 rows"),
+        ("a.csv", b"\xff\xfe", "decode"),
+    ],
+)  # fmt: skip
+def test_hostile_files_of_patterns_are_refused_by_name(tmp_path, name, data, message):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ArgumentError, match=rf"a\.\w+: .*{message}"):
+        read_patterns(tmp_path / name)
+
+
+def test_a_spreadsheets_mark_is_no_number(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf1,0\r\n0,1\r\n")
+    assert read_patterns(tmp_path / "a.csv").tolist() == [[1, 0], [0, 1]]
+
+
+def test_energies_that_overflow_everywhere_are_no_landscape():
+    with pytest.raises(ArgumentError, match=r"finite number nowhere .*up to 1e\+308"):
+        landscape("lse", [[1e308, 1.0], [-1e308, 1.0]])
+
+
 def test_pictures_and_animation(tmp_path):
     from PIL import Image
 
