@@ -26,7 +26,7 @@ from attenergy.analysis.calls import AttentionCall
 from attenergy.attention.solvers.problem import Problem
 
 #: Names of what a head is called that has no class.
-UNCLASSED, UNSETTLED, DIVERGES = "no weights", "does not rest", "diverges"
+UNCLASSED, UNSETTLED, DIVERGES = "no class", "does not rest", "diverges"
 #: What a head may be called, from the widest average to no rest at all.
 KINDS = (*(one.name for one in CLASSES), UNCLASSED, UNSETTLED, DIVERGES)
 
@@ -96,7 +96,7 @@ class HeadFixedPoints:
 
     @property
     def kind(self) -> str:
-        """The class of its median state; or that it diverges, does not rest, or has no weights.
+        """The class of its median state; or that it diverges, does not rest, or has none.
 
         Where all states see as many patterns, that is the class of the median k.
         """

@@ -78,7 +78,7 @@ def test_a_landscape_with_one_minimum_has_one_end() -> None:
     head = only(fixed_points(plain("0.5*|xi|^2 - 0.01*sum_n(X @ xi)"), far_apart()))
     assert (head.ends, head.reached, head.outcomes["rest"]) == (1, 1, 1)
     assert head.radius == pytest.approx(0, abs=1e-9)
-    assert head.kind == "no weights" or head.classes["global average"] == 1
+    assert head.kind == "no class" or head.classes["global average"] == 1
 
 
 def test_a_head_that_diverges_is_not_counted() -> None:
@@ -182,3 +182,10 @@ def test_the_catalogue_runs_it_and_it_is_saved(tmp_path: Path) -> None:
     assert {"fixed-points-shares.svg", "fixed-points-basins.svg"} <= names
     assert seen[0] == ("fixed points of EnergyAttention", 0, 2)
     assert seen[-1] == ("fixed points", 2, 2)
+
+
+def test_a_state_that_sees_one_pattern_alone_is_of_no_class() -> None:
+    torch.manual_seed(0)
+    encoder = nn.TransformerEncoderLayer(8, 1, 8, batch_first=True)
+    (head,) = fixed_points(encoder.eval(), torch.randn(3, 1, 8)).heads
+    assert (head.kind, head.rests) == ("no class", True)
