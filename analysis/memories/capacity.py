@@ -104,7 +104,7 @@ def capacity(
 
     Raises:
         TypeError: `memory` is neither.
-        ValueError: an argument does not fit.
+        ValueError: an argument does not fit, or all patterns are the same.
     """
     draws = _seeds(seeds)
     check_size("tries", tries)
@@ -116,6 +116,8 @@ def capacity(
     whole = copy.copy(memory).clear().store(patterns)
     energy, stored = whole.energy_module, whole.patterns
     numbers = _counts(counts, len(stored))
+    if bool((stored == stored[0]).all()):
+        raise ArgumentError("all patterns are the same and cannot be told apart")
     measured = []
     for done, number in enumerate(numbers):
         if progress is not None:

@@ -10,7 +10,7 @@ import torch
 
 from attenergy.analysis import capacity
 from attenergy.attention import AssociativeMemory
-from attenergy.registry import load_registry
+from attenergy.registry import ArgumentError, load_registry
 
 REGISTRY = load_registry(plugins=False)
 
@@ -116,3 +116,8 @@ def test_what_is_refused():
         capacity("lse", sphere(1, 4), "gaussian(0)")
     with pytest.raises(TypeError, match="name of an energy"):
         capacity(3, sphere(8, 4), "gaussian(0)")
+
+
+def test_patterns_that_are_all_the_same_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="all patterns are the same"):
+        capacity("lse", torch.ones(5, 4), "gaussian(0.1)", seeds=1, tries=4)
