@@ -22,7 +22,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attenergy.attention.memory.trials import Trials
+from attenergy.attention.memory.trials import Trials, distances_between
 from attenergy.energies import Energy
 
 #: Radii that are tried, as shares of the largest that counts as recalled.
@@ -75,7 +75,7 @@ def _logits(energy: Energy, states: Tensor, patterns: Tensor) -> tuple[Tensor, T
 
 def _certain(energy: Energy, patterns: Tensor, trials: Trials, part: Tensor) -> Tensor:
     targets, radii = trials.targets[part], trials.radii[part, None]
-    apart = torch.cdist(targets, patterns, compute_mode="donot_use_mm_for_euclid_dist")
+    apart = distances_between(targets, patterns)
     other = apart > trials.gaps[part, None] / 2  # the pattern itself and its twins count as one
     own = trials.rows[part, None]
 

@@ -78,13 +78,20 @@ def draw_trials(
     return Trials(rows, states, stored[rows], gaps, twins, within)
 
 
+def distances_between(points: Tensor, others: Tensor) -> Tensor:
+    """Euclidean distances (n, N) of points (n, D) and (N, D), in float32 at least."""
+    if points.dtype in {torch.float16, torch.bfloat16}:  # PyTorch has none of these on a CPU
+        points, others = points.float(), others.float()
+    # Not through a matrix product, which is exact to a root of the precision only.
+    return torch.cdist(points, others, compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def _separations(stored: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Distances (n,) to the nearest pattern that differs, and which patterns have a twin."""
     same = SAME * torch.linalg.vector_norm(stored, dim=-1).max()
     gaps, twins = [], []
     for part in torch.split(rows, max(1, 2**24 // len(stored))):
-        # Not through a matrix product, which is exact to a root of the precision only.
-        distances = torch.cdist(stored[part], stored, compute_mode="donot_use_mm_for_euclid_dist")
+        distances = distances_between(stored[part], stored)
         alike = distances <= same
         twins.append(alike.sum(-1) > 1)
         gaps.append(torch.where(alike, torch.inf, distances).amin(-1))

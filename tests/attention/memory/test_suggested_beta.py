@@ -190,3 +190,12 @@ def test_the_same_seed_gives_the_same_suggestion():
     )
     assert one == two
     assert one.curve != other.curve
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_patterns_of_half_precision(dtype):
+    patterns = sphere(12, 8)
+    full = memory(patterns).suggest_beta("gaussian(0.05)", tries=32)
+    half = memory(patterns.to(dtype)).suggest_beta("gaussian(0.05)", tries=32)
+    assert half.beta == pytest.approx(full.beta, rel=0.5)
+    assert half.recalled >= 0.9
