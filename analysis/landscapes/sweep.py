@@ -257,7 +257,9 @@ def _check_sweep(
     if not 2 <= count <= 1000:
         raise ArgumentError(f"a sweep has 2 to 1000 values, got {count}")
     if parameter in settings:
-        raise ArgumentError(f"'{parameter}' is swept and set to {settings[parameter]}")
+        raise ArgumentError(
+            f"'{parameter}' is swept and set to {settings[parameter]}; leave one out"
+        )
 
 
 def _spaced(low: float, high: float, count: int) -> list[float]:

@@ -99,7 +99,7 @@ def plot(  # noqa: PLR0913, PLR0917 - the signature is the command line
     loaded = load(registry)
     span = None if sweep is None else _span(sweep)
     if span is not None and span[0] in given:
-        raise ArgumentError(f"'{span[0]}' is swept and set to {given[span[0]]}")
+        raise ArgumentError(f"'{span[0]}' is swept and set to {given[span[0]]}; leave one out")
     swept = {} if span is None else {span[0]: span[1]}
     named, name = _energy(energy, given | swept, loaded)
     results = _results(
