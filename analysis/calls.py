@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,6 +23,12 @@ from attenergy.attention.integrations.replace import replace_attention
 from attenergy.attention.layers.base import EnergyLayer
 from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
 from attenergy.attention.mixers import Mixer
+from attenergy.attention.models.layer_record import (
+    LayerRecord,
+    no_energy,
+    no_weights,
+    weights_of,
+)
 from attenergy.attention.modules.arguments import check_module
 from attenergy.attention.modules.projections import visible
 from attenergy.attention.solvers.problem import Problem, pose
@@ -125,13 +131,7 @@ def attention_calls(
         reader, exchanged = _readable(model)
         record = _Record(model, exchanged)
         stack.enter_context(nullcontext() if keep_graph else torch.no_grad())
-        for name, layer in reader.named_modules():
-            if isinstance(layer, EnergyLayer):
-                stack.enter_context(record.watched(name, layer))
-            elif isinstance(layer, (Mixer, EnergyTransformerBlock)):
-                hook = layer.register_forward_hook(record.hook(name), with_kwargs=True)
-                stack.callback(hook.remove)
-        if not record.watching:
+        if not stack.enter_context(record.watching(reader)):
             raise ArgumentError(
                 f"{type(model).__name__} has no attention that can be read: no layer or mixer of "
                 "attenergy, no nn.MultiheadAttention, no attention of transformers"
@@ -176,66 +176,46 @@ def _outermost(model: nn.Module) -> Iterator[nn.Module]:
         yield from _outermost(child)
 
 
-class _Record:
+class _Record(LayerRecord):
     """Fills in the calls while the model runs."""
 
     def __init__(self, model: nn.Module, exchanged: frozenset[str]) -> None:
+        super().__init__()
         self.calls: list[AttentionCall] = []
-        self.watching = 0
         self._model, self._exchanged = model, exchanged
-        self._counts: dict[str, int] = {}
 
-    @contextmanager
-    def watched(self, name: str, layer: EnergyLayer) -> Iterator[None]:
-        """Record every relaxation of a layer."""
+    def relaxed(self, name: str, layer: EnergyLayer, problem: Problem, xi: Tensor) -> None:
+        """Record the states of a relaxation, and the weights at the one that is read."""
         place = next((name.removesuffix(end) for end in _BELOW if name.endswith(end)), name)
         place = "" if name in {end[1:] for end in _BELOW} else place
         reading = READ_AS_LSE if place in self._exchanged else OWN
+        relaxation = layer.moved(problem, xi, trace=True)
+        missing = no_weights(layer)
+        weights = None if missing else problem.weights(relaxation.state)
+        self._add(place, problem, relaxation, weights, missing, reading, layer.step_size)
 
-        def watch(problem: Problem, xi: Tensor) -> None:
-            relaxation = layer.moved(problem, xi, trace=True)
-            weights, missing = None, ""
-            if layer.energy.has_weights:
-                weights = problem.weights(relaxation.state)
-            else:
-                missing = f"'{layer.energy.spec.title}' has no weights over patterns"
-            self._add(place, problem, relaxation, weights, missing, reading, layer.step_size)
+    def mixed(
+        self, name: str, layer: Mixer, args: tuple[Any, ...], arguments: Mapping[str, Any]
+    ) -> None:
+        """Record the softmax of a mixer as a problem, or the weights of another one."""
+        if layer.softmax_weights:
+            self._add_softmax(name, layer, args, arguments)
+        else:
+            weights = weights_of(layer, args, arguments)
+            self._add(name, None, None, weights, no_energy(layer))
 
-        self.watching += 1
-        before, layer.watch = layer.watch, watch
-        try:
-            yield
-        finally:
-            layer.watch = before
-
-    def hook(self, name: str) -> Any:
-        """Record every call of a mixer or an energy transformer, after it."""
-        self.watching += 1
-
-        def after(layer: nn.Module, args: Any, arguments: dict[str, Any], out: Any) -> None:
-            if isinstance(layer, EnergyTransformerBlock):
-                missing = "the states of an energy transformer are of no head"
-                self._add(name, None, None, None, missing)
-                return
-            assert isinstance(layer, Mixer)
-            if layer.softmax_weights:
-                self._add_softmax(name, layer, args, arguments)
-                return
-            weights, missing = None, f"{type(layer).__name__} has no energy"
-            if layer.has_weights:
-                training, layer.training = layer.training, False  # of dropout, no other part
-                try:
-                    _, weights = layer.forward(*args, **{**arguments, "need_weights": True})
-                finally:
-                    layer.training = training
-            else:
-                missing = f"{type(layer).__name__} has neither an energy nor weights over patterns"
-            self._add(name, None, None, weights, missing)
-
-        return after
+    def descended(
+        self,
+        name: str,
+        layer: EnergyTransformerBlock,
+        args: tuple[Any, ...],
+        arguments: Mapping[str, Any],
+    ) -> None:
+        """Record that there was an energy transformer."""
+        self._add(name, None, None, None, "the states of an energy transformer are of no head")
 
     def _add_softmax(
-        self, name: str, layer: Mixer, args: tuple[Any, ...], arguments: dict[str, Any]
+        self, name: str, layer: Mixer, args: tuple[Any, ...], arguments: Mapping[str, Any]
     ) -> None:
         """A mixer's softmax as log-sum-exp from its queries."""
         given = inspect.signature(layer.forward).bind(*args, **arguments).arguments
@@ -260,11 +240,8 @@ class _Record:
         reading: str = "",
         step_size: float = 1.0,
     ) -> None:
-        number = self._counts[name] = self._counts.get(name, 0) + 1
         layer = self._model.get_submodule(name)
-        called = name or type(layer).__name__
-        if number > 1:
-            called = f"{called} ({number})"
+        called = self.numbered(name or type(layer).__name__)
         call = AttentionCall(
             called, layer, problem, relaxation, weights, missing, reading, step_size
         )

@@ -7,7 +7,7 @@ width of a head.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,6 +17,12 @@ from torch import Tensor, nn
 from attenergy.attention.layers.base import EnergyLayer
 from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
 from attenergy.attention.mixers import Mixer
+from attenergy.attention.models.layer_record import (
+    LayerRecord,
+    no_energy,
+    no_weights,
+    weights_of,
+)
 from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.relax import Relaxation
 from attenergy.energies import Energy
@@ -161,15 +167,8 @@ def trace(
         (torch.Size([3, 2, 4, 5]), torch.Size([3, 2, 4, 5, 5]))
     """
     record = _Record(need_weights)
-    with ExitStack() as stack:
-        stack.enter_context(nullcontext() if keep_graph else torch.no_grad())
-        for name, layer in model.named_modules():
-            if isinstance(layer, EnergyLayer):
-                stack.enter_context(record.watched(name, layer))
-            elif isinstance(layer, (Mixer, EnergyTransformerBlock)):
-                hook = layer.register_forward_hook(record.hook(name), with_kwargs=True)
-                stack.callback(hook.remove)
-        if not record.watching:
+    with nullcontext() if keep_graph else torch.no_grad(), record.watching(model) as watched:
+        if not watched:
             raise ArgumentError(
                 f"{type(model).__name__} holds no layer of an energy and no mixer to trace"
             )
@@ -206,61 +205,43 @@ def block_weights(seen: ModelTrace, blocks: int) -> tuple[Tensor, ...]:
     return tuple(weights[0] if len(weights) == 1 else torch.cat(weights, 2) for weights in parts)
 
 
-class _Record:
+class _Record(LayerRecord):
     """Fills in the layers of a trace while the model runs."""
 
     def __init__(self, need_weights: bool) -> None:
+        super().__init__()
         self.layers: list[TracedLayer] = []
-        self.watching = 0
         self._need_weights = need_weights
-        self._calls: dict[str, int] = {}
 
-    @contextmanager
-    def watched(self, name: str, layer: EnergyLayer) -> Iterator[None]:
-        """Record every relaxation of a layer."""
+    def relaxed(self, name: str, layer: EnergyLayer, problem: Problem, xi: Tensor) -> None:
+        """Record the states of a relaxation, and the weights at each."""
+        relaxation = layer.moved(problem, xi, trace=True)
+        weights, missing = None, no_weights(layer)
+        if not missing and self._need_weights and relaxation.states is not None:
+            posed = [problem.of(cast(Energy, e)) for e in layer.earlier or ()]
+            posed += [problem] * (len(relaxation.states) - len(posed))
+            each = zip(posed, relaxation.states, strict=True)
+            weights = torch.stack([here.weights(state) for here, state in each])
+        self._add(name, layer, weights, relaxation, missing)
 
-        def watch(problem: Problem, xi: Tensor) -> None:
-            relaxation = layer.moved(problem, xi, trace=True)
-            weights, missing = None, ""
-            if not layer.energy.has_weights:
-                missing = f"'{layer.energy.spec.title}' has no weights over patterns"
-            elif self._need_weights and relaxation.states is not None:
-                posed = [problem.of(cast(Energy, e)) for e in layer.earlier or ()]
-                posed += [problem] * (len(relaxation.states) - len(posed))
-                each = zip(posed, relaxation.states, strict=True)
-                weights = torch.stack([here.weights(state) for here, state in each])
-            self._add(name, layer, weights, relaxation, missing)
+    def mixed(
+        self, name: str, layer: Mixer, args: tuple[Any, ...], arguments: Mapping[str, Any]
+    ) -> None:
+        """Record the weights of a mixer."""
+        weights = weights_of(layer, args, arguments) if self._need_weights else None
+        one = None if weights is None else weights.unsqueeze(0)
+        self._add(name, layer, one, None, no_energy(layer))
 
-        self.watching += 1
-        before, layer.watch = layer.watch, watch
-        try:
-            yield
-        finally:
-            layer.watch = before
-
-    def hook(self, name: str) -> Any:
-        """Record every call of a mixer or an energy transformer, after it."""
-        self.watching += 1
-
-        def after(layer: nn.Module, args: Any, arguments: dict[str, Any], out: Any) -> None:
-            if isinstance(layer, EnergyTransformerBlock):
-                relaxation = layer.forward(*args, **{**arguments, "trace": True})
-                self._add(name, layer, None, relaxation, "its weights and states are of no head")
-                return
-            assert isinstance(layer, Mixer)
-            weights, missing = None, f"{type(layer).__name__} has no energy"
-            if not layer.has_weights:
-                missing = f"{type(layer).__name__} has neither an energy nor weights over patterns"
-            elif self._need_weights:
-                training, layer.training = layer.training, False  # of dropout, no other part
-                try:
-                    _, one = layer.forward(*args, **{**arguments, "need_weights": True})
-                finally:
-                    layer.training = training
-                weights = one.unsqueeze(0)
-            self._add(name, layer, weights, None, missing)
-
-        return after
+    def descended(
+        self,
+        name: str,
+        layer: EnergyTransformerBlock,
+        args: tuple[Any, ...],
+        arguments: Mapping[str, Any],
+    ) -> None:
+        """Record the joint energies of an energy transformer."""
+        relaxation = layer.forward(*args, **{**arguments, "trace": True})
+        self._add(name, layer, None, relaxation, "its weights and states are of no head")
 
     def _add(
         self,
@@ -270,8 +251,7 @@ class _Record:
         relaxation: Relaxation | None,
         missing: str,
     ) -> None:
-        number = self._calls[name] = self._calls.get(name, 0) + 1
-        name = name if number == 1 else f"{name} ({number})"
+        name = self.numbered(name)
         self.layers.append(TracedLayer(name, layer, weights, relaxation, missing))
 
 
