@@ -102,6 +102,6 @@ def _four(values: Tensor) -> Tensor:
 
 def _mean(values: Tensor, counts: Tensor) -> Tensor:
     """(H,): mean of values (B, H, L) where they count; nan where none does."""
-    kept = torch.where(counts, values, 0.0).double().sum((0, 2))
+    total = torch.where(counts, values, 0.0).double().sum((0, 2))
     number = counts.double().sum((0, 2))
-    return torch.where(number > 0, kept / number.clamp_min(1), torch.nan)
+    return torch.where(number > 0, total / number.clamp_min(1), torch.nan)

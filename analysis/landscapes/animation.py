@@ -27,12 +27,12 @@ _STEPS = 400
 
 
 def save_retrieval(
-    found: Surface, path: Path | str, *, start: Any = None, step_size: float = STEP_SIZE
+    surface: Surface, path: Path | str, *, start: Any = None, step_size: float = STEP_SIZE
 ) -> Path:
     """Write a GIF of one state that comes to rest in a landscape.
 
     Args:
-        found: the landscape.
+        surface: the landscape.
         path: of the file, `.gif`.
         start: the state (D,) that moves; by default the drawn one with the longest way.
         step_size: gamma of its steps, smaller than a layer's so that the way is seen.
@@ -44,14 +44,14 @@ def save_retrieval(
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ArgumentError(f"an animation is a .gif, got {path.name}")
-    way = _way(found, start, step_size)
+    way = _way(surface, start, step_size)
     frames = []
     with drawing(size=(4.4, 4.0)) as (figure, axes):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         figure.set_dpi(_DPI)
         figure.set_facecolor("white")
-        line, dot = _still(found, axes)
+        line, dot = _still(surface, axes)
         canvas: Any = FigureCanvasAgg(figure)
         canvas.draw()
         still = canvas.copy_from_bbox(figure.bbox)
@@ -71,12 +71,12 @@ def save_retrieval(
     return path
 
 
-def _way(found: Surface, start: Any, step_size: float) -> Tensor:
+def _way(surface: Surface, start: Any, step_size: float) -> Tensor:
     """Places (frames, 2) of the state that moves, evenly spaced along its way."""
-    problem, chart = found.problem, found.chart
+    problem, chart = surface.problem, surface.chart
     if start is None:
-        lengths = (found.paths[1:] - found.paths[:-1]).norm(dim=-1).sum(0)
-        state = chart.states(found.paths[0, int(lengths.argmax())][None])
+        lengths = (surface.paths[1:] - surface.paths[:-1]).norm(dim=-1).sum(0)
+        state = chart.states(surface.paths[0, int(lengths.argmax())][None])
     else:
         state = torch.as_tensor(start, dtype=torch.float64)
         if state.shape != (problem.dim,):
@@ -96,17 +96,19 @@ def _way(found: Surface, start: Any, step_size: float) -> Tensor:
     return places[torch.searchsorted(along, wanted).clamp(max=len(places) - 1)]
 
 
-def _still(found: Surface, axes: Axes) -> tuple[Any, Any]:
+def _still(surface: Surface, axes: Axes) -> tuple[Any, Any]:
     """Draw what does not move; return the line and the dot that do."""
     from attenergy.analysis.landscapes.pictures import draw_patterns, draw_surface
 
-    if isinstance(found.chart, Circle):
-        axes.plot(found.coordinates[:, 0].numpy(), found.energies.numpy(), color=colour("chance"))
+    if isinstance(surface.chart, Circle):
+        axes.plot(
+            surface.coordinates[:, 0].numpy(), surface.energies.numpy(), color=colour("chance")
+        )
         axes.set_xlabel("angle of the state")
         axes.set_ylabel("energy")
     else:
-        draw_surface(axes, found, found.chart)
-        draw_patterns(axes, found)
+        draw_surface(axes, surface, surface.chart)
+        draw_patterns(axes, surface)
     (line,) = axes.plot([], [], "-", color=colour("series-2"), linewidth=1.4, animated=True)
     (dot,) = axes.plot(
         [],

@@ -196,8 +196,8 @@ def landscape(
             does not fit, or energies overflow everywhere.
 
     Example:
-        >>> found = attenergy.analysis.landscape("lse", [[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
-        >>> len(found.minima)
+        >>> surface = attenergy.analysis.landscape("lse", [[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+        >>> len(surface.minima)
         2
     """
     source = source_of(energy, settings, registry=registry)

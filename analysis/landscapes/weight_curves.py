@@ -143,21 +143,21 @@ def weight_curves(
     return WeightCurves(tuple(called), scores, torch.stack(alone), torch.stack(against))
 
 
-def _picture(found: WeightCurves) -> Picture:
+def _picture(curves: WeightCurves) -> Picture:
     from attenergy.analysis.drawing import TONES, Picture, colour, drawing, legend
 
     series = [name for name in TONES if name.startswith("series")]
-    scores = found.scores.numpy()
+    scores = curves.scores.numpy()
     with drawing() as (figure, axes):
-        for number, name in enumerate(found.names):
+        for number, name in enumerate(curves.names):
             tone = colour(series[number % len(series)])
-            axes.plot(scores, found.against[number].numpy(), color=tone, label=name)
+            axes.plot(scores, curves.against[number].numpy(), color=tone, label=name)
             axes.plot(
-                scores, found.alone[number].numpy(), color=tone, linestyle=(0, (3, 2)),
-                linewidth=1.1, label="" if len(found.names) > 1 else "alone",
+                scores, curves.alone[number].numpy(), color=tone, linestyle=(0, (3, 2)),
+                linewidth=1.1, label="" if len(curves.names) > 1 else "alone",
             )  # fmt: skip
         axes.set_xlabel("score of the first pattern; that of the second is 0")
         axes.set_ylabel("weight of the first pattern")
         legend(axes, columns=2)
     about = "The weight of a pattern beside a second one (solid) and alone (dashed)."
-    return Picture(found.name, found.title, about, figure)
+    return Picture(curves.name, curves.title, about, figure)
