@@ -18,7 +18,7 @@ RECIPE := --fix heads=8 --fix learning_rate=1e-2 --fix muon_learning_rate=0.03 -
 SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 6 --match "" --steps 300 \
 	--finalists 2 --seeds 3 --final-budget 17runs --final-steps 1100 $(RECIPE) --folder $(RUNS) --workers 2 --resume
 
-.PHONY: help install test test-slow test-processors lint typecheck search bench docs modes schema wheel clean FORCE
+.PHONY: help install test test-slow test-processors lint typecheck search bench docs pages site modes schema wheel clean FORCE
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,8 +68,15 @@ bench: $(LINKED)  ## measure speed against hand-written layers
 	$(BIN)/python benchmarks/formula_speed.py
 	$(BIN)/python benchmarks/fused_attention.py
 
-docs: $(LINKED)  ## write the pages of docs/ that are made from the registry
+pages: $(LINKED)  ## write the pages of docs/ that are made from the registry
 	$(BIN)/python -m attenergy.testing.docs_pages docs
+
+# A warning ends the build. (The variable silences what the theme says about its successor.)
+docs: pages  ## write those pages and build the site into site/, which opens without a server
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+site: $(LINKED)  ## serve the site on http://127.0.0.1:8000 and follow changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 # An interrupted run goes on with `make modes MODES=--resume`.
 modes: $(LINKED)  ## write docs/modes.md, what works under which mode of PyTorch (about half an hour)
@@ -82,4 +89,4 @@ wheel: $(INSTALLED)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --quiet
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
