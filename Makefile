@@ -18,7 +18,7 @@ RECIPE := --fix heads=8 --fix learning_rate=1e-2 --fix muon_learning_rate=0.03 -
 SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 6 --match "" --steps 300 \
 	--finalists 2 --seeds 3 --final-budget 17runs --final-steps 1100 $(RECIPE) --folder $(RUNS) --workers 2 --resume
 
-.PHONY: help install test test-slow test-processors lint typecheck search bench docs pages site modes schema wheel clean FORCE
+.PHONY: help install test test-slow test-processors test-min test-latest lint typecheck search bench docs pages site modes schema wheel clean FORCE
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ test-slow: $(LINKED)  ## run the long tests
 
 test-processors: $(LINKED)  ## run it as on other processors: nine runs, in random order (an hour)
 	$(BIN)/python tests/processors.py
+
+# An index that has the CPU build in one version only: make test-min TORCH=2.13.0
+test-min: $(LINKED)  ## run it with the oldest packages that pyproject.toml allows
+	$(BIN)/python .ci/versions.py oldest --python $(PYTHON) --torch "$(TORCH)" --record
+
+test-latest: $(LINKED)  ## run it with the newest
+	$(BIN)/python .ci/versions.py newest --python $(PYTHON) --torch "$(TORCH)" --record
 
 lint: $(LINKED)  ## check style, and who imports whom
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ Names are loaded when first used, so importing `attenergy` costs no torch import
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -133,10 +133,16 @@ __all__ = [
     "tune_cpu",
 ]
 
-__version__ = metadata.version("attenergy")
+#: Read from the installed package when first asked for.
+__version__: str
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib import metadata
+
+        globals()[name] = metadata.version("attenergy")
+        return globals()[name]
     if name not in _HOMES:
         raise AttributeError(f"module 'attenergy' has no attribute {name!r}")
     value = getattr(import_module(f"attenergy.{_HOMES[name]}"), name)
