@@ -48,6 +48,7 @@ def requirements() -> list[Requirement]:
 
 
 def lower_bound(requirement: Requirement) -> str:
+    """Return the lowest version that the requirement names, or nothing."""
     bounds = [part.version for part in requirement.specifier if part.operator in {">=", "=="}]
     return bounds[0] if bounds else ""
 
