@@ -1,4 +1,4 @@
-"""The code of docs/own_energy.md and docs/own_loop.md runs as it stands, page by page."""
+"""The code of docs/own_energy.md runs as it stands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attenergy.energies import CLASSES
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
-@pytest.mark.parametrize("page", ["own_energy", "own_loop"])
+@pytest.mark.parametrize("page", ["own_energy"])
 def test_the_code_of_a_page_runs(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,8 @@
-"""Networks of energy layers, graph transformers, explanations, and the page that shows them."""
+"""Networks of energy layers, graph transformers and explanations."""
 
 from __future__ import annotations
 
 import copy
-import doctest
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +15,6 @@ from attenergy.registry import load_registry
 from tests.attention.conftest import draw
 
 REGISTRY = load_registry(plugins=False)
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "graphs.md"
 N, C = 6, 8
 #: 0 -> 1 -> 2 and 3 -> 4 -> 5, with a self-loop on 2.
 EDGES = torch.tensor([[0, 1, 2, 3, 4], [1, 2, 2, 4, 5]])
@@ -168,14 +165,6 @@ def test_a_mask_of_ones_changes_nothing(energy, form):
     plain = conv(x, EDGES)
     set_masks(conv, torch.ones(5), EDGES, apply_sigmoid=False)
     torch.testing.assert_close(copy.deepcopy(conv)(x, EDGES), plain)
-
-
-def test_the_page_on_graphs_says_what_happens():
-    text = PAGE.read_text(encoding="utf-8")
-    test = doctest.DocTestParser().get_doctest(text, {}, PAGE.name, str(PAGE), 0)
-    assert len(test.examples) >= 10
-    results = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)
-    assert results.failed == 0
 
 
 def test_a_graph_transformer_keeps_what_its_attention_carries():

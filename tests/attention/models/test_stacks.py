@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import runpy
 from pathlib import Path
 
@@ -231,12 +230,7 @@ def test_descriptions_of_a_stack() -> None:
     ]
 
 
-def test_the_page_and_the_example(tmp_path, capsys) -> None:
+def test_the_example(tmp_path, capsys) -> None:
     root = Path(__file__).resolve().parents[3]
-    page = (root / "docs" / "stacks.md").read_text(encoding="utf-8")
-    exec(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0], {})  # noqa: S102 - our own page
-    entries = tmp_path / "mine.yaml"
-    entries.write_text(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])
-    assert list(load_registry(entries, plugins=False).stacks) == ["hybrid", "alternating"]
     runpy.run_path(str(root / "examples" / "stack.py"))["main"](tmp_path, trials=3, steps=2)
     assert "loaded again, equal: True" in capsys.readouterr().out

@@ -206,10 +206,7 @@ def test_a_language_model():
     assert not weights[0].triu(1).any()
 
 
-def test_the_page_and_the_example_run(monkeypatch, capsys, tmp_path):
-    code = (ROOT / "docs" / "traces.md").read_text(encoding="utf-8").split("```python\n")[1]
-    (tmp_path / "page.py").write_text(code.split("```")[0], encoding="utf-8")
-    runpy.run_path(str(tmp_path / "page.py"))
+def test_the_example_runs(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["trace.py", "--steps", "1"])
     runpy.run_path(str(ROOT / "examples" / "trace.py"), run_name="__main__")
     assert "blocks.1.mixer head 3: energy falls by" in capsys.readouterr().out

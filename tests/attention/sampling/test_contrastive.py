@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 import math
 import runpy
@@ -229,11 +228,6 @@ def test_data_outside_the_domain_are_refused():
         contrastive_divergence(energy, data, draw(5, 4))
     with pytest.raises(ValueError, match="no step_size"):
         contrastive_divergence(make("binary_rbm"), all_spins(), draw(3, DIM), step_size=0.1)
-
-
-def test_the_page_says_what_is_so():
-    page = Path(__file__).resolve().parents[3] / "docs" / "sampling.md"
-    assert doctest.testfile(str(page), module_relative=False, encoding="utf-8").failed == 0
 
 
 def test_the_example_learns_digits(capsys):
