@@ -75,8 +75,9 @@ bench: $(LINKED)  ## measure speed against hand-written layers
 	$(BIN)/python benchmarks/formula_speed.py
 	$(BIN)/python benchmarks/fused_attention.py
 
-pages: $(LINKED)  ## write the pages of docs/ that are made from the registry
+pages: $(LINKED)  ## write the pages of docs/ that are made from the registry and the commands
 	$(BIN)/python -m attenergy.testing.docs_pages docs
+	$(BIN)/python docs_site/commands.py docs
 
 # A warning ends the build. (The variable silences what the theme says about its successor.)
 docs: pages  ## write those pages and build the site into site/, which opens without a server

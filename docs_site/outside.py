@@ -31,14 +31,18 @@ _HIDE_FROM_SEARCH = "---\nsearch:\n  exclude: true\n---\n\n"
 def outside(target: str, source: str) -> str:
     """The path, from the root, that a link in the file `source` leads to outside of docs/.
 
+    A folder is its README where it has one.
+
     Empty for addresses of the web, anchors, and files of docs/ or that do not exist.
     """
     path = target.partition("#")[0]
     if not path or ":" in path or path.startswith("/"):
         return ""
     path = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
-    is_outside = not path.startswith(("..", "docs/")) and (ROOT / path).exists()
-    return path if is_outside and path != "." else ""
+    if path == "." or path.startswith(("..", "docs/")) or not (ROOT / path).exists():
+        return ""
+    readme = f"{path}/README.md"
+    return readme if (ROOT / readme).exists() else path
 
 
 def uri(path: str) -> str:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 
 _FENCE = re.compile(r"^\s*(?:>\s*)*(`{3,}|~{3,})")
-_COMMENT = re.compile(r"<!--.*?-->[ \t]*\n?", re.DOTALL)
+# alone on its lines, which go with it, or within a line
+_COMMENT = re.compile(r"^[ \t]*<!--.*?-->[ \t]*(?:\n|\Z)|<!--.*?-->", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"(`+)(?:(?!\1).)+\1")
 # [words](target "title"), ![words](target), and the src or href of an HTML tag
 _LINK = re.compile(

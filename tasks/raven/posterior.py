@@ -25,7 +25,7 @@ class Posterior:
     """Posterior probabilities given the context, each most probable first.
 
     `answers`: of last panels. `combinations`: of the rules' names, a multiset in the order of their
-    ids. `alignments`: of the columns' orders; alignment[c][f] is the place in column c of the
+    ids. `alignments`: of the columns' orders; `alignment[c][f]` is the place in column c of the
     feature that the last column has at place f. With `permute` off there is but one.
     """
 
