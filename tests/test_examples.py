@@ -67,3 +67,26 @@ def test_what_is_all_yours_answers_the_same_in_another_process(tmp_path: Path) -
         assert torch.tensor(here).isfinite().all()
         assert torch.tensor(here).shape[::2] == (4, classes)
     assert not list(tmp_path.glob("*.yaml")), "all that it writes is in a temporary folder"
+
+
+def test_a_vit_and_a_bert_change_their_energy() -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("transformers")
+    results = run("bert_vit.py", steps=25, tuning=1)
+    assert len(results) == 2
+    for scores in results.values():
+        assert scores["lse"][0] == pytest.approx(scores["softmax (as it is)"][0], abs=0.02)
+    assert results["ViT on digits"]["softmax (as it is)"][0] > 0.2  # chance is 0.1
+
+
+def test_graphs_are_classified_along_their_edges() -> None:
+    pytest.importorskip("torch_geometric")
+    scores = run("graph_classifier.py", steps=40, seeds=1)
+    assert scores["no edges"][0] < 0.6  # chance is 0.5
+    assert scores["Gaussian spins"][0] > 0.7
+
+
+def test_bags_are_classified_by_pooling(capsys: pytest.CaptureFixture[str]) -> None:
+    scores = run("multiple_instance.py", steps=2, seeds=1)
+    assert all(0.3 < score[0] <= 1 for score in scores.values())
+    assert capsys.readouterr().out.count("largest weight on the secret pattern") == 3
