@@ -77,6 +77,10 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests, so that none of them is left for one process at the end."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("cuda"):
+                item.add_marker(pytest.mark.skip("needs an NVIDIA GPU"))
     if find_spec("sklearn") is None:
         tasks = load_registry(plugins=False).tasks.items()
         absent = {n for n, t in tasks if str(t.options.get("path")).startswith("sklearn:")}

@@ -63,7 +63,8 @@ def read_in_blocks(
     )
     hidden = None
     if mask is not None:
-        hidden = torch.zeros(mask.shape, dtype=wide).masked_fill_(~mask, -torch.inf)
+        hidden = torch.zeros(mask.shape, dtype=wide, device=mask.device)
+        hidden.masked_fill_(~mask, -torch.inf)
     extra = [_four_axes(t.to(wide)) for t in (bias, hidden, *numbers) if t is not None]
     parts = _Parts(kernel, bias is not None, hidden is not None)
     inputs = (states.contiguous(), stored.contiguous(), values.contiguous(), *extra)
