@@ -93,7 +93,7 @@ def install(which: str, interpreter: str, torch: str) -> Path:
     # PyTorch first: what needs it would otherwise choose it.
     subprocess.run([*pip, needed.pop("torch"), needed["numpy"]], check=True)
     subprocess.run([*pip, "--group", f"{ROOT}/pyproject.toml:dev", *needed.values()], check=True)
-    build = ["--no-build-isolation", "--no-deps", "--config-settings", "editable_mode=strict"]
+    build = ["--no-deps", "--config-settings", "editable_mode=strict"]
     subprocess.run([*pip, *build, "--editable", ROOT], check=True)
     (folder / ".installed").touch()
     return python

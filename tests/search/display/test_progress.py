@@ -86,7 +86,7 @@ def test_the_pictures_of_the_docs_fetch_nothing_and_name_no_place(name: str) -> 
 
 @pytest.mark.slow  # a search with a worker process
 def test_pictures_are_made_from_a_real_search(tmp_path: Path, monkeypatch) -> None:
-    space = runpy.run_path(str(ROOT / "benchmarks" / "terminal_picture.py"))
+    space = runpy.run_path(str(ROOT / "benchmarks" / "pages" / "terminal_picture.py"))
     command = "attenergy search --task stacked-recall-small --energies softmax --trials 2 --steps 4"
     monkeypatch.setitem(
         space["main"].__globals__, "COMMAND", f"{command} --finalists 0 --fix heads=1"

@@ -1,6 +1,6 @@
 """Pictures of what a search shows on a terminal: half-way, and what it leaves at its end.
 
-    python benchmarks/terminal_picture.py [--out docs/pictures] [--done 13]
+    python benchmarks/pages/terminal_picture.py [--out docs/pictures] [--done 13]
 
 The search is a real one, about half a minute on two cores; nothing in the pictures is made up. They
 are SVG, with text that can be selected, and fetch nothing.
