@@ -14,10 +14,10 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from importlib import import_module, invalidate_caches, metadata
 from importlib.resources.abc import Traversable
 from importlib.util import find_spec
@@ -94,11 +94,17 @@ def _owner(module: str) -> tuple[str, str]:
     """Name and version of the distribution that a module belongs to, or what it says itself."""
     top = module.partition(".")[0]
     try:
-        name = metadata.packages_distributions()[top][0]
+        name = _distributions(tuple(sys.path))[top][0]
         return name, metadata.version(name)
     except Exception:  # no distribution, or a broken one
         version = getattr(sys.modules.get(top), "__version__", "")
         return top, version if isinstance(version, str) else ""
+
+
+@lru_cache(maxsize=1)
+def _distributions(path: tuple[str, ...]) -> Mapping[str, list[str]]:
+    """Distributions by the modules in them; looking takes seconds, and every run asks for them."""
+    return metadata.packages_distributions()
 
 
 def name_plugins(modules: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import runpy
 import shutil
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+
+from attenergy.tasks import CLASSES
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 _PLACES = ("here", "there")
@@ -49,6 +52,35 @@ def test_a_saturated_model_is_advised_and_its_digits_are_recalled(tmp_path: Path
     assert shares["prepared, beta 1"] < 0.1
     assert shares["prepared, suggested"] > 0.9
     assert (tmp_path / "digits-recalled.png").is_file()
+
+
+def test_a_table_is_classified_beside_scikit_learn() -> None:
+    pytest.importorskip("sklearn")
+    scores = run("table_classifier.py", steps=40, energies=("lse",), seeds=1)
+    assert scores["chance"] < 0.65
+    assert min(scores[name] for name in ("lse", "LogisticRegression")) > 0.85
+
+
+def test_a_language_model_learns_more_than_single_bytes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bits = run("text_model.py", steps=12, layers=("lse",), length=32, evaluated=64)
+    assert bits["two bytes"] < bits["one byte"] < bits["chance"] == 8
+    assert bits["lse"] < 6.5
+    assert "lse" in capsys.readouterr().out
+
+
+def test_a_task_of_ones_own_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    module = importlib.import_module("own_search")
+    try:
+        scores = module.main(steps=30, trials=4, seeds=1)
+    finally:
+        CLASSES.pop("Twice")
+        CLASSES.owners.pop("Twice")
+        del sys.modules["own_search"]
+    assert {"softmax", "mean"} <= set(scores) <= {"softmax", "mean", "lse", "rbm"}
+    assert scores["mean"] > 0.2  # chance is 0.143
 
 
 @pytest.mark.slow  # two searches by command line, seven processes in turn

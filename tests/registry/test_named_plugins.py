@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,16 @@ def test_one_that_was_mended_is_tried_again_when_it_is_named(write: Write) -> No
     write("mended", CODE + "# and a comment, for another size\n")
     load_plugins("mended")
     assert "plugged" in load_registry().energies
+
+
+def test_who_owns_a_plugin_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run asks, and looking through all installed packages takes longer than a small run."""
+    calls: list[None] = []
+    monkeypatch.setattr(
+        metadata, "packages_distributions", lambda: calls.append(None) or {"torch": ["torch"]}
+    )
+    monkeypatch.syspath_prepend("a place that nobody has asked for")
+    for _ in range(3):
+        plugin = Plugin("torch", "torch")
+        assert (plugin.package, plugin.release) == ("torch", metadata.version("torch"))
+    assert len(calls) == 1
