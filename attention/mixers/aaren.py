@@ -41,6 +41,11 @@ class Aaren(PatternMixer):
     Source: Feng et al. 2024, arXiv:2405.13956.
     """
 
+    latex = (
+        r"z_i = \frac{\sum_{j \le i} e^{s_j}\, v_j}{\sum_{j \le i} e^{s_j}}, \qquad s_j = "
+        r"\frac{q^\top k_j}{\sqrt{d}}"
+    )
+
     takes_context = False
     always_causal = True
 

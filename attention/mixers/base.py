@@ -85,6 +85,8 @@ class Mixer(Pretrained, PairDropout):
         ValueError: sizes that do not fit.
     """
 
+    #: What a head reads, as LaTeX, for pages.
+    latex: ClassVar[str] = ""
     reads_field: ClassVar[bool] = True  # whether a field, and so a relative position, is read
     has_weights: ClassVar[bool] = True  # whether `need_weights` can be honoured
     takes_context: ClassVar[bool] = True  # whether the patterns may be others than the states

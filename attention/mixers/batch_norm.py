@@ -74,6 +74,11 @@ class BatchNormAttention(Mixer):
     Source: Nguyen et al. 2023, arXiv:2406.13781 (Attention-BN).
     """
 
+    latex = (
+        r"a_{ij} = \operatorname{softmax}_j\left(\frac{1}{\sqrt{d}}\,\frac{q_i - "
+        r"w\mu}{\sigma}\cdot\frac{k_j - w\mu}{\sigma} + \varphi_{ij}\right)"
+    )
+
     takes_rotary = False  # scales of components do not turn with them
 
     def __init__(
@@ -117,6 +122,12 @@ class ScaledBatchNormAttention(ScaledHeadAttention):
 
     Source: Nguyen et al. 2023, arXiv:2406.13781 (Attention-BN with Attention-SH).
     """
+
+    latex = (
+        r"a_{ij} = \frac{w_{ib}}{n_b}, \quad w_{ib} = "
+        r"\operatorname{softmax}_b\left(\frac{1}{n_b}\sum_{j \in b} s_{ij}\right), \quad "
+        r"s_{ij} = \frac{(q_i - m\mu)\cdot k_j}{\sigma^2\sqrt{d}} + \varphi_{ij}"
+    )
 
     takes_rotary = False
 

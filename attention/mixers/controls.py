@@ -18,6 +18,8 @@ class MeanPooling(PatternMixer):
     Source: average pooling as a token mixer, Yu et al. 2022, arXiv:2111.11418.
     """
 
+    latex = r"a_{ij} = \frac{1}{n_i} \quad\text{for the } n_i \text{ visible patterns}"
+
     states_apart = True
 
     def fast_path(self, heads: HeadInputs) -> Tensor | None:
@@ -51,6 +53,8 @@ class NoMixing(PatternMixer):
 
     Source: the identity as a token mixer, Yu et al. 2022, arXiv:2210.13452.
     """
+
+    latex = r"a_{ij} = \delta_{ij}"
 
     takes_context = False
 

@@ -76,6 +76,11 @@ class HypernetworkAttention(Mixer):
     attention: Vaswani et al. 2017, arXiv:1706.03762.
     """
 
+    latex = (
+        r"\mathrm{out}_i = \sum_j \sum_h a_{hij}\, W_h\, g_{hij}, \qquad a = \sigma(s), \quad "
+        r"s_{hij} = \frac{q_{hi}\cdot k_{hj}}{\sqrt{d}} + \varphi_{hij}"
+    )
+
     decoding: ClassVar = ("streamed", "projected")
     states_apart = True
 

@@ -88,6 +88,11 @@ class EluAttention(KernelAttention):
     Source: Katharopoulos et al. 2020, arXiv:2006.16236.
     """
 
+    latex = (
+        r"a_{ij} = \frac{f(q_i)\cdot f(k_j)}{\sum_{j'} f(q_i)\cdot f(k_{j'})}, \qquad f(x) = "
+        r"\operatorname{elu}(x) + 1"
+    )
+
     takes_rotary = False  # features do not turn with their keys
 
     def features(self, x: Tensor, *, of_states: bool) -> Tensor:
@@ -104,6 +109,8 @@ class SquaredAttention(KernelAttention):
 
     Source: the polynomial kernel of degree 2 in Kacham et al. 2023, arXiv:2310.01655.
     """
+
+    latex = r"a_{ij} = \frac{(q_i\cdot k_j)^2}{\sum_{j'} (q_i\cdot k_{j'})^2}"
 
     def features(self, x: Tensor, *, of_states: bool) -> Tensor:
         """Return all products x_a x_b / d, (B, H, N, d^2)."""

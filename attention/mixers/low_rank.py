@@ -43,6 +43,11 @@ class LowRankAttention(Mixer):
     Source: Wang et al. 2020, arXiv:2006.04768.
     """
 
+    latex = (
+        r"a_{ij} = \sum_c w_{ic}\, F_{cj}, \quad w_{ic} = \operatorname{softmax}_c\left(\sum_j "
+        r"P_{cj}\, s_{ij}\right), \quad s_{ij} = \frac{q_i\cdot k_j}{\sqrt{d}}"
+    )
+
     states_apart = True
     reads_field = False
     needs_length = True

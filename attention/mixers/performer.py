@@ -37,6 +37,11 @@ class Performer(KernelAttention):
     Source: Choromanski et al. 2020, arXiv:2009.14794 (FAVOR+).
     """
 
+    latex = (
+        r"a_{ij} = \frac{f(q_i)\cdot f(k_j)}{\sum_{j'} f(q_i)\cdot f(k_{j'})}, \qquad f(x)_r = "
+        r"\exp\left(\frac{w_r\cdot x}{d^{1/4}} - \frac{|x|^2}{2\sqrt{d}}\right)"
+    )
+
     takes_rotary = False  # features do not turn with their keys
 
     directions: Tensor

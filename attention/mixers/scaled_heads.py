@@ -43,6 +43,12 @@ class ScaledHeadAttention(Mixer):
     Source: Nguyen et al. 2023, arXiv:2406.13781 (Attention-SH).
     """
 
+    latex = (
+        r"a_{ij} = \frac{w_{ib}}{n_b}, \quad w_{ib} = "
+        r"\operatorname{softmax}_b\left(\frac{1}{n_b}\sum_{j \in b} s_{ij}\right), \quad "
+        r"s_{ij} = \frac{q_i\cdot k_j}{\sqrt{d}} + \varphi_{ij}"
+    )
+
     states_apart = True
     scales: tuple[int, ...] = option("scales", fixed("scales"), "Block sizes.")
 

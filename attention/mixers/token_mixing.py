@@ -44,6 +44,11 @@ class TokenMixing(PatternMixer):
     Source: Tolstikhin et al. 2021, arXiv:2105.01601.
     """
 
+    latex = (
+        r"z_i = \sum_c W^{(2)}_{ic}\,\operatorname{gelu}\left(\sum_j W^{(1)}_{cj}\, m_{ij}\, "
+        r"v_j\right)"
+    )
+
     has_weights = False
     needs_length = True
 

@@ -29,6 +29,11 @@ class TopKAttention(Mixer):
     Source: Gupta et al. 2021, arXiv:2106.06899.
     """
 
+    latex = (
+        r"a_{ij} = \operatorname{softmax}_j\left(s_{ij}\right) \quad\text{over the } k \text{ "
+        r"largest}\quad s_{ij} = \frac{q_i\cdot k_j}{\sqrt{d}} + \varphi_{ij}"
+    )
+
     states_apart = True
     kept = option("kept", lambda _, value: check_size("kept", value), "k.")
 

@@ -36,6 +36,12 @@ class WindowAttention(Mixer):
     Source: Beltagy et al. 2020, arXiv:2004.05150.
     """
 
+    latex = (
+        r"a_{ij} = \operatorname{softmax}_j"
+        r"\left(\frac{q_i\cdot k_j}{\sqrt{d}} + \varphi_{ij}\right) "
+        r"\quad\text{over}\quad |i - j| < w"
+    )
+
     window = option("window", lambda _, value: check_size("window", value), "w.")
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 from attenergy.energies.language.nodes import Call, Expr, Number, Symbol
 from attenergy.energies.language.table import FUNCTIONS
@@ -22,6 +23,15 @@ def to_latex(expr: Expr) -> str:
 
 def _number(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def _latex_number(value: float) -> str:
+    """A small fraction as one, another number with six digits."""
+    near = Fraction(value).limit_denominator(12)
+    if near.denominator > 1 and float(near) == value:
+        sign = "-" if value < 0 else ""
+        return rf"{sign}\tfrac{{{abs(near.numerator)}}}{{{near.denominator}}}"
+    return _number(value if value.is_integer() else float(f"{value:.6g}"))
 
 
 def _wrap(shown: tuple[str, int], level: int, brackets: tuple[str, str] = ("(", ")")) -> str:
@@ -129,9 +139,16 @@ def _latex_name(name: str) -> str:
     return f"{shown}_{{{tail}}}" if tail else shown
 
 
+def _latex_function(name: str) -> str:
+    if name in {"exp", "log", "sin", "cos", "tanh"}:
+        return rf"\{name}"
+    head, _, tail = name.partition("_")
+    return rf"\operatorname{{{head}}}" + (rf"_{{\mathrm{{{tail}}}}}" if tail else "")
+
+
 def _latex(expr: Expr) -> tuple[str, int]:
     if isinstance(expr, Number):
-        return _number(expr.value), _ATOM if expr.value >= 0 else _SUM
+        return _latex_number(expr.value), _ATOM if expr.value >= 0 else _SUM
     if isinstance(expr, Symbol):
         return _latex_name(expr.name), _ATOM
     assert isinstance(expr, Call)
@@ -143,14 +160,20 @@ def _latex(expr: Expr) -> tuple[str, int]:
     if expr.function in {"mul", "pow"}:
         above, below = _fraction(expr)
         if below:
-            top = r"\,".join(_paren(_latex(p), _PRODUCT) for p in above) or "1"
-            bottom = r"\,".join(_paren(_latex(p), _PRODUCT) for p in below)
+            top, bottom = _latex_product(above) or "1", _latex_product(below)
             return rf"\frac{{{top}}}{{{bottom}}}", _ATOM
         if expr.function == "mul":
             return r"\,".join(_paren(_latex(p), _PRODUCT) for p in above), _PRODUCT
         base, exponent = expr.args
         return f"{_paren(_latex(base), _ATOM)}^{{{_latex(exponent)[0]}}}", _POWER
     return _latex_call(expr)
+
+
+def _latex_product(parts: list[Expr]) -> str:
+    """Factors on one side of a bar, which brackets one of them alone."""
+    if len(parts) == 1:
+        return _latex(parts[0])[0]
+    return r"\,".join(_paren(_latex(p), _PRODUCT) for p in parts)
 
 
 def _paren(shown: tuple[str, int], level: int) -> str:
@@ -169,7 +192,9 @@ def _latex_call(expr: Call) -> tuple[str, int]:
     if expr.function in {"sumsq", "norm"}:
         square = "^{2}" if expr.function == "sumsq" else ""
         return rf"\left\lVert {args[0][0]} \right\rVert{square}", _ATOM
-    name = FUNCTIONS[expr.function].latex or rf"\operatorname{{{expr.function}}}"
+    if expr.function == "sqrt":
+        return rf"\sqrt{{{args[0][0]}}}", _ATOM
+    name = FUNCTIONS[expr.function].latex or _latex_function(expr.function)
     if not args:
         return name, _ATOM
     return rf"{name}\left({', '.join(a for a, _ in args)}\right)", _ATOM

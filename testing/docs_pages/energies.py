@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attenergy.energies import describe
 from attenergy.registry import EnergySpec, Registry
 from attenergy.testing.docs_pages.markdown import table
-from attenergy.testing.edge_cases import EXTREMES, at_the_edges
+from attenergy.testing.edge_cases import EXTREMES
 
 _HEAD = """\
 # The energies
 
 Made from the registry by `make docs`; a test compares.
-`attenergy energies show NAME` says more about one of them.
+A name leads to a page of its own; `attenergy energies show NAME` says the same in short.
 """
 
 _CATALOGUE = """\
@@ -31,11 +33,16 @@ otherwise: finite, or refused with a `ValueError`. *numbers x 100* scales states
 """
 
 
-def energies_page(registry: Registry) -> str:
-    """The page on all energies of a registry."""
+def energies_page(registry: Registry, edges: Mapping[str, Mapping[str, str]]) -> str:
+    """The page on all energies of a registry.
+
+    Args:
+        registry: whose energies.
+        edges: what every one does at the edges, by name and case.
+    """
     catalogue = [
         (
-            f"`{name}`",
+            f"[`{name}`](energies/{name}.md)",
             spec.title,
             spec.domain,
             str(describe(spec)["safe_steps"]),
@@ -44,11 +51,10 @@ def energies_page(registry: Registry) -> str:
         )
         for name, spec in registry.energies.items()
     ]
-    verdicts = {name: at_the_edges(spec) for name, spec in registry.energies.items()}
-    edges = [(f"`{name}`", *verdict.values()) for name, verdict in verdicts.items()]
+    rows = [(f"`{name}`", *edges[name].values()) for name in registry.energies]
     header = ("name", "title", "domain", "steps that never raise E", "fast path", "known answers")
     parts = [_HEAD, _CATALOGUE, table(header, catalogue), _EDGES]
-    return "\n".join([*parts, table(("name", *EXTREMES), edges)])
+    return "\n".join([*parts, table(("name", *EXTREMES), rows)])
 
 
 def _path(spec: EnergySpec) -> str:

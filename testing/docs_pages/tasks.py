@@ -11,7 +11,7 @@ _HEAD = """\
 
 Made from the registry by `make docs`; a test compares. An instance depends on the seed, the split
 and its index alone, and train, valid and iid share none. Most tasks generate themselves; those of
-your own data are in [own_data.md](own_data.md).
+your own data are in [own_data.md](own_data.md). A name leads to a page of its own, with a sample.
 `attenergy tasks show NAME` gives ceilings, model and training, `attenergy tasks sample NAME` one
 instance, `attenergy compare --task NAME --sweep OPTION` goes through the values of a sweep.
 
@@ -27,7 +27,7 @@ _SHOWN = {"test": "iid"}
 def tasks_page(registry: Registry) -> str:
     """Write the page: bundles, then one row for every task."""
     bundles = [
-        [f"`{name}`", spec.title, ", ".join(f"`{task}`" for task in spec.tasks)]
+        [f"`{name}`", spec.title, ", ".join(f"[`{task}`](tasks/{task}.md)" for task in spec.tasks)]
         for name, spec in registry.bundles.items()
     ]
     header = ["task", "what", "reads", "answers", "scored", "chance", "sweeps", "seconds", "source"]
@@ -40,7 +40,7 @@ def tasks_page(registry: Registry) -> str:
         "\n## Tasks\n",
         table(header, rows),
         "\n## Tasks of your own data\n",
-        table(["task", "what"], [[f"`{name}`", registry.tasks[name].title] for name in own]),
+        table(["task", "what"], [[f"[`{n}`](tasks/{n}.md)", registry.tasks[n].title] for n in own]),
     ]
     return "\n".join(parts) + "\n"
 
@@ -48,7 +48,7 @@ def tasks_page(registry: Registry) -> str:
 def _row(name: str, registry: Registry) -> list[str]:
     spec, task = registry.tasks[name], make_task(name, registry=registry)
     return [
-        f"`{name}`",
+        f"[`{name}`](tasks/{name}.md)",
         spec.title,
         _reads(task),
         _answers(task),

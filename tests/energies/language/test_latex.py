@@ -46,11 +46,16 @@ def test_every_class_has_latex_of_its_own():
 @pytest.mark.parametrize(
     ("text", "latex"),
     [
-        ("0.5*|xi|^2", r"0.5\,\left\lVert \xi \right\rVert^{2}"),
+        ("0.5*|xi|^2", r"\tfrac{1}{2}\,\left\lVert \xi \right\rVert^{2}"),
         (
             "-lse(beta * X @ xi + h)/beta",
             r"-\frac{\operatorname{lse}\left(\beta\,X\,\xi + h\right)}{\beta}",
         ),
+        ("-(beta + c)/c", r"-\frac{\beta + c}{c}"),
+        ("1.4426950408889634*c", r"1.4427\,c"),
+        ("sqrt(c)", r"\sqrt{c}"),
+        ("exp(c)", r"\exp\left(c\right)"),
+        ("sparsemax_conj(h)", r"\operatorname{sparsemax}_{\mathrm{conj}}\left(h\right)"),
         ("c^-2", r"\frac{1}{c^{2}}"),
         ("xi @ (M @ xi)", r"\xi^{\top}\,M\,\xi"),
         ("X' @ softmax(h)", r"X^{\top}\,\operatorname{softmax}\left(h\right)"),
