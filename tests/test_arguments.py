@@ -304,3 +304,10 @@ def test_what_is_no_tensor_is_said(kind):
     for call in calls:
         with pytest.raises(TypeError, match=NO_TENSOR):
             call()
+
+
+def test_packages_are_loaded_as_attributes() -> None:
+    """`attenergy.analysis.fixed_points` works after `import attenergy` alone."""
+    names = ("analysis", "attention", "energies", "registry", "search", "tasks", "testing")
+    for name in names:
+        assert attenergy.__getattr__(name).__name__ == f"attenergy.{name}"

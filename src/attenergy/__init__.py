@@ -90,6 +90,9 @@ _HOMES = {
     "tune_cpu": "attention",
 }
 
+#: Packages that `attenergy.NAME` loads, as in `attenergy.analysis.fixed_points(model, inputs)`.
+_PACKAGES = {"analysis", "attention", "energies", "registry", "search", "tasks", "testing"}
+
 __all__ = [
     "AssociativeMemory",
     "AttenergyError",
@@ -143,6 +146,8 @@ def __getattr__(name: str) -> Any:
 
         globals()[name] = metadata.version("attenergy")
         return globals()[name]
+    if name in _PACKAGES:
+        return import_module(f"attenergy.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'attenergy' has no attribute {name!r}")
     value = getattr(import_module(f"attenergy.{_HOMES[name]}"), name)
