@@ -40,6 +40,8 @@ def to_mathml(latex: str, *, block: bool = False) -> str:
     strange = _STRANGE.search(drawn)
     if strange:
         raise ValueError(f"{latex!r}: {strange[1]!r} is not known")
+    # the bars of a norm are as high as its letters, unless `\left` makes them grow
+    drawn = drawn.replace("<mo>&#x02016;</mo>", '<mo stretchy="false">&#x02016;</mo>')
     body = drawn[drawn.index(">") + 1 : drawn.rindex("</math>")]
     display = "block" if block else "inline"
     return (
