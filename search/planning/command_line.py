@@ -45,10 +45,14 @@ def command(
         value = getattr(plan, name)
         if name == "task" and tasks:
             value = tasks
-        if name in _UNSAID or value is None or _is_default(plan, name):
+        if name in _UNSAID or value is None:
             continue
-        if name == "final_budget" and comparison and value == NONE and "--seeds" in words:
-            continue  # so many seeds are exactly these
+        if name == "final_budget" and comparison and "--seeds" in words:
+            unsaid = value == NONE  # so many seeds are exactly these, unless a budget is given
+        else:
+            unsaid = _is_default(plan, name)
+        if unsaid:
+            continue
         words += _words(option_of(name, verb), value)
     words += ["--registry", registry] if registry else []
     words += ["--folder", folder] if folder else []

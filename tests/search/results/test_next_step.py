@@ -45,6 +45,11 @@ SEARCH, COMPARE = "attenergy search --study s --task t", "attenergy compare --st
             said("undecided", 8),
             f"{COMPARE} --variants softmax,lse --final-budget 13seeds",
         ),
+        (
+            comparison(seeds=3, final_budget="21runs"),
+            said("undecided", 5, seeds=7),
+            f"{COMPARE} --variants softmax,lse --seeds 3 --final-budget 12seeds",
+        ),
         (search(finalists=0), said("none"), f"{SEARCH} --resume"),
         (search(), said("undecided"), ""),
         (search(), said("beats"), ""),
