@@ -86,6 +86,9 @@ docs: pages  ## write those pages and build the site into site/, which opens wit
 site: $(LINKED)  ## serve the site on http://127.0.0.1:8000 and follow changes
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
+study: $(LINKED)  ## the next missing runs of the Raven study (studies/README.md)
+	$(BIN)/python studies/raven.py run $(or $(PART),zoo) --minutes $(or $(MINUTES),10)
+
 # An interrupted run goes on with `make modes MODES=--resume`.
 modes: $(LINKED)  ## write docs/modes.md, what works under which mode of PyTorch (about half an hour)
 	$(BIN)/python -m attenergy.testing.compatibility docs $(MODES)

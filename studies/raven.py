@@ -1,0 +1,215 @@
+"""The Raven study: what is compared, and its runs in pieces of any length.
+
+    python studies/raven.py status                 what is recorded, and what is missing
+    python studies/raven.py run zoo --minutes 20   the next missing runs, on this machine's cores
+    python studies/raven.py merge FILE...          records that another machine made
+
+A part is a comparison (`attenergy compare`), or a grid of them; a piece is one run. Records go to
+`studies/records/PART/records.jsonl` as they come, each run once, by its key; so any machine goes
+on with what is missing, and the files are put together by `merge`. What is broken off goes on from
+its checkpoint, under `runs/`, on the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from attenergy.registry import Registry, load_registry
+from attenergy.registry.files import write_atomically
+from attenergy.search.comparison.configure import configure
+from attenergy.search.engines.base import Resources, run_all
+from attenergy.search.engines.factory import make_executor
+from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.events import Listener
+from attenergy.search.runs.records import RunStore
+
+HERE = Path(__file__).resolve().parent
+RECORDS = HERE / "records"
+CHECKPOINTS = HERE.parent / "runs" / "study-checkpoints"
+
+#: Instances of the paper's runs, in steps of 128: 1 M, 2 M, 4 M, 8 M, 20 M.
+LENGTHS = {"1M": 8000, "2M": 16000, "4M": 32000, "8M": 64000, "20M": 156250}
+#: The paper's architectures, an energy with two steps, and energies near softmax.
+LEADERS = ("softmax", "linear", "hyla", "lse", "zero_sink", "graph_memory")
+#: Without dropout, which the published code has in training and the paper does not tell of.
+_PAPER: dict[str, Any] = {
+    **{"dropout": 0.0, "evaluate_every": 2000, "valid_instances": 4096, "test_instances": 8192},
+    "lse.steps": 2,
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some comparisons of one task, over the same seeds."""
+
+    task: str
+    title: str
+    settings: tuple[tuple[tuple[str, ...], dict[str, Any]], ...]  # variants, what is fixed
+    seeds: int
+    steps: int | None = None
+    same_plan: bool = field(default=True)  # whether it is one comparison
+
+    def plans(self, name: str, folder: Path) -> Iterator[ComparePlan]:
+        for variants, fix in self.settings:
+            yield ComparePlan(
+                name=name, folder=str(folder), task=self.task, variants=variants, fix=fix,
+                seeds=self.seeds, steps=self.steps,
+            )  # fmt: skip
+
+    def configs(self, name: str, registry: Registry) -> list[RunConfig]:
+        """Its runs: first all of one seed, then all of the next."""
+        first = [
+            configure(plan, registry, variant)
+            for plan in self.plans(name, RECORDS / name)
+            for variant in plan.variants
+        ]
+        seeds = range(1, self.seeds + 1)
+        return [config.model_copy(update={"seed": s}) for s in seeds for config in first]
+
+
+def parts(registry: Registry) -> dict[str, Part]:
+    """The parts of the study by name."""
+    everyone = tuple(dict.fromkeys(("softmax", *registry.energies, *registry.mixers)))
+    grid = tuple(
+        (("lse",), {"lse.steps": steps, "lse.beta": beta, "lse.step_size": size})
+        for steps, beta, size in itertools.product(
+            (1, 2, 3, 4), (0.125, 0.354, 1.0, 2.83), (0.5, 1.0, 1.5)
+        )
+        if steps > 1 or size == 1.0  # weights are read before the last step, so one has no size
+    )
+    muon = {"optimizer": "muon", "muon_learning_rate": 0.02, "learning_rate": 3e-3}
+    result = {
+        "zoo": Part("raven-small", "Every energy and mixer, as it is", ((everyone, {}),), 5),
+        "grid": Part("raven-small", "lse: steps, beta, step size", grid, 3, same_plan=False),
+    }
+    for length, steps in LENGTHS.items():
+        for optimizer, fix in (("adamw", {}), ("muon", muon)):
+            title = f"The paper's size, {length} instances, {optimizer}"
+            chosen = ((LEADERS, {**_PAPER, **fix}),)
+            result[f"paper-{optimizer}-{length}"] = Part("raven", title, chosen, 3, steps)
+    return result
+
+
+class TimeOver(BaseException):
+    """The piece has had its time."""
+
+
+class _Report(Listener):
+    """One line for every finished run; ends the piece when its time is over."""
+
+    def __init__(self, end: float) -> None:
+        self._end = end
+
+    def progress(self, key: str, step: int, steps: int, loss: float) -> None:
+        self._look()
+
+    def evaluated(self, key: str, point: dict[str, float]) -> None:
+        self._look()
+
+    def finished(self, record: RunRecord) -> None:
+        print(line_of(record), flush=True)
+        self._look()
+
+    def _look(self) -> None:
+        if time.monotonic() > self._end:
+            raise TimeOver
+
+
+def line_of(record: RunRecord) -> str:
+    """A record in one line."""
+    scores = " ".join(
+        f"{split} {values['accuracy']:.3f}"
+        for split, values in record.metrics.items()
+        if "accuracy" in values
+    )
+    about = record.reason if record.status != "complete" else scores
+    seconds = record.cost.get("seconds", 0.0)
+    return f"{record.config.variant} seed {record.config.seed}: {about} ({seconds:.0f} s)"
+
+
+def missing(configs: Iterable[RunConfig], store: RunStore) -> list[RunConfig]:
+    return [config for config in configs if store.get(config.run_key()) is None]
+
+
+def run(given: argparse.Namespace, part: Part, registry: Registry) -> None:
+    """The next missing runs, until the time is over."""
+    name, minutes, workers = given.part, given.minutes, given.workers
+    folder = given.records / name
+    if part.same_plan and given.records == RECORDS:  # so that `report` and `replay` read it
+        (plan,) = part.plans(name, Path("studies/records") / name)
+        write_atomically(folder / COMPARE_PLAN, plan.model_dump_json(indent=2) + "\n")
+    store = RunStore(folder)
+    todo = missing(part.configs(name, registry), store)
+    todo = todo[::-1] if given.backwards else todo
+    print(f"{name}: {len(todo)} runs are missing; {minutes:g} minutes, {workers} at a time")
+    resources = Resources(workers=workers, checkpoint_folder=str(CHECKPOINTS))
+    end = time.monotonic() + 60 * minutes
+    try:
+        with make_executor(resources, folder) as executor:
+            run_all(todo, "compare", executor, store, _Report(end))
+    except TimeOver:
+        print(f"{name}: the time is over; {len(missing(todo, store))} runs are missing")
+
+
+def merge(files: Iterable[Path], registry: Registry) -> int:
+    """Add the records of other machines to the parts that they belong to; how many were new."""
+    known = {
+        config.run_key(): name
+        for name, part in parts(registry).items()
+        for config in part.configs(name, registry)
+    }
+    added = 0
+    for path in files:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for record in map(RunRecord.model_validate_json, lines):
+            name = known.get(record.key)
+            if name is None:
+                print(f"{path}: {line_of(record)} belongs to no part")
+                continue
+            store = RunStore(RECORDS / name)
+            if store.get(record.key) is None and record.status != "failed":
+                store.append(record)
+                added += 1
+    return added
+
+
+def status(registry: Registry) -> None:
+    for name, part in parts(registry).items():
+        configs, store = part.configs(name, registry), RunStore(RECORDS / name)
+        done = len(configs) - len(missing(configs, store))
+        print(f"{name:16} {done:4} of {len(configs):4} runs  {part.title}")
+
+
+def main() -> None:
+    registry = load_registry(plugins=False)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("status")
+    runs = commands.add_parser("run")
+    runs.add_argument("part", choices=list(parts(registry)))
+    runs.add_argument("--minutes", type=float, default=10.0)
+    runs.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    runs.add_argument("--records", type=Path, default=RECORDS, help="folder of the records")
+    runs.add_argument("--backwards", action="store_true", help="the last runs first")
+    merging = commands.add_parser("merge")
+    merging.add_argument("files", nargs="+", type=Path)
+    given = parser.parse_args()
+    if given.command == "status":
+        status(registry)
+    elif given.command == "merge":
+        print(f"{merge(given.files, registry)} records are new")
+    else:
+        run(given, parts(registry)[given.part], registry)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
