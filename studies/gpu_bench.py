@@ -201,6 +201,7 @@ def bench_stacked(out: Out, quick: bool) -> None:
         ("softmax", 6, "high", "float32"),
         ("softmax", 6, "highest", "float32"),
         ("softmax", 6, "high", "bfloat16"),
+        ("softmax fused", 6, "high", "float32"),
         ("softmax", 24, "high", "float32"),
         ("hyla", 6, "high", "float32"),
         ("lse", 6, "high", "float32"),
@@ -214,12 +215,14 @@ def bench_stacked(out: Out, quick: bool) -> None:
         if out.over:
             return
         torch.set_float32_matmul_precision(matmul)
-        config = paper(variant, precision=precision)
-        other = paper(variant, precision=precision, optimizer="adamw")
+        name, _, fused = variant.partition(" ")
+        config = paper(name, precision=precision)
+        other = paper(name, precision=precision, optimizer="adamw")
         half = members // 2
         begin = time.perf_counter()
         try:
-            population = Population([config] * (members - half) + [other] * half, DEVICE, instances)
+            runs = [config] * (members - half) + [other] * half
+            population = Population(runs, DEVICE, instances, fused=bool(fused))
             graph = population.capture()
             built = time.perf_counter() - begin
             population.run(5)
@@ -241,7 +244,7 @@ def bench_stacked(out: Out, quick: bool) -> None:
             loss=[round(float(loss.min()), 3), round(float(loss.max()), 3)],
             gigabytes=round(torch.cuda.memory_reserved() / 1e9, 2) if DEVICE.type == "cuda" else 0,
         )  # fmt: skip
-        if members == 6 and matmul == "high" and precision == "float32":
+        if members == 6 and matmul == "high" and precision == "float32" and not fused:
             populations.append(population)
     for count in (2, 3):
         some = populations[:count]

@@ -15,12 +15,14 @@ import copy
 import json
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attenergy.attention import Transformer
 from attenergy.search.runs.config import RunConfig
@@ -190,6 +192,7 @@ class Population:
         device: where they are trained.
         instances: the training instances of every seed (`TrainingSet`).
         dtype: of parameters; float64 for tests.
+        fused: whether PyTorch may take its fused attention kernels under `vmap`.
 
     Raises:
         Unstackable: the runs differ in more.
@@ -201,8 +204,11 @@ class Population:
         device: torch.device,
         instances: TrainingSet,
         dtype: torch.dtype = torch.float32,
+        *,
+        fused: bool = False,
     ) -> None:
         self.configs, self.device, self.dtype = list(configs), device, dtype
+        self.fused = fused
         training = configs[0].training
         _check(configs)
         self.task = make_task(configs[0].task_spec, split_seed=configs[0].split_seed)
@@ -258,7 +264,8 @@ class Population:
         return model, costs
 
     def _logits(self, parameters: Any, buffers: Any, inputs: Tensor) -> Tensor:
-        with autocast(self.configs[0].training.precision, self.device):
+        kernels = nullcontext() if self.fused else sdpa_kernel(SDPBackend.MATH)
+        with kernels, autocast(self.configs[0].training.precision, self.device):
             out: Tensor = functional_call(
                 self.shell, (parameters, buffers), (inputs,), {"rows": self.rows}
             )

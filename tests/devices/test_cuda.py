@@ -24,6 +24,7 @@ from tests.devices.workloads import (
     TASKS,
     B,
     E,
+    H,
     L,
     decoding,
     derived,
@@ -55,9 +56,10 @@ FUSED = ("lse", "zero_sink", "l2_lse", "graph_memory", "softmax", "hyla", "linea
 
 def close(got: list[Tensor], want: list[Tensor], dtype: torch.dtype, what: object = "") -> None:
     """Each tensor as a whole; derivatives that are nearly 0 beside the others are left out."""
-    scale = max(float(t.norm()) for t in want)
-    for index, (mine, theirs) in enumerate(zip(got, want, strict=True)):
-        difference = float((mine.to(CPU, F64) - theirs.to(CPU, F64)).norm())
+    scale = max(float(t.detach().norm()) for t in want)
+    pairs = [(a.detach().to(CPU, F64), b.detach()) for a, b in zip(got, want, strict=True)]
+    for index, (mine, theirs) in enumerate(pairs):
+        difference = float((mine - theirs.to(F64)).norm())
         length = max(float(theirs.norm()), 1e-3 * scale)
         error = difference / length if length else difference
         assert error <= ERRORS[dtype], f"{what} tensor {index} in {dtype}: error {error:.2g}"
@@ -82,18 +84,25 @@ def test_layers(name: str) -> None:
                     close(got[:1], want[:1], dtype, (options, [*given]))
 
 
+def with_field(module: nn.Module, x: Tensor, field: Tensor, **given: Any) -> Tensor:
+    """The output of a layer with a field, where it reads one."""
+    out: Tensor = module(x, **given, **({"field": field} if module.reads_field else {}))
+    return out
+
+
 @pytest.mark.parametrize("name", FUSED)
 @pytest.mark.parametrize("length", [8, 33, 40])
 def test_longer_sequences(name: str, length: int) -> None:
     """With a field that learns, and a mask that hides all from some states."""
     module, x = layer(name), 0.5 * draw(2, B, length, E)
+    field = draw(8, 1, H, length, length)
     mask = torch.rand(B, 1, length, length, generator=torch.Generator().manual_seed(5)) < 0.5
     mask[..., 0] = True
     mask[0, :, 3:5] = False
     for given in ({}, {"mask": mask}, {"is_causal": True}):
-        want = derived(module, x, **given)
+        want = derived(module, x, field, call=with_field, **given)
         for dtype in ERRORS:
-            got = derived(module, x, device=GPU, dtype=dtype, **given)
+            got = derived(module, x, field, call=with_field, device=GPU, dtype=dtype, **given)
             count = 1 if dtype == torch.bfloat16 else len(want)
             close(got[:count], want[:count], dtype, [*given])
 
