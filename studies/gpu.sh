@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The study on a machine with one NVIDIA GPU, in at most 12 minutes: `bash studies/gpu.sh PART...`.
 #
+#   smoke    tests and probe at the same time, then quick          120 s
 #   tests    everything on CUDA against the CPU in float64          90 s
 #   probe    the first steps of every population of `zoo`           60 s
 #   quick    the shortest benchmarks                                70 s
@@ -98,12 +99,19 @@ setup
 for part in "$@"; do
   say "$part"
   case $part in
+    smoke)
+      beside probe probe "${PROBE_SECONDS:-50}"
+      tests "${TEST_SECONDS:-65}"
+      wait
+      tail -n 90 "$out/log.txt"
+      bench "${BENCH_SECONDS:-45}" --quick --only stacked,single
+      ;;
     tests) tests "${TEST_SECONDS:-90}" ;;
     probe) probe "${PROBE_SECONDS:-60}" ;;
     quick) bench "${BENCH_SECONDS:-70}" --quick ;;
     bench) bench "${BENCH_SECONDS:-90}" ;;
     study) study ;;
-    *) echo "no part $part: tests, probe, quick, bench, study"; exit 2 ;;
+    *) echo "no part $part: smoke, tests, probe, quick, bench, study"; exit 2 ;;
   esac
 done
 say "ends; $(remaining) s are left"
