@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
-from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files, InclusionLevel
-from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 from page_text import link_targets, relink, without_comments
 
@@ -114,14 +111,3 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     if not page.file.generated_by:
         markdown = relinked(markdown, f"docs/{page.file.src_uri}")
     return without_comments(markdown)
-
-
-@event_priority(-1000)
-def on_nav(nav: Navigation, files: Files, **_: Any) -> Navigation:
-    """End the build if a page is reached from nowhere in the navigation."""
-    placed = {page.file.src_uri for page in nav.pages}
-    pages = (f for f in files.documentation_pages() if f.inclusion is not InclusionLevel.NOT_IN_NAV)
-    lost = sorted(page.src_uri for page in pages if page.src_uri not in placed)
-    if lost:
-        raise PluginError(f"no line of docs/.nav.yml names {', '.join(lost)}")
-    return nav
