@@ -27,7 +27,6 @@ settings.load_profile("suite")
 
 #: Files whose tests take longest: several processes each, or hundreds of comparisons.
 LONGEST = (
-    "test_own_model_page.py",
     "test_end_to_end.py",
     "test_faults.py",
     "test_killed_driver.py",

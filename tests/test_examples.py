@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import runpy
 import shutil
 import subprocess
@@ -122,3 +123,17 @@ def test_bags_are_classified_by_pooling(capsys: pytest.CaptureFixture[str]) -> N
     scores = run("multiple_instance.py", steps=2, seeds=1)
     assert all(0.3 < score[0] <= 1 for score in scores.values())
     assert capsys.readouterr().out.count("largest weight on the secret pattern") == 3
+
+
+def test_a_searched_model_predicts_the_same_in_another_process(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "searched_model.py", tmp_path)
+    path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), "")))
+    done = subprocess.run(
+        [sys.executable, "searched_model.py"], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": path}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    here, there = done.stdout.splitlines()[-2:]
+    values = [json.loads(line.split(maxsplit=1)[1]) for line in (here, there)]
+    assert values[0] == values[1]
+    assert torch.tensor(values[0]).isfinite().all()

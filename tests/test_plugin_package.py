@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -26,8 +24,8 @@ from attenergy.attention.saving.weights import SavedError
 from attenergy.registry import CATALOGUES, carried
 from attenergy.registry.plugins import _STATE
 from attenergy.search.cli.app import app
-from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.records import read_records
+from tests.docs.blocks import ROOT, blocks_of
 
 SOURCE = Path(__file__).with_name("plugin_package")
 ENTRIES = ("fieldkit_tethered", "fieldkit_centred", "fieldkit_warm")
@@ -227,44 +225,12 @@ def test_an_upgraded_plugin_is_reported(study: Path, site: Path, tmp_path: Path)
     assert "attenergy --plugin fieldkit search" in (tmp_path / "page.html").read_text()
 
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"(?:`(\S+)`:\n\n)?```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL)
-
-
-def test_the_page_on_plugins_tells_the_truth(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its package is written down, its commands are typed, its examples run."""
-    monkeypatch.chdir(tmp_path)
-    Path("my_package").mkdir()
-    for file, _, text in BLOCKS:
-        if file:
-            Path(file).write_text(text, encoding="utf-8")
-    examples = [text for file, language, text in BLOCKS if language == "python" and not file]
-    Path("my_examples.py").write_text("\n".join(examples), encoding="utf-8")
-    commands = [line for _, kind, text in BLOCKS if kind == "console" for line in text.splitlines()]
-    assert len(commands) == 3
-    assert len(examples) == 7
-    with on_path(tmp_path):
-        for line in commands:
-            result = call(*shlex.split(line)[1:])
-            assert result.exit_code == 0, f"{line}: {result.stderr}"
-        attenergy.load_plugins("my_examples")
-        for text in (text for file, kind, text in BLOCKS if kind == "yaml" and not file):
-            Path("own.yaml").write_text(text, encoding="utf-8")
-            registry = attenergy.load_registry("own.yaml")
-            layer = attenergy.EnergyAttention(8, 2, energy=list(registry.energies.values())[-1])
-            assert layer(torch.ones(1, 3, 8)).isfinite().all()
-        plan = {"study": "s", "folder": "s", "task": "echo", "sampler": "eager", "pruner": "floor"}
-        assert SearchPlan.model_validate(plan).sampler == "eager"
-
-
 def test_the_package_of_the_page_is_installed_with_its_registry_file(tmp_path: Path) -> None:
     source, site = tmp_path / "source", tmp_path / "site"
     (source / "my_package").mkdir(parents=True)
-    for file, _, text in BLOCKS:
-        if file:
-            (source / file).write_text(text, encoding="utf-8")
+    for block in blocks_of(ROOT / "docs" / "plugins.md"):
+        if block.file:
+            (source / block.file).write_text(block.code, encoding="utf-8")
     install(source, site)
     with on_path(site):
         (plugin,) = (p for p in attenergy.load_plugins() if p.distribution == "my-package")

@@ -29,6 +29,7 @@ RUNS = {
 NOTES = {"file", "run", "needs", "instead"}
 LANGUAGES = {"python", "sh", "yaml", "text", "toml", "json", "csv", "bibtex", "mermaid", "html"}
 _FENCE = re.compile(r"^(\s*(?:>\s?)*)(`{3,}|~{3,})\s*([^`]*)$")
+_INDENTED = re.compile(r"^(?: {4}|\t)\s*(?:>>> |\$ |attenergy |python |pip )")
 _NOTE = re.compile(r"^\s*(?:>\s?)*<!--\s*([a-z ]+):\s*(.*?)\s*-->\s*$")
 
 
@@ -89,6 +90,9 @@ def blocks_of(page: Path) -> list[Block]:
     number = 0
     while number < len(lines):
         opening = _FENCE.match(lines[number])
+        if _INDENTED.match(lines[number]):
+            place = f"{page.relative_to(ROOT)}:{number + 1}"
+            raise BadPage(f"{place}: code without a fence, which nothing runs")
         if opening is None:
             number += 1
             continue

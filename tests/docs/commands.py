@@ -127,6 +127,9 @@ def _commands(line: str) -> Iterator[tuple[list[str], str, str | None]]:
 
 
 def _run(words: list[str], line: str, *, check: bool) -> tuple[int, str]:
+    if words[0] == "export":
+        os.environ.update(word.split("=", 1) for word in words[1:])
+        return 0, ""
     variables = {}
     while words and _VARIABLE.match(words[0]):
         name, _, variables[name] = words.pop(0).partition("=")
@@ -142,7 +145,8 @@ def _run(words: list[str], line: str, *, check: bool) -> tuple[int, str]:
             return _python(rest, check=check)
         if program in ELSEWHERE:
             _check_elsewhere(program, rest)
-            return 0, ""
+            inner = rest.index("attenergy") if "attenergy" in rest else len(rest)
+            return check_attenergy(rest[inner + 1 :]) if inner < len(rest) else (0, "")
         if program in SHELL:
             return (0, "") if check else _shell(shlex.join(words))
     raise BadPage(f"{line}\n{program!r} is neither run nor known: see tests/docs/commands.py")

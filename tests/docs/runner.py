@@ -43,6 +43,8 @@ def run_page(blocks: list[Block], folder: Path, *, slow: bool) -> None:
     """
     printed: str | None = None
     with isolated(folder) as names:
+        for block in reversed(blocks):  # what a command reads may be shown further down
+            _save(block)
         for block in blocks:
             block.check()
             try:
@@ -66,12 +68,16 @@ def _skipped(block: Block, *, slow: bool) -> bool:
     return bool(absent) or ("slow" in block.run and not slow)
 
 
-def _run(block: Block, names: dict[str, Any]) -> str:
-    """What the block prints."""
-    check, fails = "checked" in block.run, "fails" in block.run
+def _save(block: Block) -> None:
     if block.file is not None:
         Path(block.file).parent.mkdir(parents=True, exist_ok=True)
         Path(block.file).write_text(block.code, encoding="utf-8")
+
+
+def _run(block: Block, names: dict[str, Any]) -> str:
+    """What the block prints."""
+    check, fails = "checked" in block.run, "fails" in block.run
+    _save(block)
     match block.language:
         case "python":
             return _python(block, names, run=block.file is None and not check, fails=fails)

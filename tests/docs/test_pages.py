@@ -12,15 +12,7 @@ from tests.docs.runner import run_page
 PAGES = {page.relative_to(ROOT).as_posix(): page for page in pages()}
 SLOW = [name for name, page in PAGES.items() if any("slow" in b.run for b in blocks_of(page))]
 #: Pages whose blocks are not run yet. None comes in, all go out.
-NOT_YET = {
-    "README.md", "CONTRIBUTING.md", "docs/analysis.md", "docs/bench.md", "docs/clusters.md",
-    "docs/own_data.md", "docs/own_energy.md", "docs/own_model.md", "docs/plugins.md",
-    "docs/report.md",
-    *(f"docs/analysis/{name}.md" for name in (
-        "energy-loss", "energy", "fixed-points", "landscapes", "latent-code", "laws", "memory",
-        "paths", "redundancy",
-    )),
-}  # fmt: skip
+NOT_YET = {"README.md", "CONTRIBUTING.md"}
 
 
 @pytest.mark.parametrize("name", sorted(set(PAGES) - NOT_YET))

@@ -35,6 +35,9 @@ def test_blocks_with_their_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )  # fmt: skip
     assert (sh.code, sh.run, sh.language) == ("ls ```\n", {"slow", "fails"}, "sh")
     assert (text.code, text.notes) == ("quoted\n", {})
+    page.write_text("Code:\n\n    attenergy search\n")
+    with pytest.raises(BadPage, match="without a fence"):
+        blocks_of(page)
     page.write_text("```sh\nls\n")
     with pytest.raises(BadPage, match="not closed"):
         blocks_of(page)

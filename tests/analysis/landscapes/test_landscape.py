@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -231,13 +229,3 @@ def test_pictures_and_animation(tmp_path):
         save_retrieval(out, tmp_path / "way.mp4")
     (around,) = landscape("polynomial", 2, resolution=60).pictures()
     around.save(tmp_path)
-
-
-def test_the_page_runs(monkeypatch):
-    """The Python of docs/analysis/landscapes.md, as it stands."""
-    monkeypatch.setattr(surface, "RESOLUTION", 8)
-    page = Path(__file__).resolve().parents[3] / "docs" / "analysis" / "landscapes.md"
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
-    for block in blocks:
-        exec(compile(block, str(page), "exec"), {})  # noqa: S102
