@@ -1,7 +1,6 @@
 """How long it takes from a clone to a first leaderboard, and to an energy of one's own in a search.
 
-    python benchmarks/pages/first_minute.py [--repository .] [--out benchmarks/results/first_minute.json]
-        [--page docs/first_minute.md]
+    python benchmarks/pages/first_minute.py [--repository .] [--out FILE] [--page FILE]
 
 A fresh clone in a temporary folder, with the variables of a login shell and no more, goes through
 the commands of the page one after the other; each is timed from outside. Downloads depend on the
