@@ -147,7 +147,7 @@ class FormulaEnergy(Energy):
         field: Tensor | None,
         scores: Tensor | None = None,
     ) -> Tensor:
-        program = pair[mask is not None]
+        program = pair[int(mask is not None)]
         if mask is not None and self._opens and not program.opens:
             mask = open_rows(mask)[0]
         inputs: dict[str, object] = {"xi": xi, "X": X, "mask": mask, "h": field, **self.values()}

@@ -75,7 +75,7 @@ def test_a_task_of_ones_own_is_searched(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.syspath_prepend(str(EXAMPLES))
     module = importlib.import_module("own_search")
     try:
-        scores = module.main(steps=30, trials=4, seeds=1)
+        scores = module.main(steps=60, trials=4, seeds=1)
     finally:
         CLASSES.pop("Twice")
         CLASSES.owners.pop("Twice")
@@ -105,7 +105,7 @@ def test_what_is_all_yours_answers_the_same_in_another_process(tmp_path: Path) -
 def test_a_vit_and_a_bert_change_their_energy() -> None:
     pytest.importorskip("sklearn")
     pytest.importorskip("transformers")
-    results = run("bert_vit.py", steps=25, tuning=1)
+    results = run("bert_vit.py", steps=50, tuning=1)
     assert len(results) == 2
     for scores in results.values():
         assert scores["lse"][0] == pytest.approx(scores["softmax (as it is)"][0], abs=0.02)

@@ -241,7 +241,7 @@ def test_the_bottleneck_learns_to_give_back_what_went_in():
         layers=1, mlp=16, positions="relative", readout="bottleneck",
     )  # fmt: skip
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(100):
+    for _ in range(200):
         x = torch.randint(3, (64, 4))
         loss = nn.functional.cross_entropy(model(x).mT, x)
         optimiser.zero_grad()
