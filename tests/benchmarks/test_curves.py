@@ -145,7 +145,8 @@ def test_the_recorded_results_are_of_full_size(name):
 
 def test_asymmetry_tells_gradients_from_hypernetworks(script):
     curls = script("curls")
-    assert curls.asymmetry("softmax") < 1e-6 < 0.5 < curls.asymmetry("hyla")
+    assert curls.asymmetry("softmax") < 1e-6
+    assert curls.asymmetry("hyla") > 0.5
     assert curls.asymmetry("mean") is None  # the states say nothing
     recorded = json.loads((FOLDER.parent / "results" / "curls.json").read_text())["asymmetry"]
     assert list(recorded) == list(load_registry(plugins=False).mixers)
