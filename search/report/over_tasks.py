@@ -85,7 +85,9 @@ class TasksScreen:
         finding = self.matrix.finding or verdict_over(self.matrix, self.verdicts)
         yield from lines_of(finding, options.max_width)
         yield cell("")
-        yield cell(self.matrix.title, "bold")
+        shown = {*self.matrix.shown}
+        what = f": {shown.pop()}" if len(shown) == 1 else ""  # else the notes tell them apart
+        yield cell(f"{self.matrix.title}{what}", "bold")
         yield self._table(*self.matrix.cells())
         yield cell("")
         if self.matrix.axes:

@@ -134,9 +134,14 @@ class Matrix:
         """Mean score between chance (0) and ceiling (1): the order of equal ranks."""
         return fmean(_normal(column, variant) for column in self.columns)
 
+    @property
+    def shown(self) -> list[str]:
+        """What each column shows: `accuracy on the split ood`."""
+        return [f"{c.metric} on the split {formats.split(c.split)}" for c in self.columns]
+
     def notes(self) -> list[str]:
         """What the columns show, and why a score is missing."""
-        shown = [f"{c.metric} on the split {formats.split(c.split)}" for c in self.columns]
+        shown = self.shown
         about = "the mean over seeds and half of its 95 % interval."
         notes = [f"{c.title}: {what}, {about}" for c, what in zip(self.columns, shown, strict=True)]
         if self.axes:

@@ -67,6 +67,7 @@ def test_the_terminal_says_the_finding_first() -> None:
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith(" BEATS   Held against softmax: lse beats it on 1 of 1 task")
     assert any(line.startswith("softmax 0.500±.100 0.500±.100") for line in lines)
+    assert "m: accuracy on the split iid" in lines
     assert lines[-1] == "how to read this: --explain"
 
 
