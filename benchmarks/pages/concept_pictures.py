@@ -1,4 +1,4 @@
-"""The pictures of docs/concepts: `python benchmarks/pictures/concepts.py [NAME ...]`.
+"""The pictures of docs/concepts: `python benchmarks/pages/concept_pictures.py [NAME ...]`.
 
 Each is a function that returns a figure; all are computed here, or drawn from benchmarks/results.
 """
@@ -122,11 +122,11 @@ def bound(stack: ExitStack) -> Figure:
 
 def capacity(stack: ExitStack) -> Figure:
     """Overlap with the stored pattern against the load, from results/capacity.json."""
-    found = json.loads((ROOT / "benchmarks/results/capacity.json").read_text())
+    measured = json.loads((ROOT / "benchmarks/results/capacity.json").read_text())
     figure, axes = stack.enter_context(drawing(size=(6.4, 3.4)))
-    loads = [row["alpha"] for row in found["classical"]]
-    overlaps = [row["overlap"] for row in found["classical"]]
-    errors = [row["error"] for row in found["classical"]]
+    loads = [row["alpha"] for row in measured["classical"]]
+    overlaps = [row["overlap"] for row in measured["classical"]]
+    errors = [row["error"] for row in measured["classical"]]
     look = {"color": colour("series-1"), "marker": "o", "capsize": 2}
     axes.errorbar(loads, overlaps, errors, **look)
     axes.axvline(0.138, color=colour("chance"), linestyle=(0, (2, 2)), linewidth=1)
