@@ -26,8 +26,8 @@ class EnergyTransformer(Energy):
         -dE/dxi_A = W_Q' sum_B P_AB K_B + W_K' sum_C P_CA Q_C,   P = softmax over B of the exponents
 
     E is concave in each token with the others held fixed, as a token does not see itself, so
-    moving one after the other (`sequential`) never raises E; moving all at once does not for small
-    steps. A token that sees no other one adds 0.
+    moving one after the other (`coordinate_descent`) never raises E; moving all at once does not
+    for small steps. A token that sees no other one adds 0.
 
     Options:
         self_excluded: 1 (B != C, the definition) or 0 (a token sees itself; then nothing is
