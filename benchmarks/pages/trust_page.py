@@ -38,7 +38,9 @@ def laws() -> str:
     for law, counts in measured["laws"].items():
         apart = ", ".join(f"`{name}`" for name in counts["not_applicable"]) or "none"
         passed, failed = str(counts["passed"]), str(len(counts["failed"]))
-        rows.append([law, passed, failed, apart, f"{counts['worst']:.0e}"])
+        rows.append(
+            [law, passed, failed, apart, f"{counts['worst']:.0e}" if counts["worst"] else "0"]
+        )
     text = table(["law", "pass", "fail", "does not apply to", "largest figure"], rows)
     return text + _LAWS.format(**measured, torch=measured["versions"]["torch"])
 
