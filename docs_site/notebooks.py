@@ -15,6 +15,8 @@ from page_text import parts, without_comments
 
 _SAVED = re.compile(r"<!-- file: (?P<name>\S+) -->\s*$")
 _NOT_RUN = re.compile(r"<!-- run: (?:checked|fails) -->\s*$")
+#: Without it jupytext takes the language of most blocks for that of the notebook.
+_PYTHON = "---\njupyter:\n  kernelspec:\n    display_name: Python 3\n    language: python\n    name: python3\n---\n\n"
 _HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _OPENING = re.compile(r"^(?P<fence>`{3,}|~{3,})(?P<language>\S*)")
 _RELATIVE = re.compile(r"!?\[(?P<words>[^\]]*)\]\((?!https?:)(?P<target>[^)\s]*)\)")
@@ -40,7 +42,7 @@ def notebook(text: str, source: str = "docs/tutorials/NAME.md") -> str:
         elif _NOT_RUN.search(before):
             opening += " .noeval"
         pieces.append(_OPENING.sub(opening, piece, count=1))
-    made = jupytext.reads(without_comments("".join(pieces).lstrip()), fmt="md")
+    made = jupytext.reads(_PYTHON + without_comments("".join(pieces).lstrip()), fmt="md")
     made.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
     }

@@ -63,6 +63,11 @@ def test_blocks_become_cells() -> None:
     assert shell == ("code", "%%sh\nattenergy --help")
 
 
+def test_a_page_of_shell_blocks_is_a_notebook_of_python_too() -> None:
+    [only] = cells("# T\n\n```sh\nattenergy --help\n```\n")[1:]
+    assert only == ("code", "%%sh\nattenergy --help")
+
+
 def test_a_notebook_is_the_same_every_time() -> None:
     assert notebook(TEXT) == notebook(TEXT)
 
