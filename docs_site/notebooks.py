@@ -16,7 +16,10 @@ from page_text import parts, without_comments
 _SAVED = re.compile(r"<!-- file: (?P<name>\S+) -->\s*$")
 _NOT_RUN = re.compile(r"<!-- run: (?:checked|fails) -->\s*$")
 #: Without it jupytext takes the language of most blocks for that of the notebook.
-_PYTHON = "---\njupyter:\n  kernelspec:\n    display_name: Python 3\n    language: python\n    name: python3\n---\n\n"
+_PYTHON = (
+    "---\njupyter:\n  kernelspec:\n"
+    "    display_name: Python 3\n    language: python\n    name: python3\n---\n\n"
+)
 _HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _OPENING = re.compile(r"^(?P<fence>`{3,}|~{3,})(?P<language>\S*)")
 _RELATIVE = re.compile(r"!?\[(?P<words>[^\]]*)\]\((?!https?:)(?P<target>[^)\s]*)\)")
