@@ -14,6 +14,7 @@ _HEAD = """\
 
 Made from the registry by `make docs`; a test compares.
 A name leads to a page of its own; `attenergy energies show NAME` says the same in short.
+All as pictures: [the gallery](gallery.md). Layers without an energy: [the mixers](mixers.md).
 """
 
 _CATALOGUE = """\

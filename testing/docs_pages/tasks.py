@@ -11,7 +11,8 @@ _HEAD = """\
 
 Made from the registry by `make docs`; a test compares. An instance depends on the seed, the split
 and its index alone, and train, valid and iid share none. Most tasks generate themselves; those of
-your own data are in [own_data.md](own_data.md). A name leads to a page of its own, with a sample.
+your own data are in [own_data.md](own_data.md). A name leads to a page of its own, with a sample;
+[the gallery](gallery.md) shows all.
 `attenergy tasks show NAME` gives ceilings, model and training, `attenergy tasks sample NAME` one
 instance, `attenergy compare --task NAME --sweep OPTION` goes through the values of a sweep.
 

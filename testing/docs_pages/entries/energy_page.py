@@ -8,6 +8,7 @@ from attenergy.energies import Energy, make_energy
 from attenergy.energies.factory import class_of
 from attenergy.registry import EnergySpec
 from attenergy.testing.docs_pages.entries import sections, use
+from attenergy.testing.docs_pages.entries.capacities import measured
 from attenergy.testing.docs_pages.entries.descent import descent
 from attenergy.testing.docs_pages.entries.facts import Facts
 from attenergy.testing.docs_pages.entries.formulas import energy_formula, of_gradient, update
@@ -37,7 +38,10 @@ def energy_page(facts: Facts, name: str) -> str:
         section("States and weights", bullets(_states(spec, energy))),
         section("Known answers", _answers(spec)),
         section("At the edges", _edges(facts, name)),
-        section("Capacity", sections.sentence(spec.capacity)),
+        section(
+            "Capacity" if spec.capacity else "Measured",
+            sections.joined(sections.sentence(spec.capacity), measured(name, facts.result)),
+        ),
         section("Cost", sections.cost(facts, name)),
         section("Modes of PyTorch", sections.modes(facts, f"{name}/auto", "auto")),
         section(

@@ -36,12 +36,12 @@ class Facts:
     @cached_property
     def speed(self) -> dict[str, Any]:
         """Costs beside attention by hand, as `benchmarks/layer_speed.py` wrote them."""
-        return self._result("layer_speed")
+        return self.result("layer_speed")
 
     @cached_property
     def curls(self) -> dict[str, Any]:
         """Asymmetries, as `benchmarks/curves/curls.py` wrote them."""
-        return self._result("curls")
+        return self.result("curls")
 
     @cached_property
     def scores(self) -> list[Score]:
@@ -68,7 +68,8 @@ class Facts:
         path = Path(next(iter(load_registry(plugins=False).files)))
         return written_entries(path.read_text(encoding="utf-8"))
 
-    def _result(self, name: str) -> dict[str, Any]:
+    def result(self, name: str) -> dict[str, Any]:
+        """A file of `benchmarks/results`."""
         path = self.docs.parent / "benchmarks" / "results" / f"{name}.json"
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return data

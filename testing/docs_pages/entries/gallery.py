@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from attenergy.testing.docs_pages.entries.facts import Facts
-from attenergy.testing.docs_pages.markdown import bullets
+from attenergy.testing.docs_pages.markdown import bullets, table
 
+_COLUMNS = 3
 _HEAD = """\
 # Gallery
 
-Made by `make docs` from the registry and from pictures that
-`python -m attenergy.testing.docs_pages.pictures docs` draws. Each name leads to the page of the
-entry, which says what one sees.
+Made from the registry by `make docs`; a test compares. Each picture leads to the page of its entry,
+which says what one sees.
 """
 _ABOUT = {
     "energies": (
         "Energies",
-        "The energy over one state with a few stored patterns: dark is low, a state slides from "
-        "light to dark. Spins have levels instead of a surface.",
+        "The energy over one state with a few stored patterns, the darker the lower; a state moves "
+        "from light to dark. Where states have a fixed length, the energy around a circle; spins "
+        "have levels. All energies of real states have the same five patterns.",
     ),
     "mixers": (
         "Mixers",
-        "Which patterns (across) each state (down) reads, with random weights: dark is much.",
+        "What each of 16 places (down) reads of each (across), in a row of four symbols in turn: "
+        "violet is above 0, orange below.",
     ),
     "tasks": ("Tasks", "The first sample of the training stream."),
 }
@@ -35,7 +35,8 @@ def gallery_page(facts: Facts) -> str:
         names = [n for n in getattr(facts.registry, kind) if f"{kind}/{n}" in facts.pictures]
         drawn = [n for n in names if "why not" not in facts.pictures[f"{kind}/{n}"]]
         others = [n for n in names if n not in drawn]
-        parts.append(f"## {title}\n\n{about}\n\n{_grid(facts, kind, drawn)}")
+        made = f"{about} Drawn by `python -m attenergy.testing.docs_pages.pictures docs`."
+        parts.append(f"## {title}\n\n{made}\n\n{_grid(facts, kind, drawn)}")
         if others:
             parts.append(
                 "Without a picture:\n\n"
@@ -47,11 +48,12 @@ def gallery_page(facts: Facts) -> str:
     return "\n".join(parts)
 
 
-def _grid(facts: Facts, kind: str, names: Iterable[str]) -> str:
-    """Pictures in lines that wrap, which a phone and a desk both show."""
-    lines = [
-        f'<a href="{kind}/{name}.md"><img src="pictures/entries/{kind}/{name}.png" '
-        f'alt="{facts.pictures[f"{kind}/{name}"]["alt"]}" title="{name}" width="240"></a>'
-        for name in names
+def _grid(facts: Facts, kind: str, names: list[str]) -> str:
+    """Pictures that are links, some side by side: a table, as Markdown has no other grid."""
+    cells = [
+        f"[![{facts.pictures[f'{kind}/{n}']['alt']}](pictures/entries/{kind}/{n}.png)]({kind}/{n}.md)"
+        for n in names
     ]
-    return "\n".join(lines) + "\n"
+    cells += [""] * (-len(cells) % _COLUMNS)
+    rows = [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)]
+    return table([""] * _COLUMNS, rows)

@@ -18,7 +18,8 @@ take mixers by name like energies. `attenergy energies show NAME` says more abou
 
 *Asymmetry* is that of the Jacobian of what a head reads, by the states, with the patterns as keys
 and values and without projections: 0 is the gradient of an energy of the states, about 1.4 a random
-field. *Cost* is that of 64 tokens beside attention by hand.
+field. *Cost* is that of 64 tokens beside attention by hand. All as pictures:
+[the gallery](gallery.md).
 """
 
 

@@ -39,9 +39,10 @@ def picture(facts: Facts, kind: str, name: str) -> str:
     if about is None:
         return ""
     if "why not" in about:
-        return f"*No picture: {plain(about['why not'])}*\n"
+        return f"No picture: {plain(about['why not'])}\n"
     shown = f"![{about['alt']}](../pictures/entries/{kind}/{name}.png)"
-    return f"{shown}\n\n*{plain(about['caption'])}*\n\n<!-- Drawn by: {about['command']} -->\n"
+    words = f"{plain(about['caption'])} Drawn by `{about['command']}`."
+    return f"{shown}\n\n{words}\n"
 
 
 def indexes(facts: Facts, kind: str) -> list[str]:
