@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 
 def curl(update: Callable[[Tensor], Tensor], xi: Tensor) -> float:
@@ -29,12 +29,12 @@ def curl(update: Callable[[Tensor], Tensor], xi: Tensor) -> float:
     """
     field = update(xi)
     if field.shape != xi.shape:
-        raise ArgumentError(
+        raise AnalysisError(
             f"update must keep the shape {tuple(xi.shape)} of its states, got {tuple(field.shape)}"
         )
     rows = torch.func.jacrev(update)(xi).detach().reshape(xi.numel(), xi.numel())
     if not torch.isfinite(rows).all():
-        raise ArgumentError("the Jacobian of the update is not finite at these states")
+        raise AnalysisError("the Jacobian of the update is not finite at these states")
     size = torch.linalg.matrix_norm(rows)
     if size == 0:
         return 0.0

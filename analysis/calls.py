@@ -34,7 +34,7 @@ from attenergy.attention.modules.projections import visible
 from attenergy.attention.solvers.problem import Problem, pose
 from attenergy.attention.solvers.relax import Relaxation
 from attenergy.energies import Energy, make_energy
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 #: How a call's problem is to be understood.
 OWN, READ_AS_LSE = "own", "log-sum-exp"
@@ -132,7 +132,7 @@ def attention_calls(
         record = _Record(model, exchanged)
         stack.enter_context(nullcontext() if keep_graph else torch.no_grad())
         if not stack.enter_context(record.watching(reader)):
-            raise ArgumentError(
+            raise AnalysisError(
                 f"{type(model).__name__} has no attention that can be read: no layer or mixer of "
                 "attenergy, no nn.MultiheadAttention, no attention of transformers"
             )

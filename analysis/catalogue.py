@@ -14,7 +14,7 @@ from attenergy.analysis.dropping.search import DROPS, RANDOM_ORDERS, TOLERANCE
 from attenergy.analysis.landscapes.heads import subject_landscape
 from attenergy.analysis.result import Progress, Result
 from attenergy.analysis.subject import Subject
-from attenergy.registry import ArgumentError, Scalar, UnknownName, as_written
+from attenergy.registry import AnalysisError, Scalar, UnknownName, as_written
 
 #: What a subject may have to have.
 Need = Literal["task", "untrained"]
@@ -61,7 +61,7 @@ class Option:
         if kind is float and type(value) is int:
             value = float(value)
         if type(value) is not kind:
-            raise ArgumentError(f"{self._place(analysis)} is {_TYPES[kind]}, got {value!r:.80}")
+            raise AnalysisError(f"{self._place(analysis)} is {_TYPES[kind]}, got {value!r:.80}")
         assert isinstance(value, (bool, int, float, str))
         if self.choices and value not in self.choices:
             raise UnknownName(
@@ -73,7 +73,7 @@ class Option:
             low, high = self.least, self.most
             # Written so that what is no number is refused.
             if not ((low is None or value >= low) and (high is None or value <= high)):
-                raise ArgumentError(
+                raise AnalysisError(
                     f"{self._place(analysis)} must be {self.allowed}, got {as_written(value)}"
                 )
         return value

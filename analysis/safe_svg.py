@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _HREF = f"{{{_XLINK}}}href"
@@ -54,13 +54,13 @@ def safe_svg(text: str, place: str) -> str:
         ArgumentError: it is no SVG, or defines entities.
     """
     if "<!ENTITY" in text:
-        raise ArgumentError(f"{place}: defines entities; a picture needs none")
+        raise AnalysisError(f"{place}: defines entities; a picture needs none")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise ArgumentError(f"{place}: is no SVG: {error}") from error
+        raise AnalysisError(f"{place}: is no SVG: {error}") from error
     if root.tag != f"{{{_SVG}}}svg":
-        raise ArgumentError(f"{place}: is no SVG, its root is {root.tag!r:.80}")
+        raise AnalysisError(f"{place}: is no SVG, its root is {root.tag!r:.80}")
     _clean(root)
     # What the sheet of matplotlib says of every element.
     root.set("stroke-linejoin", "round")

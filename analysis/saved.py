@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from attenergy.analysis.drawing import inline
 from attenergy.analysis.result import Table
 from attenergy.analysis.safe_svg import safe_svg
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 from attenergy.registry.files import read_regular
 from attenergy.registry.printable import printable
 
@@ -122,9 +122,9 @@ def read_result(folder: Path, name: str) -> SavedResult | None:
         content = _Content.model_validate(json.loads(read_regular(path, _MOST_JSON, within=folder)))
     except (ValidationError, ValueError, RecursionError) as error:
         said = printable(str(error).replace("\n", " "))[:300]
-        raise ArgumentError(f"{path}: no result of an analysis: {said}") from error
+        raise AnalysisError(f"{path}: no result of an analysis: {said}") from error
     if content.analysis != name:
-        raise ArgumentError(f"{path}: is a result of {content.analysis}, not of {name}")
+        raise AnalysisError(f"{path}: is a result of {content.analysis}, not of {name}")
     return SavedResult(
         folder=folder,
         name=name,

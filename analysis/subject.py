@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 from attenergy.tasks import Batch, Task
 
 #: What one forward pass is given: inputs by place, and by name.
@@ -73,7 +73,7 @@ class Subject:
             ArgumentError: there is no task.
         """
         if self.task is None:
-            raise ArgumentError(f"{self.name} has no task to be evaluated on")
+            raise AnalysisError(f"{self.name} has no task to be evaluated on")
         judged = self.model if model is None else model
         predict = self.predict or _predict
         with torch.inference_mode():

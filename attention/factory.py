@@ -102,7 +102,8 @@ def _head_groups(
     if len(stack.pattern) > 1:
         raise ArgumentError(
             f"the stack {stack_name(stack.pattern)} has {len(stack.pattern)} layers, and one is to "
-            "be made: give it to a model (Transformer(layers=...)), or name one of its layers"
+            "be made: give it to a model (Transformer(layers=...)), or name one of its layers",
+            topic="stack",
         )
     width = head_width(embed_dim, num_heads) if head_dim is None else head_dim
     (groups,) = layers_of(stack)

@@ -85,7 +85,9 @@ def _build_layer(arguments: LayerArguments) -> nn.Module:
     if kind == "attention":
         return make_layer(spec, dropout=arguments.dropout, **settings)
     if not isinstance(spec, EnergySpec):
-        raise ArgumentError(f"a layer of kind '{kind}' has an energy, got a mixer")
+        raise ArgumentError(
+            f"a layer of kind '{kind}' has an energy, got a mixer", topic="saved-model"
+        )
     if kind == "block":
         memory = "et_memory" if arguments.memory is None else arguments.memory
         return EnergyTransformerBlock(attention=spec, memory=memory, **settings)
@@ -126,7 +128,9 @@ def load(
         ValueError: if `part` or `index` names nothing.
     """
     if part not in ("layer", "model"):
-        raise ArgumentError(f"part is {part!r}; allowed are 'layer' and 'model'")
+        raise ArgumentError(
+            f"part is {part!r}; allowed are 'layer' and 'model'", topic="saved-model"
+        )
     folder = Path(path)
     name_plugins(plugins)
     arguments = read_description(folder)
@@ -136,7 +140,9 @@ def load(
     if alone and part == "model":
         raise SavedError(f"{folder}: holds a layer alone, not a model")
     if alone and index not in (0, -1):
-        raise ArgumentError(f"there is no layer {index}: the folder holds one layer alone")
+        raise ArgumentError(
+            f"there is no layer {index}: the folder holds one layer alone", topic="saved-model"
+        )
     blocks = 0
     if isinstance(arguments, ModelArguments) and arguments.kind != "memory":
         blocks = arguments.layers
@@ -154,14 +160,16 @@ def _at(layers: list[Any], index: int) -> nn.Module:
     count = len(layers)
     if not -count <= index < count:
         raise ArgumentError(
-            f"there is no layer {index}: the model has {count}, from 0 to {count - 1}"
+            f"there is no layer {index}: the model has {count}, from 0 to {count - 1}",
+            topic="saved-model",
         )
     layer: nn.Module | None = layers[index]
     if layer is None:
         have = [number for number, each in enumerate(layers) if each is not None]
         raise ArgumentError(
             f"block {index % count} of the model was left without attention; blocks with a layer: "
-            f"{', '.join(map(str, have)) or 'none'}"
+            f"{', '.join(map(str, have)) or 'none'}",
+            topic="saved-model",
         )
     return layer
 

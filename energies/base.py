@@ -22,7 +22,7 @@ from attenergy.energies.parameters import Parameters, Setting, check_settings
 from attenergy.energies.presence import open_to_present
 from attenergy.energies.quadratic import RADIAL, quadratic_program
 from attenergy.energies.rows.kernel import MixedPatterns, RowForm
-from attenergy.registry import ArgumentError, Descends, EnergySpec
+from attenergy.registry import Descends, EnergySpec, MaskError, ParameterError, ShapeError
 
 Values = dict[str, Tensor | float]
 _LARGEST = 2**63 - 1  # whole number that torch takes, as a seed for one
@@ -86,7 +86,7 @@ class Energy(nn.Module):
         super().__init__()
         whole = all(isinstance(n, Integral) for n in (dim, 1 if num_heads is None else num_heads))
         if not whole or dim < 1 or (num_heads is not None and num_heads < 1):
-            raise ArgumentError(f"dim and num_heads must be at least 1, got {dim} and {num_heads}")
+            raise ParameterError(f"dim and num_heads must be at least 1, got {dim} and {num_heads}")
         domain_of(spec)
         self.spec, self.dim, self.num_heads = spec, dim, num_heads
         self.settings = dict(settings or {})
@@ -113,7 +113,7 @@ class Energy(nn.Module):
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole or not least <= int(value) <= (_LARGEST if most is None else most):
             allowed = f"from {least}" if most is None else f"from {least} to {most}"
-            raise ArgumentError(f"'{name}' must be a whole number {allowed}, got {value!r}")
+            raise ParameterError(f"'{name}' must be a whole number {allowed}, got {value!r}")
         return int(value)
 
     @staticmethod
@@ -156,7 +156,7 @@ class Energy(nn.Module):
         if self.spec.quadratic != RADIAL:
             return self.quadratic()
         if not self.has_weights:
-            raise ArgumentError(
+            raise ParameterError(
                 f"'{self.spec.title}' says 'quadratic: {RADIAL}', but its gradient is not "
                 "radial * xi - weights @ X"
             )
@@ -291,17 +291,17 @@ class Energy(nn.Module):
             check_tensor(name, value)
             if value.ndim < least or value.shape[-1] != self.dim:
                 axes = "(..., length, D)" if least == 2 else "(..., H, length, D)"
-                raise ArgumentError(
+                raise ShapeError(
                     f"{name} must be {axes} with D = {self.dim}, got {tuple(value.shape)}"
                 )
             if self.num_heads is not None and value.shape[-3] not in (1, self.num_heads):
-                raise ArgumentError(
+                raise ShapeError(
                     f"{name} has {value.shape[-3]} heads (axis -3), the energy {self.num_heads}"
                 )
         stored = (X if self.reads_patterns else xi).shape[-2]
         for name, extra in (("mask", mask), ("field", field)):
             if extra is not None and not _fits(extra, xi.shape[-2], stored):
-                raise ArgumentError(
+                raise MaskError(
                     f"{name} must be broadcastable to (..., L, S) = (..., {xi.shape[-2]}, "
                     f"{stored}), got {tuple(extra.shape)}"
                 )

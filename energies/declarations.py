@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from attenergy.energies.parameters import initial_value
-from attenergy.registry import RESERVED, ArgumentError, Parameter, Range
+from attenergy.registry import RESERVED, ArgumentError, Parameter, ParameterError, Range
 from attenergy.registry.error_messages import message
 
 #: The inverse temperature, whose meaning is the same in all formulas: its default, and its range.
@@ -32,14 +32,16 @@ def declared_parameter(name: str, value: Any) -> Parameter:
         ArgumentError: the name is reserved, or the value is none of these or out of range.
     """
     if name in RESERVED:
-        raise ArgumentError(f"'{name}' cannot be a parameter: it is an argument of layers")
+        raise ArgumentError(
+            f"'{name}' cannot be a parameter: it is an argument of layers", topic="name-taken"
+        )
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, Mapping):
         try:
             value = Parameter.model_validate(dict(value))
         except ValidationError as error:
-            raise ArgumentError(f"parameter '{name}': {said(error)}") from None
+            raise ParameterError(f"parameter '{name}': {said(error)}") from None
     if not isinstance(value, Parameter):
         number = initial_value(name, BETA if name == "beta" else Parameter(init=0.0), 4, value)
         if name == "beta" and isinstance(value, str):

@@ -186,10 +186,18 @@ def formula_tree(
     if tree.axes:
         shown = f"[{', '.join(tree.axes)}]"
         raise FormulaError(
-            f"an energy must be a scalar, this formula gives {shown}", spec.formula, 0
+            f"an energy must be a scalar, this formula gives {shown}",
+            spec.formula,
+            0,
+            topic="formula-scalar",
         )
     if "xi" not in simplify(tree).names:
-        raise FormulaError("an energy must depend on xi, this formula does not", spec.formula, 0)
+        raise FormulaError(
+            "an energy must depend on xi, this formula does not",
+            spec.formula,
+            0,
+            topic="formula-scalar",
+        )
     return tree
 
 
@@ -200,7 +208,8 @@ def _chosen(name: str, spec: EnergySpec, settings: Mapping[str, Setting]) -> str
         hint = nearest(chosen, choice.options)
         known = ", ".join(choice.options)
         raise ArgumentError(
-            f"'{name}' cannot be {chosen!r}{f' ({hint})' if hint else ''}; options: {known}"
+            f"'{name}' cannot be {chosen!r}{f' ({hint})' if hint else ''}; options: {known}",
+            topic="unknown-name",
         )
     return chosen
 
@@ -214,7 +223,7 @@ def _choice(
         return parse(text, {**symbols, choice.argument: value})
     except FormulaError as error:
         path = ("choices", name, "options", option)
-        raise FormulaError(error.message, text, error.offset, path) from None
+        raise FormulaError(error.message, text, error.offset, path, error.topic) from None
 
 
 def _parameter_symbols(

@@ -65,7 +65,8 @@ class FunctionEnergy(Energy):
             if name not in known:
                 raise ArgumentError(
                     f"the function '{self.spec.title}' takes no parameter '{name}'; "
-                    f"it takes {', '.join(known) or 'none'}"
+                    f"it takes {', '.join(known) or 'none'}",
+                    topic="unknown-name",
                 )
         self.form: Form = self._form()
 
@@ -79,7 +80,8 @@ class FunctionEnergy(Energy):
         if not may_count(mask):
             raise ArgumentError(
                 f"the function '{self.spec.title}' gets only the patterns that are seen, which "
-                "cannot be compiled, exported or mapped with a mask: let it take `mask` as well"
+                "cannot be compiled, exported or mapped with a mask: let it take `mask` as well",
+                topic="own-function",
             )
         return of_seen(partial(self._call, self.form), given)
 
@@ -141,7 +143,8 @@ class FunctionEnergy(Energy):
                 problems.append(problem)
         raise ArgumentError(
             f"the function '{self.spec.title}' must return one number for a state xi [D] and "
-            f"patterns X [N, D], but {problems[0]}; with all states xi [L, D], {problems[1]}"
+            f"patterns X [N, D], but {problems[0]}; with all states xi [L, D], {problems[1]}",
+            topic="own-function",
         )
 
     def _problem(self, form: Form, xi: Tensor, X: Tensor) -> str:
@@ -177,7 +180,8 @@ class FunctionEnergy(Energy):
             return ""
         raise ArgumentError(
             f"the function '{self.spec.title}' takes a mask, but what the mask hides still acts: "
-            "masking a pattern must be the same as deleting it"
+            "masking a pattern must be the same as deleting it",
+            topic="own-function",
         )
 
     def _heads(self) -> tuple[int, ...]:
@@ -243,7 +247,8 @@ def arguments_of(function: Callable[..., Any]) -> Takes:
     if len(placed) < 2 and not gathers:
         raise ArgumentTypeError(
             f"a function that is an energy takes (xi, X), a state [D] and patterns [N, D]; "
-            f"'{name_of_function(function)}' takes ({', '.join(p.name for p in parameters)})"
+            f"'{name_of_function(function)}' takes ({', '.join(p.name for p in parameters)})",
+            topic="own-function",
         )
     others = [*placed[2:], *(p for p in parameters if p.kind is p.KEYWORD_ONLY)]
     names = {p.name: None if p.default is p.empty else p.default for p in others}

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attenergy.registry import ArgumentError, ArgumentTypeError
+from attenergy.registry import ArgumentTypeError, MaskError
 
 #: A field at or below this says "never", as a mask does: the usual numbers are -1e4 (-9984 in
 #: bfloat16), -1e9 and the lowest of the type.
@@ -134,7 +134,8 @@ def check_tensor(name: str, value: Any) -> None:
     """
     if not isinstance(value, Tensor):
         raise ArgumentTypeError(
-            f"{name} must be a torch tensor, got {type(value).__name__}; torch.as_tensor makes one"
+            f"{name} must be a torch tensor, got {type(value).__name__}; torch.as_tensor makes one",
+            topic="mask",
         )
 
 
@@ -149,9 +150,9 @@ def check_mask(mask: Tensor | None, field: Tensor | None) -> None:
         if value is not None:
             check_tensor(name, value)
     if mask is not None and mask.dtype != torch.bool:
-        raise ArgumentError(
+        raise MaskError(
             f"mask must be boolean, True where a state may see a pattern, got {mask.dtype}; "
             "numbers to be added to the scores go to `field`"
         )
     if field is not None and not field.is_floating_point():
-        raise ArgumentError(f"field must be floating point, got {field.dtype}")
+        raise MaskError(f"field must be floating point, got {field.dtype}")

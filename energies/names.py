@@ -17,17 +17,23 @@ def name_errors(spec: EnergySpec) -> list[FormulaError]:
     """
     taken = {*SYMBOLS, *PUBLIC}
     errors = [
-        FormulaError(f"'{name}' cannot be a name here, it means something else", path=path)
+        FormulaError(
+            f"'{name}' cannot be a name here, it means something else",
+            path=path,
+            topic="name-taken",
+        )
         for path, name in _named(spec)
         if name in taken
     ]
     if spec.quadratic == RADIAL and RADIAL in spec.parameters:
         message = f"'quadratic: {RADIAL}' means the radial factor; give the parameter another name"
-        errors.append(FormulaError(message, path=("parameters", RADIAL)))
+        errors.append(FormulaError(message, path=("parameters", RADIAL), topic="name-taken"))
     for choice, options in spec.choices.items():
         if options.argument in {*taken, *spec.parameters}:
             message = f"the argument '{options.argument}' means something else"
-            errors.append(FormulaError(message, path=("choices", choice, "argument")))
+            errors.append(
+                FormulaError(message, path=("choices", choice, "argument"), topic="name-taken")
+            )
     return errors
 
 
@@ -35,7 +41,7 @@ def unused_errors(spec: EnergySpec) -> list[FormulaError]:
     """Parameters and choices that the formula never mentions; in a registry, these are slips."""
     known = {*_words(spec), *SYMBOLS, *PUBLIC}  # a shadowing name is an error of its own
     return [
-        FormulaError(f"the formula never uses '{name}'", path=path)
+        FormulaError(f"the formula never uses '{name}'", path=path, topic="formula-name")
         for path, name in _named(spec)
         if name not in known
     ]

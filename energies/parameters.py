@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.energies.language import FormulaError, Number, parse
-from attenergy.registry import ArgumentError, EnergySpec, Parameter, nearest
+from attenergy.registry import ArgumentError, EnergySpec, Parameter, ParameterError, nearest
 
 Setting = float | int | str
 
@@ -69,7 +69,7 @@ class Parameters(nn.Module):
         """
         parameter = self.declared.get(name)
         if parameter is None or len(parameter.shape) == 2:
-            raise ArgumentError(f"no parameter '{name}' that is a number")
+            raise ArgumentError(f"no parameter '{name}' that is a number", topic="unknown-name")
         value = initial_value(name, parameter, 1, value)
         if name in self.fixed:
             self.fixed[name] = value
@@ -144,19 +144,19 @@ def initial_value(name: str, parameter: Parameter, dim: int, setting: Setting | 
     """
     given = parameter.init if setting is None else setting
     if not isinstance(given, (int, float, str)) or isinstance(given, bool):
-        raise ArgumentError(
+        raise ParameterError(
             f"parameter '{name}' must be a number or an expression in D, got {given!r}"
         )
     try:
         value = constant(given, dim)
     except FormulaError as error:
-        raise ArgumentError(f"parameter '{name}': {error.message} (in {given!r})") from None
+        raise ParameterError(f"parameter '{name}': {error.message} (in {given!r})") from None
     if not math.isfinite(value):
-        raise ArgumentError(f"parameter '{name}' must be a finite number, got {given!r}")
+        raise ParameterError(f"parameter '{name}' must be a finite number, got {given!r}")
     if parameter.constraint == "positive" and value <= 0:
-        raise ArgumentError(f"parameter '{name}' must be above 0, got {value:g}")
+        raise ParameterError(f"parameter '{name}' must be above 0, got {value:g}")
     if parameter.constraint == "unit" and not 0 < value < 1:
-        raise ArgumentError(f"parameter '{name}' must lie between 0 and 1, got {value:g}")
+        raise ParameterError(f"parameter '{name}' must lie between 0 and 1, got {value:g}")
     return value
 
 
@@ -170,7 +170,7 @@ def constant(text: float | int | str, dim: int) -> float:
         return float(text)
     tree = parse(text, {"D": Number(float(dim))})
     if not isinstance(tree, Number):
-        raise FormulaError("this is not a constant", text, 0)
+        raise FormulaError("this is not a constant", text, 0, topic="parameter-value")
     return tree.value
 
 
@@ -185,7 +185,8 @@ def check_settings(settings: Mapping[str, object], known: list[str], owner: str)
             hint = nearest(name, known)
             raise ArgumentError(
                 f"{owner} has no setting '{name}'{f' ({hint})' if hint else ''}; "
-                f"known: {', '.join(known) or 'none'}"
+                f"known: {', '.join(known) or 'none'}",
+                topic="unknown-name",
             )
 
 

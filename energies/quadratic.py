@@ -13,7 +13,7 @@ from attenergy.energies.language import (
     compile_tree,
     parse,
 )
-from attenergy.registry import ArgumentError, EnergySpec
+from attenergy.registry import EnergySpec, ParameterError
 
 #: What an entry writes as its quadratic part if that is the radial factor of the gradient.
 RADIAL = "radial"
@@ -30,7 +30,7 @@ def quadratic_tree(spec: EnergySpec, dim: int) -> Expr:
     tree = parse(str(spec.quadratic), {**symbols, "D": Number(float(dim))})
     if tree.per_state or not set(compile_tree(tree, masked=False).names) <= set(scalars):
         message = "'quadratic' may only use the entry's parameters and D"
-        raise FormulaError(message, str(spec.quadratic), 0)
+        raise FormulaError(message, str(spec.quadratic), 0, topic="parameter-value")
     return tree
 
 
@@ -52,5 +52,5 @@ def quadratic_program(spec: EnergySpec, dim: int) -> Program | float | None:
             return compile_tree(tree, masked=False)
         value = tree.value
     if not (math.isfinite(value) and value > 0):
-        raise ArgumentError(f"'quadratic' must be above 0, got {value:g}")
+        raise ParameterError(f"'quadratic' must be above 0, got {value:g}")
     return value

@@ -69,7 +69,8 @@ class EnergySource:
         if (self.made.dim, self.made.num_heads) != (dim, num_heads):
             raise ArgumentError(
                 f"the energy is made with dim={self.made.dim} and num_heads={self.made.num_heads}, "
-                f"but dim={dim} and num_heads={num_heads} are needed here"
+                f"but dim={dim} and num_heads={num_heads} are needed here",
+                topic="energy-argument",
             )
         return self.made
 
@@ -153,7 +154,8 @@ def source_of(
         if settings:
             names = ", ".join(settings)
             raise ArgumentError(
-                f"an energy that is made already has its own dim and settings, got {names}"
+                f"an energy that is made already has its own dim and settings, got {names}",
+                topic="energy-argument",
             )
         settings = energy.settings
     elif isinstance(energy, str) and is_formula(energy) and not is_stack_name(energy):
@@ -167,7 +169,7 @@ def source_of(
     elif callable(energy) and not isinstance(energy, (type, nn.Module)):
         spec, settings = _of_function(energy, settings, others), {}
     else:
-        raise ArgumentTypeError(_no_energy(argument, energy))
+        raise ArgumentTypeError(_no_energy(argument, energy), topic="energy-argument")
     _check(spec, settings, others)
     return EnergySource(spec, settings, made)
 
@@ -199,7 +201,8 @@ def _of_name(name: str, registry: Registry | None) -> EnergySpec:
     spec = registry.layer(name)
     if isinstance(spec, MixerSpec):
         raise ArgumentError(
-            f"'{name}' is a mixer and has no energy; energies: {', '.join(registry.energies)}"
+            f"'{name}' is a mixer and has no energy; energies: {', '.join(registry.energies)}",
+            topic="energy-argument",
         )
     return spec
 
@@ -228,14 +231,15 @@ def _with_advice(error: FormulaError, text: str, undeclared: list[str]) -> Formu
     if word is None or word[0] not in undeclared or not unknown:
         return error
     advice = f"; a parameter gets its value as a keyword: {word[0]}=1.0"
-    return FormulaError(error.message + advice, text, error.offset)
+    return FormulaError(error.message + advice, text, error.offset, topic=error.topic)
 
 
 def _of_class(cls: type[Energy], registry: Registry | None) -> EnergySpec:
     """The class's own `entry`, else the one of the registry that names it, else a bare one."""
     if cls in (Energy, FormulaEnergy):
         raise ArgumentError(
-            f"{cls.__name__} alone is no energy: give a formula, or derive a class from Energy"
+            f"{cls.__name__} alone is no energy: give a formula, or derive a class from Energy",
+            topic="energy-argument",
         )
     name = CLASSES.name_of(cls)
     content = cls.entry
@@ -246,7 +250,8 @@ def _of_class(cls: type[Energy], registry: Registry | None) -> EnergySpec:
         ours = [n for n, spec in entries.items() if spec.class_ == name]
         if len(ours) > 1:
             raise ArgumentError(
-                f"the class {name} stands behind {', '.join(ours)}: give one of these names"
+                f"the class {name} stands behind {', '.join(ours)}: give one of these names",
+                topic="energy-argument",
             )
         if ours:
             return entries[ours[0]]
@@ -262,7 +267,9 @@ def _of_function(
     except TypeError as error:
         if isinstance(error, ArgumentTypeError):
             raise
-        raise ArgumentTypeError(f"a function that is an energy must be hashable: {error}") from None
+        raise ArgumentTypeError(
+            f"a function that is an energy must be hashable: {error}", topic="own-function"
+        ) from None
     title = name_of_function(function)
     known = arguments_of(function).parameters
     check_settings(given, [*known, *others], f"the function '{title}'")
@@ -273,7 +280,8 @@ def _of_function(
         if value is None:
             raise ArgumentError(
                 f"the function '{title}' needs its argument '{name}': give {name}=1.0, or a "
-                "default in its signature"
+                "default in its signature",
+                topic="own-function",
             )
     classes = ((n, getattr(c, "function", None)) for n, c in CLASSES.items())
     registered = next((n for n, other in classes if other is function), None)
@@ -301,4 +309,4 @@ def _entry(
     try:
         return make(content)
     except ValidationError as error:
-        raise ArgumentError(f"{content['title']}: {said(error)}") from None
+        raise ArgumentError(f"{content['title']}: {said(error)}", topic="energy-argument") from None

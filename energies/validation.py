@@ -28,7 +28,8 @@ def formula_problems(registry: Registry, names: Iterable[str] | None = None) -> 
             key = ("energies", name, *path)
             message = error.message if isinstance(error, FormulaError) else str(error)
             place = _place(registry, key, error)
-            problems.append(Problem(place, ".".join(key), message))
+            topic = getattr(error, "topic", "registry-entry")
+            problems.append(Problem(place, ".".join(key), message, topic))
     return problems
 
 
@@ -80,6 +81,7 @@ def _formula_errors(spec: EnergySpec) -> list[tuple[tuple[str, ...], ValueError]
             try:
                 formula_tree(spec, 4, {name: option})
             except FormulaError as error:
-                at = error if error.path else FormulaError(error.message, choice.options[option], 0)
+                text, topic = choice.options[option], error.topic
+                at = error if error.path else FormulaError(error.message, text, 0, topic=topic)
                 errors.append((("choices", name, "options", option), at))
     return errors

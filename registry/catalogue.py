@@ -121,11 +121,14 @@ class Catalogue(dict[str, T]):
             expected = f"a subclass of {base}{' or an instance' if self.instances else ''}"
             expected += " or a function" if self.row is not None else ""
             got = clipped(repr(thing), 120)
-            raise ArgumentTypeError(f"{self._a_kind} must be {expected}, got {got}")
+            raise ArgumentTypeError(
+                f"{self._a_kind} must be {expected}, got {got}", topic="register"
+            )
         if missing := sorted(getattr(thing, "__abstractmethods__", ())):
             raise ArgumentTypeError(
                 f"{self._a_kind} must define {', '.join(missing)}, which "
-                f"{clipped(repr(thing), 120)} does not"
+                f"{clipped(repr(thing), 120)} does not",
+                topic="register",
             )
         return thing  # type: ignore[no-any-return]
 
@@ -140,7 +143,8 @@ class Catalogue(dict[str, T]):
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ArgumentError(
                 f"the name of {self._a_kind} must be a letter, then at most 63 letters, digits and "
-                f"_, got {clipped(repr(name), 120)}"
+                f"_, got {clipped(repr(name), 120)}",
+                topic="register",
             )
         if name not in self or self[name] is thing:
             return
@@ -148,7 +152,8 @@ class Catalogue(dict[str, T]):
         if other is None or other != owner or _origin(self[name]) != _origin(thing):
             whose = "attenergy itself" if other is None else str(other)
             raise ArgumentError(
-                f"the name {name!r} is taken by the {self.kind} of {whose}; give yours another"
+                f"the name {name!r} is taken by the {self.kind} of {whose}; give yours another",
+                topic="name-taken",
             )
 
 

@@ -78,7 +78,7 @@ def _entry_names(document: Document) -> Iterator[Problem]:
                     f"the name {clipped(repr(name))} must be a lower-case letter, then at most 63"
                 )
                 text += " of a-z, 0-9, _ and -"
-                yield document.problem((kind, name), text, at_key=True)
+                yield document.problem((kind, name), text, at_key=True, topic="name-taken")
 
 
 def _clashes(documents: Sequence[Document]) -> Iterator[Problem]:
@@ -92,7 +92,7 @@ def _clashes(documents: Sequence[Document]) -> Iterator[Problem]:
                 if (space, name) in seen:
                     other, where = seen[space, name]
                     text = f"the name {clipped(repr(name))} is taken by the {other} at {where}"
-                    yield document.problem((kind, name), text, at_key=True)
+                    yield document.problem((kind, name), text, at_key=True, topic="name-taken")
                 else:
                     seen[space, name] = _ONE[kind], str(place)
 
@@ -125,7 +125,8 @@ def _names_of(
             seen.setdefault(name, str(document.keys[path]))
             if text:
                 shown = clipped(repr(name))
-                yield document.problem(path, f"the name {shown} {text}", at_key=True)
+                text = f"the name {shown} {text}"
+                yield document.problem(path, text, at_key=True, topic="name-taken")
 
 
 def _argument(document: Document, energy: str, choice: str) -> Iterator[Problem]:
@@ -143,7 +144,8 @@ def _argument(document: Document, energy: str, choice: str) -> Iterator[Problem]
     else:
         return
     where = path if path in document.keys else path[:-1]
-    yield document.problem(where, f"the argument {clipped(repr(argument))} {text}")
+    text = f"the argument {clipped(repr(argument))} {text}"
+    yield document.problem(where, text, topic="name-taken")
 
 
 def _space_ranges(document: Document) -> Iterator[Problem]:
@@ -153,7 +155,7 @@ def _space_ranges(document: Document) -> Iterator[Problem]:
             if name not in _SEARCHED:
                 hint = nearest(name, _SEARCHED) or f"known: {', '.join(_SEARCHED)}"
                 text = f"a space cannot vary {clipped(repr(name))} ({hint})"
-                yield document.problem(path, text, at_key=True)
+                yield document.problem(path, text, at_key=True, topic="search-range")
             elif _is_range(written):
                 ends = [(*path, end) for end in ("low", "high", "step") if end in written]
                 count = len(written.get("choices", ()))
@@ -177,7 +179,8 @@ def _allowed(document: Document, path: tuple[str | int, ...]) -> Iterator[Proble
     try:
         model.model_validate({**required, name: document.get(*path)}, strict=True)
     except ValidationError as error:
-        yield document.problem(path, message(error.errors(include_url=False)))
+        text = message(error.errors(include_url=False))
+        yield document.problem(path, text, topic="search-range")
 
 
 def _task_spaces(documents: Sequence[Document]) -> Iterator[Problem]:
@@ -189,7 +192,8 @@ def _task_spaces(documents: Sequence[Document]) -> Iterator[Problem]:
             space = document.get(*path) if path in document.keys else default
             if isinstance(entry, dict) and isinstance(space, str) and space not in known:
                 where = path if path in document.keys else path[:-1]
-                yield document.problem(where, str(UnknownName("space", space, known)))
+                unknown = UnknownName("space", space, known)
+                yield document.problem(where, str(unknown), topic=unknown.topic)
 
 
 def _bundled_tasks(documents: Sequence[Document]) -> Iterator[Problem]:
@@ -200,7 +204,8 @@ def _bundled_tasks(documents: Sequence[Document]) -> Iterator[Problem]:
             for index, task in enumerate(listed if isinstance(listed, tuple) else ()):
                 if isinstance(task, str) and task not in known:
                     path = ("bundles", bundle, "tasks", index)
-                    yield document.problem(path, str(UnknownName("task", task, known)))
+                    unknown = UnknownName("task", task, known)
+                    yield document.problem(path, str(unknown), topic=unknown.topic)
 
 
 def _stacked_layers(documents: Sequence[Document]) -> Iterator[Problem]:
@@ -211,10 +216,11 @@ def _stacked_layers(documents: Sequence[Document]) -> Iterator[Problem]:
                 listed = entry.get(kind) if isinstance(entry, dict) else None
                 for index, text in enumerate(listed if isinstance(listed, tuple) else ()):
                     if isinstance(text, str) and (wrong := _not_a_layer(text, known)):
-                        yield document.problem(("stacks", stack, kind, index), wrong)
+                        path = ("stacks", stack, kind, index)
+                        yield document.problem(path, wrong, topic="stack")
             if not (wrong := _misplaced(entry)):
                 continue
-            yield document.problem(("stacks", stack, "settings"), wrong)
+            yield document.problem(("stacks", stack, "settings"), wrong, topic="stack")
 
 
 def _not_a_layer(text: str, known: Sequence[str]) -> str:

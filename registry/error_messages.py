@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from attenergy.registry.errors import Path, Problem, clipped, nearest
+from attenergy.registry.errors import GENERAL, Path, Problem, clipped, nearest
 from attenergy.registry.specs import RegistryFile
 from attenergy.registry.yaml_document import Document
 
@@ -46,7 +46,7 @@ def explain(error: ValidationError, document: Document) -> Iterator[Problem]:
             if path[:-1] not in document.merged:
                 yield document.problem(path[:-1], f"missing key {path[-1]!r}")
         elif detail["type"] == "extra_forbidden":
-            yield document.problem(path, unknown_key(path), at_key=True)
+            yield document.problem(path, unknown_key(path), at_key=True, topic="unknown-key")
         else:
             # A union adds the name of each of its types to the path; those are no keys.
             while path not in document.values:
@@ -54,7 +54,13 @@ def explain(error: ValidationError, document: Document) -> Iterator[Problem]:
             wrong.setdefault(path, []).append(detail)
     for path, details in wrong.items():
         if not any(_related(path, spoiled) for spoiled in document.spoiled):
-            yield document.problem(path, message(details))
+            yield document.problem(path, message(details), topic=topic(details))
+
+
+def topic(details: list[ErrorDetails]) -> str:
+    """The topic of what pydantic says about one value: that of the error behind it, if any."""
+    raised = getattr(details[0].get("ctx", {}).get("error"), "topic", GENERAL)
+    return "registry-entry" if raised == GENERAL else str(raised)
 
 
 def message(details: list[ErrorDetails]) -> str:

@@ -73,7 +73,9 @@ class Registry:
         """
         spec = self.energies.get(name) or self.mixers.get(name)
         if spec is None and (name in self.stacks or is_stack_name(name)):
-            raise ArgumentError(f"one energy or mixer is needed, and {name!r} is a stack of them")
+            raise ArgumentError(
+                f"one energy or mixer is needed, and {name!r} is a stack of them", topic="stack"
+            )
         if spec is None:
             raise UnknownName("energy or mixer", name, [*self.energies, *self.mixers])
         return spec

@@ -119,7 +119,8 @@ def name_plugins(modules: Iterable[str]) -> None:
         if not isinstance(module, str) or not is_module_name(module):
             raise ArgumentError(
                 f"a plug-in is the name of a module on Python's path, such as my_package or "
-                f"my_package.part, got {module!r}"
+                f"my_package.part, got {module!r}",
+                topic="plug-in",
             )
         _STATE.named[module] = None
         _STATE.failures.pop(Plugin(module, module), None)

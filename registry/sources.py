@@ -87,4 +87,6 @@ def _read_bytes(content: Traversable) -> bytes:
 
 
 def _refusal(source: Source, message: str, line: int = 1, column: int = 1) -> RegistryError:
-    return RegistryError([Problem(Place(file=source.file, line=line, column=column), "", message)])
+    return RegistryError(
+        [Problem(Place(file=source.file, line=line, column=column), "", message, topic="file")]
+    )

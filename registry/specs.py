@@ -113,7 +113,7 @@ class StackEntry(Entry):
     @model_validator(mode="after")
     def _one_of_two(self) -> StackEntry:
         if (self.layers is None) == (self.pattern is None):
-            raise ArgumentError("give exactly one of 'layers' and 'pattern'")
+            raise ArgumentError("give exactly one of 'layers' and 'pattern'", topic="stack")
         return self
 
 
@@ -146,7 +146,9 @@ class StackSpec(Entry):
     def _defined(self) -> StackSpec:
         named = {group.variant for layer in self.pattern for group in layer}
         if named != set(self.entries):
-            raise ArgumentError("the entries of a stack are those that its pattern names")
+            raise ArgumentError(
+                "the entries of a stack are those that its pattern names", topic="stack"
+            )
         return self
 
 

@@ -65,7 +65,8 @@ def read_pattern(layers: Sequence[str]) -> Pattern:
         if layer is None:
             raise ArgumentError(
                 f"a layer of a stack is a name (lse), or names joined by '+' that share its heads "
-                f"(lse+rbm, lse+rbm:3), got {text!r:.80}"
+                f"(lse+rbm, lse+rbm:3), got {text!r:.80}",
+                topic="stack",
             )
         pattern.append(layer)
     return tuple(pattern)
@@ -198,7 +199,8 @@ def blocks_of(stack: StackSpec, layers: int) -> list[int]:
         needs = f"a multiple of {own}" if stack.repeats else f"{own}"
         raise ArgumentError(
             f"the stack {name} needs a model of {needs} blocks, and this one has {layers}: give "
-            f"all variants as many, layers={own} (--fix layers={own})"
+            f"all variants as many, layers={own} (--fix layers={own})",
+            topic="stack",
         )
     return [block % own for block in range(layers)]
 
@@ -227,7 +229,8 @@ def shared_heads(groups: Sequence[Part], num_heads: int) -> list[int]:
         names = "+".join(group.variant for group in groups)
         raise ArgumentError(
             f"{num_heads} heads cannot be shared {shares} among {names}: their number must be a "
-            f"multiple of {total}"
+            f"multiple of {total}",
+            topic="stack",
         )
     return [group.heads * num_heads // total for group in groups]
 

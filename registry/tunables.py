@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from attenergy.registry.errors import ArgumentError, nearest
+from attenergy.registry.errors import ArgumentError, ParameterError, nearest
 
 Scalar = float | int | str | bool
 
@@ -78,22 +78,30 @@ class Range(Entry):
     def _one_kind(self) -> Range:
         if self.choices is not None:
             if self.low is not None or self.high is not None or self.log or self.step is not None:
-                raise ArgumentError("give either 'choices' or 'low' and 'high', not both")
+                raise ArgumentError(
+                    "give either 'choices' or 'low' and 'high', not both", topic="search-range"
+                )
             if not self.choices:
-                raise ArgumentError("'choices' is empty")
+                raise ArgumentError("'choices' is empty", topic="search-range")
             if len(set(self.choices)) < len(self.choices):  # 1, 1.0 and true are one to a search
-                raise ArgumentError("'choices' names a value twice")
+                raise ArgumentError("'choices' names a value twice", topic="search-range")
             return self
         if self.low is None or self.high is None:
-            raise ArgumentError("a range needs 'low' and 'high', or 'choices'")
+            raise ArgumentError(
+                "a range needs 'low' and 'high', or 'choices'", topic="search-range"
+            )
         if not self.low <= self.high:
-            raise ArgumentError(f"'low' ({self.low:g}) is above 'high' ({self.high:g})")
+            raise ArgumentError(
+                f"'low' ({self.low:g}) is above 'high' ({self.high:g})", topic="search-range"
+            )
         if self.log and self.low <= 0:
-            raise ArgumentError(f"a logarithmic range needs 'low' above 0, got {self.low:g}")
+            raise ArgumentError(
+                f"a logarithmic range needs 'low' above 0, got {self.low:g}", topic="search-range"
+            )
         if self.log and self.step is not None:
             raise ArgumentError("'log' and 'step' exclude each other")
         if self.step is not None and self.step <= 0:
-            raise ArgumentError(f"'step' must be above 0, got {self.step:g}")
+            raise ArgumentError(f"'step' must be above 0, got {self.step:g}", topic="search-range")
         return self
 
     @property
@@ -148,17 +156,22 @@ class Parameter(Entry):
         needed = f"a {self.constraint} parameter needs a {kind[self.constraint]}"
         number = not isinstance(self.init, str)
         if number and not _satisfies(self.constraint, self.init):
-            raise ArgumentError(f"{needed} as 'init', got {self.init}")
+            raise ParameterError(f"{needed} as 'init', got {self.init}")
         if self.search is not None:
             for value in self.search.choices or (self.search.low, self.search.high):
                 if value is None or not _satisfies(self.constraint, value):
-                    raise ArgumentError(f"{needed} everywhere in its search range, got {value}")
+                    raise ArgumentError(
+                        f"{needed} everywhere in its search range, got {value}",
+                        topic="search-range",
+                    )
             if number and (objection := self.search.objection(self.init)):
-                raise ArgumentError(f"'init' ({self.init}) {objection}")
+                raise ParameterError(f"'init' ({self.init}) {objection}")
         if len(self.shape) > 2:
             raise ArgumentError("a parameter has at most two axes")
         if self.shape and self.search is not None and self.search.choices is not None:
-            raise ArgumentError("only a scalar parameter can be searched over choices")
+            raise ArgumentError(
+                "only a scalar parameter can be searched over choices", topic="search-range"
+            )
         return self
 
 
@@ -174,7 +187,9 @@ class Tunable(Entry):
     @model_validator(mode="after")
     def _default_in_range(self) -> Tunable:
         if self.search is not None and (objection := self.search.objection(self.default)):
-            raise ArgumentError(f"'default' ({as_written(self.default)}) {objection}")
+            raise ArgumentError(
+                f"'default' ({as_written(self.default)}) {objection}", topic="search-range"
+            )
         return self
 
 
@@ -206,9 +221,11 @@ class SolverChoice(Entry):
             return self
         offered = self.search.choices
         if len(set(offered)) < len(offered):
-            raise ArgumentError("'choices' names a solver twice")
+            raise ArgumentError("'choices' names a solver twice", topic="search-range")
         if self.default not in offered:
-            raise ArgumentError(f"'default' ({self.default}) is none of the choices")
+            raise ArgumentError(
+                f"'default' ({self.default}) is none of the choices", topic="search-range"
+            )
         return self
 
 

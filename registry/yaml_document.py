@@ -73,10 +73,12 @@ class Document:
             return self.keys[path]
         return self.values[path]
 
-    def problem(self, path: Path, message: str, *, at_key: bool = False) -> Problem:
+    def problem(
+        self, path: Path, message: str, *, at_key: bool = False, topic: str = "registry-entry"
+    ) -> Problem:
         """A problem with the value at `path`, or with its key."""
         place = self.keys[path] if at_key else self.place(path)
-        return Problem(place, dotted(path), message)
+        return Problem(place, dotted(path), message, topic)
 
 
 def read_yaml(
@@ -114,7 +116,7 @@ def _place(file: str, mark: Mark | None) -> Place:
 
 
 def _refuse(place: Place, message: str) -> NoReturn:
-    raise RegistryError([Problem(place, "", message)])
+    raise RegistryError([Problem(place, "", message, topic="yaml-syntax")])
 
 
 class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
@@ -224,9 +226,8 @@ class _Builder:
             here = (*path, key)
             if key in data:
                 first = self.document.keys[here].line
-                self.complain(
-                    key_node, path, f"duplicate key {clipped(repr(key))} (first at line {first})"
-                )
+                text = f"duplicate key {clipped(repr(key))} (first at line {first})"
+                self.complain(key_node, path, text, topic="duplicate-key")
                 continue
             self.document.keys[here] = self.place(key_node)
             data[key] = None  # before its children, so that a repeated key is seen
@@ -272,5 +273,5 @@ class _Builder:
             self.document.spoiled.add(path)
             return None
 
-    def complain(self, node: Node, path: Path, message: str) -> None:
-        self.document.problems.append(Problem(self.place(node), dotted(path), message))
+    def complain(self, node: Node, path: Path, message: str, topic: str = "yaml-syntax") -> None:
+        self.document.problems.append(Problem(self.place(node), dotted(path), message, topic))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import (
     IGNORE,
     Batch,
@@ -72,7 +72,7 @@ class MultipleInstance(Task):
         self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         patterns = 2**self.bits - 1
         if self.signals >= patterns:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'signals' must be below 2^bits - 1 = {patterns}, so that other patterns are "
                 f"left; got {signals}"
             )

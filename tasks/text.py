@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import DataError
 from attenergy.tasks.core.base import Batch, Inputs, Outputs, Task, check_whole, scored_hits
 from attenergy.tasks.core.streams import Fields, draw_in_part, seed_of
 
@@ -78,7 +78,7 @@ class Text(Task):
         size = min(self.max_bytes, sum(file.stat().st_size for file in self.files))
         self.page = size // PAGES
         if self.page < (least := length + STARTS):
-            raise ArgumentError(
+            raise DataError(
                 f"'{path or 'the standard library'}' gives {size} bytes; {PAGES} pages of {least} "
                 f"bytes need {PAGES * least}: take more text, a greater 'max_bytes' or a smaller "
                 "'length'"
@@ -110,9 +110,7 @@ class Text(Task):
             if len(text) == wanted:
                 break
         if len(text) < wanted:
-            raise ArgumentError(
-                f"the text has become shorter: {len(text)} of {wanted} bytes are left"
-            )
+            raise DataError(f"the text has become shorter: {len(text)} of {wanted} bytes are left")
         return torch.frombuffer(text, dtype=torch.uint8).view(PAGES, self.page)
 
     def generate(self, split: str, count: int, generator: Generator) -> Fields:
@@ -181,7 +179,7 @@ def find_files(path: str, suffix: str) -> tuple[Path, ...]:
     if place.is_file():
         return (place,)
     if not place.is_dir():
-        raise ArgumentError(
+        raise DataError(
             f"'path' must be a file or a folder, got '{path}', which is not there; see "
             "docs/own_data.md"
         )
@@ -196,5 +194,5 @@ def find_files(path: str, suffix: str) -> tuple[Path, ...]:
     )
     if not files:
         wanted = f"no file that ends in '{suffix}'" if suffix else "no file"
-        raise ArgumentError(f"the folder '{path}' holds {wanted}")
+        raise DataError(f"the folder '{path}' holds {wanted}")
     return files

@@ -14,7 +14,7 @@ from attenergy.analysis.calls import AttentionCall, attention_calls
 from attenergy.analysis.result import Progress
 from attenergy.analysis.subject import Subject
 from attenergy.attention.modules.arguments import check_positive, check_whole
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 
 def fixed_points(
@@ -86,7 +86,7 @@ def fixed_points(
         calls = attention_calls(one, *inputs, **arguments)
         reasons = {call.name: why for call in calls if (why := _no_rest(call))}
         if len(reasons) == len(calls):
-            raise ArgumentError(
+            raise AnalysisError(
                 f"no head of {type(one).__name__} has fixed points: "
                 + "; ".join(f"{name}: {why}" for name, why in reasons.items())
             )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from attenergy.analysis.calls import AttentionCall, attention_calls
 from attenergy.analysis.result import Progress
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 #: (state, pattern): which position reads which; negative ones count from the end.
 Pair = tuple[int, int]
@@ -92,7 +92,7 @@ def head_codes(
         size = batch_size or _fitting(calls)
     if not parts:
         why = "; ".join(f"{name}: {text}" for name, text in missing.items())
-        raise ArgumentError(f"no layer of {type(model).__name__} has weights to read ({why})")
+        raise AnalysisError(f"no layer of {type(model).__name__} has weights to read ({why})")
     return Codes({name: torch.cat(each) for name, each in parts.items()}, heads, missing)
 
 
@@ -107,14 +107,14 @@ def pairs_of(text: str) -> tuple[Pair, ...]:
     ]
     pairs = tuple((int(match[1]), int(match[2])) for match in matches if match)
     if len(pairs) < len(matches):
-        raise ArgumentError(f"pairs must be STATE:PATTERN,... as -1:-1,-1:-5, got {text!r:.60}")
+        raise AnalysisError(f"pairs must be STATE:PATTERN,... as -1:-1,-1:-5, got {text!r:.60}")
     return pairs
 
 
 def _count(inputs: Sequence[Any], arguments: Mapping[str, Any]) -> int:
     tensors = [each for each in (*inputs, *arguments.values()) if isinstance(each, Tensor)]
     if not tensors or not tensors[0].ndim or not len(tensors[0]):
-        raise ArgumentError("the inputs must hold at least one instance, in a tensor (N, ...)")
+        raise AnalysisError("the inputs must hold at least one instance, in a tensor (N, ...)")
     return len(tensors[0])
 
 
@@ -123,9 +123,9 @@ def _checked(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
     try:
         numbers = tuple((i, j) for i, j in pairs)
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{wanted}, got {pairs!r:.60}") from error
+        raise AnalysisError(f"{wanted}, got {pairs!r:.60}") from error
     if not numbers or not all(type(n) is int for pair in numbers for n in pair):
-        raise ArgumentError(f"{wanted}, got {pairs!r:.60}")
+        raise AnalysisError(f"{wanted}, got {pairs!r:.60}")
     return numbers
 
 
@@ -140,7 +140,7 @@ def _code(call: AttentionCall, pairs: Sequence[Pair]) -> Tensor:
     states, patterns = weights.shape[2:]
     for i, j in pairs:
         if not (-states <= i < states and -patterns <= j < patterns):
-            raise ArgumentError(
+            raise AnalysisError(
                 f"the pair ({i}, {j}) is outside {call.name}, which has {states} states and "
                 f"{patterns} patterns"
             )

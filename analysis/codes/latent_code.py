@@ -20,7 +20,7 @@ from attenergy.analysis.codes.maps import CodeMap, class_means, map_codes
 from attenergy.analysis.codes.result import LatentCode
 from attenergy.analysis.codes.sets import Sets, split
 from attenergy.analysis.result import Progress
-from attenergy.registry import ArgumentError, ArgumentTypeError, MissingPackage
+from attenergy.registry import AnalysisError, ArgumentTypeError, MissingPackage
 
 Label = Tensor | Sequence[Any]
 
@@ -94,7 +94,7 @@ def latent_code(  # noqa: PLR0913 - the data, what to look at, and how hard
     """
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     if isinstance(permutations, bool) or not isinstance(permutations, int) or permutations < 1:
-        raise ArgumentError(f"permutations must be a whole number from 1, got {permutations!r:.40}")
+        raise AnalysisError(f"permutations must be a whole number from 1, got {permutations!r:.40}")
     codes = head_codes(
         model, *given, pairs=pairs, batch_size=batch_size, progress=progress, **arguments
     )
@@ -143,31 +143,33 @@ def _at_state(
         classes = sorted(set(texts)) if classes is None else classes
         missing = set(texts) - set(classes)
         if missing:
-            raise ArgumentError(f"label {name!r} has {min(missing)!r}, which classes do not name")
+            raise AnalysisError(f"label {name!r} has {min(missing)!r}, which classes do not name")
         label = torch.tensor([list(classes).index(each) for each in texts])
     try:
         values = torch.as_tensor(label).cpu()
     except (TypeError, ValueError) as error:
-        raise ArgumentTypeError(f"label {name!r} must be numbers or texts") from error
+        raise ArgumentTypeError(
+            f"label {name!r} must be numbers or texts", topic="analysis"
+        ) from error
     if not values.ndim or len(values) != count:
-        raise ArgumentError(
+        raise AnalysisError(
             f"label {name!r} must be of {count} instances, got shape {tuple(values.shape)}"
         )
     if values.ndim > 1:
         if values.shape[1] > 1 and not -values.shape[1] <= state < values.shape[1]:
-            raise ArgumentError(
+            raise AnalysisError(
                 f"label {name!r} is of {values.shape[1]} positions, so the state {state} has none"
             )
         values = values[:, state if values.shape[1] > 1 else 0]
     if values.is_floating_point():
         return (values[:, None] if values.ndim == 1 else values).double(), None
     if values.ndim > 1:
-        raise ArgumentError(f"label {name!r} must be one class of each instance or position")
+        raise AnalysisError(f"label {name!r} must be one class of each instance or position")
     values = values.long()
     highest = int(values.max()) + 1
     names = tuple(map(str, range(max(0, highest)) if classes is None else classes))
     if highest > len(names):
-        raise ArgumentError(
+        raise AnalysisError(
             f"label {name!r} has the class {highest - 1}, and only {len(names)} have a name"
         )
     return values, names

@@ -12,7 +12,7 @@ from attenergy.analysis.codes.extraction import SELF, Pair
 from attenergy.analysis.codes.latent_code import latent_code
 from attenergy.analysis.codes.result import LatentCode
 from attenergy.analysis.result import Progress
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 from attenergy.tasks import IGNORE, Batch, HasLatents, Latents, Task
 
 #: Instances of seen and of held-out combinations.
@@ -54,7 +54,7 @@ def latent_code_of_task(
         ValueError: an unknown split, or too few instances.
     """
     if isinstance(instances, bool) or not isinstance(instances, int) or instances < 8:
-        raise ArgumentError(f"instances must be a whole number from 8, got {instances!r:.40}")
+        raise AnalysisError(f"instances must be a whole number from 8, got {instances!r:.40}")
     parts = [_latents(task, task.check_split(seen), instances)]
     if held_out in task.splits and held_out != seen:
         parts.append(_latents(task, held_out, instances // 2))

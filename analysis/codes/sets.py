@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 #: Share of the seen instances that decoders are fitted to, and at most so many.
 _FITTED, _MOST_FITTED = 2 / 3, 3000
@@ -71,7 +71,7 @@ def split(
     if held_out is not None:
         apart = torch.as_tensor(held_out).cpu()
         if apart.shape != (count,) or apart.dtype != torch.bool:
-            raise ArgumentError(
+            raise AnalysisError(
                 f"held_out must be {count} times true or false, one for each instance, got "
                 f"{apart.dtype} {tuple(apart.shape)}"
             )
@@ -79,18 +79,18 @@ def split(
     if combinations is not None:
         groups = torch.as_tensor(combinations).cpu()
         if groups.shape != (count,) or groups.is_floating_point():
-            raise ArgumentError(
+            raise AnalysisError(
                 f"combinations must be {count} whole numbers, one for each instance, got "
                 f"{groups.dtype} {tuple(groups.shape)}"
             )
         both = set(groups[apart].tolist()) & set(groups[~apart].tolist())
         if both:
-            raise ArgumentError(
+            raise AnalysisError(
                 f"combination {min(both)} is held out in some instances and seen in others"
             )
     seen = (~apart).nonzero()[:, 0]
     if len(seen) < 4:
-        raise ArgumentError(f"decoders need seen instances to be fitted to, got {len(seen)}")
+        raise AnalysisError(f"decoders need seen instances to be fitted to, got {len(seen)}")
     order = seen[torch.randperm(len(seen), generator=Generator().manual_seed(seed))]
     fitted = min(int(len(seen) * _FITTED), _MOST_FITTED)
     return Sets(order[:fitted], order[fitted:], apart.nonzero()[:, 0], groups)

@@ -13,7 +13,7 @@ from attenergy.analysis.depth.steps import BlockChange, Change, change, layer_st
 from attenergy.analysis.depth.stream import BlockRun, block_runs, run_again
 from attenergy.analysis.result import Progress
 from attenergy.analysis.subject import Subject
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 
 def energy_along_depth(
@@ -67,7 +67,7 @@ def energy_along_depth(
         calls, runs = attention_calls(model, *inputs, **arguments), []
     missing = {call.name: call.missing for call in calls if call.problem is None}
     if len(missing) == len(calls):
-        raise ArgumentError(
+        raise AnalysisError(
             f"no layer of {type(model).__name__} has an energy: "
             + "; ".join(f"{name}: {why}" for name, why in missing.items())
         )

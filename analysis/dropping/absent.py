@@ -70,7 +70,9 @@ def first_tensor(inputs: Any) -> Tensor:
     for x in tree_leaves(inputs):
         if isinstance(x, Tensor) and x.is_floating_point() and x.ndim > 1:
             return x
-    raise ArgumentTypeError("a dropped module was called without a tensor of numbers (..., W)")
+    raise ArgumentTypeError(
+        "a dropped module was called without a tensor of numbers (..., W)", topic="analysis"
+    )
 
 
 def absent_answer(call: Call, nodes: set[int] | None) -> Answer | None:

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from attenergy.analysis.dropping.absent import without
 from attenergy.analysis.dropping.sublayers import Structure
 from attenergy.analysis.subject import Inputs
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import AnalysisError, UnknownName
 
 #: Gives what a model is worth: a number, or several by name.
 Evaluate = Callable[[nn.Module], "float | Mapping[str, float]"]
@@ -138,7 +138,7 @@ def _main(answer: Any) -> Tensor:
     for x in [logits, *tree_leaves(answer)]:
         if isinstance(x, Tensor) and x.is_floating_point():
             return x
-    raise ArgumentError(
+    raise AnalysisError(
         f"a {type(answer).__name__} holds no tensor of numbers to compare: give `evaluate`"
     )
 

@@ -15,7 +15,7 @@ from attenergy.analysis.dropping.order import RandomDrops, Step
 from attenergy.analysis.dropping.smaller import save_smaller
 from attenergy.analysis.dropping.sublayers import Structure
 from attenergy.analysis.result import Result, Table
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
@@ -234,7 +234,7 @@ class Redundancy(Result):
             ValueError: nothing can go without loss.
         """
         if self.smaller is None:
-            raise ArgumentError("there is no smaller model: nothing can go without loss")
+            raise AnalysisError("there is no smaller model: nothing can go without loss")
         return save_smaller(self.smaller, self.dropped, folder)
 
     def pictures(self) -> list[Picture]:

@@ -19,7 +19,7 @@ from attenergy.analysis.subject import Inputs
 from attenergy.analysis.untouched import untouched
 from attenergy.attention.models.flops import count_flops
 from attenergy.attention.modules.arguments import check_module, check_whole
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import AnalysisError, UnknownName
 
 Drop = Literal["joint", "attention", "mlp", "blocks"]
 DROPS: tuple[Drop, ...] = get_args(Drop)
@@ -88,16 +88,16 @@ def redundancy(  # noqa: PLR0913 - every choice by keyword
             raise UnknownName(name, str(value), known)
     check_whole("random_orders", random_orders, 0)
     if not 0 <= tolerance < 1:
-        raise ArgumentError(f"tolerance must be a share in [0, 1), got {tolerance}")
+        raise AnalysisError(f"tolerance must be a share in [0, 1), got {tolerance}")
     fed = [as_inputs(batch) for batch in batches]
     if not fed:
-        raise ArgumentError("redundancy needs one batch of inputs at least")
+        raise AnalysisError("redundancy needs one batch of inputs at least")
     with untouched(model), _evaluation_mode(model):
         structure = structure_of(model, *fed[0])
         scores = scores_of(model, structure, fed)
         candidates = [name for name in structure.of(drop) if name in scores]
         if not candidates:
-            raise ArgumentError(f"there is nothing of kind {drop!r} to drop in this model")
+            raise AnalysisError(f"there is nothing of kind {drop!r} to drop in this model")
         count = _count("most", most, len(candidates))
         removed = None if remove is None else _count("remove", remove, count)
         counts = spread(count) if random_orders else []
@@ -138,7 +138,7 @@ def as_inputs(batch: Any) -> Inputs:
             first = batch[0]
             return (first,) if isinstance(first, Tensor) else tuple(first), batch[1]
         return tuple(batch), {}
-    raise ArgumentError(
+    raise AnalysisError(
         "a batch is a tensor, a tuple of inputs, a dictionary of inputs by name, or a pair of the "
         f"two, got a {type(batch).__name__}"
     )
@@ -160,7 +160,7 @@ def _count(name: str, value: int | None, most: int) -> int:
     if value is None:
         return most
     if check_whole(name, value, 1) > most:
-        raise ArgumentError(f"{name} must be at most {most}, which is all there is, got {value}")
+        raise AnalysisError(f"{name} must be at most {most}, which is all there is, got {value}")
     return value
 
 

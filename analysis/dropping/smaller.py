@@ -19,7 +19,7 @@ from attenergy.attention.integrations.replace import without_nested
 from attenergy.attention.models.block import Block
 from attenergy.attention.models.transformer import Transformer
 from attenergy.attention.modules.arguments import check_module
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import AnalysisError, UnknownName
 from attenergy.registry.files import write_atomically
 
 #: The file that says what was dropped, where a model cannot be saved without it.
@@ -60,7 +60,7 @@ def drop_layers(
     if not inputs and not arguments:
         own = getattr(model, "dummy_inputs", None)
         if not isinstance(own, Mapping):
-            raise ArgumentError(
+            raise AnalysisError(
                 f"the sub-layers of a {type(model).__name__} are read from a forward pass: give "
                 "its inputs after the names"
             )
@@ -129,7 +129,7 @@ def save_smaller(model: nn.Module, names: Sequence[str], folder: Path | str) -> 
 def check_names(names: Sequence[str], known: Sequence[str]) -> None:
     """Refuse names of nothing that can be dropped."""
     if isinstance(names, str):
-        raise ArgumentError(f"names must be a list of names, got the text {names!r}")
+        raise AnalysisError(f"names must be a list of names, got the text {names!r}")
     for name in names:
         if name not in known:
             raise UnknownName("sub-layer or block", str(name), known)

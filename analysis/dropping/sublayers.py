@@ -15,7 +15,7 @@ from attenergy.analysis.dropping.absent import Answer, absent_answer, fast_path_
 from attenergy.analysis.dropping.branches import Branch, above, branches_of, known_attention
 from attenergy.analysis.dropping.record import Call, Place, Recorder, Watch
 from attenergy.attention.models.block import Block
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 Kind = Literal["attention", "mlp", "block"]
 _LISTS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
@@ -121,7 +121,7 @@ def structure_of(
         if id(module) not in inside
     ]
     if not vanishing:
-        raise ArgumentError(
+        raise AnalysisError(
             f"no residual sub-layer x + f(x) of this {type(model).__name__} can be dropped"
             + "".join(f"; {text}" for text in missing[:3])
         )

@@ -13,7 +13,7 @@ from attenergy.analysis.drawing import colour, drawing
 from attenergy.analysis.landscapes.charts import Circle, extent_of
 from attenergy.analysis.landscapes.descent import settle
 from attenergy.analysis.landscapes.surface import Surface
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 from attenergy.registry.files import write_bytes_atomically
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def save_retrieval(
     """
     path = Path(path)
     if path.suffix.lower() != ".gif":
-        raise ArgumentError(f"an animation is a .gif, got {path.name}")
+        raise AnalysisError(f"an animation is a .gif, got {path.name}")
     way = _way(surface, start, step_size)
     frames = []
     with drawing(size=(4.4, 4.0)) as (figure, axes):
@@ -80,7 +80,7 @@ def _way(surface: Surface, start: Any, step_size: float) -> Tensor:
     else:
         state = torch.as_tensor(start, dtype=torch.float64)
         if state.shape != (problem.dim,):
-            raise ArgumentError(f"start must be ({problem.dim},), got {tuple(state.shape)}")
+            raise AnalysisError(f"start must be ({problem.dim},), got {tuple(state.shape)}")
         state = problem.project(state[None])
     ends = settle(
         problem, state, extent=extent_of(chart), steps=_STEPS, step_size=step_size,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attenergy.energies import Domain
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 #: How far from the border of a domain states begin that were outside, as a share of its size.
 _BORDER = 1e-6
@@ -147,7 +147,7 @@ def chart_of(
     dim, shown = patterns.shape[-1], patterns if shown is None else shown
     span, is_round = _extent(domain, dim)
     if len(span) - is_round < 1 or len(span) < 2:
-        raise ArgumentError(
+        raise AnalysisError(
             f"states of {dim} components have too few dimensions for a landscape; patterns of "
             f"{dim + 1} components or more have one"
         )
@@ -228,9 +228,9 @@ def _extent(domain: Domain, dim: int) -> tuple[Tensor, bool]:
 
 def _orthonormal(axes: Tensor, dim: int) -> Tensor:
     if axes.shape != (2, dim):
-        raise ArgumentError(f"axes must be (2, {dim}), got {tuple(axes.shape)}")
+        raise AnalysisError(f"axes must be (2, {dim}), got {tuple(axes.shape)}")
     q, r = torch.linalg.qr(axes.mT)
     if not bool((r.diagonal().abs() > 1e-9 * axes.norm()).all()):
-        raise ArgumentError("axes must be two independent directions")
+        raise AnalysisError("axes must be two independent directions")
     rows: Tensor = (q * r.diagonal().sign()).mT
     return rows

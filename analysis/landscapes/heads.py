@@ -17,7 +17,7 @@ from attenergy.analysis.landscapes.wording import about_energy
 from attenergy.analysis.result import Progress
 from attenergy.analysis.subject import Subject
 from attenergy.attention.solvers.problem import pose
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import AnalysisError, UnknownName
 
 #: Points along each axis of the section of a head.
 RESOLUTION = 36
@@ -59,19 +59,19 @@ def head_landscape(
     """
     problem, start = call.problem, call.start
     if problem is None or start is None:
-        raise ArgumentError(f"{call.name} has no landscape: {call.missing or 'it has no energy'}")
+        raise AnalysisError(f"{call.name} has no landscape: {call.missing or 'it has no energy'}")
     if start.ndim != 4:
-        raise ArgumentError(f"{call.name} has no heads: its states are {tuple(start.shape)}")
+        raise AnalysisError(f"{call.name} has no heads: its states are {tuple(start.shape)}")
     batch, heads, length, dim = start.shape
     for what, number, count in (("head", head, heads), ("sample", sample, batch)):
         if not 0 <= number < count:
-            raise ArgumentError(f"{call.name} has {what}s 0 to {count - 1}, got {number}")
+            raise AnalysisError(f"{call.name} has {what}s 0 to {count - 1}, got {number}")
     if not -length <= state < length:
-        raise ArgumentError(f"{call.name} has states 0 to {length - 1}, got {state}")
+        raise AnalysisError(f"{call.name} has states 0 to {length - 1}, got {state}")
     if problem.energy.domain.discrete:
-        raise ArgumentError(f"{call.name} has no surface: its states are spins")
+        raise AnalysisError(f"{call.name} has no surface: its states are spins")
     if dim < 2:
-        raise ArgumentError(f"{call.name} has heads of width {dim}; a landscape needs two")
+        raise AnalysisError(f"{call.name} has heads of width {dim}; a landscape needs two")
     energy, row = problem.energy, state % length
     X = _of_sample(problem.X, sample, head)
     mask, field = (_of_sample(extra, sample, head) for extra in (problem.mask, problem.field))
@@ -88,7 +88,7 @@ def head_landscape(
             X, field = X[..., seen, :], None if field is None else field[..., seen]
             mask = None
         if not X.shape[-2]:
-            raise ArgumentError(f"state {row} of sample {sample} sees no pattern")
+            raise AnalysisError(f"state {row} of sample {sample} sees no pattern")
         own = one_state(energy, X, mask=mask, field=field, head=own_head)
     with torch.no_grad():
         queries = own.project(queries)
@@ -135,7 +135,7 @@ def chosen_head(
     """
     known = {call.name: call for call in calls if _has_landscape(call)}
     if not known:
-        raise ArgumentError(
+        raise AnalysisError(
             "no attention layer of the model has an energy over states that move freely, so none "
             "has a landscape"
         )

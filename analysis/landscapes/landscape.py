@@ -23,7 +23,7 @@ from attenergy.analysis.landscapes.wording import (
 )
 from attenergy.analysis.result import Progress, Result, Table
 from attenergy.energies import EnergyLike, domain_of, source_of
-from attenergy.registry import ArgumentError, Registry
+from attenergy.registry import AnalysisError, Registry
 
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
@@ -203,12 +203,12 @@ def landscape(
     source = source_of(energy, settings, registry=registry)
     domain = domain_of(source.spec)
     if domain.discrete:
-        raise ArgumentError(
+        raise AnalysisError(
             f"'{source.spec.title}' has no surface: its states are spins, with nothing between "
             "them; spin_levels draws the energies of all of them"
         )
     if source.made is not None and source.made.num_heads is not None:
-        raise ArgumentError("the landscape of a model's head is head_landscape's; make it without")
+        raise AnalysisError("the landscape of a model's head is head_landscape's; make it without")
     if patterns is None or isinstance(patterns, int):
         dim = None if source.made is None else source.made.dim
         X = planted_patterns(domain, patterns, dim=dim, seed=seed)
@@ -216,7 +216,7 @@ def landscape(
         X = checked_patterns(patterns)
     made = source.make(X.shape[-1]) if source.made is None else source.made
     if made.dim != X.shape[-1]:
-        raise ArgumentError(f"patterns have {X.shape[-1]} components, the energy {made.dim}")
+        raise AnalysisError(f"patterns have {X.shape[-1]} components, the energy {made.dim}")
     problem = one_state(made, X)
     chart = chart_of(domain, X, None if axes is None else torch.as_tensor(axes).double())
     return surveyed(
@@ -262,7 +262,7 @@ def surveyed(
         most = RESOLUTION if finest is None else finest
         resolution = AROUND if circle else min(most, problem.affordable(_WORK))
     if not 4 <= resolution <= 4096:
-        raise ArgumentError(f"resolution must be 4 to 4096, got {resolution}")
+        raise AnalysisError(f"resolution must be 4 to 4096, got {resolution}")
     report("energies", 0, 3)
     coordinates = chart.grid(resolution)
     inside, states = chart.inside(coordinates), chart.states(coordinates)
@@ -271,7 +271,7 @@ def surveyed(
         energies[inside] = problem.value(states[inside])
     energies[~energies.isfinite()] = torch.nan
     if not bool(energies.isfinite().any()):
-        raise ArgumentError(
+        raise AnalysisError(
             f"the energy of {about} is a finite number nowhere in the picture: patterns "
             f"(up to {float(problem.patterns.abs().max()):.3g}) or parameters are too large for it"
         )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attenergy.attention.solvers.problem import Problem, pose
 from attenergy.energies import Energy
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 #: Most numbers in the scores or joint states of one call; more points are taken in parts.
 _ROOM = 2_000_000
@@ -167,7 +167,7 @@ def one_state(
         ValueError: the energy is a game, in which no state has an energy that it descends.
     """
     if not (energy.reads_patterns or energy.states_interact):
-        raise ArgumentError(
+        raise AnalysisError(
             f"'{energy.spec.title}' has no landscape: it is a game, in which every state is also "
             "one of the keys that its own energy holds fixed, so a moving state changes the "
             "surface that it moves on"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from attenergy.energies import Domain
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 from attenergy.registry.files import read_regular
 
 #: Most patterns, and components of each.
@@ -32,19 +32,19 @@ def checked_patterns(patterns: Any) -> Tensor:
         ValueError: they are no finite numbers of two axes, or too many.
     """
     if isinstance(patterns, Tensor | np.ndarray) and "complex" in str(patterns.dtype):
-        raise ArgumentError("patterns must be real numbers (S, D), got complex ones")
+        raise AnalysisError("patterns must be real numbers (S, D), got complex ones")
     try:
         tensor = torch.as_tensor(patterns, dtype=torch.float64).detach()
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise ArgumentError(f"patterns must be numbers (S, D): {error}") from None
+        raise AnalysisError(f"patterns must be numbers (S, D): {error}") from None
     if tensor.ndim != 2 or not 1 <= len(tensor) <= MOST_PATTERNS or not tensor.shape[1]:
-        raise ArgumentError(
+        raise AnalysisError(
             f"patterns must be (S, D) with 1 to {MOST_PATTERNS} rows, got {tuple(tensor.shape)}"
         )
     if tensor.shape[1] > MOST_DIM:
-        raise ArgumentError(f"patterns have at most {MOST_DIM} components, got {tensor.shape[1]}")
+        raise AnalysisError(f"patterns have at most {MOST_DIM} components, got {tensor.shape[1]}")
     if not bool(torch.isfinite(tensor).all()):
-        raise ArgumentError("patterns must be finite numbers")
+        raise AnalysisError("patterns must be finite numbers")
     return tensor
 
 
@@ -71,7 +71,7 @@ def planted_patterns(
     if count is None:
         count = 3 if signs or not domain.signs else 5
     if not 1 <= count <= MOST_PATTERNS or not 1 <= dim <= MOST_DIM:
-        raise ArgumentError(
+        raise AnalysisError(
             f"planted patterns must be 1 to {MOST_PATTERNS} of 1 to {MOST_DIM} components, got "
             f"{count} of {dim}"
         )
@@ -109,7 +109,7 @@ def read_patterns(path: Path) -> Tensor:
     """
     form = path.suffix.lower()
     if form not in {".npy", ".json", *_FORMS}:
-        raise ArgumentError(
+        raise AnalysisError(
             f"{path}: patterns are how many to plant (7), or a file .npy, .csv, .tsv, .txt "
             f"or .json, got {str(path)!r}"
         )
@@ -126,6 +126,6 @@ def read_patterns(path: Path) -> Tensor:
                 rows = np.loadtxt(text, delimiter=_FORMS[form], ndmin=2)
         return checked_patterns(rows)
     except (ValueError, TypeError, OverflowError, RecursionError, tokenize.TokenError) as error:
-        raise ArgumentError(f"{path}: {error}") from None
+        raise AnalysisError(f"{path}: {error}") from None
     except MemoryError:
-        raise ArgumentError(f"{path}: is said to hold more numbers than there is memory") from None
+        raise AnalysisError(f"{path}: is said to hold more numbers than there is memory") from None

@@ -14,7 +14,7 @@ from attenergy.analysis.landscapes.patterns import checked_patterns, planted_pat
 from attenergy.analysis.landscapes.wording import about_energy, kinds_text, name_of
 from attenergy.analysis.result import Progress, Result, Table
 from attenergy.energies import EnergyLike, domain_of, source_of
-from attenergy.registry import ArgumentError, Registry
+from attenergy.registry import AnalysisError, Registry
 
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
@@ -126,14 +126,14 @@ def spin_levels(
     source = source_of(energy, settings, registry=registry)
     domain = domain_of(source.spec)
     if not domain.discrete:
-        raise ArgumentError(f"'{source.spec.title}' has states between spins: see `landscape`")
+        raise AnalysisError(f"'{source.spec.title}' has states between spins: see `landscape`")
     if patterns is None or isinstance(patterns, int):
         dim = None if source.made is None else source.made.dim
         X = planted_patterns(domain, patterns, dim=dim, seed=seed)
     else:
         X = checked_patterns(patterns)
     if X.shape[-1] > MOST_SPINS:
-        raise ArgumentError(
+        raise AnalysisError(
             f"the levels of {X.shape[-1]} spins are 2^{X.shape[-1]} energies; at most "
             f"{MOST_SPINS} spins are drawn"
         )

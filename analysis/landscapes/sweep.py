@@ -18,7 +18,7 @@ from attenergy.analysis.landscapes.spin_levels import spin_minima
 from attenergy.analysis.landscapes.wording import kinds_text, name_of
 from attenergy.analysis.result import Progress, Result, Table
 from attenergy.energies import EnergyLike, domain_of, source_of
-from attenergy.registry import ArgumentError, Registry, UnknownName
+from attenergy.registry import AnalysisError, Registry, UnknownName
 
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
@@ -181,7 +181,7 @@ def sweep_minima(
     source = source_of(energy, settings, registry=registry)
     _check_sweep(parameter, low, high, count, settings)
     if source.made is not None:
-        raise ArgumentError("a sweep makes its energies; give a name, formula, entry or class")
+        raise AnalysisError("a sweep makes its energies; give a name, formula, entry or class")
     known = [*source.spec.parameters, *source.spec.options]
     if parameter not in known:
         raise UnknownName(f"parameter of '{source.spec.title}'", parameter, known)
@@ -253,11 +253,11 @@ def _check_sweep(
     parameter: str, low: float, high: float, count: int, settings: dict[str, Any]
 ) -> None:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ArgumentError(f"a sweep goes from a lower to a higher value, got {low} to {high}")
+        raise AnalysisError(f"a sweep goes from a lower to a higher value, got {low} to {high}")
     if not 2 <= count <= 1000:
-        raise ArgumentError(f"a sweep has 2 to 1000 values, got {count}")
+        raise AnalysisError(f"a sweep has 2 to 1000 values, got {count}")
     if parameter in settings:
-        raise ArgumentError(
+        raise AnalysisError(
             f"'{parameter}' is swept and set to {settings[parameter]}; leave one out"
         )
 

@@ -13,7 +13,7 @@ from attenergy.analysis.landscapes.one_state import one_state
 from attenergy.analysis.landscapes.wording import about_energy, name_of
 from attenergy.analysis.result import Result, Table
 from attenergy.energies import EnergyLike, source_of
-from attenergy.registry import ArgumentError, Registry
+from attenergy.registry import AnalysisError, Registry
 
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
@@ -117,7 +117,7 @@ def weight_curves(
         ValueError: an energy has no weights, or none at such states.
     """
     if not energies or not low < high:
-        raise ArgumentError("weight_curves takes energies, and scores from low to a higher one")
+        raise AnalysisError("weight_curves takes energies, and scores from low to a higher one")
     scores = torch.linspace(low, high, _POINTS, dtype=torch.float64)
     called, alone, against = [], [], []
     for number, energy in enumerate(energies):
@@ -128,14 +128,14 @@ def weight_curves(
         for count in (1, 2):
             made = source.make(2) if source.made is None else source.made
             if not made.has_weights:
-                raise ArgumentError(f"'{title}' has no weights over patterns, so no curve")
+                raise AnalysisError(f"'{title}' has no weights over patterns, so no curve")
             if made.dim != 2 or made.num_heads is not None:
-                raise ArgumentError("weight_curves takes energies of 2 components without heads")
+                raise AnalysisError("weight_curves takes energies of 2 components without heads")
             problem = one_state(made, torch.eye(2, dtype=torch.float64)[:count])
             with torch.no_grad():
                 curves.append(problem.weights(states)[:, 0])
         if not bool(torch.isfinite(torch.cat(curves)).all()):
-            raise ArgumentError(f"'{title}' has no weights at states off its domain")
+            raise AnalysisError(f"'{title}' has no weights at states off its domain")
         name = names[number] if names is not None else name_of(energy, source.spec)
         called.append(about_energy(name, problem))
         alone.append(curves[0])

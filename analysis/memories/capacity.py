@@ -21,7 +21,7 @@ from attenergy.attention.memory.trials import draw_trials
 from attenergy.attention.modules.arguments import check_finite, check_size, check_whole, is_whole
 from attenergy.attention.solvers.step_sizes import default_step_size
 from attenergy.energies import Energy, EnergyLike
-from attenergy.registry import ArgumentError, load_registry
+from attenergy.registry import AnalysisError, load_registry
 
 #: How many numbers of patterns are tried if none are named.
 POINTS = 8
@@ -109,7 +109,7 @@ def capacity(
     draws = _seeds(seeds)
     check_size("tries", tries)
     if not 0 < check_finite("within", within) <= 0.5:
-        raise ArgumentError(f"within must be above 0 and at most 0.5, got {within!r}")
+        raise AnalysisError(f"within must be above 0 and at most 0.5, got {within!r}")
     if not isinstance(memory, AssociativeMemory):
         memory = AssociativeMemory(memory)
     damage = noise_of(noise)
@@ -117,7 +117,7 @@ def capacity(
     energy, stored = whole.energy_module, whole.patterns
     numbers = _counts(counts, len(stored))
     if bool((stored == stored[0]).all()):
-        raise ArgumentError("all patterns are the same and cannot be told apart")
+        raise AnalysisError("all patterns are the same and cannot be told apart")
     measured = []
     for done, number in enumerate(numbers):
         if progress is not None:
@@ -143,20 +143,20 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
     if isinstance(seeds, (list, tuple, range)) and seeds:
         return [check_whole("seeds", seed, 0) for seed in seeds]
     if not is_whole(seeds):
-        raise ArgumentError(f"seeds must be a number of draws or a list of seeds, got {seeds!r}")
+        raise AnalysisError(f"seeds must be a number of draws or a list of seeds, got {seeds!r}")
     return list(range(check_size("seeds", seeds)))
 
 
 def _counts(counts: Sequence[int] | None, most: int) -> list[int]:
     if most < 2:
-        raise ArgumentError(f"patterns must be at least 2, got {most}")
+        raise AnalysisError(f"patterns must be at least 2, got {most}")
     if counts is None:
         return sorted({round(2 * (most / 2) ** (k / (POINTS - 1))) for k in range(POINTS)})
     if not isinstance(counts, (list, tuple, range)) or not counts:
-        raise ArgumentError(f"counts must list numbers of patterns, got {counts!r}")
+        raise AnalysisError(f"counts must list numbers of patterns, got {counts!r}")
     for count in counts:
         if check_whole("counts", count, 2) > most:
-            raise ArgumentError(f"counts must not exceed the {most} patterns given, got {count}")
+            raise AnalysisError(f"counts must not exceed the {most} patterns given, got {count}")
     return sorted(set(counts))
 
 

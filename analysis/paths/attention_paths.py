@@ -30,7 +30,7 @@ from attenergy.analysis.paths.sample import FEWEST, Options, Sample, draw_sample
 from attenergy.analysis.result import Progress
 from attenergy.analysis.untouched import untouched
 from attenergy.attention.modules.arguments import check_flag, check_module, check_whole
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError, ArgumentError
 
 #: Numbers of removed heads that are scored, of few heads and of many.
 _STEPS, _STEPS_OF_MANY, _MANY = 9, 4, 24
@@ -115,7 +115,7 @@ def attention_paths(  # noqa: PLR0913 - every choice, each by keyword
     given = [scoring.as_inputs(batch) for batch in _several(batches)]
     answers = [torch.as_tensor(target) for target in _several(targets)]
     if len(given) != len(answers) or not given:
-        raise ArgumentError(f"{len(given)} batches and {len(answers)} targets: give one for each")
+        raise AnalysisError(f"{len(given)} batches and {len(answers)} targets: give one for each")
     generator = torch.Generator().manual_seed(seed)
     options = Options(
         layers, skip, position, points, most_paths, shuffles, draws, generator, progress
@@ -156,7 +156,7 @@ def _aligned(model: nn.Module, sample: Sample, options: Options) -> AttentionPat
     """The alignment of all heads, paths and sums of paths with the targets."""
     patterns, target = sample.patterns, target_kernel(sample.targets)
     if not target.any():
-        raise ArgumentError("all sampled targets are the same: no kernel can be aligned with them")
+        raise AnalysisError("all sampled targets are the same: no kernel can be aligned with them")
 
     def aligned(what: str, kernels: Tensor) -> Alignment:
         return align(

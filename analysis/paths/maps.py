@@ -16,7 +16,7 @@ from attenergy.attention.layers.base import EnergyLayer
 from attenergy.attention.layers.head_groups import groups_of
 from attenergy.attention.mixers import Mixer
 from attenergy.attention.modules.projections import Projections
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import AnalysisError, UnknownName
 
 #: Names of the output map in the attention modules of others, and next to them.
 _INSIDE = ("out_proj", "o_proj", "out_lin", "c_proj", "o", "dense", "wo", "proj", "to_out")
@@ -137,7 +137,7 @@ def _output_map(model: nn.Module, name: str, part: nn.Module) -> OutputMap:
     for candidate in near:
         if candidate is not None and _inputs(candidate) % heads == 0:
             return _checked(name, candidate, heads)
-    raise ArgumentError(
+    raise AnalysisError(
         f"'{name}' ({type(part).__name__}) has no output map that is known to read its heads one "
         f"after the other (looked for {', '.join((*_INSIDE, *_BESIDE))}), so no head of it can be "
         "removed"
@@ -173,7 +173,7 @@ def _inputs(out: nn.Module) -> int:
 def _checked(name: str, out: nn.Module, heads: int) -> OutputMap:
     weight = out._parameters.get("weight")
     if not isinstance(weight, nn.Parameter) or not weight.is_floating_point():
-        raise ArgumentError(
+        raise AnalysisError(
             f"the output map of '{name}' has no weight of its own that could be set to zero (it is "
             "parametrised, pruned or quantised); merge it into a plain map first"
         )

@@ -13,7 +13,7 @@ from attenergy.analysis.paths.attention_paths import attention_paths
 from attenergy.analysis.paths.result import AttentionPaths
 from attenergy.analysis.result import Progress
 from attenergy.analysis.subject import Subject
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 from attenergy.tasks import Task
 
 #: Batches that the score without heads is over.
@@ -38,7 +38,7 @@ def paths_of_subject(
     """
     task = subject.task
     if task is None:
-        raise ArgumentError("paths are aligned with a task's targets: name the task")
+        raise AnalysisError("paths are aligned with a task's targets: name the task")
     sizes = [_size(inputs, arguments) for inputs, arguments in subject.batches]
     starts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
     targets = [

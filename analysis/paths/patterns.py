@@ -18,7 +18,7 @@ from attenergy.analysis.calls import AttentionCall, attention_calls
 from attenergy.attention.layers.base import EnergyLayer
 from attenergy.attention.layers.head_groups import HeadGroups
 from attenergy.attention.mixers import Mixer
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import AnalysisError, UnknownName
 
 #: A name of a call: the module, and the number of the call.
 _NAME = re.compile(r"^(?P<module>.*?)(?P<call> \(\d+\))?$")
@@ -78,7 +78,7 @@ def read_patterns(
         _check_sequences(names, parts, seen, arguments)
     first = _sequence(parts[0][0], *seen.called[parts[0][0]])
     if first is None or first.shape[:2] != (weights[0].shape[0], weights[0].shape[-1]):
-        raise ArgumentError(
+        raise AnalysisError(
             f"'{names[0]}' reads no sequence of {weights[0].shape[-1]} positions that its weights "
             "are over; name the layers that follow one another in `layers`"
         )
@@ -107,7 +107,7 @@ def _by_layer(
                 raise UnknownName("attention layer", name, joined)
         joined = {name: joined[name] for name in layers}
     if not joined:
-        raise ArgumentError("there is no attention layer whose paths could be followed")
+        raise AnalysisError("there is no attention layer whose paths could be followed")
     return joined
 
 
@@ -125,7 +125,7 @@ def _layer_name(model: nn.Module, module: str) -> str:
 def _weights(name: str, calls: Sequence[AttentionCall]) -> Tensor:
     for call in calls:
         if call.weights is None:
-            raise ArgumentError(
+            raise AnalysisError(
                 f"'{name}' has no attention weights, and without them it has no paths: "
                 f"{call.missing}"
             )
@@ -139,7 +139,7 @@ def _check_chain(names: Sequence[str], weights: Sequence[Tensor]) -> None:
         last = number == len(names) - 1
         fits = each.shape[0] == batch and each.shape[-1] == stored
         if not fits or (each.shape[-2] != stored and not last):
-            raise ArgumentError(
+            raise AnalysisError(
                 f"paths go through layers of one sequence, and '{name}' has weights of shape "
                 f"{tuple(each.shape)} where {stored} positions read {stored}; name the layers "
                 "that follow one another in `layers`"
@@ -185,7 +185,7 @@ def _check_sequences(
         if number == len(names) - 1 and "rows" in arguments:
             continue  # some positions of the sequence read all of it
         if any(_reads_another(part, *seen.called[part]) for part in layer):
-            raise ArgumentError(
+            raise AnalysisError(
                 f"'{name}' reads another sequence than its own, and paths go through layers of one;"
                 " name those that follow one another in `layers`"
             )

@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 from attenergy.analysis.paths.maps import output_maps
 from attenergy.analysis.result import Progress
 from attenergy.attention.modules.arguments import check_module
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 #: The number of a call in its name; all calls of a layer have the same heads.
 _CALL = re.compile(r" \(\d+\)$")
@@ -105,7 +105,7 @@ def parts(model: nn.Module, heads: Sequence[Head]) -> list[Tensor]:
         maps = output_maps(model, layer_of(name))
         places_of_layer = [(one, h) for one in maps for h in range(one.heads)]
         if isinstance(head, bool) or not 0 <= int(head) < len(places_of_layer):
-            raise ArgumentError(
+            raise AnalysisError(
                 f"'{name}' has heads 0 to {len(places_of_layer) - 1}, got head {head!r}"
             )
         one, number = places_of_layer[int(head)]

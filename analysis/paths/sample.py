@@ -17,7 +17,7 @@ from attenergy.analysis.paths.features import count_paths, head_features, path_f
 from attenergy.analysis.paths.patterns import Patterns, read_patterns
 from attenergy.analysis.result import Progress
 from attenergy.analysis.subject import Inputs
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 
 #: Points below which an alignment says nothing.
 FEWEST = 8
@@ -103,7 +103,7 @@ def draw_sample(
         options.report("attention patterns", number + 1, len(batches))
     count = sum(map(len, wanted))
     if count < FEWEST or patterns is None:
-        raise ArgumentError(
+        raise AnalysisError(
             f"an alignment needs at least {FEWEST} instances with a scored position, got {count}"
         )
     return Sample(
@@ -119,7 +119,7 @@ def draw_sample(
 def _check_places(patterns: Patterns, arguments: Mapping[str, Any], skip: bool) -> None:
     rows, stored = patterns.weights[-1].shape[-2:]
     if skip and rows != stored and "rows" not in arguments:
-        raise ArgumentError(
+        raise AnalysisError(
             f"'{patterns.names[-1]}' computes {rows} states from {stored} positions, and which of "
             "the positions they are is not known: give skip=False"
         )

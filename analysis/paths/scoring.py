@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from attenergy.analysis.paths.features import Points
 from attenergy.analysis.paths.patterns import Patterns
 from attenergy.analysis.subject import Inputs
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 from attenergy.tasks.core.base import IGNORE
 
 #: Where one answer for a whole sequence is read.
@@ -31,7 +31,7 @@ def as_inputs(batch: Any) -> Inputs:
         return tuple(batch[0]), dict(batch[1])
     if isinstance(batch, Sequence):
         return tuple(batch), {}
-    raise ArgumentError(
+    raise AnalysisError(
         "a batch must be a tensor, a mapping of arguments, or a pair of inputs and such a mapping,"
         f" got {type(batch).__name__}"
     )
@@ -54,19 +54,19 @@ def draw_points(
     if rows != stored:  # of a last block that computes some positions only
         places = places[arguments["rows"]] if "rows" in arguments else places[:rows]
     if len(targets) != batch:
-        raise ArgumentError(f"targets are of {len(targets)} instances, the batch has {batch}")
+        raise AnalysisError(f"targets are of {len(targets)} instances, the batch has {batch}")
     if _of_instances(targets):
         readout = torch.full((batch, rows), 1 / rows)
         if position != "mean":
             if not -rows <= position < rows:
-                raise ArgumentError(f"position must be one of {rows} positions, got {position}")
+                raise AnalysisError(f"position must be one of {rows} positions, got {position}")
             readout = torch.zeros(batch, rows)
             readout[:, position] = 1
         return _points(torch.arange(batch), readout, places, patterns), targets
     if targets.shape[1] == stored != rows:
         targets = targets[:, places]
     if targets.shape[1] != rows:
-        raise ArgumentError(
+        raise AnalysisError(
             f"targets have {targets.shape[1]} positions, but the last layer computes {rows}"
         )
     scored = counts(targets)
@@ -135,7 +135,7 @@ def _of_instances(targets: Tensor) -> bool:
 def _outputs(out: Any) -> Tensor:
     out = getattr(out, "logits", out[0] if isinstance(out, tuple) and out else out)
     if not isinstance(out, Tensor):
-        raise ArgumentError(
+        raise AnalysisError(
             f"the model returns a {type(out).__name__} without `logits`; give `score`, a function "
             "of a model that returns a number"
         )
@@ -144,7 +144,7 @@ def _outputs(out: Any) -> Tensor:
 
 def _check_fit(out: Tensor, wanted: torch.Size) -> None:
     if out.shape != wanted:
-        raise ArgumentError(
+        raise AnalysisError(
             f"outputs for targets of shape {tuple(wanted)} are expected, the model gives "
             f"{tuple(out.shape)}; give `score`, a function of a model that returns a number"
         )

@@ -49,7 +49,8 @@ def flex_read(
     if not on_gpu and torch.is_grad_enabled() and any(t.requires_grad for t in given):
         raise ArgumentError(
             f"backend 'flex' has derivatives on CUDA only, the states are on {xi.device}; "
-            "choose 'sdpa', or run it under torch.no_grad()"
+            "choose 'sdpa', or run it under torch.no_grad()",
+            topic="backend",
         )
     states, batch, pairs = scale * xi, xi.shape[:-2], (*xi.shape[:-1], X.shape[-2])
     q, k, v = (_four(t.expand(*batch, *t.shape[-2:])) for t in (states, X, values))

@@ -74,7 +74,8 @@ def check_backend(energy: Energy, backend: Backend) -> None:
     if backend in available or (backend == "flex" and energy.is_attention):
         return
     raise ArgumentError(
-        f"'{energy.spec.title}' has no backend '{backend}'; it has {', '.join(available)}"
+        f"'{energy.spec.title}' has no backend '{backend}'; it has {', '.join(available)}",
+        topic="backend",
     )
 
 
@@ -85,7 +86,10 @@ def check_weights(energy: Energy) -> None:
         ValueError: it has none.
     """
     if not energy.has_weights:
-        raise ArgumentError(f"'{energy.spec.title}' defines no weights over patterns")
+        raise ArgumentError(
+            f"'{energy.spec.title}' defines no weights over patterns; read the state",
+            topic="no-weights",
+        )
 
 
 def _by_autograd() -> Backend:
@@ -211,10 +215,7 @@ def read_values(
         ValueError: the energy has no weights, or a shape or type does not fit.
     """
     check_backend(energy, backend)
-    if not energy.has_weights:
-        raise ArgumentError(
-            f"'{energy.spec.title}' defines no weights over patterns; read the state"
-        )
+    check_weights(energy)
     check_tensor("values", values)
     given, xi = prepare(energy, xi, X, mask, field)
     return prepared_read(given, xi, given.X, values, backend)

@@ -29,6 +29,8 @@ _PRIMES = (11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 7
 class TraceError(AttenergyError, ValueError):
     """An energy whose gradient cannot be written as one graph of operations."""
 
+    topic = "backend"
+
 
 class _Input(NamedTuple):
     """What a graph depends on besides numbers: which axes have length 1, type and device."""

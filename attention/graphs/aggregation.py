@@ -14,7 +14,7 @@ from attenergy.attention.graphs.sets import Sets
 from attenergy.attention.modules.arguments import check_flag, check_tensor
 from attenergy.attention.modules.initialisation import dense
 from attenergy.energies import Energy, EnergyLike
-from attenergy.registry import ArgumentError
+from attenergy.registry import GraphError
 
 
 class EnergyAggregation(Aggregation):
@@ -97,7 +97,7 @@ class EnergyAggregation(Aggregation):
         check_tensor("x", x)
         self.assert_two_dimensional_input(x, dim)
         if x.shape[1] != self.channels:
-            raise ArgumentError(f"x must be (n, {self.channels}), got {tuple(x.shape)}")
+            raise GraphError(f"x must be (n, {self.channels}), got {tuple(x.shape)}")
         if index is None:
             assert ptr is not None  # PyTorch Geometric sees to one of them
             index = torch.repeat_interleave(ptr.diff(), output_size=len(x))

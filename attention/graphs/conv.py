@@ -24,7 +24,7 @@ from attenergy.attention.modules.arguments import check_flag, check_tensor, is_w
 from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.energies import Energy, EnergyLike
-from attenergy.registry import ArgumentError, Registry
+from attenergy.registry import ArgumentError, GraphError, Registry
 
 #: Settings of a layer that are not its energy's, with their defaults.
 _OWN = {"head_dim": None, "bias": True, "add_self_loops": False}
@@ -198,7 +198,9 @@ class EnergyConv(MessagePassing):
         if not return_attention_weights:
             return out
         if weights is None:
-            raise ArgumentError(f"'{self.energy.spec.title}' is read by its state: no weights")
+            raise ArgumentError(
+                f"'{self.energy.spec.title}' is read by its state: no weights", topic="no-weights"
+            )
         return out, (edges, weights)
 
     def message(  # type: ignore[override]
@@ -229,7 +231,7 @@ class EnergyConv(MessagePassing):
         if weight is not None:
             self._check_reads_field()
             if weight.shape not in ((edges.shape[1],), (edges.shape[1], self.heads)):
-                raise ArgumentError(
+                raise GraphError(
                     f"edge_weight must be ({edges.shape[1]},) or ({edges.shape[1]}, {self.heads}), "
                     f"got {tuple(weight.shape)}"
                 )
@@ -239,7 +241,7 @@ class EnergyConv(MessagePassing):
         attr = attr.unsqueeze(-1) if attr.ndim == 1 else attr
         wanted = None if self.edge is None else (edges.shape[1], self.edge.in_features)
         if self.edge is None or attr.shape != wanted:
-            raise ArgumentError(
+            raise GraphError(
                 f"edge_attr must be {'None (no edge_dim was given)' if wanted is None else wanted},"
                 f" got {tuple(attr.shape)}"
             )
@@ -249,5 +251,6 @@ class EnergyConv(MessagePassing):
     def _check_reads_field(self) -> None:
         if not self.energy.reads_field:
             raise ArgumentError(
-                f"'{self.energy.spec.title}' reads no field h, so edges can have no numbers"
+                f"'{self.energy.spec.title}' reads no field h, so edges can have no numbers",
+                topic="no-field",
             )

@@ -11,7 +11,7 @@ from torch_geometric.utils import is_sparse, to_edge_index
 
 from attenergy.attention.modules.arguments import check_size, check_tensor
 from attenergy.attention.modules.initialisation import dense, lecun_normal_
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, GraphError
 
 #: A size that is seen in the first input.
 LAZY = -1
@@ -27,7 +27,8 @@ def head_width(channels: int, heads: int, head_dim: int | None) -> int:
         if channels % heads:
             raise ArgumentError(
                 f"out_channels ({channels}) is not a multiple of heads ({heads}); choose another "
-                "number of heads or give head_dim"
+                "number of heads or give head_dim",
+                topic="head-width",
             )
         return channels // heads
     check_sizes(head_dim=head_dim)
@@ -84,7 +85,7 @@ def nodes_and_edges(
     sources, targets = _pair(x)
     sparse = is_sparse(edge_index)
     if size is not None and len(size) != 2:
-        raise ArgumentError(f"size must be (sources, targets), got {size}")
+        raise GraphError(f"size must be (sources, targets), got {size}")
     given = (None, None) if size is None else tuple(size)
     if sparse and size is None:
         given = (edge_index.size(1), edge_index.size(0))
@@ -93,7 +94,7 @@ def nodes_and_edges(
     for name, said, nodes in (("sources", given[0], len(sources)), ("targets", given[1], count)):
         if said not in (None, nodes):
             by = "adj_t" if size is None else "size"
-            raise ArgumentError(f"{by} says {said} {name}, x has {nodes}")
+            raise GraphError(f"{by} says {said} {name}, x has {nodes}")
     edges, values = _edges(edge_index) if sparse else (_checked(edge_index), None)
     _check_edges(edges, len(sources), count)
     return sources, targets, count, edges, values
@@ -106,7 +107,7 @@ def _pair(x: Any) -> tuple[Tensor, Tensor | None]:
             continue
         check_tensor(f"x ({name})", nodes)
         if nodes.ndim != 2:
-            raise ArgumentError(
+            raise GraphError(
                 f"x must be (N, width) or a pair of such, got {tuple(nodes.shape)} for the {name}"
             )
     return sources, targets
@@ -123,7 +124,7 @@ def _edges(adj_t: Any) -> tuple[Tensor, Tensor | None]:
 def _checked(edge_index: Tensor) -> Tensor:
     check_tensor("edge_index", edge_index)
     if edge_index.ndim != 2 or edge_index.shape[0] != 2 or edge_index.is_floating_point():
-        raise ArgumentError(
+        raise GraphError(
             f"edge_index must be integers (2, n) or a sparse adj_t, got {tuple(edge_index.shape)} "
             f"of {edge_index.dtype}"
         )
@@ -136,7 +137,7 @@ def _check_edges(edges: Tensor, sources: int, targets: int) -> None:
         return
     for name, nodes, used in (("source", sources, edges[0]), ("target", targets, edges[1])):
         if not 0 <= int(used.min()) <= int(used.max()) < nodes:
-            raise ArgumentError(
+            raise GraphError(
                 f"{name} nodes are numbered 0 to {nodes - 1}, edge_index has "
                 f"{int(used.min())} to {int(used.max())}"
             )

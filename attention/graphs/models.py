@@ -79,7 +79,8 @@ def energize_gps(model: Model, energy: EnergyLike = "lse", **options: Any) -> Mo
     }
     if not places:
         raise ArgumentError(
-            f"{type(model).__name__} has no torch_geometric.nn.GPSConv(attn_type='multihead')"
+            f"{type(model).__name__} has no torch_geometric.nn.GPSConv(attn_type='multihead')",
+            topic="drop-in",
         )
     exchange(places, energy, options)
     return model

@@ -172,7 +172,8 @@ class SetHeads(EnergyLayer):
             raise ArgumentError(
                 f"'{self.energy.spec.title}' with these settings has no form 'segments', which is "
                 "for softmax weights, solver 'descent', backend 'auto' and one step size; "
-                "form 'padded' takes all"
+                "form 'padded' takes all",
+                topic="backend",
             )
         return "padded"
 
@@ -191,7 +192,8 @@ def check_energy(energy: Energy) -> None:
         if wrong:
             raise ArgumentError(
                 f"'{energy.spec.title}' {reason}; on a graph it can be used by `EnergyAttention` "
-                "over all nodes, with the adjacency as the mask or by `energy.use_graph`"
+                "over all nodes, with the adjacency as the mask or by `energy.use_graph`",
+                topic="couples-states",
             )
 
 

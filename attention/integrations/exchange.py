@@ -58,14 +58,16 @@ def check_exchange(name: str, attention: nn.MultiheadAttention) -> None:
     if own:
         raise ArgumentError(
             f"'{name}' is a {kind.__name__} with its own {', '.join(own)}, which an energy in its "
-            "place would leave out; exchange it by hand, or leave it out of the model given"
+            "place would leave out; exchange it by hand, or leave it out of the model given",
+            topic="drop-in",
         )
     out = attention.out_proj
     if not isinstance(out, nn.Linear) or _overridden(out, nn.Linear):
         raise ArgumentError(
             f"'{name}.out_proj' is a {parametrize.type_before_parametrizations(out).__name__}; "
             "nn.MultiheadAttention reads the weight of an nn.Linear there, and never calls it: "
-            "merge it into one first"
+            "merge it into one first",
+            topic="drop-in",
         )
 
 

@@ -16,7 +16,7 @@ from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.attention.solvers.problem import pose
 from attenergy.energies import EnergyLike
 from attenergy.energies.masks import NEVER
-from attenergy.registry import ArgumentError, Registry
+from attenergy.registry import ArgumentError, MaskError, Registry
 
 
 class EnergyHeads(EnergyLayer):
@@ -134,7 +134,8 @@ class EnergyHeads(EnergyLayer):
         if not within or X.shape[-2] != xi.shape[-2]:
             raise ArgumentError(
                 f"'{self.energy.spec.title}' is an energy of the states alone; it takes neither "
-                f"other patterns nor a cache, got {xi.shape[-2]} states and {X.shape[-2]} patterns"
+                f"other patterns nor a cache, got {xi.shape[-2]} states and {X.shape[-2]} patterns",
+                topic="couples-states",
             )
 
     def _field(self, field: Tensor | None, xi: Tensor) -> Tensor | None:
@@ -145,7 +146,7 @@ class EnergyHeads(EnergyLayer):
         if torch.compiler.is_compiling():
             torch._assert_async((field == 0).all(), message)  # a graph has no branch to raise from
         elif field.any():
-            raise ArgumentError(f"{message}, but it holds numbers to be added to the scores")
+            raise MaskError(f"{message}, but it holds numbers to be added to the scores")
         return None
 
 

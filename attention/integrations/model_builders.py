@@ -20,11 +20,11 @@ from typing import Any
 from torch import nn
 
 from attenergy.registry import (
-    ArgumentError,
     ArgumentTypeError,
     Catalogue,
     ModelSpec,
     OwnModel,
+    OwnModelError,
     UnknownName,
 )
 from attenergy.registry.plugins import failures, loaded_plugin
@@ -62,7 +62,9 @@ class ModelBuilder:
         try:
             own = inspect.signature(self.function).parameters
         except (TypeError, ValueError) as error:
-            raise ArgumentTypeError(f"{self.name} is no function with named arguments") from error
+            raise ArgumentTypeError(
+                f"{self.name} is no function with named arguments", topic="own-model"
+            ) from error
         return {name: p for name, p in own.items() if p.kind not in _MORE}
 
     @property
@@ -85,11 +87,11 @@ class ModelBuilder:
         given = {"make_layer", "task", *FIELDS, *options}
         for name, parameter in own.items():
             if parameter.kind is parameter.POSITIONAL_ONLY:
-                raise ArgumentError(
+                raise OwnModelError(
                     f"{self.name}: {name!r} cannot be given by its name; drop the /"
                 )
             if name not in given and parameter.default is parameter.empty:
-                raise ArgumentError(
+                raise OwnModelError(
                     f"{self.name}: nothing gives its argument {name!r}. It may take make_layer, "
                     f"task, fields of the run's model ({', '.join(FIELDS)}), and others with a "
                     f"default or a value from you (--model-option {name}=...)"
@@ -115,7 +117,8 @@ class ModelBuilder:
         result = self.function(**{**taken, **own.options})
         if not isinstance(result, nn.Module):
             raise ArgumentTypeError(
-                f"{self.name} must return an nn.Module, got {type(result).__name__}"
+                f"{self.name} must return an nn.Module, got {type(result).__name__}",
+                topic="own-model",
             )
         return result
 

@@ -94,7 +94,8 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         check_size("embed_dim", embed_dim)
         if check_size("num_heads", num_heads) and embed_dim % num_heads:
             raise ArgumentError(
-                f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads})"
+                f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads})",
+                topic="head-width",
             )
         for name, width in (("kdim", kdim), ("vdim", vdim)):
             check_size(name, 1 if width is None else width)
@@ -131,7 +132,8 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         """
         if not isinstance(attention, nn.MultiheadAttention):
             raise ArgumentTypeError(
-                f"attention must be an nn.MultiheadAttention, got {type(attention).__name__}"
+                f"attention must be an nn.MultiheadAttention, got {type(attention).__name__}",
+                topic="drop-in",
             )
         plain = not isinstance(attention, EnergyMultiheadAttention)
         if plain:
@@ -192,7 +194,8 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         if is_causal and self.heads.energy.states_interact:
             raise ArgumentError(
                 f"'{self.heads.energy.spec.title}' couples states to each other; it cannot be "
-                "causal"
+                "causal",
+                topic="couples-states",
             )
         sizes = (query.shape[0], self.num_heads, query.shape[1], key.shape[1])
         mask, field = joined_masks(attn_mask, key_padding_mask, sizes, batched)

@@ -18,7 +18,7 @@ from attenergy.attention.layers.head_groups import HeadGroups
 from attenergy.attention.mixers.base import Mixer
 from attenergy.attention.saving.format import AnyLayer, LayerArguments
 from attenergy.attention.saving.own_model import OwnModelArguments
-from attenergy.registry import ArgumentError, EnergySpec, StackSpec
+from attenergy.registry import ArgumentError, EnergySpec, OwnModelError, StackSpec
 from attenergy.registry.stacks import blocks_of
 
 #: Describes the layers of an entry with settings and sizes, and makes one of them for sequences of
@@ -77,7 +77,7 @@ class LayerMaker:
         about, model = self._arguments, self._arguments.model
         for name in options:
             if name in {"dropout", *about.settings}:
-                raise ArgumentError(f"make_layer: {name!r} is what the run decides; leave it out")
+                raise OwnModelError(f"make_layer: {name!r} is what the run decides; leave it out")
         self.defaults |= {"embed_dim"} if embed_dim is None else set()
         self.defaults |= {"num_heads"} if num_heads is None else set()
         layers = _layers(
@@ -118,10 +118,10 @@ def build_own_model(
     inside = set(map(id, model.modules()))
     name = arguments.own.build
     if not maker.layers:
-        raise ArgumentError(f"{name} never calls make_layer: every variant would be the same model")
+        raise OwnModelError(f"{name} never calls make_layer: every variant would be the same model")
     for number, layer in enumerate(maker.layers):
         if id(layer) not in inside:
-            raise ArgumentError(
+            raise OwnModelError(
                 f"{name}: the layer of call {number + 1} of make_layer is no part of the model; "
                 "make it an attribute of a module, or put it into an nn.ModuleList"
             )
@@ -152,7 +152,7 @@ def _check_stack(arguments: OwnModelArguments, count: int) -> None:
         except ArgumentError as error:
             name, layers = arguments.own.build, "layer" if count == 1 else "layers"
             hint = "; a function with the argument 'layers' is given that number"
-            raise ArgumentError(f"{name} has {count} attention {layers}: {error}{hint}") from error
+            raise OwnModelError(f"{name} has {count} attention {layers}: {error}{hint}") from error
 
 
 def attention_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -171,7 +171,7 @@ def _replace(model: nn.Module, arguments: OwnModelArguments, describe: Describe)
     parts = {n: m for n, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}
     name = arguments.own.build
     if not parts:
-        raise ArgumentError(
+        raise OwnModelError(
             f"{name} takes no make_layer, and there is no nn.MultiheadAttention to replace inside "
             f"the {type(model).__name__} that it returns: let it take make_layer, and call that "
             "where the model has attention"
@@ -184,7 +184,7 @@ def _replace(model: nn.Module, arguments: OwnModelArguments, describe: Describe)
             exchange({place: part}, layer.spec, dict(layer.settings))
         elif not isinstance(layer, LayerArguments) or not _is_softmax(layer):
             what = "mixer" if isinstance(layer, LayerArguments) else "groups of heads"
-            raise ArgumentError(
+            raise OwnModelError(
                 f"{name} takes no make_layer: the attention of the model that it returns can "
                 f"become that of an energy, or stay softmax, but not the {what} {layer.name}, "
                 "which needs build(make_layer, task)"

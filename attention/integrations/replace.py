@@ -40,7 +40,9 @@ def replace_attention(model: nn.Module, energy: EnergyLike = "lse", **options: A
     check_module("model", model)
     parts = {n: m for n, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}
     if not parts:
-        raise ArgumentError(f"there is no nn.MultiheadAttention inside this {type(model).__name__}")
+        raise ArgumentError(
+            f"there is no nn.MultiheadAttention inside this {type(model).__name__}", topic="drop-in"
+        )
     exchange({name or type(part).__name__: part for name, part in parts.items()}, energy, options)
     without_nested(model)
     return model

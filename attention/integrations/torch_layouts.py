@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attenergy.attention.integrations.heads import split_mask
 from attenergy.attention.modules.arguments import check_tensor
-from attenergy.registry import ArgumentError
+from attenergy.registry import MaskError, ShapeError
 
 
 def to_batch_first(
@@ -33,7 +33,7 @@ def to_batch_first(
         check_tensor(name, given)
         if given.ndim not in (2, 3) or given.ndim != ndim or given.shape[-1] != width:
             layout = "(B, length, width)" if batch_first else "(length, B, width)"
-            raise ArgumentError(
+            raise ShapeError(
                 f"{name} must be {layout} or (length, width), all three alike, with width "
                 f"{width}, got {tuple(given.shape)}"
             )
@@ -48,7 +48,7 @@ def to_batch_first(
         key = query if within else moved(key)  # what is one input stays one
         value = key if alike else moved(value)
     if key.shape[:2] != value.shape[:2] or query.shape[0] != key.shape[0]:
-        raise ArgumentError(
+        raise ShapeError(
             "query, key and value must have one batch size, and key and value one length, got "
             f"{[tuple(x.shape[:2]) for x in (query, key, value)]} (batch, length)"
         )
@@ -74,7 +74,7 @@ def unpacked(
     nested = inputs[0]
     alike = all(x is nested for x in inputs) and all(mask is None for mask in masks)
     if not (alike and batch_first):
-        raise ArgumentError(
+        raise MaskError(
             "a nested tensor must be query, key and value in one, without masks, in a layer made "
             "with batch_first=True"
         )
@@ -136,6 +136,6 @@ def check_mask(name: str, mask: Tensor, *shapes: tuple[int, ...]) -> None:
     check_tensor(name, mask)
     if tuple(mask.shape) not in shapes:
         allowed = " or ".join(map(str, shapes))
-        raise ArgumentError(f"{name} must have shape {allowed}, got {tuple(mask.shape)}")
+        raise MaskError(f"{name} must have shape {allowed}, got {tuple(mask.shape)}")
     if mask.dtype != torch.bool and not mask.is_floating_point():
-        raise ArgumentError(f"{name} must be boolean or floating point, got {mask.dtype}")
+        raise MaskError(f"{name} must be boolean or floating point, got {mask.dtype}")

@@ -35,7 +35,7 @@ from attenergy.attention.solvers.relax import Relaxation, take_steps
 from attenergy.attention.solvers.step_sizes import default_step_size
 from attenergy.energies import Energy, EnergyLike, source_of
 from attenergy.energies.graphs.base import OnGraph
-from attenergy.registry import ArgumentError, Reading, Registry
+from attenergy.registry import ArgumentError, GraphError, Reading, Registry
 
 __all__ = ["EnergyLayer", "Read"]
 
@@ -230,7 +230,7 @@ class EnergyLayer(Pretrained, PairDropout):
             ValueError: the energy is on no graph, or the graph does not fit.
         """
         if not isinstance(self.energy, OnGraph):
-            raise ArgumentError(f"'{self.energy.spec.title}' is on no graph")
+            raise GraphError(f"'{self.energy.spec.title}' is on no graph")
         self.energy.use_graph(graph, **options)
         return self
 
@@ -242,7 +242,8 @@ class EnergyLayer(Pretrained, PairDropout):
         """
         if field is not None and not self.reads_field:
             raise ArgumentError(
-                f"'{self.energy.spec.title}' reads no field h; give positions with the inputs"
+                f"'{self.energy.spec.title}' reads no field h; give positions with the inputs",
+                topic="no-field",
             )
 
     def without_hidden(self, mask: Tensor | None, within: bool) -> Tensor | None:

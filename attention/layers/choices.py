@@ -32,11 +32,13 @@ def checked_steps(layer: Any, steps: Any) -> int:
         if layer.earlier is not None or (learned is not None and learned.per_step):
             raise ArgumentError(
                 f"steps are fixed at {made}, as every step has an energy or a step size of its "
-                f"own; got {steps}"
+                f"own; got {steps}",
+                topic="step-size",
             )
         if learned is not None and layer.read == "weights" and steps == 1:
             raise ArgumentError(
-                "steps must be at least 2: of 1 there is no step_size to learn, got 1"
+                "steps must be at least 2: of 1 there is no step_size to learn, got 1",
+                topic="step-size",
             )
     return int(steps)
 
@@ -49,7 +51,8 @@ def checked_step_size(layer: Any, step_size: Any) -> float:
     """
     if layer.learned_step_size is not None:
         raise ArgumentError(
-            f"step_size is learned, in `learned_step_size`, and cannot be set, got {step_size!r}"
+            f"step_size is learned, in `learned_step_size`, and cannot be set, got {step_size!r}",
+            topic="step-size",
         )
     return check_positive("step_size", step_size)
 
@@ -70,7 +73,8 @@ def checked_solver(layer: Any, solver: Any) -> str:
     if not SOLVERS[name].trains:
         raise ArgumentError(
             f"solver '{name}' draws states and has no derivatives, so no layer is trained "
-            f"through it; take one of {', '.join(trainable())}"
+            f"through it; take one of {', '.join(trainable())}",
+            topic="solver",
         )
     if layer.learned_step_size is not None:
         check_memory("learn_step_size", name)
@@ -87,7 +91,8 @@ def check_memory(name: str, solver: str) -> None:
     """
     if SOLVERS[solver].rests:
         raise ArgumentError(
-            f"{name} means nothing to solver '{solver}', which forgets how it came to rest"
+            f"{name} means nothing to solver '{solver}', which forgets how it came to rest",
+            topic="solver",
         )
 
 
@@ -111,7 +116,8 @@ def reading(energy: Energy, read: Any) -> Reading:
         raise ArgumentError(f"read must be one of {', '.join(get_args(Read))}, got {read!r}")
     if read == "weights" and not energy.has_weights:
         raise ArgumentError(
-            f"'{energy.spec.title}' defines no weights over patterns; read the state"
+            f"'{energy.spec.title}' defines no weights over patterns; read the state",
+            topic="no-weights",
         )
     if read != "auto":
         return read  # type: ignore[return-value]

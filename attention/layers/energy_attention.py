@@ -25,7 +25,7 @@ from attenergy.attention.modules.projections import (
 )
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.energies import EnergyLike
-from attenergy.registry import ArgumentError, Registry
+from attenergy.registry import ArgumentError, Registry, ShapeError
 
 __all__ = ["EnergyAttention", "Read"]
 
@@ -234,7 +234,7 @@ class EnergyAttention(EnergyLayer):
         name = "value_context" if given else "x or context, from which values are made,"
         check_sequence(name, source, "(B, S, C)", self.projections.value_context_dim)
         if source.shape[:2] != stored.shape[:2]:
-            raise ArgumentError(
+            raise ShapeError(
                 f"value_context must have one row for each pattern, (B, S) = "
                 f"{tuple(stored.shape[:2])}, got {tuple(source.shape[:2])}"
             )
@@ -246,11 +246,13 @@ class EnergyAttention(EnergyLayer):
         self.check_field(field)
         if not within and not self.energy.reads_patterns:
             raise ArgumentError(
-                f"'{self.energy.spec.title}' is an energy of the states alone; it takes no context"
+                f"'{self.energy.spec.title}' is an energy of the states alone; it takes no context",
+                topic="couples-states",
             )
         if is_causal and self.energy.states_interact:
             raise ArgumentError(
                 f"'{self.energy.spec.title}' couples states to each other, so later ones would "
-                "act on earlier ones; it cannot be causal"
+                "act on earlier ones; it cannot be causal",
+                topic="couples-states",
             )
         return self.without_hidden(seen, within)

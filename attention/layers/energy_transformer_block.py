@@ -157,7 +157,7 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
         width = self.patterns.shape[-1]
         check_sequence("x", x, "(B, L, E)", width)
         if field is not None and not self.attention.reads_field:
-            raise ArgumentError(f"'{self.attention.spec.title}' reads no field h")
+            raise ArgumentError(f"'{self.attention.spec.title}' reads no field h", topic="no-field")
         g, energies, residuals = self.normal(x), [], []
         if trace:
             energies.append(self.energy(g, mask=mask, field=field))
@@ -212,7 +212,8 @@ def _attention(
     spec = source.spec
     if source.made is not None:
         raise ArgumentError(
-            f"attention: '{spec.title}' is made already, with other sizes; give its entry or name"
+            f"attention: '{spec.title}' is made already, with other sizes; give its entry or name",
+            topic="energy-argument",
         )
     scalars = {name: p.init for name, p in spec.parameters.items() if not p.shape}
     in_width = {
@@ -224,7 +225,8 @@ def _attention(
     if not (of_tokens and energy.domain.formula_anywhere):
         raise ArgumentError(
             f"'{spec.title}' is no joint energy of tokens alone; 'energy_transformer' and "
-            "'hyper_set' are"
+            "'hyper_set' are",
+            topic="couples-states",
         )
     raw = energy.parameters_.raw
     for name, parameter in spec.parameters.items():
@@ -239,7 +241,8 @@ def _check_memory(energy: Energy) -> None:
     if not (of_patterns and energy.domain.formula_anywhere):
         raise ArgumentError(
             f"'{energy.spec.title}' is no energy of one token and stored patterns; 'et_memory' and "
-            "'lse' are"
+            "'lse' are",
+            topic="couples-states",
         )
 
 

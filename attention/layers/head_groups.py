@@ -116,7 +116,8 @@ class HeadGroups(Pretrained, nn.Module):
         if need_weights and not self.has_weights:
             raise ArgumentError(
                 "not every group of heads has weights over patterns; ask those that have, "
-                "layer.groups[g](x, need_weights=True)"
+                "layer.groups[g](x, need_weights=True)",
+                topic="no-weights",
             )
         extra: dict[str, Any] = {"need_weights": True} if need_weights else {}
         outs, weights = [], []

@@ -88,7 +88,10 @@ class EnergyLookup(EnergyLayer):
         check_size("num_patterns", num_patterns)
         if not self.energy.reads_patterns:
             title = self.energy.spec.title
-            raise ArgumentError(f"'{title}' is an energy of the states alone; it looks nothing up")
+            raise ArgumentError(
+                f"'{title}' is an energy of the states alone; it looks nothing up",
+                topic="couples-states",
+            )
         self.projections = Projections(
             embed_dim, num_heads, dim, with_values=False, with_keys=False, **self.chosen(settings)
         )

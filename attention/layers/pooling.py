@@ -62,7 +62,8 @@ class EnergyPooling(Pretrained, nn.Module):
         if not self.attention.energy.reads_patterns:
             title = self.attention.energy.spec.title
             raise ArgumentError(
-                f"'{title}' is an energy of the states alone; there is nothing to pool"
+                f"'{title}' is an energy of the states alone; there is nothing to pool",
+                topic="couples-states",
             )
         act = self.attention.projections.query.weight.requires_grad  # else no state is read
         self.queries = nn.Parameter(torch.randn(num_queries, embed_dim), requires_grad=act)

@@ -24,7 +24,7 @@ from attenergy.attention.modules.arguments import (
 )
 from attenergy.attention.solvers.step_sizes import default_step_size
 from attenergy.energies import Energy, EnergyLike, EnergySource, source_of
-from attenergy.registry import ArgumentError, Registry, nearest
+from attenergy.registry import RecallError, Registry, nearest
 
 __all__ = ["AssociativeMemory", "Mode", "Order"]
 
@@ -73,7 +73,7 @@ class AssociativeMemory:
         source = source_of(energy, settings, registry=registry)
         self._make = partial(_made, source)
         if source.made is not None and source.made.num_heads is not None:
-            raise ArgumentError(f"a memory has no heads, the energy has {source.made.num_heads}")
+            raise RecallError(f"a memory has no heads, the energy has {source.made.num_heads}")
         if source.made is None:
             with torch.random.fork_rng(devices=[]):  # what does not fit shows with any width
                 self._make(4)
@@ -97,7 +97,7 @@ class AssociativeMemory:
             ValueError: there are none.
         """
         if self._patterns is None:
-            raise ArgumentError("the memory is empty: store(patterns) comes before anything else")
+            raise RecallError("the memory is empty: store(patterns) comes before anything else")
         return self._patterns
 
     def store(self, patterns: Tensor) -> Self:
@@ -108,16 +108,16 @@ class AssociativeMemory:
         """
         check_tensor("patterns", patterns)
         if patterns.ndim != 2 or not patterns.is_floating_point() or not len(patterns):
-            raise ArgumentError(
+            raise RecallError(
                 "patterns must be floating point (N, D) with N at least 1, "
                 f"got {tuple(patterns.shape)} of {patterns.dtype}"
             )
         if not patterns.isfinite().all():
-            raise ArgumentError("patterns must be finite numbers, got infinity or nan")
+            raise RecallError("patterns must be finite numbers, got infinity or nan")
         if self._energy is None:
             self._energy = self._make(patterns.shape[1])
         if patterns.shape[1] != self._energy.dim:
-            raise ArgumentError(
+            raise RecallError(
                 f"patterns must be {self._energy.dim} wide as the memory, got {patterns.shape[1]}"
             )
         new = patterns.detach().clone()
@@ -184,7 +184,7 @@ class AssociativeMemory:
         """
         mode = self._checked_mode(mode, step_size)
         if order not in get_args(Order):
-            raise ArgumentError(f"order must be one of {get_args(Order)}, got {order!r}")
+            raise RecallError(f"order must be one of {get_args(Order)}, got {order!r}")
         check_whole("steps", steps, 0)
         check_whole("seed", seed, 0)
         check_from_zero("tolerance", tolerance)
@@ -270,7 +270,7 @@ class AssociativeMemory:
             ValueError: the memory was made without a width and has stored nothing yet.
         """
         if self._energy is None:
-            raise ArgumentError("the width is not known yet: store(patterns), or make it with dim")
+            raise RecallError("the width is not known yet: store(patterns), or make it with dim")
         return self._energy
 
     def _stored(self) -> tuple[Energy, Tensor]:
@@ -284,21 +284,21 @@ class AssociativeMemory:
             mode = "sequential" if domain.discrete else "continuous"
         if mode not in get_args(Mode):
             hint = nearest(mode, get_args(Mode))
-            raise ArgumentError(
+            raise RecallError(
                 f"no mode {mode!r}{f' ({hint})' if hint else ''}; known: {get_args(Mode)}"
             )
         if mode == "continuous":
             if domain.discrete:
-                raise ArgumentError("spins have no continuous steps; modes: parallel, sequential")
+                raise RecallError("spins have no continuous steps; modes: parallel, sequential")
             return mode
         if not domain.signs:
-            raise ArgumentError(
+            raise RecallError(
                 f"states on the {energy.spec.domain} are not binary; mode: continuous"
             )
         if step_size is not None:
-            raise ArgumentError(f"step_size belongs to mode 'continuous', the mode is '{mode}'")
+            raise RecallError(f"step_size belongs to mode 'continuous', the mode is '{mode}'")
         if not (X.abs() == 1).all():
-            raise ArgumentError(f"mode '{mode}' needs binary patterns, all entries +1 or -1")
+            raise RecallError(f"mode '{mode}' needs binary patterns, all entries +1 or -1")
         return mode
 
     def _samples(self, states: Tensor) -> tuple[Tensor, torch.Size]:
@@ -308,7 +308,7 @@ class AssociativeMemory:
         axes = 2 if energy.states_interact else 1
         if states.ndim < axes or states.shape[-1] != energy.dim or not states.is_floating_point():
             wanted = "(..., L, D)" if axes == 2 else "(..., D)"
-            raise ArgumentError(
+            raise RecallError(
                 f"states must be floating point {wanted} with D = {energy.dim}, "
                 f"got {tuple(states.shape)} of {states.dtype}"
             )
@@ -324,5 +324,5 @@ class AssociativeMemory:
 def _made(source: EnergySource, dim: int) -> Energy:
     energy = source.make(dim)
     if not energy.reads_patterns:
-        raise ArgumentError(f"'{energy.spec.title}' reads no stored patterns")
+        raise RecallError(f"'{energy.spec.title}' reads no stored patterns")
     return energy

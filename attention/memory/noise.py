@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attenergy.attention.modules.arguments import check_from_zero, is_number
-from attenergy.registry import ArgumentError, ArgumentTypeError, nearest
+from attenergy.registry import ArgumentTypeError, RecallError, nearest
 
 #: From patterns (n, D) and a source of random numbers to as many damaged ones.
 Damage = Callable[[Tensor, torch.Generator], Tensor]
@@ -40,9 +40,9 @@ class Noise:
         states = self.damage(patterns, generator)
         if not isinstance(states, Tensor) or states.shape != patterns.shape:
             got = tuple(states.shape) if isinstance(states, Tensor) else type(states).__name__
-            raise ArgumentError(f"noise must keep the shape {tuple(patterns.shape)}, got {got}")
+            raise RecallError(f"noise must keep the shape {tuple(patterns.shape)}, got {got}")
         if not states.isfinite().all():
-            raise ArgumentError("noise must give finite numbers, got infinity or nan")
+            raise RecallError("noise must give finite numbers, got infinity or nan")
         return states
 
     def __str__(self) -> str:
@@ -113,7 +113,8 @@ def noise_of(given: Noise | Damage | str) -> Noise:
     if not callable(given):
         raise ArgumentTypeError(
             "noise must be a text such as 'gaussian(0.1)', 'masked(0.5)' or 'flips(0.1)', or a "
-            f"function of patterns and a torch.Generator, got {type(given).__name__}"
+            f"function of patterns and a torch.Generator, got {type(given).__name__}",
+            topic="memory",
         )
     return Noise(getattr(given, "__name__", type(given).__name__), math.nan, given)
 
@@ -124,19 +125,19 @@ def _read(text: str) -> Noise:
     if parts is None or parts[1] not in NOISES:
         name = parts[1] if parts else re.split(r"\W", text.strip(), maxsplit=1)[0]
         hint = nearest(name, NOISES)
-        raise ArgumentError(
+        raise RecallError(
             f"noise must be one of {kinds}, got {text!r}{f' ({hint})' if hint else ''}"
         )
     try:
         amount = float(parts[2])
     except ValueError:
-        raise ArgumentError(f"noise {text!r}: {parts[2]!r} is no number") from None
+        raise RecallError(f"noise {text!r}: {parts[2]!r} is no number") from None
     return NOISES[parts[1]](amount)
 
 
 def _check_fraction(fraction: float) -> None:
     if not is_number(fraction) or not 0 <= fraction <= 1:
-        raise ArgumentError(f"fraction must lie between 0 and 1, got {fraction!r}")
+        raise RecallError(f"fraction must lie between 0 and 1, got {fraction!r}")
 
 
 def _chosen(patterns: Tensor, fraction: float, generator: torch.Generator) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.modules.arguments import check_size
-from attenergy.registry import ArgumentError
+from attenergy.registry import RecallError
 
 
 class Retrieval(nn.Module):
@@ -58,11 +58,11 @@ def _make_plain(layer: nn.Module) -> None:
     """Turn the layer's projections into identities."""
     projections = getattr(layer, "projections", None)
     if projections is None:
-        raise ArgumentError(f"{type(layer).__name__} has no projections that could be left out")
+        raise RecallError(f"{type(layer).__name__} has no projections that could be left out")
     maps = {name: getattr(projections, name, None) for name in ("query", "key", "value", "out")}
     sizes = {name: tuple(m.weight.shape) for name, m in maps.items() if m is not None}
     if any(shape != (max(s), max(s)) for shape in sizes.values() for s in sizes.values()):
-        raise ArgumentError(
+        raise RecallError(
             f"retrieval needs one head of the patterns' width; the projections are {sizes}"
         )
     for name, linear in maps.items():

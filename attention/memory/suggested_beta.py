@@ -15,7 +15,7 @@ from attenergy.attention.memory.retrieval_bound import guaranteed, has_bound, ou
 from attenergy.attention.memory.trials import Trials, draw_trials
 from attenergy.attention.modules.arguments import check_finite, check_size
 from attenergy.energies import Energy
-from attenergy.registry import ArgumentError
+from attenergy.registry import RecallError
 
 #: Powers of ten, in units of 1/gap^2, between which beta is looked for, and steps of the search.
 LOWEST, HIGHEST, PER_DECADE = -3.0, 5.0, 2
@@ -101,7 +101,7 @@ def check_beta(energy: Energy) -> None:
     declared = energy.spec.parameters.get("beta")
     if declared is None or declared.shape:
         names = ", ".join(energy.spec.parameters) or "none"
-        raise ArgumentError(
+        raise RecallError(
             f"'{energy.spec.title}' has no beta, a number that sharpens it (its parameters: "
             f"{names}); what it recalls depends on the patterns alone, see "
             "attenergy.analysis.capacity"
@@ -135,13 +135,13 @@ def suggest(
     """
     for name, share, most in (("target", target, 1.0), ("within", within, 0.5)):
         if not 0 < check_finite(name, share) <= most:
-            raise ArgumentError(f"{name} must be above 0 and at most {most:g}, got {share!r}")
+            raise RecallError(f"{name} must be above 0 and at most {most:g}, got {share!r}")
     check_size("tries", tries)
     check_beta(energy)
     trials = draw_trials(energy, patterns, noise, tries=tries, within=within, seed=seed)
     gap = float(trials.gaps.median())
     if not math.isfinite(gap):
-        raise ArgumentError(
+        raise RecallError(
             "all stored patterns are the same and cannot be told apart: no beta matters"
         )
     search = _Search(recall_at, trials)
@@ -149,7 +149,7 @@ def suggest(
     best = max(search.shares.values())
     notes = _notes(energy, patterns, trials, best >= target)
     if not best:
-        raise ArgumentError("; ".join([f"no beta recalls anything under {noise}", *notes]))
+        raise RecallError("; ".join([f"no beta recalls anything under {noise}", *notes]))
     own = float(torch.as_tensor(energy.values()["beta"]).detach())
     if search(min(search.shares)) >= goal:  # as where copies stay where the noise put them
         beta = own if search(own) >= goal else beta

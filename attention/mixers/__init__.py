@@ -24,6 +24,7 @@ from attenergy.registry import (
     ArgumentTypeError,
     MixerSpec,
     Registry,
+    ShapeError,
     given_registry,
     nearest,
 )
@@ -113,7 +114,9 @@ def make_mixer(
     if isinstance(spec, str):
         name, registry = spec, given_registry(registry)
         if name not in registry.mixers:
-            raise ArgumentError(_unknown("mixer", name, list(registry.mixers)))
+            raise ArgumentError(
+                _unknown("mixer", name, list(registry.mixers)), topic="unknown-name"
+            )
         spec = registry.mixers[name]
     if not isinstance(spec, MixerSpec):
         raise ArgumentTypeError(
@@ -125,10 +128,12 @@ def make_mixer(
     known = _options(cls)
     for option in options:
         if option not in known:
-            raise ArgumentError(_unknown(f"option of {spec.class_}", option, known))
+            raise ArgumentError(
+                _unknown(f"option of {spec.class_}", option, known), topic="unknown-name"
+            )
     if cls.needs_length:
         if length is None:
-            raise ArgumentError(
+            raise ShapeError(
                 f"'{spec.title}' has parameters for every place of a sequence: give `length`, the "
                 "greatest number of places"
             )

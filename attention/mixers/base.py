@@ -109,11 +109,15 @@ class Mixer(Pretrained, PairDropout):
         self.dropout = sizes.pop("dropout", 0.0)
         maps: Maps = sizes
         if maps.get("context_dim") is not None and not self.takes_context:
-            raise ArgumentError(f"{type(self).__name__} takes no context, and so no context_dim")
+            raise ArgumentError(
+                f"{type(self).__name__} takes no context, and so no context_dim",
+                topic="couples-states",
+            )
         if check_flag("rotary", maps.get("rotary", False)) and not self.takes_rotary:
             raise ArgumentError(
                 f"{type(self).__name__} takes no `rotary`: its scores are no inner products, so "
-                "they would not depend on distances alone"
+                "they would not depend on distances alone",
+                topic="no-field",
             )
         self.projections = self._projections(maps)
 
@@ -241,12 +245,18 @@ class Mixer(Pretrained, PairDropout):
         name = type(self).__name__
         check_shapes(x, context, mask, field, self.projections)
         if field is not None and not self.reads_field:
-            raise ArgumentError(f"{name} reads no field; give positions with the inputs")
+            raise ArgumentError(
+                f"{name} reads no field; give positions with the inputs", topic="no-field"
+            )
         if context is not None and not self.takes_context:
-            raise ArgumentError(f"{name} mixes the states with each other; it takes no context")
+            raise ArgumentError(
+                f"{name} mixes the states with each other; it takes no context",
+                topic="couples-states",
+            )
         if need_weights and not self.has_weights:
             raise ArgumentError(
-                f"{name} has no weights over patterns; call it without need_weights"
+                f"{name} has no weights over patterns; call it without need_weights",
+                topic="no-weights",
             )
 
     def description(self) -> LayerArguments:
@@ -260,7 +270,8 @@ class Mixer(Pretrained, PairDropout):
         if name is None:
             raise ArgumentError(
                 f"a layer of class {type(self).__name__} cannot be described: it is neither a layer"
-                f" of an energy nor a mixer ({', '.join(CLASSES)})"
+                f" of an energy nor a mixer ({', '.join(CLASSES)})",
+                topic="saved-model",
             )
         spec = MixerSpec.model_validate({"title": name, "class": name})
         return self.layer_arguments(spec, self.given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import ShapeError
 
 
 def check_places(sequence: Tensor, length: int) -> None:
@@ -15,7 +15,7 @@ def check_places(sequence: Tensor, length: int) -> None:
         ValueError: it has.
     """
     if sequence.shape[1] > length:
-        raise ArgumentError(
+        raise ShapeError(
             f"a sequence of {sequence.shape[1]} places is too long for a mixer of {length}; "
             "build it with a greater length"
         )

@@ -122,9 +122,15 @@ class Block(nn.Module):
         """
         if self.mixer is None:
             if self._removed is None:
-                raise ArgumentError("the layer that was left out of a block kept no description")
+                raise ArgumentError(
+                    "the layer that was left out of a block kept no description",
+                    topic="saved-model",
+                )
             return self._removed
         layer = describe(self.mixer)
         if isinstance(layer, ModelArguments):
-            raise ArgumentError("only a model of layers can be described, not a model of models")
+            raise ArgumentError(
+                "only a model of layers can be described, not a model of models",
+                topic="saved-model",
+            )
         return layer

@@ -24,7 +24,7 @@ from attenergy.attention.modules.arguments import (
     fixed,
     option,
 )
-from attenergy.registry import ArgumentError
+from attenergy.registry import ShapeError
 
 
 class LanguageModel(Transformer):
@@ -123,7 +123,7 @@ class LanguageModel(Transformer):
         check_from_zero("temperature", temperature)
         check_tensor("tokens", tokens)
         if tokens.ndim != 2 or not tokens.shape[1]:
-            raise ArgumentError(
+            raise ShapeError(
                 f"tokens must be (B, L) with L from 1, got shape {tuple(tokens.shape)}"
             )
         training = self.training

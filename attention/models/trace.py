@@ -191,16 +191,20 @@ def block_weights(seen: ModelTrace, blocks: int) -> tuple[Tensor, ...]:
         if each.weights is None:
             raise ArgumentError(
                 f"block {number} gives no weights: {each.missing}; `attenergy.trace` gives those "
-                "of the others"
+                "of the others",
+                topic="no-weights",
             )
         parts[number].append(each.weights)
     for number, weights in enumerate(parts):
         if not weights:
-            raise ArgumentError(f"block {number} gives no weights: it has no attention")
+            raise ArgumentError(
+                f"block {number} gives no weights: it has no attention", topic="no-weights"
+            )
         if len({len(each) for each in weights}) != 1:
             raise ArgumentError(
                 f"block {number} gives no weights of one shape: "
-                f"{[tuple(each.shape) for each in weights]}; `attenergy.trace` gives each"
+                f"{[tuple(each.shape) for each in weights]}; `attenergy.trace` gives each",
+                topic="no-weights",
             )
     return tuple(weights[0] if len(weights) == 1 else torch.cat(weights, 2) for weights in parts)
 

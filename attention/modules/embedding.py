@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from attenergy.attention.modules.arguments import check_size, check_tensor
 from attenergy.attention.modules.initialisation import dense
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, ShapeError
 
 
 class InputShape(TypedDict):
@@ -76,18 +76,16 @@ class InputEmbedding(nn.Module):
         check_tensor("inputs", inputs)
         if self.kind == "vector":
             if inputs.ndim != 3 or inputs.shape[-1] != self.size:
-                raise ArgumentError(
+                raise ShapeError(
                     f"inputs must be (B, L, {self.size}) vectors, got shape {tuple(inputs.shape)}"
                 )
             out: Tensor = self.dense(inputs)
             return out
         if inputs.is_floating_point() or inputs.dtype == torch.bool:
-            raise ArgumentError(
-                f"inputs must be whole numbers below {self.size}, got {inputs.dtype}"
-            )
+            raise ShapeError(f"inputs must be whole numbers below {self.size}, got {inputs.dtype}")
         tokens = inputs.unsqueeze(-1) if inputs.ndim == 2 else inputs
         if tokens.ndim != 3 or tokens.shape[-1] != self.channels:
-            raise ArgumentError(
+            raise ShapeError(
                 f"inputs must be (B, L, {self.channels}) tokens"
                 f"{' or (B, L)' if self.channels == 1 else ''}, got shape {tuple(inputs.shape)}"
             )

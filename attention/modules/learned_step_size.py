@@ -41,14 +41,16 @@ class LearnedStepSize(nn.Module):
         if steps < 1:
             raise ArgumentError(
                 "no step is taken from which a step size could be learned: reading by weights "
-                "moves the state steps - 1 times; take more steps, or read the state"
+                "moves the state steps - 1 times; take more steps, or read the state",
+                topic="step-size",
             )
         self.vary = vary
         self.bound = None if bound is None or math.isinf(bound) else bound
         if self.bound is not None and start > self.bound:
             raise ArgumentError(
                 f"a learned step_size stays in (0, {self.bound:g}), where no step raises this "
-                f"energy; it cannot start at {start:g}"
+                f"energy; it cannot start at {start:g}",
+                topic="step-size",
             )
         self.per_step = vary.endswith("step")
         heads = (num_heads, 1, 1) if "head" in vary else ()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attenergy.attention.modules.arguments import check_tensor
 from attenergy.energies.masks import is_tame, may_look
-from attenergy.registry import ArgumentError
+from attenergy.registry import MaskError
 
 
 def tokens_there(mask: Tensor, batch: int, length: int) -> tuple[Tensor, Tensor | None]:
@@ -31,14 +31,12 @@ def tokens_there(mask: Tensor, batch: int, length: int) -> tuple[Tensor, Tensor 
     """
     check_tensor("mask", mask)
     if mask.dtype != torch.bool:
-        raise ArgumentError(
-            f"mask must be boolean, True where there is something, got {mask.dtype}"
-        )
+        raise MaskError(f"mask must be boolean, True where there is something, got {mask.dtype}")
     if mask.ndim == 4:
         return mask, None
     if mask.ndim == 3:
         if mask.shape[0] not in (1, batch) or mask.shape[1:] != (length, length):
-            raise ArgumentError(
+            raise MaskError(
                 f"a mask with three axes says who sees whom, (B, L, L) = ({batch}, {length}, "
                 f"{length}), got shape {tuple(mask.shape)}; one for each head becomes (1, H, L, L) "
                 "by mask[None]"
@@ -47,7 +45,7 @@ def tokens_there(mask: Tensor, batch: int, length: int) -> tuple[Tensor, Tensor 
     padding = mask.expand(1, -1) if mask.ndim == 1 else mask
     fits = padding.ndim == 2 and padding.shape[0] in (1, batch) and padding.shape[1] == length
     if not fits:
-        raise ArgumentError(
+        raise MaskError(
             f"a mask with two axes says what is padding, (B, L) = ({batch}, {length}), got shape "
             f"{tuple(mask.shape)}; a (L, L) mask of pairs becomes (1, L, L) by mask[None]"
         )
@@ -69,13 +67,13 @@ def check_meaning(mask: Tensor, full: tuple[int, int, int, int]) -> None:
         return
     batch, heads, length, stored = full
     if mask.ndim == 2 and mask.shape == (length, stored) and batch == length > 1:
-        raise ArgumentError(
+        raise MaskError(
             f"a mask of shape {tuple(mask.shape)} may be pairs (L, S) or padding (B, S), as the "
             f"batch size is {batch}: give pairs as mask[None, None] and padding as "
             "mask[:, None, None, :]"
         )
     if mask.ndim == 3 and mask.shape == (heads, length, stored) and batch == heads > 1:
-        raise ArgumentError(
+        raise MaskError(
             f"a mask of shape {tuple(mask.shape)} may be pairs of each head (H, L, S) or of each "
             f"sample (B, L, S), as the batch size is {batch}: give the former as mask[None] and "
             "the latter as mask[:, None]"

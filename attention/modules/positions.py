@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import ShapeError
 
 
 def distance_buckets(distance: Tensor, num_buckets: int) -> Tensor:
@@ -121,7 +121,7 @@ class AbsolutePositions(nn.Module):
         """
         length = start + x.shape[1]
         if length > self.table.shape[0]:
-            raise ArgumentError(
+            raise ShapeError(
                 f"a sequence of {length} positions is too long for {self.table.shape[0]} learned "
                 "absolute positions; build the model for a greater length"
             )

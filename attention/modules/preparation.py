@@ -67,7 +67,9 @@ class Preparation(nn.Module):
     ) -> None:
         super().__init__()
         if check_flag("rotary", rotary) and head_dim % 2:
-            raise ArgumentError(f"rotary positions need an even head_dim, got {head_dim}")
+            raise ArgumentError(
+                f"rotary positions need an even head_dim, got {head_dim}", topic="head-width"
+            )
         if not is_number(rotary_base) or not 1 < rotary_base < math.inf:
             raise ArgumentError(f"rotary_base must be a number above 1, got {rotary_base!r}")
         self.rotary, self.rotary_base = bool(rotary), float(rotary_base)

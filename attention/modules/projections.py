@@ -15,7 +15,7 @@ from attenergy.attention.modules.arguments import check_flag, check_size, check_
 from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.masks import check_meaning
 from attenergy.attention.modules.preparation import Preparation, PreparationOptions
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, MaskError, ShapeError
 
 #: How a causal layer is continued without all positions once more: from the keys and values of
 #: earlier ones, or by `init_state` and `step` of its own (`attenergy.attention.models.kv_cache`).
@@ -77,7 +77,8 @@ class Projections(nn.Module):
             check_size(name, getattr(self, name))
         if num_heads % self.num_kv_heads:
             raise ArgumentError(
-                f"num_kv_heads ({num_kv_heads}) must divide num_heads ({num_heads})"
+                f"num_kv_heads ({num_kv_heads}) must divide num_heads ({num_heads})",
+                topic="head-width",
             )
         bias = check_flag("bias", bias)
         self.query = dense(embed_dim, num_heads * self.head_dim, bias)
@@ -156,7 +157,8 @@ def head_width(embed_dim: int, num_heads: int) -> int:
     if embed_dim % num_heads:
         raise ArgumentError(
             f"embed_dim ({embed_dim}) is not a multiple of num_heads ({num_heads}); "
-            "choose another number of heads or give head_dim"
+            "choose another number of heads or give head_dim",
+            topic="head-width",
         )
     return embed_dim // num_heads
 
@@ -202,12 +204,12 @@ def check_shapes(
     if context is not None:
         check_sequence("context", context, "(B, S, C)", projections.context_dim)
         if context.shape[0] != x.shape[0]:
-            raise ArgumentError(
+            raise ShapeError(
                 f"x and context must have the same batch size, "
                 f"got {x.shape[0]} and {context.shape[0]}"
             )
     elif projections.context_dim != projections.embed_dim:
-        raise ArgumentError(
+        raise ShapeError(
             f"this layer reads patterns of width {projections.context_dim} and states of width "
             f"{projections.embed_dim}: give `context`"
         )
@@ -224,7 +226,7 @@ def check_sequence(name: str, value: Tensor, axes: str, width: int) -> None:
     """
     check_tensor(name, value)
     if value.ndim != 3 or value.shape[-1] != width:
-        raise ArgumentError(
+        raise ShapeError(
             f"{name} must be {axes} with last axis {width}, got shape {tuple(value.shape)}"
         )
 
@@ -240,7 +242,7 @@ def check_extras(
     if mask is not None:
         check_tensor("mask", mask)
         if mask.dtype != torch.bool:
-            raise ArgumentError(
+            raise MaskError(
                 f"mask must be boolean, True where a state may see a pattern, got {mask.dtype}; "
                 "numbers to be added to the scores go to `field`"
             )
@@ -249,7 +251,7 @@ def check_extras(
     if field is not None:
         check_tensor("field", field)
         if not field.is_floating_point():
-            raise ArgumentError(f"field must be floating point, got {field.dtype}")
+            raise MaskError(f"field must be floating point, got {field.dtype}")
         _check_broadcast("field", field, full)
 
 
@@ -257,7 +259,7 @@ def _check_broadcast(name: str, value: Tensor, full: tuple[int, int, int, int]) 
     sizes = (*(1,) * (4 - value.ndim), *value.shape)
     fits = len(sizes) == 4 and all(s in (1, f) for s, f in zip(sizes, full, strict=True))
     if not fits:
-        raise ArgumentError(
+        raise MaskError(
             f"{name} of shape {tuple(value.shape)} cannot be broadcast to (B, H, L, S) = {full}; "
             "a (B, S) padding mask becomes one by mask[:, None, None, :], "
             "a (B, L, S) one by mask[:, None]"

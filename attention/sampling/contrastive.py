@@ -10,7 +10,7 @@ from torch import Tensor
 from attenergy.attention.modules.arguments import check_positive, check_tensor, check_whole
 from attenergy.attention.sampling.samplers import Target, every_state, sampler_for
 from attenergy.energies import Energy
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, ShapeError
 
 
 class Contrast(NamedTuple):
@@ -96,9 +96,11 @@ def contrastive_divergence(
     method = sampler_for(energy, sampler)
     check_whole("steps", steps, 1)
     if X is None and energy.reads_patterns:
-        raise ArgumentError(f"'{energy.spec.title}' reads stored patterns: give X (..., S, D)")
+        raise ArgumentError(
+            f"'{energy.spec.title}' reads stored patterns: give X (..., S, D)", topic="density"
+        )
     if step_size is not None and method.default_step_size is None:
-        raise ArgumentError("this sampler has no step_size")
+        raise ArgumentError("this sampler has no step_size", topic="density")
     size = method.default_step_size or 1.0
     size = size if step_size is None else check_positive("step_size", step_size)
     target = Target(energy, X, mask, temperature)
@@ -129,7 +131,7 @@ def _check_inside(energy: Energy, name: str, states: Tensor) -> None:
     """
     check_tensor(name, states)
     if not states.is_floating_point() or states.ndim < 2 or states.shape[-1] != energy.dim:
-        raise ArgumentError(
+        raise ShapeError(
             f"{name} must be floating point (..., L, D) with D = {energy.dim}, got "
             f"{tuple(states.shape)} of {states.dtype}"
         )
@@ -137,5 +139,6 @@ def _check_inside(energy: Energy, name: str, states: Tensor) -> None:
     if not torch.allclose(energy.project(near), near, rtol=1e-3, atol=1e-3):
         raise ArgumentError(
             f"{name} must lie in the domain '{energy.spec.domain}' of '{energy.spec.title}'; "
-            "energy.project brings states there"
+            "energy.project brings states there",
+            topic="density",
         )

@@ -197,7 +197,9 @@ class Exact(Sampler):
                 temperature of one's own.
         """
         if target.mask is not None or target.temperature is not None:
-            raise ArgumentError("sampler 'exact' takes no mask and no temperature: take 'langevin'")
+            raise ArgumentError(
+                "sampler 'exact' takes no mask and no temperature: take 'langevin'", topic="density"
+            )
         X = target.stored(xi)
         mixture(target.energy, X)
         count = xi[..., 0].numel()
@@ -223,18 +225,22 @@ def sampler_for(energy: Energy, name: str | None = None) -> Sampler:
     spec = energy.spec
     if not (energy.reads_patterns or energy.states_interact):
         raise ArgumentError(
-            f"'{spec.title}' has no density of all states: every state has an energy of its own"
+            f"'{spec.title}' has no density of all states: every state has an energy of its own",
+            topic="density",
         )
     fitting = [n for n, sampler in SAMPLERS.items() if spec.domain in sampler.domains]
     if name is not None and name not in SAMPLERS:
         raise UnknownName("sampler", name, SAMPLERS)
     if name is not None and name not in fitting:
         known = f"; those that are: {', '.join(fitting)}" if fitting else ""
-        raise ArgumentError(f"sampler '{name}' is not for the domain '{spec.domain}'{known}")
+        raise ArgumentError(
+            f"sampler '{name}' is not for the domain '{spec.domain}'{known}", topic="density"
+        )
     if not fitting:
         raise ArgumentError(
             f"no sampler is for the domain '{spec.domain}' of '{spec.title}'; there are some for "
-            "real, spin, sphere and layer_norm"
+            "real, spin, sphere and layer_norm",
+            topic="density",
         )
     return SAMPLERS[fitting[0] if name is None else name]
 

@@ -127,11 +127,19 @@ class ModelArguments(_Arguments):
     def _of_every_block(self) -> ModelArguments:
         if self.blocks is not None:
             if len(self.blocks) != self.layers:
-                raise ArgumentError(f"{self.layers} layers and {len(self.blocks)} blocks")
+                raise ArgumentError(
+                    f"{self.layers} layers and {len(self.blocks)} blocks", topic="saved-model"
+                )
             if self.kind == "memory" or self.blocks[0] != self.layer:
-                raise ArgumentError("the layer is that of the first block, and a memory has none")
+                raise ArgumentError(
+                    "the layer is that of the first block, and a memory has none",
+                    topic="saved-model",
+                )
         if self.without is not None and (len(self.without) != self.layers or self.kind == "memory"):
-            raise ArgumentError(f"{self.layers} layers and {len(self.without)} entries of without")
+            raise ArgumentError(
+                f"{self.layers} layers and {len(self.without)} entries of without",
+                topic="saved-model",
+            )
         return self
 
     @property

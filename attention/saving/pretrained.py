@@ -84,7 +84,8 @@ class Pretrained:
         """
         raise ArgumentError(
             f"a layer of class {type(self).__name__} cannot be described: it is neither a layer of "
-            "an energy nor a mixer, and has no `description` of its own"
+            "an energy nor a mixer, and has no `description` of its own",
+            topic="saved-model",
         )
 
     def layer_arguments(
@@ -167,11 +168,12 @@ class Pretrained:
             if isinstance(part, Energy):
                 declared |= {*_ENERGIES, *part.known_settings(part.spec)}
                 if text := unsaved(part):
-                    raise ArgumentError(text)
+                    raise ArgumentError(text, topic="saved-model")
         if rest := [name for name in self.not_plain if name not in declared]:
             raise ArgumentError(
                 f"a {type(self).__name__} cannot be described that was made with "
-                f"{', '.join(rest)} of a kind other than number, text or registry entry"
+                f"{', '.join(rest)} of a kind other than number, text or registry entry",
+                topic="saved-model",
             )
 
 
@@ -184,7 +186,8 @@ def describe(module: nn.Module) -> AnyLayer | ModelArguments:
     if not isinstance(module, Pretrained):
         raise ArgumentError(
             f"a layer of class {type(module).__name__} does not keep its arguments, so it cannot "
-            "be described; derive its class from attenergy.attention.saving.pretrained.Pretrained"
+            "be described; derive its class from attenergy.attention.saving.pretrained.Pretrained",
+            topic="saved-model",
         )
     return module.description()
 

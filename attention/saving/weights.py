@@ -37,6 +37,8 @@ _HOLES = 16  # a file of which less than this share is on the disk is mostly hol
 class SavedError(AttenergyError, ValueError):
     """A folder that cannot be read as a saved model, or must not be overwritten."""
 
+    topic = "saved-model"
+
     def __init__(self, text: str) -> None:
         super().__init__(printable(text))
 
@@ -163,7 +165,7 @@ def beside(model: nn.Module) -> Iterator[None]:
             yield
     except TooLarge as error:
         text = "the configuration describes energies that are larger than the model explains"
-        raise ArgumentError(text) from error
+        raise ArgumentError(text, topic="saved-model") from error
 
 
 def _result_size(

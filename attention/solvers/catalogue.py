@@ -84,7 +84,6 @@ def solver_problems(registry: Registry, names: Iterable[str] | None = None) -> l
             except UnknownName as error:
                 place = registry.places.get(key) or registry.places.get(key[:2])
                 shown = ".".join(map(str, key))
-                problems.append(
-                    Problem(place or Place(file="<registry>", line=1, column=1), shown, str(error))
-                )
+                place = place or Place(file="<registry>", line=1, column=1)
+                problems.append(Problem(place, shown, str(error), error.topic))
     return problems

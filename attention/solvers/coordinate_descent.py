@@ -35,7 +35,8 @@ class CoordinateDescent(Solver):
         if not energy.states_interact and energy.domain.tied:
             raise ArgumentError(
                 f"the components of a state of '{energy.spec.title}' are tied "
-                f"({energy.spec.domain}), none moves alone; take the solver 'descent'"
+                f"({energy.spec.domain}), none moves alone; take the solver 'descent'",
+                topic="solver",
             )
 
     def run(

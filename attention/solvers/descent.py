@@ -62,9 +62,11 @@ class Descent(Solver):
         """
         for name, share in (("damping", damping), ("momentum", momentum)):
             if not is_number(share) or not 0 <= share < 1:
-                raise ArgumentError(f"{name} must lie in [0, 1), got {share}")
+                raise ArgumentError(f"{name} must lie in [0, 1), got {share}", topic="solver")
         if damping and problem.energy.domain.discrete:
-            raise ArgumentError(f"'{problem.energy.spec.title}' has spins, which cannot be damped")
+            raise ArgumentError(
+                f"'{problem.energy.spec.title}' has spins, which cannot be damped", topic="solver"
+            )
         direction = self.direction(problem, xi)
         d = None
         for gamma in gammas:

@@ -71,11 +71,13 @@ class FixedPoint(Solver):
         if energy.domain.discrete:
             raise ArgumentError(
                 f"'{energy.spec.title}' has spins, which have no derivatives; take the solver "
-                "'coordinate_descent'"
+                "'coordinate_descent'",
+                topic="solver",
             )
         if not (energy.reads_patterns or energy.states_interact):
             raise ArgumentError(
-                f"'{energy.spec.title}' is no energy of all states: there is no Hessian"
+                f"'{energy.spec.title}' is no energy of all states: there is no Hessian",
+                topic="solver",
             )
         if energy.guarantee == "sequential":
             CoordinateDescent().check(energy)

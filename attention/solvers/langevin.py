@@ -18,7 +18,7 @@ from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.step_sizes import StepSize
 from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, ParameterError
 
 
 @dataclass(frozen=True)
@@ -117,22 +117,28 @@ class Langevin(Solver):
         if energy.domain.constrained:
             raise ArgumentError(
                 f"Langevin steps are for real states, '{energy.spec.title}' has "
-                f"{energy.spec.domain}"
+                f"{energy.spec.domain}",
+                topic="solver",
             )
         if not (energy.reads_patterns or energy.states_interact):
-            raise ArgumentError(f"'{energy.spec.title}' has no density of all states")
+            raise ArgumentError(
+                f"'{energy.spec.title}' has no density of all states", topic="solver"
+            )
 
     def check_call(self, **given: Any) -> None:
         """Refuse what `langevin` has no use for."""
         for name, there in (("field", given["field"] is not None), ("trace", given["trace"])):
             if there:
-                raise ArgumentError(f"solver 'langevin' takes no {name}")
+                raise ArgumentError(f"solver 'langevin' takes no {name}", topic="solver")
         if given["backend"] != "auto":
             raise ArgumentError(
-                f"solver 'langevin' takes no backend but 'auto', got '{given['backend']}'"
+                f"solver 'langevin' takes no backend but 'auto', got '{given['backend']}'",
+                topic="solver",
             )
         if isinstance(given["step_size"], Tensor):
-            raise ArgumentError("solver 'langevin' takes one number as step_size, got a tensor")
+            raise ArgumentError(
+                "solver 'langevin' takes one number as step_size, got a tensor", topic="solver"
+            )
 
     def no_guarantee(self, terms: Terms) -> str:
         """Noise goes up as well as down."""
@@ -169,15 +175,16 @@ def temperature_of(energy: Energy, temperature: float | Tensor | None) -> Tensor
         beta = energy.values().get("beta")
         if beta is None:
             raise ArgumentError(
-                f"'{energy.spec.title}' has no parameter beta: say which temperature"
+                f"'{energy.spec.title}' has no parameter beta: say which temperature",
+                topic="solver",
             )
         return 1 / torch.as_tensor(beta)
     if not isinstance(temperature, Tensor):
         return torch.as_tensor(check_positive("temperature", temperature))
     if not bool((temperature > 0).all()):
-        raise ArgumentError(f"temperature must be above 0, got {temperature}")
+        raise ParameterError(f"temperature must be above 0, got {temperature}")
     if not bool(temperature.isfinite().all()):
-        raise ArgumentError(f"temperature must be finite, got {temperature}")
+        raise ParameterError(f"temperature must be finite, got {temperature}")
     return temperature
 
 

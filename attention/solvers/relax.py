@@ -211,7 +211,9 @@ def take_steps(
     elif step_size is None or isinstance(step_size, (int, float, Tensor)):
         gammas = step_sizes(problem.energy, step_size, 1)
     else:
-        raise ArgumentError(f"solver '{solver}' takes one step_size for all steps, got a sequence")
+        raise ArgumentError(
+            f"solver '{solver}' takes one step_size for all steps, got a sequence", topic="solver"
+        )
     record = Record(problem, xi) if trace else None
     rest = method.run(problem, xi, gammas, record, steps=steps, **given)
     if solver in SOLVERS.owners:
@@ -242,7 +244,8 @@ def _check_rest(solver: str, rest: Any, xi: Tensor) -> None:
         if isinstance(state, Tensor):
             got += f" with a state {tuple(state.shape)}" if state is not rest else ""
         raise ArgumentTypeError(
-            f"solver '{solver}' must return Rest(state) with a state {tuple(xi.shape)}, got {got}"
+            f"solver '{solver}' must return Rest(state) with a state {tuple(xi.shape)}, got {got}",
+            topic="solver",
         )
 
 
@@ -260,6 +263,7 @@ def _checked_options(solver: str, options: dict[str, Any]) -> dict[str, Any]:
             verb = "is" if len(group) == 1 else "are"
             names = " and ".join(f"'{owner}'" for owner in owners)
             raise ArgumentError(
-                f"{' and '.join(group)} {verb} for {names}, the solver is '{solver}'"
+                f"{' and '.join(group)} {verb} for {names}, the solver is '{solver}'",
+                topic="solver",
             )
     return given

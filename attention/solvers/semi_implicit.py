@@ -43,7 +43,8 @@ class SemiImplicit(Descent):
         if not isinstance(energy, QuadraticForm):
             raise ArgumentError(
                 f"'{energy.spec.title}' has no quadratic term between states to solve for; take "
-                "the solver 'descent'"
+                "the solver 'descent'",
+                topic="solver",
             )
 
     def direction(self, problem: Problem, xi: Tensor) -> Callable[[Tensor], Tensor]:

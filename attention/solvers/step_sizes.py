@@ -34,7 +34,9 @@ def step_sizes(
         return (check_step_size(given),) * steps
     gammas = tuple(check_step_size(gamma) for gamma in given)
     if len(gammas) != steps:
-        raise ArgumentError(f"step_size lists {len(gammas)} numbers, there are {steps} steps")
+        raise ArgumentError(
+            f"step_size lists {len(gammas)} numbers, there are {steps} steps", topic="step-size"
+        )
     return gammas
 
 
@@ -49,7 +51,8 @@ def check_step_size(gamma: StepSize) -> StepSize:
     elif gamma.ndim and gamma.shape[-1] != 1:
         raise ArgumentError(
             f"step_size must be broadcastable to (..., L, 1), got {tuple(gamma.shape)}; step sizes "
-            "for one step after the other are a list, as gamma.unbind() gives it"
+            "for one step after the other are a list, as gamma.unbind() gives it",
+            topic="step-size",
         )
     return gamma
 

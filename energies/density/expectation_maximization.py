@@ -28,7 +28,7 @@ from torch import Tensor
 from attenergy.energies.base import Energy
 from attenergy.energies.density.mixture import Mixture, mixture
 from attenergy.energies.density.partition import check_states
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, ShapeError
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,14 @@ def fit(
     """
     check_states(energy, data)
     if data.ndim != 2 or not len(data):
-        raise ArgumentError(f"data must be (M, D) with M at least 1, got {tuple(data.shape)}")
+        raise ShapeError(f"data must be (M, D) with M at least 1, got {tuple(data.shape)}")
     X = patterns
     current = mixture(energy, X)
     if current.kind != "gaussian" or current.weighting == "other":
         raise ArgumentError(
             f"'{energy.spec.title}' cannot be fitted in closed form: it must be a mixture of "
-            "Gaussians with weights that are equal or follow from the patterns' lengths"
+            "Gaussians with weights that are equal or follow from the patterns' lengths",
+            topic="density",
         )
     values = [current.log_density(data).mean()]
     for _ in range(steps):

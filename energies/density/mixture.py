@@ -34,7 +34,7 @@ from attenergy.energies.language import (
 )
 from attenergy.energies.language.algebra import is_positive, split_factors
 from attenergy.energies.language.simplify import product
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, ShapeError
 
 Kind = Literal["gaussian", "epanechnikov"]
 #: How the weights depend on the means: as exp(precision |mean|^2/2), not at all, or otherwise.
@@ -88,7 +88,7 @@ def mixture(energy: Energy, X: Tensor) -> Mixture:
         ValueError: no closed form is known for this energy, or the patterns do not fit.
     """
     if X.ndim != 2 or X.shape[-1] != energy.dim:
-        raise ArgumentError(f"patterns must be (N, D) with D = {energy.dim}, got {tuple(X.shape)}")
+        raise ShapeError(f"patterns must be (N, D) with D = {energy.dim}, got {tuple(X.shape)}")
     single = energy.num_heads is None and not energy.domain.constrained
     if single and isinstance(energy, FormulaEnergy):
         known = _gaussian(energy, X) or _epanechnikov(energy, X)
@@ -98,7 +98,9 @@ def mixture(energy: Energy, X: Tensor) -> Mixture:
         f"no closed form is known for the partition function of '{energy.spec.title}'; "
         "there is one for formulas without heads, over real states, that equal "
         "0.5*r*|xi|^2 - lse(a*X@xi + b)/a (log-sum-exp, Gaussian kernels: Gaussian mixtures) or "
-        "-log(sum_n(relu(1 - 0.5*beta*sqdist(X, xi))))/beta (log-sum-relu); use langevin for others"
+        "-log(sum_n(relu(1 - 0.5*beta*sqdist(X, xi))))/beta (log-sum-relu); use langevin for "
+        "others",
+        topic="density",
     )
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from attenergy.energies.base import Energy
 from attenergy.energies.density.mixture import Mixture, mixture
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, ShapeError
 
 
 def log_partition(energy: Energy, X: Tensor) -> Tensor:
@@ -95,6 +95,6 @@ def check_states(energy: Energy, states: Tensor) -> None:
         ValueError: they are not.
     """
     if not states.ndim or states.shape[-1] != energy.dim:
-        raise ArgumentError(
+        raise ShapeError(
             f"states must be (..., D) with D = {energy.dim}, got {tuple(states.shape)}"
         )

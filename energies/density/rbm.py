@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from attenergy.registry import ArgumentError, nearest
+from attenergy.registry import ArgumentError, ShapeError, nearest
 
 Visible = Literal["gaussian", "binary"]
 #: Most hidden units whose 2^N configurations are enumerated.
@@ -68,7 +68,7 @@ class RestrictedBoltzmann(nn.Module):
     def forward(self, v: Tensor) -> Tensor:
         """The free energy F(v) of visible states (..., D), giving (...)."""
         if v.shape[-1:] != self.visible_bias.shape:
-            raise ArgumentError(
+            raise ShapeError(
                 f"visible states must be (..., {len(self.visible_bias)}), got {tuple(v.shape)}"
             )
         if self.visible == "gaussian":
@@ -151,7 +151,8 @@ class RestrictedBoltzmann(nn.Module):
         count, dim = self.weights.shape
         if count > MOST_HIDDEN:
             raise ArgumentError(
-                f"the exact sum runs over 2^N hidden states, N at most {MOST_HIDDEN}, got {count}"
+                f"the exact sum runs over 2^N hidden states, N at most {MOST_HIDDEN}, got {count}",
+                topic="density",
             )
         numbers = torch.arange(2**count, device=self.weights.device)
         bits = (numbers[:, None] >> torch.arange(count, device=self.weights.device)) & 1

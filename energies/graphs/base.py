@@ -19,7 +19,7 @@ from attenergy.energies.graphs.topologies import (
     nearest_neighbours,
 )
 from attenergy.energies.presence import all_present
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, GraphError
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -168,7 +168,7 @@ class OnGraph(Energy):
             ValueError: another number of states than the graph has nodes, or `knn`.
         """
         if self._own is None and self.graph == KNN:
-            raise ArgumentError(
+            raise GraphError(
                 "the graph 'knn' is one of stored patterns, and here states interact; build one "
                 "with `nearest_neighbours` and give it to `use_graph`"
             )
@@ -205,7 +205,7 @@ class OnGraph(Energy):
         own = self._own
         size = own.nodes if isinstance(own, EdgeList) else own.shape[-1]
         if size != nodes:
-            raise ArgumentError(f"the graph in use has {size} nodes, there are {nodes}")
+            raise GraphError(f"the graph in use has {size} nodes, there are {nodes}")
         if isinstance(own, EdgeList):
             return EdgeList(own.pairs.to(like.device), own.values.to(like), size)
         own = own.to(like)

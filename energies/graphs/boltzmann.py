@@ -18,7 +18,7 @@ from attenergy.energies.graphs.couplings import (
     squared,
 )
 from attenergy.energies.graphs.transfer_matrix import chain_log_sum, chain_means
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import ArgumentError, GraphError, UnknownName
 
 if TYPE_CHECKING:
     from attenergy.energies.graphs.base import Array, Graph
@@ -98,7 +98,7 @@ class Boltzmann(OnGraph):
             ValueError: as there, or inference is `chain`.
         """
         if graph is not None and self.inference == "chain":
-            raise ArgumentError("inference 'chain' has the chain as its graph; take 'mean_field'")
+            raise GraphError("inference 'chain' has the chain as its graph; take 'mean_field'")
         return super().use_graph(graph, nodes=nodes, weights=weights, batch=batch, order=order)
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
@@ -167,7 +167,8 @@ class Boltzmann(OnGraph):
         if count > MOST_ENUMERATED:
             raise ArgumentError(
                 f"exact inference enumerates 2^S configurations of S patterns, at most "
-                f"S = {MOST_ENUMERATED}, got {count}; take inference 'mean_field' or 'chain'"
+                f"S = {MOST_ENUMERATED}, got {count}; take inference 'mean_field' or 'chain'",
+                topic="density",
             )
         digits = torch.arange(count, device=drive.device)
         numbers = torch.arange(2**count, device=drive.device).unsqueeze(-1)

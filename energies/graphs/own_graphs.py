@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attenergy.energies.graphs.couplings import Couplings, EdgeList, as_matrix, is_sparse
-from attenergy.registry import ArgumentError
+from attenergy.registry import GraphError
 
 
 def own_couplings(
@@ -24,22 +24,22 @@ def own_couplings(
     """The couplings of a graph; arguments and errors as for `OnGraph.use_graph`."""
     if hasattr(graph, "is_directed") and hasattr(graph, "edges"):
         if not (nodes is None and batch is None and isinstance(weights, str | None)):
-            raise ArgumentError(
+            raise GraphError(
                 "a networkx graph has its own nodes and weights: give no nodes, no batch, and as "
                 "weights no more than the name of the edges' attribute"
             )
         return _own_networkx(graph, "weight" if weights is None else weights, order)
     if order is not None:
-        raise ArgumentError("order goes with a networkx graph, whose nodes have names")
+        raise GraphError("order goes with a networkx graph, whose nodes have names")
     weights, batch = _tensor("weights", weights), _tensor("batch", batch)
     tensor = _tensor("graph", graph)
     assert tensor is not None
     if not (tensor.is_floating_point() or tensor.dtype == torch.bool):
         return _own_edges(tensor, nodes, weights, batch)
     if weights is not None or batch is not None:
-        raise ArgumentError("weights and batch go with edges (2, m), got an adjacency matrix")
+        raise GraphError("weights and batch go with edges (2, m), got an adjacency matrix")
     if nodes is not None and nodes != tensor.shape[-1]:
-        raise ArgumentError(f"the adjacency matrix has {tensor.shape[-1]} nodes, got nodes={nodes}")
+        raise GraphError(f"the adjacency matrix has {tensor.shape[-1]} nodes, got nodes={nodes}")
     return _own_matrix(tensor)
 
 
@@ -52,7 +52,7 @@ def _tensor(name: str, value: object) -> Tensor | None:
     if name == "graph":
         allowed = f"a networkx graph, {allowed}: an adjacency matrix or edges (2, m)"
     got = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
-    raise ArgumentError(f"'{name}' must be {allowed}; got {got}")
+    raise GraphError(f"'{name}' must be {allowed}; got {got}")
 
 
 def _own_networkx(graph: Any, attribute: str, order: Iterable[Hashable] | None) -> Couplings:
@@ -62,7 +62,7 @@ def _own_networkx(graph: Any, attribute: str, order: Iterable[Hashable] | None) 
     values: dict[tuple[int, int], float] = {}
     for i, j, weight in graph.edges(data=attribute, default=1.0):
         if i == j:
-            raise ArgumentError(
+            raise GraphError(
                 f"the graph has self-loops, of node {i!r} for one; take them away, as "
                 "graph.remove_edges_from(list(networkx.selfloop_edges(graph))) does"
             )
@@ -74,7 +74,7 @@ def _own_networkx(graph: Any, attribute: str, order: Iterable[Hashable] | None) 
         back = values.get((other, one))
         if back != value and math.isfinite(value):  # the others are refused below
             wrong = "there is no edge back" if back is None else f"the edge back has {back:g}"
-            raise ArgumentError(
+            raise GraphError(
                 f"the graph is not symmetric: the edge {nodes[one]!r} -> {nodes[other]!r} has "
                 f"weight {value:g}, {wrong}; couplings of an energy are symmetric: take "
                 "graph.to_undirected()"
@@ -96,7 +96,7 @@ def _ordered(graph: Any, order: Iterable[Hashable]) -> list[Hashable]:
             if absent
             else "a node stands there twice"
         )
-        raise ArgumentError(f"order must name every node of the graph once: {what}")
+        raise GraphError(f"order must name every node of the graph once: {what}")
     return nodes
 
 
@@ -104,7 +104,7 @@ def _number(i: Hashable, j: Hashable, attribute: str, weight: Any) -> float:
     try:
         return float(weight)
     except (TypeError, ValueError):
-        raise ArgumentError(
+        raise GraphError(
             f"the attribute '{attribute}' of an edge must be a number, that of ({i!r}, {j!r}) is "
             f"{weight!r}"
         ) from None
@@ -118,12 +118,12 @@ def checked(couplings: Couplings) -> Couplings:
     """
     if isinstance(couplings, Tensor):
         if not couplings.is_floating_point():
-            raise ArgumentError(f"an adjacency matrix holds numbers, not {couplings.dtype}")
+            raise GraphError(f"an adjacency matrix holds numbers, not {couplings.dtype}")
         return _own_matrix(couplings)
     pairs, values, nodes = couplings
     whole = pairs.dtype == torch.long and values.is_floating_point()
     if not whole or pairs.ndim != 2 or len(pairs) != 2 or values.shape != pairs.shape[1:]:
-        raise ArgumentError(
+        raise GraphError(
             f"a list of edges is whole numbers (2, m) and numbers (m,), got {tuple(pairs.shape)} "
             f"of {pairs.dtype} and {tuple(values.shape)} of {values.dtype}"
         )
@@ -135,7 +135,7 @@ def checked(couplings: Couplings) -> Couplings:
 
 def _own_matrix(graph: Tensor) -> Tensor:
     if graph.ndim not in (2, 3) or graph.shape[-1] != graph.shape[-2]:
-        raise ArgumentError(f"an adjacency matrix is (n, n) or (B, n, n), got {tuple(graph.shape)}")
+        raise GraphError(f"an adjacency matrix is (n, n) or (B, n, n), got {tuple(graph.shape)}")
     matrix = graph.to(torch.get_default_dtype()) if graph.dtype == torch.bool else graph
     _check_finite(matrix)
     _check_edges(torch.equal(matrix, matrix.mT), bool(matrix.diagonal(dim1=-2, dim2=-1).any()))
@@ -146,9 +146,9 @@ def _own_edges(
     index: Tensor, nodes: int | None, weights: Tensor | None, batch: Tensor | None
 ) -> Couplings:
     if index.ndim != 2 or index.shape[0] != 2:
-        raise ArgumentError(f"edges are integers (2, m), got {tuple(index.shape)}")
+        raise GraphError(f"edges are integers (2, m), got {tuple(index.shape)}")
     if weights is not None and weights.shape != index.shape[1:]:
-        raise ArgumentError(
+        raise GraphError(
             f"there are {index.shape[1]} edges and weights of shape {tuple(weights.shape)}"
         )
     values = torch.ones(index.shape[1], device=index.device) if weights is None else weights
@@ -156,7 +156,7 @@ def _own_edges(
     if nodes is None and batch is not None:
         nodes = len(batch)
     if nodes is None:
-        raise ArgumentError("edges do not say how many nodes there are: give `nodes`")
+        raise GraphError("edges do not say how many nodes there are: give `nodes`")
     _check_range(index, nodes)
     if batch is not None:
         return _own_matrix(_padded(index, values, batch))
@@ -169,7 +169,7 @@ def _own_edges(
 
 def _check_range(index: Tensor, nodes: int) -> None:
     if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < nodes:
-        raise ArgumentError(
+        raise GraphError(
             f"edges join nodes 0 to {nodes - 1}, got {int(index.min())} to {int(index.max())}"
         )
 
@@ -183,17 +183,17 @@ def _check_list(edges: EdgeList) -> None:
 
 def _check_finite(values: Tensor) -> None:
     if not torch.isfinite(values).all():
-        raise ArgumentError("the graph's couplings must be finite numbers, got NaN or infinity")
+        raise GraphError("the graph's couplings must be finite numbers, got NaN or infinity")
 
 
 def _check_edges(symmetric: bool, looped: bool) -> None:
     if not symmetric:
-        raise ArgumentError(
+        raise GraphError(
             "the graph is not symmetric, and couplings of an energy are; list edges in both "
             "directions, as torch_geometric.utils.to_undirected does"
         )
     if looped:
-        raise ArgumentError(
+        raise GraphError(
             "the graph has self-loops; take them away, as torch_geometric.utils.remove_self_loops"
         )
 
@@ -209,7 +209,7 @@ def _padded(index: Tensor, values: Tensor, batch: Tensor) -> Tensor:
     """Adjacency matrices (B, n, n) of the graphs in a batch, n the size of the largest."""
     sizes = torch.bincount(batch)
     if (batch.diff() < 0).any() or (batch[index[0]] != batch[index[1]]).any():
-        raise ArgumentError("`batch` must be sorted, and edges must stay within a sample")
+        raise GraphError("`batch` must be sorted, and edges must stay within a sample")
     place = torch.arange(len(batch), device=batch.device) - (sizes.cumsum(0) - sizes)[batch]
     width = int(sizes.max())
     matrix = values.new_zeros(len(sizes), width, width)

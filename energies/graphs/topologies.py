@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import GraphError, UnknownName
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -238,9 +238,9 @@ _CACHE: dict[tuple[object, ...], Tensor] = {}
 
 def _edges(rule: str, nodes: int, seed: int, shape: Shape) -> Tensor:
     if check_topology(rule) == KNN:
-        raise ArgumentError("the graph 'knn' is built from patterns, not from a number of nodes")
+        raise GraphError("the graph 'knn' is built from patterns, not from a number of nodes")
     if nodes < 1:
-        raise ArgumentError(f"a graph has at least 1 node, got {nodes}")
+        raise GraphError(f"a graph has at least 1 node, got {nodes}")
     check_shape(shape)
     pairs = sorted((min(e), max(e)) for e in TOPOLOGIES[rule](nodes, seed, shape).edges)
     half = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
@@ -255,14 +255,12 @@ def check_shape(shape: Shape) -> None:
     """
     for name, value in (("degree", shape.degree), ("blocks", shape.blocks)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ArgumentError(
+            raise GraphError(
                 f"a graph's {name} must be a whole number from 1, got {value!r} (graph_{name})"
             )
     for name, share in (("rewire", shape.rewire), ("mixing", shape.mixing)):
         if not 0 <= share <= 1:
-            raise ArgumentError(
-                f"a graph's {name} must lie in [0, 1], got {share!r} (graph_{name})"
-            )
+            raise GraphError(f"a graph's {name} must lie in [0, 1], got {share!r} (graph_{name})")
 
 
 def nearest_neighbours(X: Tensor, degree: int, mask: Tensor | None = None) -> Tensor:

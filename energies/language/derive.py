@@ -137,7 +137,9 @@ def differentiate(expr: Expr, symbol: Symbol) -> Expr:
         NotDerivable: a function on the way has no derivative in the table.
     """
     if expr.axes:
-        raise ArgumentError(f"only a scalar can be differentiated, got axes {expr.axes}")
+        raise ArgumentError(
+            f"only a scalar can be differentiated, got axes {expr.axes}", topic="formula-type"
+        )
     parts: list[Expr] = []
     _pull_back(simplify(expr), Number(1.0), symbol, parts)
     return _total(parts)
@@ -201,5 +203,8 @@ def _tree(name: str, derivative: Any) -> Any:
     """
     if not isinstance(derivative, (Expr, float, int)):
         got = f"{derivative!r:.60}"
-        raise FormulaError(f"the derivative of '{name}' must be a tree or a number, got {got}")
+        raise FormulaError(
+            f"the derivative of '{name}' must be a tree or a number, got {got}",
+            topic="formula-type",
+        )
     return derivative

@@ -13,7 +13,10 @@ class FormulaError(AttenergyError, ValueError):
         text: the formula, if it came from text.
         offset: position of the offending character in `text`, from 0.
         path: keys below the entry that lead to `text`, if it is not the formula itself.
+        topic: as in `AttenergyError`.
     """
+
+    topic = "formula-syntax"
 
     def __init__(
         self,
@@ -21,12 +24,13 @@ class FormulaError(AttenergyError, ValueError):
         text: str | None = None,
         offset: int | None = None,
         path: tuple[str, ...] = (),
+        topic: str = "",
     ) -> None:
         self.path = path
         self.message = message
         self.text = text
         self.offset = offset
-        super().__init__(str(self))
+        super().__init__(str(self), topic=topic)
 
     def __str__(self) -> str:
         if self.offset is None:

@@ -138,7 +138,9 @@ class Number(Expr):
 
     def __init__(self, value: float, *, offset: int | None = None) -> None:
         if not math.isfinite(value):
-            raise FormulaError(f"a constant is not finite ({value})", offset=offset)
+            raise FormulaError(
+                f"a constant is not finite ({value})", offset=offset, topic="formula-number"
+            )
         object.__setattr__(self, "value", float(value) + 0.0)
         object.__setattr__(self, "axes", ())
         object.__setattr__(self, "offset", offset)
@@ -213,11 +215,11 @@ def call(function: str, *args: Expr, offset: int | None = None) -> Expr:
     if row.arity is not None and len(args) != row.arity:
         plural = "s" * (row.arity != 1)
         message = f"{row.name} takes {row.arity} argument{plural}, got {len(args)}"
-        raise FormulaError(message, offset=offset)
+        raise FormulaError(message, offset=offset, topic="formula-type")
     axes = row.typing(row.name, args, offset)
     if not isinstance(axes, tuple) or axes not in ALLOWED:
         shown = show_axes(axes) if isinstance(axes, tuple) else f"{axes!r:.60}"
-        raise FormulaError(f"{row.name} would give {shown}", offset=offset)
+        raise FormulaError(f"{row.name} would give {shown}", offset=offset, topic="formula-type")
     if row.macro is not None:
         stands_for: Expr = row.macro(*args)
         return stands_for
@@ -229,6 +231,7 @@ def call(function: str, *args: Expr, offset: int | None = None) -> Expr:
             f"a matrix {show_axes(axes)} may not depend on xi, h or a sum over patterns; "
             "contract it first (X @ xi), or use sqdist(X, xi) for squared distances",
             offset=offset,
+            topic="formula-type",
         )
     if node.size > MAX_SIZE or node.depth > MAX_LEVELS:
         raise TooLarge(
@@ -250,10 +253,14 @@ def _folded(function: Function, values: list[float], offset: int | None) -> Numb
     except (ValueError, OverflowError, ZeroDivisionError, TypeError) as error:
         shown = ", ".join(f"{v:g}" for v in values)
         raise FormulaError(
-            f"{function.name}({shown}) has no finite value", offset=offset
+            f"{function.name}({shown}) has no finite value", offset=offset, topic="formula-number"
         ) from error
     if isinstance(value, complex) or not math.isfinite(value):
-        raise FormulaError(f"{function.name} of these constants is not finite", offset=offset)
+        raise FormulaError(
+            f"{function.name} of these constants is not finite",
+            offset=offset,
+            topic="formula-number",
+        )
     return Number(value, offset=offset)
 
 

@@ -53,9 +53,7 @@ def parse(
     except FormulaError as error:
         if error.path:  # it is about another text, an option that this formula calls
             raise
-        raise FormulaError(
-            error.message, text, 0 if error.offset is None else error.offset
-        ) from None
+        raise FormulaError(error.message, text, error.offset or 0, topic=error.topic) from None
 
 
 @cache
@@ -66,23 +64,39 @@ def _grammar() -> Lark:
 
 def _check_size(text: str) -> None:
     if not text.strip():
-        raise FormulaError("the formula is empty", text, 0)
+        raise FormulaError("the formula is empty", text, 0, topic="formula-syntax")
     if len(text) > MAX_LENGTH:
         raise FormulaError(
             f"the formula has {len(text)} characters, at most {MAX_LENGTH} are allowed",
             text,
             MAX_LENGTH,
+            topic="formula-syntax",
         )
     depth = 0
     for offset, character in enumerate(text):
         depth += (character == "(") - (character == ")")
         if depth > MAX_DEPTH:
-            raise FormulaError(f"parentheses are nested deeper than {MAX_DEPTH}", text, offset)
+            raise FormulaError(
+                f"parentheses are nested deeper than {MAX_DEPTH}",
+                text,
+                offset,
+                topic="formula-syntax",
+            )
     for run in re.finditer(rf"(?:[-+|]\s*){{{MAX_DEPTH},}}", text):
-        raise FormulaError(f"more than {MAX_DEPTH} signs or bars in a row", text, run.start())
+        raise FormulaError(
+            f"more than {MAX_DEPTH} signs or bars in a row",
+            text,
+            run.start(),
+            topic="formula-syntax",
+        )
     for name in re.finditer(r"[A-Za-z_][A-Za-z0-9_]*", text):
         if len(name.group()) > MAX_NAME:
-            raise FormulaError(f"a name is longer than {MAX_NAME} characters", text, name.start())
+            raise FormulaError(
+                f"a name is longer than {MAX_NAME} characters",
+                text,
+                name.start(),
+                topic="formula-syntax",
+            )
 
 
 def _syntax_error(error: UnexpectedInput, text: str) -> FormulaError:
@@ -98,19 +112,32 @@ def _syntax_error(error: UnexpectedInput, text: str) -> FormulaError:
         }
         hint = hints.get(character, "")
         return FormulaError(
-            f"unexpected character {character!r}" + (f": {hint}" if hint else ""), text, offset
+            f"unexpected character {character!r}" + (f": {hint}" if hint else ""),
+            text,
+            offset,
+            topic="formula-syntax",
         )
     if isinstance(error, UnexpectedEOF) or (
         isinstance(error, UnexpectedToken) and error.token.type == "$END"
     ):
         return FormulaError(
-            f"the formula ends too soon; expected {_expected(error)}", text, len(text)
+            f"the formula ends too soon; expected {_expected(error)}",
+            text,
+            len(text),
+            topic="formula-syntax",
         )
     assert isinstance(error, UnexpectedToken)
     offset = error.token.start_pos or 0
     if text[max(0, offset - 1) : offset + 1] == "**":
-        return FormulaError("a power is written with ^, not **", text, offset - 1)
-    return FormulaError(f"unexpected '{error.token}'; expected {_expected(error)}", text, offset)
+        return FormulaError(
+            "a power is written with ^, not **", text, offset - 1, topic="formula-syntax"
+        )
+    return FormulaError(
+        f"unexpected '{error.token}'; expected {_expected(error)}",
+        text,
+        offset,
+        topic="formula-syntax",
+    )
 
 
 _TOKEN_NAMES = {
@@ -148,7 +175,11 @@ class _Reader:
         first = tree.children[0]
         offset = first.start_pos if isinstance(first, Token) else tree.meta.start_pos
         if depth > MAX_LEVELS:
-            raise FormulaError(f"the formula is nested deeper than {MAX_LEVELS}", offset=offset)
+            raise FormulaError(
+                f"the formula is nested deeper than {MAX_LEVELS}",
+                offset=offset,
+                topic="formula-syntax",
+            )
         if rule == "number":
             return Number(_finite(str(first), offset), offset=offset)
         if rule == "name":
@@ -185,7 +216,9 @@ class _Reader:
             return call("add", args[0], call("mul", Number(-1.0), args[1]), offset=args[1].offset)
         if rule == "div":
             if isinstance(args[1], Number) and args[1].value == 0:
-                raise FormulaError("division by zero", offset=args[1].offset)
+                raise FormulaError(
+                    "division by zero", offset=args[1].offset, topic="formula-number"
+                )
             inverse = call("pow", args[1], Number(-1.0), offset=args[1].offset)
             return call("mul", args[0], inverse, offset=args[1].offset)
         if rule == "length":
@@ -206,32 +239,42 @@ class _Reader:
         if name in self.symbols:
             return _placed(self.symbols[name], offset)
         if name in self.macros or name in PUBLIC:
-            raise FormulaError(f"'{name}' is a function; write {name}(...)", offset=offset)
+            raise FormulaError(
+                f"'{name}' is a function; write {name}(...)", offset=offset, topic="formula-name"
+            )
         near = difflib.get_close_matches(name, self.symbols, 1)
         near += [known for known in self.symbols if known.lower() == name.lower()]
         hint = f"; did you mean '{near[0]}'?" if near else _MEANT.get(name, "")
         known = ", ".join(self.symbols)
-        raise FormulaError(f"unknown name '{name}'{hint} (known: {known})", offset=offset)
+        raise FormulaError(
+            f"unknown name '{name}'{hint} (known: {known})", offset=offset, topic="formula-name"
+        )
 
     def _call(self, name: str, args: list[Expr], offset: int | None) -> Expr:
         if name in self.macros:
             if len(args) != 1:
-                raise FormulaError(f"{name} takes 1 argument, got {len(args)}", offset=offset)
+                raise FormulaError(
+                    f"{name} takes 1 argument, got {len(args)}", offset=offset, topic="formula-type"
+                )
             return self.macros[name](args[0])
         if name in self.symbols:
             raise FormulaError(
-                f"'{name}' is not a function; a product is written with *", offset=offset
+                f"'{name}' is not a function; a product is written with *",
+                offset=offset,
+                topic="formula-name",
             )
         if name not in FUNCTIONS:
             load_plugins()
         if name in FUNCTIONS and name not in PUBLIC:
-            raise FormulaError(f"unknown function '{name}'", offset=offset)
+            raise FormulaError(f"unknown function '{name}'", offset=offset, topic="formula-name")
         if name not in PUBLIC:
             known = [*self.macros, *PUBLIC]
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
             reasons = "".join(f"; {text}" for text in failures())
-            raise FormulaError(f"unknown function '{name}'{hint}{reasons}", offset=offset)
+            raise FormulaError(
+                f"unknown function '{name}'{hint}{reasons}", offset=offset, topic="formula-name"
+            )
         return call(name, *args, offset=offset)
 
 
@@ -242,5 +285,7 @@ def _placed(symbol: Expr, offset: int | None) -> Expr:
 def _finite(text: str, offset: int | None) -> float:
     value = float(text)
     if value in (float("inf"),):
-        raise FormulaError(f"the number {text[:24]} is too large", offset=offset)
+        raise FormulaError(
+            f"the number {text[:24]} is too large", offset=offset, topic="formula-number"
+        )
     return value

@@ -52,7 +52,9 @@ def register_function(function: Function) -> Function:
         ArgumentError: the name is taken or reserved, or fields do not fit each other.
     """
     if not isinstance(function, Function):
-        raise ArgumentTypeError(f"a formula function must be a Function, got {function!r:.120}")
+        raise ArgumentTypeError(
+            f"a formula function must be a Function, got {function!r:.120}", topic="register"
+        )
     _check_types(function)
     _check_name(function.name)
     _check_fields(function)
@@ -86,15 +88,19 @@ def _check_types(row: Function) -> None:
         value = getattr(row, field)
         if not right(value):
             raise ArgumentTypeError(
-                f"'{field}' of a function must be {expected}, got {value!r:.60}"
+                f"'{field}' of a function must be {expected}, got {value!r:.60}", topic="register"
             )
 
 
 def _check_name(name: str) -> None:
     if name in SYMBOLS or name in ("D", "N"):
-        raise ArgumentError(f"a function cannot be called '{name}': that is a symbol of formulas")
+        raise ArgumentError(
+            f"a function cannot be called '{name}': that is a symbol of formulas", topic="register"
+        )
     if len(name) > MAX_NAME:
-        raise ArgumentError(f"the name of a function has at most {MAX_NAME} letters, got '{name}'")
+        raise ArgumentError(
+            f"the name of a function has at most {MAX_NAME} letters, got '{name}'", topic="register"
+        )
 
 
 def _check_fields(row: Function) -> None:
@@ -106,24 +112,33 @@ def _check_fields(row: Function) -> None:
     if len(ways) != 1:
         got = " and ".join(ways) or "none"
         raise ArgumentError(
-            f"'{row.name}' needs one of macro, torch, expansion and emit, got {got}"
+            f"'{row.name}' needs one of macro, torch, expansion and emit, got {got}",
+            topic="register",
         )
     if not row.doc.strip() or "\n" in row.doc:
-        raise ArgumentError(f"'doc' of '{row.name}' must say in one line what it is")
+        raise ArgumentError(
+            f"'doc' of '{row.name}' must say in one line what it is", topic="register"
+        )
     named = getattr(row.torch, "__name__", "")
     if row.torch is not None and not named.isidentifier():
         raise ArgumentError(
-            f"'torch' of '{row.name}' must have a name that can stand in code: use def, not lambda"
+            f"'torch' of '{row.name}' must have a name that can stand in code: use def, not lambda",
+            topic="register",
         )
     if row.hidden is not None and row.torch is None:
-        raise ArgumentError(f"'hidden' of '{row.name}' is for a function with 'torch'")
+        raise ArgumentError(
+            f"'hidden' of '{row.name}' is for a function with 'torch'", topic="register"
+        )
     if row.derivative is not None and not (row.typing is elementwise and row.arity == 1):
         raise ArgumentError(
             f"'derivative' of '{row.name}' is for an elementwise function of one argument; a "
-            "reduction has a 'gradient', any other a 'pull_back'"
+            "reduction has a 'gradient', any other a 'pull_back'",
+            topic="register",
         )
     if isinstance(row.gradient, str) and row.gradient and row.gradient not in FUNCTIONS:
-        raise ArgumentError(f"'gradient' of '{row.name}' names no function: '{row.gradient}'")
+        raise ArgumentError(
+            f"'gradient' of '{row.name}' names no function: '{row.gradient}'", topic="register"
+        )
 
 
 def _value(row: Function, values: tuple[float, ...]) -> float:
@@ -142,5 +157,6 @@ def _check_fold(row: Function) -> None:
         value = _value(row, (probe,))
         if not math.isclose(folded, value, rel_tol=1e-6, abs_tol=1e-9):
             raise ArgumentError(
-                f"'fold' and 'torch' of '{row.name}' differ at {probe:g}: {folded:g} and {value:g}"
+                f"'fold' and 'torch' of '{row.name}' differ at {probe:g}: {folded:g} and {value:g}",
+                topic="register",
             )

@@ -157,5 +157,5 @@ def lookup(name: str, offset: int | None = None) -> Function:
     if name not in FUNCTIONS:
         near = difflib.get_close_matches(name, PUBLIC, 1)
         hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(PUBLIC)}"
-        raise FormulaError(f"unknown function '{name}'{hint}", offset=offset)
+        raise FormulaError(f"unknown function '{name}'{hint}", offset=offset, topic="formula-name")
     return FUNCTIONS[name]

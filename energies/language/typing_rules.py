@@ -24,6 +24,7 @@ def elementwise(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
                 f"'{_SIGNS.get(name, name)}' cannot join {show_axes(widest)} "
                 f"with {show_axes(arg.axes)}" + _join_hint({widest, arg.axes}),
                 offset=offset,
+                topic="formula-type",
             )
         widest = arg.axes
     return widest
@@ -45,10 +46,14 @@ def power(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
     base, exponent = args
     if exponent.axes:
         raise FormulaError(
-            f"an exponent must be a scalar, got {show_axes(exponent.axes)}", offset=offset
+            f"an exponent must be a scalar, got {show_axes(exponent.axes)}",
+            offset=offset,
+            topic="formula-type",
         )
     if exponent.per_state:
-        raise FormulaError("an exponent may not depend on xi or h", offset=offset)
+        raise FormulaError(
+            "an exponent may not depend on xi or h", offset=offset, topic="formula-type"
+        )
     return base.axes
 
 
@@ -56,17 +61,22 @@ def contraction(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
     """Sum over the last axis of the left and the first of the right."""
     left, right = args[0].axes, args[1].axes
     if not left or not right:
-        raise FormulaError("'@' needs vectors or matrices; use * for scalars", offset=offset)
+        raise FormulaError(
+            "'@' needs vectors or matrices; use * for scalars", offset=offset, topic="formula-type"
+        )
     if left[-1] != right[0]:
         swapped = right[-1] == left[0]
         hint = "; did you mean to swap the sides?" if swapped else "; a transpose is written X'"
         raise FormulaError(
-            f"'@' cannot contract {show_axes(left)} with {show_axes(right)}{hint}", offset=offset
+            f"'@' cannot contract {show_axes(left)} with {show_axes(right)}{hint}",
+            offset=offset,
+            topic="formula-type",
         )
     if len(left) == len(right) == 2 and left[-1] == "N":
         raise FormulaError(
             "a product of matrices may not sum over N (the mask differs between states)",
             offset=offset,
+            topic="formula-type",
         )
     return left[:-1] + right[1:]
 
@@ -78,7 +88,11 @@ def reduces(axis: str, *accepted: Axes) -> Typing:
         axes = args[0].axes
         if axes not in accepted:
             shown = " or ".join(show_axes(a) for a in accepted)
-            raise FormulaError(f"{name} reduces {shown}, got {show_axes(axes)}", offset=offset)
+            raise FormulaError(
+                f"{name} reduces {shown}, got {show_axes(axes)}",
+                offset=offset,
+                topic="formula-type",
+            )
         remaining = list(axes)
         remaining.remove(axis)
         return tuple(remaining)
@@ -93,7 +107,9 @@ def takes(*accepted: Axes, gives: Axes | None = None) -> Typing:
         axes = args[0].axes
         if axes not in accepted:
             shown = " or ".join(show_axes(a) for a in accepted)
-            raise FormulaError(f"{name} takes {shown}, got {show_axes(axes)}", offset=offset)
+            raise FormulaError(
+                f"{name} takes {shown}, got {show_axes(axes)}", offset=offset, topic="formula-type"
+            )
         return axes if gives is None else gives
 
     return typing
@@ -107,13 +123,16 @@ def parametrised(typing: Typing, low: float, high: float = math.inf) -> Typing:
         if value.axes or value.per_state:
             got = f"got {show_axes(value.axes)}" if value.axes else "it may not depend on xi or h"
             raise FormulaError(
-                f"{name} takes a scalar as its second argument; {got}", offset=offset
+                f"{name} takes a scalar as its second argument; {got}",
+                offset=offset,
+                topic="formula-type",
             )
         if isinstance(value, Number) and not low < value.value <= high:
             limits = f"above {low:g}" + (f" and at most {high:g}" if high < math.inf else "")
             raise FormulaError(
                 f"the second argument of {name} must be {limits}, got {value.value:g}",
                 offset=offset,
+                topic="formula-number",
             )
         return typing(name, args[:1], offset)
 
@@ -124,7 +143,9 @@ def transposed(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
     """Rows and columns of a matrix exchanged."""
     if len(args[0].axes) != 2:
         raise FormulaError(
-            f"only a matrix has a transpose, got {show_axes(args[0].axes)}", offset=offset
+            f"only a matrix has a transpose, got {show_axes(args[0].axes)}",
+            offset=offset,
+            topic="formula-type",
         )
     return args[0].axes[::-1]
 
@@ -133,7 +154,9 @@ def length(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
     """The last axis of a vector or a matrix is summed."""
     if args[0].axes not in {("D",), ("N",), ("N", "D")}:
         raise FormulaError(
-            f"{name} takes [D], [N] or [N, D], got {show_axes(args[0].axes)}", offset=offset
+            f"{name} takes [D], [N] or [N, D], got {show_axes(args[0].axes)}",
+            offset=offset,
+            topic="formula-type",
         )
     return args[0].axes[:-1]
 
@@ -142,5 +165,7 @@ def distances(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
     """From patterns and a state to one number per pattern."""
     if (args[0].axes, args[1].axes) != (("N", "D"), ("D",)):
         got = ", ".join(show_axes(a.axes) for a in args)
-        raise FormulaError(f"sqdist takes ([N, D], [D]), got ({got})", offset=offset)
+        raise FormulaError(
+            f"sqdist takes ([N, D], [D]), got ({got})", offset=offset, topic="formula-type"
+        )
     return ("N",)

@@ -21,7 +21,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from attenergy.registry import ArgumentError, nearest
+from attenergy.registry import ArgumentError, ShapeError, nearest
 
 MatrixEnergy = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -67,9 +67,11 @@ def fast_weights(
     if rule not in ENERGIES:
         hint = nearest(rule, ENERGIES)
         known = ", ".join(ENERGIES)
-        raise ArgumentError(f"no rule '{rule}'{f' ({hint})' if hint else ''}; known: {known}")
-    if queries.shape != keys.shape or keys.shape[:-1] != values.shape[:-1]:
         raise ArgumentError(
+            f"no rule '{rule}'{f' ({hint})' if hint else ''}; known: {known}", topic="unknown-name"
+        )
+    if queries.shape != keys.shape or keys.shape[:-1] != values.shape[:-1]:
+        raise ShapeError(
             "queries and keys must be (..., L, D) and values (..., L, e), got "
             f"{tuple(queries.shape)}, {tuple(keys.shape)} and {tuple(values.shape)}"
         )

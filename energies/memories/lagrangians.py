@@ -120,5 +120,8 @@ def lagrangian(name: str) -> Lagrangian:
     if name not in LAGRANGIANS:
         hint = nearest(name, LAGRANGIANS)
         known = ", ".join(LAGRANGIANS)
-        raise ArgumentError(f"no Lagrangian '{name}'{f' ({hint})' if hint else ''}; known: {known}")
+        raise ArgumentError(
+            f"no Lagrangian '{name}'{f' ({hint})' if hint else ''}; known: {known}",
+            topic="unknown-name",
+        )
     return LAGRANGIANS[name]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attenergy.energies.base import Energy
-from attenergy.registry import ArgumentError
+from attenergy.registry import ParameterError
 
 
 class _MetricMemory(Energy):
@@ -26,7 +26,7 @@ class _MetricMemory(Energy):
         for name, shape in (("beta", ()), (self.map_name, ("D", "D"))):
             given = self.spec.parameters.get(name)
             if given is None or given.shape != shape:
-                raise ArgumentError(
+                raise ParameterError(
                     f"class '{self.spec.class_}' needs a parameter '{name}' of shape {list(shape)}"
                 )
 

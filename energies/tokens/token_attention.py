@@ -155,7 +155,8 @@ class CausalTokens(Energy):
         if X.shape[-2] != xi.shape[-2]:
             raise ArgumentError(
                 f"'{self.spec.title}' reads no patterns: X is a copy of the {xi.shape[-2]} states, "
-                f"got {X.shape[-2]} rows"
+                f"got {X.shape[-2]} rows",
+                topic="couples-states",
             )
         values = self.values()
         beta = values["beta"]

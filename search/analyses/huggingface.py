@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from attenergy.attention.saving.weights import Allowance, TooLarge, read_json
-from attenergy.registry import ArgumentError, MissingPackage
+from attenergy.registry import AnalysisError, ArgumentError, MissingPackage
 from attenergy.registry.errors import clipped, nearest
 from attenergy.registry.printable import printable
 
@@ -82,7 +82,7 @@ def load_huggingface(
                 folder, dtype=torch.float32, output_loading_info=True, **options
             )
     except (OSError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise ArgumentError(f"{folder}: {_in_short(error)}") from error
+        raise AnalysisError(f"{folder}: {_in_short(error)}") from error
     return HuggingFaceModel(model.eval(), tuple(_missing(info, folder)))
 
 
@@ -99,7 +99,7 @@ def _class_of(folder: Path) -> tuple[Any, Any]:
     kind = stored.get("model_type")
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         hint = nearest(clipped(str(kind)), CONFIG_MAPPING)
-        raise ArgumentError(
+        raise AnalysisError(
             f"{path}: transformers has no model_type {clipped(repr(kind))}"
             f"{f' ({hint})' if hint else ''}; code that comes with a model is never run"
         )
@@ -108,7 +108,7 @@ def _class_of(folder: Path) -> tuple[Any, Any]:
             config = CONFIG_MAPPING[kind].from_dict(stored)
             cls = _named(stored.get("architectures")) or AutoModel._model_mapping[type(config)]
     except Exception as error:  # of values that somebody wrote
-        raise ArgumentError(f"{path}: {_in_short(error)}") from error
+        raise AnalysisError(f"{path}: {_in_short(error)}") from error
     return (cls[0] if isinstance(cls, (list, tuple)) else cls), config
 
 
@@ -138,7 +138,7 @@ def _bytes_of_weights(folder: Path) -> int:
     if not files:
         pickled = any(folder.glob("*.bin"))
         more = "; pickled weights (*.bin) are not read, they may run code" if pickled else ""
-        raise ArgumentError(
+        raise AnalysisError(
             f"{folder}: there is no *.safetensors{more}; --from-config takes random weights"
         )
     return sum(path.stat().st_size for path in files)
@@ -150,12 +150,12 @@ def _check_size(cls: Any, config: Any, most: int, folder: Path) -> None:
         with _quiet(), Allowance(_MOST_STEPS, most, on_meta=True), torch.device("meta"):
             cls(config)
     except TooLarge as error:
-        raise ArgumentError(
+        raise AnalysisError(
             f"{folder / _CONFIG}: it describes a model of more than {most / 2**30:.2g} GiB, or of "
             "very many parts; --anyway builds it"
         ) from error
     except Exception as error:  # of values that somebody wrote
-        raise ArgumentError(f"{folder / _CONFIG}: cannot be built: {_in_short(error)}") from error
+        raise AnalysisError(f"{folder / _CONFIG}: cannot be built: {_in_short(error)}") from error
 
 
 def _at_random(cls: Any, config: Any, seed: int, folder: Path) -> HuggingFaceModel:
@@ -170,7 +170,7 @@ def _at_random(cls: Any, config: Any, seed: int, folder: Path) -> HuggingFaceMod
     except ArgumentError:
         raise
     except Exception as error:  # of values that somebody wrote
-        raise ArgumentError(f"{folder / _CONFIG}: cannot be built: {_in_short(error)}") from error
+        raise AnalysisError(f"{folder / _CONFIG}: cannot be built: {_in_short(error)}") from error
     note = f"random weights of seed {seed} (--from-config): nothing here was learned"
     return HuggingFaceModel(model.float().eval(), (note,))
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from attenergy.attention.saving.format import AnyLayer, ModelArguments
 from attenergy.attention.saving.weights import read_json, read_tensors
-from attenergy.registry import ArgumentError, MissingPackage
+from attenergy.registry import AnalysisError, MissingPackage
 from attenergy.registry.errors import nearest
 from attenergy.registry.files import read_regular
 
@@ -52,16 +52,16 @@ def read_inputs(path: Path, model: nn.Module, instances: int) -> dict[str, Tenso
     """
     tensors = read_tensors(path) if path.suffix == ".safetensors" else _from_json(path)
     if not tensors:
-        raise ArgumentError(f"{path}: holds no inputs")
+        raise AnalysisError(f"{path}: holds no inputs")
     counts = {name: value.shape[0] if value.ndim else 0 for name, value in tensors.items()}
     if len(set(counts.values())) > 1 or 0 in counts.values():
         said = ", ".join(f"{name} {tuple(value.shape)}" for name, value in tensors.items())
-        raise ArgumentError(
+        raise AnalysisError(
             f"{path}: the first axis of every input counts instances, as many for all and one at "
             f"least; got {said}"
         )
     if (numbers := sum(value.numel() for value in tensors.values())) > _MOST_NUMBERS:
-        raise ArgumentError(f"{path}: holds {numbers:,} numbers; {_MOST_NUMBERS:,} are allowed")
+        raise AnalysisError(f"{path}: holds {numbers:,} numbers; {_MOST_NUMBERS:,} are allowed")
     _check_names(path, model, tensors)
     return {name: value[:instances].contiguous() for name, value in tensors.items()}
 
@@ -86,18 +86,18 @@ def read_texts(path: Path, folder: Path, length: int, instances: int) -> dict[st
             "texts for a Hugging Face model need tokenizers: `pip install attenergy[hf]`"
         ) from error
     if not (folder / _TOKENIZER).is_file():
-        raise ArgumentError(
+        raise AnalysisError(
             f"{folder}: there is no {_TOKENIZER} to read {path.name} with; give token ids as "
             '{"input_ids": [[...]]} in JSON'
         )
     try:
         tokenizer = Tokenizer.from_str(read_regular(folder / _TOKENIZER, 1 << 27).decode())
     except Exception as error:  # the library raises nothing more special
-        raise ArgumentError(f"{folder / _TOKENIZER}: cannot be read: {str(error)[:300]}") from error
+        raise AnalysisError(f"{folder / _TOKENIZER}: cannot be read: {str(error)[:300]}") from error
     text = read_regular(path, _MOST_TEXT).decode("utf-8", errors="replace")
     lines = [line for line in map(str.strip, text.splitlines()) if line][:instances]
     if not lines:
-        raise ArgumentError(f"{path}: holds no text")
+        raise AnalysisError(f"{path}: holds no text")
     tokenizer.enable_truncation(length)
     tokenizer.enable_padding()
     tokens = tokenizer.encode_batch(lines)
@@ -131,7 +131,7 @@ def random_inputs(
         return {name: noise}, f"{instances} pictures of random noise, seed {seed}"
     vocabulary = getattr(config.get_text_config(), "vocab_size", None)
     if name != "input_ids" or not isinstance(vocabulary, int):
-        raise ArgumentError(
+        raise AnalysisError(
             f"{type(model).__name__} reads {name}: give it with --inputs FILE, as safetensors or "
             "JSON"
         )
@@ -139,7 +139,7 @@ def random_inputs(
     limit = most if isinstance(most, int) and most > 0 else LENGTH if length is None else length
     count = min(LENGTH, limit) if length is None else length
     if count > limit:
-        raise ArgumentError(f"--length is {length}, and the model takes at most {limit} tokens")
+        raise AnalysisError(f"--length is {length}, and the model takes at most {limit} tokens")
     ids = torch.randint(vocabulary, (instances, count), generator=generator)
     inputs = {name: ids, "attention_mask": torch.ones_like(ids)}
     if getattr(config, "is_encoder_decoder", False):
@@ -175,7 +175,7 @@ def random_of_export(
     made_for = arguments.length if isinstance(arguments, ModelArguments) else None
     count = min(LENGTH, made_for or LENGTH) if length is None else length
     if made_for is not None and count > made_for:
-        raise ArgumentError(f"--length is {length}, and the model is made for {made_for} tokens")
+        raise AnalysisError(f"--length is {length}, and the model is made for {made_for} tokens")
     if isinstance(arguments, ModelArguments) and arguments.kind == "token":
         shape = (instances, count, arguments.channels)[: 2 if arguments.channels == 1 else 3]
         ids = torch.randint(arguments.size, shape, generator=generator)
@@ -190,7 +190,7 @@ def _from_json(path: Path) -> dict[str, Tensor]:
     """Arguments in JSON; a list alone is the first of them."""
     data = read_json(path)
     if not isinstance(data, dict):
-        raise ArgumentError(
+        raise AnalysisError(
             f'{path}: inputs are written as {{"input_ids": [[...], ...]}}, each under the name of '
             f"an argument of the model; got {type(data).__name__}"
         )
@@ -199,7 +199,7 @@ def _from_json(path: Path) -> dict[str, Tensor]:
         try:
             tensors[name] = torch.tensor(value)
         except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-            raise ArgumentError(f"{path}: {name!r:.80} is no array of numbers: {error}") from error
+            raise AnalysisError(f"{path}: {name!r:.80} is no array of numbers: {error}") from error
     return tensors
 
 
@@ -211,7 +211,7 @@ def _check_names(path: Path, model: nn.Module, tensors: Mapping[str, Tensor]) ->
     for name in tensors:
         if name not in own:
             hint = nearest(name, own)
-            raise ArgumentError(
+            raise AnalysisError(
                 f"{path}: {type(model).__name__} takes no {name!r:.80}"
                 f"{f' ({hint})' if hint else ''}; its arguments: {', '.join(own)}"
             )

@@ -23,7 +23,15 @@ from attenergy.attention.saving.format import (
 )
 from attenergy.attention.saving.own_model import OwnModelArguments
 from attenergy.attention.saving.weights import SavedError, read_json, rebuild
-from attenergy.registry import ArgumentError, ModelSpec, OwnModel, Scalar, TaskSpec, UnknownName
+from attenergy.registry import (
+    AnalysisError,
+    ArgumentError,
+    ModelSpec,
+    OwnModel,
+    Scalar,
+    TaskSpec,
+    UnknownName,
+)
 from attenergy.search.analyses.huggingface import is_huggingface, load_huggingface
 from attenergy.search.analyses.inputs import random_inputs, random_of_export
 from attenergy.search.artifacts.export import weights_of
@@ -141,7 +149,8 @@ def of_run(study: Study, which: str, *, data: Path | None = None) -> Source:
     if weights is None:
         raise ArgumentError(
             f"run {record.key} has no weights on disk; `attenergy export {study.folder.name} "
-            f"--trial {record.key[:8]} -o FOLDER` trains it again: analyse that folder"
+            f"--trial {record.key[:8]} -o FOLDER` trains it again: analyse that folder",
+            topic="no-such-run",
         )
     config = record.config
     task = _recorded_task(config.task_spec, config.seed, config.split_seed, data, record.key)
@@ -200,12 +209,12 @@ def _of_function(name: str, loading: Loading) -> Source:
     builder = MODELS.lookup(name)
     takes = builder.parameters
     if not builder.replaces:
-        raise ArgumentError(
+        raise AnalysisError(
             f"{name} takes make_layer, which a search or comparison gives it: analyse a study of "
             "it (attenergy compare --model ...), or name a function that returns a model of its own"
         )
     if loading.task is None and "task" in takes:
-        raise ArgumentError(f"{name} takes a task: give --task")
+        raise AnalysisError(f"{name} takes a task: give --task")
     task = None if loading.task is None else task_arguments(loading.task)
     own = OwnModel(build=name, source=builder.source, options=dict(loading.options))
     with torch.random.fork_rng(devices=[]):
@@ -245,20 +254,20 @@ def _recorded_task(
     path = spec.options.get("path")
     if reads_files(spec):
         if path and data is None:
-            raise ArgumentError(
+            raise AnalysisError(
                 f"{owner} was trained on the data {path!r:.200}; nothing is read because a record "
                 "names it: give yours with --data PATH"
             )
         options = {**spec.options, "path": str(data)} if data else spec.options
         spec = spec.model_copy(update={"options": options})
     elif data is not None:
-        raise ArgumentError("'--data' is for tasks that read files")
+        raise AnalysisError("'--data' is for tasks that read files")
     try:
         return make_task(spec, seed=seed, split_seed=split_seed)
     except ValueError:
         raise
     except Exception as error:  # options that somebody else wrote, of any size
-        raise ArgumentError(f"the task of {owner} cannot be made: {in_one_line(error)}") from error
+        raise AnalysisError(f"the task of {owner} cannot be made: {in_one_line(error)}") from error
 
 
 def _exported_task(path: Path, data: Path | None) -> tuple[Task | None, int | None, str]:

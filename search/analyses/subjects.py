@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from attenergy.analysis import Subject
 from attenergy.analysis.subject import Inputs
-from attenergy.registry import ArgumentError, AttenergyError
+from attenergy.registry import AnalysisError, AttenergyError
 from attenergy.search.analyses.inputs import LENGTH, batches, read_inputs, read_texts
 from attenergy.search.analyses.sources import Source
 from attenergy.search.results import formats
@@ -91,7 +91,7 @@ def _of_task(task: Task, source: Source, feeding: Feeding) -> tuple[list[Inputs]
     split = _split(task, feeding.split)
     each, count = _amounts(feeding, _OF_TASK)
     if task.numbers * count > _MOST_NUMBERS:
-        raise ArgumentError(
+        raise AnalysisError(
             f"{count} instances of {task.numbers:,} numbers are more than {_MOST_NUMBERS:,}; give "
             "fewer --instances"
         )
@@ -122,7 +122,7 @@ def _of_file(source: Source, feeding: Feeding) -> tuple[list[Inputs], str]:
     folder = source.about.get("huggingface")
     if path.suffix in (".txt", ".md"):
         if folder is None:
-            raise ArgumentError(f"{path}: texts are for Hugging Face models")
+            raise AnalysisError(f"{path}: texts are for Hugging Face models")
         arguments = read_texts(path, Path(folder), feeding.length or LENGTH, count)
     else:
         arguments = read_inputs(path, source.model, count)
@@ -132,7 +132,7 @@ def _of_file(source: Source, feeding: Feeding) -> tuple[list[Inputs], str]:
 
 def _at_random(source: Source, feeding: Feeding) -> tuple[list[Inputs], str]:
     if source.draw is None:
-        raise ArgumentError(
+        raise AnalysisError(
             f"nothing says what {source.name} reads: give --task NAME, or --inputs FILE with its "
             "arguments as safetensors or JSON"
         )
@@ -168,7 +168,7 @@ def _check_tokens(task: Task, source: Source) -> None:
         or inputs.size > vocabulary
         or task.masks_pairs
     ):
-        raise ArgumentError(
+        raise AnalysisError(
             f"{source.name} reads token ids below {vocabulary} with a mask of padding; "
             f"{task.name} gives {inputs.kind}s of size {inputs.size}"
         )
@@ -187,7 +187,7 @@ def _try(subject: Subject) -> float:
     except Exception as error:  # of a model and inputs of any kind
         inputs, arguments = subject.batches[0]
         why = f"{error}" if isinstance(error, AttenergyError) else in_one_line(error)
-        raise ArgumentError(
+        raise AnalysisError(
             f"{subject.name} cannot read {', '.join(_shapes(inputs, arguments))}: {why}"
         ) from error
     return time.monotonic() - began

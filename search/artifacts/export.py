@@ -111,7 +111,9 @@ def weights_of(record: RunRecord, folder: Path) -> Path | None:
     try:
         open_regular(path, within=folder).close()
     except OSError as error:
-        raise ArgumentError(f"the weights of run {record.key}: {path}: {error.strerror}") from error
+        raise ArgumentError(
+            f"the weights of run {record.key}: {path}: {error.strerror}", topic="record-file"
+        ) from error
     return path
 
 

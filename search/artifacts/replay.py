@@ -83,7 +83,8 @@ def replay(
     if record.config.seconds is not None:
         raise ArgumentError(
             f"run {record.key} was trained for {record.config.seconds:g} seconds, not for a number "
-            "of steps; how many steps fit depends on the moment, so it cannot be repeated exactly"
+            "of steps; how many steps fit depends on the moment, so it cannot be repeated exactly",
+            topic="replay",
         )
     config = to_train_again(record.config, text=text, anyway=anyway)
     with tempfile.TemporaryDirectory() as temporary:

@@ -19,6 +19,8 @@ _LONGEST = 80  # characters of a name that are repeated in a message
 class NoSuchRun(AttenergyError, ValueError):
     """The study has no finished run of this name."""
 
+    topic = "no-such-run"
+
 
 def choose_run(records: Sequence[RunRecord], which: str, board: Leaderboard) -> RunRecord:
     """The run that `which` names, as `named_run` does; it must have a score.

@@ -24,6 +24,8 @@ _LARGEST = 10**300  # that a float can show
 class TooLarge(AttenergyError, ValueError):
     """A run that is not trained again unless somebody insists."""
 
+    topic = "replay"
+
 
 def to_train_again(
     config: RunConfig, *, text: Path | None = None, anyway: bool = False
@@ -47,7 +49,8 @@ def to_train_again(
     if not reads_files(config.task_spec):
         if text is not None:
             raise ArgumentError(
-                f"'--text' and '--data' are for tasks that read files; {config.task} does not"
+                f"'--text' and '--data' are for tasks that read files; {config.task} does not",
+                topic="replay",
             )
     elif path and text is None:
         what, option = (
@@ -55,7 +58,8 @@ def to_train_again(
         )
         raise ArgumentError(
             f"run {config.run_key()} was trained on the {what} {path!r:.200}; nothing outside of "
-            f"the study is read because its records name it: give yours with {option} PATH"
+            f"the study is read because its records name it: give yours with {option} PATH",
+            topic="replay",
         )
     elif text is not None:
         options = {**config.task_spec.options, "path": str(text)}

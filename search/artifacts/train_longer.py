@@ -68,14 +68,16 @@ def train_longer(
         raise ArgumentError(
             f"run {record.key} was trained {what}, where every step depends on how long the run "
             "is; longer runs go on from those of a search with --fix schedule=constant_tail and "
-            "--keep-checkpoints"
+            "--keep-checkpoints",
+            topic="replay",
         )
     if steps <= old.training.steps and not to_its_end:
         paused = "" if old.pause is None else f", of which it made {old.pause}"
         least = "more" if old.pause is None else "as many or more"
         raise ArgumentError(
             f"run {record.key} has {old.training.steps} training steps{paused}: to go on it needs "
-            f"{least}, got {steps}"
+            f"{least}, got {steps}",
+            topic="replay",
         )
     config = to_train_again(old.with_steps(steps), text=text, anyway=anyway)
     folder = folder.resolve()

@@ -117,7 +117,8 @@ def _too_small(
     return ArgumentError(
         f"budget {budget.text}: too little for the least that says anything, {what}: a run of "
         f"{reference.variant} takes about {run}, so that is about {enough}{least}. Give more time, "
-        "or fewer --steps"
+        "or fewer --steps",
+        topic="budget",
     )
 
 

@@ -91,7 +91,7 @@ def read_sessions(folder: Path) -> Sessions:
         return Sessions.model_validate_json(read_regular(path, MAX_FILE, within=folder))
     except ValidationError as error:
         text = f"{path}: cannot be read: {first_problem(error)}; the study is whole without it"
-        raise ArgumentError(text) from error
+        raise ArgumentError(text, topic="budget") from error
 
 
 def write_session(folder: Path, before: Sessions, session: Session) -> None:

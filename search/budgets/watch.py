@@ -28,6 +28,8 @@ class TimeOver(AttenergyError, RuntimeError):
     They are left as a killed driver leaves them: recorded as nothing, with their checkpoints.
     """
 
+    topic = "budget"
+
     def __init__(self, runs: int) -> None:
         super().__init__(f"the time is over, with {formats.counted(runs, 'run')} under way")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import AnalysisError
 from attenergy.search.cli.options import (
     ExplainOption,
     FolderOption,
@@ -222,12 +222,12 @@ def _task(name: str | None, registry: list[Path] | None, options: dict[str, Any]
 
     if name is None:
         if options:
-            raise ArgumentError(
+            raise AnalysisError(
                 f"--set {next(iter(options))}=... is an option of a task: give --task, or name the "
                 "analysis (--set fixed-points.max_steps=200)"
             )
         if registry:
-            raise ArgumentError("--registry is where a task is looked up: give --task")
+            raise AnalysisError("--registry is where a task is looked up: give --task")
         return None
     return make_task(name, registry=load(registry), **options)
 
@@ -294,7 +294,7 @@ def _need_results(session: Session, *, named: bool) -> None:
     ]
     done = any(o.result is not None for m in session.members for o in m.outcomes)
     if reasons and (named or not done):
-        raise ArgumentError("\n".join(reasons))
+        raise AnalysisError("\n".join(reasons))
 
 
 def _list(form: AnalysisFormat) -> None:

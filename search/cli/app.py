@@ -17,6 +17,7 @@ from attenergy.search.cli import bench as commands_bench
 from attenergy.search.cli import check as commands_check
 from attenergy.search.cli import compare as commands_compare
 from attenergy.search.cli import doctor as commands_doctor
+from attenergy.search.cli import explain as commands_explain
 from attenergy.search.cli import plot as commands_plot
 from attenergy.search.cli import registry as commands_registry
 from attenergy.search.cli import search as commands_search
@@ -50,6 +51,7 @@ app.command(rich_help_panel=_READ)(commands_study.replay)
 app.command("continue", rich_help_panel=_TRAIN)(commands_study.continue_)
 app.command(rich_help_panel=_LOOK)(commands_registry.schema)
 app.command(rich_help_panel=_LOOK)(commands_doctor.doctor)
+app.command(rich_help_panel=_LOOK)(commands_explain.explain)
 
 
 def _version(requested: bool) -> None:

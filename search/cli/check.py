@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 
 from attenergy.registry import ArgumentError
+from attenergy.registry.errors import explained_by
 from attenergy.registry.printable import printable
 from attenergy.search.cli import values
 from attenergy.search.cli.options import Format, FormatOption, emit, load
@@ -51,7 +52,9 @@ def check(
     if not names_file(path, chosen):
         entries = {printable(energy): entry_of(energy, given)}
     elif given:
-        raise ArgumentError("--set is for a single energy; a file says its own settings")
+        raise ArgumentError(
+            "--set is for a single energy; a file says its own settings", topic="energy-argument"
+        )
     else:
         entries = entries_of(path, chosen)
     laws = list(_checked(entries))
@@ -60,7 +63,8 @@ def check(
         for name, r in laws
     ]
     emit(form, data, _laws(laws))
-    typer.echo(_summary(laws), err=form is Format.JSON)
+    summary = f"{_summary(laws)} {explained_by(_names_of_broken(laws))}".rstrip()
+    typer.echo(summary, err=form is Format.JSON)
     if any(law.passed is False for _, law in laws):
         raise typer.Exit(1)
 
@@ -81,7 +85,9 @@ def entry_of(energy: str, settings: dict[str, Any]) -> EnergySpec:
         try:
             named = getattr(import_module(module), name)
         except (ImportError, AttributeError) as error:
-            raise ArgumentError(f"{energy}: {error} (and there is no such file)") from error
+            raise ArgumentError(
+                f"{energy}: {error} (and there is no such file)", topic="energy-argument"
+            ) from error
     source = source_of(named, settings)
     if source.made is None:
         source.make(4)  # what is no energy shows here, and is no law that fails
@@ -128,7 +134,7 @@ def _energies_of(registry: Registry, path: Path, chosen: str | None) -> list[str
             raise UnknownName(f"energy in {path}", chosen, names)
         return [chosen]
     if not names:
-        raise ArgumentError(f"{path}: holds no energies")
+        raise ArgumentError(f"{path}: holds no energies", topic="energy-argument")
     return names
 
 
@@ -163,6 +169,14 @@ def _checked(entries: dict[str, EnergySpec]) -> Iterator[tuple[str, LawResult]]:
             if not console.is_terminal and not number % len(LAWS):
                 typer.echo(f"checking {printable(name)}: {len(LAWS)} laws", err=True)
             yield name, check_law(law, entries[name])
+
+
+def _names_of_broken(laws: list[tuple[str, LawResult]]) -> list[str]:
+    """The names under which the laws that do not hold are explained."""
+    from attenergy.registry.explained import LAWS
+
+    broken = {law.law for _, law in laws if law.passed is False}
+    return [law.name for law in LAWS if law.label in broken]
 
 
 def _summary(laws: list[tuple[str, LawResult]]) -> str:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from attenergy.registry import AttenergyError
+from attenergy.registry.errors import GENERAL, explained_by
 from attenergy.registry.plugins import PluginWarning
 from attenergy.registry.printable import printable
 from attenergy.search.planning.option_names import for_option, refused_values
@@ -61,7 +62,7 @@ class Policy(TyperGroup):
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except NoResult as error:
-            _say(str(error))
+            _say(_with_pointer(str(error), topics_of(error)))
             raise typer.Exit(NO_RESULT) from None
         except SystemExit as error:  # of a library, or of a plug-in
             if ctx.params.get("debug"):
@@ -78,7 +79,7 @@ class Policy(TyperGroup):
                 raise typer.Exit(BUG) from None
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            _say(text)
+            _say(_with_pointer(text, topics_of(error)))
             raise typer.Exit(BAD_INPUT) from None
 
 
@@ -154,6 +155,23 @@ def _mistake_of_the_user(error: Exception) -> str | None:
     if isinstance(error, ValidationError) and error.title in _PLANS:
         return refused_values(error, _PLANS[error.title])
     return None
+
+
+def topics_of(error: BaseException | None) -> tuple[str, ...]:
+    """Under which names an error is explained."""
+    if isinstance(error, AttenergyError):
+        return error.topics
+    if isinstance(error, ValidationError):
+        raised = (detail.get("ctx", {}).get("error") for detail in error.errors())
+        return tuple(topic for each in raised for topic in topics_of(each)) or (GENERAL,)
+    return (error.topic,) if isinstance(error, NoResult) else (GENERAL,)
+
+
+def _with_pointer(text: str, topics: tuple[str, ...]) -> str:
+    """The text of an error and, at its end, what explains it."""
+    between = "\n" if "\n" in text else " "
+    pointer = explained_by(topics)
+    return f"{text}{between}{pointer}" if pointer else text
 
 
 def _report(error: Exception) -> str:

@@ -160,7 +160,8 @@ def dashboard(
         server = make(source, host=host, port=port, storage=storage)
     except OSError as error:
         raise ArgumentError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another port, 0 for any"
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port, 0 for any",
+            topic="cluster",
         ) from error
     with server:
         address = f"http://{host}:{server.server_port}{server.page}"

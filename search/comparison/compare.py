@@ -58,6 +58,8 @@ _FIRST: dict[str, Any] = {"seed": CHOOSING_SEED + 1}
 class ComparisonMismatch(AttenergyError, ValueError):
     """The folder holds a comparison whose runs are not comparable with the one asked for."""
 
+    topic = "study-mismatch"
+
 
 def run_compare(
     plan: ComparePlan,

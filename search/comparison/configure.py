@@ -11,6 +11,7 @@ from attenergy.registry import (
     ModelSpec,
     Registry,
     Scalar,
+    SearchSpaceError,
     TrainingSpec,
     UnknownName,
 )
@@ -56,7 +57,7 @@ def configure(
     try:
         shape, schedule = ModelSpec.model_validate(model), TrainingSpec.model_validate(training)
     except ValidationError as error:
-        raise ArgumentError(refused_values(error)) from None
+        raise ArgumentError(refused_values(error), topic="option-value") from None
     if built is None:  # else its blocks are counted when it is tried
         check_fits(layer, shape.layers, shape.heads)
     config = RunConfig(
@@ -86,7 +87,7 @@ def try_models(plan: ComparePlan, configs: Iterable[RunConfig], task: Task) -> l
     fields = frozenset[str]().union(*(each.fields for each in tried))
     for name in plan.fix:
         if name in ModelSpec.model_fields and name not in fields:
-            raise ArgumentError(
+            raise SearchSpaceError(
                 f"cannot fix {name}: nothing in {plan.model} depends on it; let it take an "
                 f"argument {name!r}"
             )
@@ -106,5 +107,6 @@ def refuse_beyond(plan: ComparePlan, configs: Iterable[RunConfig]) -> None:
         each = "; ".join(f"{variant} ({limits.why(beyond)})" for variant, beyond in wrong.items())
         raise ArgumentError(
             f"beyond the limits of cost: {each}. Leave them out, make them smaller with --fix, or "
-            "loosen --limit"
+            "loosen --limit",
+            topic="limit",
         )

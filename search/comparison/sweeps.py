@@ -119,11 +119,15 @@ def comparisons_of_sweeps(
     values = {name: _values(registry, task, name, given) for name, given in sweeps.items()}
     points = [dict(zip(values, each, strict=True)) for each in product(*values.values())]
     if len(points) > MOST_POINTS:
-        raise ArgumentError(f"a sweep has at most {MOST_POINTS} points, this one has {len(points)}")
+        raise ArgumentError(
+            f"a sweep has at most {MOST_POINTS} points, this one has {len(points)}", topic="sweep"
+        )
     fix = fix or {}
     for name in values:
         if name in fix:
-            raise ArgumentError(f"{name!r} is fixed and gone through; one of them is enough")
+            raise ArgumentError(
+                f"{name!r} is fixed and gone through; one of them is enough", topic="sweep"
+            )
     places = _Places(registry, task, variants, fix)
     return [places.comparison(point) for point in points]
 
@@ -164,7 +168,9 @@ class _Places:
             twice = sorted(change.fix.keys() & here.keys())
             twice += ["steps"] if change.steps and steps else []
             if twice:
-                raise ArgumentError(f"{name!r} decides {', '.join(twice)} as well; drop one")
+                raise ArgumentError(
+                    f"{name!r} decides {', '.join(twice)} as well; drop one", topic="sweep"
+                )
             options, fix = {**options, **change.options}, {**fix, **change.fix}
             steps = change.steps or steps
         name = point_name(point)
@@ -173,7 +179,7 @@ class _Places:
         except ValueError as error:
             what = ", ".join(point)
             text = f"the sweep {what} of {self._task} cannot name a folder by a value: {error}"
-            raise ArgumentError(text) from error
+            raise ArgumentError(text, topic="sweep") from error
         return Comparison(name, self._task, options, fix, steps, dict(point))
 
     def _change(self, name: str, value: Scalar, fix: Mapping[str, Scalar]) -> Change:
@@ -187,12 +193,15 @@ class _Places:
         if not training.steps and name not in {"layers", *self._settings}:
             raise ArgumentError(
                 f"{self._task} is not trained, so that {name} changes nothing; go through an "
-                f"option of the task: {', '.join(self._options)}"
+                f"option of the task: {', '.join(self._options)}",
+                topic="sweep",
             )
         if name not in QUANTITIES:
             return Change(fix={name: value})
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ArgumentError(f"{name} must be a whole number from 1, got {value!r}")
+            raise ArgumentError(
+                f"{name} must be a whole number from 1, got {value!r}", topic="sweep"
+            )
         model = model.model_copy(update={k: v for k, v in fix.items() if k in vars(model)})
         training = training.model_copy(update={k: v for k, v in fix.items() if k in vars(training)})
         return QUANTITIES[name](value, model, training)

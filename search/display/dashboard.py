@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class NoDashboard(AttenergyError, ValueError):
     """The dashboard cannot be shown: its package, or the study's database, is missing."""
 
+    topic = "storage"
+
 
 class DashboardServer(WSGIServer):
     """Serves Optuna's dashboard.

@@ -90,7 +90,7 @@ def read_share(value: Any) -> Any:
     if _SHARE.fullmatch(text):
         with suppress(ZeroDivisionError):
             return float(Fraction(text))
-    raise ArgumentError("must be a share such as 3/8 or 0.375")
+    raise ArgumentError("must be a share such as 3/8 or 0.375", topic="option-value")
 
 
 #: A field that holds a share of something.
@@ -99,4 +99,4 @@ Share = Annotated[float, BeforeValidator(read_share)]
 
 def _refusal(examples: str, hint: str) -> ArgumentError:
     tail = f" ({hint})" if hint else ""
-    return ArgumentError(f"must be a budget such as {examples}{tail}")
+    return ArgumentError(f"must be a budget such as {examples}{tail}", topic="option-value")

@@ -9,10 +9,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from pydantic import ValidationError
 
 from attenergy.registry import (
-    ArgumentError,
     Range,
     Registry,
     Scalar,
+    SearchSpaceError,
     StackSpec,
     TaskSpec,
     TrainingSpec,
@@ -59,7 +59,7 @@ class OwnBlocks:
         self.layers = {name: layer for name, layer in layers.items() if _is_layer(name, layer)}
         self.most = max(counts)
         if self.most < 2:
-            raise ArgumentError(
+            raise SearchSpaceError(
                 "in a space of stacks every block may have a variant of its own, and this task's "
                 "model has 1 block: give it more (--fix layers=2)"
             )
@@ -192,22 +192,24 @@ def checked(wish: Mapping[str, Scalar], forms: Mapping[str, BaseDistribution]) -
         ValueError: a value that is not offered, settings of several variants, or nothing at all.
     """
     if not wish:
-        raise ArgumentError("an enqueued trial names no quantity")
+        raise SearchSpaceError("an enqueued trial names no quantity")
     wish = {name: by_present_name(name, value) for name, value in wish.items()}
     for name, value in wish.items():
         if name not in forms:
             raise UnknownName("open quantity to enqueue", name, forms)
         if not offers(forms[name], value):
             allowed = _allowed(forms[name])
-            raise ArgumentError(f"cannot enqueue {name} = {value!r}; the space offers {allowed}")
+            raise SearchSpaceError(f"cannot enqueue {name} = {value!r}; the space offers {allowed}")
     owners = {name.split(".")[0] for name in wish if "." in name and not _of_a_block(name)}
     if BLOCKS in forms and any(map(_of_a_block, wish)):
         if owners or "variant" in wish:
-            raise ArgumentError("an enqueued trial has one variant or one for each block, got both")
+            raise SearchSpaceError(
+                "an enqueued trial has one variant or one for each block, got both"
+            )
         return {**wish, BLOCKS: OWN}
     owners |= {str(wish["variant"])} if "variant" in wish else set()
     if len(owners) > 1:
-        raise ArgumentError(
+        raise SearchSpaceError(
             f"an enqueued trial has one variant, got {' and '.join(sorted(owners))}"
         )
     complete: dict[str, Scalar] = dict(wish)
@@ -279,7 +281,7 @@ def variants_apart(
     if len(span.choices or ()) > 1:
         return {}, frozenset(refused)
     for name in filter(named.__contains__, refused):
-        raise ArgumentError(f"{name}: {refused[name]}")
+        raise SearchSpaceError(f"{name}: {refused[name]}")
     return refused, frozenset()
 
 

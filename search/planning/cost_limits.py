@@ -72,7 +72,7 @@ def read_cost_limits(value: Any) -> Any:
         if name not in LIMITED:
             raise UnknownName("cost to limit", str(written), (*SHORT, *LIMITED))
         if name in limits:
-            raise ArgumentError(f"{name} is limited twice; one of them is enough")
+            raise ArgumentError(f"{name} is limited twice; one of them is enough", topic="limit")
         limits[name] = _amount(name, amount)
     return limits
 
@@ -90,11 +90,14 @@ def _amount(name: str, value: Any) -> float:
         unit = match[2].lower() if match is not None else ""
         if unit not in units:
             hint = nearest(unit, units) or f"units: {', '.join(filter(None, units))}"
-            raise ArgumentError(f"{name} has no unit {unit!r} ({hint}); it may be {example}")
+            raise ArgumentError(
+                f"{name} has no unit {unit!r} ({hint}); it may be {example}", topic="limit"
+            )
         number *= units[unit]
     if not 0 < number < math.inf:
         raise ArgumentError(
-            f"{name} must be limited to a number above 0 such as {example}, got {value!r:.40}"
+            f"{name} must be limited to a number above 0 such as {example}, got {value!r:.40}",
+            topic="limit",
         )
     return number
 

@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BruteForceSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import SearchSpaceError
 
 
 class ExhaustiveSampler(BruteForceSampler):
@@ -43,7 +43,7 @@ def check_finite(distributions: Mapping[str, BaseDistribution]) -> None:
         if isinstance(distribution, FloatDistribution) and not distribution.step
     ]
     if continuous:
-        raise ArgumentError(
+        raise SearchSpaceError(
             "the sampler brute-force needs a finite space, but these are continuous: "
             f"{', '.join(continuous)}; fix them or choose another sampler"
         )

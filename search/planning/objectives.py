@@ -60,7 +60,8 @@ def find_objectives(task: Task, names: Sequence[str]) -> tuple[Objective, ...]:
         metrics = ", ".join(name for name in known if name not in COSTS)
         raise ArgumentError(
             f"the first objective must be a metric of the task ({metrics}), not the cost "
-            f"{objectives[0].name!r}"
+            f"{objectives[0].name!r}",
+            topic="option-value",
         )
     return objectives
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from attenergy.registry import ArgumentError, Catalogue, Scalar
+from attenergy.registry import ArgumentError, Catalogue, Scalar, SearchSpaceError
 from attenergy.search.engines.base import Resources
 from attenergy.search.planning.amounts import Share
 from attenergy.search.planning.cost_limits import CostLimitFields
@@ -163,13 +163,22 @@ class SearchPlan(Resources):
     @model_validator(mode="after")
     def _rungs_are_steps(self) -> SearchPlan:
         if self.rungs > 1 and self.fairness == "seconds":
-            raise ArgumentError("several rungs go by training steps, not with fairness 'seconds'")
+            raise ArgumentError(
+                "several rungs go by training steps, not with fairness 'seconds'",
+                topic="option-value",
+            )
         if self.rungs > 1 and seconds_of(self.budget) is not None:
-            raise ArgumentError("several rungs need a number of trials, not a budget in time")
+            raise ArgumentError(
+                "several rungs need a number of trials, not a budget in time", topic="option-value"
+            )
         if self.pause and self.rungs > 1:
-            raise ArgumentError("trials pause, or have several rungs: give one of the two")
+            raise ArgumentError(
+                "trials pause, or have several rungs: give one of the two", topic="option-value"
+            )
         if self.pause and self.fairness == "seconds":
-            raise ArgumentError("a pause goes by training steps, not with fairness 'seconds'")
+            raise ArgumentError(
+                "a pause goes by training steps, not with fairness 'seconds'", topic="option-value"
+            )
         return self
 
     @property
@@ -191,10 +200,13 @@ class SearchPlan(Resources):
     @model_validator(mode="after")
     def _all_drivers_do_the_same(self) -> SearchPlan:
         if self.join and self.fairness == "seconds" and self.seconds is None:
-            raise ArgumentError("drivers that join need 'seconds': each would measure its own")
+            raise ArgumentError(
+                "drivers that join need 'seconds': each would measure its own", topic="option-value"
+            )
         if self.join and self.sampler in SAMPLERS and SAMPLERS[self.sampler].exhaustive:
             raise ArgumentError(
-                f"the sampler {self.sampler} counts what is left for one driver only"
+                f"the sampler {self.sampler} counts what is left for one driver only",
+                topic="option-value",
             )
         return self
 
@@ -261,7 +273,7 @@ class ComparePlan(Resources):
     def _values_once(cls, grid: dict[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scalar, ...]]:
         for name in UNTUNED:
             if name in grid:
-                raise ArgumentError(f"{name!r} is the same for all and cannot be tuned")
+                raise SearchSpaceError(f"{name!r} is the same for all and cannot be tuned")
         return {name: tuple(dict.fromkeys(values)) for name, values in grid.items()}
 
     @model_validator(mode="after")
@@ -269,7 +281,7 @@ class ComparePlan(Resources):
         for name in self.tune:
             if name in self.fix or (name == "learning_rate" and self.learning_rates):
                 other = "fix" if name in self.fix else "learning_rates"
-                raise ArgumentError(
+                raise SearchSpaceError(
                     f"{name!r} is in 'tune' and in {other!r}; one of them is enough"
                 )
         return self
@@ -284,4 +296,6 @@ class ComparePlan(Resources):
 def check_seconds(fairness: Fairness, seconds: float | None) -> None:
     """Raise ValueError if seconds are given to runs that do not stop by the clock."""
     if seconds is not None and fairness != "seconds":
-        raise ArgumentError(f"'seconds' needs fairness 'seconds', got {fairness!r}")
+        raise ArgumentError(
+            f"'seconds' needs fairness 'seconds', got {fairness!r}", topic="option-value"
+        )

@@ -25,12 +25,12 @@ from attenergy.attention.solvers.catalogue import (
 from attenergy.energies import describe, make_energy
 from attenergy.energies.parameters import constant
 from attenergy.registry import (
-    ArgumentError,
     EnergySpec,
     MixerSpec,
     Parameter,
     Range,
     Scalar,
+    SearchSpaceError,
     StackSpec,
     UnknownName,
     VariantSpec,
@@ -199,7 +199,9 @@ def check_solvers(name: str, layer: VariantSpec, width: int) -> None:
         try:
             check_solver(solver, energy)
         except ValueError as error:
-            raise ArgumentError(f"{name!r} declares the solver {solver!r}, but {error}") from error
+            raise SearchSpaceError(
+                f"{name!r} declares the solver {solver!r}, but {error}"
+            ) from error
 
 
 def by_present_name(quantity: str, value: Scalar) -> Scalar:

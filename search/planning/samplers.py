@@ -89,7 +89,9 @@ def _brute_force(request: SamplerRequest) -> BaseSampler:
 def _gaussian_process(request: SamplerRequest) -> BaseSampler:
     # Plans only what all variants share; the settings of a variant are drawn at random.
     if find_spec("scipy") is None:
-        raise ArgumentError("the sampler gp needs SciPy: pip install attenergy[gp]")
+        raise ArgumentError(
+            "the sampler gp needs SciPy: pip install attenergy[gp]", topic="missing-package"
+        )
     from optuna.samplers import GPSampler
 
     class FreshConstraints(GPSampler):

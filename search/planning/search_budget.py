@@ -65,7 +65,9 @@ _SIZES = ("budget", "trials", "final_budget")
 def check_rest(budget: str | None, final_budget: str) -> None:
     """Raise ValueError where finals are to have the rest of a budget that there is not."""
     if final_budget.lower() == REST and seconds_of(budget) is None:
-        raise ArgumentError(f"the final_budget {REST!r} needs a budget in time, such as 30m")
+        raise ArgumentError(
+            f"the final_budget {REST!r} needs a budget in time, such as 30m", topic="budget"
+        )
 
 
 def _checked(text: str) -> str:
@@ -75,7 +77,9 @@ def _checked(text: str) -> str:
 
 def _checked_time(text: str) -> str:
     if read_budget(text).measure == "trials":
-        raise ArgumentError("a comparison has no trials: give a time, or seeds, or a final_budget")
+        raise ArgumentError(
+            "a comparison has no trials: give a time, or seeds, or a final_budget", topic="budget"
+        )
     return text.strip()
 
 

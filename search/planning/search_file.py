@@ -87,7 +87,9 @@ def complete_plan(
         elif isinstance(value, dict):
             fields[name] = {**value, **given[name]}
     if fields["task"] is None:
-        raise ArgumentError("a search needs a task: give --task, or a search file with 'task'")
+        raise ArgumentError(
+            "a search needs a task: give --task, or a search file with 'task'", topic="option-value"
+        )
     if fields["study"] is None:
         fields["study"] = fields["task"]
     fields["folder"] = str(Path(fields["folder"]) / fields["study"])

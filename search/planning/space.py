@@ -15,6 +15,7 @@ from attenergy.registry import (
     Range,
     Registry,
     Scalar,
+    SearchSpaceError,
     TrainingSpec,
     UnknownName,
     VariantSpec,
@@ -253,18 +254,20 @@ class Space:
             words = any(isinstance(choice, (bool, str)) for choice in span.choices or ())
             if words or isinstance(value, bool):
                 shown = as_written(value) if isinstance(value, bool) else repr(value)
-                raise ArgumentError(
+                raise SearchSpaceError(
                     f"cannot fix {name} to {shown}; known: {ranges.range_text(span)}"
                 )
         shared = {n: value for n, value in self._fix.items() if "." not in n}
         if MUON_RATE in shared and not may_be_muon(self._fix, self.choices, self.task.training):
-            raise ArgumentError(f"{MUON_RATE} is of the optimizer muon; fix optimizer=muon as well")
+            raise SearchSpaceError(
+                f"{MUON_RATE} is of the optimizer muon; fix optimizer=muon as well"
+            )
         try:
             config = self._config(self._plan.baseline, {}, shared)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(map(str, first["loc"]))
-            raise ArgumentError(
+            raise SearchSpaceError(
                 f"cannot fix {name} to {first['input']!r}: {first['msg']}"
             ) from None
         if config.model.head_dim is None and {"width", "heads"} <= self._fields:
@@ -309,7 +312,7 @@ class Space:
         for width in self._whole_numbers("width", model.width):
             for heads in self._whole_numbers("heads", model.heads):
                 if width % heads:
-                    raise ArgumentError(
+                    raise SearchSpaceError(
                         f"{heads} heads do not divide width {width} (task {self._plan.task!r}, "
                         f"space {self._space!r}); choose other values or fix one of them"
                     )

@@ -31,6 +31,8 @@ _COUNTS = TypeAdapter(dict[str, Annotated[int, Field(ge=0)]])
 class NoRuns(AttenergyError, ValueError):
     """A study in which no run has finished."""
 
+    topic = "no-such-run"
+
 
 @dataclass(frozen=True)
 class Study:
@@ -128,7 +130,7 @@ def task_of(config: RunConfig) -> Task:
         raise
     except Exception as error:  # options that somebody else wrote, of any size
         raise ArgumentError(
-            f"the task {config.task} cannot be made: {in_one_line(error)}"
+            f"the task {config.task} cannot be made: {in_one_line(error)}", topic="record-file"
         ) from error
 
 
@@ -154,7 +156,9 @@ def _untrained(folder: Path) -> dict[str, int]:
     try:
         return _COUNTS.validate_json(read_regular(path, MAX_FILE, within=folder))
     except ValidationError as error:
-        raise ArgumentError(f"{path}: no counts of proposals: {first_problem(error)}") from error
+        raise ArgumentError(
+            f"{path}: no counts of proposals: {first_problem(error)}", topic="record-file"
+        ) from error
 
 
 def read_plan(folder: Path) -> SearchPlan | ComparePlan | None:
@@ -175,5 +179,5 @@ def read_plan(folder: Path) -> SearchPlan | ComparePlan | None:
                 return kind.model_validate_json(data, context={RECORDED: True})
             except ValidationError as error:
                 text = f"{path}: cannot be read as a plan: {first_problem(error)}"
-                raise ArgumentError(text) from error
+                raise ArgumentError(text, topic="record-file") from error
     return None

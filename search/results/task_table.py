@@ -168,22 +168,24 @@ def read_matrix(folder: Path) -> Matrix:
         matrix = TypeAdapter(Matrix).validate_json(content)
     except ValidationError as error:
         text = f"{path}: cannot be read as a matrix: {first_problem(error)}"
-        raise ArgumentError(text) from error
+        raise ArgumentError(text, topic="record-file") from error
     try:
         _check(matrix, folder)
     except ValueError as error:
-        raise ArgumentError(f"{path}: cannot be read as a matrix: {error}") from error
+        raise ArgumentError(
+            f"{path}: cannot be read as a matrix: {error}", topic="record-file"
+        ) from error
     return matrix
 
 
 def _check(matrix: Matrix, folder: Path) -> None:
     """Refuse what no comparison leaves: no variant, no column, or a name that leads elsewhere."""
     if not matrix.variants or not matrix.columns:
-        raise ArgumentError("it has no variants or no columns")
+        raise ArgumentError("it has no variants or no columns", topic="record-file")
     here = folder.resolve()
     for column in matrix.columns:
         if not (folder / path_part(column.name)).resolve().is_relative_to(here):
-            raise ArgumentError(f"{column.name} leads out of the folder")
+            raise ArgumentError(f"{column.name} leads out of the folder", topic="record-file")
 
 
 def worse_than(values: Mapping[str, Mapping[int, float]]) -> dict[str, tuple[str, ...]]:

@@ -10,6 +10,8 @@ from attenergy.registry import AttenergyError
 class StudyExists(AttenergyError, ValueError):
     """The study has trials already, and it was not asked to go on with it."""
 
+    topic = "study-exists"
+
     def __init__(self, name: str, trials: int) -> None:
         self.name, self.trials = name, trials
         super().__init__(name, trials)  # as arguments, so that it can be pickled
@@ -24,6 +26,8 @@ class StudyExists(AttenergyError, ValueError):
 class StudyMismatch(AttenergyError, ValueError):
     """The study to be resumed was made by a plan, or a registry, that does not fit this one."""
 
+    topic = "study-mismatch"
+
     def __init__(self, name: str, differences: Iterable[str]) -> None:
         self.name, self.differences = name, tuple(differences)
         super().__init__(name, self.differences)
@@ -36,6 +40,8 @@ class StudyMismatch(AttenergyError, ValueError):
 
 class StorageProblem(AttenergyError, ValueError):
     """The study's storage cannot be reached, read or written."""
+
+    topic = "storage"
 
     def __init__(self, url: str, reason: str) -> None:
         self.url, self.reason = url, reason
@@ -56,6 +62,8 @@ class StorageProblem(AttenergyError, ValueError):
 class StudyBusy(AttenergyError, ValueError):
     """Another driver is at work on the study, and one of the two wants to be alone."""
 
+    topic = "study-busy"
+
     def __init__(self, name: str, joined: bool = False) -> None:
         self.name, self.joined = name, joined
         super().__init__(name, joined)
@@ -67,6 +75,8 @@ class StudyBusy(AttenergyError, ValueError):
 
 class StudyStuck(AttenergyError, ValueError):
     """Another driver of the study does not end its turn."""
+
+    topic = "study-busy"
 
     def __init__(self, name: str, seconds: float) -> None:
         self.name, self.seconds = name, seconds
@@ -86,6 +96,8 @@ class TurnLost(ConnectionError):
 class CannotJoin(AttenergyError, ValueError):
     """Several drivers cannot work on this study together."""
 
+    topic = "study-busy"
+
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
@@ -96,6 +108,8 @@ class CannotJoin(AttenergyError, ValueError):
 
 class NoResult(Exception):
     """No run of a search or a comparison has given a result."""
+
+    topic = "no-result"
 
 
 class SameFailure(NoResult):

@@ -119,11 +119,15 @@ def read_bytes(value: Any) -> Any:
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", value, re.IGNORECASE)
         if match is None:
-            raise ArgumentError(f"must be an amount of memory such as 4G or 512M, got {value!r}")
+            raise ArgumentError(
+                f"must be an amount of memory such as 4G or 512M, got {value!r}",
+                topic="option-value",
+            )
         value = int(float(match[1]) * _UNITS[match[2].upper()])
     if isinstance(value, int) and value < _LEAST:
         raise ArgumentError(
-            f"must be at least 100M, of which PyTorch takes its part, got {value} B"
+            f"must be at least 100M, of which PyTorch takes its part, got {value} B",
+            topic="option-value",
         )
     return value
 

@@ -23,18 +23,27 @@ def path_part(name: str) -> str:
             letters, digits, dots, dashes and underscores.
     """
     if not name:
-        raise ArgumentError("a name cannot be empty")
+        raise ArgumentError("a name cannot be empty", topic="option-value")
     if len(name.encode(errors="replace")) > MOST_BYTES:
         raise ArgumentError(
-            f"a name has at most {MOST_BYTES} bytes, this one has {len(name)} letters"
+            f"a name has at most {MOST_BYTES} bytes, this one has {len(name)} letters",
+            topic="option-value",
         )
     if not _ALLOWED.fullmatch(name):
         wrong = _OTHER.findall(name)[0][0]
-        raise ArgumentError(f"a name has letters, digits, '.', '-' and '_' only, not {wrong!a}")
+        raise ArgumentError(
+            f"a name has letters, digits, '.', '-' and '_' only, not {wrong!a}",
+            topic="option-value",
+        )
     if not name.strip("."):
-        raise ArgumentError(f"{name!r} names another folder; a name has a letter, a digit or '_'")
+        raise ArgumentError(
+            f"{name!r} names another folder; a name has a letter, a digit or '_'",
+            topic="option-value",
+        )
     if name.startswith("-"):
-        raise ArgumentError("a name cannot begin with '-': it would be read as an option")
+        raise ArgumentError(
+            "a name cannot begin with '-': it would be read as an option", topic="option-value"
+        )
     return name
 
 

@@ -24,6 +24,8 @@ ATTRIBUTE = "plugins"  # the same list as a user attribute of the study
 class MissingPlugin(ArgumentError):
     """A study uses something that a plug-in brings, and the plug-in is not loaded."""
 
+    topic = "plug-in"
+
 
 def write_needs(folder: Path, needs: Sequence[PluginNeed]) -> None:
     """Add plug-ins to those that a study is known to need; no file if it needs none."""
@@ -44,7 +46,7 @@ def in_storage(attributes: Mapping[str, Any]) -> list[PluginNeed]:
         return registry.read_needs(attributes.get(ATTRIBUTE, []))
     except ValidationError as error:
         text = f"the study's storage: no list of plug-ins: {first_problem(error)}"
-        raise ArgumentError(text) from error
+        raise ArgumentError(text, topic="plug-in") from error
 
 
 def for_storage(attributes: Mapping[str, Any], needs: Sequence[PluginNeed]) -> list[Any]:
@@ -82,7 +84,7 @@ def read_needs(folder: Path) -> list[PluginNeed]:
         return registry.read_needs(read_regular(path, MAX_FILE, within=folder))
     except ValidationError as error:
         text = f"{path}: cannot be read as a list of plug-ins: {first_problem(error)}"
-        raise ArgumentError(text) from error
+        raise ArgumentError(text, topic="plug-in") from error
 
 
 def check_needs(folder: Path, *, to_go_on: bool = False) -> None:
@@ -133,5 +135,6 @@ def check_reaches_workers(needs: Sequence[PluginNeed]) -> None:
             things = ", ".join(f"{kind} {name!r}" for kind, name in need.items())
             raise ArgumentError(
                 f"the main script registers {things}, and worker processes do not run it: put that "
-                "into a module of its own and import it, or train in this process (workers 0)"
+                "into a module of its own and import it, or train in this process (workers 0)",
+                topic="plug-in",
             )

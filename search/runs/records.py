@@ -56,7 +56,10 @@ class RunStore:
                 _wait_for(file)
                 self.refresh()
                 if record.key in self._records:
-                    raise ArgumentError(f"run {record.key} is already recorded in {self.path.name}")
+                    raise ArgumentError(
+                        f"run {record.key} is already recorded in {self.path.name}",
+                        topic="record-file",
+                    )
                 file.truncate(self._bytes)
                 _write_whole(file, line)
                 os.fsync(file.fileno())
@@ -114,7 +117,9 @@ def _whole_records(
             records.append(_parsed(line, path, lines + len(records) + 1, common))
     if len(line) > MAX_LINE:
         number = lines + len(records) + 1
-        raise ArgumentError(f"{path}:{number}: not a run record: longer than {MAX_LINE} bytes")
+        raise ArgumentError(
+            f"{path}:{number}: not a run record: longer than {MAX_LINE} bytes", topic="record-file"
+        )
     return records, start
 
 
@@ -157,7 +162,8 @@ def _parsed(line: bytes, path: Path, number: int, common: _Common) -> RunRecord:
     except ValidationError as error:
         raise ArgumentError(
             f"{path}:{number}: not a run record: {first_problem(error)}; without this line the "
-            "rest can be read"
+            "rest can be read",
+            topic="record-file",
         ) from error
 
 

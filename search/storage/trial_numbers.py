@@ -58,7 +58,7 @@ def _copied(path: Path, folder: Path) -> Path:
             continue
         with open_regular(beside, within=path.parent) as file:
             if file.seek(0, 2) > MAX_BYTES:
-                raise ArgumentError(f"larger than {MAX_BYTES} bytes")
+                raise ArgumentError(f"larger than {MAX_BYTES} bytes", topic="storage")
             file.seek(0)
             with (folder / name).open("wb") as target:
                 shutil.copyfileobj(file, target)
@@ -80,7 +80,7 @@ def _read(connection: sqlite3.Connection, study: str) -> dict[str, str]:
     known = {name for (name,) in rows}
     for table in TABLES:
         if table not in known:
-            raise ArgumentError(f"it has no table {table}")
+            raise ArgumentError(f"it has no table {table}", topic="storage")
     generations = {}
     for number, name in connection.execute(_STUDIES, (READY,)):
         base, _, generation = str(name).partition("@")

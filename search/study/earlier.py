@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict, Field
 
-from attenergy.registry import ArgumentError, Scalar
+from attenergy.registry import Scalar, SearchSpaceError
 from attenergy.search.planning import ranges
 from attenergy.search.planning.space import Space
 from attenergy.search.results import formats
@@ -105,7 +105,7 @@ def read_earlier(name: str, space: Space, folder: Path) -> tuple[EarlierStudy, s
     """
     path = find_study(name, folder.parent)
     if path.resolve() == folder.resolve():
-        raise ArgumentError(f"{name!r} is this study itself; to go on with it give --resume")
+        raise SearchSpaceError(f"{name!r} is this study itself; to go on with it give --resume")
     study = read_study(path)
     task = study.task
     rows = rank(study.records, task.metric, columns_of(task), study.baseline)

@@ -36,6 +36,8 @@ _MOST_NAMES = 8  # in a message
 class NothingFeasible(ArgumentError):
     """No proposal of a search is within its limits of cost."""
 
+    topic = "limit"
+
 
 def refuse(
     study: optuna.Study, trial: optuna.Trial, cost: Mapping[str, float], context: SearchContext

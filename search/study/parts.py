@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from attenergy.registry import ArgumentError, PluginNeed, Registry, needed
+from attenergy.registry import PluginNeed, Registry, SearchSpaceError, needed
 from attenergy.search.planning.fairness import EqualTraining
 from attenergy.search.planning.objectives import Objective, find_objectives
 from attenergy.search.planning.plan import SearchPlan
@@ -77,4 +77,4 @@ def _check_fixed(space: Space, task: Task) -> None:
                 build_model(config, task)
         except (TypeError, ValueError) as error:
             fixed = ", ".join(f"{config.variant}.{n}={v}" for n, v in config.settings.items())
-            raise ArgumentError(f"cannot fix {fixed}: {error}") from error
+            raise SearchSpaceError(f"cannot fix {fixed}: {error}") from error

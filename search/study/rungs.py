@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from attenergy.registry import ArgumentError, AttenergyError
+from attenergy.registry import AttenergyError, SearchSpaceError
 from attenergy.search.budgets.session import TimedSession
 from attenergy.search.engines.base import Executor
 from attenergy.search.planning.objectives import Objective, order
@@ -43,12 +43,12 @@ def first_steps(plan: SearchPlan, space: Space) -> int | None:
         return None
     training = space.reference().training
     if tail_start(training) is None:
-        raise ArgumentError(
+        raise SearchSpaceError(
             f"{plan.rungs} rungs need trainings that can go on: --fix schedule=constant_tail, "
             f"got schedule={training.schedule}"
         )
     if training.steps >> (plan.rungs - 1) < 1:
-        raise ArgumentError(
+        raise SearchSpaceError(
             f"{training.steps} training steps are too few for {plan.rungs} rungs, each half as "
             "long as the next"
         )

@@ -40,7 +40,8 @@ def make_sampler(plan: SearchPlan, space: Space, existing: int, place: int = 0) 
         )
     if not isinstance(sampler, BaseSampler):  # without one, Optuna would take its own
         raise ArgumentTypeError(
-            f"the sampler {plan.sampler!r} must make one of Optuna's samplers, got {sampler!r:.60}"
+            f"the sampler {plan.sampler!r} must make one of Optuna's samplers, got {sampler!r:.60}",
+            topic="search-space",
         )
     return sampler
 

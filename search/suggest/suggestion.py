@@ -13,12 +13,12 @@ from attenergy.attention.factory import LayerLike, make_layer
 from attenergy.energies import Energy, source_of
 from attenergy.energies.sources import is_formula
 from attenergy.registry import (
-    ArgumentError,
     ArgumentTypeError,
     MixerSpec,
     Range,
     Registry,
     Scalar,
+    SearchSpaceError,
     StackSpec,
     UnknownName,
     VariantSpec,
@@ -99,7 +99,9 @@ def suggest(
         ValueError: no variants, two of one name, an unknown name, or a formula that is wrong.
     """
     if not isinstance(trial, optuna.trial.BaseTrial):
-        raise ArgumentTypeError(f"trial must be a trial of Optuna, got {type(trial).__name__}")
+        raise ArgumentTypeError(
+            f"trial must be a trial of Optuna, got {type(trial).__name__}", topic="search-space"
+        )
     layers = _layers(variants, registry)
     fixed = _fixed(layers, fix or {})
     within = f"{prefix}." if prefix else ""
@@ -123,14 +125,17 @@ def _layers(variants: Any, registry: Registry | None) -> dict[str, VariantSpec]:
     else:
         raise ArgumentTypeError(
             f"variants must be a list of energies and mixers, or a mapping of names to them, got "
-            f"{type(variants).__name__}"
+            f"{type(variants).__name__}",
+            topic="search-space",
         )
     if not named:
-        raise ArgumentError("variants must hold at least one energy or mixer, got none")
+        raise SearchSpaceError("variants must hold at least one energy or mixer, got none")
     layers = dict(named)
     if len(layers) < len(named):
         twice = next(name for name in layers if [n for n, _ in named].count(name) > 1)
-        raise ArgumentError(f"two variants are called {twice!r}; a mapping gives them other names")
+        raise SearchSpaceError(
+            f"two variants are called {twice!r}; a mapping gives them other names"
+        )
     return layers
 
 
@@ -138,7 +143,7 @@ def _entry(layer: Any, registry: Registry | None) -> VariantSpec:
     if isinstance(layer, str) and (is_stack_name(layer) or not is_formula(layer)):
         layer = given_registry(registry).variant(layer)
     if isinstance(layer, StackSpec) and len(layer.pattern) > 1:
-        raise ArgumentError(
+        raise SearchSpaceError(
             f"{stack_name(layer.pattern)} has {len(layer.pattern)} layers, and a suggestion is "
             "one: suggest each with a prefix of its own"
         )
@@ -147,7 +152,8 @@ def _entry(layer: Any, registry: Registry | None) -> VariantSpec:
     if isinstance(layer, Energy):
         raise ArgumentTypeError(
             f"'{layer.spec.title}' is made already, so nothing of it can be searched; give its "
-            "entry or its name"
+            "entry or its name",
+            topic="search-space",
         )
     return source_of(layer, registry=registry, argument="a variant").spec
 

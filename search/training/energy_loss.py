@@ -79,11 +79,14 @@ class EnergyLoss:
             if isinstance(layer, (EnergyLayer, EnergyTransformerBlock, Mixer)):
                 if problem := _refused(layer, term.kind):
                     where = f"{name}: " if name else ""
-                    raise ArgumentError(f"energy_loss {term}: {where}{problem}")
+                    raise ArgumentError(
+                        f"energy_loss {term}: {where}{problem}", topic="option-value"
+                    )
                 self._layers.append(layer)
         if not self._layers:
             raise ArgumentError(
-                f"energy_loss {term}: {type(model).__name__} has no layer of an energy"
+                f"energy_loss {term}: {type(model).__name__} has no layer of an energy",
+                topic="option-value",
             )
         self._parts: list[Tensor] = []  # of each call of a layer, a number for every head
         self._there: Tensor | None = None
@@ -261,9 +264,12 @@ def make_energy_loss(
         return None
     if term.kind == "contrast" and training.batch_size < 2:
         raise ArgumentError(
-            f"energy_loss {term} needs a batch_size of 2 at least, got {training.batch_size}"
+            f"energy_loss {term} needs a batch_size of 2 at least, got {training.batch_size}",
+            topic="option-value",
         )
     try:
         return EnergyLoss(model, term)
     except ArgumentError as error:
-        raise ArgumentError(f"{variant}: {error}" if variant else str(error)) from None
+        raise ArgumentError(
+            f"{variant}: {error}" if variant else str(error), topic="option-value"
+        ) from None

@@ -19,7 +19,7 @@ from attenergy.attention.saving.own_model import (
     OwnModelArguments,
     TaskArguments,
 )
-from attenergy.registry import ArgumentError, OwnModel, StackSpec, Use, layer_uses
+from attenergy.registry import OwnModel, OwnModelError, StackSpec, Use, layer_uses
 from attenergy.registry.stacks import blocks_of
 from attenergy.search.runs.config import RunConfig
 from attenergy.tasks import Task
@@ -105,7 +105,7 @@ def task_arguments(task: Task) -> TaskArguments:
     """
     inputs, outputs, scored = task.inputs, task.outputs, task.scored_positions
     if inputs.kind == "memory":
-        raise ArgumentError(f"the task {task.name} recalls without training: no model of yours can")
+        raise OwnModelError(f"the task {task.name} recalls without training: no model of yours can")
     options = {n: v for n, v in task.options.items() if isinstance(v, (bool, int, float, str))}
     return TaskArguments(
         name=task.name,
@@ -141,7 +141,7 @@ def check_source(config: RunConfig) -> None:
         return
     now = MODELS.lookup(own.build)
     if now.source != own.source:
-        raise ArgumentError(
+        raise OwnModelError(
             f"{now.file or own.build} has changed since the run was planned (sha256 "
             f"{own.source or 'unknown'}, now {now.source or 'unknown'}): {own.build} may be "
             "another model now; a recorded run is trained with it all the same by --anyway"

@@ -18,7 +18,13 @@ from torch import Tensor, nn
 from attenergy.attention.integrations.model_builders import MODELS
 from attenergy.attention.integrations.own_model import attention_of
 from attenergy.attention.loading import build_own
-from attenergy.registry import ArgumentError, AttenergyError, OwnModel, Scalar, TaskSpec
+from attenergy.registry import (
+    AttenergyError,
+    OwnModel,
+    OwnModelError,
+    Scalar,
+    TaskSpec,
+)
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.runs.failures import clean
 from attenergy.search.training.energy_loss import make_energy_loss
@@ -73,7 +79,7 @@ def own_model(name: str | None, options: Mapping[str, Scalar]) -> OwnModel | Non
     """
     if name is None:
         if options:
-            raise ArgumentError(
+            raise OwnModelError(
                 f"model options ({', '.join(options)}) are for a model of yours: give --model"
             )
         return None
@@ -119,7 +125,7 @@ def _tried(text: str) -> Tried:
     except Exception as error:  # the user's code may raise anything
         place = _place(error, MODELS.lookup(own.build).file)
         kind = "" if isinstance(error, AttenergyError) else f"{type(error).__name__}: "
-        raise ArgumentError(f"{place}{about}: {kind}{clean(str(error), 1000)}") from error
+        raise OwnModelError(f"{place}{about}: {kind}{clean(str(error), 1000)}") from error
 
 
 def _show(config: RunConfig, own: OwnModel) -> Tried:
@@ -151,18 +157,18 @@ def _check_parts(model: nn.Module) -> None:
     """See that the state of a model can be saved and trained."""
     for name, value in model.state_dict().items():
         if not isinstance(value, Tensor):
-            raise ArgumentError(f"{name} of its state is no tensor, but a {type(value).__name__}")
+            raise OwnModelError(f"{name} of its state is no tensor, but a {type(value).__name__}")
     if not any(p.requires_grad for p in model.parameters()):
-        raise ArgumentError("it has no parameter to train")
+        raise OwnModelError("it has no parameter to train")
 
 
 def _check_learning(model: nn.Module, task: Task) -> None:
     batch = task.batch("train", 0, _BATCH)
     loss = task.loss(_answer(model, task, "train").float(), batch.targets)
     if not math.isfinite(loss.item()):
-        raise ArgumentError(f"the loss of its first answer is {loss.item()}")
+        raise OwnModelError(f"the loss of its first answer is {loss.item()}")
     if not loss.requires_grad:
-        raise ArgumentError("its answer does not depend on its parameters: nothing can be learned")
+        raise OwnModelError("its answer does not depend on its parameters: nothing can be learned")
     loss.backward()  # type: ignore[no-untyped-call]
 
 
@@ -173,7 +179,7 @@ def _answer(model: nn.Module, task: Task, split: str) -> Tensor:
     wanted = (*batch.inputs.shape[:2], task.outputs.size)
     if logits.shape != wanted:
         noun = "logits of classes" if task.outputs.kind == "class" else "numbers"
-        raise ArgumentError(
+        raise OwnModelError(
             f"for inputs {tuple(batch.inputs.shape)} of the split {split} it must return {noun} "
             f"(B, L, C) = {wanted}, got {tuple(logits.shape)}; C is task.outputs.size"
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from attenergy.attention import Transformer
 from attenergy.attention.memory.retrieval_model import Retrieval
-from attenergy.registry import ArgumentError, ArgumentTypeError
+from attenergy.registry import ArgumentTypeError, OwnModelError
 from attenergy.tasks import Batch
 
 
@@ -40,7 +40,7 @@ def predict(model: nn.Module, batch: Batch, scored: slice | None = None) -> Tens
         return _placed(model(inputs, mask=mask, rows=scored), inputs.shape[1], scored)
     if not _takes_mask(type(model).forward):
         if mask is not None:
-            raise ArgumentError(
+            raise OwnModelError(
                 f"the forward of {type(model).__name__} takes no 'mask', and the task has one, of "
                 f"shape {tuple(mask.shape)}: (B, L), False at padding, or (B, L, L), True where a "
                 "position may see another"
@@ -53,7 +53,9 @@ def _placed(answer: object, length: int, scored: slice | None) -> Tensor:
     """The logits at all positions (B, L, C), of an answer there or where it is scored."""
     if not isinstance(answer, Tensor) or not answer.is_floating_point():
         got = answer.dtype if isinstance(answer, Tensor) else type(answer).__name__
-        raise ArgumentTypeError(f"a model must return a tensor of floats, got {got}")
+        raise ArgumentTypeError(
+            f"a model must return a tensor of floats, got {got}", topic="own-model"
+        )
     if answer.ndim == 3 and answer.shape[1] == length:
         return answer
     count = len(range(length)[scored or slice(None)])
@@ -61,7 +63,7 @@ def _placed(answer: object, length: int, scored: slice | None) -> Tensor:
     if some.ndim != 3 or some.shape[1] != count:
         also = f" or, where it is scored, (B, {count}, C)" if scored is not None else ""
         also += " or (B, C)" if count == 1 else ""
-        raise ArgumentError(
+        raise OwnModelError(
             f"a model must return (B, L, C) = (B, {length}, C){also}, got {tuple(answer.shape)}"
         )
     logits = some.new_zeros(len(some), length, some.shape[-1])

@@ -38,7 +38,8 @@ def learning_rate(step: int, *, peak: float, warmup: int, total: int, tail: floa
     if total <= 2 * warmup:
         raise ArgumentError(
             f"a warm-up of {warmup} updates needs more than {2 * warmup} training steps, "
-            f"got {total}"
+            f"got {total}",
+            topic="option-value",
         )
     if step < warmup:
         return peak * step / warmup
@@ -69,7 +70,8 @@ def constant_tail(step: int, *, peak: float, warmup: int, total: int, tail: floa
     if warmup > start:
         raise ArgumentError(
             f"a warm-up of {warmup} updates and a tail of {total - start} do not fit into {total} "
-            "training steps"
+            "training steps",
+            topic="option-value",
         )
     if step < warmup:
         return peak * step / warmup

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import TaskOptionError, UnknownName
 from attenergy.tasks.core.options import recorded
 from attenergy.tasks.core.streams import Fields, Stream
 
@@ -138,7 +138,7 @@ class Task(ABC):
         )
         if self.numbers > _MOST_NUMBERS:
             said = ", ".join(f"{key}={value!r:.40}" for key, value in self.options.items())
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"an instance may hold {_MOST_NUMBERS:,} numbers, and these options make it "
                 f"{self.numbers:,}: {said}"
             )
@@ -315,9 +315,9 @@ def check_whole(name: str, value: object, least: int | None = None, most: int | 
         or (least is not None and value < least)
     ):
         wanted = "a whole number" + ("" if least is None else f" >= {least}")
-        raise ArgumentError(f"'{name}' must be {wanted}, got {value!r:.40}")
+        raise TaskOptionError(f"'{name}' must be {wanted}, got {value!r:.40}")
     if least is not None and most is not None and value > most:
-        raise ArgumentError(f"'{name}' must be at most {most}, got {value!r:.40}")
+        raise TaskOptionError(f"'{name}' must be at most {most}, got {value!r:.40}")
     return value
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import ArgumentError, TaskOptionError
 
 Fields = dict[str, Tensor]  # what was drawn; the first axis of every tensor counts instances
 
@@ -211,7 +211,7 @@ def draw_in_part(
         parts.append({name: x[chosen] for name, x in fields.items()})
         drawn, accepted = drawn + size, accepted + int(chosen.sum())
         if accepted < 0.01 * _SHARE[split] * drawn:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"the split '{split}' is (almost) empty: {accepted} of {drawn} drawn instances "
                 "fall to it; the task has too few different contexts, make it larger"
             )

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import DataError
 from attenergy.tasks.core.base import IGNORE, Batch, Inputs, Task, check_whole
 from attenergy.tasks.core.streams import Epochs, Fields, Stream, seed_of
 from attenergy.tasks.data.facts import Facts, made_facts, read_facts
@@ -108,7 +108,7 @@ class DataTask(Task):
             why = "is needed: --set path=FILE (see docs/own_data.md)"
             if self.options["facts"]:
                 why = "is not read because a record names it: give yours with --data PATH"
-            raise ArgumentError(f"'path' of the data of task {self.name!r} {why}")
+            raise DataError(f"'path' of the data of task {self.name!r} {why}")
         reading = {k: v for k, v in self.options.items() if k not in RECORDED}
         about = json.dumps(reading, sort_keys=True), self.split_seed, self.signature()
         key = (type(self), *about)
@@ -120,12 +120,12 @@ class DataTask(Task):
         data = _prepared[key]
         wanted = self.options["content"]
         if wanted and wanted != data.loaded.content:
-            raise ArgumentError(
+            raise DataError(
                 f"the data at {self.path!r:.200} have changed: 'content' was {wanted!r:.40}, is "
                 f"{data.loaded.content!r}; leave 'content' out, and give the study another name"
             )
         if self.options["facts"] and data.facts != self._known:
-            raise ArgumentError(f"the data at {self.path!r:.200} are not those of the record")
+            raise DataError(f"the data at {self.path!r:.200} are not those of the record")
         return data
 
     def _prepare(self) -> Prepared:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import DataError
 from attenergy.registry.errors import clipped
 from attenergy.registry.files import open_regular
 from attenergy.tasks.data.facts import LARGEST
@@ -47,7 +47,7 @@ class Column:
         known = ~self.values.isnan()
         different, places = torch.unique(self.values[known], return_inverse=True)
         if len(different) > MOST_CATEGORIES:
-            raise ArgumentError(
+            raise DataError(
                 f"column {self.name!r} has {len(different)} different numbers; at most "
                 f"{MOST_CATEGORIES} are categories"
             )
@@ -88,11 +88,11 @@ def read_csv(path: Path) -> list[Column]:
     for line, cells in _rows(path, names):
         count += 1
         if count * len(names) > _MOST_CELLS:
-            raise ArgumentError(f"{path}:{line}: more than {_MOST_CELLS:,} cells, the limit")
+            raise DataError(f"{path}:{line}: more than {_MOST_CELLS:,} cells, the limit")
         for kind, cell in zip(kinds, cells, strict=True):
             kind.look(cell)
     if not count:
-        raise ArgumentError(f"{path}: has no rows below the names of its columns")
+        raise DataError(f"{path}: has no rows below the names of its columns")
     texts = [None if kind.numeric else sorted(kind.texts) for kind in kinds]
     return _encoded(path, names, texts)
 
@@ -113,7 +113,7 @@ def _encoded(path: Path, names: list[str], texts: Sequence[list[str] | None]) ->
             else:
                 number = _number(cell)
                 if number is None or not abs(number) <= LARGEST:
-                    raise ArgumentError(
+                    raise DataError(
                         f"{path}:{line}: column {name!r}: {clipped(repr(cell), _SHOWN)} is no "
                         f"finite number up to {LARGEST:g}"
                     )
@@ -140,20 +140,20 @@ def _header(path: Path) -> list[str]:
     names = [cell.strip() for cell in cells]
     where = f"{path}:{line}"
     if len(names) < 2:
-        raise ArgumentError(
+        raise DataError(
             f"{where}: the first line must name the columns, two or more, separated by one of "
             f"{' '.join(map(repr, _DELIMITERS))}; got {clipped(repr(','.join(names)), _SHOWN)}"
         )
     if len(names) > _MOST_COLUMNS:
-        raise ArgumentError(f"{where}: {len(names)} columns; at most {_MOST_COLUMNS} are read")
+        raise DataError(f"{where}: {len(names)} columns; at most {_MOST_COLUMNS} are read")
     for place, name in enumerate(names, 1):
         if not name or _number(name) is not None:
-            raise ArgumentError(
+            raise DataError(
                 f"{where}: the first line must name the columns; that of column {place} is "
                 f"{clipped(repr(name), _SHOWN)}"
             )
         if name in names[: place - 1]:
-            raise ArgumentError(f"{where}: two columns are named {clipped(repr(name), _SHOWN)}")
+            raise DataError(f"{where}: two columns are named {clipped(repr(name), _SHOWN)}")
     return names
 
 
@@ -165,7 +165,7 @@ def _rows(path: Path, names: list[str]) -> Iterator[tuple[int, list[str]]]:
         if not cells:
             continue
         if len(cells) != len(names):
-            raise ArgumentError(
+            raise DataError(
                 f"{path}:{line}: {len(cells)} cells, and the first line names {len(names)} columns"
             )
         yield line, [cell.strip() for cell in cells]
@@ -182,10 +182,8 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
             for cells in reader:
                 yield reader.line_num, cells
     except OSError as error:
-        raise ArgumentError(f"{path}: {error.strerror or error}") from None
+        raise DataError(f"{path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
-        raise ArgumentError(
-            f"{path}: is no UTF-8 text ({error.reason}); save it as UTF-8"
-        ) from None
+        raise DataError(f"{path}: is no UTF-8 text ({error.reason}); save it as UTF-8") from None
     except csv.Error as error:
-        raise ArgumentError(f"{path}:{reader.line_num + 1}: {error}") from None
+        raise DataError(f"{path}:{reader.line_num + 1}: {error}") from None

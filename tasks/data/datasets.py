@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from attenergy.registry import ArgumentError, ArgumentTypeError
+from attenergy.registry import ArgumentTypeError, DataError
 from attenergy.tasks.data.sequences import Sequences
 from attenergy.tasks.data.splitting import SPLITS
 
@@ -116,7 +116,8 @@ def _write_entry(
 def _items(dataset: Any, split: str) -> list[tuple[Tensor, Tensor]]:
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise ArgumentTypeError(
-            f"{split} must be a map-style dataset (len and [index]), got {type(dataset).__name__}"
+            f"{split} must be a map-style dataset (len and [index]), got {type(dataset).__name__}",
+            topic="data",
         )
     items = []
     numbers = 0
@@ -124,13 +125,13 @@ def _items(dataset: Any, split: str) -> list[tuple[Tensor, Tensor]]:
         where = f"item {index} of {split}"
         x, y = (torch.as_tensor(part) for part in _pair(dataset[index], where))
         if x.ndim not in {1, 2} or not x.numel():
-            raise ArgumentError(
+            raise DataError(
                 f"{where}: inputs must be (L,) or (L, F), got {tuple(x.shape)}; an image becomes a "
                 "sequence of patches"
             )
         numbers += x.numel()
         if numbers > _MOST_NUMBERS:
-            raise ArgumentError(f"{where}: more than {_MOST_NUMBERS:,} numbers, the limit")
+            raise DataError(f"{where}: more than {_MOST_NUMBERS:,} numbers, the limit")
         items.append((x, y))
     return items
 
@@ -142,22 +143,22 @@ def _pair(item: Any, where: str) -> tuple[Any, Any]:
             for names in (_INPUTS, _TARGETS)
         ]
         if any(part is None for part in chosen):
-            raise ArgumentError(
+            raise DataError(
                 f"{where}: needs {' or '.join(_INPUTS)} and {' or '.join(_TARGETS)}, has "
                 f"{', '.join(map(str, item))}"
             )
         return chosen[0], chosen[1]
     if isinstance(item, (tuple, list)) and len(item) == 2:
         return item[0], item[1]
-    raise ArgumentError(f"{where}: must be (inputs, target) or a dictionary, got {str(item)!r:.60}")
+    raise DataError(f"{where}: must be (inputs, target) or a dictionary, got {str(item)!r:.60}")
 
 
 def _arrays(rows: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     if not rows:
-        raise ArgumentError("the datasets have no items")
+        raise DataError("the datasets have no items")
     kinds = {(x.ndim, x.shape[1:], x.is_floating_point(), y.is_floating_point()) for x, y in rows}
     if len(kinds) > 1:
-        raise ArgumentError(
+        raise DataError(
             "all items must be alike: inputs of one width and kind, targets of one kind; got "
             + " and ".join(f"inputs {tuple(x.shape)} of {x.dtype}, targets of {y.dtype}"
                            for x, y in _unlike(rows))
@@ -172,7 +173,7 @@ def _arrays(rows: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         targets = [_padded(y, length, nothing) for y in targets]
     if len({y.shape for y in targets}) > 1:
         shapes = ", ".join(str(tuple(s)) for s in list({y.shape for y in targets})[:3])
-        raise ArgumentError(f"all targets must have one shape, got {shapes}")
+        raise DataError(f"all targets must have one shape, got {shapes}")
     arrays = {"x": torch.stack([_padded(x, length, 0) for x, _ in rows]), "y": torch.stack(targets)}
     return arrays if (lengths == length).all() else {**arrays, "lengths": lengths}
 

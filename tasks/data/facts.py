@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import DataError
 from attenergy.tasks.core.base import Inputs, Outputs
 
 _Size = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -60,12 +60,12 @@ def made_facts(content: dict[str, Any]) -> Facts:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ArgumentError(
+        raise DataError(
             f"the data do not fit a model: {where} = {first['input']!r:.40}; {first['msg']}"
         ) from None
     each = known.size if known.kind == "vector" else known.channels
     if known.length * each > _MOST_NUMBERS:
-        raise ArgumentError(
+        raise DataError(
             f"the data do not fit a model: an instance has {known.length:,} positions of "
             f"{each:,} numbers; at most {_MOST_NUMBERS:,} in all"
         )
@@ -79,12 +79,10 @@ def read_facts(text: object) -> Facts:
         ArgumentError: they are none.
     """
     if not isinstance(text, str) or len(text) > MOST_TEXT:
-        raise ArgumentError(f"'facts' are written by the toolkit, got {str(text)!r:.60}")
+        raise DataError(f"'facts' are written by the toolkit, got {str(text)!r:.60}")
     try:
         return Facts.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ArgumentError(
-            f"'facts' are written by the toolkit; {where}: {first['msg']}"
-        ) from None
+        raise DataError(f"'facts' are written by the toolkit; {where}: {first['msg']}") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from attenergy.registry import ArgumentError, MissingPackage, UnknownName
+from attenergy.registry import DataError, MissingPackage, UnknownName
 from attenergy.registry.errors import nearest
 from attenergy.registry.files import open_regular
 
@@ -36,7 +36,7 @@ def existing(path: str, what: str) -> Path:
     if not there:
         names = [entry.name for entry in _entries(place.parent)]
         hint = nearest(place.name, names)
-        raise ArgumentError(f"'path' must be {what}, got {path!r:.200}, which is not there"
+        raise DataError(f"'path' must be {what}, got {path!r:.200}, which is not there"
                             + (f" ({hint})" if hint else ""))  # fmt: skip
     return place
 
@@ -69,10 +69,10 @@ def bytes_of(path: Path, most: int = MOST_BYTES) -> Iterator[bytes]:
             while piece := file.read(_PIECE):
                 read += len(piece)
                 if read > most:
-                    raise ArgumentError(f"{path}: larger than {most:,} bytes, the limit")
+                    raise DataError(f"{path}: larger than {most:,} bytes, the limit")
                 yield piece
     except OSError as error:
-        raise ArgumentError(f"{path}: {error.strerror or error}") from None
+        raise DataError(f"{path}: {error.strerror or error}") from None
 
 
 def signature(path: Path) -> tuple[str, int, int]:
@@ -84,7 +84,7 @@ def signature(path: Path) -> tuple[str, int, int]:
     try:
         status = path.stat()
     except OSError as error:
-        raise ArgumentError(f"{path!s:.200}: {error.strerror or error}") from None
+        raise DataError(f"{path!s:.200}: {error.strerror or error}") from None
     return os.path.abspath(path), status.st_mtime_ns, status.st_size
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import DataError, UnknownName
 from attenergy.tasks.data.arrays import MOST_NUMBERS, plain_numbers
 from attenergy.tasks.data.files import bytes_of
 
@@ -66,22 +66,22 @@ def read_graphs(path: Path) -> list[Graph]:
         with torch.serialization.safe_globals([Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]):
             loaded = torch.load(content, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ArgumentError(
+        raise DataError(
             f"{path}: holds something else than tensors and Data, which is not loaded, for it can "
             f"run code: {str(error).splitlines()[-1]:.200}"
         ) from None
     except Exception as error:  # what a damaged file raises is of many kinds
-        raise ArgumentError(f"{path}: no file of torch.save: {str(error)!r:.100}") from None
+        raise DataError(f"{path}: no file of torch.save: {str(error)!r:.100}") from None
     parts = _parts(loaded, str(path))
     if not parts:
-        raise ArgumentError(f"{path}: holds no graph")
+        raise DataError(f"{path}: holds no graph")
     graphs: list[Graph] = []
     numbers = 0
     for k, part in enumerate(parts):
         graphs.append(_graph(part, f"{path}: graph {k}"))
         numbers += graphs[-1].x.numel() + graphs[-1].sees.numel()
         if numbers > MOST_NUMBERS:
-            raise ArgumentError(
+            raise DataError(
                 f"{path}: graph {k}: more than {MOST_NUMBERS:,} features and pairs of nodes"
             )
     return graphs
@@ -96,7 +96,7 @@ def _parts(loaded: Any, where: str) -> list[Mapping[str, Any]]:
         return _sliced(_mapping(loaded[0]), loaded[1], where)
     if isinstance(loaded, (list, tuple)) and all(isinstance(g, (Data, Mapping)) for g in loaded):
         return [_mapping(graph) for graph in loaded]
-    raise ArgumentError(
+    raise DataError(
         f"{where}: must hold a torch_geometric Data, a list of them, or what InMemoryDataset.save "
         f"writes, got {type(loaded).__name__}"
     )
@@ -123,7 +123,7 @@ def _sliced(whole: Mapping[str, Any], slices: Mapping[str, Any], where: str) -> 
     counts = {len(ends) - 1 for ends in slices.values() if ends.ndim == 1}
     whole_numbers = all(e.ndim == 1 and not e.is_floating_point() for e in slices.values())
     if len(counts) != 1 or not whole_numbers:
-        raise ArgumentError(f"{where}: its slices do not fit together")
+        raise DataError(f"{where}: its slices do not fit together")
     graphs: list[dict[str, Any]] = []
     for k in range(counts.pop()):
         graph = {}
@@ -148,18 +148,18 @@ def _graph(parts: Mapping[str, Any], where: str) -> Graph:
     }
     edges, y = parts.get("edge_index"), parts.get("y")
     if not isinstance(edges, Tensor) or edges.ndim != 2 or len(edges) != 2:
-        raise ArgumentError(f"{where}: needs edge_index (2, edges), got {_shape(edges)}")
+        raise DataError(f"{where}: needs edge_index (2, edges), got {_shape(edges)}")
     if not isinstance(y, Tensor) or not y.numel():
-        raise ArgumentError(f"{where}: needs y with the answers, got {_shape(y)}")
+        raise DataError(f"{where}: needs y with the answers, got {_shape(y)}")
     x = parts.get("x")
     if x is not None and (not isinstance(x, Tensor) or x.ndim not in {1, 2}):
-        raise ArgumentError(f"{where}: x must be (nodes, features), got {_shape(x)}")
+        raise DataError(f"{where}: x must be (nodes, features), got {_shape(x)}")
     known = parts.get("num_nodes")
     nodes = len(x) if isinstance(x, Tensor) else known if type(known) is int else _most(edges)
     if not 0 < nodes <= _MOST_NODES:
-        raise ArgumentError(f"{where}: {nodes} nodes; from 1 to {_MOST_NODES} are read")
+        raise DataError(f"{where}: {nodes} nodes; from 1 to {_MOST_NODES} are read")
     if edges.is_floating_point() or (edges.numel() and not 0 <= edges.min() <= edges.max() < nodes):
-        raise ArgumentError(f"{where}: edge_index must be whole numbers from 0 below {nodes}")
+        raise DataError(f"{where}: edge_index must be whole numbers from 0 below {nodes}")
     sees = torch.eye(nodes, dtype=torch.bool)
     sees[edges[1].long(), edges[0].long()] = True
     if x is None:
@@ -167,7 +167,7 @@ def _graph(parts: Mapping[str, Any], where: str) -> Graph:
         x = torch.stack([torch.ones(nodes), degree.float().log1p()], 1)
     x = (x if x.ndim == 2 else x[:, None]).float()
     if not x.isfinite().all():
-        raise ArgumentError(f"{where}: x is not finite")
+        raise DataError(f"{where}: x is not finite")
     masks = {n: parts[n] for n in _MASKS if isinstance(parts.get(n), Tensor)}
     return Graph(x, sees, y, masks, ignored)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import DataError
 from attenergy.tasks.core.base import IGNORE, Batch, Inputs
 from attenergy.tasks.core.contents import graph_codes
 from attenergy.tasks.core.streams import Fields
@@ -62,17 +62,17 @@ class _GraphData(DataTask):
         """The targets (N,) or (N, T), and the names of classes."""
         if y.is_floating_point():
             if not y.isfinite().all():
-                raise ArgumentError(f"{self.path}: y is not finite")
+                raise DataError(f"{self.path}: y is not finite")
             return (y if y.ndim == 2 else y[:, None]).double(), ()
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
         if y.ndim != 1 or y.min() < 0:
-            raise ArgumentError(
+            raise DataError(
                 f"{self.path}: classes y are whole numbers from 0, one for each, got "
                 f"{tuple(y.shape)} from {int(y.min())}"
             )
         size = int(y.max()) + 1
         if size > MOST_CLASSES:
-            raise ArgumentError(f"{self.path}: {size:,} classes y; at most {MOST_CLASSES:,}")
+            raise DataError(f"{self.path}: {size:,} classes y; at most {MOST_CLASSES:,}")
         return y.long(), tuple(map(str, range(size)))
 
 
@@ -102,13 +102,13 @@ class Nodes(_GraphData):
         """Read the graph."""
         graphs, content, notes = self.graphs()
         if len(graphs) > 1:
-            raise ArgumentError(
+            raise DataError(
                 f"{self.path}: holds {len(graphs)} graphs; task 'graphs' asks for each of them"
             )
         graph = graphs[0]
         nodes = len(graph.x)
         if graph.y.ndim not in {1, 2} or len(graph.y) != nodes:
-            raise ArgumentError(
+            raise DataError(
                 f"{self.path}: y must have a row for each of the {nodes} nodes, got "
                 f"{tuple(graph.y.shape)}"
             )
@@ -135,7 +135,7 @@ class Nodes(_GraphData):
             if mask is None:
                 continue
             if mask.dtype != torch.bool or mask.shape != given.shape:
-                raise ArgumentError(
+                raise DataError(
                     f"{self.path}: {name} must be boolean ({len(given)},), got {mask.dtype} "
                     f"{tuple(mask.shape)}"
                 )
@@ -205,17 +205,17 @@ class Graphs(_GraphData):
         """Read the graphs."""
         graphs, content, notes = self.graphs()
         if len(graphs) == 1:
-            raise ArgumentError(f"{self.path}: holds one graph; task 'nodes' asks for its nodes")
+            raise DataError(f"{self.path}: holds one graph; task 'nodes' asks for its nodes")
         widths = {graph.x.shape[1] for graph in graphs}
         answers = {(g.y.numel(), g.y.is_floating_point()) for g in graphs}
         if len(widths) > 1 or len(answers) > 1:
-            raise ArgumentError(
+            raise DataError(
                 f"{self.path}: all graphs must have features of one width, got {sorted(widths)}, "
                 f"and one answer each of one kind, got y of {sorted(n for n, _ in answers)} numbers"
             )
         length = max(len(graph.x) for graph in graphs)
         if len(graphs) * length**2 > _MOST_PAIRS:
-            raise ArgumentError(
+            raise DataError(
                 f"{self.path}: {len(graphs)} graphs of up to {length} nodes have more than "
                 f"{_MOST_PAIRS:,} pairs of nodes, the limit"
             )

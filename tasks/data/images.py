@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import DataError
 from attenergy.tasks.core.base import Batch, Inputs, check_whole
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
@@ -67,7 +67,7 @@ class Images(DataTask):
         self.size = check_whole("size", size, 0, _MOST_SIZE)
         self.channels = check_whole("channels", channels, 0, 3)
         if channels == 2:
-            raise ArgumentError("'channels' must be 0, 1 or 3, got 2")
+            raise DataError("'channels' must be 0, 1 or 3, got 2")
         super().__init__()
 
     def signature(self) -> Hashable:
@@ -82,9 +82,9 @@ class Images(DataTask):
         data = sklearn_set(self.path)
         if data is not None:
             if not hasattr(data, "images"):
-                raise ArgumentError(f"{self.path} holds no images; allowed: sklearn:digits")
+                raise DataError(f"{self.path} holds no images; allowed: sklearn:digits")
             if self.size or self.channels:
-                raise ArgumentError(f"'size' and 'channels' are for files, not for {self.path}")
+                raise DataError(f"'size' and 'channels' are for files, not for {self.path}")
             pixels = torch.as_tensor(data.images).to(torch.uint8)[..., None]
             content = content_of(iter([pixels.numpy().tobytes(), data.target.tobytes()]))
             known = tuple(map(str, data.target_names))
@@ -97,7 +97,7 @@ class Images(DataTask):
         height, width, channels = pictures.pixels.shape[1:]
         if height % self.patch or width % self.patch:
             fit = [p for p in range(1, min(height, width) + 1) if not (height % p or width % p)]
-            raise ArgumentError(
+            raise DataError(
                 f"'patch' must divide the images, which are {width} x {height}, got {self.patch}; "
                 f"allowed: {', '.join(map(str, fit))}"
             )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attenergy.registry import ArgumentError, MissingPackage
+from attenergy.registry import ArgumentError, DataError, MissingPackage
 from attenergy.tasks.data.files import bytes_of
 from attenergy.tasks.data.splitting import split_number
 
@@ -51,7 +51,7 @@ def listed(folder: Path) -> list[tuple[str, str, str]]:
         ArgumentError: there are no images, or classes are missing.
     """
     if not folder.is_dir():
-        raise ArgumentError(f"'path' must be a folder with a folder for each class, got {folder}")
+        raise DataError(f"'path' must be a folder with a folder for each class, got {folder}")
     inside = _folders(folder)
     splits = bool(inside) and all(name.lower() in _SPLIT_NAMES for name in inside)
     homes = [(s, c) for s in inside for c in _folders(folder / s)] if splits else [
@@ -64,13 +64,13 @@ def listed(folder: Path) -> list[tuple[str, str, str]]:
     ]
     if not images:
         kinds = ", ".join(sorted(FORMATS))
-        raise ArgumentError(
+        raise DataError(
             f"{folder}: no images ({kinds}) in folders named after their classes, such as "
             f"{folder.name}/cat/1.png"
         )
     for _, _, file in images:
         if any("\ud800" <= letter <= "\udfff" for letter in file):
-            raise ArgumentError(f"{folder}: the name {file!r:.100} is no UTF-8: rename it")
+            raise DataError(f"{folder}: the name {file!r:.100} is no UTF-8: rename it")
     return sorted(images, key=lambda one: one[2])
 
 
@@ -106,13 +106,13 @@ def read_pictures(folder: Path, size: int, channels: int) -> Pictures:
         image = _pixels(folder / file, size, channels)
         if pieces and image.shape[:2] != pieces[0].shape[:2]:
             one, other = (f"{x.shape[1]} x {x.shape[0]}" for x in (pieces[0], image))
-            raise ArgumentError(
+            raise DataError(
                 f"images of several sizes: {homes[0][2]} is {one}, {file} is {other}; scale all "
                 f"of them with --set size={min(*image.shape[:2], *pieces[0].shape[:2])}"
             )
         total += image.numel()
         if total > _MOST_NUMBERS:
-            raise ArgumentError(
+            raise DataError(
                 f"{folder}: more than {_MOST_NUMBERS:,} bytes of pixels, the limit, at image "
                 f"{len(pieces) + 1} of {len(homes)}; scale them with --set size=N"
             )
@@ -146,7 +146,7 @@ def _pixels(path: Path, size: int, channels: int) -> Tensor:
             with image_module.open(io.BytesIO(data), formats=kinds) as image:
                 width, height = image.size
                 if width * height > _MOST_PIXELS:
-                    raise ArgumentError(
+                    raise DataError(
                         f"{path}: {width} x {height} pixels; at most {_MOST_PIXELS:,} are read"
                     )
                 eight = _eight_bits(image, path)
@@ -158,14 +158,14 @@ def _pixels(path: Path, size: int, channels: int) -> Tensor:
     except ArgumentError:
         raise
     except Exception as error:  # what Pillow raises at a damaged file is of many kinds
-        raise ArgumentError(f"{path}: cannot be read as an image: {error}") from None
+        raise DataError(f"{path}: cannot be read as an image: {error}") from None
     return torch.from_numpy(array.reshape(*array.shape[:2], -1))
 
 
 def _eight_bits(image: Any, path: Path) -> Any:
     """The image with 8 bits for each channel; Pillow alone would cut off all above 255."""
     if image.mode in ("I", "F"):
-        raise ArgumentError(f"{path}: pixels of 32 bits have no known range: save 8 or 16 bits")
+        raise DataError(f"{path}: pixels of 32 bits have no known range: save 8 or 16 bits")
     if image.mode.startswith("I;16"):
         return _pillow().fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image

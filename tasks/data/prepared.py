@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import DataError
 from attenergy.tasks.core.base import IGNORE, Batch
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.facts import LARGEST, Facts
@@ -88,7 +88,7 @@ def check_classes(loaded: Loaded) -> None:
     answered = loaded.targets[loaded.targets != IGNORE]
     if len(torch.unique(answered)) < 2:
         names = ", ".join(map(repr, loaded.classes[:5]))
-        raise ArgumentError(f"the target has one class only ({names}): there is nothing to learn")
+        raise DataError(f"the target has one class only ({names}): there is nothing to learn")
 
 
 def standardised(prepared: Prepared) -> Prepared:
@@ -100,9 +100,9 @@ def standardised(prepared: Prepared) -> Prepared:
     targets = prepared.loaded.targets.flatten(0, -2)
     train = prepared.loaded.targets[prepared.rows["train"]].flatten(0, -2)
     if not (targets.abs() <= LARGEST).logical_or(targets.isnan()).all():
-        raise ArgumentError(f"the target has numbers that are not finite, or beyond {LARGEST:g}")
+        raise DataError(f"the target has numbers that are not finite, or beyond {LARGEST:g}")
     train = train[~train.isnan().any(-1)]
     spread = train.std(0, correction=0)
     if not len(train) or not (spread > 0).all():
-        raise ArgumentError("the target is the same in all rows in training: nothing to learn")
+        raise DataError("the target is the same in all rows in training: nothing to learn")
     return replace(prepared, centre=train.mean(0), spread=spread)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attenergy.registry import ArgumentError, nearest
+from attenergy.registry import DataError, nearest
 from attenergy.tasks.data.arrays import read_arrays
 from attenergy.tasks.data.splitting import split_number
 
@@ -46,13 +46,13 @@ def read_sequences(path: Path, name: str) -> tuple[Arrays, dict[str, Any]]:
     for key in arrays:
         if key not in _KNOWN:
             hint = nearest(key, _KNOWN)
-            raise ArgumentError(
+            raise DataError(
                 f"{name}: unknown array {key!r:.60}{f' ({hint})' if hint else ''}; "
                 f"known: {', '.join(_KNOWN)}"
             )
     x = arrays.get("x")
     if not isinstance(x, Tensor) or x.ndim not in {2, 3} or not all(x.shape):
-        raise ArgumentError(
+        raise DataError(
             f"{name}: needs an array 'x' of sequences, (N, L) or (N, L, F), got "
             f"{'none' if x is None else shape_of(x)}"
         )
@@ -69,10 +69,10 @@ def given_splits(arrays: dict[str, Any], rows: int, name: str) -> Tensor | None:
     if split is None:
         return None
     if split.shape != (rows,):
-        raise ArgumentError(f"{name}: 'split' must be ({rows},), got {shape_of(split)}")
+        raise DataError(f"{name}: 'split' must be ({rows},), got {shape_of(split)}")
     if isinstance(split, Tensor):
         if split.is_floating_point() or not ((split >= 0) & (split <= 2)).all():
-            raise ArgumentError(f"{name}: 'split' is 0, 1 or 2: train, valid, test")
+            raise DataError(f"{name}: 'split' is 0, 1 or 2: train, valid, test")
         return split.long()
     where = f"{name}: 'split'"
     return torch.tensor([split_number(str(each), where) for each in split])
@@ -81,15 +81,15 @@ def given_splits(arrays: dict[str, Any], rows: int, name: str) -> Tensor | None:
 def _inputs(path: str, x: Tensor) -> Tensor:
     if x.is_floating_point():
         if not x.isfinite().all():
-            raise ArgumentError(f"{path}: 'x' is not finite in row {first_row(~x.isfinite())}")
+            raise DataError(f"{path}: 'x' is not finite in row {first_row(~x.isfinite())}")
         vectors = (x if x.ndim == 3 else x[..., None]).float()
         if not vectors.isfinite().all():
             row = first_row(~vectors.isfinite())
-            raise ArgumentError(f"{path}: 'x' has a number beyond 3.4e38, as float32, in row {row}")
+            raise DataError(f"{path}: 'x' has a number beyond 3.4e38, as float32, in row {row}")
         return vectors
     tokens = x.long()
     if tokens.min() < 0 or tokens.max() >= _MOST_TOKENS:
-        raise ArgumentError(
+        raise DataError(
             f"{path}: tokens 'x' are whole numbers from 0 to {_MOST_TOKENS - 1}, got "
             f"{int(tokens.min())} to {int(tokens.max())}; for numbers save a float array"
         )
@@ -101,13 +101,13 @@ def _lengths(path: str, lengths: Any, x: Tensor) -> Tensor | None:
         return None
     rows, most = x.shape[:2]
     if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.shape != (rows,):
-        raise ArgumentError(
+        raise DataError(
             f"{path}: 'lengths' must be whole numbers ({rows},), got {shape_of(lengths)}"
         )
     wrong = (lengths < 1) | (lengths > most)
     if wrong.any():
         row = first_row(wrong)
-        raise ArgumentError(
+        raise DataError(
             f"{path}: 'lengths' are from 1 to {most}, got {int(lengths[row])} in row {row}"
         )
     return lengths.long()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import DataError
 from attenergy.tasks.core.base import IGNORE, Batch, Inputs, check_known
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
@@ -80,29 +80,27 @@ class Sequences(DataTask):
         """Read the arrays and see that they fit together."""
         known, arrays, content = self._read()
         if "y" not in arrays:
-            raise ArgumentError(
+            raise DataError(
                 f"{self.path}: no array 'y' with the answers; task 'next-step' needs none, it asks "
                 f"for the next step of x"
             )
         x, y = known.x, arrays["y"]
         rows, length = x.shape[:2]
         if not isinstance(y, Tensor) or y.ndim not in {1, 2, 3} or len(y) != rows:
-            raise ArgumentError(
+            raise DataError(
                 f"{self.path}: 'y' must have a row for each of the {rows} of x, got {shape_of(y)}"
             )
         classes = not y.is_floating_point() and self.answer_kind != "number"
         if not classes and self.answer_kind == "class":
-            raise ArgumentError(
-                f"{self.path}: answer=class needs whole numbers in 'y', got {y.dtype}"
-            )
+            raise DataError(f"{self.path}: answer=class needs whole numbers in 'y', got {y.dtype}")
         every = y.ndim > 1 and y.shape[1] == length and (y.ndim == 3 or length > 1)
         if y.ndim == 3 and (classes or not every):
-            raise ArgumentError(
+            raise DataError(
                 f"{self.path}: 'y' must be ({rows},), ({rows}, {length}) or, for numbers, ({rows}, "
                 f"T) or ({rows}, {length}, T), got {shape_of(y)}"
             )
         if classes and y.ndim == 2 and not every:
-            raise ArgumentError(
+            raise DataError(
                 f"{self.path}: classes 'y' must be ({rows},) or ({rows}, {length}), got "
                 f"{shape_of(y)}"
             )
@@ -115,7 +113,7 @@ class Sequences(DataTask):
                 numbers = numbers.masked_fill(~known.seen[..., None], torch.nan)
             targets, names = (numbers if y.ndim > 1 else numbers[:, None]), ()
             if not every and targets.isnan().any():
-                raise ArgumentError(f"{self.path}: 'y' is NaN in row {first_row(targets.isnan())}")
+                raise DataError(f"{self.path}: 'y' is NaN in row {first_row(targets.isnan())}")
         what = f"{len(names)} classes" if names else f"{targets.shape[-1]} numbers"
         where = "each position" if every else "the end"
         return self._loaded(
@@ -137,7 +135,7 @@ class Sequences(DataTask):
             there = targets != IGNORE if names else ~targets.isnan().any(-1)
             if not there.any(1).all():
                 row = first_row(~there.any(1))
-                raise ArgumentError(f"{self.path}: nothing is asked in row {row}")
+                raise DataError(f"{self.path}: nothing is asked in row {row}")
         seen = known.seen
         keys = known.x.masked_fill(~seen.view(*seen.shape, *[1] * (known.x.ndim - 2)), 0)
         if known.lengths is not None:
@@ -162,15 +160,15 @@ class Sequences(DataTask):
         targets = y if known is None else y.masked_fill(~known.seen, IGNORE)
         asked = targets != IGNORE if known is not None else torch.ones_like(targets) > 0
         if not asked.any():
-            raise ArgumentError(f"{self.path}: 'y' is {IGNORE} everywhere: nothing is asked")
+            raise DataError(f"{self.path}: 'y' is {IGNORE} everywhere: nothing is asked")
         if (targets[asked] < 0).any():
-            raise ArgumentError(
+            raise DataError(
                 f"{self.path}: classes are whole numbers from 0, got "
                 f"{int(targets[asked].min())} in row {first_row(asked & (targets < 0))}"
             )
         size = int(targets[asked].max()) + 1
         if size > MOST_CLASSES:
-            raise ArgumentError(
+            raise DataError(
                 f"{self.path}: {size:,} classes; at most {MOST_CLASSES:,}. Numbers that are none: "
                 "--set answer=number"
             )
@@ -256,12 +254,12 @@ class NextStep(Sequences):
         """Read the arrays; what is asked for is x, one step on."""
         known, arrays, content = self._read()
         if "y" in arrays:
-            raise ArgumentError(f"{self.path}: holds 'y'; task 'sequences' asks for it")
+            raise DataError(f"{self.path}: holds 'y'; task 'sequences' asks for it")
         x = known.x
         if x.shape[1] < 2 or (known.lengths is not None and (known.lengths < 2).any()):
-            raise ArgumentError(f"{self.path}: a sequence needs two steps, so that one can follow")
+            raise DataError(f"{self.path}: a sequence needs two steps, so that one can follow")
         if not x.is_floating_point() and x.ndim == 3:
-            raise ArgumentError(f"{self.path}: tokens must be (N, L), got {shape_of(x)}")
+            raise DataError(f"{self.path}: tokens must be (N, L), got {shape_of(x)}")
         lengths = None if known.lengths is None else known.lengths - 1
         here = Arrays(x[:, :-1], lengths)
         if x.is_floating_point():

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import DataError, TaskOptionError
 from attenergy.tasks.core.contents import row_codes
 from attenergy.tasks.core.streams import seed_of
 
@@ -30,7 +30,7 @@ def split_number(name: str, where: str) -> int:
     """
     number = _NAMES.get(name.strip().lower())
     if number is None:
-        raise ArgumentError(f"{where}: a split is train, valid or test, got {name!r:.60}")
+        raise DataError(f"{where}: a split is train, valid or test, got {name!r:.60}")
     return number
 
 
@@ -39,13 +39,13 @@ def check_shares(valid: object, test: object) -> None:
     for name, share in (("valid", valid), ("test", test)):
         number = isinstance(share, (int, float)) and not isinstance(share, bool)
         if not (number and 0 < share < 1):  # type: ignore[operator]
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'{name}' must be a share of the rows in (0, 1), got {share!r:.40}"
             )
     assert isinstance(valid, (int, float))
     assert isinstance(test, (int, float))
     if valid + test >= 1:
-        raise ArgumentError(
+        raise TaskOptionError(
             f"'valid' and 'test' must leave rows to train with, got {valid:g} + {test:g}"
         )
 
@@ -105,7 +105,7 @@ def split_rows(
     sizes = {name: len(rows) for name, rows in parts.items()}
     if min(sizes.values()) < FEWEST:
         said = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        raise ArgumentError(
+        raise DataError(
             f"{len(keys)} rows ({len(torch.unique(keys))} different) give {said}; each split needs "
             f"at least {FEWEST}: bring more rows, or larger shares 'valid' and 'test'"
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import DataError, UnknownName
 from attenergy.tasks.core.base import Batch, Inputs, check_known
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
@@ -96,7 +96,7 @@ class Table(DataTask):
             if name not in by_name:
                 raise UnknownName(f"column of {self.path}", name, by_name)
         if not self.target:
-            raise ArgumentError(
+            raise DataError(
                 f"name the column to predict with --set target=COLUMN; {self.path} has "
                 f"{', '.join(by_name)}"
             )
@@ -141,10 +141,10 @@ class Table(DataTask):
 
     def _check(self, columns: list[Column]) -> None:
         if not columns:
-            raise ArgumentError(f"{self.path}: no column is left beside the target")
+            raise DataError(f"{self.path}: no column is left beside the target")
         for column in columns:
             if column.categories is not None and len(column.categories) > MOST_CATEGORIES:
-                raise ArgumentError(
+                raise DataError(
                     f"{self.path}: column {column.name!r} has more than {MOST_CATEGORIES} "
                     f"different texts; leave it out with --set ignore={column.name}"
                 )
@@ -159,13 +159,13 @@ class Table(DataTask):
                 if many
                 else f"is missing in row {row}; leave such rows out"
             )
-            raise ArgumentError(f"{self.path}: the target {column.name!r} {why}")
+            raise DataError(f"{self.path}: the target {column.name!r} {why}")
         kind = self.answer_kind
         if kind == "auto":
             kind = "class" if column.categories is not None or _few(column.values) else "number"
         if kind == "number":
             if column.categories is not None:
-                raise ArgumentError(
+                raise DataError(
                     f"{self.path}: the target {column.name!r} holds texts, such as "
                     f"{column.categories[0]!r}, so answer=number does not fit; allowed: class"
                 )
@@ -180,7 +180,7 @@ class Table(DataTask):
     def _given(self, column: Column) -> Tensor:
         where = f"{self.path}: column {column.name!r}"
         if column.categories is None or column.values.isnan().any():
-            raise ArgumentError(f"{where}: every row must say train, valid or test")
+            raise DataError(f"{where}: every row must say train, valid or test")
         numbers = torch.tensor([split_number(name, where) for name in column.categories])
         return numbers[column.values.long()]
 

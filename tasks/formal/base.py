@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole, scored_hits
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.core.token_task import TokenInstance, TokenTask
@@ -65,7 +65,7 @@ class LengthTask(TokenTask):
     def _possible(self, low: int, high: int) -> Tensor:
         lengths = self.word_lengths(low, high)
         if not len(lengths):
-            raise ArgumentError(f"no word of this task has {low} to {high} symbols")
+            raise TaskOptionError(f"no word of this task has {low} to {high} symbols")
         return lengths
 
     def word_lengths(self, low: int, high: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import IGNORE, check_whole
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.formal.base import FIRST, PAD, LengthTask
@@ -63,7 +63,7 @@ class Dyck(LengthTask):
             lengths=(shortest, longest, long),
         )
         if (self.depth + 1) * int(self._long[-1]) > _MOST_PLACES:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'long' is {long} and 'depth' {depth}; their product must be at most "
                 f"{_MOST_PLACES:,}"
             )

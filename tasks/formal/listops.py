@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import (
     IGNORE,
     Batch,
@@ -92,7 +92,7 @@ class ListOps(Task):
         self.longest = check_whole("longest", longest, self.longer_than + 1)
         # A node has (2 + arguments) / 2 below it with probability 1/4.
         if self.depth * math.log((2 + self.arguments) / 8) > math.log(_NODES):
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'depth' is {depth} and 'arguments' {arguments}: a tree would have more than "
                 f"{_NODES:,} nodes on average"
             )
@@ -124,7 +124,7 @@ class ListOps(Task):
             wanted = (lengths > self.longer_than) & (lengths <= self.longest)
             drawn, accepted = drawn + size, accepted + int(wanted.sum())
             if drawn >= _TRIED and accepted < _LEAST * drawn:
-                raise ArgumentError(
+                raise TaskOptionError(
                     f"of {drawn} drawn expressions {accepted} have more than {self.longer_than} "
                     f"and at most {self.longest} tokens; choose other lengths, depth or arguments"
                 )

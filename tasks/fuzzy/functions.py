@@ -11,7 +11,7 @@ from itertools import combinations
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.streams import seed_of
 
 MOST_VARIABLES = 9  # 512 terms: with more, known or unknown ones make too many functions
@@ -50,14 +50,14 @@ def split_functions(
     for name, value in (("ood_fraction", ood_fraction), ("unknown_fraction", unknown_fraction)):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not (number and 0 <= value <= 1):
-            raise ArgumentError(f"'{name}' must be a number between 0 and 1, got {value!r}")
+            raise TaskOptionError(f"'{name}' must be a number between 0 and 1, got {value!r}")
     count = 2**variables
     known = count - int(count * unknown_fraction)
     _check_counts(terms, known, count - known)
     functions = torch.tensor(list(combinations(range(known), terms)))
     held_out = int(len(functions) * ood_fraction)
     if not 0 < held_out < len(functions):
-        raise ArgumentError(
+        raise TaskOptionError(
             f"'ood_fraction' is {ood_fraction}: it holds out {held_out} of {len(functions)} "
             "functions, but both sides need at least one"
         )
@@ -68,7 +68,7 @@ def split_functions(
         train = functions[order[held_out:]]
         if covers(train, known):
             return {"train": train, "ood": functions[order[:held_out]], "unknown_terms": unknown}
-    raise ArgumentError(
+    raise TaskOptionError(
         f"'ood_fraction' is {ood_fraction}: no choice of {len(functions) - held_out} training "
         f"functions was found in which all {known} terms occur; make it smaller"
     )
@@ -82,12 +82,12 @@ def covers(functions: Tensor, terms: int) -> bool:
 def _check_counts(terms: int, known: int, unknown: int) -> None:
     for word, number in (("known", known), ("unknown", unknown)):
         if not 0 < terms <= number:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"a function needs {terms} distinct terms, but there are only {number} {word} "
                 "ones; change 'unknown_fraction', 'terms' or 'variables'"
             )
         if math.comb(number, terms) > _MOST_FUNCTIONS:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"{math.comb(number, terms)} functions of {terms} out of {number} terms are too "
                 f"many, at most {_MOST_FUNCTIONS}"
             )

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole
 from attenergy.tasks.core.contents import graph_codes
 from attenergy.tasks.core.sampling import permutations
@@ -71,18 +71,18 @@ class BlockModel(GraphTask):
         self.shown = check_whole("shown", shown, 1)
         each, rest = divmod(self.size, self.blocks)
         if rest:
-            raise ArgumentError(f"'nodes' must be a multiple of blocks = {blocks}, got {nodes}")
+            raise TaskOptionError(f"'nodes' must be a multiple of blocks = {blocks}, got {nodes}")
         if self.shown >= each:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'shown' must be below nodes/blocks = {each}, so that some are asked for; "
                 f"got {shown}"
             )
         if not 0 < mixing < 1:
-            raise ArgumentError(f"'mixing' must be above 0 and below 1, got {mixing!r}")
+            raise TaskOptionError(f"'mixing' must be above 0 and below 1, got {mixing!r}")
         self.within = degree * (1 - mixing) / (each - 1)
         self.across = degree * mixing / (self.size - each)
         if not 0 < min(self.within, self.across) <= max(self.within, self.across) < 1:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'degree' must be above 0 and leave both probabilities of an edge below 1, got "
                 f"{degree!r}: {self.within:.3g} within a block, {self.across:.3g} between two"
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import (
     IGNORE,
     Estimate,
@@ -150,7 +150,7 @@ def _lattice(n: int, seed: int) -> Graph:
 
     rows = next(r for r in range(math.isqrt(n), 0, -1) if n % r == 0)
     if rows < 3:
-        raise ArgumentError(
+        raise TaskOptionError(
             f"'nodes' of a lattice must be a product of two sides from 3 (9, 12, 15 or 16), got {n}"
         )
     grid = nx.grid_2d_graph(rows, n // rows, periodic=True)
@@ -162,7 +162,9 @@ def _regular(n: int, seed: int) -> Graph:
     import networkx as nx
 
     if n < 4 or n % 2:
-        raise ArgumentError(f"'nodes' of a regular graph of degree 3 must be even, from 4, got {n}")
+        raise TaskOptionError(
+            f"'nodes' of a regular graph of degree 3 must be even, from 4, got {n}"
+        )
     graph: Graph = nx.random_regular_graph(3, n, seed=seed)
     while not nx.is_connected(graph):  # else the pinned spin leaves the others undecided
         seed += 1

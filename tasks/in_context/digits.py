@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError, MissingPackage
+from attenergy.registry import MissingPackage, TaskOptionError
 from attenergy.tasks.core.base import check_whole
 from attenergy.tasks.core.sampling import distinct
 from attenergy.tasks.core.streams import Fields, seed_of
@@ -61,7 +61,7 @@ class FewShotDigits(Episodes):
         self.held_out = check_whole("held_out", held_out, 2, _DIGITS - 2)
         self.declare(ways, shots, queries, self.side**2)
         if self.ways > (most := min(self.held_out, _DIGITS - self.held_out)):
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'ways' must be at most {most}, as {self.held_out} of {_DIGITS} classes are held "
                 f"out; got {ways}"
             )
@@ -79,7 +79,7 @@ class FewShotDigits(Episodes):
         }
         fewest = min(len(members) for groups in self.members.values() for members in groups)
         if self.shots + self.queries > fewest:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'shots' and 'queries' must be at most {fewest} together, the pictures of a class "
                 f"in a split; got {shots} and {queries}"
             )

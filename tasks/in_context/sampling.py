@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 
 _FINE = 1 << 52
 
@@ -37,4 +37,4 @@ def check_number(
             return value
         if least is not None and value >= least:
             return value
-    raise ArgumentError(f"'{name}' must be a finite number {wanted}, got {value!r:.40}")
+    raise TaskOptionError(f"'{name}' must be a finite number {wanted}, got {value!r:.40}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import check_whole
 from attenergy.tasks.core.sampling import distinct
 from attenergy.tasks.core.streams import Fields, seed_of
@@ -74,7 +74,7 @@ class FewShotStrokes(Episodes):
         sizes = dict.fromkeys(self.splits, _HELD_OUT)
         sizes["train"] = check_whole("train_classes", train_classes, 1, _MOST_CLASSES)
         if self.ways > min(sizes.values()):
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'ways' must be at most {min(sizes.values())}, the classes of a split "
                 f"('train_classes' is {train_classes}); got {ways}"
             )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.raven.rules import Rule
 
 ROUNDING = 1e-9  # two probabilities that differ by less, relatively, are equal in truth
@@ -56,7 +56,7 @@ def check_size(panels: Tensor) -> None:
     """Raise ValueError if the entries of G - 1 columns do not fit in a 64-bit set."""
     grid, features = panels.shape[1], panels.shape[3]
     if (grid - 1) * features > 62:
-        raise ArgumentError(f"{features} features on a grid of {grid} are too many to enumerate")
+        raise TaskOptionError(f"{features} features on a grid of {grid} are too many to enumerate")
 
 
 def chunks(panels: Tensor, rules: int, *, permute: bool) -> Iterator[Tensor]:

@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.streams import seed_of
 
 
@@ -33,13 +33,13 @@ def split_combinations(
     """
     number = isinstance(ood_fraction, (int, float)) and not isinstance(ood_fraction, bool)
     if not number or not math.isfinite(ood_fraction):
-        raise ArgumentError(
+        raise TaskOptionError(
             f"'ood_fraction' must be a number between 0 and 1, got {ood_fraction!r}"
         )
     count = len(combinations)
     held_out = int(count * ood_fraction)
     if not 0 < held_out < count:
-        raise ArgumentError(
+        raise TaskOptionError(
             f"'ood_fraction' is {ood_fraction}: it holds out {held_out} of {count} combinations "
             "of rules, but both sides need at least one"
         )
@@ -63,7 +63,7 @@ class Prior:
     def __init__(self, combinations: Tensor, rules: int, *, shuffled: bool) -> None:
         features = combinations.shape[1]
         if rules**features >= 1 << 63:
-            raise ArgumentError(f"{rules} rules on {features} features are too many to enumerate")
+            raise TaskOptionError(f"{rules} rules on {features} features are too many to enumerate")
         self._digits = rules ** torch.arange(features)
         self._shuffled = shuffled
         codes = (combinations * self._digits).sum(-1)

@@ -17,7 +17,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import check_known, check_whole
 from attenergy.tasks.core.sampling import distinct, permutations
 
@@ -169,18 +169,18 @@ def choose_rules(rules: int | str | Sequence[str], values: int, grid: int) -> tu
     if isinstance(rules, (int, float)):
         chosen = _BUILT_IN[: check_whole("rules", rules, 1)]
         if len(chosen) < rules:
-            raise ArgumentError(f"'rules' is {rules}, but there are only {len(RULES)} rules")
+            raise TaskOptionError(f"'rules' is {rules}, but there are only {len(RULES)} rules")
     else:
         names = rules.split(",") if isinstance(rules, str) else list(rules)
         names = [check_known("rule", str(name).strip(), tuple(RULES)) for name in names]
         if not names or len(set(names)) < len(names):
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'rules' must name each rule once, got {', '.join(names) or 'none'}"
             )
         chosen = tuple(rule for rule in _BUILT_IN if rule.name in names)
     for rule in chosen:
         if values < rule.least:
-            raise ArgumentError(f"rule '{rule.name}' needs values >= {rule.least}, got {values}")
+            raise TaskOptionError(f"rule '{rule.name}' needs values >= {rule.least}, got {values}")
         if rule.grid not in (None, grid):
-            raise ArgumentError(f"rule '{rule.name}' needs grid {rule.grid}, got {grid}")
+            raise TaskOptionError(f"rule '{rule.name}' needs grid {rule.grid}, got {grid}")
     return chosen

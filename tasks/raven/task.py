@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import (
     IGNORE,
     Batch,
@@ -95,11 +95,11 @@ class Raven(Task):
         self.grid = check_whole("grid", grid, 2)
         self.rules = choose_rules(rules, self.values, self.grid)
         if not isinstance(permute, bool):
-            raise ArgumentError(f"'permute' must be true or false, got {permute!r}")
+            raise TaskOptionError(f"'permute' must be true or false, got {permute!r}")
         self.permute = permute
         count = math.comb(len(self.rules) + self.features - 1, self.features)
         if count > _MOST_COMBINATIONS:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'features' is {features}, with {count:,} combinations of {len(self.rules)} "
                 f"rules; at most {_MOST_COMBINATIONS:,} are allowed, take fewer"
             )

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs
 from attenergy.tasks.core.sampling import distinct, weighted_order
 from attenergy.tasks.core.streams import Fields, draw_in_part
@@ -69,15 +69,15 @@ class QueriedRecall(TokenTask):
     def check_sizes(self, length: int, width: int, entries: int, queries: int) -> None:
         """Raise ValueError if the power, the length or the vocabulary does not fit."""
         if not 0 < self.power < math.inf:
-            raise ArgumentError(f"'power' must be a finite number above 0, got {self.power}")
+            raise TaskOptionError(f"'power' must be a finite number above 0, got {self.power}")
         if length % 2:
-            raise ArgumentError(f"'length' must be even, got {length}")
+            raise TaskOptionError(f"'length' must be even, got {length}")
         if self.vocabulary <= length:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'vocabulary' must be above 'length' = {length}, got {self.vocabulary}"
             )
         if (needed := width * (entries + queries)) > length:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'length' must be >= {needed}: {entries} entries and {queries} queries of {width} "
                 f"tokens each; got {length}"
             )
@@ -104,7 +104,7 @@ def draw_pairs(count: int, pairs: int, vocabulary: int, generator: Generator) ->
 def check_keys(vocabulary: int, pairs: int) -> None:
     """Raise ValueError if there are fewer than `pairs` keys."""
     if pairs > vocabulary // 2 - 1:
-        raise ArgumentError(
+        raise TaskOptionError(
             f"'pairs' must be <= vocabulary/2 - 1 = {vocabulary // 2 - 1}, the number of keys; "
             f"got {pairs}"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole
 from attenergy.tasks.core.sampling import distinct
 from attenergy.tasks.core.streams import Fields, draw_in_part
@@ -72,7 +72,7 @@ class FuzzyRecall(MacroTask):
         self.values = self.vocabulary - 1 - self.keys
         for what, size, ids in (("key", key_size, self.keys), ("value", value_size, self.values)):
             if size > ids:
-                raise ArgumentError(f"'{what}_size' must be <= {ids}, the ids for it; got {size}")
+                raise TaskOptionError(f"'{what}_size' must be <= {ids}, the ids for it; got {size}")
         self.inputs = Inputs("token", self.vocabulary, self.length)
         self.outputs = Outputs(self.vocabulary)
         self.chance = dict.fromkeys(("macro_accuracy", "accuracy"), 1 / self.values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole
 from attenergy.tasks.core.streams import Fields, draw_in_part, seed_of
 from attenergy.tasks.core.token_task import MacroTask
@@ -59,7 +59,7 @@ class Memorisation(MacroTask):
         self.train_instances = check_whole("train_instances", train_instances, 0, most=None)
         self.keys = (self.vocabulary - 1) // 2
         if self.length % 2:
-            raise ArgumentError(f"'length' must be even, got {length}")
+            raise TaskOptionError(f"'length' must be even, got {length}")
         values = self.vocabulary - 1 - self.keys
         source = Generator().manual_seed(seed_of("table", self.vocabulary, split_seed))
         self.table = self.keys + torch.randperm(values, generator=source)[: self.keys]

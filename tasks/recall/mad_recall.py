@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole
 from attenergy.tasks.core.sampling import one_of
 from attenergy.tasks.core.streams import Fields, draw_in_part
@@ -65,14 +65,14 @@ class InContextRecall(MacroTask):
         self.plain = self.vocabulary - self.noise_vocabulary
         self.keys = self.plain // 2
         if self.length % 2:
-            raise ArgumentError(f"'length' must be even, got {length}")
+            raise TaskOptionError(f"'length' must be even, got {length}")
         if self.keys < 1:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'noise_vocabulary' must be <= vocabulary - 2 = {self.vocabulary - 2}, "
                 f"got {noise_vocabulary}"
             )
         if not 0 <= noise < 1 or (noise and not noise_vocabulary):
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'noise' must be >= 0 and < 1, and 0 without a noise vocabulary; got {noise}"
             )
         self.inputs = Inputs("token", self.vocabulary, self.length - 1)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import IGNORE, Inputs, check_whole, scored_hits
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.recall.base import QueriedRecall, check_keys, draw_pairs, memory
@@ -182,15 +182,17 @@ def _read_sizes(option: str, text: str) -> tuple[tuple[int, int], ...]:
     for word in str(text).split():
         match = re.fullmatch(r"(\d+)x(\d+)(?:\*(\d+))?", word)
         if match is None or "0" in match.groups():
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'{option}' must be sizes LENGTHxPAIRS, such as '64x4 128x8*2'; got {word!r}"
             )
         length, pairs, times = (int(number or 1) for number in match.groups())
         check_whole(f"{option}: length", length, 1)
         counts[length, pairs] = counts.get((length, pairs), 0) + times
     if not counts:
-        raise ArgumentError(f"'{option}' must name a size at least, such as '64x4'; got {text!r}")
+        raise TaskOptionError(f"'{option}' must name a size at least, such as '64x4'; got {text!r}")
     if sum(counts.values()) > _MOST_SIZES:
-        raise ArgumentError(f"'{option}' must name at most {_MOST_SIZES} sizes, with their repeats")
+        raise TaskOptionError(
+            f"'{option}' must name at most {_MOST_SIZES} sizes, with their repeats"
+        )
     rounds = range(max(counts.values()))
     return tuple(size for turn in rounds for size, times in counts.items() if turn < times)

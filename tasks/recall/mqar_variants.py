@@ -7,7 +7,7 @@ from math import isqrt
 import torch
 from torch import Generator
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import check_whole
 from attenergy.tasks.core.sampling import distinct, permutations
 from attenergy.tasks.core.streams import Fields
@@ -60,7 +60,7 @@ class ForgettingRecall(QueriedRecall):
         self.updates = check_whole("updates", updates, 1)
         self.power, self.random_non_queries = power, random_non_queries
         if self.updates > self.pairs:
-            raise ArgumentError(f"'updates' must be <= 'pairs' = {self.pairs}, got {updates}")
+            raise TaskOptionError(f"'updates' must be <= 'pairs' = {self.pairs}, got {updates}")
         self.check_sizes(self.length, 2, self.pairs + self.updates, self.pairs)
         check_keys(self.vocabulary, self.pairs)
         self.declare(self.vocabulary - self.vocabulary // 2)
@@ -127,9 +127,9 @@ class CompositionalRecall(QueriedRecall):
         self.power, self.random_non_queries = power, random_non_queries
         self.side, self.third = isqrt(self.pairs), self.vocabulary // 3
         if self.side**2 != self.pairs:
-            raise ArgumentError(f"'pairs' must be a square number (4, 9, 16, ...), got {pairs}")
+            raise TaskOptionError(f"'pairs' must be a square number (4, 9, 16, ...), got {pairs}")
         if self.side > self.third - 1 or self.pairs > self.third:
-            raise ArgumentError(f"'pairs' must be <= vocabulary/3 = {self.third}, got {pairs}")
+            raise TaskOptionError(f"'pairs' must be <= vocabulary/3 = {self.third}, got {pairs}")
         self.check_sizes(self.length, 3, self.pairs, self.pairs)
         self.declare(self.vocabulary - 2 * self.third)
         super().__init__()

@@ -8,7 +8,7 @@ from math import comb
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import Batch, Estimate, Inputs, Outputs, Task, check_whole
 from attenergy.tasks.core.contents import member_codes, row_codes
 from attenergy.tasks.core.streams import Fields, belongs
@@ -73,12 +73,14 @@ class NoisyRetrieval(Task):
         self.dim = check_whole("dim", dim, 1)
         self.patterns = check_whole("patterns", patterns, 1)
         if flip == 0:
-            raise ArgumentError(
+            raise TaskOptionError(
                 "'flip' must be above 0: without noise a memory in which every state is a fixed "
                 "point restores nothing and scores 1"
             )
         if not 0 < flip < 0.5:
-            raise ArgumentError(f"'flip' must be a probability above 0 and below 0.5, got {flip!r}")
+            raise TaskOptionError(
+                f"'flip' must be a probability above 0 and below 0.5, got {flip!r}"
+            )
         self.flip = flip
         self.inputs = Inputs("memory", self.dim, self.patterns + 1)
         self.outputs = Outputs(2)
@@ -109,7 +111,7 @@ class NoisyRetrieval(Task):
             place = number % self.patterns
             stored[waiting, place] = self._draw(len(waiting), generator)
             members[waiting, place] = member_codes(row_codes(stored[waiting, place]))
-        raise ArgumentError(
+        raise TaskOptionError(
             f"the split '{split}' cannot be filled: {self.patterns} patterns of {self.dim} bits "
             "make too few different memories, make 'dim' larger"
         )

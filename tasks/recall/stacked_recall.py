@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import (
     IGNORE,
     Batch,
@@ -62,10 +62,10 @@ class StackedRecall(Task):
         self.vocabulary = check_whole("vocabulary", vocabulary, 4)
         self.pairs = check_whole("pairs", pairs, 1)
         if self.vocabulary % 2:
-            raise ArgumentError(f"'vocabulary' must be even, got {vocabulary}")
+            raise TaskOptionError(f"'vocabulary' must be even, got {vocabulary}")
         self.half = self.vocabulary // 2
         if self.pairs > self.half - 1:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'pairs' must be <= vocabulary/2 - 1 = {self.half - 1}, the number of keys; "
                 f"got {pairs}"
             )

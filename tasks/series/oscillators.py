@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import Batch, Estimate, Inputs, Outputs, Task, check_whole
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.series.normal_modes import laplacian, normal, oscillate
@@ -60,7 +60,7 @@ class Oscillators(Task):
         self.length = check_whole("length", length, self.channels + 2)
         most = (math.pi**2 - _STIFF) / self.channels
         if not 0 <= coupling < most:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'coupling' must be from 0 and below (pi^2 - 1) / channels = {most:.3g}, so that "
                 f"the steps follow the fastest oscillation; got {coupling!r}"
             )

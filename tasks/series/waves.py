@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from attenergy.registry import ArgumentError
+from attenergy.registry import TaskOptionError
 from attenergy.tasks.core.base import (
     IGNORE,
     Batch,
@@ -72,16 +72,16 @@ class Waves(Task):
     ) -> None:
         self.channels = check_whole("channels", channels, 4)
         if self.channels > _MOST_CHANNELS:
-            raise ArgumentError(f"'channels' must be 4 or {_MOST_CHANNELS}, got {channels}")
+            raise TaskOptionError(f"'channels' must be 4 or {_MOST_CHANNELS}, got {channels}")
         self.length = check_whole("length", length, 2)
         most = (math.pi**2 - 1) / self.channels
         if not 0 < coupling < most:
-            raise ArgumentError(
+            raise TaskOptionError(
                 f"'coupling' must be above 0 and below (pi^2 - 1) / channels = {most:.3g}, so that "
                 f"the steps follow the fastest oscillation; got {coupling!r}"
             )
         if not 0 < noise < math.inf:
-            raise ArgumentError(f"'noise' must be a finite number above 0, got {noise!r}")
+            raise TaskOptionError(f"'noise' must be a finite number above 0, got {noise!r}")
         self.coupling, self.noise = coupling, noise
         graphs = [numberings(graph, self.channels) for graph in GRAPHS]
         self.class_of = torch.repeat_interleave(torch.tensor([len(g) for g in graphs]))

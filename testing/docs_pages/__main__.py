@@ -11,6 +11,7 @@ from attenergy.testing.docs_pages.energies import energies_page
 from attenergy.testing.docs_pages.entries.facts import Facts
 from attenergy.testing.docs_pages.entries.pages import pages
 from attenergy.testing.docs_pages.entries.task_page import ceilings
+from attenergy.testing.docs_pages.errors import errors_page, laws_page
 from attenergy.testing.docs_pages.formulas import formulas_page
 from attenergy.testing.docs_pages.tasks import tasks_page
 from attenergy.testing.edge_cases import at_the_edges
@@ -24,6 +25,8 @@ def write(folder: Path) -> None:
         "energies.md": energies_page(registry, edges),
         "tasks.md": tasks_page(registry),
         "formulas.md": formulas_page(),
+        "errors.md": errors_page(),
+        "laws.md": laws_page(),
         **dict(pages(Facts(folder, registry, edges, all_ceilings(registry)))),
     }
     for address, text in texts.items():

@@ -34,13 +34,16 @@ def read_definition(stored: Any, path: str | Path | None) -> Definition:
         ArgumentError: it is missing or damaged, or needs a plug-in that is not loaded.
     """
     if stored is None:
-        raise ArgumentError(f"{path}: its configuration holds no '{ENTRY}'; it was not energized")
+        raise ArgumentError(
+            f"{path}: its configuration holds no '{ENTRY}'; it was not energized",
+            topic="saved-model",
+        )
     try:
         definition = Definition.model_validate(stored)
     except ValidationError as error:
-        raise ArgumentError(f"{path}: {problems(error, ENTRY)}") from None
+        raise ArgumentError(f"{path}: {problems(error, ENTRY)}", topic="saved-model") from None
     if text := missing(definition.plugins):
-        raise ArgumentError(f"{path}: {text}")
+        raise ArgumentError(f"{path}: {text}", topic="saved-model")
     return definition
 
 

@@ -103,12 +103,14 @@ def energize(
     if not places:
         raise ArgumentError(
             f"{type(model).__name__} has no attention that goes through the attention interface "
-            "of transformers"
+            "of transformers",
+            topic="drop-in",
         )
     if not hasattr(model, "set_attn_implementation"):
         raise ArgumentTypeError(
             f"model must be a model of transformers, got a {type(model).__name__} around one; "
-            "energize that one, in place"
+            "energize that one, in place",
+            topic="drop-in",
         )
     theirs = {name: value for name, value in settings.items() if name not in ModelHeads.SETTINGS}
     source = source_of(energy, theirs, registry=registry, others=ModelHeads.SETTINGS)
@@ -121,7 +123,9 @@ def energize(
             energy=spec, steps=steps, step_size=step_size, read=read, settings=settings
         )
     except ValidationError as error:
-        raise ArgumentError(f"a configuration cannot keep {problems(error)}") from None
+        raise ArgumentError(
+            f"a configuration cannot keep {problems(error)}", topic="drop-in"
+        ) from None
     if needs := needed(layer_uses(spec, settings)):
         definition = definition.model_copy(update={"plugins": tuple(needs)})
     _switch(model, places)
@@ -142,7 +146,7 @@ def _let_save(model: Any, objection: str) -> None:
     if objection:
 
         def refuse(*_: Any, **__: Any) -> None:
-            raise ArgumentError(objection)
+            raise ArgumentError(objection, topic="drop-in")
 
         model.save_pretrained = refuse
 
@@ -184,7 +188,8 @@ def load_energized(
     if implementation not in (None, IMPLEMENTATION):
         raise ArgumentError(
             f"attn_implementation must be left out or {IMPLEMENTATION!r}, got "
-            f"{implementation!r}: the attention of an energized model is its energy"
+            f"{implementation!r}: the attention of an energized model is its energy",
+            topic="drop-in",
         )
     config, stored = _configuration(path, options)
     cls = _concrete(model_class, config)
@@ -201,7 +206,9 @@ def load_energized(
     for wrong, keys in (("lacks", "missing_keys"), ("holds more than the", "unexpected_keys")):
         names = sorted(name for name in info[keys] if f".{HEADS}." in f".{name}")
         if names:  # a graph of the user's own is one that is saved and has no place here
-            raise ArgumentError(f"{path} {wrong} weights of the energies: {', '.join(names)}")
+            raise ArgumentError(
+                f"{path} {wrong} weights of the energies: {', '.join(names)}", topic="drop-in"
+            )
     model.__class__ = cls
     _switch(model, attention_modules(model))
     return (model, info) if options.get("output_loading_info") else model
@@ -277,7 +284,8 @@ def _switch(model: Any, places: dict[str, nn.Module]) -> None:
                 setattr(config, _USED, before[key])
             raise ArgumentError(
                 f"'{name}' ({type(module).__name__}) keeps the attention {used!r}: the model does "
-                "not let it be set"
+                "not let it be set",
+                topic="drop-in",
             )
 
 

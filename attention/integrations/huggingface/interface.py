@@ -78,7 +78,8 @@ def energy_attention(
     if heads is None:
         raise ArgumentError(
             f"{type(module).__name__} has no energy: call "
-            "attenergy.attention.integrations.huggingface.energize(model)"
+            "attenergy.attention.integrations.huggingface.energize(model)",
+            topic="drop-in",
         )
     _check_call(module, query.shape[-1], scaling, others)
     mask, field = attention_mask, None
@@ -94,7 +95,8 @@ def energy_attention(
     if heads.read == "state" and value.shape[-1] != query.shape[-1]:
         raise ArgumentError(
             f"'{heads.energy.spec.title}' is read by its state, of width {query.shape[-1]}, but "
-            f"{type(module).__name__} goes on with values of width {value.shape[-1]}"
+            f"{type(module).__name__} goes on with values of width {value.shape[-1]}",
+            topic="drop-in",
         )
     read, weights = heads(
         query, key, value, mask=mask, field=field, dropout=dropout,
@@ -133,7 +135,8 @@ def head_sizes(name: str, module: nn.Module) -> tuple[int, int]:
     if dim is None or heads is None:
         raise ArgumentError(
             f"'{name}' ({type(module).__name__}) does not say how many heads it has, or how wide "
-            f"they are: looked for {', '.join(_COUNTS)} and {', '.join(_WIDTHS)}"
+            f"they are: looked for {', '.join(_COUNTS)} and {', '.join(_WIDTHS)}",
+            topic="drop-in",
         )
     return dim, heads
 
@@ -150,12 +153,14 @@ def _check_call(module: nn.Module, dim: int, scaling: float | None, others: dict
     foreign = [name for name in FOREIGN if others.get(name) is not None]
     if foreign:
         raise ArgumentError(
-            f"{type(module).__name__} asks for {foreign[0]}, which energies do not do"
+            f"{type(module).__name__} asks for {foreign[0]}, which energies do not do",
+            topic="drop-in",
         )
     given = dim**-0.5 if scaling is None else scaling
     then = getattr(module, SCALE, given)  # not there in models that were pickled before it was
     if not math.isclose(given, then, rel_tol=1e-6):
         raise ArgumentError(
             f"{type(module).__name__} scales its scores by {given:g} now, but by {then:g} when the "
-            "energy was made"
+            "energy was made",
+            topic="drop-in",
         )

@@ -53,7 +53,8 @@ def asked_scale(name: str, module: nn.Module, dim: int) -> float:
     if len(scales) > 1:
         raise ArgumentError(
             f"'{name}' ({type(module).__name__}) scales its scores now by one number, now by "
-            f"another: {', '.join(f'{scale:g}' for scale in sorted(scales))}"
+            f"another: {', '.join(f'{scale:g}' for scale in sorted(scales))}",
+            topic="drop-in",
         )
     return float(scales.pop())
 
@@ -76,13 +77,15 @@ def check_asked(name: str, module: nn.Module, energy: Energy) -> None:
     if wanted:
         raise ArgumentError(
             f"'{name}' ({type(module).__name__}) asks its attention for {wanted[0]}, which "
-            "energies do not do"
+            "energies do not do",
+            topic="drop-in",
         )
     adds = [call[_BIAS] for call in _calls(type(module).forward) if _BIAS in call]
     if not energy.reads_field and any(_value(bias, module) is not None for bias in adds):
         raise ArgumentError(
             f"'{name}' ({type(module).__name__}) adds a bias for positions to its scores, and "
-            f"'{energy.spec.title}' reads no field h"
+            f"'{energy.spec.title}' reads no field h",
+            topic="no-field",
         )
 
 
@@ -93,7 +96,8 @@ def _scale(name: str, module: nn.Module, call: dict[str, ast.expr], dim: int) ->
     if isinstance(scale, bool) or not isinstance(scale, (int, float)):
         raise ArgumentError(
             f"'{name}' ({type(module).__name__}) scales its scores by "
-            f"`{ast.unparse(call['scaling'])}`, which is no number that is known beforehand"
+            f"`{ast.unparse(call['scaling'])}`, which is no number that is known beforehand",
+            topic="drop-in",
         )
     return float(scale)
 
@@ -159,10 +163,12 @@ def check_fits(energy: Energy, name: str, module: nn.Module) -> None:
     if energy.states_interact and getattr(module, "is_causal", False):
         raise ArgumentError(
             f"'{energy.spec.title}' couples states to each other, and '{name}' is causal: later "
-            "ones would act on earlier ones"
+            "ones would act on earlier ones",
+            topic="couples-states",
         )
     if any(getattr(config, key, False) for key in ("is_encoder_decoder", "add_cross_attention")):
         raise ArgumentError(
             f"'{energy.spec.title}' couples states to each other; it does not fit a model with "
-            "attention between two sequences"
+            "attention between two sequences",
+            topic="couples-states",
         )

@@ -17,6 +17,8 @@ from attenergy.search.engines.base import Resources
 class NoRoom(AttenergyError, ValueError):
     """The cluster lacks what a run was to be given."""
 
+    topic = "cluster"
+
 
 class ClusterLost(ConnectionError):
     """The cluster has gone while runs went on."""
@@ -30,7 +32,9 @@ def lost(what: str) -> ClusterLost:
 def connected(resources: Resources) -> Any:
     """The module `ray`, connected to the cluster; ValueError if it is not there."""
     if find_spec("ray") is None:
-        raise ArgumentError("the engine ray needs Ray: pip install attenergy[ray]")
+        raise ArgumentError(
+            "the engine ray needs Ray: pip install attenergy[ray]", topic="missing-package"
+        )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
@@ -51,7 +55,9 @@ def connected(resources: Resources) -> Any:
         reason = str(error).strip().splitlines()[0]
         if "Authentication" in f"{type(error)} {error.__cause__}":
             reason = "it asks for a token; set RAY_AUTH_MODE=token and give the token of its nodes"
-        raise ArgumentError(f"cannot reach a Ray cluster at {address}: {reason}") from error
+        raise ArgumentError(
+            f"cannot reach a Ray cluster at {address}: {reason}", topic="cluster"
+        ) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray has put its own there

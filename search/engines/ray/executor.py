@@ -184,7 +184,8 @@ class RayExecutor:
             if getattr(error, "actor_init_failed", False):
                 raise ArgumentError(
                     f"no run can begin on the cluster: {str(error).strip().splitlines()[-1]}; is "
-                    "the same version of attenergy installed on every node?"
+                    "the same version of attenergy installed on every node?",
+                    topic="cluster",
                 ) from error
             unreachable = isinstance(error, errors.ActorUnavailableError)
             death = cause_of_death(error, unreachable=unreachable)

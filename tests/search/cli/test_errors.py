@@ -168,4 +168,5 @@ def test_fewer_trials_than_variants_are_told() -> None:
 def test_values_that_do_not_go_together_are_told_without_the_whole_plan() -> None:
     result = CliRunner().invoke(app, [*SEARCH, "--seconds", "1"])
     assert result.exit_code == 2
-    assert result.stderr == "'seconds' needs fairness 'seconds', got 'steps'\n"
+    text = "'seconds' needs fairness 'seconds', got 'steps'"
+    assert result.stderr == f"{text} (attenergy explain option-value)\n"

@@ -81,7 +81,9 @@ def test_a_check_shows_how_far_it_is_and_ends_with_a_summary(tmp_path: Path) -> 
     )
     both = run("energies", "check", str(tmp_path / "my.yaml"), "-f", "json", code=1)
     assert "checking bad: " in both.stderr
-    assert re.match(r"bad breaks \d+; \d+ of \d+ laws hold", both.stderr.splitlines()[-1])
+    last = both.stderr.splitlines()[-1]
+    assert re.match(r"bad breaks \d+; \d+ of \d+ laws hold", last)
+    assert re.search(r" \(attenergy explain law-descent[a-z -]*\)$", last)
     assert {law["energy"] for law in json.loads(both.stdout)} == {"good", "bad"}
 
 

@@ -208,7 +208,7 @@ def test_a_search_is_recorded_exported_and_replayed(
         run_search(plan, registry, watcher, resume=True)
     with pytest.raises(ArgumentError, match=r"own_search\.py has changed since the run was plan"):
         replay(records[1], folder, workers=0)
-    assert train(records[1].config).reason.startswith("ArgumentError: ")
+    assert train(records[1].config).reason.startswith("OwnModelError: ")
     result = replay(records[1], folder, workers=0, anyway=True)
     assert result.again.status == "complete"
     lines: list[str] = []
