@@ -84,6 +84,18 @@ _FUZZ = """
 """
 
 
+def calls() -> str:
+    measured = result("deciding")
+    nulls, looks = measured["nulls"], measured["for_ever"]
+    rows = []
+    for what, races in (("races as a search plays them", nulls), ("a look after each seed", looks)):
+        searches, wrong = (sum(race[key] for race in races) for key in ("searches", "wrong"))
+        worst = max(race["rate"] for race in races)
+        rows.append([what, f"{searches:,}", str(wrong), f"{wrong / searches:.3f}", f"{worst:.3f}"])
+    header = ["", "races", "with a wrong call", "share", "worst kind of scores"]
+    return table(header, rows) + "\nBy `python benchmarks/deciding.py`.\n"
+
+
 _STORES = {
     "sqlite": "SQLite, worker processes",
     "postgresql": "PostgreSQL",
@@ -135,6 +147,7 @@ A fault is a small random change of one line, looked for with the fast suite
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "calls": calls,
     "laws": laws, "fuzz": fuzz, "kills": kills, "mutations": mutations,
 }  # fmt: skip
 
