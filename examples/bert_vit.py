@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
@@ -28,51 +27,42 @@ from transformers import (
 
 import attenergy
 
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-ENERGIES: dict[str, tuple[str, dict[str, Any]] | None] = {
-    "softmax (as it is)": None,
-    "lse": ("lse", {}),
-    "lse, 3 steps": ("lse", {"steps": 3}),
-    "sparsemax": ("sparsemax", {}),
-    "rbm, 2 steps": ("rbm", {"steps": 2}),
-}
-Draw = Callable[[int], tuple[Tensor, Tensor]]  # number of a batch to inputs and targets
+SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+ENERGIES = {"lse": 1, "lse, 3 steps": 3, "sparsemax": 1, "rbm, 2 steps": 2}  # and their steps
+Pair = tuple[Tensor, Tensor]  # inputs and targets
+Problem = tuple[PreTrainedModel, Callable[[int], Pair], Pair, float]  # model, batches, test, chance
 
 
-def digits() -> tuple[PreTrainedModel, Draw, tuple[Tensor, Tensor], float]:
+def digits() -> Problem:
     """A ViT of 16 patches, 1500 digits to learn from and 297 to test with."""
     data = load_digits()
     order = torch.randperm(len(data.target), generator=torch.Generator().manual_seed(0))
     images = torch.tensor(data.images, dtype=torch.float32)[order, None] / 16
     labels = torch.tensor(data.target)[order]
-    config = ViTConfig(
-        image_size=8, patch_size=2, num_channels=1, intermediate_size=64, num_labels=10, **SIZES
-    )
+    picture = {"image_size": 8, "patch_size": 2, "num_channels": 1, "num_labels": 10}
+    config = ViTConfig(**SIZES, **picture, num_attention_heads=4)
 
-    def draw(number: int) -> tuple[Tensor, Tensor]:
+    def draw(number: int) -> Pair:
         some = torch.randint(1500, (64,), generator=torch.Generator().manual_seed(number))
         return images[some], labels[some]
 
     return ViTForImageClassification(config), draw, (images[1500:], labels[1500:]), 0.1
 
 
-def beginnings() -> tuple[PreTrainedModel, Draw, tuple[Tensor, Tensor], float]:
+def beginnings() -> Problem:
     """A BERT on the task latch: the first of 20 symbols is answered at the last one."""
     task = attenergy.make_task("latch")
-    config = BertConfig(
-        vocab_size=task.inputs.size, num_labels=task.outputs.size, intermediate_size=64,
-        max_position_embeddings=task.inputs.length, **SIZES,
-    )  # fmt: skip
+    symbols = {"vocab_size": task.inputs.size, "num_labels": 2, "max_position_embeddings": 20}
+    config = BertConfig(**SIZES, **symbols, num_attention_heads=4)
 
-    def draw(number: int) -> tuple[Tensor, Tensor]:
-        batch = task.batch("train", 64 * number, 64)
+    def draw(number: int, split: str = "train", size: int = 64) -> Pair:
+        batch = task.batch(split, size * number, size)
         return batch.inputs, batch.targets
 
-    test = task.batch("test", 0, 512)
-    return BertForTokenClassification(config), draw, (test.inputs, test.targets), 0.5
+    return BertForTokenClassification(config), draw, draw(0, "test", 512), 0.5
 
 
-def train(model: PreTrainedModel, draw: Draw, steps: range) -> None:
+def train(model: PreTrainedModel, draw: Callable[[int], Pair], steps: range) -> None:
     """Plain training."""
     optimizer = torch.optim.AdamW(model.train().parameters(), lr=3e-3)
     for step in steps:
@@ -84,7 +74,7 @@ def train(model: PreTrainedModel, draw: Draw, steps: range) -> None:
 
 
 @torch.no_grad()
-def accuracy(model: PreTrainedModel, test: tuple[Tensor, Tensor]) -> float:
+def accuracy(model: PreTrainedModel, test: Pair) -> float:
     """Share of right answers where there is one to give."""
     answers, labels = model.eval()(test[0]).logits.argmax(-1), test[1]
     return (answers == labels)[labels != -100].float().mean().item()
@@ -96,18 +86,17 @@ def main(steps: int = 300, tuning: int = 100) -> dict[str, dict[str, tuple[float
     for name, make in (("ViT on digits", digits), ("BERT on beginnings", beginnings)):
         torch.manual_seed(0)
         model, draw, test, chance = make()
-        untrained = accuracy(model, test)
+        print(f"{name}: chance {chance:.3f}, untrained {accuracy(model, test):.3f}")
         train(model, draw, range(steps))
-        print(f"{name}: chance {chance:.3f}, untrained {untrained:.3f}")
         results[name] = {}
-        for energy, settings in ENERGIES.items():
+        for energy in ("softmax", *ENERGIES):
             changed = copy.deepcopy(model)
-            if settings is not None:
-                attenergy.energize(changed, settings[0], **settings[1])
+            if energy != "softmax":
+                attenergy.energize(changed, energy.split(",")[0], steps=ENERGIES[energy])
             before = accuracy(changed, test)
             train(changed, draw, range(steps, steps + tuning))
             results[name][energy] = before, accuracy(changed, test)
-            print(f"  {energy:18} {before:.3f}, tuned {results[name][energy][1]:.3f}")
+            print(f"  {energy:12} {before:.3f}, tuned {results[name][energy][1]:.3f}")
     return results
 
 

@@ -14,6 +14,7 @@ import sys
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, gelu
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GCNConv, global_mean_pool
 from torch_geometric.utils import to_dense_batch, to_undirected
@@ -26,16 +27,15 @@ WIDTH = 32
 
 def draw(count: int, seed: int, noise: float = 0.7) -> list[Data]:
     """So many graphs of 12 to 20 nodes; the class is `y`."""
-    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
     graphs = []
-    for label in torch.randint(2, (count,), generator=generator).tolist():
-        n = 2 * int(torch.randint(6, 11, (1,), generator=generator))
+    for label in torch.randint(2, (count,)).tolist():
+        n = 2 * int(torch.randint(6, 11, ()))
         group = torch.arange(n) % 2
-        chance = torch.where(group[:, None] == group, 0.5, 0.05)
-        there = torch.rand(n, n, generator=generator) < chance
+        there = torch.rand(n, n) < torch.where(group[:, None] == group, 0.5, 0.05)
         edges = to_undirected(there.triu(1).nonzero().T, num_nodes=n)
-        side = group if label else group[torch.randperm(n, generator=generator)]
-        x = 2.0 * side[:, None] - 1 + noise * torch.randn(n, 1, generator=generator)
+        side = group if label else group[torch.randperm(n)]
+        x = 2.0 * side[:, None] - 1 + noise * torch.randn(n, 1)
         graphs.append(Data(x=x, edge_index=edges, y=torch.tensor([label])))
     return graphs
 
@@ -72,17 +72,15 @@ class Classifier(nn.Module):
         super().__init__()
         self.embed = nn.Sequential(nn.Linear(1, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
         self.layers = nn.ModuleList(MODELS[name]() for _ in range(2))
-        self.lift = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU())
-        self.out = nn.Linear(WIDTH, 2)
+        self.lift, self.out = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 2)
 
     def forward(self, graphs: Batch) -> Tensor:
         """The class of every graph."""
         x = self.embed(graphs.x)
         for layer in self.layers:
             given = {Spins: (graphs.edge_index, graphs.batch), nn.Identity: ()}
-            read = layer(x, *given.get(type(layer), (graphs.edge_index,)))
-            x = x + nn.functional.gelu(read)
-        logits: Tensor = self.out(global_mean_pool(self.lift(x), graphs.batch))
+            x = x + gelu(layer(x, *given.get(type(layer), (graphs.edge_index,))))
+        logits: Tensor = self.out(global_mean_pool(gelu(self.lift(x)), graphs.batch))
         return logits
 
 
@@ -98,7 +96,7 @@ def main(steps: int = 300, seeds: int = 2) -> dict[str, list[float]]:
             optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
             for _ in range(steps):
                 some = Batch.from_data_list([train[i] for i in torch.randint(len(train), (32,))])
-                loss = nn.functional.cross_entropy(model(some), some.y)
+                loss = cross_entropy(model(some), some.y)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

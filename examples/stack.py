@@ -1,6 +1,6 @@
-"""A stack of two energies: made, trained for a moment, saved, and searched for.
+"""A stack of several energies: made, trained, saved, and searched for.
 
-python examples/stack.py
+Run it with `python examples/stack.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from attenergy.search.runs.events import Listener
 from attenergy.search.study.run import run_search
 
 
-def main(folder: Path, trials: int = 6, steps: int = 20) -> None:
+def main(folder: Path, trials: int = 6, steps: int = 200) -> None:
     """Show a stack of one's own, then let a search choose the layer of each block."""
     torch.manual_seed(0)
     sizes = {"kind": "vector", "size": 4, "length": 8, "outputs": 4, "width": 16, "heads": 2}
@@ -29,7 +29,7 @@ def main(folder: Path, trials: int = 6, steps: int = 20) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    print(f"lse/hyla+rbm after {steps} steps: loss {loss.item():.3f}")
+    print(f"lse/hyla+rbm after {steps} steps: loss {loss.item():.3f}, answering 0 has 1.000")
     model.save_pretrained(folder / "model")
     again = attenergy.load(folder / "model", part="model")
     print("loaded again, equal:", torch.equal(again.eval()(x), model.eval()(x)))
@@ -41,7 +41,8 @@ def main(folder: Path, trials: int = 6, steps: int = 20) -> None:
         fix={"layers": 2, "heads": 2, "valid_instances": 64, "test_instances": 64},
     )  # fmt: skip
     run_search(plan, attenergy.load_registry(), Listener())
-    for row in read_study(folder / "stacks").leaderboard().rows[:3]:
+    print(f"chance {attenergy.make_task(plan.task, **plan.task_options).chance['accuracy']:.3f}")
+    for row in read_study(folder / "stacks").leaderboard().rows:
         score, size = row.scores["valid"].mean, row.cost["parameters"]
         print(f"{row.variant}: {score:.3f}, {size:.0f} parameters")
 
