@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from attenergy.registry.explained.laws import LAWS
 from attenergy.testing.docs_pages.markdown import table
 
 ROOT = Path(__file__).parents[2]
@@ -34,13 +35,13 @@ def claim(name: str) -> str:
 
 def laws() -> str:
     measured = result("laws")
+    address = {law.label: law.name for law in LAWS}
     rows = []
     for law, counts in measured["laws"].items():
         apart = ", ".join(f"`{name}`" for name in counts["not_applicable"]) or "none"
-        passed, failed = str(counts["passed"]), str(len(counts["failed"]))
-        rows.append(
-            [law, passed, failed, apart, f"{counts['worst']:.0e}" if counts["worst"] else "0"]
-        )
+        figure = f"{counts['worst']:.0e}" if counts["worst"] else "0"
+        numbers = (str(counts["passed"]), str(len(counts["failed"])))
+        rows.append([f"[{law}](laws.md#{address[law]})", *numbers, apart, figure])
     text = table(["law", "pass", "fail", "does not apply to", "largest figure"], rows)
     return text + _LAWS.format(**measured, torch=measured["versions"]["torch"])
 
