@@ -65,6 +65,8 @@ class Policy(TyperGroup):
             _say(_with_pointer(str(error), topics_of(error)))
             raise typer.Exit(NO_RESULT) from None
         except SystemExit as error:  # of a library, or of a plug-in
+            if isinstance(error.__context__, BrokenPipeError):  # `| head` has seen enough
+                raise
             if ctx.params.get("debug"):
                 traceback.print_exc()
             _say(f"something called by this command ended the program (SystemExit: {error})")

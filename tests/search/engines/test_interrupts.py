@@ -192,6 +192,24 @@ def test_a_library_that_ends_the_program_is_told(
     assert "ended the program (SystemExit: 0)" in result.stderr
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As of `attenergy search --help | head -3`: rich ends the program when the pipe is closed."""
+
+    def end(*_: object, **__: object) -> None:
+        try:
+            raise BrokenPipeError
+        except BrokenPipeError:
+            sys.exit(1)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("attenergy.search.study.run.run_search", end)
+    result = CliRunner().invoke(app, SEARCH)
+    assert result.exit_code == 1
+    assert "ended the program" not in result.stderr
+
+
 ALL_WAYS = [
     (("--workers", "2"), signal.SIGTERM, False),
     (("--workers", "0"), signal.SIGTERM, False),
