@@ -89,6 +89,9 @@ site: $(LINKED)  ## serve the site on http://127.0.0.1:8000 and follow changes
 study: $(LINKED)  ## the next missing runs of the Raven study (studies/README.md)
 	$(BIN)/python studies/raven.py run $(or $(PART),zoo) --minutes $(or $(MINUTES),10)
 
+study-figures: $(LINKED)  ## draw the tables and pictures of the Raven study from its records
+	$(BIN)/python studies/figures.py
+
 # An interrupted run goes on with `make modes MODES=--resume`.
 modes: $(LINKED)  ## write docs/modes.md, what works under which mode of PyTorch (about half an hour)
 	$(BIN)/python -m attenergy.testing.compatibility docs $(MODES)

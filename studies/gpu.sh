@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # The study on a machine with one NVIDIA GPU, in at most 12 minutes: `bash studies/gpu.sh PART...`.
 #
-#   smoke    tests and probe at the same time, then quick          120 s
 #   tests    everything on CUDA against the CPU in float64          90 s
 #   probe    the first steps of every population of `zoo`           60 s
 #   quick    the shortest benchmarks                                70 s
 #   bench    layers and training steps                              90 s
-#   study    runs of the paper's size on the GPU, raven-small beside them, on GPU and cores
+#   study    runs of the paper's size on the GPU, `zoo` on the cores; what time the GPU has left
+#            goes to `zoo`
 #
-# SECONDS_LEFT is the time for all parts together (default 540), PAPER the parts of the study for
-# the GPU, ZOO_AT_ONCE and CORES how many populations and processes run beside them. What is measured goes to $OUT (default
-# runs/gpu) line by line, so nothing is lost when this is stopped. Then:
+# SECONDS_LEFT is the time for all parts together (default 540). PAPER are the parts of the study for
+# the GPU, with options of populations.py, one after the other by semicolons; CORES how many runs of
+# `zoo` train beside them; TESTS_BESIDE=1 begins the tests with the study. What is measured goes to
+# $OUT (default runs/gpu) line by line, so nothing is lost when this is stopped. Then:
 #
 #   python studies/raven.py merge $OUT/paper.jsonl $OUT/zoo-gpu.jsonl $OUT/zoo-cpu.jsonl
 set -u
@@ -19,11 +20,10 @@ out=${OUT:-runs/gpu}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 left=${SECONDS_LEFT:-540}
-paper=${PAPER:-paper-adamw-2M paper-muon-2M}
-links=/tmp/attenergy.links
+paper=${PAPER:-paper-muon-1M; paper-adamw-2M --variants softmax,linear,hyla}
 zoo=${ZOO:-zoo}
-at_once=${ZOO_AT_ONCE:-2}
-cores=${CORES:-10}
+cores=${CORES:-11}
+links=/tmp/attenergy.links
 begin=$(date +%s)
 python=${PYTHON:-python3}
 
@@ -54,10 +54,11 @@ print("torch", torch.__version__, "cuda", torch.version.cuda, "gpu", gpu, flush=
 PY
 }
 
-tests() {
-  timeout -k 5 "${1:-90}" "$python" -m pytest -q -m cuda -n "${TEST_PROCESSES:-8}" --tb=short -rf \
-    -o filterwarnings=default -p no:cacheprovider \
-    tests/devices/test_cuda.py tests/search/training/test_on_a_gpu.py 2>&1 | tail -n 250
+tests() { # SECONDS PROCESSES
+  timeout -k 5 "$1" "$python" -m pytest -q -m "cuda or not cuda" -n "$2" --tb=short -rf \
+    -o filterwarnings=default -p no:cacheprovider --show-capture=no tests/devices/test_cuda.py \
+    tests/search/training/test_on_a_gpu.py tests/studies > "$out/tests.txt" 2>&1
+  grep -E "^E  |^FAILED|passed|failed" "$out/tests.txt" | cut -c1-220 | tail -n 80
 }
 
 probe() {
@@ -67,51 +68,61 @@ probe() {
 
 bench() { timeout -k 5 $(($1 + 20)) "$python" studies/gpu_bench.py --out "$out/bench.jsonl" --seconds "$1" "${@:2}" 2>&1; }
 
-beside() { # NAME COMMAND...: a line of the log says whose it is
-  "${@:2}" 2>&1 | sed -u "s/^/$1: /" >> "$out/log.txt" &
+say_whose() { sed -u "s/^/$1: /"; }
+
+# The parts of the paper's size, then what fits of the zoo.
+gpu_queue() { # END, in seconds from the beginning
+  local entry now
+  IFS=';' read -ra entries <<< "$paper"
+  for entry in "${entries[@]}" "$zoo --seeds 2,3,4,5"; do
+    now=$(($1 - ($(date +%s) - begin)))
+    [ "$now" -gt 35 ] || return
+    # shellcheck disable=SC2086 # names of parts, and options
+    timeout -k 5 $((now + 5)) "$python" studies/populations.py $entry --seconds "$now" \
+      --reserve "${RESERVE:-15}" --at-once "${AT_ONCE:-3}" \
+      --out "$out/$(case "$entry" in *zoo*) echo zoo-gpu ;; *) echo paper ;; esac).jsonl" 2>&1
+  done
 }
+
+cpu_share() { # NUMBER SECONDS: members of one, so that no run waits for another
+  # shellcheck disable=SC2086
+  CUDA_VISIBLE_DEVICES='' timeout -k 5 $(($2 + 5)) "$python" studies/populations.py $zoo --alone \
+    --shard "$1/$cores" --seconds "$2" --reserve "${RESERVE:-15}" --at-once 1 \
+    --out "$cpu/$1.jsonl" 2>&1
+}
+
+copy_records() { cat "$cpu"/*.jsonl > "$out/zoo-cpu.jsonl" 2> /dev/null; true; }
 
 study() {
-  local time=$(($(remaining) - 15)) limit
-  limit=(timeout -k 5 $((time + 8)) "$python")
-  say "$time s for $paper, and raven-small beside it"
-  # shellcheck disable=SC2086 # names of several parts, and options
-  beside paper "${limit[@]}" studies/populations.py $paper --seconds "$time" --reserve 25 \
-    --at-once 6 --out "$out/paper.jsonl"
-  # shellcheck disable=SC2086
-  [ "$at_once" -eq 0 ] || beside zoo-gpu "${limit[@]}" studies/populations.py $zoo \
-    --seconds "$time" --reserve 12 --at-once "$at_once" --out "$out/zoo-gpu.jsonl"
-  if [ "$cores" -gt 0 ]; then
-    CUDA_VISIBLE_DEVICES='' beside zoo-cpu "${limit[@]}" studies/raven.py run zoo --backwards \
-      --minutes "$(awk "BEGIN {print ($time - 8) / 60}")" --workers "$cores" --records /tmp/zoo-cpu
-    (for _ in $(seq $((time / 5 + 2))); do sleep 5; copy_records; done) &
-    copier=$!
-  fi
-  wait $(jobs -p | grep -v "^${copier:-0}$")
-  [ -z "${copier:-}" ] || kill "$copier"
+  local time=$(($(remaining) - 12)) number pids=() copier
+  cpu=$(mktemp -d)
+  say "$time s for $paper, and $zoo on $cores cores"
+  gpu_queue "$((left - 12))" | say_whose gpu &
+  pids+=($!)
+  for number in $(seq 0 $((cores - 1))); do
+    cpu_share "$number" "$time" | grep --line-buffered -v begins | say_whose "core $number" &
+    pids+=($!)
+  done
+  [ "${TESTS_BESIDE:-0}" -eq 0 ] || tests 100 4 | say_whose tests &
+  pids+=($!)
+  while sleep 5; do copy_records; done &
+  copier=$!
+  wait "${pids[@]}"
+  kill "$copier"
   copy_records
-  tail -n 120 "$out/log.txt"
 }
 
-copy_records() { cp /tmp/zoo-cpu/zoo/records.jsonl "$out/zoo-cpu.jsonl" 2>/dev/null; true; }
-
+exec > >(tee -a "$out/log.txt") 2>&1
 setup
 for part in "$@"; do
   say "$part"
   case $part in
-    smoke)
-      beside probe probe "${PROBE_SECONDS:-50}"
-      tests "${TEST_SECONDS:-65}"
-      wait
-      tail -n 90 "$out/log.txt"
-      bench "${BENCH_SECONDS:-45}" --quick --only stacked,single
-      ;;
-    tests) tests "${TEST_SECONDS:-90}" ;;
+    tests) tests "${TEST_SECONDS:-90}" "${TEST_PROCESSES:-8}" ;;
     probe) probe "${PROBE_SECONDS:-60}" ;;
     quick) bench "${BENCH_SECONDS:-70}" --quick ;;
     bench) bench "${BENCH_SECONDS:-90}" ;;
     study) study ;;
-    *) echo "no part $part: smoke, tests, probe, quick, bench, study"; exit 2 ;;
+    *) echo "no part $part: tests, probe, quick, bench, study"; exit 2 ;;
   esac
 done
 say "ends; $(remaining) s are left"

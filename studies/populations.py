@@ -14,7 +14,9 @@ import multiprocessing
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TextIO
 
 import raven
 import torch
@@ -96,6 +98,9 @@ class Training:
         out: file of records, and of points of curves beside it.
     """
 
+    #: Long runs are worth a file of the points of their curves, should the program be ended.
+    least_steps_for_curves = 4000
+
     def __init__(
         self,
         configs: Sequence[RunConfig],
@@ -108,6 +113,7 @@ class Training:
         self.evaluations, self.out = evaluations, out
         self.curves: list[list[dict[str, float]]] = [[] for _ in configs]
         self.has_graph = self.population.capture()
+        self.writes_curves = configs[0].training.steps >= self.least_steps_for_curves
         self.name = f"{configs[0].variant} x {len(configs)}"
         self.busy, self._before = 0.0, 0
 
@@ -141,25 +147,34 @@ class Training:
                 point[name] = task.loss(logits, targets).item()
                 for metric, values in task.metrics(logits, targets).items():
                     point[prefix + metric] = values.mean().item()
-        with self.out.with_suffix(".curves").open("a", encoding="utf-8") as file:
+        with self._curves() as file:
             for config, curve, point in zip(population.configs, self.curves, points, strict=True):
                 curve.append(point)
                 line = {"key": config.run_key(), "variant": config.variant, "seed": config.seed}
                 optimizer = config.training.optimizer
                 file.write(json.dumps({**line, "optimizer": optimizer, **point}) + "\n")
 
-    def record(self) -> list[RunRecord]:
-        """Evaluate on all splits and write the records."""
-        population = self.population
-        training, task = population.configs[0].training, population.task
-        answers = {
-            split: population.answers(self.evaluations.of(split, count)[0]).float().cpu()
-            for split, count in (
-                (s, training.valid_instances if s == "valid" else training.test_instances)
-                for s in task.splits
-                if s != "train"
-            )
+    def _curves(self) -> TextIO:
+        path = self.out.with_suffix(".curves") if self.writes_curves else Path(os.devnull)
+        return path.open("a", encoding="utf-8")
+
+    def answers(self) -> dict[str, Tensor]:
+        """Logits on all splits (P, n, R, C), on the CPU."""
+        training, task = self.population.configs[0].training, self.population.task
+        counts = {s: training.test_instances for s in task.splits if s != "train"}
+        counts["valid"] = training.valid_instances
+        return {
+            split: self.population.answers(self.evaluations.of(split, count)[0]).float().cpu()
+            for split, count in counts.items()
         }
+
+    def record(self, answers: dict[str, Tensor]) -> list[RunRecord]:
+        """Judge the answers on all splits and write the records."""
+        population = self.population
+        training = population.configs[0].training
+        task = make_task(
+            population.configs[0].task_spec, split_seed=population.configs[0].split_seed
+        )
         records = []
         for member, config in enumerate(population.configs):
             metrics = {
@@ -249,6 +264,7 @@ def train_all(
         reserve: seconds that the last evaluations take.
     """
     waiting, active = list(groups), []  # type: list[list[RunConfig]], list[Training]
+    judges = ThreadPoolExecutor(2)  # so that the GPU does not wait for the CPU's metrics
     while (waiting or active) and time.monotonic() < end - reserve:
         while waiting and len(active) < at_once:
             configs = waiting.pop(0)
@@ -262,10 +278,11 @@ def train_all(
             print(f"{active[-1].name}: begins, graph {active[-1].has_graph}, {took:.1f} s to build")
         _advance(active, end - reserve)
         for training in [each for each in active if each.over]:
-            _finish(training)
+            _finish(training, judges)
             active.remove(training)
     for training in active:
-        _finish(training)
+        _finish(training, judges)
+    judges.shutdown()
 
 
 def _advance(active: list[Training], end: float) -> None:
@@ -291,15 +308,24 @@ def _every(training: Training) -> int:
     return training.population.configs[0].training.evaluate_every
 
 
-def _finish(training: Training) -> None:
+def _finish(training: Training, judges: ThreadPoolExecutor) -> None:
+    """Take the last answers, and let others judge them and write the records."""
+    curve = training.curves[0]
     try:
-        training.evaluate()
-        training.record()
+        if not curve or curve[-1]["step"] < training.population.done:
+            training.evaluate()
+        judges.submit(_judge, training, training.answers())
     except Exception as error:
         print(f"{training.name}: {type(error).__name__}: {error}"[:400], flush=True)
-    training.population.graph = None
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+
+
+def _judge(training: Training, answers: dict[str, Tensor]) -> None:
+    torch.set_num_threads(1)
+    try:
+        training.record(answers)
+    except Exception as error:
+        print(f"{training.name}: {type(error).__name__}: {error}"[:400], flush=True)
+    training.population.graph = None  # which holds memory of the GPU
 
 
 def main() -> None:
@@ -316,7 +342,8 @@ def main() -> None:
     parser.add_argument("--seeds", default="", help="only these, 1,2,3")
     parser.add_argument("--steps", type=int, help="training steps of every run, to try it out")
     parser.add_argument("--matmul", choices=["highest", "high"], default="high")
-    parser.add_argument("--backwards", action="store_true", help="the last populations first")
+    parser.add_argument("--alone", action="store_true", help="populations of one run")
+    parser.add_argument("--shard", default="0/1", help="this of so many shares: 0/12, 1/12, ...")
     given = parser.parse_args()
     configs = [c for name in given.parts for c in parts[name].configs(name, registry)]
     if given.variants:
@@ -326,7 +353,11 @@ def main() -> None:
     configs = [c.with_steps(given.steps) for c in configs]
     torch.set_float32_matmul_precision(given.matmul)
     torch.set_num_threads(1)
-    processes = max(1, min(12, (os.cpu_count() or 1) - 1))
+    groups = [[config] for config in configs] if given.alone else grouped(configs)
+    share, shares = map(int, given.shard.split("/"))
+    groups = groups[share::shares]
+    configs = [config for group in groups for config in group]
+    processes = 1 if shares > 1 else max(1, min(12, (os.cpu_count() or 1) - 1))
     instances = draw_all(configs, processes)
     print(
         f"{len(configs)} runs; instances drawn after {time.monotonic() - begin:.1f} s", flush=True
@@ -334,9 +365,8 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     first = configs[0]
     task = make_task(first.task_spec, split_seed=first.split_seed)
-    groups = grouped(configs)
     train_all(
-        groups[::-1] if given.backwards else groups,
+        groups,
         instances,
         Evaluations(task, device),
         out=given.out,

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from attenergy.registry import Registry, load_registry
 from attenergy.registry.files import write_atomically
 from attenergy.search.comparison.configure import configure
@@ -140,16 +142,14 @@ def missing(configs: Iterable[RunConfig], store: RunStore) -> list[RunConfig]:
     return [config for config in configs if store.get(config.run_key()) is None]
 
 
-def run(given: argparse.Namespace, part: Part, registry: Registry) -> None:
+def run(name: str, part: Part, registry: Registry, minutes: float, workers: int) -> None:
     """The next missing runs, until the time is over."""
-    name, minutes, workers = given.part, given.minutes, given.workers
-    folder = given.records / name
-    if part.same_plan and given.records == RECORDS:  # so that `report` and `replay` read it
+    folder = RECORDS / name
+    if part.same_plan:  # so that `report` and `replay` read it
         (plan,) = part.plans(name, Path("studies/records") / name)
         write_atomically(folder / COMPARE_PLAN, plan.model_dump_json(indent=2) + "\n")
     store = RunStore(folder)
     todo = missing(part.configs(name, registry), store)
-    todo = todo[::-1] if given.backwards else todo
     print(f"{name}: {len(todo)} runs are missing; {minutes:g} minutes, {workers} at a time")
     resources = Resources(workers=workers, checkpoint_folder=str(CHECKPOINTS))
     end = time.monotonic() + 60 * minutes
@@ -170,8 +170,13 @@ def merge(files: Iterable[Path], registry: Registry) -> int:
     added = 0
     for path in files:
         lines = path.read_text(encoding="utf-8").splitlines()
-        for record in map(RunRecord.model_validate_json, lines):
-            name = known.get(record.key)
+        for number, line in enumerate(lines, 1):
+            try:
+                record = RunRecord.model_validate_json(line)
+            except ValidationError:  # cut short when a program was ended
+                print(f"{path}:{number}: no record")
+                continue
+            name = known.get(record.config.whole().run_key())
             if name is None:
                 print(f"{path}: {line_of(record)} belongs to no part")
                 continue
@@ -198,8 +203,6 @@ def main() -> None:
     runs.add_argument("part", choices=list(parts(registry)))
     runs.add_argument("--minutes", type=float, default=10.0)
     runs.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    runs.add_argument("--records", type=Path, default=RECORDS, help="folder of the records")
-    runs.add_argument("--backwards", action="store_true", help="the last runs first")
     merging = commands.add_parser("merge")
     merging.add_argument("files", nargs="+", type=Path)
     given = parser.parse_args()
@@ -208,7 +211,7 @@ def main() -> None:
     elif given.command == "merge":
         print(f"{merge(given.files, registry)} records are new")
     else:
-        run(given, parts(registry)[given.part], registry)
+        run(given.part, parts(registry)[given.part], registry, given.minutes, given.workers)
 
 
 if __name__ == "__main__":

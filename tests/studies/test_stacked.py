@@ -96,6 +96,21 @@ def test_muon_beside_adamw(stacked: Any) -> None:
     torch.testing.assert_close(losses[:, 1], want[:, 1], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("variant", ["lse", "elliptical", "ising_mean_field", "causal_tokens"])
+def test_answers_are_those_of_the_models(stacked: Any, variant: str) -> None:
+    """Without a graph of derivatives, which some energies' own gradients are made of."""
+    runs = [config(variant, seed) for seed in (1, 2)]
+    tasks = {r.seed: make_task(r.task_spec, seed=r.seed, split_seed=r.split_seed) for r in runs}
+    instances = stacked.TrainingSet(tasks, STEPS * 4)
+    population = stacked.Population(runs, torch.device("cpu"), instances)
+    batch = population.task.batch("valid", 0, 6)
+    for run, got in zip(runs, population.answers(batch.inputs, size=4), strict=True):
+        torch.manual_seed(run.seed)
+        model = build_model(run, population.task)
+        want = predict(model, batch, population.rows)[:, population.rows]
+        torch.testing.assert_close(got, want.detach(), rtol=1e-4, atol=1e-4)
+
+
 def test_what_is_no_population_is_refused(stacked: Any) -> None:
     for other in ({"width": 32}, {"dropout": 0.1}, {"warmup": 3}):
         with pytest.raises(stacked.Unstackable):

@@ -1,0 +1,253 @@
+"""Tables and pictures of the Raven study from its records: `make study-figures`.
+
+Writes `studies/results/`: `zoo.md` and `zoo.png` (every energy and mixer on raven-small),
+`grid.png` (steps, beta and step size of `lse`), `paper.md` and `paper.png` (accuracy against
+instances at the paper's size). What has no records yet is left out.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import raven
+
+from attenergy.registry import MixerSpec, load_registry
+from attenergy.registry.files import write_atomically
+from attenergy.search.results.statistics import mean_interval, paired_difference
+from attenergy.search.runs.config import RunRecord
+from attenergy.search.runs.records import RunStore
+from attenergy.tasks import make_task
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+RESULTS = raven.HERE / "results"
+#: Schug et al. 2025, Table A1: accuracy on held-out combinations after 20 M instances, its standard
+#: error over three seeds.
+PUBLISHED = {"hyla": (0.6913, 0.0190), "softmax": (0.5656, 0.0105), "linear": (0.5630, 0.0111)}
+COLOURS = dict(
+    zip(
+        raven.LEADERS,
+        ("#1b6ca8", "#d1495b", "#2a9d5c", "#8e44ad", "#c78500", "#5f6b73"),
+        strict=True,
+    )
+)
+Scores = dict[str, dict[int, RunRecord]]  # variant -> seed -> record
+
+
+def scores_of(records: Iterable[RunRecord]) -> Scores:
+    """Complete runs by variant and seed."""
+    result: Scores = {}
+    for record in records:
+        if record.status == "complete" and record.config.pause is None:
+            result.setdefault(record.config.variant, {})[record.config.seed] = record
+    return result
+
+
+def value(record: RunRecord, split: str) -> float:
+    return record.metrics[split]["accuracy"]
+
+
+def column(runs: dict[int, RunRecord], split: str) -> dict[int, float]:
+    return {seed: value(record, split) for seed, record in runs.items()}
+
+
+def plus_minus(values: Sequence[float]) -> str:
+    """A mean with half of its 95 % interval."""
+    interval = mean_interval(values)
+    if interval.high is None:
+        return f"{interval.mean:.3f}"
+    return f"{interval.mean:.3f} ± {interval.high - interval.mean:.3f}"
+
+
+def table(scores: Scores, reference: str, splits: Sequence[str]) -> list[str]:
+    """Rows in Markdown, the best on held-out combinations first, with differences to one of them.
+
+    Differences are paired by seed.
+    """
+    last = splits[-1]
+    means = {v: mean_interval(list(column(r, last).values())).mean for v, r in scores.items()}
+    head = ["variant", "seeds", *splits, f"{last} minus {reference}", "parameters"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for variant in sorted(scores, key=lambda v: -means[v]):
+        runs = scores[variant]
+        cells = [f"`{variant}`", str(len(runs))]
+        cells += [plus_minus(list(column(runs, split).values())) for split in splits]
+        base = column(scores.get(reference, {}), last)
+        difference = paired_difference(base, column(runs, last))
+        if variant == reference or difference is None:
+            cells.append("")
+        elif difference.high is None:
+            cells.append(f"{difference.mean:+.3f}")
+        else:
+            cells.append(f"{difference.mean:+.3f} ± {difference.high - difference.mean:.3f}")
+        cells.append(f"{next(iter(runs.values())).cost['parameters']:,.0f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def about(records: Sequence[RunRecord], part: str) -> list[str]:
+    """Chance, ceiling, budget and machines of a part, as sentences."""
+    first = records[0].config
+    task = make_task(first.task_spec, split_seed=first.split_seed)
+    ceilings = {s: task.ceiling(s) for s in ("valid", "ood")}
+    shown = ", ".join(f"{s} {c.value:.3f}" for s, c in ceilings.items() if c is not None)
+    training = first.training
+    devices = sorted({r.machine.get("device", "cpu") for r in records})
+    programs = sorted({r.machine.get("program", "single runs").split(" of ")[0] for r in records})
+    return [
+        f"Chance {task.chance['accuracy']:.2g}; the exact solver reaches {shown}. "
+        f"{training.steps} steps of {training.batch_size} "
+        f"({training.steps * training.batch_size:,} instances) for every run. "
+        f"{len(records)} runs, recorded in `studies/records/{part}/records.jsonl`, on "
+        f"{', '.join(devices)} ({'; '.join(programs)}). Intervals are 95 %, by Student's t over "
+        "seeds; the seed chooses weights and training instances, the held-out combinations are "
+        "the same for all.",
+        "",
+    ]
+
+
+def draw_zoo(records: Sequence[RunRecord]) -> None:
+    scores = scores_of(records)
+    text = ["# Every energy and mixer on raven-small", "", *about(records, "zoo")]
+    text += table(scores, "softmax", ("valid", "test", "ood"))
+    text += ["", "Made by `make study-figures` from the records.", ""]
+    write_atomically(RESULTS / "zoo.md", "\n".join(text))
+    means = {v: mean_interval(list(column(r, "ood").values())) for v, r in scores.items()}
+    order = sorted(means, key=lambda v: means[v].mean)
+    figure, axes = plt.subplots(figsize=(7, 0.17 * len(order) + 1), layout="constrained")
+    for place, variant in enumerate(order):
+        interval = means[variant]
+        layer = scores[variant][min(scores[variant])].config.layer
+        mixer = isinstance(layer, MixerSpec)
+        values = list(column(scores[variant], "ood").values())
+        axes.plot(values, [place] * len(values), ".", color="#9aa5ad", markersize=4)
+        axes.plot(interval.mean, place, "o" if mixer else "s", color="#1b6ca8", markersize=5)
+        if interval.low is not None:
+            axes.plot([interval.low, interval.high], [place, place], color="#1b6ca8", lw=1)
+    axes.set_yticks(range(len(order)), order, fontsize=7)
+    axes.set_xlabel("accuracy on held-out combinations (ood)")
+    axes.grid(axis="x", color="#e3e6e8", lw=0.6)
+    _save(figure, "zoo.png")
+
+
+def draw_grid(records: Sequence[RunRecord]) -> None:
+    cells: dict[tuple[int, float, float], list[float]] = {}
+    for record in records:
+        if record.status == "complete":
+            settings = record.config.settings
+            key = (settings["steps"], settings["beta"], settings["step_size"])
+            cells.setdefault(tuple(map(float, key)), []).append(value(record, "ood"))
+    steps, betas, sizes = (sorted({key[i] for key in cells}) for i in range(3))
+    figure, all_axes = plt.subplots(
+        1, len(steps), figsize=(2.4 * len(steps) + 0.8, 2.6), layout="constrained", squeeze=False
+    )
+    low = min(sum(v) / len(v) for v in cells.values())
+    high = max(sum(v) / len(v) for v in cells.values())
+    for axes, step in zip(all_axes[0], steps, strict=True):
+        rows = [[_mean(cells.get((step, beta, size), [])) for size in sizes] for beta in betas]
+        axes.imshow(rows, vmin=low, vmax=high, cmap="viridis", aspect="auto")
+        for i, row in enumerate(rows):
+            for j, number in enumerate(row):
+                if not math.isnan(number):
+                    shade = "white" if number < (low + high) / 2 else "black"
+                    axes.text(j, i, f"{number:.3f}", ha="center", va="center", fontsize=7, c=shade)
+        axes.set_xticks(range(len(sizes)), [f"{s:g}" for s in sizes], fontsize=8)
+        axes.set_yticks(range(len(betas)), [f"{b:g}" for b in betas], fontsize=8)
+        axes.set_title(f"{step:g} steps" if step > 1 else "1 step", fontsize=9)
+        axes.set_xlabel("step size", fontsize=8)
+    all_axes[0][0].set_ylabel("beta at the start", fontsize=8)
+    _save(figure, "grid.png")
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
+
+
+def draw_paper(by_part: dict[str, list[RunRecord]]) -> None:
+    text = ["# The paper's size", ""]
+    columns = [("adamw", "AdamW, 1e-3, decay 0.1"), ("muon", "Muon, 0.02, decay 0.1")]
+    figure, all_axes = plt.subplots(
+        1, 2, figsize=(9, 3.8), layout="constrained", sharey=True, squeeze=False
+    )
+    for axes, (optimizer, title) in zip(all_axes[0], columns, strict=True):
+        for part, records in by_part.items():
+            if f"-{optimizer}-" not in part:
+                continue
+            text += [f"## {title}, {part.rsplit('-', 1)[-1]} instances", ""]
+            text += about(records, part)
+            scores = scores_of(records)
+            text += [*table(scores, "softmax", ("valid", "test", "ood")), ""]
+            for variant in raven.LEADERS:
+                runs = [r for r in records if r.config.variant == variant and r.curve]
+                if runs:
+                    _curve(axes, variant, runs)
+        for variant, (mean, error) in PUBLISHED.items():
+            if optimizer == "adamw":
+                axes.errorbar(
+                    20e6, mean, error, fmt="*", color=COLOURS[variant], markersize=9, capsize=2
+                )
+        axes.axhline(0.927, color="#5f6b73", ls=":", lw=1)
+        axes.set_xscale("log")
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("training instances (stars: published, 20M)", fontsize=8)
+        axes.grid(color="#e3e6e8", lw=0.6)
+    all_axes[0][0].set_ylabel("accuracy on held-out combinations")
+    handles = {
+        label: handle
+        for axes in all_axes[0]
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    all_axes[0][1].legend(list(handles.values()), list(handles), fontsize=7, loc="upper left")
+    _save(figure, "paper.png")
+    text += ["Made by `make study-figures` from the records.", ""]
+    write_atomically(RESULTS / "paper.md", "\n".join(text))
+
+
+def _curve(axes: plt.Axes, variant: str, runs: Sequence[RunRecord]) -> None:
+    """Mean over seeds of the accuracy on held-out combinations, and its range."""
+    points: dict[int, list[float]] = {}
+    for run in runs:
+        last = run.config.training.steps
+        for point in run.curve:
+            if "ood_accuracy" in point and point["step"] < last:
+                points.setdefault(int(point["step"]), []).append(point["ood_accuracy"])
+        if run.config.pause is None:
+            points.setdefault(last, []).append(value(run, "ood"))
+    size = runs[0].config.training.batch_size
+    steps = sorted(points)
+    colour = COLOURS.get(variant, "black")
+    x = [size * step for step in steps]
+    axes.plot(x, [_mean(points[s]) for s in steps], color=colour, lw=1.4, label=variant)
+    axes.fill_between(
+        x, [min(points[s]) for s in steps], [max(points[s]) for s in steps],
+        color=colour, alpha=0.15, lw=0,
+    )  # fmt: skip
+
+
+def _save(figure: plt.Figure, name: str) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    figure.savefig(RESULTS / name, dpi=110, facecolor="white")
+    plt.close(figure)
+    print(f"studies/results/{name}")
+
+
+def main(folder: Path = raven.RECORDS) -> None:
+    registry = load_registry(plugins=False)
+    recorded = {name: RunStore(folder / name).all() for name in raven.parts(registry)}
+    RESULTS.mkdir(exist_ok=True)
+    draw: dict[str, Callable[[Sequence[RunRecord]], None]] = {"zoo": draw_zoo, "grid": draw_grid}
+    for name, call in draw.items():
+        if recorded[name]:
+            call(recorded[name])
+    paper = {n: r for n, r in recorded.items() if n.startswith("paper-") and scores_of(r)}
+    if paper:
+        draw_paper(paper)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""What the study compares, and how records of several machines come together and are drawn."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attenergy.registry import load_registry
+from attenergy.search.runs import provenance
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.records import RunStore
+
+FOLDER = Path(__file__).resolve().parents[2] / "studies"
+REGISTRY = load_registry(plugins=False)
+
+
+@pytest.fixture(scope="module")
+def raven() -> Any:
+    sys.path.insert(0, str(FOLDER))
+    try:
+        import raven
+    finally:
+        sys.path.remove(str(FOLDER))
+    return raven
+
+
+@pytest.fixture(scope="module")
+def figures(raven: Any) -> Any:
+    sys.path.insert(0, str(FOLDER))
+    try:
+        import figures
+    finally:
+        sys.path.remove(str(FOLDER))
+    return figures
+
+
+def record_of(config: RunConfig) -> RunRecord:
+    """The record of a run that nobody made."""
+    draw = random.Random(config.run_key())
+    scores = {s: {"accuracy": draw.random(), "loss": 1.0} for s in ("valid", "test", "ood")}
+    point = {"step": 2000, "loss": 1.0, "accuracy": 0.1, "ood_accuracy": draw.random()}
+    costs = {"parameters": 1000.0, "seconds": 2.0}
+    about = provenance.failed(config, "compare", "")
+    facts = {"status": "complete", "metrics": scores, "curve": [point], "cost": costs}
+    return about.model_copy(update=facts)
+
+
+def test_every_run_is_another_one(raven: Any) -> None:
+    parts = raven.parts(REGISTRY)
+    configs = [c for name, part in parts.items() for c in part.configs(name, REGISTRY)]
+    assert len({c.run_key() for c in configs}) == len(configs)
+    zoo = parts["zoo"].configs("zoo", REGISTRY)
+    assert {c.variant for c in zoo} == {*REGISTRY.energies, *REGISTRY.mixers}
+    assert zoo[0].variant == "softmax"  # with which the others are compared
+    assert [c.seed for c in zoo] == sorted(c.seed for c in zoo)
+    assert all(c.training.steps == 1600 and c.training.optimizer == "muon" for c in zoo)
+    paper = parts["paper-adamw-1M"].configs("x", REGISTRY)
+    assert all(c.training.steps * c.training.batch_size == 1_024_000 for c in paper)
+    assert {c.settings.get("steps") for c in paper if c.variant == "lse"} == {2}
+
+
+def test_records_come_together_once(
+    raven: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(raven, "RECORDS", tmp_path / "records")
+    runs = raven.parts(REGISTRY)["zoo"].configs("zoo", REGISTRY)[:3]
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    lines = [record_of(config).model_dump_json(by_alias=True) for config in runs]
+    first.write_text(lines[0] + "\n" + lines[1] + "\n" + lines[2][:100])
+    second.write_text(lines[1] + "\n" + lines[2] + "\n")
+    assert raven.merge([first, second], REGISTRY) == 3
+    assert raven.merge([first, second], REGISTRY) == 0
+    store = RunStore(tmp_path / "records" / "zoo")
+    assert [record.key for record in store.all()] == [config.run_key() for config in runs]
+    assert "first.jsonl:3: no record" in capsys.readouterr().out
+    other = runs[0].model_copy(update={"seed": 99})
+    second.write_text(record_of(other).model_dump_json(by_alias=True) + "\n")
+    assert raven.merge([second], REGISTRY) == 0
+    assert "belongs to no part" in capsys.readouterr().out
+
+
+def test_everything_is_drawn_from_records(
+    raven: Any, figures: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
+    parts = raven.parts(REGISTRY)
+    for name in ("zoo", "grid", "paper-muon-1M", "paper-adamw-2M"):
+        store = RunStore(tmp_path / "records" / name)
+        for config in parts[name].configs(name, REGISTRY)[:: 9 if name == "zoo" else 1]:
+            store.append(record_of(config))
+    figures.main(tmp_path / "records")
+    results = tmp_path / "results"
+    assert {"zoo.png", "grid.png", "paper.png", "zoo.md", "paper.md"} == {
+        path.name for path in results.iterdir()
+    }
+    text = (results / "paper.md").read_text()
+    assert "1,024,000 instances" in text
+    assert "| `hyla` | 3 |" in text
