@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attenergy.registry import AnalysisError
-from attenergy.search.cli.options import (
+from attenergy.search.cli.parameters.completion import complete_study
+from attenergy.search.cli.parameters.options import (
     ExplainOption,
     FolderOption,
     ModelOptionsOption,
@@ -17,7 +18,7 @@ from attenergy.search.cli.options import (
     RegistryOption,
     name_model,
 )
-from attenergy.search.cli.values import assignments
+from attenergy.search.cli.parameters.values import assignments
 
 if TYPE_CHECKING:
     from attenergy.search.analyses.session import Session
@@ -39,7 +40,8 @@ def analyse(  # noqa: PLR0913, PLR0917 - the options of a command
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A study, an export, a folder of a Hugging Face model, or module:function."
+            help="A study, an export, a folder of a Hugging Face model, or module:function.",
+            autocompletion=complete_study,
         ),
     ] = None,
     what: Annotated[
@@ -217,7 +219,7 @@ def analyse(  # noqa: PLR0913, PLR0917 - the options of a command
 
 def _task(name: str | None, registry: list[Path] | None, options: dict[str, Any]) -> Task | None:
     """The task of the command line, if there is one."""
-    from attenergy.search.cli.options import load
+    from attenergy.search.cli.parameters.options import load
     from attenergy.tasks import make_task
 
     if name is None:
@@ -268,7 +270,7 @@ def _print(session: Session, form: AnalysisFormat, *, missing: bool, explain: bo
     """The finding of every analysis, where its pictures are, and its tables."""
     import json
 
-    from attenergy.search.cli.options import Format, emit
+    from attenergy.search.cli.parameters.options import Format, emit
     from attenergy.search.report.analyses import AnalysesScreen, as_data, as_markdown
 
     analysed = session.analysed
@@ -302,7 +304,7 @@ def _list(form: AnalysisFormat) -> None:
     import json
 
     from attenergy.analysis import ANALYSES
-    from attenergy.search.cli.options import Format, emit
+    from attenergy.search.cli.parameters.options import Format, emit
     from attenergy.search.report.analyses import CatalogueScreen, catalogue_as_data
     from attenergy.search.results.formats import markdown_table
 

@@ -14,8 +14,8 @@ from rich.markup import escape
 
 from attenergy.registry import ArgumentError
 from attenergy.registry.printable import printable
-from attenergy.search.cli.options import Format, FormatOption, emit
-from attenergy.search.cli.values import names, numbers
+from attenergy.search.cli.parameters.options import Format, FormatOption, emit
+from attenergy.search.cli.parameters.values import names, numbers
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -16,8 +16,9 @@ from rich.markup import escape
 from attenergy.registry import ArgumentError
 from attenergy.registry.errors import explained_by
 from attenergy.registry.printable import printable
-from attenergy.search.cli import values
-from attenergy.search.cli.options import Format, FormatOption, emit, load
+from attenergy.search.cli.parameters import values
+from attenergy.search.cli.parameters.completion import complete_energy
+from attenergy.search.cli.parameters.options import Format, FormatOption, emit, load
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,6 +34,7 @@ def check(
             metavar="FILE[:NAME]|FORMULA|NAME|MODULE:NAME",
             help="A registry file, or one energy of it; a formula; a name in the registry; or a "
             "function or class of a module of yours.",
+            autocompletion=complete_energy,
         ),
     ],
     settings: Annotated[

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attenergy.search.cli.options import (
+from attenergy.search.cli.parameters.completion import (
+    complete_bundle,
+    complete_layers,
+    complete_task,
+)
+from attenergy.search.cli.parameters.options import (
     JUDGING,
     TASK,
     BudgetOption,
@@ -36,8 +41,8 @@ from attenergy.search.cli.options import (
     load,
     name_model,
 )
-from attenergy.search.cli.values import assignments, grid, limits, names, numbers, sweeps
-from attenergy.search.cli.where import (
+from attenergy.search.cli.parameters.values import assignments, grid, limits, names, numbers, sweeps
+from attenergy.search.cli.parameters.where import (
     AddressOption,
     CheckpointFolderOption,
     CheckpointOption,
@@ -65,12 +70,16 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
             *("--variants", "--energies", "-e"),
             help="Energies and mixers, a,b,c; the first is the reference.",
             rich_help_panel=TASK,
+            autocompletion=complete_layers,
         ),
     ],
     task: Annotated[
         str | None,
         typer.Option(
-            "--task", "-t", help="Name of the task, or several: a,b.", rich_help_panel=TASK
+            *("--task", "-t"),
+            help="Name of the task, or several: a,b.",
+            rich_help_panel=TASK,
+            autocompletion=complete_task,
         ),
     ] = None,
     bundle: Annotated[
@@ -79,6 +88,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
             *("--bundle", "-b"),
             help="The tasks of a bundle (smoke); `tasks list` names them.",
             rich_help_panel=TASK,
+            autocompletion=complete_bundle,
         ),
     ] = None,
     sweep: Annotated[

@@ -13,9 +13,10 @@ from rich.markup import escape
 
 from attenergy.registry import ArgumentError, Registry
 from attenergy.registry.printable import printable
-from attenergy.search.cli import values
 from attenergy.search.cli.check import entries_of, entry_of, file_and_name, names_file
-from attenergy.search.cli.options import Format, FormatOption, RegistryOption, emit, load
+from attenergy.search.cli.parameters import values
+from attenergy.search.cli.parameters.completion import complete_energy
+from attenergy.search.cli.parameters.options import Format, FormatOption, RegistryOption, emit, load
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,6 +37,7 @@ def plot(  # noqa: PLR0913, PLR0917 - the signature is the command line
             metavar="NAME|FILE[:NAME]|FORMULA|MODULE:NAME",
             help="A name in the registry; an energy of a registry file; a formula; or a function "
             "or class of a module of yours.",
+            autocompletion=complete_energy,
         ),
     ],
     beta: Annotated[float | None, typer.Option(help="Short for --set beta=B.", metavar="B")] = None,

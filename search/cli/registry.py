@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attenergy.registry import ArgumentError
-from attenergy.search.cli.options import (
+from attenergy.search.cli.parameters.completion import (
+    complete_bundle,
+    complete_layers,
+    complete_task,
+)
+from attenergy.search.cli.parameters.options import (
     Format,
     FormatOption,
     RegistryOption,
@@ -17,7 +22,7 @@ from attenergy.search.cli.options import (
     emit,
     load,
 )
-from attenergy.search.cli.values import assignments
+from attenergy.search.cli.parameters.values import assignments
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 
 energies = typer.Typer(help="List, show and check energies.", no_args_is_help=True)
 mixers = typer.Typer(help="List the layers that are not made from an energy.", no_args_is_help=True)
+TaskArgument = Annotated[str, typer.Argument(help="Name of a task.", autocompletion=complete_task)]
 tasks = typer.Typer(help="List, show and sample tasks.", no_args_is_help=True)
 
 #: Seconds of one run on one core -> the title of a group of tasks.
@@ -57,7 +63,12 @@ def list_mixers(registry: RegistryOption = None, form: FormatOption = Format.TAB
 @tasks.command("list")
 def list_tasks(
     bundle: Annotated[
-        str | None, typer.Option("--bundle", "-b", help="Only the tasks of a bundle.")
+        str | None,
+        typer.Option(
+            *("--bundle", "-b"),
+            help="Only the tasks of a bundle.",
+            autocompletion=complete_bundle,
+        ),
     ] = None,
     registry: RegistryOption = None,
     form: FormatOption = Format.TABLE,
@@ -85,7 +96,12 @@ def list_tasks(
 
 @energies.command("show")
 def show_energy(
-    name: Annotated[str, typer.Argument(help="Name of an energy, mixer or stack (lse/hyla).")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of an energy, mixer or stack (lse/hyla).", autocompletion=complete_layers
+        ),
+    ],
     registry: RegistryOption = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
@@ -104,7 +120,7 @@ def show_energy(
 
 @tasks.command("show")
 def show_task(
-    name: Annotated[str, typer.Argument(help="Name of a task.")],
+    name: TaskArgument,
     options: SetOption = None,
     registry: RegistryOption = None,
     form: FormatOption = Format.TABLE,
@@ -152,7 +168,7 @@ def show_task(
 
 @tasks.command("sample")
 def sample_task(
-    name: Annotated[str, typer.Argument(help="Name of a task.")],
+    name: TaskArgument,
     split: Annotated[str, typer.Option(help="train, valid, iid (or test) or ood.")] = "train",
     index: Annotated[int, typer.Option(min=0, help="Which instance.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training stream.")] = 0,

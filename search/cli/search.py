@@ -10,7 +10,7 @@ import typer
 
 from attenergy.registry import AttenergyError
 from attenergy.search.budgets.clock import TimeBudget
-from attenergy.search.cli.options import (
+from attenergy.search.cli.parameters.options import (
     BUDGET,
     JUDGING,
     OUTPUT,
@@ -40,11 +40,12 @@ from attenergy.search.cli.options import (
     SplitSeedOption,
     StepsOption,
     StudyOption,
+    TaskOption,
     load,
     name_model,
 )
-from attenergy.search.cli.values import assignments, limits, names
-from attenergy.search.cli.where import (
+from attenergy.search.cli.parameters.values import assignments, limits, names
+from attenergy.search.cli.parameters.where import (
     AddressOption,
     CheckpointFolderOption,
     CheckpointOption,
@@ -65,9 +66,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     file: Annotated[
         Path | None, typer.Argument(help="A search file in YAML; options here win over it.")
     ] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", "-t", help="Name of the task.", rich_help_panel=TASK)
-    ] = None,
+    task: TaskOption = None,
     trials: Annotated[
         int | None,
         typer.Option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from attenergy.search.cli.options import Format, emit
+from attenergy.search.cli.parameters.options import Format, emit
 from attenergy.search.runs.errors import NoResult
 
 if TYPE_CHECKING:

@@ -11,18 +11,19 @@ import typer
 from typer.core import TyperCommand
 
 from attenergy.registry import ArgumentError
-from attenergy.search.cli.options import ExplainOption, FolderOption, Format, PlainOption, emit
+from attenergy.search.cli.parameters.options import (
+    ExplainOption,
+    FolderOption,
+    Format,
+    PlainOption,
+    RunArgument,
+    StudyArgument,
+    emit,
+)
 
 if TYPE_CHECKING:
     from attenergy.search.report.analyses import Analysed
 
-StudyArgument = Annotated[str, typer.Argument(help="Name of a study, or its folder.")]
-RunArgument = Annotated[
-    str,
-    typer.Argument(
-        help="'best', a row of the leaderboard, a variant, the key of a run, or trial-7."
-    ),
-]
 OneWorkerOption = Annotated[
     int, typer.Option("--workers", "-w", min=0, max=1, help="0: in this process.")
 ]
@@ -281,7 +282,7 @@ def _analysed(place: Path, what: str | None, plain: bool | None) -> Sequence[Ana
     if what is None:
         return ()
     from attenergy.search.analyses.of_study import analyse_study
-    from attenergy.search.cli.values import names
+    from attenergy.search.cli.parameters.values import names
     from attenergy.search.display.analyses import analysis_display
     from attenergy.search.results.study_folder import read_study
 

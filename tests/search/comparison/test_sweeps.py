@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from attenergy.registry import UnknownName, load_registry
 from attenergy.search.cli.app import app
-from attenergy.search.cli.values import sweeps
+from attenergy.search.cli.parameters.values import sweeps
 from attenergy.search.comparison.multi_task import run_multi_task
 from attenergy.search.comparison.sweeps import (
     QUANTITIES,

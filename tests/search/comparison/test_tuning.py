@@ -13,7 +13,7 @@ import pytest
 from typer import BadParameter
 
 from attenergy.registry import ArgumentError, Registry, UnknownName
-from attenergy.search.cli.values import grid
+from attenergy.search.cli.parameters.values import grid
 from attenergy.search.comparison.compare import run_compare
 from attenergy.search.comparison.tuning import tuned_runs
 from attenergy.search.planning.plan import ComparePlan

@@ -16,7 +16,7 @@ from attenergy.registry import (
     Registry,
     Tunable,
 )
-from attenergy.search.cli.values import assignments
+from attenergy.search.cli.parameters.values import assignments
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.planning.space import Space
 from attenergy.search.runs.config import RunConfig

@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attenergy.search.cli.parameters.completion import (
+    complete_layers,
+    complete_study,
+    complete_task,
+)
 from attenergy.search.planning.final_budget import DEFAULT
 from attenergy.search.planning.plan import Fairness
 from attenergy.search.planning.pruners import PRUNERS
@@ -152,6 +157,24 @@ SplitSeedOption = Annotated[
     int,
     typer.Option(min=0, help="Which combinations are held out.", rich_help_panel=TASK, metavar="N"),
 ]
+StudyArgument = Annotated[
+    str, typer.Argument(help="Name of a study, or its folder.", autocompletion=complete_study)
+]
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        help="'best', a row of the leaderboard, a variant, the key of a run, or trial-7."
+    ),
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        *("--task", "-t"),
+        help="Name of the task.",
+        rich_help_panel=TASK,
+        autocompletion=complete_task,
+    ),
+]
 EnergiesOption = Annotated[
     str | None,
     typer.Option(
@@ -160,6 +183,7 @@ EnergiesOption = Annotated[
         "-e",
         help="Energies and mixers, a,b,c; by default all.",
         rich_help_panel=TASK,
+        autocompletion=complete_layers,
     ),
 ]
 BudgetOption = Annotated[

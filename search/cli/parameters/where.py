@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from attenergy.search.cli.options import OUTPUT, WHERE
+from attenergy.search.cli.parameters.options import OUTPUT, WHERE
 from attenergy.search.engines.base import Engine
 
 WorkersOption = Annotated[

@@ -1,0 +1,1 @@
+"""What the commands take: shared options, how texts become values, and completion in a shell."""

@@ -1,0 +1,80 @@
+"""Completion in a shell: names of energies, mixers, tasks, bundles, studies and analyses.
+
+`attenergy --install-completion` sets it up. A shell asks at every press of the tab key, so nothing
+here imports PyTorch, and whatever goes wrong completes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+#: Takes what was typed so far and gives the words that go on from it.
+Completer = Callable[[str], list[str]]
+
+
+def _layers() -> Iterator[str]:
+    from attenergy.registry import load_registry
+
+    registry = load_registry()
+    yield from registry.energies
+    yield from registry.mixers
+
+
+def _energies() -> Iterator[str]:
+    from attenergy.registry import load_registry
+
+    yield from load_registry().energies
+
+
+def _tasks() -> Iterator[str]:
+    from attenergy.registry import load_registry
+
+    yield from load_registry().tasks
+
+
+def _bundles() -> Iterator[str]:
+    from attenergy.registry import load_registry
+
+    yield from load_registry().bundles
+
+
+def _studies() -> Iterator[str]:
+    for folder in sorted(Path("runs").iterdir()):
+        if (folder / "records.jsonl").is_file():
+            yield folder.name
+
+
+def _started(names: Callable[[], Iterator[str]], incomplete: str, separators: str) -> list[str]:
+    """Names that begin as the last part of the text does, behind the parts before it."""
+    cut = max((incomplete.rfind(each) for each in separators), default=-1) + 1
+    before, last = incomplete[:cut], incomplete[cut:]
+    with suppress(Exception):  # a broken registry is for the command to report
+        return [before + name for name in names() if name.startswith(last)]
+    return []
+
+
+def complete_task(incomplete: str) -> list[str]:
+    """One task, or several with commas between them."""
+    return _started(_tasks, incomplete, ",")
+
+
+def complete_bundle(incomplete: str) -> list[str]:
+    """One bundle of tasks."""
+    return _started(_bundles, incomplete, "")
+
+
+def complete_layers(incomplete: str) -> list[str]:
+    """Energies and mixers, with commas between them, or stacks and groups of them."""
+    return _started(_layers, incomplete, ",/+")
+
+
+def complete_energy(incomplete: str) -> list[str]:
+    """One energy."""
+    return _started(_energies, incomplete, "")
+
+
+def complete_study(incomplete: str) -> list[str]:
+    """A study in the folder `runs`."""
+    return _started(_studies, incomplete, "")
