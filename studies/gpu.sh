@@ -3,7 +3,7 @@
 #
 #   tests    everything on CUDA against the CPU in float64          90 s
 #   probe    the first steps of every population of `zoo`           60 s
-#   quick    the shortest benchmarks                                70 s
+#   quick    training steps alone                                   30 s
 #   bench    layers and training steps                              90 s
 #   study    runs of the paper's size on the GPU, `zoo` on the cores; what time the GPU has left
 #            goes to `zoo`
@@ -20,7 +20,7 @@ out=${OUT:-runs/gpu}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 left=${SECONDS_LEFT:-540}
-paper=${PAPER:-paper-muon-1M; paper-adamw-2M --variants softmax,linear,hyla}
+paper=${PAPER:-paper-muon-1M; --fit paper-adamw-2M paper-adamw-1M --variants softmax,linear,hyla}
 zoo=${ZOO:-zoo}
 cores=${CORES:-11}
 links=/tmp/attenergy.links
@@ -119,7 +119,7 @@ for part in "$@"; do
   case $part in
     tests) tests "${TEST_SECONDS:-90}" "${TEST_PROCESSES:-8}" ;;
     probe) probe "${PROBE_SECONDS:-60}" ;;
-    quick) bench "${BENCH_SECONDS:-70}" --quick ;;
+    quick) bench "${BENCH_SECONDS:-25}" --quick --only stacked,single ;;
     bench) bench "${BENCH_SECONDS:-90}" ;;
     study) study ;;
     *) echo "no part $part: tests, probe, quick, bench, study"; exit 2 ;;

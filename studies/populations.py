@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -29,7 +30,9 @@ from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.training.evaluation import evaluation_batch
 from attenergy.tasks import Batch, Task, make_task
 
-PIECE = 25  # steps of one population before the next has its turn
+PIECE = 25  # steps that are started before they are waited for
+PACE = 50  # steps by which the pace of populations is measured
+EVALUATION = 0.5  # seconds that an evaluation of a population takes, about
 
 
 def grouped(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
@@ -50,7 +53,6 @@ def draw_all(configs: Sequence[RunConfig], processes: int) -> TrainingSet:
     }
     count = max(c.training.steps * c.training.batch_size for c in configs)
     instances = TrainingSet(tasks, count)
-    instances.share_memory()
     pieces = list(instances.pieces())
     context = multiprocessing.get_context("fork")
     workers = [
@@ -242,47 +244,74 @@ class _Recorded:
         return placed
 
 
-def train_all(
-    groups: list[list[RunConfig]],
-    instances: TrainingSet,
-    evaluations: Evaluations,
-    *,
-    out: Path,
-    at_once: int,
-    end: float,
-    reserve: float,
-) -> None:
-    """Train populations, so many at a time, until all are done or the time is over.
+@dataclass
+class Session:
+    """Populations of one task, so many of them at a time, until the time is over.
 
-    Args:
-        groups: the members of each.
-        instances: of all their seeds.
-        evaluations: of their task.
+    Attributes:
+        instances: of all seeds.
+        evaluations: of the task.
         out: file of records.
         at_once: populations that train side by side.
-        end: moment (`time.monotonic`) at which all is written.
-        reserve: seconds that the last evaluations take.
+        end: moment (`time.monotonic`) at which the last evaluations begin.
+        active: populations on their way.
+        waiting: the members of those that come next.
     """
-    waiting, active = list(groups), []  # type: list[list[RunConfig]], list[Training]
-    judges = ThreadPoolExecutor(2)  # so that the GPU does not wait for the CPU's metrics
-    while (waiting or active) and time.monotonic() < end - reserve:
-        while waiting and len(active) < at_once:
-            configs = waiting.pop(0)
+
+    instances: TrainingSet
+    evaluations: Evaluations
+    out: Path
+    at_once: int
+    end: float
+    active: list[Training] = field(default_factory=list)
+    waiting: list[list[RunConfig]] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Build as many populations as there is room for; one that fails leaves the others."""
+        while self.waiting and len(self.active) < self.at_once:
+            configs = self.waiting.pop(0)
             begin = time.monotonic()
             try:
-                active.append(Training(configs, instances, evaluations, out))
-            except Exception as error:  # the others go on
+                training = Training(configs, self.instances, self.evaluations, self.out)
+            except Exception as error:
                 print(f"{configs[0].variant}: {type(error).__name__}: {error}"[:400], flush=True)
                 continue
+            self.active.append(training)
             took = time.monotonic() - begin
-            print(f"{active[-1].name}: begins, graph {active[-1].has_graph}, {took:.1f} s to build")
-        _advance(active, end - reserve)
-        for training in [each for each in active if each.over]:
+            print(f"{training.name}: begins, graph {training.has_graph}, {took:.1f} s to build")
+
+    def fits(self) -> bool:
+        """Whether all populations, in the pace of the active ones, end in the time."""
+        begin = time.perf_counter()
+        for _ in range(PACE):
+            for training in self.active:
+                training.population.run(1)
+        for training in self.active:
+            training.population.synchronize()
+        step = (time.perf_counter() - begin) / PACE
+        steps, count = self.active[0].steps, len(self.active) + len(self.waiting)
+        evaluations = EVALUATION * count * steps / _every(self.active[0])
+        needed = step * steps * count / len(self.active) + evaluations
+        left = self.end - time.monotonic()
+        print(f"{steps} steps of {count} populations: about {needed:.0f} s, {left:.0f} s are left")
+        return needed < left
+
+    def train(self) -> None:
+        """Train all."""
+        judges = ThreadPoolExecutor(2)  # so that the GPU does not wait for the CPU's metrics
+        while (self.waiting or self.active) and time.monotonic() < self.end:
+            self.begin()
+            try:
+                _advance(self.active, self.end)
+            except Exception as error:  # what was reached is recorded
+                print(f"{type(error).__name__}: {error}"[:400], flush=True)
+                break
+            for training in [each for each in self.active if each.over]:
+                _finish(training, judges)
+                self.active.remove(training)
+        for training in self.active:
             _finish(training, judges)
-            active.remove(training)
-    for training in active:
-        _finish(training, judges)
-    judges.shutdown()
+        judges.shutdown()
 
 
 def _advance(active: list[Training], end: float) -> None:
@@ -328,52 +357,65 @@ def _judge(training: Training, answers: dict[str, Tensor]) -> None:
     training.population.graph = None  # which holds memory of the GPU
 
 
-def main() -> None:
-    begin = time.monotonic()
-    registry = load_registry(plugins=False)
-    parts = raven.parts(registry)
+def options(names: Sequence[str]) -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="+", choices=list(parts))
+    parser.add_argument("parts", nargs="+", choices=names)
     parser.add_argument("--out", type=Path, required=True, help="file of records (JSON lines)")
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--reserve", type=float, default=20.0)
-    parser.add_argument("--at-once", type=int, default=6)
+    parser.add_argument("--at-once", type=int, default=3)
+    parser.add_argument("--fit", action="store_true", help="only the first part that fits")
     parser.add_argument("--variants", default="", help="only these, a,b,c")
     parser.add_argument("--seeds", default="", help="only these, 1,2,3")
     parser.add_argument("--steps", type=int, help="training steps of every run, to try it out")
     parser.add_argument("--matmul", choices=["highest", "high"], default="high")
     parser.add_argument("--alone", action="store_true", help="populations of one run")
     parser.add_argument("--shard", default="0/1", help="this of so many shares: 0/12, 1/12, ...")
-    given = parser.parse_args()
-    configs = [c for name in given.parts for c in parts[name].configs(name, registry)]
-    if given.variants:
-        configs = [c for c in configs if c.variant in given.variants.split(",")]
-    if given.seeds:
-        configs = [c for c in configs if str(c.seed) in given.seeds.split(",")]
-    configs = [c.with_steps(given.steps) for c in configs]
+    return parser.parse_args()
+
+
+def populations_of(
+    given: argparse.Namespace, configs: Sequence[RunConfig]
+) -> list[list[RunConfig]]:
+    """The populations of some runs, as far as the command line asks for them."""
+    variants, seeds = given.variants.split(","), given.seeds.split(",")
+    wanted = [
+        c.with_steps(given.steps)
+        for c in configs
+        if c.variant in variants + [c.variant] * (variants == [""])
+        and str(c.seed) in seeds + [str(c.seed)] * (seeds == [""])
+    ]
+    share, shares = map(int, given.shard.split("/"))
+    groups = [[config] for config in wanted] if given.alone else grouped(wanted)
+    return groups[share::shares]
+
+
+def main() -> None:
+    begin = time.monotonic()
+    registry = load_registry(plugins=False)
+    parts = raven.parts(registry)
+    given = options(list(parts))
+    by_part = [parts[name].configs(name, registry) for name in given.parts]
+    tried = by_part if given.fit else [[config for configs in by_part for config in configs]]
     torch.set_float32_matmul_precision(given.matmul)
     torch.set_num_threads(1)
-    groups = [[config] for config in configs] if given.alone else grouped(configs)
-    share, shares = map(int, given.shard.split("/"))
-    groups = groups[share::shares]
-    configs = [config for group in groups for config in group]
-    processes = 1 if shares > 1 else max(1, min(12, (os.cpu_count() or 1) - 1))
-    instances = draw_all(configs, processes)
-    print(
-        f"{len(configs)} runs; instances drawn after {time.monotonic() - begin:.1f} s", flush=True
-    )
+    alternatives = [populations_of(given, configs) for configs in tried]
+    configs = [config for group in alternatives[0] for config in group]
+    alone = given.shard != "0/1"  # other processes are at work beside this one
+    instances = draw_all(configs, 1 if alone else max(1, min(12, (os.cpu_count() or 1) - 1)))
+    took = time.monotonic() - begin
+    print(f"{len(configs)} runs; instances drawn after {took:.1f} s", flush=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    first = configs[0]
-    task = make_task(first.task_spec, split_seed=first.split_seed)
-    train_all(
-        groups,
-        instances,
-        Evaluations(task, device),
-        out=given.out,
-        at_once=given.at_once,
-        end=begin + given.seconds,
-        reserve=given.reserve,
-    )
+    task = make_task(configs[0].task_spec, split_seed=configs[0].split_seed)
+    evaluations = Evaluations(task, device)
+    end = begin + given.seconds - given.reserve
+    for number, groups in enumerate(alternatives, 1):
+        session = Session(instances, evaluations, given.out, given.at_once, end, [], list(groups))
+        session.begin()
+        if number == len(alternatives) or (session.active and session.fits()):
+            break
+    session.train()
     print(f"all is written after {time.monotonic() - begin:.1f} s", flush=True)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import mmap
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -363,6 +364,11 @@ def architecture(config: RunConfig) -> str:
     return json.dumps(data, sort_keys=True)
 
 
+def _shared(*shape: int) -> Tensor:
+    """Bytes that processes forked from this one write for it."""
+    return torch.frombuffer(mmap.mmap(-1, math.prod(shape)), dtype=torch.uint8).view(shape)
+
+
 class TrainingSet:
     """The training instances of some seeds in the memory of a device, as they are encoded.
 
@@ -381,18 +387,13 @@ class TrainingSet:
             raise Unstackable("instances of this task are masked")
         shape = (len(tasks), count)
         self.rows = rows
-        self.inputs = torch.empty(*shape, *batch.inputs.shape[1:], dtype=torch.uint8)
-        self.targets = torch.empty(*shape, *batch.targets[:, rows].shape[1:], dtype=torch.uint8)
+        self.inputs = _shared(*shape, *batch.inputs.shape[1:])
+        self.targets = _shared(*shape, *batch.targets[:, rows].shape[1:])
         self._there: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def number(self, seed: int) -> int:
         """Which of the streams is that of a seed."""
         return list(self.tasks).index(seed)
-
-    def share_memory(self) -> None:
-        """Let other processes fill it."""
-        self.inputs.share_memory_()
-        self.targets.share_memory_()
 
     def pieces(self, size: int = 16 * 1024) -> Iterator[tuple[int, int]]:
         """What there is to draw: seeds and first instances."""
