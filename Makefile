@@ -84,7 +84,7 @@ docs: pages  ## write those pages and build the site into site/, which opens wit
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 site: $(LINKED)  ## serve the site on http://127.0.0.1:8000 and follow changes
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --no-strict
 
 study: $(LINKED)  ## the next missing runs of the Raven study (studies/README.md)
 	$(BIN)/python studies/raven.py run $(or $(PART),zoo) --minutes $(or $(MINUTES),10)
