@@ -87,15 +87,12 @@ def names_page(folder: Path) -> str:
 def _summary(address: str) -> str:
     value = resolve(address)
     if inspect.ismethod(value):
-        return f"Adds {_a(value.__self__.kind)} of yours, which is then known by its name."
+        kind: str = value.__self__.kind  # a catalogue's `register`
+        return f"Adds {'an' if kind[0] in 'aeiou' else 'a'} {kind} of yours, known by its name."
     if not (inspect.isclass(value) or inspect.isroutine(value)):
         return ""
     paragraph = " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
     return f"`{paragraph}`" if _is_formula(paragraph) else paragraph
-
-
-def _a(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def _is_formula(sentence: str) -> bool:

@@ -22,7 +22,7 @@ DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 GENERATED = {"docs/reference/names.md"}  # when the site is built
 # Pages that are being written.
-PLANNED = re.compile(r"docs/(energies|mixers|tasks|how_to|tutorials)/\w+\.md|docs/\w+\.md")
+PLANNED = re.compile(r"docs/tutorials/compare_on_raven\.md")
 _HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$", re.MULTILINE)
 _MARK = re.compile(r"""<(?:a|span|div)\s[^>]*(?:id|name)="([^"]+)\"""")
 
