@@ -1,7 +1,8 @@
-"""An associative memory of handwritten digits: which beta recalls them, and how many it holds.
+"""An associative memory restores digits from halves: which beta does it, and how many it holds.
 
-Stores digits of scikit-learn, hides half of every picture, and recalls them at beta = 1 and at the
-beta that the memory suggests. Needs `pip install "attenergy[data]"`; pictures need `[report]`.
+Stores digits of scikit-learn, hides half of the pixels of each at random, and recalls them at
+beta = 1 and at the beta that the memory suggests, beside chance and a search for the nearest stored
+picture. Needs `pip install "attenergy[data]"`; pictures need `[report]`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ NOISE = masked(0.5)
 
 
 def main(count: int = 100, seeds: int = 5, save: str = "") -> dict[str, float]:
-    """Recall digits; returns the share recalled, raw and prepared, at beta 1 and as suggested.
+    """Return the share recalled, raw and prepared, at beta 1 and as suggested, and baselines.
 
     Args:
         count: digits stored.
@@ -30,15 +31,16 @@ def main(count: int = 100, seeds: int = 5, save: str = "") -> dict[str, float]:
     """
     raw = digits()[0]
     prepared = torch.nn.functional.normalize(raw - raw.mean(0), dim=-1)
-    shares = {}
+    shares = {"chance": 1 / count}
     for name, pictures in (("raw", raw), ("prepared", prepared)):
         memory = AssociativeMemory("lse", beta=1.0).store(pictures[:count])
         suggestion = memory.suggest_beta(NOISE)
         best = memory.with_beta(suggestion.beta)
         shares[f"{name}, beta 1"] = share(memory)
         shares[f"{name}, suggested"] = share(best)
+        shares[f"{name}, nearest"] = share(memory, steps=0)
         print(f"{name}: {suggestion}")
-    print({name: round(value, 3) for name, value in shares.items()})
+    print("\n".join(f"{name:20} {value:.2f}" for name, value in shares.items()))
     if save:
         Path(save).mkdir(parents=True, exist_ok=True)
         recalled(memory, best).save(Path(save))
@@ -50,10 +52,10 @@ def main(count: int = 100, seeds: int = 5, save: str = "") -> dict[str, float]:
     return shares
 
 
-def share(memory: AssociativeMemory) -> float:
+def share(memory: AssociativeMemory, steps: int = 100) -> float:
     """How many of the stored pictures are nearest to what is recalled of them, half hidden."""
     states = NOISE(memory.patterns, torch.Generator().manual_seed(1))
-    ends = memory.recall(states).state
+    ends = memory.recall(states, steps=steps).state
     nearest = torch.cdist(ends, memory.patterns).argmin(-1)
     return float((nearest == torch.arange(len(nearest))).double().mean())
 

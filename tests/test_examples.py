@@ -52,6 +52,7 @@ def test_a_saturated_model_is_advised_and_its_digits_are_recalled(tmp_path: Path
     shares = run("digits.py", count=40, seeds=0, save=str(tmp_path))
     assert shares["prepared, beta 1"] < 0.1
     assert shares["prepared, suggested"] > 0.9
+    assert shares["prepared, nearest"] > 0.9 > shares["raw, nearest"] > shares["chance"]
     assert (tmp_path / "digits-recalled.png").is_file()
 
 
