@@ -271,11 +271,11 @@ SEARCHES = (
         "Some commands need packages that the core does not bring; each belongs to an extra.",
         "attenergy was installed without that extra.",
         "Run the line in the message. `attenergy doctor` lists all extras and what each adds.",
-        Example(
-            'import attenergy\n\nattenergy.make_task("digits")',
-            "'sklearn:digits' needs scikit-learn: `pip install attenergy[data]`",
-            before='import sys\n\nsys.modules["sklearn"] = None',
-            situation="Without scikit-learn:",
+        _shell(
+            f"{_SEARCH} --log tensorboard:curves",
+            "logging to TensorBoard needs its package: `pip install tensorboard`",
+            before='import sys\n\nsys.modules["torch.utils.tensorboard"] = None',
+            situation="Without TensorBoard:",
         ),
     ),
     Topic(
