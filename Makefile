@@ -18,7 +18,7 @@ RECIPE := --fix heads=8 --fix learning_rate=1e-2 --fix muon_learning_rate=0.03 -
 SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 6 --match "" --steps 300 \
 	--finalists 2 --seeds 3 --final-budget 17runs --final-steps 1100 $(RECIPE) --folder $(RUNS) --workers 2 --resume
 
-.PHONY: help install test test-slow test-processors test-min test-latest lint typecheck search bench docs pages site modes schema wheel clean FORCE
+.PHONY: help install test test-slow test-processors test-min test-latest lint typecheck search bench docs pages pictures site modes schema wheel clean FORCE
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ bench: $(LINKED)  ## measure speed against hand-written layers
 pages: $(LINKED)  ## write the pages of docs/ that are made from the registry and the commands
 	$(BIN)/python -m attenergy.testing.docs_pages docs
 	$(BIN)/python docs_site/commands.py docs
+
+pictures: $(LINKED)  ## draw the pictures of energies, mixers and tasks that are missing (minutes)
+	$(BIN)/python -m attenergy.testing.docs_pages.pictures docs
 
 # A warning ends the build. (The variable silences what the theme says about its successor.)
 docs: pages  ## write those pages and build the site into site/, which opens without a server

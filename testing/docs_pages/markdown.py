@@ -39,6 +39,12 @@ def fence(text: str, language: str = "text", before: str = "") -> str:
     return f"{head}```{language}\n{text.strip(chr(10))}\n```\n"
 
 
+def display(latex: str) -> str:
+    """A formula in a line of its own, with spaces by name: GitHub would drop their backslashes."""
+    spaced = re.sub(r"\\[,;]\s*", r"\\thinspace ", latex)
+    return f"$$\n{spaced}\n$$\n"
+
+
 def bullets(lines: Iterable[str]) -> str:
     """A list."""
     return "".join(f"* {line}\n" for line in lines)

@@ -12,7 +12,7 @@ from attenergy.testing.docs_pages.markdown import table
 #: Where states live -> how a step stays there.
 _DOMAINS = {
     "real": "all of $\\mathbb{R}^D$; a step is $\\xi - d$",
-    "sphere": "the sphere $|\\xi| = \\sqrt{D}$; a step ends at $\\sqrt{D}\\,(\\xi - d)/|\\xi - d|$",
+    "sphere": "the sphere $|\\xi| = \\sqrt{D}$; a step ends at $\\sqrt{D}(\\xi - d)/|\\xi - d|$",
     "layer_norm": "vectors of mean 0 and variance 1; a step ends at the layer norm of $\\xi - d$",
     "magnetisation": "means of spins, $-1 < \\xi_i < 1$; a step ends at "
     "$\\tanh(\\operatorname{artanh}\\xi - d)$",
@@ -34,7 +34,8 @@ def descent(spec: EnergySpec) -> str:
     where = _DOMAINS.get(spec.domain, f"the domain `{spec.domain}`")
     return "\n".join([
         f"States live in `{spec.domain}`: {where}, with $d = {_move(spec)}$.\n",
-        f"**Steps that never raise the energy: {describe(spec)['safe_steps']}.** {_why(spec)}\n",
+        f"**Steps that never raise the energy ([law 4](../laws.md#law-descent)): "
+        f"{describe(spec)['safe_steps']}.** {_why(spec)}\n",
         table(("", "default", "searched"), rows),
     ])  # fmt: skip
 
@@ -66,7 +67,7 @@ def _why(spec: EnergySpec) -> str:
     if spec.quadratic is not None:
         largest = f"{domain.largest_step:g}"
         return (
-            "$E = \\tfrac12 \\xi^\\top A\\,\\xi - v(\\xi)$ with $v$ convex and $A$ = "
+            "$E = \\tfrac12 \\xi^\\top A \\xi - v(\\xi)$ with $v$ convex and $A$ = "
             f"`{spec.quadratic}`: with the tangent of $-v$ in its place $E$ becomes a parabola "
             "that lies above it and touches it at the state. So every step with $\\gamma$ in "
             f"(0, {largest}) ends at least as low, at any inverse temperature."

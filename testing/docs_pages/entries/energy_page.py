@@ -17,8 +17,8 @@ from attenergy.testing.docs_pages.markdown import bullets, paragraphs, plain, pr
 from attenergy.testing.known_answers import KNOWN_ANSWERS
 
 _EMPTY_ROW = (
-    "A pattern that the mask hides has no influence at all; a state that sees no pattern stays "
-    "where it is, with finite gradients."
+    "A pattern that the mask hides has no influence at all ([law 2](../laws.md#law-masking)); a "
+    "state that sees no pattern stays where it is, with finite gradients."
 )
 
 

@@ -18,7 +18,7 @@ from attenergy.energies.language import (
     to_latex,
 )
 from attenergy.registry import EnergySpec
-from attenergy.testing.docs_pages.markdown import bullets, fence, paragraphs, plain, prose
+from attenergy.testing.docs_pages.markdown import bullets, display, fence, paragraphs, plain, prose
 
 #: Functions that need no explanation.
 _USUAL = frozenset(
@@ -29,11 +29,6 @@ _LEGEND = (
     "is given). Functions and powers act on each number; lengths of $X$ are those of its rows."
 )
 _DERIVED = "The language derives it, and it is compared with automatic differentiation."
-
-
-def display(latex: str) -> str:
-    """A formula in a line of its own."""
-    return f"$$\n{latex}\n$$\n"
 
 
 def energy_formula(spec: EnergySpec) -> str:

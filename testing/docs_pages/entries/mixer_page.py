@@ -6,7 +6,15 @@ from attenergy.attention.mixers import CLASSES, Mixer
 from attenergy.registry import MixerSpec, as_written
 from attenergy.testing.docs_pages.entries import sections, use
 from attenergy.testing.docs_pages.entries.facts import Facts
-from attenergy.testing.docs_pages.markdown import bullets, fence, linked, paragraphs, plain, prose
+from attenergy.testing.docs_pages.markdown import (
+    bullets,
+    display,
+    fence,
+    linked,
+    paragraphs,
+    plain,
+    prose,
+)
 from attenergy.testing.docs_pages.markdown import table as markdown_table
 
 _HEAD = """\
@@ -85,7 +93,7 @@ def _formula(spec: MixerSpec, blocks: list[str]) -> str:
         "$\\sum_j a_{ij} v_j$, and an output projection joins the heads."
     )
     latex = CLASSES[spec.class_].latex
-    shown = f"$$\n{latex}\n$$\n" if latex else ""
+    shown = display(latex) if latex else ""
     return "\n".join([shown, fence(blocks[0]), legend + "\n", prose(blocks[1:])])
 
 

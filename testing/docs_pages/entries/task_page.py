@@ -43,7 +43,7 @@ def task_page(facts: Facts, name: str) -> str:
             )
         )
     parts += [
-        section("In detail", prose(_details(spec))),
+        section("In detail", prose(_blocks(spec)[1:])),
         section("Options", _options(spec)),
         section("Model and recipe", _recipe(facts.registry, spec)),
         section(
@@ -58,17 +58,12 @@ def task_page(facts: Facts, name: str) -> str:
 
 
 def _about(spec: TaskSpec) -> str:
-    """What the entry says; where it is silent, the first words of its class."""
-    if spec.doc:
-        return plain(spec.doc)
-    first = paragraphs(CLASSES.lookup(spec.class_))[0]
-    return plain(first)
+    """What is asked, in the first words of the class, and what the entry adds."""
+    return sections.joined(prose(_blocks(spec)[:1]), plain(spec.doc))
 
 
-def _details(spec: TaskSpec) -> list[str]:
-    """What a docstring says beyond what stands above."""
-    blocks = paragraphs(CLASSES.lookup(spec.class_))
-    return blocks if spec.doc else blocks[1:]
+def _blocks(spec: TaskSpec) -> list[str]:
+    return paragraphs(CLASSES.lookup(spec.class_))
 
 
 def ceilings(task: Task) -> dict[str, str]:

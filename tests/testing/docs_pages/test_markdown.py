@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attenergy.testing.docs_pages.markdown import linked, paragraphs, plain, prose
+from attenergy.testing.docs_pages.markdown import display, linked, paragraphs, plain, prose
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,7 @@ def test_a_docstring_keeps_its_formulas_and_loses_its_arguments() -> None:
     blocks = paragraphs(Documented)
     assert blocks == ["E = x*y.", "With:", "    a = b", "more.", "The end."]
     assert prose(blocks[1:4]) == "With:\n\n```text\na = b\n```\n\nmore.\n"
+
+
+def test_formulas_have_no_escapes_that_markdown_would_drop() -> None:
+    assert display(r"a\, b\;c") == "$$\na\\thinspace b\\thinspace c\n$$\n"
