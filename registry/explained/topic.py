@@ -139,7 +139,8 @@ class Law:
     @property
     def title(self) -> str:
         """What it is, in a few words."""
-        return f"Law {self.label}"
+        number, name = self.label.split(" ", 1)
+        return f"Law {number}: {name}"
 
     @property
     def command(self) -> str:

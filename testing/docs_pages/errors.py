@@ -39,8 +39,8 @@ attenergy, whose traceback is shown with what to send in a report |
 | 130, 143, 129 | interrupted from the keyboard, by SIGTERM, by a terminal that went away; the \
 command that goes on is printed |
 
-`attenergy --debug ...` shows the traceback of any error. Laws that an energy breaks are explained
-in [laws.md](laws.md).
+`attenergy --debug ...` shows the traceback of any error. Laws that an energy breaks are on a
+page of their own, [the laws of an energy](laws.md).
 """
 _LAWS = """\
 # The laws of an energy
@@ -51,12 +51,13 @@ example breaks its law.
 `attenergy energies check FILE[:NAME]|FORMULA|NAME|MODULE:NAME` checks an energy against nine laws,
 and `attenergy.testing.check_energy` does so in Python. Every built-in energy obeys them. A law that
 does not apply to an energy is no failure: `n/a` says why. The advice that `attenergy analyse MODEL
-laws` gives on trained models is another thing, with twelve rules of its own:
-[analysis/laws.md](analysis/laws.md).
+laws` gives on trained models is another thing, with
+[twelve rules of its own](analysis/laws.md).
 
 ## Why is my energy rejected?
 
-Look up the number in the second column of the table that `energies check` prints.
+The second column of the table that `energies check` prints has the number; this is the first thing
+to try.
 
 """
 _BELOW = """
@@ -80,13 +81,10 @@ def errors_page() -> str:
 
 def laws_page() -> str:
     """The page on all laws."""
-    rows = [
-        (
-            law.label.split()[0],
-            f"[{law.name}](#{law.name})",
-            law.mend.split(". ")[0].strip(".") + ".",
-        )
-        for law in LAWS
-    ]
-    head = _LAWS + table(("law", "name", "first thing to try"), rows) + _BELOW
+    # A list, as bars in the code of a table are read in two ways.
+    first = []
+    for law in LAWS:
+        advice = law.mend.split(". ")[0].strip(".")
+        first.append(f"* **{law.label[0]}**, [{law.name}](#{law.name}): {advice}.")
+    head = _LAWS + "\n".join(first) + "\n" + _BELOW
     return "\n".join([head, *(law.markdown() for law in LAWS)])
