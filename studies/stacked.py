@@ -1,10 +1,10 @@
 """Runs of one architecture trained as one program: a population, on a GPU.
 
-A model of the Raven study has 1,500 small kernels a step, so a GPU mostly waits for the processor
-that starts them. Here P runs share every kernel: their parameters are stacked, the model is called
-under `vmap`, AdamW and Muon update all of them at once, and on a GPU the whole step is a CUDA graph
-that is started with one call. Nothing mixes the members: each has the losses that it has alone, but
-for rounding (`tests/studies/test_stacked.py`).
+A step of a model of the Raven study is hundreds of small kernels, so a GPU mostly waits for the
+processor that starts them. Here P runs share every kernel: their parameters are stacked, the model
+is called under `vmap`, AdamW and Muon update all of them at once, and on a GPU the whole step is a
+CUDA graph that is started with one call. Nothing mixes the members: each has the losses that it has
+alone, but for rounding (`tests/studies/test_stacked.py`).
 
 `P` members, `B` instances a step, `L` positions, `N` numbers of a member's parameters.
 """
@@ -14,174 +14,27 @@ from __future__ import annotations
 import copy
 import json
 import math
-import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+from stacked_optimizer import ALIGN, StackedOptimizer, spans
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from training_set import TrainingSet, Unstackable
 
 from attenergy.attention import Transformer
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training import cost
 from attenergy.search.training.model import build_model
-from attenergy.search.training.muon import BatchedMuon
-from attenergy.search.training.optimizers import Optimizers, make_optimizers
+from attenergy.search.training.optimizers import make_optimizers
 from attenergy.search.training.precision import autocast
 from attenergy.search.training.schedule import SCHEDULES
-from attenergy.tasks import Task, make_task
+from attenergy.tasks import make_task
 
 WARM_UP = 3  # steps that are taken before a step is captured
-_ALIGN = 8  # numbers; each parameter begins at a multiple of so many
-
-
-class Unstackable(ValueError):
-    """These runs are no population."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Where one parameter stands among the numbers of a member."""
-
-    name: str
-    start: int
-    shape: torch.Size
-
-    @property
-    def size(self) -> int:
-        return self.shape.numel()
-
-    def of(self, flat: Tensor) -> Tensor:
-        """The parameter of all members (P, *shape), a view."""
-        return flat[:, self.start : self.start + self.size].view(len(flat), *self.shape)
-
-
-def spans(model: torch.nn.Module) -> list[Span]:
-    """All trained parameters, one after the other."""
-    start, result = 0, []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            result.append(Span(name, start, parameter.shape))
-            start += math.ceil(parameter.numel() / _ALIGN) * _ALIGN
-    return result
-
-
-class StackedOptimizer:
-    """AdamW and Muon of `attenergy.search.training.optimizers` for all members at once.
-
-    Args:
-        flat: parameters (P, N).
-        optimizers: of every member, made for its own model.
-        names: of every member's parameters, by identity.
-        places: where they stand.
-        schedule: rate of every step as a share of the peak, (steps).
-    """
-
-    def __init__(
-        self,
-        flat: Tensor,
-        optimizers: Sequence[Optimizers],
-        names: Sequence[dict[int, str]],
-        places: Sequence[Span],
-        schedule: Sequence[float],
-    ) -> None:
-        self.flat, self.gradient = flat, torch.zeros_like(flat)
-        self.first, self.second = torch.zeros_like(flat), torch.zeros_like(flat)
-        by_name = {place.name: place for place in places}
-        columns: dict[str, Tensor] = {
-            key: torch.zeros_like(flat) for key in ("rate", "decay", "adam")
-        }
-        self.muon: list[_MuonGroup] = []
-        matrices: dict[tuple[torch.Size, float, float], list[tuple[int, Span]]] = {}
-        for member, each in enumerate(optimizers):
-            for optimizer in each.optimizers:
-                is_muon = isinstance(optimizer, BatchedMuon)
-                for group in optimizer.param_groups:
-                    for parameter in group["params"]:
-                        place = by_name[names[member][id(parameter)]]
-                        part = slice(place.start, place.start + place.size)
-                        if is_muon:
-                            key = (place.shape, group["lr"], group["weight_decay"])
-                            matrices.setdefault(key, []).append((member, place))
-                            continue
-                        columns["adam"][member, part] = 1.0
-                        columns["rate"][member, part] = group["lr"]
-                        columns["decay"][member, part] = group["lr"] * group["weight_decay"]
-                if is_muon:
-                    options = optimizer.param_groups[0]
-                    self._ns = (options["ns_coefficients"], options["ns_steps"], options["eps"])
-                    self._momentum = options["momentum"]
-        self.rate, self.decay = columns["rate"], columns["decay"]
-        for (shape, rate, decay), entries in matrices.items():
-            self.muon.append(_MuonGroup(shape, rate, decay, entries, flat))
-        self.adam = columns["adam"] if self.muon else None
-        steps = torch.arange(1, len(schedule) + 1, dtype=torch.float64)
-        table = [torch.tensor(schedule, dtype=torch.float64), 1 - 0.9**steps]
-        table.append((1 - 0.999**steps).sqrt())
-        self.table = torch.stack(table, 1).to(flat)
-
-    @torch.no_grad()
-    def step(self, counter: Tensor) -> None:
-        """Update the parameters by `gradient`; `counter` (1) counts the steps taken before."""
-        share, bias, root = self.table.index_select(0, counter)[0].unbind()
-        gradient = self.gradient
-        self._adamw(gradient, share, bias, root)
-        for group in self.muon:
-            group.step(self.flat, gradient, self._momentum, self._ns, share)
-
-    def _adamw(self, gradient: Tensor, share: Tensor, bias: Tensor, root: Tensor) -> None:
-        # Where Muon works, rate and decay are 0.
-        self.flat.addcmul_(self.flat * self.decay, share, value=-1)
-        self.first.lerp_(gradient, 0.1)
-        self.second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-        length = (self.second.sqrt() / root).add_(1e-8)
-        self.flat.sub_((self.first / length).mul_(self.rate).mul_(share / bias))
-
-
-class _MuonGroup:
-    """Matrices of one shape and one rate, of any members."""
-
-    def __init__(
-        self,
-        shape: torch.Size,
-        rate: float,
-        decay: float,
-        entries: Sequence[tuple[int, Span]],
-        flat: Tensor,
-    ) -> None:
-        self.shape, self.decay = shape, rate * decay
-        self.rate = rate * math.sqrt(max(1, shape[0] / shape[1]))
-        starts = [member * flat.shape[1] + place.start for member, place in entries]
-        within = torch.arange(shape.numel(), device=flat.device)
-        self.index = torch.tensor(starts, device=flat.device)[:, None] + within
-        self.momentum = torch.zeros(len(entries), *shape, dtype=flat.dtype, device=flat.device)
-
-    def step(self, flat: Tensor, gradient: Tensor, momentum: float, ns: Any, share: Tensor) -> None:
-        g = gradient.view(-1)[self.index].view(-1, *self.shape)
-        average = self.momentum.lerp_(g, 1 - momentum)
-        step = orthogonal_stack(g.lerp(average, momentum), *ns).to(flat.dtype)
-        now = flat.view(-1)[self.index].view(-1, *self.shape)
-        new = now * (1 - share * self.decay) - step * (share * self.rate)
-        flat.view(-1).index_copy_(0, self.index.flatten(), new.flatten())
-
-
-def orthogonal_stack(
-    matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
-) -> Tensor:
-    """`attenergy.search.training.muon.orthogonal`, with all lengths taken in one call."""
-    a, b, c = coefficients
-    x = matrices.bfloat16()
-    tall = matrices.shape[1] > matrices.shape[2]
-    x = x.mT if tall else x
-    x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=eps)
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
 
 
 class Population:
@@ -222,7 +75,7 @@ class Population:
         self.buffers = {n: (b[0] if alike[n] else b).to(device) for n, b in buffers.items()}
         self._dims = {n: None if alike[n] else 0 for n in buffers}
         total = self.places[-1].start + self.places[-1].size
-        self.flat = torch.zeros(len(models), math.ceil(total / _ALIGN) * _ALIGN, dtype=dtype)
+        self.flat = torch.zeros(len(models), math.ceil(total / ALIGN) * ALIGN, dtype=dtype)
         for member, model in enumerate(models):
             own = dict(model.named_parameters())
             for place in self.places:
@@ -362,54 +215,3 @@ def architecture(config: RunConfig) -> str:
     data["settings"] = {n: v for n, v in config.settings.items() if n not in learned}
     data["task"] = config.task_spec.options
     return json.dumps(data, sort_keys=True)
-
-
-def _shared(*shape: int) -> Tensor:
-    """Bytes that processes forked from this one write for it."""
-    return torch.frombuffer(mmap.mmap(-1, math.prod(shape)), dtype=torch.uint8).view(shape)
-
-
-class TrainingSet:
-    """The training instances of some seeds in the memory of a device, as they are encoded.
-
-    Args:
-        task_of: the task of a seed.
-        seeds: of the runs.
-        count: instances of each.
-    """
-
-    def __init__(self, tasks: dict[int, Task], count: int) -> None:
-        self.tasks, self.count = tasks, count
-        task = next(iter(tasks.values()))
-        rows = task.scored_positions or slice(None)
-        batch = task.batch("train", 0, 2)
-        if batch.mask is not None:
-            raise Unstackable("instances of this task are masked")
-        shape = (len(tasks), count)
-        self.rows = rows
-        self.inputs = _shared(*shape, *batch.inputs.shape[1:])
-        self.targets = _shared(*shape, *batch.targets[:, rows].shape[1:])
-        self._there: dict[torch.device, tuple[Tensor, Tensor]] = {}
-
-    def number(self, seed: int) -> int:
-        """Which of the streams is that of a seed."""
-        return list(self.tasks).index(seed)
-
-    def pieces(self, size: int = 16 * 1024) -> Iterator[tuple[int, int]]:
-        """What there is to draw: seeds and first instances."""
-        for start in range(0, self.count, size):
-            yield from ((seed, start) for seed in self.tasks)
-
-    def draw(self, seed: int, start: int, size: int = 16 * 1024) -> None:
-        """Draw some instances of a seed."""
-        end = min(start + size, self.count)
-        batch = self.tasks[seed].batch("train", start, end - start)
-        number = self.number(seed)
-        self.inputs[number, start:end] = batch.inputs.to(torch.uint8)
-        self.targets[number, start:end] = batch.targets[:, self.rows].to(torch.uint8)
-
-    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Inputs and targets on a device, for all populations there."""
-        if device not in self._there:
-            self._there[device] = (self.inputs.to(device), self.targets.to(device))
-        return self._there[device]
