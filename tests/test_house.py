@@ -11,6 +11,7 @@ import networkx as nx
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("registry", "energies", "attention", "tasks", "search", "analysis", "testing")
+BESIDE = ("tests", "benchmarks", "studies")
 MOST_MODULES, MOST_LINES = 16, 330
 FOLDERS = sorted(
     folder.parent.relative_to(ROOT).as_posix()
@@ -47,13 +48,13 @@ def test_every_module_lies_in_a_package() -> None:
 
 
 def test_a_folder_is_seen_at_a_glance() -> None:
-    beside = [folder for name in ("tests", "benchmarks", "studies") for folder in folders(ROOT / name)]
+    beside = [folder for name in BESIDE for folder in folders(ROOT / name)]
     many = {f: len(modules(f)) for f in [*FOLDERS, *beside] if len(modules(f)) > MOST_MODULES}
     assert not many, f"more than {MOST_MODULES} modules: {many}"
 
 
 def test_a_file_has_one_job() -> None:
-    paths = [p for name in ("tests", "benchmarks", "studies") for p in ROOT.glob(f"{name}/**/*.py")]
+    paths = [path for name in BESIDE for path in ROOT.glob(f"{name}/**/*.py")]
     paths += [path for folder in FOLDERS for path in (ROOT / folder).glob("*.py")]
     long = {str(p.relative_to(ROOT)): lines(p) for p in paths if lines(p) > MOST_LINES}
     assert not long, f"longer than {MOST_LINES} lines: {long}"
