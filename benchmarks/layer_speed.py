@@ -90,7 +90,7 @@ REASONS: dict[str, str] = {
     "hyper_set": _PAIRS + "; " + _AUTOGRAD,
     "causal_tokens": _PAIRS + "; " + _AUTOGRAD,
     "boltzmann": "twenty steps of a mean field for every state, each a product with the couplings",
-    "unrestricted_boltzmann": "as boltzmann",
+    "unrestricted_boltzmann": "as boltzmann: twenty steps of a mean field for every state",
     "spherical_spins": "eigenvectors of the couplings between all states, anew in each pass",
     "squared_kernel": "D^2 features of each pattern, computed for every length",
     "aaren": "a scan over the positions",
