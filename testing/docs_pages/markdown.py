@@ -11,7 +11,10 @@ _CODE = re.compile(r"(`[^`]*`)")
 #: What makes Markdown see a list where a paragraph begins with it.
 _LIST = re.compile(r"^([-+*] |\d+\. |#)")
 _SOURCES = re.compile(r"arXiv:(\d{4}\.\d{4,5})|doi:(10\.\S+?)(?=[;,)]?(?:\s|$))")
-_HIDDEN_SECTIONS = ("Args:", "Raises:", "Source:", "Shapes:", "Example:", "Returns:", "Attributes:")
+_HIDDEN_SECTIONS = (
+    *("Args:", "Raises:", "Source:", "Shapes:", "Example:", "Examples:", "Returns:"),
+    *("Attributes:", ">>> "),
+)
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
