@@ -200,8 +200,8 @@ def bench_stacked(out: Out, quick: bool) -> None:
         ("softmax", 6, "high", "float32"),
         ("lse", 6, "high", "float32"),
         ("hyla", 6, "high", "float32"),
+        ("softmax", 3, "high", "float32"),
         ("softmax", 24, "high", "float32"),
-        ("softmax fused", 6, "high", "float32"),
         ("softmax", 6, "highest", "float32"),
         ("softmax", 6, "high", "bfloat16"),
         ("softmax", 1, "high", "float32"),
@@ -215,14 +215,13 @@ def bench_stacked(out: Out, quick: bool) -> None:
         if out.over:
             return
         torch.set_float32_matmul_precision(matmul)
-        name, _, fused = variant.partition(" ")
-        config = paper(name, precision=precision)
-        other = paper(name, precision=precision, optimizer="adamw")
+        config = paper(variant, precision=precision)
+        other = paper(variant, precision=precision, optimizer="adamw")
         half = members // 2
         begin = time.perf_counter()
         try:
             runs = [config] * (members - half) + [other] * half
-            population = Population(runs, DEVICE, instances, fused=bool(fused))
+            population = Population(runs, DEVICE, instances)
             graph = population.capture()
             built = time.perf_counter() - begin
             population.run(5)
@@ -244,7 +243,7 @@ def bench_stacked(out: Out, quick: bool) -> None:
             loss=[round(float(loss.min()), 3), round(float(loss.max()), 3)],
             gigabytes=round(torch.cuda.memory_reserved() / 1e9, 2) if DEVICE.type == "cuda" else 0,
         )  # fmt: skip
-        if members == 6 and matmul == "high" and precision == "float32" and not fused:
+        if members == 6 and matmul == "high" and precision == "float32":
             populations.append(population)
     for count in (2, 3):
         some = populations[:count]

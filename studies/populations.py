@@ -167,11 +167,8 @@ def _every(training: Training) -> int:
 
 def _finish(training: Training, judges: ThreadPoolExecutor) -> None:
     """Take the last answers, and let others judge them and write the records."""
-    curve = training.curves[0]
     try:
-        if not curve or curve[-1]["step"] < training.population.done:
-            training.evaluate()
-        judges.submit(_judge, training, training.answers())
+        judges.submit(_judge, training, training.end())
     except Exception as error:
         print(f"{training.name}: {type(error).__name__}: {error}"[:400], flush=True)
 
@@ -182,7 +179,6 @@ def _judge(training: Training, answers: dict[str, Tensor]) -> None:
         training.record(answers)
     except Exception as error:
         print(f"{training.name}: {type(error).__name__}: {error}"[:400], flush=True)
-    training.population.graph = None  # which holds memory of the GPU
 
 
 def options(names: Sequence[str]) -> argparse.Namespace:

@@ -15,7 +15,6 @@ import copy
 import json
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -46,7 +45,6 @@ class Population:
         device: where they are trained.
         instances: the training instances of every seed (`TrainingSet`).
         dtype: of parameters; float64 for tests.
-        fused: whether PyTorch may take its fused attention kernels under `vmap`.
 
     Raises:
         Unstackable: the runs differ in more.
@@ -58,11 +56,8 @@ class Population:
         device: torch.device,
         instances: TrainingSet,
         dtype: torch.dtype = torch.float32,
-        *,
-        fused: bool = False,
     ) -> None:
         self.configs, self.device, self.dtype = list(configs), device, dtype
-        self.fused = fused
         training = configs[0].training
         _check(configs)
         self.task = make_task(configs[0].task_spec, split_seed=configs[0].split_seed)
@@ -118,7 +113,8 @@ class Population:
         return model, costs
 
     def _logits(self, parameters: Any, buffers: Any, inputs: Tensor) -> Tensor:
-        kernels = nullcontext() if self.fused else sdpa_kernel(SDPBackend.MATH)
+        # The fused kernels of a GPU have no derivative under `vmap`.
+        kernels = sdpa_kernel(SDPBackend.MATH)
         with kernels, autocast(self.configs[0].training.precision, self.device):
             out: Tensor = functional_call(
                 self.shell, (parameters, buffers), (inputs,), {"rows": self.rows}
@@ -155,7 +151,8 @@ class Population:
         self.stream.synchronize()
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=self.stream):
+            mode = "thread_local"  # other threads may use the GPU meanwhile
+            with torch.cuda.graph(graph, stream=self.stream, capture_error_mode=mode):
                 self._step()
         except Exception as error:  # what cannot be captured is run as it is
             print(f"no graph of {self.configs[0].variant}: {type(error).__name__}: {error}"[:300])

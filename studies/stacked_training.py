@@ -26,6 +26,7 @@ class Evaluations:
 
     def __init__(self, task: Task, device: torch.device) -> None:
         self.task, self.device = task, device
+        self.device_name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
         self._inputs: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
 
     def of(self, split: str, count: int) -> tuple[Tensor, Tensor]:
@@ -117,6 +118,16 @@ class Training:
             for split, count in counts.items()
         }
 
+    def end(self) -> dict[str, Tensor]:
+        """The last point of the curve, and the answers; nothing more is asked of the GPU."""
+        population = self.population
+        if not self.curves[0] or self.curves[0][-1]["step"] < population.done:
+            self.evaluate()
+        self._finite = population.losses[: population.done].isfinite().all(0).tolist()
+        answers = self.answers()
+        population.graph = None  # which holds memory
+        return answers
+
     def record(self, answers: dict[str, Tensor]) -> list[RunRecord]:
         """Judge the answers on all splits and write the records."""
         population = self.population
@@ -154,10 +165,8 @@ class Training:
         cost["ms_per_step"] = 1000 * self.busy / max(1, done)
         cost["train_seconds"] = self.busy
         cost["seconds"] = time.perf_counter() - self._begin
-        finite = bool(population.losses[:done, member].isfinite().all())
+        finite = self._finite[member]
         about = provenance.failed(config, "compare", "")
-        device = self.evaluations.device
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
         program = f"stacked population of {len(population.configs)}"
         program += ", CUDA graph" if self.has_graph else ""
         matmul = torch.get_float32_matmul_precision()
@@ -166,8 +175,8 @@ class Training:
             "status": "complete" if finite else "diverged",
             "reason": "" if finite else "the training loss is not finite",
             "machine": {
-                **about.machine, "device": name, "program": program, "matmul": matmul,
-                "threads": str(torch.get_num_threads()),
+                **about.machine, "device": self.evaluations.device_name, "program": program,
+                "matmul": matmul, "threads": str(torch.get_num_threads()),
             },
             "started": self.started,
             "metrics": metrics if finite else {},
