@@ -26,6 +26,12 @@ def curl(update: Callable[[Tensor], Tensor], xi: Tensor) -> float:
 
     Raises:
         ValueError: the field has another shape than the states, or a Jacobian that is not finite.
+
+    Example:
+        >>> round(curl(lambda x: torch.stack([-x[1], x[0]]), torch.zeros(2)), 3)  # a rotation
+        2.0
+        >>> round(curl(lambda x: 2 * x, torch.zeros(2)), 3)  # a gradient
+        0.0
     """
     field = update(xi)
     if field.shape != xi.shape:

@@ -60,6 +60,12 @@ class AttentionCall:
         reading: `own`, the layer's energy; `log-sum-exp`, softmax attention read as one step down
             that energy, from the query; empty if there is no energy.
         step_size: gamma of the moves and of the reading; 1 for softmax attention.
+
+    Example:
+        >>> layer = torch.nn.Sequential(attenergy.EnergyAttention(16, 2, steps=2))
+        >>> call = attention_calls(layer, torch.randn(1, 5, 16))[0]
+        >>> call.name, call.weights.shape
+        ('0', torch.Size([1, 2, 5, 5]))
     """
 
     name: str

@@ -112,6 +112,11 @@ class AnalysisKind:
         needs: what a subject must have.
         options: what can be set.
         version: to be raised where the same subject and options give another result.
+
+    Example:
+        >>> kind = ANALYSES["fixed-points"]
+        >>> kind.title, len(kind.options) > 0
+        ('Fixed points', True)
     """
 
     name: str

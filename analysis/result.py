@@ -29,6 +29,10 @@ class Table:
         header: one name for each column.
         rows: one text for each column.
         texts: how many of the first columns are text; the others are numbers, set to the right.
+
+    Example:
+        >>> Table("Scores", ("name", "score"), [("lse", "0.5")]).markdown().splitlines()[-1]
+        '| lse | 0.5 |'
     """
 
     title: str
@@ -62,6 +66,13 @@ class Result(ABC):
 
     A subclass sets `name` (as on the command line and in the names of files) and `title`, and
     writes the four methods without a body here; `save` and `str` follow from them.
+
+    Example:
+        >>> result = weight_curves("lse", beta=1.0)
+        >>> result.name
+        'weights'
+        >>> [path.name for path in result.save("curves")][:2]
+        ['weights.json', 'weights.md']
     """
 
     name: ClassVar[str]

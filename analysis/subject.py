@@ -33,6 +33,11 @@ class Subject:
         predict: the answer (B, L, C) of a model to a batch of the task; by default
             `model(batch.inputs, mask=batch.mask)`.
         seed: of everything that is drawn.
+
+    Example:
+        >>> subject = Subject(torch.nn.Linear(3, 2), "a map", [((torch.zeros(4, 3),), {})])
+        >>> subject.run().shape
+        torch.Size([4, 2])
     """
 
     model: nn.Module

@@ -5,10 +5,10 @@
 
 from attenergy.attention.factory import make_layer
 from attenergy.attention.gradients.allocator import tune_cpu
+from attenergy.attention.gradients.backends import backends
 from attenergy.attention.gradients.gradient import (
     association,
     attention_weights,
-    backends,
     gradient,
     read_values,
 )

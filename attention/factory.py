@@ -65,6 +65,11 @@ def make_layer(
 
     Raises:
         ValueError: unknown name or setting, numbers that do not fit, or a stack of several layers.
+
+    Example:
+        >>> layer = attenergy.make_layer("lse+rbm", embed_dim=32, num_heads=4)
+        >>> layer(torch.randn(2, 10, 32)).shape
+        torch.Size([2, 10, 32])
     """
     layer = _entry_of(layer, registry)
     if isinstance(layer, StackSpec):

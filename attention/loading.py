@@ -126,6 +126,14 @@ def load(
         SavedError: if the folder is missing, damaged, or of a newer format, or needs a plug-in that
             is not loaded.
         ValueError: if `part` or `index` names nothing.
+
+    Example:
+        >>> layer = attenergy.EnergyAttention(16, 2, "lse", steps=2)
+        >>> _ = layer.save_pretrained("saved")
+        >>> again = attenergy.load("saved")
+        >>> x = torch.randn(1, 5, 16)
+        >>> torch.equal(again(x), layer(x))
+        True
     """
     if part not in ("layer", "model"):
         raise ArgumentError(

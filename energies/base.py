@@ -37,11 +37,8 @@ class Energy(nn.Module):
         The energy is (..., L), or (...) if `states_interact`.
 
     A state that sees no pattern has energy 0; energies of a batch are never averaged.
-
     Sub-classes implement `energy`, and may implement `weights`, `radial` and `coupling` to give
-    the gradient in closed form:
-
-        grad_xi E = radial * xi - weights @ X + coupling
+    the gradient in closed form, grad_xi E = radial * xi - weights @ X + coupling.
 
     Args:
         spec: the entry.
@@ -51,6 +48,10 @@ class Energy(nn.Module):
 
     Raises:
         ValueError: an unknown setting or a value out of its range.
+
+    Example:
+        >>> attenergy.make_energy("lse", dim=4)(torch.randn(3, 4), torch.randn(5, 4)).shape
+        torch.Size([3])
     """
 
     #: The energy as LaTeX, for classes; a formula is printed from its tree.
@@ -61,10 +62,9 @@ class Energy(nn.Module):
     states_interact: ClassVar[bool] = False
     #: The stored patterns sit on a structure: their order matters.
     patterns_interact: ClassVar[bool] = False
-    #: Whether the stored patterns count. If not, E is a function of the states alone, the mask
-    #: (..., L, L) says which states see each other, and X is a copy of the states, held fixed while
-    #: the gradient is taken: a joint energy ignores it, a game (every state has an energy of its
-    #: own, so not `states_interact`) reads the other states from it.
+    #: Whether stored patterns count. Else E is of the states alone, the mask (..., L, L) says which
+    #: see each other, and X is a copy of them, held fixed while the gradient is taken: a joint
+    #: energy ignores it, a game (not `states_interact`) reads the other states from it.
     reads_patterns: ClassVar[bool] = True
     #: Whether E has derivatives of all orders (no relu, no absolute value).
     smooth: bool = True

@@ -18,6 +18,11 @@ def describe(spec: EnergySpec) -> dict[str, str | bool]:
         `formula` (of a class: the first paragraph of its description), `latex`, `update` (as text),
         `safe_steps` (step sizes that never raise E), `score_path` (weights are derived once) and
         `attention` (one step reaches `scaled_dot_product_attention`).
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> describe(registry.energies["lse"])["score_path"]
+        True
     """
     if spec.formula is None:
         cls = class_of(spec)

@@ -43,6 +43,11 @@ class Domain:
         signs: vectors of -1 and 1 are points, or limits of points.
         concave_descent: an energy here promises that steps of all states at once never raise it,
             without declaring a quadratic part: its entry says that -E is convex.
+
+    Example:
+        >>> domain = DOMAINS["sphere"]
+        >>> domain.project(torch.tensor([3.0, 4.0])).norm()  # states have the length sqrt(D)
+        tensor(1.4142)
     """
 
     largest_step: ClassVar[float] = 2.0
@@ -205,6 +210,11 @@ def domain_of(spec: EnergySpec) -> Domain:
 
     Raises:
         UnknownName: there is none of that name, in plug-ins either.
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> type(domain_of(registry.energies["lse"])).__name__
+        'Domain'
     """
     return DOMAINS.lookup(spec.domain)
 
@@ -214,6 +224,11 @@ def guarantee_of(spec: EnergySpec) -> Descends:
 
     What the entry says (`descends`); else all at once if it declares its quadratic part, or lives
     where that takes no quadratic part (`Domain.concave_descent`).
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> guarantee_of(registry.energies["lse"])
+        'parallel'
     """
     if spec.descends is not None:
         return spec.descends

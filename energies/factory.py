@@ -109,6 +109,10 @@ def unsaved(energy: Energy) -> str:
     """Why a file that names the energy's entry would not bring it back; empty if it does.
 
     What is not in the table of classes when the file is read cannot be made again.
+
+    Example:
+        >>> unsaved(attenergy.make_energy("lse", dim=4))
+        ''
     """
     spec, cls = energy.spec, type(energy)
     if not isinstance(spec, OwnSpec) and class_of(spec) is cls:

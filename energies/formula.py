@@ -45,6 +45,11 @@ class FormulaEnergy(Energy):
 
     Raises:
         FormulaError: the formula, a choice or a parameter's name is wrong.
+
+    Example:
+        >>> energy = attenergy.make_energy("0.5*|xi|^2 - lse(X @ xi)", dim=4)
+        >>> isinstance(energy, FormulaEnergy)
+        True
     """
 
     def setup(self) -> None:
@@ -172,6 +177,11 @@ def formula_tree(
 
     Raises:
         FormulaError: the formula is no energy, or a choice or a name does not fit.
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> print(formula_tree(registry.energies["lse"]))
+        0.5*|xi|^2 - lse((beta*X) @ xi + h)/beta
     """
     assert spec.formula is not None
     for error in name_errors(spec):

@@ -31,6 +31,14 @@ def open_rows(mask: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         The opened mask (..., L, S) and `occupied` (..., L, 1).
+
+    Example:
+        >>> mask = torch.tensor([[True, False], [False, False]])
+        >>> opened, occupied = open_rows(mask)
+        >>> opened, occupied
+        (tensor([[ True, False],
+                [ True,  True]]), tensor([[ True],
+                [False]]))
     """
     occupied = mask.any(-1, keepdim=True)
     return mask | ~occupied, occupied

@@ -51,6 +51,10 @@ class EnergySource:
         spec: its entry.
         settings: initial values of parameters, choices and options, all of them the entry's.
         made: the energy, if it is made already.
+
+    Example:
+        >>> source_of("lse", {"beta": 2.0}).settings
+        {'beta': 2.0}
     """
 
     spec: EnergySpec
@@ -146,6 +150,11 @@ def source_of(
         TypeError: `energy` is nothing that names one.
         ValueError: an unknown name, class or setting.
         FormulaError: a formula is wrong.
+
+    Example:
+        >>> source = source_of("0.5*|xi|^2 - lse(beta*X @ xi)/beta", {"beta": 2.0})
+        >>> source.spec.formula
+        '0.5*|xi|^2 - lse(beta*X @ xi)/beta'
     """
     settings = dict(settings or {})
     made = None

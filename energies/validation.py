@@ -20,6 +20,10 @@ def formula_problems(registry: Registry, names: Iterable[str] | None = None) -> 
     Args:
         registry: where the entries stand.
         names: which energies to look at; all if None.
+
+    Example:
+        >>> formula_problems(attenergy.load_registry(plugins=False), ["lse", "rbm"])
+        []
     """
     problems: list[Problem] = []
     for name in registry.energies if names is None else names:

@@ -2,6 +2,7 @@
 
 from attenergy.registry.catalogue import CATALOGUES, Catalogue
 from attenergy.registry.checks import RESERVED
+from attenergy.registry.choices import Choice, EnergyLossSpec, SolverChoice, SolverNames
 from attenergy.registry.errors import (
     AnalysisError,
     ArgumentError,
@@ -51,16 +52,12 @@ from attenergy.registry.specs import (
 )
 from attenergy.registry.stacks import VariantSpec
 from attenergy.registry.tunables import (
-    Choice,
-    EnergyLossSpec,
     Entry,
     Number,
     NumberOrExpression,
     Parameter,
     Range,
     Scalar,
-    SolverChoice,
-    SolverNames,
     Tunable,
     TunableNumber,
     as_written,

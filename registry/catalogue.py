@@ -33,6 +33,11 @@ class Catalogue(dict[str, T]):
         things: those of the toolkit itself.
         instances: `base` stands for its instances instead; of a subclass one is made.
         row: makes what goes into the table of a plain function.
+
+    Example:
+        >>> from attenergy.energies import CLASSES
+        >>> CLASSES.lookup("GraphMemory").__name__
+        'GraphMemory'
     """
 
     def __init__(
@@ -86,6 +91,17 @@ class Catalogue(dict[str, T]):
         Raises:
             ArgumentTypeError: it is not of the kind that this table holds.
             ArgumentError: the name is taken, or no name.
+
+        Example:
+            >>> @attenergy.register_energy
+            ... class Pull(attenergy.Energy):
+            ...     reads_field = False
+            ...     def energy(self, xi, X, mask, field):
+            ...         scores = xi @ X.mT
+            ...         scores = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+            ...         return 0.5 * (xi * xi).sum(-1) - scores.logsumexp(-1)
+            >>> attenergy.EnergyAttention(8, 2, Pull)(torch.randn(1, 4, 8)).shape
+            torch.Size([1, 4, 8])
         """
         if thing is None or isinstance(thing, str):
             return lambda decorated: self.register(decorated, name=thing)

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from attenergy.registry.choices import Choice
 from attenergy.registry.error_messages import message
 from attenergy.registry.errors import ArgumentError, Problem, UnknownName, clipped, nearest
 from attenergy.registry.specs import (
@@ -24,7 +25,7 @@ from attenergy.registry.specs import (
     TrainingSpec,
 )
 from attenergy.registry.stacks import entered_stack, read_pattern
-from attenergy.registry.tunables import Choice, Range
+from attenergy.registry.tunables import Range
 from attenergy.registry.yaml_document import Document
 
 _ENTRY_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")

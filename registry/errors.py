@@ -33,6 +33,13 @@ class AttenergyError(Exception):
         args: of the exception.
         topic: the name under which this kind of error is explained: by `attenergy explain TOPIC`
             and in `docs/errors.md#TOPIC`. By default that of the class.
+
+    Example:
+        >>> try:
+        ...     attenergy.make_task("ravn")
+        ... except attenergy.AttenergyError as error:
+        ...     print(str(error)[:37])
+        no task 'ravn' (did you mean 'raven'?
     """
 
     topic: str = GENERAL
@@ -59,81 +66,151 @@ def explained_by(topics: Iterable[str]) -> str:
 
 
 class ArgumentError(AttenergyError, ValueError):
-    """An argument, setting or input has a value that cannot be used."""
+    """An argument, setting or input has a value that cannot be used.
+
+    Example:
+        >>> isinstance(ArgumentError("steps must be at least 1"), ValueError)
+        True
+    """
 
 
 class ArgumentTypeError(AttenergyError, TypeError):
-    """An argument is of a type that cannot be used."""
+    """An argument is of a type that cannot be used.
+
+    Example:
+        >>> isinstance(ArgumentTypeError("xi must be a tensor, got a list"), TypeError)
+        True
+    """
 
 
 class TaskOptionError(ArgumentError):
-    """An option of a task has a value that makes no task."""
+    """An option of a task has a value that makes no task.
+
+    Example:
+        >>> TaskOptionError.topic  # what `attenergy explain` takes
+        'task-option'
+    """
 
     topic = "task-option"
 
 
 class DataError(ArgumentError):
-    """A file or data set of the user's cannot be read, or is no data for its task."""
+    """A file or data set of the user's cannot be read, or is no data for its task.
+
+    Example:
+        >>> DataError.topic  # what `attenergy explain` takes
+        'data'
+    """
 
     topic = "data"
 
 
 class GraphError(ArgumentError):
-    """A graph, its edges or its nodes are not what an energy or a layer on a graph takes."""
+    """A graph, its edges or its nodes are not what an energy or a layer on a graph takes.
+
+    Example:
+        >>> GraphError.topic  # what `attenergy explain` takes
+        'graph'
+    """
 
     topic = "graph"
 
 
 class ShapeError(ArgumentError):
-    """A tensor has a shape that does not fit its layer, energy or the other tensors."""
+    """A tensor has a shape that does not fit its layer, energy or the other tensors.
+
+    Example:
+        >>> ShapeError.topic  # what `attenergy explain` takes
+        'input-shape'
+    """
 
     topic = "input-shape"
 
 
 class MaskError(ArgumentError):
-    """A mask or a field has a type or a shape that says nothing, or not enough."""
+    """A mask or a field has a type or a shape that says nothing, or not enough.
+
+    Example:
+        >>> MaskError.topic  # what `attenergy explain` takes
+        'mask'
+    """
 
     topic = "mask"
 
 
 class RecallError(ArgumentError):
-    """Patterns, states or a choice do not fit an associative memory."""
+    """Patterns, states or a choice do not fit an associative memory.
+
+    Example:
+        >>> RecallError.topic  # what `attenergy explain` takes
+        'memory'
+    """
 
     topic = "memory"
 
 
 class ParameterError(ArgumentError):
-    """A parameter, option or choice of an energy has a value that it cannot have."""
+    """A parameter, option or choice of an energy has a value that it cannot have.
+
+    Example:
+        >>> ParameterError.topic  # what `attenergy explain` takes
+        'parameter-value'
+    """
 
     topic = "parameter-value"
 
 
 class OwnModelError(ArgumentError):
-    """A model of the user's, or the function that builds it, cannot be trained as it is."""
+    """A model of the user's, or the function that builds it, cannot be trained as it is.
+
+    Example:
+        >>> OwnModelError.topic  # what `attenergy explain` takes
+        'own-model'
+    """
 
     topic = "own-model"
 
 
 class SearchSpaceError(ArgumentError):
-    """A quantity, a value or a variant is not in the space of a search."""
+    """A quantity, a value or a variant is not in the space of a search.
+
+    Example:
+        >>> SearchSpaceError.topic  # what `attenergy explain` takes
+        'search-space'
+    """
 
     topic = "search-space"
 
 
 class AnalysisError(ArgumentError):
-    """A model, an input or an option does not fit an analysis."""
+    """A model, an input or an option does not fit an analysis.
+
+    Example:
+        >>> AnalysisError.topic  # what `attenergy explain` takes
+        'analysis'
+    """
 
     topic = "analysis"
 
 
 class MissingPackage(AttenergyError, ImportError):
-    """A package is needed that an extra of attenergy brings; the message names the extra."""
+    """A package is needed that an extra of attenergy brings; the message names the extra.
+
+    Example:
+        >>> str(MissingPackage("plots need matplotlib: pip install attenergy[report]"))[:10]
+        'plots need'
+    """
 
     topic = "missing-package"
 
 
 class Place(BaseModel):
-    """Where something was written: file, line and column (both from 1)."""
+    """Where something was written: file, line and column (both from 1).
+
+    Example:
+        >>> print(Place(file="my.yaml", line=3, column=5))
+        my.yaml:3:5
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -151,6 +228,10 @@ class Problem:
 
     `path` names the entry with dots (`energies.lse.steps`), empty for the file as a whole; `topic`
     is that of `AttenergyError`.
+
+    Example:
+        >>> print(Problem(Place(file="a.yaml", line=3, column=5), "energies.mine", "no formula"))
+        a.yaml:3:5: energies.mine: no formula
     """
 
     place: Place
@@ -163,7 +244,17 @@ class Problem:
 
 
 class RegistryError(AttenergyError, ValueError):
-    """All problems of all files read, in the order of their places, a line of text for each."""
+    """All problems of all files read, in the order of their places, a line of text for each.
+
+    Example:
+        >>> with open("bad.yaml", "w") as file:
+        ...     _ = file.write("{version: 1, energies: {mine: {title: Mine, formla: xi}}}")
+        >>> try:
+        ...     attenergy.load_registry("bad.yaml", plugins=False)
+        ... except RegistryError as error:
+        ...     print("formla" in str(error))
+        True
+    """
 
     problems: tuple[Problem, ...]
     shown = 100  # lines of the text
@@ -195,6 +286,10 @@ class UnknownName(AttenergyError, ValueError):
         name: the name that was given.
         known: the names that exist.
         note: why it may be missing.
+
+    Example:
+        >>> print(UnknownName("task", "ravn", ["raven", "latch"]))
+        no task 'ravn' (did you mean 'raven'?); known: raven, latch
     """
 
     topic = "unknown-name"
@@ -211,7 +306,12 @@ class UnknownName(AttenergyError, ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`did you mean 'x'?` for the known name closest to `name`, or an empty text."""
+    """`did you mean 'x'?` for the known name closest to `name`, or an empty text.
+
+    Example:
+        >>> nearest("ravn", ["raven", "latch"])
+        "did you mean 'raven'?"
+    """
     by_lower = {candidate.lower(): candidate for candidate in known}
     closest = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return f"did you mean {by_lower[closest[0]]!r}?" if closest else ""

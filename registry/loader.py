@@ -52,6 +52,13 @@ class Registry:
     `places` says where each part of an entry was written: `places["energies", "lse"]` is its key,
     `places["energies", "lse", "formula"]` the first character of the formula. `files` are the
     files read.
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> registry.energies["lse"].formula
+        '0.5*|xi|^2 - lse(beta * X @ xi + h)/beta'
+        >>> registry.task("latch").title
+        'The first symbol decides the class, distractors follow'
     """
 
     energies: dict[str, EnergySpec] = field(default_factory=dict)
@@ -147,6 +154,11 @@ def load_registry(
 
     Raises:
         RegistryError: anything wrong in any of the other files; all of it is reported at once.
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> "lse" in registry.energies, "raven" in registry.tasks
+        (True, True)
     """
     documents: list[Document] = []
     problems: list[Problem] = []
@@ -169,6 +181,10 @@ def given_registry(registry: Any) -> Registry:
 
     Raises:
         TypeError: it is neither.
+
+    Example:
+        >>> "lse" in given_registry(None).energies
+        True
     """
     if registry is None:
         return load_registry()

@@ -20,7 +20,12 @@ _Text = Annotated[str, Field(max_length=200)]
 
 
 class PluginNeed(BaseModel):
-    """A plug-in that something saved uses, and what it uses of it: names by kind."""
+    """A plug-in that something saved uses, and what it uses of it: names by kind.
+
+    Example:
+        >>> PluginNeed(name="my-package", version="1.0", module="my_package").module
+        'my_package'
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -46,6 +51,11 @@ def layer_uses(spec: VariantSpec, settings: Mapping[str, Any]) -> Iterator[Use]:
     """What a layer, or a stack of layers, with these settings refers to by name.
 
     A formula is given word by word, whether a word names anything or not.
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> next(layer_uses(registry.energies["lse"], {})) is not None
+        True
     """
     if isinstance(spec, StackSpec):
         own = settings_by_part(spec, settings)
@@ -72,6 +82,10 @@ def needed(uses: Iterable[Use]) -> list[PluginNeed]:
 
     Args:
         uses: what something saved refers to; what is the toolkit's own is passed over.
+
+    Example:
+        >>> needed([])
+        []
     """
     provides: dict[Plugin, dict[str, list[str]]] = {}
     for kind, name in dict.fromkeys(uses):
@@ -92,6 +106,10 @@ def read_needs(content: object) -> list[PluginNeed]:
 
     Raises:
         ValidationError: it is no such list.
+
+    Example:
+        >>> read_needs([])
+        []
     """
     if isinstance(content, bytes):
         return _NEEDS.validate_json(content)
@@ -102,6 +120,10 @@ def missing(needs: Iterable[PluginNeed]) -> str:
     """What is not there of what was saved with plug-ins, in a sentence; empty if all is.
 
     Plug-ins that are installed or named are loaded; a module is not imported because it is needed.
+
+    Example:
+        >>> missing([])
+        ''
     """
     sentences = []
     for need in needs:
@@ -116,6 +138,10 @@ def carried() -> tuple[str, ...]:
 
     Those named as plug-ins, and those that have registered something. Installed plug-ins are found
     there without that; what the main script has registered cannot be carried.
+
+    Example:
+        >>> isinstance(carried(), tuple)
+        True
     """
     owners = [owner for table in CATALOGUES.values() for owner in table.owners.values()]
     modules = [owner.target for owner in owners if not owner.distribution]

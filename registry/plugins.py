@@ -32,7 +32,12 @@ _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*)?")
 
 
 class PluginWarning(UserWarning):
-    """A plug-in that is left out, by name, and why."""
+    """A plug-in that is left out, by name, and why.
+
+    Example:
+        >>> str(PluginWarning("my_package is left out: it has no such module"))[:10]
+        'my_package'
+    """
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,13 @@ def name_plugins(modules: Iterable[str]) -> None:
 
     Raises:
         ArgumentError: a text that is no name of a module.
+
+    Example:
+        >>> try:
+        ...     name_plugins(["not a module"])
+        ... except ArgumentError as error:
+        ...     print("name of a module" in str(error))
+        True
     """
     for module in modules:
         if not isinstance(module, str) or not is_module_name(module):
@@ -145,6 +157,11 @@ def load_plugins(*modules: str) -> dict[Plugin, tuple[Traversable, ...]]:
 
     Raises:
         ArgumentError: a text that is no name of a module.
+
+    Example:
+        >>> plugins = attenergy.load_plugins()  # those that are installed
+        >>> sorted(plugin.module for plugin in plugins)
+        []
     """
     name_plugins(modules)
     with _STATE.lock:
@@ -189,7 +206,12 @@ def failures() -> list[str]:
 
 
 def named_plugins() -> tuple[str, ...]:
-    """Modules that were named in this process or by the variable `ATTENERGY_PLUGINS`."""
+    """Modules that were named in this process or by the variable `ATTENERGY_PLUGINS`.
+
+    Example:
+        >>> isinstance(named_plugins(), tuple)
+        True
+    """
     given = os.environ.get(VARIABLE, "").split(",")
     return tuple(dict.fromkeys([*_STATE.named, *filter(None, map(str.strip, given))]))
 

@@ -36,13 +36,18 @@ def json_schema() -> dict[str, Any]:
 
 
 def _without_titles(node: Any) -> Any:
-    """Drop the titles that pydantic makes from field names: an editor shows the names anyway."""
+    """Drop the titles that pydantic makes from field names: an editor shows the names anyway.
+
+    Descriptions are docstrings, whose examples in Python say nothing to who writes YAML.
+    """
     if isinstance(node, list):
         return [_without_titles(item) for item in node]
     if not isinstance(node, dict):
         return node
     return {
-        key: _without_titles(value)
+        key: value.partition("\n\nExample:")[0]
+        if key == "description" and isinstance(value, str)
+        else _without_titles(value)
         for key, value in node.items()
         if not (key == "title" and isinstance(value, str))
     }

@@ -13,20 +13,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from attenergy.registry.choices import (
+    NO_ENERGY_LOSS,
+    Choice,
+    EnergyLossSpec,
+    EnergyLossText,
+    SolverChoice,
+)
 from attenergy.registry.errors import ArgumentError
 from attenergy.registry.printable import printable
 from attenergy.registry.tunables import (
-    NO_ENERGY_LOSS,
-    Choice,
     DomainName,
-    EnergyLossSpec,
-    EnergyLossText,
     Entry,
     NumberOrExpression,
     Parameter,
     Range,
     Scalar,
-    SolverChoice,
     Tunable,
     TunableNumber,
 )
@@ -37,7 +39,13 @@ Reading = Literal["weights", "state"]
 
 
 class EnergySpec(Entry):
-    """An energy function E(xi; X, h) and everything a layer and a search need to know of it."""
+    """An energy function E(xi; X, h) and everything a layer and a search need to know of it.
+
+    Example:
+        >>> spec = EnergySpec(title="Mine", formula="0.5*|xi|^2 - lse(X @ xi)", quadratic=1.0)
+        >>> attenergy.make_energy(spec, dim=4)(torch.zeros(1, 4), torch.zeros(1, 4))
+        tensor([0.])
+    """
 
     title: str
     formula: str | None = None
@@ -84,7 +92,12 @@ def _numbers(tunable: TunableNumber) -> list[Any]:
 
 
 class MixerSpec(Entry):
-    """A layer whose update is written by hand, not derived from an energy."""
+    """A layer whose update is written by hand, not derived from an energy.
+
+    Example:
+        >>> attenergy.load_registry(plugins=False).mixers["hyla"].class_
+        'HypernetworkAttention'
+    """
 
     title: str
     class_: str = Field(alias="class")
@@ -101,6 +114,10 @@ class StackEntry(Entry):
     the name of an energy or a mixer, or of several that share the heads: `lse+rbm`, or
     `lse:1+rbm:3` where three of four heads are the second's. `settings` are fixed, each at its
     place (`2.steps`, `2a.beta`; see `attenergy.registry.stacks`).
+
+    Example:
+        >>> StackEntry(title="Mine", layers=("lse", "hyla")).layers
+        ('lse', 'hyla')
     """
 
     title: str
@@ -129,6 +146,11 @@ class StackSpec(Entry):
 
     `pattern` has the groups of heads of each layer, which are repeated over the blocks of a model;
     `settings` are fixed, each at its place. See `attenergy.registry.stacks`.
+
+    Example:
+        >>> stack = attenergy.load_registry(plugins=False).variant("lse/hyla")
+        >>> type(stack).__name__, list(stack.entries)
+        ('StackSpec', ['lse', 'hyla'])
     """
 
     title: str
@@ -153,7 +175,12 @@ class StackSpec(Entry):
 
 
 class TaskSpec(Entry):
-    """A task: its generator's class and options, the model and the training that suit it."""
+    """A task: its generator's class and options, the model and the training that suit it.
+
+    Example:
+        >>> attenergy.load_registry(plugins=False).tasks["latch"].class_
+        'Latch'
+    """
 
     title: str
     class_: str = Field(alias="class")
@@ -169,7 +196,12 @@ class TaskSpec(Entry):
 
 
 class ModelSpec(Entry):
-    """The transformer into which a layer is plugged for a task."""
+    """The transformer into which a layer is plugged for a task.
+
+    Example:
+        >>> ModelSpec(layers=1, width=32, heads=4).width
+        32
+    """
 
     layers: Annotated[int, Field(ge=1)] = 2
     width: Annotated[int, Field(ge=1)] = 64
@@ -187,6 +219,10 @@ class OwnModel(Entry):
 
     `build` names the function as `module:function`, `source` is a digest of the file that holds it,
     and `options` are arguments that the user gives it.
+
+    Example:
+        >>> OwnModel(build="my_model:build", source="0" * 64).build
+        'my_model:build'
     """
 
     build: Annotated[str, Field(max_length=200)]
@@ -202,7 +238,12 @@ class OwnModel(Entry):
 
 
 class TrainingSpec(Entry):
-    """How a model is trained on a task, and how it is evaluated."""
+    """How a model is trained on a task, and how it is evaluated.
+
+    Example:
+        >>> TrainingSpec(steps=100, batch_size=32).steps
+        100
+    """
 
     steps: Annotated[int, Field(ge=0)]  # 0: the model is used as it is built
     batch_size: Annotated[int, Field(ge=1)] = 128
@@ -246,7 +287,12 @@ class StackQuantities(Entry):
 
 
 class BundleSpec(Entry):
-    """Tasks that are run together, and over how many seeds if nobody says otherwise."""
+    """Tasks that are run together, and over how many seeds if nobody says otherwise.
+
+    Example:
+        >>> attenergy.load_registry(plugins=False).bundle("smoke").tasks[:2]
+        ('retrieval', 'mil')
+    """
 
     title: str
     doc: str = ""
@@ -255,7 +301,12 @@ class BundleSpec(Entry):
 
 
 class RegistryFile(Entry):
-    """A whole registry file."""
+    """A whole registry file.
+
+    Example:
+        >>> RegistryFile(version=1).energies
+        {}
+    """
 
     version: Literal[1]
     energies: dict[str, EnergySpec] = {}

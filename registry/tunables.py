@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
-    ValidationError,
     WithJsonSchema,
     model_validator,
 )
 
-from attenergy.registry.errors import ArgumentError, ParameterError, nearest
+from attenergy.registry.errors import ArgumentError, ParameterError
 
 Scalar = float | int | str | bool
 
 
 class Entry(BaseModel):
-    """Base of every registry model: immutable, unknown keys refused."""
+    """Base of every registry model: immutable, unknown keys refused.
+
+    Example:
+        >>> try:
+        ...     Range(low=0.1, high=1.0, lgo=True)
+        ... except ValueError as error:
+        ...     print("lgo" in str(error))
+        True
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-def _not_bool(value: Any) -> Any:
+def not_bool(value: Any) -> Any:
+    """The value, where true and false are no numbers."""
     if isinstance(value, bool):
         raise ArgumentError("must be a number or an expression, not true or false")
     return value
 
 
-Number = Annotated[float | int, BeforeValidator(_not_bool)]
-NumberOrExpression = Annotated[float | int | str, BeforeValidator(_not_bool)]
+Number = Annotated[float | int, BeforeValidator(not_bool)]
+NumberOrExpression = Annotated[float | int | str, BeforeValidator(not_bool)]
 
 
 def _completed(*names: str) -> WithJsonSchema:
@@ -57,7 +63,12 @@ def same(one: Any, other: Any) -> bool:
 
 
 def as_written(value: Scalar) -> str:
-    """A value as a registry file has it: `true`, not `True`."""
+    """A value as a registry file has it: `true`, not `True`.
+
+    Example:
+        >>> as_written(True), as_written(0.5)
+        ('true', '0.5')
+    """
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -66,6 +77,10 @@ class Range(Entry):
 
     Either an interval (`low`, `high`, optionally `log` or an integer/float `step`) or a list of
     `choices`. An interval whose ends are both written as integers is a range of integers.
+
+    Example:
+        >>> Range(low=0.1, high=10.0, log=True).log
+        True
     """
 
     low: Number | None = None
@@ -141,6 +156,10 @@ class Parameter(Entry):
 
     `init` is a number or a constant expression in `D` (head width), such as `1/sqrt(D)`.
     A `positive` parameter is stored as its logarithm, a `unit` one (between 0 and 1) as its logit.
+
+    Example:
+        >>> Parameter(init="1/sqrt(D)", constraint="positive").constraint
+        'positive'
     """
 
     init: NumberOrExpression
@@ -179,6 +198,10 @@ class Tunable(Entry):
     """A plain setting with a default and, if the search may vary it, a range.
 
     A switch has the default true or false and, if it is searched, the choices true and false.
+
+    Example:
+        >>> Tunable(default="rms").default
+        'rms'
     """
 
     default: Scalar
@@ -194,112 +217,11 @@ class Tunable(Entry):
 
 
 class TunableNumber(Tunable):
-    """A number with a default and, if the search may vary it, a range."""
+    """A number with a default and, if the search may vary it, a range.
+
+    Example:
+        >>> TunableNumber(default=1.0, search=Range(low=0.25, high=1.9)).search.high
+        1.9
+    """
 
     default: Number
-
-
-class SolverNames(Entry):
-    """The solvers that a search may give to an energy."""
-
-    choices: Annotated[tuple[SolverName, ...], Field(min_length=1)]
-
-
-class SolverChoice(Entry):
-    """How a layer relaxes its states, and which other ways a search may try.
-
-    The names are those of `attenergy.attention.solvers.catalogue.SOLVERS`, where a solver says
-    which energies it goes with.
-    """
-
-    default: SolverName = "descent"
-    search: SolverNames | None = None
-
-    @model_validator(mode="after")
-    def _default_is_offered(self) -> SolverChoice:
-        if self.search is None:
-            return self
-        offered = self.search.choices
-        if len(set(offered)) < len(offered):
-            raise ArgumentError("'choices' names a solver twice", topic="search-range")
-        if self.default not in offered:
-            raise ArgumentError(
-                f"'default' ({self.default}) is none of the choices", topic="search-range"
-            )
-        return self
-
-
-class Choice(Entry):
-    """A place in a formula that is filled by one of several formulas of one argument.
-
-    A formula calls the choice by its name; `argument` is the letter that stands for what it is
-    called with. An RBM's prior over hidden units is such a choice.
-    """
-
-    default: str
-    options: dict[str, str]
-    argument: str = "z"
-    search: bool = True
-    doc: str = ""
-
-    @model_validator(mode="after")
-    def _default_is_an_option(self) -> Choice:
-        if self.default not in self.options:
-            known = ", ".join(self.options)
-            raise ArgumentError(f"'default' ({self.default}) is not an option (options: {known})")
-        return self
-
-
-#: A training without a term on energies.
-NO_ENERGY_LOSS = "none"
-
-
-class EnergyLossSpec(Entry):
-    """A term of the training loss on the energies of a model's own layers.
-
-    What the kinds compute stands in `attenergy.search.training.energy_loss`.
-    """
-
-    kind: Literal["minimise", "contrast"]
-    weight: Annotated[float, BeforeValidator(_not_bool), Field(ge=0, allow_inf_nan=False)]
-
-    def __str__(self) -> str:
-        short = f"{self.weight:g}"
-        return f"{self.kind}:{short if float(short) == self.weight else repr(self.weight)}"
-
-
-def _energy_loss(value: Any) -> str:
-    """`KIND:WEIGHT` of that or of a mapping; `none` where there is nothing to add."""
-    if value is None or value == NO_ENERGY_LOSS:
-        return NO_ENERGY_LOSS
-    given = value
-    if isinstance(value, str):
-        kind, _, weight = value.partition(":" if ":" in value else "-")
-        given = {"kind": kind.strip(), "weight": weight.strip()}
-    try:
-        loss = EnergyLossSpec.model_validate(given)
-    except ValidationError:
-        kinds = get_args(EnergyLossSpec.model_fields["kind"].annotation)
-        kind = str(given.get("kind")) if isinstance(given, Mapping) else ""
-        hint = "" if kind in kinds else nearest(kind, (*kinds, NO_ENERGY_LOSS))
-        raise ArgumentError(
-            f"must be {NO_ENERGY_LOSS}, KIND:WEIGHT or {{kind: KIND, weight: WEIGHT}}, where KIND "
-            f"is {' or '.join(kinds)} and WEIGHT a number from 0; {hint}".rstrip("; ")
-        ) from None
-    return str(loss) if loss.weight else NO_ENERGY_LOSS
-
-
-#: `none` or `KIND:WEIGHT`, which may be written as a mapping too, and as `KIND-WEIGHT`, which can
-#: name a folder.
-EnergyLossText = Annotated[
-    str,
-    BeforeValidator(_energy_loss),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": "^(none|(minimise|contrast): *[0-9.eE+-]+)$"},
-                EnergyLossSpec.model_json_schema(),
-            ]
-        }
-    ),
-]

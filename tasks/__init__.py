@@ -5,15 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from attenergy.registry import Catalogue, Registry, TaskSpec, given_registry
-from attenergy.tasks.core.base import (
-    IGNORE,
-    Batch,
-    Estimate,
-    Inputs,
-    Outputs,
-    Task,
-    check_known,
-)
+from attenergy.tasks.core.base import IGNORE, Task, check_known
+from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.latents import HasLatents, Latents
 from attenergy.tasks.core.options import options_of
 from attenergy.tasks.core.token_task import TokenInstance, TokenTask
@@ -205,6 +198,12 @@ def make_task(
         ValueError: for an unknown name, class or option (with the nearest one), or an option's
             value out of range.
 
+
+    Example:
+        >>> task = attenergy.make_task("latch", length=6)
+        >>> print(task.sample("train", 0))
+        inputs:  1 5 4 5 3 4
+        targets: . . . . . 1
     """
     if isinstance(name_or_spec, str):
         registry = given_registry(registry)
@@ -220,7 +219,13 @@ def make_task(
 
 
 def needs_data(spec: TaskSpec) -> bool:
-    """Whether a task can be made only when the path of a user's data is given."""
+    """Whether a task can be made only when the path of a user's data is given.
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> needs_data(registry.tasks["table"]), needs_data(registry.tasks["raven"])
+        (True, False)
+    """
     return issubclass(CLASSES.lookup(spec.class_), DataTask) and not spec.options.get("path")
 
 
@@ -232,6 +237,11 @@ def with_content(spec: TaskSpec, split_seed: int = 0) -> TaskSpec:
 
     Raises:
         ValueError: the data cannot be read or used, or are not those that it speaks of.
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> with_content(registry.tasks["raven"]) == registry.tasks["raven"]  # it reads no file
+        True
     """
     build = CLASSES.lookup(spec.class_)
     if not issubclass(build, DataTask):
@@ -250,7 +260,13 @@ def with_content(spec: TaskSpec, split_seed: int = 0) -> TaskSpec:
 
 
 def reads_files(spec: TaskSpec) -> bool:
-    """Whether a task reads files of a user's: a text, or data that no package brings."""
+    """Whether a task reads files of a user's: a text, or data that no package brings.
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> reads_files(registry.tasks["table"]), reads_files(registry.tasks["raven"])
+        (True, False)
+    """
     build = CLASSES.lookup(spec.class_)
     if issubclass(build, DataTask):
         return not is_builtin(str(spec.options.get("path")))
@@ -262,6 +278,11 @@ def without_files(spec: TaskSpec) -> TaskSpec:
 
     Of a user's data the record knows enough; of a text, Python's library takes its place, which is
     always there.
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> without_files(registry.tasks["raven"]) == registry.tasks["raven"]  # it reads no file
+        True
     """
     build = CLASSES.lookup(spec.class_)
     if not issubclass(build, (DataTask, Text)):

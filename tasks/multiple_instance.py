@@ -8,16 +8,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import (
-    IGNORE,
-    Batch,
-    Estimate,
-    Inputs,
-    Outputs,
-    Task,
-    check_whole,
-    scored_hits,
-)
+from attenergy.tasks.core.base import IGNORE, Task, check_whole, scored_hits
+from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields, draw_in_part, seed_of
 
 _MOST_BITS = 16  # all patterns but the signals are kept in a table
@@ -50,6 +42,11 @@ class MultipleInstance(Task):
     arXiv:2008.02217, their implementation's bit patterns: 16 patterns of 8 bits, 8 signals, 1536
     bags to train with, of which exactly half are positive.
 
+
+    Example:
+        >>> print(MultipleInstance(bits=4, instances=3, signals=2).sample("train", 0))
+        bag (a signal in brackets): 0101 1001 0101
+        class: 0
     """
 
     splits = ("train", "valid", "test")
@@ -132,7 +129,12 @@ class MultipleInstance(Task):
 
 @dataclass(frozen=True)
 class BagInstance:
-    """A bag of patterns, which of them are signals, and its class."""
+    """A bag of patterns, which of them are signals, and its class.
+
+    Example:
+        >>> MultipleInstance(bits=4, instances=3, signals=2).sample("train", 0)
+        BagInstance(patterns=('0101', '1001', '0101'), signals=(False, False, False), label=0)
+    """
 
     patterns: tuple[str, ...]
     signals: tuple[bool, ...]

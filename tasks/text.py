@@ -15,7 +15,8 @@ from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
 from attenergy.registry import DataError
-from attenergy.tasks.core.base import Batch, Inputs, Outputs, Task, check_whole, scored_hits
+from attenergy.tasks.core.base import Task, check_whole, scored_hits
+from attenergy.tasks.core.batches import Batch, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields, draw_in_part, seed_of
 
 BYTES = 256
@@ -56,6 +57,12 @@ class Text(Task):
     Source: prediction of the next letter, after Shannon 1951, Prediction and entropy of printed
     English.
 
+
+    Example:
+        >>> with open("notes.txt", "w") as file:
+        ...     _ = file.write("a line of text " * 600)
+        >>> Text(path="notes.txt", length=16).batch("train", 0, 2).inputs.shape
+        torch.Size([2, 16])
     """
 
     splits = ("train", "valid", "test")
@@ -158,7 +165,14 @@ class Text(Task):
 
 @dataclass(frozen=True)
 class TextWindow:
-    """One window of the text: L + 1 bytes."""
+    """One window of the text: L + 1 bytes.
+
+    Example:
+        >>> with open("notes.txt", "w") as file:
+        ...     _ = file.write("a line of text " * 600)
+        >>> len(Text(path="notes.txt", length=16).sample("train", 0).content)
+        17
+    """
 
     content: bytes
 

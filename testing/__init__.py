@@ -41,6 +41,11 @@ def check_energy(
         TypeError: `energy` names none.
         UnknownName: there is no such energy.
         FormulaError: its formula is wrong.
+
+    Example:
+        >>> results = check_energy("0.5*|xi|^2 - lse(beta * X @ xi)/beta", beta=1.0)
+        >>> [result.law for result in results if result.passed is False]
+        []
     """
     spec = source_of(energy, settings, registry=registry).entry()
     return [check_law(law, spec) for law in LAWS]
@@ -56,6 +61,10 @@ def check_law(law: str, energy: EnergyLike) -> LawResult:
     Raises:
         UnknownName: there is no such law.
         FormulaError: the entry's formula is wrong.
+
+    Example:
+        >>> check_law("1 the energy is the truth", "lse").passed
+        True
     """
     if law not in LAWS:
         raise UnknownName("law", law, LAWS)

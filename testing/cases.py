@@ -19,7 +19,14 @@ BATCH, HEADS, STATES, PATTERNS, DIM = 2, 2, 3, 5, 4
 
 @dataclass(frozen=True)
 class Case:
-    """An energy in float64 with states, patterns, and perhaps a mask and a field."""
+    """An energy in float64 with states, patterns, and perhaps a mask and a field.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=4).double()
+        >>> case = random_case(energy)
+        >>> case.xi.shape, case.X.shape, case.mask
+        (torch.Size([2, 3, 4]), torch.Size([2, 5, 4]), None)
+    """
 
     energy: Energy
     xi: Tensor  # (B, H, L, D)
@@ -61,6 +68,11 @@ def cases(spec: EnergySpec, seed: int = 0) -> Iterator[Case]:
     """Every setting of an entry, each alone, with a field, with a mask, and with both.
 
     Then the default setting in other `layouts`, alone and with all that it takes.
+
+    Example:
+        >>> registry = attenergy.load_registry(plugins=False)
+        >>> len(list(cases(registry.energies["lse"]))) > 1
+        True
     """
     for chosen in settings_of(spec):
         yield from variations(build(spec, seed, **chosen), seed)
@@ -128,7 +140,13 @@ def float64() -> Iterator[None]:
 def random_case(
     energy: Energy, seed: int = 0, sizes: tuple[int, int, int] = (BATCH, STATES, PATTERNS)
 ) -> Case:
-    """Gaussian states and patterns, in the energy's domain; `sizes` are B, L and S."""
+    """Gaussian states and patterns, in the energy's domain; `sizes` are B, L and S.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=4).double()
+        >>> random_case(energy, sizes=(1, 2, 6)).X.shape
+        torch.Size([1, 6, 4])
+    """
     heads = () if energy.num_heads is None else (energy.num_heads,)
     batch, states, patterns = sizes
     xi = energy.from_real(draw(seed + 4, batch, *heads, states, energy.dim))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from attenergy.analysis import curl
 from attenergy.attention import gradient, relax
-from attenergy.attention.gradients.gradient import Backend
+from attenergy.attention.gradients.backends import Backend
 from attenergy.energies import Energy
 from attenergy.energies.functions import deletes
 from attenergy.registry import EnergySpec, UnknownName

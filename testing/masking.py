@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attenergy.attention import gradient
-from attenergy.attention.gradients.gradient import Backend
+from attenergy.attention.gradients.backends import Backend
 from attenergy.registry import EnergySpec
 from attenergy.testing.cases import Case, cases
 from attenergy.testing.laws_tokens import hidden_states, take

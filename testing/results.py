@@ -14,6 +14,11 @@ class LawResult:
         passed: None if the law does not apply.
         figure: the number that decided, such as the largest error; None if there is none.
         note: what the figure is, or why the law does not apply or fails.
+
+    Example:
+        >>> result = check_law("2 masking equals deleting", "lse")
+        >>> result.passed, result.law
+        (True, '2 masking equals deleting')
     """
 
     law: str
@@ -28,4 +33,9 @@ class LawResult:
 
 
 class LawBroken(AssertionError):
-    """A law does not hold, for a reason that has no figure."""
+    """A law does not hold, for a reason that has no figure.
+
+    Example:
+        >>> str(LawBroken("the update is no gradient"))
+        'the update is no gradient'
+    """

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from attenergy.attention import relax
-from attenergy.attention.gradients.gradient import Backend, backends
+from attenergy.attention.gradients.backends import Backend, backends
 from attenergy.energies import Energy
 from attenergy.testing.cases import Case, draw
 from attenergy.testing.results import LawBroken

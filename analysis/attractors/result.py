@@ -37,6 +37,12 @@ class FixedPoints(Result):
         before: of the model before training; empty if none was given.
         missing: call -> why its heads are not among them.
         settings: how they were looked for.
+
+    Example:
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(16, 2, steps=3))
+        >>> result = fixed_points(model, torch.randn(2, 6, 16))
+        >>> len(result.heads)
+        2
     """
 
     name: ClassVar[str] = "fixed-points"

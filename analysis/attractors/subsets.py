@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attenergy.attention.gradients.gradient import Backend
+from attenergy.attention.gradients.backends import Backend
 from attenergy.attention.solvers.problem import Problem, pose
 from attenergy.energies.masks import NEVER
 

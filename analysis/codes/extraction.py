@@ -30,6 +30,12 @@ class Codes:
         layers: name of a layer -> (N, pairs x heads), float64, the heads of the first pair first.
         heads: name of a layer -> H.
         missing: name of a layer without weights -> why.
+
+    Example:
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(16, 2))
+        >>> codes = head_codes(model, torch.randn(4, 5, 16))
+        >>> {name: code.shape for name, code in codes.layers.items()}
+        {'0': torch.Size([4, 2])}
     """
 
     layers: Mapping[str, Tensor]
@@ -66,6 +72,12 @@ def head_codes(
         ValueError: no instances, a pair outside a layer, or no layer with weights.
 
     Source: Schug et al. 2025, arXiv:2406.05816 (section 2 and figures 2, 5).
+
+    Example:
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(16, 2))
+        >>> codes = head_codes(model, torch.randn(4, 5, 16))
+        >>> codes.heads
+        {'0': 2}
     """
     count = _count(inputs, arguments)
     pairs = _checked(pairs)

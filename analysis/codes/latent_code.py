@@ -85,10 +85,11 @@ def latent_code(  # noqa: PLR0913 - the data, what to look at, and how hard
         MissingPackage: `tsne=True` without scikit-learn.
 
     Example:
-        >>> model = attenergy.load("exported").eval()
-        >>> code = latent_code(model, x, rules, held_out=is_new, combinations=which)
-        >>> print(code)
-        >>> code.save("analysis")
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(8, 2))
+        >>> x, rules = torch.randn(60, 4, 8), torch.arange(60) % 2
+        >>> code = latent_code(model, x, rules, permutations=3)
+        >>> [path.name for path in code.save("analysis")][:2]
+        ['latent-code.json', 'latent-code.md']
 
     Source: Schug et al. 2025, arXiv:2406.05816 (figures 2, 5, A2, A6 to A8).
     """

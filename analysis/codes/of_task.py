@@ -52,6 +52,16 @@ def latent_code_of_task(
 
     Raises:
         ValueError: an unknown split, or too few instances.
+
+    Example:
+        >>> task = attenergy.make_task("latch", length=6)
+        >>> model = attenergy.Transformer(
+        ...     layers="softmax", positions="absolute", kind="token", size=task.inputs.size,
+        ...     length=6, outputs=task.outputs.size, width=16, heads=2, mlp=0,
+        ... ).eval()
+        >>> result = latent_code_of_task(model, task, instances=40, permutations=3)
+        >>> result.name
+        'latent-code'
     """
     if isinstance(instances, bool) or not isinstance(instances, int) or instances < 8:
         raise AnalysisError(f"instances must be a whole number from 8, got {instances!r:.40}")

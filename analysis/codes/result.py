@@ -34,6 +34,13 @@ class LatentCode(Result):
         shown: name of a label -> what the points of the maps are coloured by: class of each
             instance (N,), negative where there is none, and the names of the classes.
         skipped: what was left out, and why, in sentences.
+
+    Example:
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(8, 2))
+        >>> x, labels = torch.randn(60, 4, 8), torch.arange(60) % 2
+        >>> result = latent_code(model, x, labels, permutations=3)
+        >>> result.name
+        'latent-code'
     """
 
     name: ClassVar[str] = "latent-code"

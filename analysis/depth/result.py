@@ -39,6 +39,12 @@ class EnergyAlongDepth(Result):
         blocks: what whole blocks do.
         shared: layers that are called several times.
         missing: call -> why it has no energy.
+
+    Example:
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(16, 2, steps=3))
+        >>> result = energy_along_depth(model, torch.randn(2, 6, 16))
+        >>> len(result.layers[0].steps)
+        3
     """
 
     name: ClassVar[str] = "energy"

@@ -40,9 +40,10 @@ def diagnose(
     and beta, with its move in training if `untrained` is given. `Diagnosis.advice` has a sentence
     for each of the `RULES` that a layer meets, and none for a healthy model.
 
-        >>> result = attenergy.analysis.diagnose(model, x)
-        >>> for line in result.advice:
-        ...     print(line.text)
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(16, 2, beta=200.0))
+        >>> result = attenergy.analysis.diagnose(model, 5 * torch.randn(2, 8, 16))
+        >>> sorted({line.rule for line in result.advice})
+        ['saturated']
 
     Derivatives are taken of 48 states of two samples in every layer, drawn by the seed, except
     where states act on each other; all else is of all states.

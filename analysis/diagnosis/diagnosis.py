@@ -37,6 +37,12 @@ class Diagnosis(Result):
         heads: the measures of every head, layer by layer.
         layers: what is known of whole layers.
         advice: sentences, each from one of the `RULES`; none for a healthy model.
+
+    Example:
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(16, 2, beta=200.0, steps=3))
+        >>> result = diagnose(model, 5 * torch.randn(2, 6, 16))
+        >>> len(result.heads)
+        2
     """
 
     name = "laws"

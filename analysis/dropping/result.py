@@ -60,6 +60,15 @@ class Redundancy(Result):
         size: of the whole model.
         smaller: the model without `dropped`; None if nothing was.
         smaller_size: of that.
+
+    Example:
+        >>> model = attenergy.Transformer(
+        ...     layers="softmax/softmax", positions="absolute", kind="vector",
+        ...     size=3, length=6, outputs=2, width=16, heads=2, mlp=16,
+        ... ).eval()
+        >>> result = redundancy(model, [torch.randn(4, 6, 3)], random_orders=1)
+        >>> len(result.scores)  # two attention layers, two MLPs, two blocks
+        6
     """
 
     name: ClassVar[str] = "redundancy"

@@ -78,9 +78,16 @@ def redundancy(  # noqa: PLR0913 - every choice by keyword
     as here; the control, the step-by-step order and the tolerance are ours.
 
     Example:
-        >>> result = attenergy.analysis.redundancy(model, [x], evaluate=accuracy_of)
-        >>> print(result)
-        >>> result.smaller.save_pretrained("smaller/")
+        >>> model = attenergy.Transformer(
+        ...     layers="softmax/softmax", positions="absolute", kind="vector",
+        ...     size=3, length=6, outputs=2, width=16, heads=2, mlp=16,
+        ... )
+        >>> x, y = torch.randn(8, 6, 3), torch.randint(2, (8, 6))
+        >>> result = attenergy.analysis.redundancy(
+        ...     model, [x], evaluate=lambda m: (m(x).argmax(-1) == y).double().mean().item()
+        ... )
+        >>> len(result.scores)  # two attention layers, two MLPs, two blocks
+        6
     """
     check_module("model", model)
     for name, value, known in (("drop", drop, DROPS), ("order", order, ORDERS)):

@@ -50,9 +50,13 @@ def drop_layers(
         ValueError: unknown names, or no inputs where they are needed.
 
     Example:
-        >>> model = attenergy.load("exported/", part="model")
+        >>> model = attenergy.Transformer(
+        ...     layers="softmax/softmax", positions="absolute", kind="vector",
+        ...     size=3, length=6, outputs=2, width=16, heads=2, mlp=16,
+        ... )
         >>> smaller = attenergy.analysis.drop_layers(model, ["blocks.1.mixer"])
-        >>> smaller.save_pretrained("smaller/")
+        >>> smaller(torch.randn(1, 6, 3)).shape
+        torch.Size([1, 6, 2])
     """
     check_module("model", model)
     if isinstance(model, Transformer):

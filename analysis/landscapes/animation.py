@@ -40,6 +40,11 @@ def save_retrieval(
     Raises:
         ValueError: the file is no GIF, or the start does not fit.
         NoMatplotlib: without matplotlib.
+
+    Example:
+        >>> surface = landscape("lse", [[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+        >>> save_retrieval(surface, "retrieval.gif").name
+        'retrieval.gif'
     """
     path = Path(path)
     if path.suffix.lower() != ".gif":

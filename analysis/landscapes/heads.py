@@ -54,8 +54,11 @@ def head_landscape(
         ValueError: the layer has no energy, or there is no such head, sample or state.
 
     Example:
-        >>> calls = attenergy.analysis.attention_calls(model, x)
-        >>> print(head_landscape(calls[0], head=2))
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(16, 2, "lse"))
+        >>> calls = attenergy.analysis.attention_calls(model, torch.randn(1, 5, 16))
+        >>> surface = head_landscape(calls[0], head=1)
+        >>> len(surface.minima.minima) >= 1
+        True
     """
     problem, start = call.problem, call.start
     if problem is None or start is None:

@@ -40,7 +40,13 @@ STEPS, _DRAWN = 500, 200
 
 @dataclass(frozen=True, eq=False)
 class Landscape(Surface, Result):
-    """A surface and what is to be said of it; make it with `landscape` or `head_landscape`."""
+    """A surface and what is to be said of it; make it with `landscape` or `head_landscape`.
+
+    Example:
+        >>> surface = landscape("lse", [[1.0, 0.0], [-1.0, 0.0]], beta=4.0)
+        >>> [minimum.kind for minimum in surface.minima.minima]
+        ['single pattern', 'single pattern']
+    """
 
     name: ClassVar[str] = "landscape"
     title: ClassVar[str] = "Landscape"

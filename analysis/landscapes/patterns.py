@@ -64,6 +64,11 @@ def planted_patterns(
 
     Raises:
         ValueError: a number is out of range.
+
+    Example:
+        >>> from attenergy.energies import DOMAINS
+        >>> planted_patterns(DOMAINS["sphere"], 5, dim=3).shape
+        torch.Size([5, 3])
     """
     signs = domain.constrained and domain.signs and not domain.tied
     if dim is None:

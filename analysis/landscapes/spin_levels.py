@@ -35,6 +35,12 @@ class SpinLevels(Result):
             negative where that is a reversed one.
         dim: D.
         count: of stored patterns.
+
+    Example:
+        >>> patterns = torch.tensor([[1.0, 1, -1, -1], [1.0, -1, 1, -1]])
+        >>> result = spin_levels("classical_hopfield", patterns)
+        >>> result.energies.shape, len(result.minima.minima)
+        (torch.Size([16]), 4)
     """
 
     name: ClassVar[str] = "levels"
@@ -122,6 +128,12 @@ def spin_levels(
 
     Raises:
         ValueError: the energy's states are no spins, or there are too many.
+
+    Example:
+        >>> patterns = torch.tensor([[1.0, 1, -1, -1], [1.0, -1, 1, -1]])
+        >>> result = spin_levels("classical_hopfield", patterns)
+        >>> result.energies.shape  # of all 2^4 states
+        torch.Size([16])
     """
     source = source_of(energy, settings, registry=registry)
     domain = domain_of(source.spec)

@@ -62,6 +62,11 @@ class MinimaSweep(Result):
         changes: where their number changes.
         places: of every minimum along the patterns' first principal component, at each value.
         count: of stored patterns.
+
+    Example:
+        >>> result = sweep_minima("lse", [[1.0, 0.0], [-1.0, 0.0]], low=0.5, high=2.0, count=3)
+        >>> result.parameter, len(result.changes)
+        ('beta', 1)
     """
 
     name: ClassVar[str] = "minima-sweep"
@@ -177,6 +182,11 @@ def sweep_minima(
 
     Raises:
         ValueError: the energy has no such parameter, or an argument does not fit.
+
+    Example:
+        >>> result = sweep_minima("lse", [[1.0, 0.0], [-1.0, 0.0]], low=0.5, high=2.0, count=3)
+        >>> [len(minima.minima) for minima in result.minima]
+        [1, 1, 2]
     """
     source = source_of(energy, settings, registry=registry)
     _check_sweep(parameter, low, high, count, settings)

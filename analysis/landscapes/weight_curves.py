@@ -32,6 +32,11 @@ class WeightCurves(Result):
         scores: (n,) of the first pattern.
         alone: (e, n), its weight where it is the only pattern.
         against: (e, n), its weight beside a second pattern of score 0.
+
+    Example:
+        >>> result = weight_curves("lse", "sparsemax", beta=1.0)
+        >>> result.names
+        ('lse at beta 1', 'sparsemax at beta 1')
     """
 
     name: ClassVar[str] = "weights"
@@ -115,6 +120,11 @@ def weight_curves(
 
     Raises:
         ValueError: an energy has no weights, or none at such states.
+
+    Example:
+        >>> result = weight_curves("lse", "sparsemax", beta=1.0)
+        >>> result.alone.shape, result.against.shape
+        (torch.Size([2, 241]), torch.Size([2, 241]))
     """
     if not energies or not low < high:
         raise AnalysisError("weight_curves takes energies, and scores from low to a higher one")

@@ -85,9 +85,12 @@ def capacity(
     `tries` damaged copies of them are recalled, and those are counted that end within a share of
     the way to the nearest other pattern.
 
-        >>> signs = torch.sign(torch.randn(60, 100))
-        >>> result = capacity("classical_hopfield", signs, "flips(0.05)", counts=[5, 10, 20, 40])
-        >>> result.save("capacity")  # capacity.json, .md, .png, .svg
+        >>> signs = torch.sign(torch.randn(40, 64))
+        >>> result = capacity("classical_hopfield", signs, "flips(0.05)", counts=[2, 20], seeds=2)
+        >>> [count.stored for count in result.counts]
+        [2, 20]
+        >>> [path.name for path in result.save("capacity")][:2]
+        ['capacity.json', 'capacity.md']
 
     Args:
         memory: a memory, whose energy is taken (what it stores does not count), or whatever names

@@ -51,6 +51,13 @@ class Capacity(Result):
         noise: the damage, as text.
         counts: the measurements, by number.
         known: a number that theory knows and what it is, or None.
+
+    Example:
+        >>> memory = attenergy.AssociativeMemory("lse", beta=8.0)
+        >>> patterns = torch.nn.functional.normalize(torch.randn(20, 16), dim=-1)
+        >>> result = capacity(memory, patterns, "gaussian(0.05)", counts=[5, 20], seeds=2)
+        >>> [count.stored for count in result.counts]
+        [5, 20]
     """
 
     name = "capacity"

@@ -101,8 +101,14 @@ def attention_paths(  # noqa: PLR0913 - every choice, each by keyword
     arXiv:1203.0550.
 
     Example:
+        >>> model = attenergy.Transformer(
+        ...     layers="softmax/softmax", positions="absolute", kind="vector",
+        ...     size=3, length=6, outputs=2, width=16, heads=2, mlp=0,
+        ... )
+        >>> x, y = torch.randn(32, 6, 3), torch.randint(2, (32, 6))
         >>> result = attention_paths(model, [x], [y])
-        >>> print(result.sentence)
+        >>> result.layers, result.number_of_paths
+        (('blocks.0.mixer', 'blocks.1.mixer'), 9)
     """
     check_module("model", model)
     check_flag("skip", skip)

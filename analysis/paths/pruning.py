@@ -70,7 +70,10 @@ def prune_heads(model: nn.Module, heads: Heads) -> nn.Module:
         ValueError: there is no such layer or head, or its output is not known to be separate.
 
     Example:
-        >>> small = prune_heads(model, {"blocks.0.mixer": [0, 2]})
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(16, 4, "lse"))
+        >>> small = prune_heads(model, {"0": [0, 2]})
+        >>> small(torch.randn(1, 5, 16)).shape
+        torch.Size([1, 5, 16])
     """
     check_module("model", model)
     chosen = pairs(heads)

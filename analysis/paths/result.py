@@ -19,6 +19,15 @@ class AttentionPaths(Measures, Result):
     """The paths and heads of a model, how well they fit the task, and what pruning costs.
 
     Attributes as of `Measures`.
+
+    Example:
+        >>> model = attenergy.Transformer(
+        ...     layers="softmax/softmax", positions="absolute", kind="vector",
+        ...     size=3, length=6, outputs=2, width=16, heads=2, mlp=0,
+        ... ).eval()
+        >>> x, y = torch.randn(32, 6, 3), torch.randint(2, (32, 6))
+        >>> attention_paths(model, [x], [y]).layers
+        ('blocks.0.mixer', 'blocks.1.mixer')
     """
 
     name: ClassVar[str] = "paths"

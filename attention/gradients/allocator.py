@@ -20,6 +20,10 @@ def tune_cpu() -> bool:
 
     Returns:
         Whether it applied; False on systems without glibc, where nothing is done.
+
+    Example:
+        >>> isinstance(attenergy.tune_cpu(), bool)  # False where the system has no such setting
+        True
     """
     if platform.libc_ver()[0] != "glibc":
         return False

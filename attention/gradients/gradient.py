@@ -20,12 +20,12 @@ Backends:
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from attenergy.attention.gradients.backends import Backend, check_backend, check_weights
 from attenergy.attention.gradients.blocked import blocks_fit, read_in_blocks
 from attenergy.attention.gradients.chunked import can_chunk, chunks_pay, in_chunks
 from attenergy.attention.gradients.flex import flex_read
@@ -40,56 +40,6 @@ from attenergy.attention.gradients.sdpa import (
 from attenergy.attention.gradients.traced import trace_needed, traced_gradient
 from attenergy.energies import Energy
 from attenergy.energies.masks import check_tensor, clear_hidden, clear_states
-from attenergy.registry import ArgumentError, UnknownName
-
-Backend = Literal["auto", "eager", "traced", "scores", "sdpa", "chunked", "flex"]
-
-
-def backends(energy: Energy) -> tuple[Backend, ...]:
-    """The backends that an energy has on any device, the slow reference first.
-
-    Energies with softmax weights have `flex` besides, with derivatives on CUDA only.
-    """
-    available: list[Backend] = ["eager", "traced"]
-    if energy.has_weights:
-        available.append("scores")
-    if energy.is_attention:
-        available.append("sdpa")
-    if can_chunk(energy):
-        available.append("chunked")
-    return tuple(available)
-
-
-def check_backend(energy: Energy, backend: Backend) -> None:
-    """Check that the energy has the backend.
-
-    Raises:
-        ValueError: unknown backend, or one that this energy does not have.
-    """
-    if not isinstance(backend, str) or backend not in get_args(Backend):
-        raise UnknownName("backend", str(backend), get_args(Backend))
-    if backend == "auto":
-        return
-    available = backends(energy)
-    if backend in available or (backend == "flex" and energy.is_attention):
-        return
-    raise ArgumentError(
-        f"'{energy.spec.title}' has no backend '{backend}'; it has {', '.join(available)}",
-        topic="backend",
-    )
-
-
-def check_weights(energy: Energy) -> None:
-    """Check that the energy has weights over patterns.
-
-    Raises:
-        ValueError: it has none.
-    """
-    if not energy.has_weights:
-        raise ArgumentError(
-            f"'{energy.spec.title}' defines no weights over patterns; read the state",
-            topic="no-weights",
-        )
 
 
 def _by_autograd() -> Backend:
@@ -126,6 +76,11 @@ def gradient(
 
     Raises:
         ValueError: a shape, type or backend does not fit.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=1.0).requires_grad_(False)
+        >>> gradient(energy, torch.zeros(1, 2), torch.eye(2))
+        tensor([[-0.5000, -0.5000]])
     """
     check_backend(energy, backend)
     given, xi = prepare(energy, xi, X, mask, field)
@@ -213,6 +168,11 @@ def read_values(
 
     Raises:
         ValueError: the energy has no weights, or a shape or type does not fit.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=1.0).requires_grad_(False)
+        >>> read_values(energy, torch.zeros(1, 2), torch.eye(2), torch.tensor([[1.0], [3.0]]))
+        tensor([[2.]])
     """
     check_backend(energy, backend)
     check_weights(energy)
@@ -276,6 +236,11 @@ def attention_weights(
 
     Raises:
         ValueError: the energy has no weights, or a shape or type does not fit.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=1.0).requires_grad_(False)
+        >>> attention_weights(energy, torch.zeros(1, 2), torch.eye(2))
+        tensor([[0.5000, 0.5000]])
     """
     check_weights(energy)
     given, xi = prepare(energy, xi, X, mask, field)

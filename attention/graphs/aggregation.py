@@ -40,6 +40,11 @@ class EnergyAggregation(Aggregation):
 
     Source: Lee et al. 2019, arXiv:1810.00825 (pooling by attention); Ramsauer et al. 2020,
         arXiv:2008.02217 (pooling by a Hopfield network).
+
+    Example:
+        >>> readout = EnergyAggregation(16, heads=2, energy="sparsemax")
+        >>> readout(torch.randn(5, 16), torch.tensor([0, 0, 1, 1, 1])).shape
+        torch.Size([2, 16])
     """
 
     def __init__(

@@ -81,6 +81,12 @@ class EnergyConv(MessagePassing):
 
     Source: Gilmer et al. 2017, arXiv:1704.01212, for message passing; Ramsauer et al. 2020,
         arXiv:2008.02217, for the step.
+
+    Example:
+        >>> conv = EnergyConv(16, 32, heads=4, energy="lse", steps=2)
+        >>> edges = torch.tensor([[0, 1, 2], [1, 2, 0]])
+        >>> conv(torch.randn(3, 16), edges).shape
+        torch.Size([3, 32])
     """
 
     def __init__(

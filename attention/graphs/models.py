@@ -29,6 +29,12 @@ class EnergyGNN(BasicGNN):
 
     Raises:
         ValueError: as `EnergyConv`.
+
+    Example:
+        >>> model = EnergyGNN(16, 32, num_layers=2, out_channels=7, energy="rbm", heads=4)
+        >>> edges = torch.tensor([[0, 1, 2], [1, 2, 0]])
+        >>> model(torch.randn(3, 16), edges).shape
+        torch.Size([3, 7])
     """
 
     # PyTorch Geometric asks its models for these two, though the base class calls them final.
@@ -70,6 +76,12 @@ def energize_gps(model: Model, energy: EnergyLike = "lse", **options: Any) -> Mo
         TypeError: the model is no module.
         ValueError: there is no `GPSConv` with `attn_type="multihead"` in it, or as
             `replace_attention`; the model is then as it was.
+
+    Example:
+        >>> from torch_geometric.nn import GPSConv
+        >>> layer = energize_gps(GPSConv(16, None, heads=4), "rbm", steps=2)
+        >>> layer(torch.randn(3, 16), torch.tensor([[0, 1], [1, 0]])).shape
+        torch.Size([3, 16])
     """
     check_module("model", model)
     places = {

@@ -64,6 +64,13 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         ValueError: unknown name or setting, or numbers that do not fit.
 
     Source: Vaswani et al. 2017, arXiv:1706.03762; Ramsauer et al. 2020, arXiv:2008.02217.
+
+    Example:
+        >>> attention = attenergy.EnergyMultiheadAttention(16, 4, batch_first=True, energy="lse")
+        >>> x = torch.randn(2, 5, 16)
+        >>> out, weights = attention(x, x, x)
+        >>> out.shape, weights.shape
+        (torch.Size([2, 5, 16]), torch.Size([2, 5, 5]))
     """
 
     #: Of checkpoints: from 2 on the parameters are named as PyTorch's.

@@ -36,6 +36,12 @@ def replace_attention(model: nn.Module, energy: EnergyLike = "lse", **options: A
         TypeError: the model is no module.
         ValueError: there is nothing to exchange, a sub-class of `nn.MultiheadAttention` that does
             something else, or as `EnergyMultiheadAttention`; the model is then as it was.
+
+    Example:
+        >>> model = torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        >>> model = attenergy.replace_attention(model, "sparsemax", steps=2)
+        >>> model(torch.randn(2, 5, 16)).shape
+        torch.Size([2, 5, 16])
     """
     check_module("model", model)
     parts = {n: m for n, m in model.named_modules() if isinstance(m, nn.MultiheadAttention)}

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
-from attenergy.attention.gradients.gradient import check_weights
+from attenergy.attention.gradients.backends import check_weights
 from attenergy.attention.layers.choices import (
     Read,
     check_memory,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from attenergy.attention.gradients.gradient import Backend, check_backend
+from attenergy.attention.gradients.backends import Backend, check_backend
 from attenergy.attention.modules.arguments import check_positive, check_whole
 from attenergy.attention.solvers.catalogue import SOLVERS, check_solver, solver_name, trainable
 from attenergy.energies import Energy

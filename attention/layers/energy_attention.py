@@ -92,6 +92,13 @@ class EnergyAttention(EnergyLayer):
 
     Source: Ramsauer et al. 2020, arXiv:2008.02217, for any energy; grouped heads: Ainslie et al.
     2023, arXiv:2305.13245.
+
+    Example:
+        >>> layer = attenergy.EnergyAttention(embed_dim=32, num_heads=4, energy="lse", steps=2)
+        >>> layer(torch.randn(2, 10, 32)).shape
+        torch.Size([2, 10, 32])
+        >>> layer(torch.randn(2, 10, 32), is_causal=True).shape
+        torch.Size([2, 10, 32])
     """
 
     PROJECTION_SETTINGS: ClassVar[tuple[str, ...]] = (

@@ -60,6 +60,11 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
             that do not fit.
 
     Source: Hoover et al. 2023, arXiv:2302.07253.
+
+    Example:
+        >>> block = attenergy.EnergyTransformerBlock(16, 2, steps=3)
+        >>> block(torch.randn(2, 6, 16)).shape
+        torch.Size([2, 6, 16])
     """
 
     steps = option("steps", lambda _, value: check_whole("steps", value, 1), "Number of steps.")

@@ -57,6 +57,11 @@ class EnergyLookup(EnergyLayer):
             alone.
 
     Source: Ramsauer et al. 2020, arXiv:2008.02217 (Hopfield layer).
+
+    Example:
+        >>> lookup = attenergy.EnergyLookup(16, 2, "lse", num_patterns=8)
+        >>> lookup(torch.randn(3, 5, 16)).shape
+        torch.Size([3, 5, 16])
     """
 
     PROJECTION_SETTINGS: ClassVar[tuple[str, ...]] = (

@@ -22,6 +22,12 @@ class LayerTrace(NamedTuple):
         weights: (B, H, L, S) at the last state that is read from; None if the energy has none.
         relaxation: the steps that were taken, with energies and residuals, for each head. Where
             values are read by weights, the reading is the last step and is not among them.
+
+    Example:
+        >>> layer = attenergy.EnergyAttention(16, 2, steps=3)
+        >>> out, weights, relaxation = layer(torch.randn(1, 5, 16), trace=True)
+        >>> out.shape, relaxation.energies.shape
+        (torch.Size([1, 5, 16]), torch.Size([3, 1, 2, 5]))
     """
 
     out: Tensor

@@ -42,6 +42,11 @@ class EnergyPooling(Pretrained, nn.Module):
             alone.
 
     Source: Ramsauer et al. 2020, arXiv:2008.02217 (Hopfield pooling).
+
+    Example:
+        >>> pooling = attenergy.EnergyPooling(16, 2, "lse", num_queries=3)
+        >>> pooling(torch.randn(4, 20, 16)).shape
+        torch.Size([4, 3, 16])
     """
 
     def __init__(

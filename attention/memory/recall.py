@@ -25,6 +25,15 @@ class Recall:
         energies: (steps + 1, ...) before the first and after every step; None without `trace`.
         residuals: (steps, ...), how far each step moved the sample, 0 after it has stopped; None
             without `trace`.
+
+    Example:
+        >>> memory = attenergy.AssociativeMemory("lse", beta=8.0).store(torch.eye(4))
+        >>> recalled = memory.recall(torch.eye(4)[:2] + 0.1)
+        >>> recalled.state.round(decimals=1)
+        tensor([[1., 0., 0., 0.],
+                [0., 1., 0., 0.]])
+        >>> recalled.converged
+        tensor([True, True])
     """
 
     state: Tensor

@@ -109,6 +109,11 @@ def make_mixer(
     Raises:
         TypeError: `name_or_spec` is neither a name nor an entry.
         ValueError: unknown name, class or option, or no length for a mixer that needs one.
+
+    Example:
+        >>> mixer = attenergy.make_mixer("hyla", embed_dim=32, num_heads=4)
+        >>> mixer(torch.randn(2, 10, 32)).shape
+        torch.Size([2, 10, 32])
     """
     spec: Any = name_or_spec
     if isinstance(spec, str):

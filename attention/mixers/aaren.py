@@ -39,6 +39,11 @@ class Aaren(PatternMixer):
         **sizes: see `Mixer`.
 
     Source: Feng et al. 2024, arXiv:2405.13956.
+
+    Example:
+        >>> mixer = Aaren(16, 2)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = (

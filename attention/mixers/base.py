@@ -83,6 +83,14 @@ class Mixer(Pretrained, PairDropout):
 
     Raises:
         ValueError: sizes that do not fit.
+
+    Example:
+        >>> class Mean(Mixer):
+        ...     def weights(self, q, k, seen, field):
+        ...         seen = torch.ones(q.shape[-2], k.shape[-2]) if seen is None else seen.to(q)
+        ...         return (seen / seen.sum(-1, keepdim=True)).expand(*q.shape[:-1], k.shape[-2])
+        >>> Mean(16, 2)(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     #: What a head reads, as LaTeX, for pages.

@@ -72,6 +72,11 @@ class BatchNormAttention(Mixer):
         ValueError: `mean_weight` is no finite number, or sizes that do not fit.
 
     Source: Nguyen et al. 2023, arXiv:2406.13781 (Attention-BN).
+
+    Example:
+        >>> mixer = BatchNormAttention(16, 2)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = (
@@ -121,6 +126,11 @@ class ScaledBatchNormAttention(ScaledHeadAttention):
         ValueError: `mean_weight` is no finite number, or as `ScaledHeadAttention`.
 
     Source: Nguyen et al. 2023, arXiv:2406.13781 (Attention-BN with Attention-SH).
+
+    Example:
+        >>> mixer = ScaledBatchNormAttention(16, 2)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = (

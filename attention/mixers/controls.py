@@ -16,6 +16,11 @@ class MeanPooling(PatternMixer):
     Without weights it is one sum for all states, or running sums where it is causal.
 
     Source: average pooling as a token mixer, Yu et al. 2022, arXiv:2111.11418.
+
+    Example:
+        >>> mixer = MeanPooling(16, 2)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = r"a_{ij} = \frac{1}{n_i} \quad\text{for the } n_i \text{ visible patterns}"
@@ -52,6 +57,11 @@ class NoMixing(PatternMixer):
     """a[i,j] = 1 if i = j, else 0: each state reads its own value, if it may see itself.
 
     Source: the identity as a token mixer, Yu et al. 2022, arXiv:2210.13452.
+
+    Example:
+        >>> mixer = NoMixing(16, 2)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = r"a_{ij} = \delta_{ij}"

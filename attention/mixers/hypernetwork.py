@@ -74,6 +74,11 @@ class HypernetworkAttention(Mixer):
 
     Source: Schug et al. 2025, arXiv:2406.05816 (equations 2 to 7 and 10); softmax
     attention: Vaswani et al. 2017, arXiv:1706.03762.
+
+    Example:
+        >>> mixer = HypernetworkAttention(16, 4, normalize="rms_head", value_network="relu")
+        >>> mixer(torch.randn(2, 5, 16)).shape
+        torch.Size([2, 5, 16])
     """
 
     latex = (

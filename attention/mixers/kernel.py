@@ -86,6 +86,11 @@ class EluAttention(KernelAttention):
     """Linear attention with the feature map f(x) = elu(x) + 1, m = d.
 
     Source: Katharopoulos et al. 2020, arXiv:2006.16236.
+
+    Example:
+        >>> mixer = EluAttention(16, 2)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = (
@@ -108,6 +113,11 @@ class SquaredAttention(KernelAttention):
     features, the weights are the cheaper way.
 
     Source: the polynomial kernel of degree 2 in Kacham et al. 2023, arXiv:2310.01655.
+
+    Example:
+        >>> mixer = SquaredAttention(16, 2)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = r"a_{ij} = \frac{(q_i\cdot k_j)^2}{\sum_{j'} (q_i\cdot k_{j'})^2}"

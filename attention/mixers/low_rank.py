@@ -41,6 +41,11 @@ class LowRankAttention(Mixer):
         ValueError: a size below 1; when called, more than `length` patterns.
 
     Source: Wang et al. 2020, arXiv:2006.04768.
+
+    Example:
+        >>> mixer = LowRankAttention(16, 2, length=10, rank=4)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = (

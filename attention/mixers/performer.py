@@ -35,6 +35,11 @@ class Performer(KernelAttention):
         ValueError: sizes that do not fit.
 
     Source: Choromanski et al. 2020, arXiv:2009.14794 (FAVOR+).
+
+    Example:
+        >>> mixer = Performer(16, 2, num_features=8)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = (

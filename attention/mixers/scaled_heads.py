@@ -41,6 +41,11 @@ class ScaledHeadAttention(Mixer):
             do not fit.
 
     Source: Nguyen et al. 2023, arXiv:2406.13781 (Attention-SH).
+
+    Example:
+        >>> mixer = ScaledHeadAttention(16, 2)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = (

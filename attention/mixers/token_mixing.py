@@ -42,6 +42,11 @@ class TokenMixing(PatternMixer):
         ValueError: a size below 1; when called, a sequence longer than `length`.
 
     Source: Tolstikhin et al. 2021, arXiv:2105.01601.
+
+    Example:
+        >>> mixer = TokenMixing(16, 2, length=10, hidden=8)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = (

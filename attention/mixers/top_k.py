@@ -27,6 +27,11 @@ class TopKAttention(Mixer):
         ValueError: `kept` below 1, or sizes that do not fit.
 
     Source: Gupta et al. 2021, arXiv:2106.06899.
+
+    Example:
+        >>> mixer = TopKAttention(16, 2, kept=4)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = (

@@ -34,6 +34,11 @@ class WindowAttention(Mixer):
         ValueError: a window below 1, or sizes that do not fit.
 
     Source: Beltagy et al. 2020, arXiv:2004.05150.
+
+    Example:
+        >>> mixer = WindowAttention(16, 2, window=3)
+        >>> mixer(torch.randn(2, 10, 16)).shape
+        torch.Size([2, 10, 16])
     """
 
     latex = (

@@ -53,6 +53,15 @@ class LanguageModel(Transformer):
 
     Source: Schug et al. 2025, arXiv:2406.05816 (section 4.3); tied tables: Press and Wolf 2017,
     arXiv:1608.05859.
+
+    Example:
+        >>> model = attenergy.LanguageModel(
+        ...     vocabulary=20, length=16, width=32, heads=4, layers="lse/linear", mlp=64
+        ... )
+        >>> model(torch.zeros(2, 7, dtype=torch.long)).shape
+        torch.Size([2, 7, 20])
+        >>> model.generate(torch.zeros(1, 2, dtype=torch.long), 5).shape
+        torch.Size([1, 7])
     """
 
     language: ClassVar[bool] = True
@@ -151,6 +160,16 @@ class Decoder:
 
     Args:
         model: the language model; its parameters must stay as they are meanwhile.
+
+    Example:
+        >>> model = attenergy.LanguageModel(
+        ...     vocabulary=9, length=8, width=16, heads=2, layers="lse", mlp=0, positions="rotary"
+        ... ).eval()
+        >>> tokens = torch.tensor([[1, 2, 3, 4]])
+        >>> decoder = Decoder(model)
+        >>> first, rest = decoder.extend(tokens[:, :3]), decoder.extend(tokens[:, 3:])
+        >>> torch.allclose(rest, model(tokens)[:, 3:], atol=1e-5)
+        True
     """
 
     def __init__(self, model: LanguageModel) -> None:

@@ -42,6 +42,12 @@ class TracedLayer:
             weights, the reading is the last step and moves no state, so T is the number of steps;
             where the state is read, T is one more.
         missing: why weights or energies are None, in words; empty if all is there.
+
+    Example:
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(16, 2, steps=3))
+        >>> layer = attenergy.trace(model, torch.randn(1, 5, 16))[0]
+        >>> layer.states.shape, layer.weights.shape
+        (torch.Size([3, 1, 2, 5, 8]), torch.Size([3, 1, 2, 5, 5]))
     """
 
     name: str
@@ -91,6 +97,12 @@ class ModelTrace:
     Attributes:
         out: what the model returned, as it does without a trace.
         layers: the calls of its layers, in their order.
+
+    Example:
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(16, 2, steps=3))
+        >>> traced = attenergy.trace(model, torch.randn(1, 5, 16))
+        >>> [layer.name for layer in traced.layers]
+        ['0']
     """
 
     out: Any

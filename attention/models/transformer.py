@@ -80,6 +80,14 @@ class Transformer(Pretrained, nn.Module):
         ValueError: unknown `kind`, `positions` or `readout`, or sizes that do not fit.
 
     Source: Schug et al. 2025, arXiv:2406.05816 (section 4).
+
+    Example:
+        >>> model = attenergy.Transformer(
+        ...     layers=["lse", "hyla+rbm"], positions="absolute", kind="vector",
+        ...     size=3, length=10, outputs=5, width=32, heads=4, mlp=64,
+        ... )
+        >>> model(torch.randn(2, 10, 3)).shape
+        torch.Size([2, 10, 5])
     """
 
     saved_part: ClassVar = "model"

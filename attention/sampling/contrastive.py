@@ -22,6 +22,13 @@ class Contrast(NamedTuple):
             goes on (`chains=`).
         acceptance: share of the proposals that were taken, a number; close to 0, steps are too
             large, close to 1 too small (not so for spins).
+
+    Example:
+        >>> energy = attenergy.make_energy("binary_rbm", dim=4)
+        >>> data, X = torch.ones(8, 4), torch.nn.Parameter(torch.randn(3, 4))
+        >>> loss, chains, acceptance = attenergy.contrastive_divergence(energy, data, X)
+        >>> loss.shape, chains.shape
+        (torch.Size([]), torch.Size([8, 4]))
     """
 
     loss: Tensor

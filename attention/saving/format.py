@@ -192,6 +192,11 @@ def save(
 
     Raises:
         SavedError: if the folder must not be overwritten.
+
+    Example:
+        >>> layer = attenergy.EnergyAttention(16, 2)
+        >>> save("saved", model=layer, arguments=layer.description()).name
+        'saved'
     """
     target = Path(folder).absolute()
     check_target(target, force=force)

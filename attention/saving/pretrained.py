@@ -44,6 +44,14 @@ class Pretrained:
     remembered as they were given; a registry entry is saved whole. What is set later is remembered
     where the class says so (`attenergy.attention.modules.arguments.option`). A class of its own
     kind overrides `description`.
+
+    Example:
+        >>> layer = attenergy.EnergyAttention(16, 2)
+        >>> isinstance(layer, Pretrained)
+        True
+        >>> _ = layer.save_pretrained("layer")
+        >>> type(attenergy.EnergyAttention.from_pretrained("layer")).__name__
+        'EnergyAttention'
     """
 
     #: What an instance is of a saved folder: the whole `model`, or one `layer`.

@@ -62,6 +62,12 @@ class Solver:
         run: the steps, `(problem, xi, gammas, record, *, steps, **options) -> Rest`, with xi in
             the energy's domain, a step size for every step (one alone if `one_step_size`), and
             `record` a `Record` or None.
+
+    Example:
+        >>> sorted(SOLVERS)[:3]
+        ['coordinate_descent', 'descent', 'fixed_point']
+        >>> isinstance(SOLVERS["descent"], Solver)
+        True
     """
 
     summary: ClassVar[str]

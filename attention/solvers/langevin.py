@@ -30,6 +30,12 @@ class Chain:
         acceptance: (..., L), or (...) for interacting states: the share of steps that were taken;
             1 without the Metropolis correction.
         trajectory: (steps, ..., L, D) after every step; None unless it was asked for.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=1.0)
+        >>> chain = langevin(energy, torch.zeros(100, 2), torch.eye(2), steps=5, step_size=0.1)
+        >>> chain.state.shape, chain.acceptance.shape
+        (torch.Size([100, 2]), torch.Size([100]))
     """
 
     state: Tensor
@@ -79,6 +85,12 @@ def langevin(
         ValueError: the energy has another domain, or an argument does not fit.
 
     Source: Roberts and Tweedie 1996, doi:10.2307/3318418.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=1.0)
+        >>> chain = langevin(energy, torch.zeros(50, 2), torch.eye(2), steps=10, step_size=0.1)
+        >>> chain.state.shape
+        torch.Size([50, 2])
     """
     Langevin().check(energy)
     check_whole("steps", steps, 0)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attenergy.attention.gradients.backends import Backend
 from attenergy.attention.gradients.gradient import (
-    Backend,
     prepared_gradient,
     prepared_read,
     prepared_values,

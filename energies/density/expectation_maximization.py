@@ -39,6 +39,13 @@ class Fit:
         patterns: (N, D).
         log_likelihoods: mean log p of the data before the first and after every step; it never
             falls.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=4.0)
+        >>> data = torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.1], [-1.0, -0.1]])
+        >>> fitted = fit(energy, data, torch.tensor([[0.5, 0.0], [-0.5, 0.0]]))
+        >>> fitted.patterns.shape, bool(fitted.log_likelihoods[-1] >= fitted.log_likelihoods[0])
+        (torch.Size([2, 2]), True)
     """
 
     patterns: Tensor
@@ -63,6 +70,12 @@ def fit(
 
     Raises:
         ValueError: the energy is no such mixture, or an argument does not fit.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=4.0)
+        >>> data = torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.1], [-1.0, -0.1]])
+        >>> fit(energy, data, torch.tensor([[0.5, 0.0], [-0.5, 0.0]])).patterns.shape
+        torch.Size([2, 2])
     """
     check_states(energy, data)
     if data.ndim != 2 or not len(data):

@@ -54,6 +54,13 @@ class Mixture:
         beta: the inverse temperature at which exp(-beta E) is this mixture.
         scale: a number with means = scale * X.
         weighting: how the weights depend on the means.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=4.0)
+        >>> density = mixture(energy, torch.eye(2))
+        >>> density.kind, density.means
+        ('gaussian', tensor([[1., 0.],
+                [0., 1.]]))
     """
 
     kind: Kind
@@ -86,6 +93,12 @@ def mixture(energy: Energy, X: Tensor) -> Mixture:
 
     Raises:
         ValueError: no closed form is known for this energy, or the patterns do not fit.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=4.0)
+        >>> mixture(energy, torch.eye(2)).means
+        tensor([[1., 0.],
+                [0., 1.]])
     """
     if X.ndim != 2 or X.shape[-1] != energy.dim:
         raise ShapeError(f"patterns must be (N, D) with D = {energy.dim}, got {tuple(X.shape)}")

@@ -24,6 +24,11 @@ def log_partition(energy: Energy, X: Tensor) -> Tensor:
 
     Raises:
         ValueError: no closed form is known, or the patterns do not fit.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=1.0)
+        >>> log_partition(energy, torch.eye(2)).shape
+        torch.Size([])
     """
     density = mixture(energy, X)
     # Where the density is known, so is Z: log Z = -beta E - log p, at any state.
@@ -44,6 +49,11 @@ def log_likelihood(energy: Energy, states: Tensor, X: Tensor) -> Tensor:
 
     Raises:
         ValueError: no closed form is known, or a shape does not fit.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=1.0)
+        >>> log_likelihood(energy, torch.zeros(3, 2), torch.eye(2)).shape
+        torch.Size([3])
     """
     check_states(energy, states)
     return mixture(energy, X).log_density(states)
@@ -63,6 +73,11 @@ def sample(
 
     Raises:
         ValueError: no closed form is known, or an argument does not fit.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=4.0)
+        >>> sample(energy, torch.eye(2), 5).shape
+        torch.Size([5, 2])
     """
     if count < 0:
         raise ArgumentError(f"count must be a whole number from 0, got {count}")

@@ -36,6 +36,11 @@ class RestrictedBoltzmann(nn.Module):
         ValueError: an argument is out of range.
 
     Source: Hinton 2002, doi:10.1162/089976602760128018.
+
+    Example:
+        >>> model = RestrictedBoltzmann(6, 3)
+        >>> model(torch.randn(4, 6)).shape  # free energies
+        torch.Size([4])
     """
 
     def __init__(

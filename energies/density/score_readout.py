@@ -22,6 +22,11 @@ def score_readout(energy: Energy) -> Readout | None:
 
     Args:
         energy: an energy without heads.
+
+    Example:
+        >>> energy = attenergy.make_energy("lse", dim=2, beta=1.0)
+        >>> score_readout(energy) is not None
+        True
     """
     if not isinstance(energy, FormulaEnergy) or energy.num_heads is not None:
         return None

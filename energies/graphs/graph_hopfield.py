@@ -29,6 +29,12 @@ class GraphHopfield(OnGraph):
     Shapes: as `Energy`, with E of shape (...): the joint energy of all states.
 
     Source: log-sum-exp energy of Ramsauer et al. 2020, arXiv:2008.02217, with a graph Laplacian.
+
+    Example:
+        >>> energy = attenergy.make_energy("graph_hopfield", dim=4)
+        >>> states = torch.randn(6, 4)
+        >>> energy(states, torch.randn(5, 4)).shape  # one number for all states: they interact
+        torch.Size([])
     """
 
     latex = (
@@ -83,6 +89,11 @@ class GraphMemory(OnGraph):
     Options and shapes: as `GraphHopfield`, with E of shape (..., L).
 
     Source: pattern-pattern mixing, after correlated dense associative memories (Burns 2024).
+
+    Example:
+        >>> energy = attenergy.make_energy("graph_memory", dim=4)
+        >>> energy(torch.randn(3, 4), torch.randn(6, 4)).shape
+        torch.Size([3])
     """
 
     latex = r"\tfrac12\lVert\xi\rVert^2 - \tfrac1\beta\operatorname{lse}(\beta M X \xi + h)"

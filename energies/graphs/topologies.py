@@ -205,6 +205,13 @@ def adjacency(
 
     Raises:
         ValueError: unknown rule, one built from patterns, no nodes, or a number out of range.
+
+    Example:
+        >>> adjacency("ring", 4, degree=2).int()
+        tensor([[0, 1, 0, 1],
+                [1, 0, 1, 0],
+                [0, 1, 0, 1],
+                [1, 0, 1, 0]], dtype=torch.int32)
     """
     shape = Shape(degree, rewire, blocks, mixing)
 

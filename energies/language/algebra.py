@@ -32,7 +32,13 @@ def split_terms(expr: Expr) -> list[Expr]:
 
 
 def substitute(expr: Expr, values: dict[str, Expr]) -> Expr:
-    """Replace symbols by nodes of the same axes."""
+    """Replace symbols by nodes of the same axes.
+
+    Example:
+        >>> tree = parse("beta*|xi|^2", {"xi": XI, "beta": Symbol((), "beta")})
+        >>> print(substitute(tree, {"beta": Number(2.0)}))
+        2*|xi|^2
+    """
     if isinstance(expr, Symbol):
         return values.get(expr.name, expr)
     if isinstance(expr, Call) and not expr.names.isdisjoint(values):

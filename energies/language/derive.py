@@ -35,12 +35,23 @@ SQUARE = Symbol((), name="q")
 
 
 class NotDerivable(Exception):
-    """The tree has a derivative that this language does not write; autograd takes over."""
+    """The tree has a derivative that this language does not write; autograd takes over.
+
+    Example:
+        >>> str(NotDerivable("no derivative of entmax"))
+        'no derivative of entmax'
+    """
 
 
 @dataclass(frozen=True)
 class ScoreForm:
-    """R(q, s) and its derivatives: `radial` = 2 dR/dq (scalar), `weights` = -dR/ds ([N])."""
+    """R(q, s) and its derivatives: `radial` = 2 dR/dq (scalar), `weights` = -dR/ds ([N]).
+
+    Example:
+        >>> form = score_form(parse("0.5*|xi|^2 - lse(X @ xi)", {"X": PATTERNS, "xi": XI}))
+        >>> print(form.weights)
+        softmax(s)
+    """
 
     readout: Expr
     radial: Expr
@@ -80,7 +91,13 @@ class ScoreForm:
 
 
 def score_form(energy: Expr) -> ScoreForm | None:
-    """The energy as R(q, s), or None if it reads xi in another way or has no written derivative."""
+    """The energy as R(q, s), or None if it reads xi in another way or has no written derivative.
+
+    Example:
+        >>> form = score_form(parse("0.5*|xi|^2 - lse(X @ xi)", {"X": PATTERNS, "xi": XI}))
+        >>> print(form.readout, "|", form.weights)
+        0.5*q - lse(s) | softmax(s)
+    """
     readout = _in_scores(simplify(energy))
     if "xi" in readout.names:
         return None
@@ -135,6 +152,10 @@ def differentiate(expr: Expr, symbol: Symbol) -> Expr:
 
     Raises:
         NotDerivable: a function on the way has no derivative in the table.
+
+    Example:
+        >>> print(differentiate(parse("0.5*|xi|^2 - lse(X @ xi)", {"X": PATTERNS, "xi": XI}), XI))
+        xi - X' @ softmax(X @ xi)
     """
     if expr.axes:
         raise ArgumentError(

@@ -32,6 +32,11 @@ class Program:
     """A compiled tree: call it with the tensors that its symbols name.
 
     Copies and pickles as the tree it came from. `opens` says that a row of its mask may be empty.
+
+    Example:
+        >>> program = compile_tree(parse("lse(X @ xi)", {"X": PATTERNS, "xi": XI}), masked=False)
+        >>> program({"X": torch.eye(2), "xi": torch.zeros(2)})
+        tensor([0.6931])
     """
 
     def __init__(self, expr: Expr, *, masked: bool, squeeze: bool) -> None:
@@ -63,6 +68,11 @@ def compile_tree(expr: Expr, masked: bool, squeeze: bool = False) -> Program:
         masked: whether the program takes a `mask` (..., L, S), True = visible. No row may be empty,
             unless the program `opens` them.
         squeeze: drop the last axis of a scalar, giving (..., L).
+
+    Example:
+        >>> program = compile_tree(parse("0.5*|xi|^2", {"xi": XI}), masked=False)
+        >>> program({"xi": torch.tensor([3.0, 4.0])})
+        tensor([12.5000])
     """
     return _compiled(expr, masked, squeeze)
 

@@ -14,6 +14,13 @@ class FormulaError(AttenergyError, ValueError):
         offset: position of the offending character in `text`, from 0.
         path: keys below the entry that lead to `text`, if it is not the formula itself.
         topic: as in `AttenergyError`.
+
+    Example:
+        >>> try:
+        ...     attenergy.make_energy("0.5*|xi|^2 - lsee(X @ xi)", dim=4)
+        ... except FormulaError as error:
+        ...     print("lse" in str(error))
+        True
     """
 
     topic = "formula-syntax"

@@ -21,12 +21,7 @@ from attenergy.energies.language.numerics import length as axis_length
 from attenergy.energies.language.numerics import logcosh, softplus, step
 from attenergy.energies.language.simplify import linear_form, lse_form, softmax_form
 from attenergy.energies.language.table import FUNCTIONS, Function
-from attenergy.energies.language.typing_rules import (
-    distances,
-    elementwise,
-    reduces,
-    takes,
-)
+from attenergy.energies.language.typing_rules import distances, elementwise, reduces, takes
 from attenergy.energies.rows.kernel import EXP, RELU, SIGMOID, TANH
 
 
@@ -324,7 +319,12 @@ FUNCTIONS.update({row.name: row for row in _ROWS})
 
 
 def is_smooth(expr: Expr) -> bool:
-    """Whether every function in the tree has derivatives of all orders."""
+    """Whether every function in the tree has derivatives of all orders.
+
+    Example:
+        >>> is_smooth(parse("abs(|xi|^2)", {"xi": XI})), is_smooth(parse("|xi|^2", {"xi": XI}))
+        (False, True)
+    """
     if not isinstance(expr, Call):
         return True
     return FUNCTIONS[expr.function].smooth and all(map(is_smooth, expr.args))

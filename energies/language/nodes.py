@@ -42,6 +42,10 @@ class Expr:
 
     Two trees are equal (`==`) if they are written the same, wherever they stand in a text;
     `simplify.equivalent` compares them up to simple algebra.
+
+    Example:
+        >>> print(parse("X @ xi", {"X": PATTERNS, "xi": XI}) * 2)
+        (X @ xi)*2
     """
 
     #: Writes a tree as text; `printing` puts its own function here.
@@ -132,7 +136,12 @@ class Expr:
 
 @dataclass(frozen=True, eq=False, init=False)
 class Number(Expr):
-    """A finite constant; -0 is 0, so that equal trees are the same tree."""
+    """A finite constant; -0 is 0, so that equal trees are the same tree.
+
+    Example:
+        >>> print(Number(2.0) + 1)
+        3
+    """
 
     value: float = 0.0
 
@@ -153,7 +162,12 @@ class Number(Expr):
 
 @dataclass(frozen=True, eq=False)
 class Symbol(Expr):
-    """A named input: `xi`, `X`, `h`, or a parameter. `positive` ones may be cancelled."""
+    """A named input: `xi`, `X`, `h`, or a parameter. `positive` ones may be cancelled.
+
+    Example:
+        >>> print(Symbol((), "beta", positive=True) * XI)
+        beta*xi
+    """
 
     name: str = ""
     positive: bool = False
@@ -171,7 +185,13 @@ class Symbol(Expr):
 
 @dataclass(frozen=True, eq=False)
 class Call(Expr):
-    """A function or operator applied to nodes. Made by `call`, which checks the axes."""
+    """A function or operator applied to nodes. Made by `call`, which checks the axes.
+
+    Example:
+        >>> tree = parse("lse(X @ xi)", {"X": PATTERNS, "xi": XI})
+        >>> isinstance(tree, Call), tree.function
+        (True, 'lse')
+    """
 
     function: str = ""
     args: tuple[Expr, ...] = ()
@@ -208,6 +228,10 @@ def call(function: str, *args: Expr, offset: int | None = None) -> Expr:
 
     Raises:
         FormulaError: unknown function, wrong number of arguments, or axes that do not fit.
+
+    Example:
+        >>> print(call("exp", Number(0.0)))
+        1
     """
     row = lookup(function, offset)
     if row.associative:

@@ -42,6 +42,10 @@ def parse(
 
     Raises:
         FormulaError: with the position of the offending character.
+
+    Example:
+        >>> print(parse("0.5*|xi|^2 - lse(X @ xi)", {"X": PATTERNS, "xi": XI}))
+        0.5*|xi|^2 - lse(X @ xi)
     """
     _check_size(text)
     try:

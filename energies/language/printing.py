@@ -12,12 +12,22 @@ _SUM, _PRODUCT, _POWER, _ATOM = range(4)
 
 
 def to_text(expr: Expr) -> str:
-    """The tree in the formula language."""
+    """The tree in the formula language.
+
+    Example:
+        >>> to_text(parse("0.5 * |xi|^2", {"xi": XI}))
+        '0.5*|xi|^2'
+    """
     return _text(expr)[0]
 
 
 def to_latex(expr: Expr) -> str:
-    """The tree as LaTeX, without dollar signs."""
+    """The tree as LaTeX, without dollar signs.
+
+    Example:
+        >>> to_latex(parse("1 + beta", {"beta": Symbol((), "c")}))
+        '1 + c'
+    """
     return _latex(expr)[0]
 
 

@@ -50,6 +50,20 @@ def register_function(function: Function) -> Function:
     Raises:
         ArgumentTypeError: a field is of a wrong type.
         ArgumentError: the name is taken or reserved, or fields do not fit each other.
+
+    Example:
+        >>> from attenergy.energies.language import call, elementwise
+        >>> row = attenergy.register_function(
+        ...     attenergy.Function(
+        ...         "softsign", 1, elementwise, "z/(1 + |z|)",
+        ...         torch=torch.nn.functional.softsign,
+        ...         derivative=lambda z: (1 + call("abs", z)) ** -2,
+        ...         smooth=False, tame=True,
+        ...     )
+        ... )
+        >>> layer = attenergy.EnergyAttention(8, 2, "0.5*|xi|^2 - sum_n(softsign(X @ xi))")
+        >>> layer(torch.randn(1, 4, 8)).shape
+        torch.Size([1, 4, 8])
     """
     if not isinstance(function, Function):
         raise ArgumentTypeError(

@@ -27,7 +27,12 @@ _MOST_TERMS = 64
 
 @remembered(4096)
 def simplify(expr: Expr) -> Expr:
-    """The normal form of a tree; idempotent."""
+    """The normal form of a tree; idempotent.
+
+    Example:
+        >>> print(simplify(parse("|xi|^2 + |xi|^2", {"xi": XI})))
+        2*|xi|^2
+    """
     if not isinstance(expr, Call):
         return expr
     args = tuple(simplify(a) for a in expr.args)
@@ -49,6 +54,11 @@ def equivalent(left: Expr, right: Expr) -> bool:
 
     Order of sums and products, numeric factors and cancelled positive parameters do not count.
     A set or a dict of trees up to algebra is one of their normal forms (`simplify`).
+
+    Example:
+        >>> symbols = {"xi": XI}
+        >>> equivalent(parse("|xi|^2 + |xi|^2", symbols), parse("2*|xi|^2", symbols))
+        True
     """
     return simplify(left) == simplify(right)
 

@@ -60,6 +60,11 @@ class Function:
         of_constant: its value for a vector of equal entries, from the entry and their number.
         rows: of weights that depend on one row of scores: their kernel, for reading in blocks.
         associative: whether nested calls are one call of more arguments.
+
+    Example:
+        >>> row = attenergy.energies.language.FUNCTIONS["lse"]
+        >>> row.name, row.doc
+        ('lse', 'log sum exp over the visible patterns')
     """
 
     name: str
@@ -130,7 +135,15 @@ _CLEAR: list[Callable[[], None]] = []
 
 
 def remembered(size: int) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """A decorator: results for trees are kept, until a function of theirs is defined anew."""
+    """A decorator: results for trees are kept, until a function of theirs is defined anew.
+
+    Example:
+        >>> @remembered(8)
+        ... def size(tree):
+        ...     return len(str(tree))
+        >>> size(parse("|xi|^2", {"xi": XI}))
+        6
+    """
 
     def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
         cached = lru_cache(maxsize=size)(function)

@@ -14,7 +14,12 @@ from attenergy.energies.language.table import Axes, Typing
 
 
 def elementwise(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
-    """Entry by entry; scalars are repeated."""
+    """Entry by entry; scalars are repeated.
+
+    Example:
+        >>> FUNCTIONS["exp"].typing is elementwise
+        True
+    """
     widest: Axes = ()
     for arg in args:
         if not arg.axes:
@@ -82,7 +87,12 @@ def contraction(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
 
 
 def reduces(axis: str, *accepted: Axes) -> Typing:
-    """A reduction over one axis, for arguments of the accepted axes."""
+    """A reduction over one axis, for arguments of the accepted axes.
+
+    Example:
+        >>> callable(reduces("N", ("N",)))  # as the typing of a sum over patterns
+        True
+    """
 
     def typing(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
         axes = args[0].axes
@@ -101,7 +111,12 @@ def reduces(axis: str, *accepted: Axes) -> Typing:
 
 
 def takes(*accepted: Axes, gives: Axes | None = None) -> Typing:
-    """One argument of the accepted axes; gives `gives`, or the same axes."""
+    """One argument of the accepted axes; gives `gives`, or the same axes.
+
+    Example:
+        >>> callable(takes(("N",), gives=()))
+        True
+    """
 
     def typing(name: str, args: tuple[Expr, ...], offset: int | None) -> Axes:
         axes = args[0].axes

@@ -21,8 +21,8 @@ from attenergy.registry import (
     VariantSpec,
     as_written,
 )
+from attenergy.registry.choices import NO_ENERGY_LOSS
 from attenergy.registry.stacks import check_fits, entries_of
-from attenergy.registry.tunables import NO_ENERGY_LOSS
 from attenergy.search.planning import blocks, ranges
 from attenergy.search.planning.blocks import ENERGY_LOSS, MUON_RATE, may_be_muon
 from attenergy.search.planning.cost_limits import CostLimits

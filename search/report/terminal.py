@@ -104,7 +104,7 @@ def shell_lines(command: str, width: int) -> list[str]:
 
     Example:
         >>> shell_lines("attenergy search --task mil", 20)
-        ['attenergy search \\\\', '--task mil']
+        ['attenergy search \\', '--task mil']
     """
     lines: list[str] = []
     for word in map(shlex.quote, shlex.split(command)):

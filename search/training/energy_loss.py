@@ -65,10 +65,11 @@ class EnergyLoss:
         ArgumentError: a layer has no energy, or none that can be contrasted, or there is no layer.
 
     Example:
+        >>> model = torch.nn.Sequential(attenergy.EnergyAttention(16, 2, "lse"))
         >>> loss = EnergyLoss(model, EnergyLossSpec(kind="minimise", weight=0.01))
         >>> with loss.recording():
-        ...     logits = model(inputs)
-        ...     (task_loss(logits) + loss.weight * loss.value()).backward()
+        ...     out = model(torch.randn(2, 5, 16))
+        ...     (out.square().mean() + loss.weight * loss.value()).backward()
     """
 
     def __init__(self, model: nn.Module, term: EnergyLossSpec) -> None:

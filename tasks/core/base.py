@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from attenergy.registry import TaskOptionError, UnknownName
+from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.options import recorded
 from attenergy.tasks.core.streams import Fields, Stream
 
@@ -20,64 +20,6 @@ IGNORE = -100  # target of a position that is not scored
 MOST = 1_000_000  # of an option that is a whole number, unless its task says otherwise
 _MOST_NUMBERS = 1 << 20  # that an instance has: length times width, for ids times channels
 _MOST_DRAWN = 1 << 25  # numbers of the instances that are drawn for a ceiling
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a model reads.
-
-    `vector`: float tokens of width `size`, tensor (B, L, size). `token`: int64 ids below `size`,
-    tensor (B, L), or (B, L, channels) where a token is several ids. `memory`: patterns of +-1 and
-    a corrupted one, tensor (B, L, size), the last of the L to be restored without any training.
-
-    `length` is the largest L of any split: a model must be made for it.
-    """
-
-    kind: Literal["vector", "token", "memory"]
-    size: int
-    length: int
-    channels: int = 1
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What a model answers at every position, (B, L, size).
-
-    `class`: logits over `size` classes. `number`: `size` numbers.
-    """
-
-    size: int
-    kind: Literal["class", "number"] = "class"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Inputs as `Inputs` says, what may be seen, and what is to be answered.
-
-    targets: int64 (B, L), `IGNORE` where not scored; for numbers float (B, L, size), NaN there.
-    mask: bool, None where all is visible. (B, L): False at padding. (B, L, L): True where a
-        position may see another (the edges of a graph).
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    mask: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over `instances` with its standard error; both are 0 where the value is proven."""
-
-    value: float
-    error: float
-    instances: int
-
-    @classmethod
-    def of(cls, values: Tensor) -> Estimate:
-        """Mean and standard error of per-instance values (N,), N >= 2."""
-        count = len(values)
-        error = values.double().std().item() / count**0.5
-        return cls(values.double().mean().item(), error, count)
 
 
 class Task(ABC):
@@ -90,6 +32,15 @@ class Task(ABC):
 
     `seed` decides the training stream only. Every other split depends on `split_seed` and on the
     options alone, so all variants and seeds are compared on the same evaluation sets.
+
+    Example:
+        >>> task = attenergy.make_task("stacked-recall-small")
+        >>> task.batch("train", 0, 2).inputs.shape
+        torch.Size([2, 32, 2])
+        >>> task.splits
+        ('train', 'valid', 'test')
+        >>> task.chance["accuracy"]
+        0.015625
     """
 
     inputs: Inputs

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from attenergy.tasks.core.base import Batch
+from attenergy.tasks.core.batches import Batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,10 @@ class Latents:
         combinations: int64 (B,), the combination of latents that made the instance: the same
             number for the same combination in every split. What is held out are combinations.
         classes: name -> what the classes of an int64 label are called, in the order of their ids.
+
+    Example:
+        >>> make_task("raven-small").latents("train", 0, 4).labels["rule"].shape
+        torch.Size([4, 18])
     """
 
     batch: Batch

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attenergy.tasks.core.base import IGNORE, Batch, Task, scored_hits
+from attenergy.tasks.core.base import IGNORE, Task, scored_hits
+from attenergy.tasks.core.batches import Batch
 from attenergy.tasks.core.streams import Fields
 
 
@@ -17,6 +18,19 @@ class TokenTask(Task):
 
     A third field, `lengths` (N,), is there where shorter sequences were padded on the right.
     Metric `accuracy`: share of an instance's scored positions whose largest logit is the target.
+
+    Example:
+        >>> class Echo(TokenTask):
+        ...     splits = ("train", "valid", "test")
+        ...     def __init__(self, *, name="echo", seed=0, split_seed=0):
+        ...         self.inputs, self.outputs = Inputs("token", 8, 5), Outputs(8)
+        ...         self.chance = {"accuracy": 1 / 8}
+        ...         super().__init__(name=name, seed=seed, split_seed=split_seed, options={})
+        ...     def generate(self, split, count, generator):
+        ...         tokens = torch.randint(8, (count, 5), generator=generator)
+        ...         return {"tokens": tokens, "targets": tokens.clone()}
+        >>> Echo().batch("train", 0, 2).inputs.shape
+        torch.Size([2, 5])
     """
 
     metric = "accuracy"
@@ -75,7 +89,12 @@ class MacroTask(TokenTask):
 
 @dataclass(frozen=True)
 class TokenInstance:
-    """One sequence and its targets (`IGNORE` where nothing is scored); `names` shows the ids."""
+    """One sequence and its targets (`IGNORE` where nothing is scored); `names` shows the ids.
+
+    Example:
+        >>> Latch(length=6).sample("train", 0).tokens
+        (1, 5, 4, 5, 3, 4)
+    """
 
     tokens: tuple[int, ...]
     targets: tuple[int, ...]

@@ -14,7 +14,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import DataError
-from attenergy.tasks.core.base import IGNORE, Batch, Inputs, Task, check_whole
+from attenergy.tasks.core.base import IGNORE, Task, check_whole
+from attenergy.tasks.core.batches import Batch, Inputs
 from attenergy.tasks.core.streams import Epochs, Fields, Stream, seed_of
 from attenergy.tasks.data.facts import Facts, made_facts, read_facts
 from attenergy.tasks.data.files import is_builtin
@@ -46,6 +47,10 @@ class DataTask(Task):
     Two options stand in the records of runs. `content` is a hash of the data: others under the same
     path are refused. `facts` are shapes, sizes and chance, so that a report and an export need no
     data.
+
+    Example:
+        >>> [each.__name__ for each in (Table, Images, Sequences) if issubclass(each, DataTask)]
+        ['Table', 'Images', 'Sequences']
     """
 
     splits = SPLITS

@@ -69,6 +69,15 @@ def from_datasets(
     Raises:
         ArgumentError: items that do not fit together, or too many.
         ArgumentTypeError: no such dataset.
+
+    Example:
+        >>> from torch.utils.data import TensorDataset
+        >>> x = torch.randn(60, 6, 4)
+        >>> y = (x[:, :, 0].sum(1) > 0).long()
+        >>> train, valid, test = (TensorDataset(x[k::3], y[k::3]) for k in range(3))
+        >>> task = from_datasets(train, valid, test, folder="mine", name="signs")
+        >>> task.batch("train", 0, 8).inputs.shape
+        torch.Size([8, 7, 5])
     """
     parts = [train, valid] + ([] if test is None else [test])
     rows: list[tuple[Tensor, Tensor]] = []

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from attenergy.registry import DataError
-from attenergy.tasks.core.base import Inputs, Outputs
+from attenergy.tasks.core.batches import Inputs, Outputs
 
 _Size = Annotated[int, Field(ge=1, le=1 << 20)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]

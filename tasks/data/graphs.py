@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attenergy.registry import DataError
-from attenergy.tasks.core.base import IGNORE, Batch, Inputs
+from attenergy.tasks.core.base import IGNORE
+from attenergy.tasks.core.batches import Batch, Inputs
 from attenergy.tasks.core.contents import graph_codes
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
@@ -96,6 +97,10 @@ class Nodes(_GraphData):
 
     Raises:
         ValueError: the file holds anything but tensors and Data, or what does not fit.
+
+    Example:
+        >>> make_task("karate-club").batch("train", 0, 1).inputs.shape
+        torch.Size([1, 34, 34])
     """
 
     def load(self) -> Loaded:
@@ -199,6 +204,14 @@ class Graphs(_GraphData):
 
     Raises:
         ValueError: the file holds anything but tensors and Data, or what does not fit.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> x, edges = torch.randn(20, 3, 2), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+        >>> graphs = [Data(x=x[k], edge_index=edges, y=torch.tensor([k % 2])) for k in range(20)]
+        >>> torch.save(graphs, "graphs.pt")
+        >>> Graphs(path="graphs.pt").batch("train", 0, 4).inputs.shape
+        torch.Size([4, 4, 3])
     """
 
     def load(self) -> Loaded:

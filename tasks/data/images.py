@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from attenergy.registry import DataError
-from attenergy.tasks.core.base import Batch, Inputs, check_whole
+from attenergy.tasks.core.base import check_whole
+from attenergy.tasks.core.batches import Batch, Inputs
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
 from attenergy.tasks.data.files import content_of, existing, is_builtin, signature, sklearn_set
@@ -45,6 +46,15 @@ class Images(DataTask):
         MissingPackage: without Pillow, the extra `data`.
 
     Source of the tokens: Dosovitskiy et al. 2021, arXiv:2010.11929.
+
+    Example:
+        >>> from PIL import Image
+        >>> import os
+        >>> for k in range(20):
+        ...     os.makedirs(f"shots/{k % 2}", exist_ok=True)
+        ...     Image.new("L", (8, 8), 10 * k).save(f"shots/{k % 2}/{k}.png")
+        >>> Images(path="shots", patch=4).batch("train", 0, 4).inputs.shape
+        torch.Size([4, 5, 16])
     """
 
     def __init__(  # noqa: PLR0913 - the options of the task

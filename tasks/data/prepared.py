@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attenergy.registry import DataError
-from attenergy.tasks.core.base import IGNORE, Batch
+from attenergy.tasks.core.base import IGNORE
+from attenergy.tasks.core.batches import Batch
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.facts import LARGEST, Facts
 

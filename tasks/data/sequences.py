@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attenergy.registry import DataError
-from attenergy.tasks.core.base import IGNORE, Batch, Inputs, check_known
+from attenergy.tasks.core.base import IGNORE, check_known
+from attenergy.tasks.core.batches import Batch, Inputs
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
 from attenergy.tasks.data.files import bytes_of, content_of, existing, signature
@@ -53,6 +54,13 @@ class Sequences(DataTask):
 
     Raises:
         ValueError: arrays are missing or do not fit together; Python objects are never loaded.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).integers(0, 5, (40, 6))
+        >>> np.savez("sums.npz", x=x, y=x.sum(1) % 2)
+        >>> Sequences(path="sums.npz").batch("train", 0, 4).inputs.shape
+        torch.Size([4, 7])
     """
 
     def __init__(
@@ -234,6 +242,12 @@ class NextStep(Sequences):
         name: name in reports.
         seed: decides the order in training.
         split_seed: decides the splits.
+
+    Example:
+        >>> import numpy as np
+        >>> np.savez("series.npz", x=np.random.default_rng(0).normal(size=(30, 6)))
+        >>> NextStep(path="series.npz").batch("train", 0, 4).inputs.shape
+        torch.Size([4, 5, 1])
     """
 
     def __init__(

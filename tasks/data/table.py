@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from attenergy.registry import DataError, UnknownName
-from attenergy.tasks.core.base import Batch, Inputs, check_known
+from attenergy.tasks.core.base import check_known
+from attenergy.tasks.core.batches import Batch, Inputs
 from attenergy.tasks.core.streams import Fields
 from attenergy.tasks.data.base import DataTask
 from attenergy.tasks.data.columns import MOST_CATEGORIES, Column, read_csv
@@ -60,6 +61,14 @@ class Table(DataTask):
             says what was got and what is allowed.
 
     Source of the tokens: Gorishniy et al. 2021, arXiv:2106.11959 (feature tokenizer).
+
+    Example:
+        >>> with open("shop.csv", "w") as file:
+        ...     for line in ("size,bought", *(f"{k}.5,{('no', 'yes')[k % 2]}" for k in range(40))):
+        ...         print(line, file=file)
+        >>> task = Table(path="shop.csv", target="bought")
+        >>> task.batch("train", 0, 4).inputs.shape
+        torch.Size([4, 2, 1])
     """
 
     def __init__(  # noqa: PLR0913 - the options of the task

@@ -9,7 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole, scored_hits
+from attenergy.tasks.core.base import IGNORE, check_whole, scored_hits
+from attenergy.tasks.core.batches import Estimate, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.core.token_task import TokenInstance, TokenTask
 
@@ -166,7 +167,12 @@ class AskedTask(LengthTask):
 
 @dataclass(frozen=True)
 class Word(TokenInstance):
-    """One word and what is asked at each of its tokens, as ids; `answers` shows the classes."""
+    """One word and what is asked at each of its tokens, as ids; `answers` shows the classes.
+
+    Example:
+        >>> print(FormalLanguage(language="parity", longest=8).sample("train", 0).answers)
+        ('even', 'odd')
+    """
 
     answers: tuple[str, ...]
 

@@ -81,6 +81,11 @@ class GroupWords(LengthTask):
 
     Source: Merrill, Petty and Sabharwal 2024, arXiv:2404.08819.
 
+
+    Example:
+        >>> print(GroupWords(longest=6).sample("train", 0))
+        inputs:  BOS 021 120 012 021 120
+        targets:   . 021 102 102 201 012
     """
 
     mark = "BOS"

@@ -11,16 +11,8 @@ from torch import Generator, Tensor
 from torch.nn.functional import pad
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import (
-    IGNORE,
-    Batch,
-    Estimate,
-    Inputs,
-    Outputs,
-    Task,
-    check_whole,
-    scored_hits,
-)
+from attenergy.tasks.core.base import IGNORE, Task, check_whole, scored_hits
+from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields, concatenate, draw_in_part
 from attenergy.tasks.formal.listops_trees import (
     OPERATORS,
@@ -69,6 +61,10 @@ class ListOps(Task):
     Source: Nangia and Bowman 2018, arXiv:1804.06028; the sizes of Tay et al. 2021 (Long Range
     Arena), arXiv:2011.04006.
 
+
+    Example:
+        >>> print(ListOps(depth=3, arguments=3, longer_than=2, longest=12).sample("train", 0))
+        [MED [MIN 3 5 ] [SM 7 3 6 ] ] = 4
     """
 
     splits = ("train", "valid", "test")
@@ -166,7 +162,12 @@ class ListOps(Task):
 
 @dataclass(frozen=True)
 class Expression:
-    """The tokens of one expression, and its value."""
+    """The tokens of one expression, and its value.
+
+    Example:
+        >>> ListOps(depth=3, arguments=3, longer_than=2, longest=12).sample("train", 0).value
+        4
+    """
 
     tokens: tuple[str, ...]
     value: int

@@ -7,15 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from attenergy.tasks.core.base import (
-    Batch,
-    Estimate,
-    Inputs,
-    Outputs,
-    Task,
-    check_known,
-    check_whole,
-)
+from attenergy.tasks.core.base import Task, check_known, check_whole
+from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.latents import Latents, numbers_of
 from attenergy.tasks.core.streams import Fields, seed_of
 from attenergy.tasks.fuzzy.functions import (
@@ -65,6 +58,15 @@ class FuzzyLogic(Task):
     term that no training function has (two of four published splits do); here the split is drawn
     again until it does not.
 
+
+    Example:
+        >>> print(FuzzyLogic(variables=3, examples=4).sample("train", 0))
+          f(0.854, 0.462, 0.681) = 0.146
+          f(0.649, 0.044, 0.603) = 0.351
+          f(0.622, 0.333, 0.612) = 0.378
+          f(0.207, 0.746, 0.853) = ?
+        answer: 0.254
+        f = (not x1 and not x2 and x3) or (not x1 and x2 and not x3)
     """
 
     splits = ("train", "valid", "test", "ood", "unknown_terms")
@@ -188,6 +190,11 @@ class FuzzyInstance:
 
     `terms`: per term and variable, whether it is plain. `points` (N, L), `labels` (N,); the last is
     asked for.
+
+    Example:
+        >>> instance = FuzzyLogic(variables=3, examples=4).sample("train", 0)
+        >>> instance.points.shape, instance.labels.shape
+        (torch.Size([4, 3]), torch.Size([4]))
     """
 
     terms: tuple[tuple[bool, ...], ...]

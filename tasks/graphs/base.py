@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from attenergy.tasks.core.base import IGNORE, Batch, Task, scored_hits
+from attenergy.tasks.core.base import IGNORE, Task, scored_hits
+from attenergy.tasks.core.batches import Batch
 from attenergy.tasks.core.streams import Fields
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ class GraphTask(Task):
 
     Metrics: `accuracy`, the share of an instance's scored nodes that are right, and `solved`,
     whether all of them are.
+
+    Example:
+        >>> [each.__name__ for each in (BlockModel, GroundState) if issubclass(each, GraphTask)]
+        ['BlockModel', 'GroundState']
     """
 
     metric = "accuracy"
@@ -100,7 +105,12 @@ class GraphNodes:
 
 @dataclass(frozen=True)
 class GraphInstance:
-    """The class of every node, whether it is shown, and the edges (i, j, weight), i < j."""
+    """The class of every node, whether it is shown, and the edges (i, j, weight), i < j.
+
+    Example:
+        >>> BlockModel(nodes=6, degree=2).sample("train", 0).classes
+        (1, 1, 1, 0, 0, 0)
+    """
 
     classes: tuple[int, ...]
     shown: tuple[bool, ...]

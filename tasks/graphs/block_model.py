@@ -9,7 +9,8 @@ from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole
+from attenergy.tasks.core.base import IGNORE, check_whole
+from attenergy.tasks.core.batches import Estimate, Inputs, Outputs
 from attenergy.tasks.core.contents import graph_codes
 from attenergy.tasks.core.sampling import permutations
 from attenergy.tasks.core.streams import Fields, draw_in_part
@@ -50,6 +51,11 @@ class BlockModel(GraphTask):
     Source: Holland, Laskey and Leinhardt 1983, doi:10.1016/0378-8733(83)90021-7; the threshold:
     Decelle et al. 2011, arXiv:1109.3041.
 
+
+    Example:
+        >>> print(BlockModel(nodes=6, degree=2).sample("train", 0))
+        nodes (node:class, ? where it is asked for): 0:?1 1:?1 2:1 3:?0 4:?0 5:0
+        edges: 0-1 0-4 1-2 2-3 3-4 3-5 4-5
     """
 
     splits = ("train", "valid", "test")

@@ -10,14 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import (
-    IGNORE,
-    Estimate,
-    Inputs,
-    Outputs,
-    check_known,
-    check_whole,
-)
+from attenergy.tasks.core.base import IGNORE, check_known, check_whole
+from attenergy.tasks.core.batches import Estimate, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.graphs.base import GraphNodes, GraphTask
 
@@ -55,6 +49,10 @@ class GroundState(GraphTask):
     Source: Edwards and Anderson 1975, doi:10.1088/0305-4608/5/5/017 (lattice); Sherrington and
     Kirkpatrick 1975, doi:10.1103/PhysRevLett.35.1792 (complete).
 
+
+    Example:
+        >>> GroundState(nodes=9).batch("train", 0, 4).inputs.shape
+        torch.Size([4, 9, 19])
     """
 
     splits = ("train", "valid", "test")

@@ -8,7 +8,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from attenergy.tasks.core.base import IGNORE, Batch, Inputs, Outputs, Task, check_whole, scored_hits
+from attenergy.tasks.core.base import IGNORE, Task, check_whole, scored_hits
+from attenergy.tasks.core.batches import Batch, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields
 
 
@@ -21,6 +22,21 @@ class Episodes(Task):
 
     A subclass calls `declare`, and writes `draw_episodes` and `features_of`. Metric `accuracy`;
     chance is 1/N. A token of F features has F + N numbers.
+
+    Example:
+        >>> class Directions(Episodes):
+        ...     splits = ("train", "valid", "test")
+        ...     def __init__(self, *, ways=2, name="directions", seed=0, split_seed=0):
+        ...         self.declare(ways, shots=1, queries=1, features=3)
+        ...         super().__init__()
+        ...     def draw_episodes(self, split, query_labels, generator):
+        ...         ways = torch.randn(len(query_labels), self.ways, 3, generator=generator)
+        ...         labels = self.labels_of(query_labels)
+        ...         return {"features": ways.gather(1, labels[..., None].expand(-1, -1, 3))}
+        ...     def features_of(self, instances):
+        ...         return instances["features"]
+        >>> Directions().batch("train", 0, 4).inputs.shape
+        torch.Size([4, 3, 5])
     """
 
     metric = "accuracy"
@@ -106,7 +122,13 @@ class Episodes(Task):
 
 @dataclass(frozen=True, eq=False)
 class EpisodeInstance:
-    """Features (L, F) and labels (L,); the first `support` are shown, the others asked for."""
+    """Features (L, F) and labels (L,); the first `support` are shown, the others asked for.
+
+    Example:
+        >>> instance = FewShotGaussians(dim=2, ways=2, queries=2).sample("train", 0)
+        >>> instance.labels, instance.support
+        ((1, 0, 0, 1, 0, 1), 4)
+    """
 
     features: Tensor
     labels: tuple[int, ...]

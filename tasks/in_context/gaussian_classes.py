@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from attenergy.tasks.core.base import Batch, Estimate, check_whole
+from attenergy.tasks.core.base import check_whole
+from attenergy.tasks.core.batches import Batch, Estimate
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.in_context.episodes import Episodes, nearest_mean
 from attenergy.tasks.in_context.sampling import check_number, fine_numbers, standard_normal
@@ -45,6 +46,15 @@ class FewShotGaussians(Episodes):
 
     Source: this project; episodes after Vinyals et al. 2016, arXiv:1606.04080.
 
+
+    Example:
+        >>> print(FewShotGaussians(dim=2, ways=2, queries=2).sample("train", 0))
+             1: -2.10 +0.12
+             0: +2.03 +0.35
+             0: +1.00 +1.37
+             1: -0.99 +0.25
+         ? (0): +0.91 +0.02
+         ? (1): -0.08 +0.32
     """
 
     splits = ("train", "valid", "test", "ood_noise", "ood_spread")

@@ -10,15 +10,8 @@ from functools import partial
 import torch
 from torch import Generator, Tensor
 
-from attenergy.tasks.core.base import (
-    Batch,
-    Estimate,
-    Inputs,
-    Outputs,
-    Task,
-    check_known,
-    check_whole,
-)
+from attenergy.tasks.core.base import Task, check_known, check_whole
+from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.in_context.predictors import (
     Predictor,
@@ -75,6 +68,14 @@ class InContextRegression(Task):
     Source: Garg et al. 2022, arXiv:2208.01066; pairs in one token after von Oswald et al. 2023,
     arXiv:2212.07677.
 
+
+    Example:
+        >>> print(InContextRegression(dim=1, pairs=3, queries=1).sample("train", 0))
+          f(-0.27) = +0.94
+          f(+1.44) = -0.52
+          f(-0.82) = +0.66
+          f(+1.35) = ?  answer: -0.98
+        w = -0.72
     """
 
     metric = "r2"
@@ -250,7 +251,13 @@ class InContextRegression(Task):
 
 @dataclass(frozen=True, eq=False)
 class RegressionInstance:
-    """Weights (d,), points (n + m, d), their values (n + m,); the last m are to be answered."""
+    """Weights (d,), points (n + m, d), their values (n + m,); the last m are to be answered.
+
+    Example:
+        >>> instance = InContextRegression(dim=1, pairs=3, queries=1).sample("train", 0)
+        >>> instance.points.shape, instance.values.shape
+        (torch.Size([4, 1]), torch.Size([4]))
+    """
 
     weights: Tensor
     points: Tensor

@@ -14,6 +14,11 @@ class RavenInstance:
 
     `permutations` (G, K), one per column; `tokens` (G*G*K, F), what a model reads; `answer`, the
     last panel as shown.
+
+    Example:
+        >>> instance = Raven(features=2, permute=False).sample("train", 0)
+        >>> instance.rules, instance.answer
+        (('constant', 'progression_minus_1'), (6, 3))
     """
 
     rules: tuple[str, ...]

@@ -27,6 +27,12 @@ class Posterior:
     `answers`: of last panels. `combinations`: of the rules' names, a multiset in the order of their
     ids. `alignments`: of the columns' orders; `alignment[c][f]` is the place in column c of the
     feature that the last column has at place f. With `permute` off there is but one.
+
+    Example:
+        >>> task = Raven(features=2, permute=False)
+        >>> posterior = task.solve(task.sample("train", 0))
+        >>> len(posterior.answers)
+        1
     """
 
     answers: dict[Panel, float]

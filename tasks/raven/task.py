@@ -12,17 +12,8 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import (
-    IGNORE,
-    Batch,
-    Estimate,
-    Inputs,
-    Outputs,
-    Task,
-    check_known,
-    check_whole,
-    scored_hits,
-)
+from attenergy.tasks.core.base import IGNORE, Task, check_known, check_whole, scored_hits
+from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.latents import Latents, numbers_of
 from attenergy.tasks.core.sampling import permutations
 from attenergy.tasks.core.streams import Fields, draw_in_part
@@ -71,6 +62,24 @@ class Raven(Task):
     Source: Schug et al. 2025, arXiv:2406.05816. Theirs draws the test set with the training seed;
     here no test context is ever trained on.
 
+
+    Example:
+        >>> print(Raven(features=2, permute=False).sample("train", 0))
+        as shown:
+          [2 0]  [2 7]  [2 6]
+          [1 3]  [1 2]  [1 1]
+          [6 5]  [6 4]  [ ? ]
+        answer: [6 3]
+        features in the order of their rules:
+          [2 0]  [2 7]  [2 6]
+          [1 3]  [1 2]  [1 1]
+          [6 5]  [6 4]  [6 3]
+        feature 0: constant
+        feature 1: progression_minus_1
+        feature at each place of a panel:
+        column 0: [0, 1]
+        column 1: [0, 1]
+        column 2: [0, 1]
     """
 
     splits = ("train", "valid", "test", "ood")

@@ -8,7 +8,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs
+from attenergy.tasks.core.base import IGNORE
+from attenergy.tasks.core.batches import Estimate, Inputs, Outputs
 from attenergy.tasks.core.sampling import distinct, weighted_order
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.core.token_task import TokenTask

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator
 
-from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole
+from attenergy.tasks.core.base import IGNORE, check_whole
+from attenergy.tasks.core.batches import Estimate, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.core.token_task import MacroTask
 
@@ -36,6 +37,11 @@ class Copying(MacroTask):
     Source: Poli et al. 2024, arXiv:2403.17844 (selective copying); after the copying task of
     Arjovsky et al. 2016, arXiv:1511.06464.
 
+
+    Example:
+        >>> print(Copying(length=16, tokens=3).sample("train", 0))
+        inputs:   5  7  3  _  _  _  _  _  _  _  _  _ =>  _  _  _
+        targets:  .  .  .  .  .  .  .  .  .  .  .  .  .  5  7  3
     """
 
     splits = ("train", "valid", "test")

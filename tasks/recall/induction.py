@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole
+from attenergy.tasks.core.base import IGNORE, check_whole
+from attenergy.tasks.core.batches import Estimate, Inputs, Outputs
 from attenergy.tasks.core.sampling import one_of
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.core.token_task import TokenTask
@@ -80,6 +81,11 @@ class InductionHeads(_OneAnswer):
     Source: the synthetics in the code of Poli et al. 2023, arXiv:2302.10866; tested on longer
     sequences than trained by Gu and Dao 2023, arXiv:2312.00752.
 
+
+    Example:
+        >>> print(InductionHeads(length=8).sample("train", 0))
+        inputs:   0 14 14 12  6 =>  4 14 =>
+        targets:  .  .  .  .  .  .  .  .  4
     """
 
     def __init__(
@@ -141,6 +147,11 @@ class AssociativeRecall(_OneAnswer):
 
     Source: the synthetics in the code of Poli et al. 2023, arXiv:2302.10866.
 
+
+    Example:
+        >>> print(AssociativeRecall(vocabulary=8, pairs=3).sample("train", 0))
+        inputs:   2  3  2  3  1  6 =>  1
+        targets:  .  .  .  .  .  .  .  6
     """
 
     def __init__(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator
 
-from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole
+from attenergy.tasks.core.base import IGNORE, check_whole
+from attenergy.tasks.core.batches import Estimate, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.core.token_task import TokenTask
 
@@ -28,6 +29,11 @@ class Latch(TokenTask):
     Source: after Bengio et al. 1994, doi:10.1109/72.279181, in the form of Ramsauer et al. 2020,
     arXiv:2008.02217, their implementation: 20 places, 6 symbols.
 
+
+    Example:
+        >>> print(Latch(length=6).sample("train", 0))
+        inputs:  1 5 4 5 3 4
+        targets: . . . . . 1
     """
 
     splits = ("train", "valid", "test")

@@ -8,7 +8,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole
+from attenergy.tasks.core.base import IGNORE, check_whole
+from attenergy.tasks.core.batches import Estimate, Inputs, Outputs
 from attenergy.tasks.core.sampling import distinct
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.core.token_task import MacroTask
@@ -46,6 +47,11 @@ class FuzzyRecall(MacroTask):
     Source: Poli et al. 2024, arXiv:2403.17844, and its published code, where a probe with a late
     offset can miss its place.
 
+
+    Example:
+        >>> print(FuzzyRecall(length=18).sample("train", 0))
+        inputs:    _   _   _   _   _  k6 v10  k5  k0  k4  v8  k4  v9  v8 v11  k5  k0  k4
+        targets:   _   _   _   _  k6 v10  k5  k0  k4  v8  k4  v9  v8 v11  k5  k0  k4  v8
     """
 
     splits = ("train", "valid", "test")

@@ -6,7 +6,8 @@ import torch
 from torch import Generator
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole
+from attenergy.tasks.core.base import IGNORE, check_whole
+from attenergy.tasks.core.batches import Estimate, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields, draw_in_part, seed_of
 from attenergy.tasks.core.token_task import MacroTask
 
@@ -40,6 +41,11 @@ class Memorisation(MacroTask):
 
     Source: Poli et al. 2024, arXiv:2403.17844, and its published code.
 
+
+    Example:
+        >>> print(Memorisation(vocabulary=8, length=6).sample("train", 0))
+        inputs:  0 ? 1 ? 0 ?
+        targets: . 6 . 5 . 6
     """
 
     splits = ("train", "valid", "test")
@@ -123,6 +129,11 @@ class Compression(MacroTask):
 
     Source: Poli et al. 2024, arXiv:2403.17844, and its published code.
 
+
+    Example:
+        >>> print(Compression(length=6).sample("train", 0))
+        inputs:   5 13  7 12  7 =>
+        targets:  5 13  7 12  7 =>
     """
 
     splits = ("train", "valid", "test")

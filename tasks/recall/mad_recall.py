@@ -6,7 +6,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import IGNORE, Estimate, Inputs, Outputs, check_whole
+from attenergy.tasks.core.base import IGNORE, check_whole
+from attenergy.tasks.core.batches import Estimate, Inputs, Outputs
 from attenergy.tasks.core.sampling import one_of
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.core.token_task import MacroTask
@@ -41,6 +42,11 @@ class InContextRecall(MacroTask):
 
     Source: Poli et al. 2024, arXiv:2403.17844, and its published code.
 
+
+    Example:
+        >>> print(InContextRecall(length=8).sample("train", 0))
+        inputs:   k5 v11  k5 v11  k3  v9  k3
+        targets: v11  k5 v11  k3  v9  k3  v9
     """
 
     splits = ("train", "valid", "test")

@@ -9,7 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import IGNORE, Inputs, check_whole, scored_hits
+from attenergy.tasks.core.base import IGNORE, check_whole, scored_hits
+from attenergy.tasks.core.batches import Inputs
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.recall.base import QueriedRecall, check_keys, draw_pairs, memory
 
@@ -44,6 +45,11 @@ class MQAR(QueriedRecall):
 
     Source: Arora et al. 2024, arXiv:2312.04927; several passes after arXiv:2407.05483.
 
+
+    Example:
+        >>> print(MQAR(vocabulary=32, length=16, pairs=2).sample("train", 0))
+        inputs:   8 16 14 30  8  0  0  0 14  0  0  0  0  0  0  0
+        targets:  .  .  .  . 16  .  .  . 30  .  .  .  .  .  .  .
     """
 
     def __init__(
@@ -105,6 +111,10 @@ class MixedMQAR(QueriedRecall):
 
     Source: the memory-against-recall setting in the code of Arora et al. 2024, arXiv:2312.04927.
 
+
+    Example:
+        >>> MixedMQAR(train_sizes="64x4").batch("train", 0, 4).inputs.shape
+        torch.Size([4, 64])
     """
 
     def __init__(

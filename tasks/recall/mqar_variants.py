@@ -39,6 +39,10 @@ class ForgettingRecall(QueriedRecall):
 
     Source: the forgetting variant in the code of Arora et al. 2024, arXiv:2312.04927.
 
+
+    Example:
+        >>> ForgettingRecall(length=32, pairs=2, updates=1).batch("train", 0, 4).inputs.shape
+        torch.Size([4, 32])
     """
 
     def __init__(
@@ -107,6 +111,10 @@ class CompositionalRecall(QueriedRecall):
 
     Source: the compositional variant in the code of Arora et al. 2024, arXiv:2312.04927.
 
+
+    Example:
+        >>> CompositionalRecall(vocabulary=40, length=32, pairs=4).batch("train", 0, 4).inputs.shape
+        torch.Size([4, 32])
     """
 
     def __init__(

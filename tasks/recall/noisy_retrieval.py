@@ -9,7 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import Batch, Estimate, Inputs, Outputs, Task, check_whole
+from attenergy.tasks.core.base import Task, check_whole
+from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.contents import member_codes, row_codes
 from attenergy.tasks.core.streams import Fields, belongs
 
@@ -55,6 +56,13 @@ class NoisyRetrieval(Task):
     Source: Hopfield 1982, doi:10.1073/pnas.79.8.2554; Krotov and Hopfield 2016, arXiv:1606.01164;
     Demircigil et al. 2017, arXiv:1702.01929; Ramsauer et al. 2020, arXiv:2008.02217.
 
+
+    Example:
+        >>> print(NoisyRetrieval(dim=8, patterns=3, flip=0.1).sample("train", 0))
+        stored:  3 patterns of 8 bits
+        query:   ---+-+++
+        flipped:       ^
+        answer:  ---+-+-+ (number 0)
     """
 
     splits = ("train", "valid", "test")
@@ -170,7 +178,12 @@ def nearest_is_right(dim: int, patterns: int, flip: float) -> float:
 
 @dataclass(frozen=True)
 class RetrievalInstance:
-    """The stored patterns and the noisy copy, bits as `-` and `+`; `index` says of which one."""
+    """The stored patterns and the noisy copy, bits as `-` and `+`; `index` says of which one.
+
+    Example:
+        >>> NoisyRetrieval(dim=8, patterns=3, flip=0.1).sample("train", 0)
+        RetrievalInstance(stored=('---+-+-+', '-+-+--++', '++--+-++'), query='---+-+++', index=0)
+    """
 
     stored: tuple[str, ...]
     query: str

@@ -8,16 +8,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import (
-    IGNORE,
-    Batch,
-    Estimate,
-    Inputs,
-    Outputs,
-    Task,
-    check_whole,
-    scored_hits,
-)
+from attenergy.tasks.core.base import IGNORE, Task, check_whole, scored_hits
+from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.sampling import distinct, permutations
 from attenergy.tasks.core.streams import Fields, draw_in_part
 
@@ -45,6 +37,11 @@ class StackedRecall(Task):
 
     Source: the continuous form of multi-query recall, after Arora et al. 2024, arXiv:2312.04927.
 
+
+    Example:
+        >>> print(StackedRecall(vocabulary=16, pairs=3).sample("train", 0))
+        pairs:   5->10  3->9  7->8
+        queries: 3->? (9)  7->? (8)  5->? (10)
     """
 
     splits = ("train", "valid", "test")
@@ -126,7 +123,12 @@ def _context(instances: Fields) -> Tensor:
 
 @dataclass(frozen=True)
 class RecallInstance:
-    """One memory of (key, value) pairs, the keys asked for, and their values."""
+    """One memory of (key, value) pairs, the keys asked for, and their values.
+
+    Example:
+        >>> StackedRecall(vocabulary=16, pairs=3).sample("train", 0)
+        RecallInstance(pairs=((5, 10), (3, 9), (7, 8)), queries=(3, 7, 5), answers=(9, 8, 10))
+    """
 
     pairs: tuple[tuple[int, int], ...]
     queries: tuple[int, ...]

@@ -9,7 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import Batch, Estimate, Inputs, Outputs, Task, check_whole
+from attenergy.tasks.core.base import Task, check_whole
+from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.series.normal_modes import laplacian, normal, oscillate
 
@@ -41,6 +42,11 @@ class Oscillators(Task):
 
     Source: linear dynamics learned in context, after von Oswald et al. 2023, arXiv:2309.05858.
 
+
+    Example:
+        >>> print(Oscillators(channels=1, length=6).sample("train", 0))
+        channel 0: +2.04 +1.81 +0.95 -0.25 -1.37 -1.99
+        answer: -1.92
     """
 
     splits = ("train", "valid", "test")
@@ -117,7 +123,12 @@ class Oscillators(Task):
 
 @dataclass(frozen=True, eq=False)
 class SeriesInstance:
-    """A series (L, n) and what is to be answered at its end."""
+    """A series (L, n) and what is to be answered at its end.
+
+    Example:
+        >>> Oscillators(channels=1, length=6).sample("train", 0).series.shape
+        torch.Size([6, 1])
+    """
 
     series: Tensor
     answer: str

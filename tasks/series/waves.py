@@ -9,16 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from attenergy.registry import TaskOptionError
-from attenergy.tasks.core.base import (
-    IGNORE,
-    Batch,
-    Estimate,
-    Inputs,
-    Outputs,
-    Task,
-    check_whole,
-    scored_hits,
-)
+from attenergy.tasks.core.base import IGNORE, Task, check_whole, scored_hits
+from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.streams import Fields, draw_in_part
 from attenergy.tasks.series.normal_modes import laplacian, normal, normal_modes, oscillate
 from attenergy.tasks.series.oscillators import SeriesInstance
@@ -54,6 +46,14 @@ class Waves(Task):
 
     Source: this project; the process is that of thermal oscillators with unit variance.
 
+
+    Example:
+        >>> print(Waves(channels=4, length=4).sample("train", 0))
+        channel 0: +1.07 -0.32 -0.28 +0.51
+        channel 1: -0.20 +0.35 +0.59 +0.13
+        channel 2: -0.41 +1.28 -0.34 -1.98
+        channel 3: -1.42 -0.90 +1.24 +0.30
+        answer: complete
     """
 
     splits = ("train", "valid", "test")

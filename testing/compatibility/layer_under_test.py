@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from attenergy.attention import EnergyAttention, make_mixer
 from attenergy.attention.gradients import chunked
-from attenergy.attention.gradients.gradient import Backend
+from attenergy.attention.gradients.backends import Backend
 from attenergy.registry import Registry
 from attenergy.testing.cases import draw, float64
 

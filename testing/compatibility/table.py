@@ -14,7 +14,7 @@ from typing import get_args
 
 import torch
 
-from attenergy.attention.gradients.gradient import Backend
+from attenergy.attention.gradients.backends import Backend
 from attenergy.registry import Registry
 from attenergy.testing.compatibility.checks import MODES
 from attenergy.testing.compatibility.known_limits import reason

@@ -96,6 +96,13 @@ def energize(
         ValueError: a model without such attention, unknown name or setting, numbers that do not
             fit, or an energy whose states see each other in a causal model or one with
             cross-attention.
+
+    Example:
+        >>> from transformers import GPT2Config, GPT2LMHeadModel
+        >>> config = GPT2Config(n_embd=8, n_layer=1, n_head=2)
+        >>> model = attenergy.energize(GPT2LMHeadModel(config), "rbm", steps=2)
+        >>> model(torch.tensor([[3, 1, 4]])).logits.shape
+        torch.Size([1, 3, 50257])
     """
     register()
     check_module("model", model)
@@ -181,6 +188,13 @@ def load_energized(
             that needs a plug-in that is not loaded; weights
             of the energies are missing, or there are others (such as a graph given by
             `use_graph`, which is not read back); or another `attn_implementation` is asked for.
+
+    Example:
+        >>> from transformers import GPT2Config, GPT2LMHeadModel
+        >>> config = GPT2Config(n_embd=8, n_layer=1, n_head=2)
+        >>> attenergy.energize(GPT2LMHeadModel(config), "lse").save_pretrained("energized")
+        >>> type(attenergy.load_energized(GPT2LMHeadModel, "energized")).__name__
+        'GPT2LMHeadModel'
     """
     register()
     name_plugins(plugins)

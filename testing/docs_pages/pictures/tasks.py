@@ -15,7 +15,7 @@ from torch import Tensor
 from attenergy.analysis.drawing import colour, panels
 from attenergy.registry import Registry
 from attenergy.tasks import RavenInstance, Task, make_task, needs_data
-from attenergy.tasks.core.base import Batch
+from attenergy.tasks.core.batches import Batch
 from attenergy.tasks.raven.picture import draw
 from attenergy.testing.docs_pages.pictures.files import Drawn, rendered
 from attenergy.testing.docs_pages.pictures.tokens import draw_tokens

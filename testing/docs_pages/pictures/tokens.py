@@ -8,7 +8,7 @@ from PIL import Image
 
 from attenergy.analysis.drawing import colour, panels
 from attenergy.tasks import Task
-from attenergy.tasks.core.base import Batch
+from attenergy.tasks.core.batches import Batch
 from attenergy.testing.docs_pages.pictures.files import rendered
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import torch
 
 import attenergy
 from attenergy.attention import gradient
-from attenergy.attention.gradients.gradient import backends
+from attenergy.attention.gradients.backends import backends
 from attenergy.energies import make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64

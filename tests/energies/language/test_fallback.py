@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from attenergy.attention import gradient
-from attenergy.attention.gradients.gradient import backends
+from attenergy.attention.gradients.backends import backends
 from attenergy.energies import FormulaError, formula, make_energy, programs
 from attenergy.energies.language import TABLE, call, parse, simplify
 from attenergy.energies.language.parse import MAX_DEPTH, MAX_LENGTH, MAX_NAME

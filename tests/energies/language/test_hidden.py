@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from attenergy.attention import attention_weights, gradient, read_values
-from attenergy.attention.gradients.gradient import backends
+from attenergy.attention.gradients.backends import backends
 from attenergy.energies.language import FUNCTIONS, PUBLIC, elementwise
 
 WRITTEN = (
