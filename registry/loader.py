@@ -21,14 +21,8 @@ from attenergy.registry.errors import (
     RegistryError,
     UnknownName,
 )
+from attenergy.registry.files import Source, builtin_source, plugin_sources, read_text, user_source
 from attenergy.registry.plugins import leave_out
-from attenergy.registry.sources import (
-    Source,
-    builtin_source,
-    plugin_sources,
-    read_text,
-    user_source,
-)
 from attenergy.registry.specs import (
     BundleSpec,
     EnergySpec,

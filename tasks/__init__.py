@@ -198,7 +198,6 @@ def make_task(
         ValueError: for an unknown name, class or option (with the nearest one), or an option's
             value out of range.
 
-
     Example:
         >>> task = attenergy.make_task("latch", length=6)
         >>> print(task.sample("train", 0))

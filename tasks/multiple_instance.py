@@ -42,7 +42,6 @@ class MultipleInstance(Task):
     arXiv:2008.02217, their implementation's bit patterns: 16 patterns of 8 bits, 8 signals, 1536
     bags to train with, of which exactly half are positive.
 
-
     Example:
         >>> print(MultipleInstance(bits=4, instances=3, signals=2).sample("train", 0))
         bag (a signal in brackets): 0101 1001 0101

@@ -57,7 +57,6 @@ class Text(Task):
     Source: prediction of the next letter, after Shannon 1951, Prediction and entropy of printed
     English.
 
-
     Example:
         >>> with open("notes.txt", "w") as file:
         ...     _ = file.write("a line of text " * 600)

@@ -34,8 +34,7 @@ from attenergy.attention.loading import build, load
 from attenergy.attention.saving.format import LayerArguments, ModelArguments, save
 from attenergy.energies import formula_problems, make_energy
 from attenergy.registry import load_registry
-from attenergy.registry.files import write_atomically
-from attenergy.registry.sources import builtin_source, read_text
+from attenergy.registry.files import builtin_source, read_text, write_atomically
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs import provenance
 from attenergy.search.runs.events import Listener

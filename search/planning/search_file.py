@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from attenergy.registry import ArgumentError, RegistryError
 from attenergy.registry.error_messages import explain
 from attenergy.registry.errors import clipped
-from attenergy.registry.sources import read_text, user_source
+from attenergy.registry.files import read_text, user_source
 from attenergy.registry.yaml_document import read_yaml
 from attenergy.search.planning.option_names import for_key
 from attenergy.search.planning.plan import SearchPlan

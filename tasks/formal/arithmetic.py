@@ -34,7 +34,6 @@ class BracketedArithmetic(AskedTask):
     Source: Deletang et al. 2023, arXiv:2207.02098; the lengths of Beck et al. 2024 (xLSTM),
     arXiv:2405.04517.
 
-
     Example:
         >>> print(BracketedArithmetic(longest=8).sample("train", 0))
         inputs:  ( - 3 ) ?

@@ -40,7 +40,6 @@ class Dyck(LengthTask):
 
     Source: bounded Dyck languages, after Hewitt et al. 2020, arXiv:2010.07515.
 
-
     Example:
         >>> print(Dyck(longest=10).sample("train", 0))
         inputs:     (    )    (    (    )    )    (    )    [    ]

@@ -81,7 +81,6 @@ class GroupWords(LengthTask):
 
     Source: Merrill, Petty and Sabharwal 2024, arXiv:2404.08819.
 
-
     Example:
         >>> print(GroupWords(longest=6).sample("train", 0))
         inputs:  BOS 021 120 012 021 120

@@ -61,7 +61,6 @@ class ListOps(Task):
     Source: Nangia and Bowman 2018, arXiv:1804.06028; the sizes of Tay et al. 2021 (Long Range
     Arena), arXiv:2011.04006.
 
-
     Example:
         >>> print(ListOps(depth=3, arguments=3, longer_than=2, longest=12).sample("train", 0))
         [MED [MIN 3 5 ] [SM 7 3 6 ] ] = 4

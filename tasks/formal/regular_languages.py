@@ -106,7 +106,6 @@ class FormalLanguage(AskedTask):
     Source: Deletang et al. 2023, arXiv:2207.02098; the lengths of Beck et al. 2024 (xLSTM),
     arXiv:2405.04517.
 
-
     Example:
         >>> print(FormalLanguage(language="parity", longest=8).sample("train", 0))
         inputs:     0    1    1    0    0    0    ?

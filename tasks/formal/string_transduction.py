@@ -33,7 +33,6 @@ class StringTransduction(AskedTask):
 
     Source: Deletang et al. 2023, arXiv:2207.02098 (there S is 2, and 5 for `sort`).
 
-
     Example:
         >>> print(StringTransduction(longest=6).sample("train", 0))
         inputs:  1 0 0 0 0 ? ? ? ? ?

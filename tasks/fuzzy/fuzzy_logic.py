@@ -58,7 +58,6 @@ class FuzzyLogic(Task):
     term that no training function has (two of four published splits do); here the split is drawn
     again until it does not.
 
-
     Example:
         >>> print(FuzzyLogic(variables=3, examples=4).sample("train", 0))
           f(0.854, 0.462, 0.681) = 0.146

@@ -51,7 +51,6 @@ class BlockModel(GraphTask):
     Source: Holland, Laskey and Leinhardt 1983, doi:10.1016/0378-8733(83)90021-7; the threshold:
     Decelle et al. 2011, arXiv:1109.3041.
 
-
     Example:
         >>> print(BlockModel(nodes=6, degree=2).sample("train", 0))
         nodes (node:class, ? where it is asked for): 0:?1 1:?1 2:1 3:?0 4:?0 5:0

@@ -49,7 +49,6 @@ class GroundState(GraphTask):
     Source: Edwards and Anderson 1975, doi:10.1088/0305-4608/5/5/017 (lattice); Sherrington and
     Kirkpatrick 1975, doi:10.1103/PhysRevLett.35.1792 (complete).
 
-
     Example:
         >>> GroundState(nodes=9).batch("train", 0, 4).inputs.shape
         torch.Size([4, 9, 19])

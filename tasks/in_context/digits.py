@@ -41,7 +41,6 @@ class FewShotDigits(Episodes):
     Source: Alpaydin and Kaynak 1998, doi:10.24432/C50P49, as in `sklearn.datasets.load_digits`;
     episodes after Vinyals et al. 2016, arXiv:1606.04080.
 
-
     Example:
         >>> FewShotDigits(ways=2, shots=1, queries=1).batch("train", 0, 3).inputs.shape
         torch.Size([3, 3, 66])

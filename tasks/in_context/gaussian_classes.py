@@ -46,7 +46,6 @@ class FewShotGaussians(Episodes):
 
     Source: this project; episodes after Vinyals et al. 2016, arXiv:1606.04080.
 
-
     Example:
         >>> print(FewShotGaussians(dim=2, ways=2, queries=2).sample("train", 0))
              1: -2.10 +0.12

@@ -68,7 +68,6 @@ class InContextRegression(Task):
     Source: Garg et al. 2022, arXiv:2208.01066; pairs in one token after von Oswald et al. 2023,
     arXiv:2212.07677.
 
-
     Example:
         >>> print(InContextRegression(dim=1, pairs=3, queries=1).sample("train", 0))
           f(-0.27) = +0.94

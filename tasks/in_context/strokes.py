@@ -49,7 +49,6 @@ class FewShotStrokes(Episodes):
     Source: this project, after Omniglot (Lake et al. 2015, doi:10.1126/science.aab3050); episodes
     after Vinyals et al. 2016, arXiv:1606.04080.
 
-
     Example:
         >>> FewShotStrokes(ways=2, queries=1).batch("train", 0, 4).inputs.shape
         torch.Size([4, 3, 102])

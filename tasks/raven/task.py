@@ -62,7 +62,6 @@ class Raven(Task):
     Source: Schug et al. 2025, arXiv:2406.05816. Theirs draws the test set with the training seed;
     here no test context is ever trained on.
 
-
     Example:
         >>> print(Raven(features=2, permute=False).sample("train", 0))
         as shown:

@@ -37,7 +37,6 @@ class Copying(MacroTask):
     Source: Poli et al. 2024, arXiv:2403.17844 (selective copying); after the copying task of
     Arjovsky et al. 2016, arXiv:1511.06464.
 
-
     Example:
         >>> print(Copying(length=16, tokens=3).sample("train", 0))
         inputs:   5  7  3  _  _  _  _  _  _  _  _  _ =>  _  _  _

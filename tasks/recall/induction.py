@@ -81,7 +81,6 @@ class InductionHeads(_OneAnswer):
     Source: the synthetics in the code of Poli et al. 2023, arXiv:2302.10866; tested on longer
     sequences than trained by Gu and Dao 2023, arXiv:2312.00752.
 
-
     Example:
         >>> print(InductionHeads(length=8).sample("train", 0))
         inputs:   0 14 14 12  6 =>  4 14 =>
@@ -146,7 +145,6 @@ class AssociativeRecall(_OneAnswer):
         ValueError: for options out of range; on reading a split, if the task has too few sequences.
 
     Source: the synthetics in the code of Poli et al. 2023, arXiv:2302.10866.
-
 
     Example:
         >>> print(AssociativeRecall(vocabulary=8, pairs=3).sample("train", 0))

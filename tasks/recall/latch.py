@@ -29,7 +29,6 @@ class Latch(TokenTask):
     Source: after Bengio et al. 1994, doi:10.1109/72.279181, in the form of Ramsauer et al. 2020,
     arXiv:2008.02217, their implementation: 20 places, 6 symbols.
 
-
     Example:
         >>> print(Latch(length=6).sample("train", 0))
         inputs:  1 5 4 5 3 4

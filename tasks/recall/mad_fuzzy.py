@@ -47,7 +47,6 @@ class FuzzyRecall(MacroTask):
     Source: Poli et al. 2024, arXiv:2403.17844, and its published code, where a probe with a late
     offset can miss its place.
 
-
     Example:
         >>> print(FuzzyRecall(length=18).sample("train", 0))
         inputs:    _   _   _   _   _  k6 v10  k5  k0  k4  v8  k4  v9  v8 v11  k5  k0  k4

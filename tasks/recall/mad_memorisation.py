@@ -41,7 +41,6 @@ class Memorisation(MacroTask):
 
     Source: Poli et al. 2024, arXiv:2403.17844, and its published code.
 
-
     Example:
         >>> print(Memorisation(vocabulary=8, length=6).sample("train", 0))
         inputs:  0 ? 1 ? 0 ?
@@ -128,7 +127,6 @@ class Compression(MacroTask):
         ValueError: for options out of range; on reading a split, if there are too few sequences.
 
     Source: Poli et al. 2024, arXiv:2403.17844, and its published code.
-
 
     Example:
         >>> print(Compression(length=6).sample("train", 0))

@@ -42,7 +42,6 @@ class InContextRecall(MacroTask):
 
     Source: Poli et al. 2024, arXiv:2403.17844, and its published code.
 
-
     Example:
         >>> print(InContextRecall(length=8).sample("train", 0))
         inputs:   k5 v11  k5 v11  k3  v9  k3

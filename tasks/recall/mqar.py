@@ -45,7 +45,6 @@ class MQAR(QueriedRecall):
 
     Source: Arora et al. 2024, arXiv:2312.04927; several passes after arXiv:2407.05483.
 
-
     Example:
         >>> print(MQAR(vocabulary=32, length=16, pairs=2).sample("train", 0))
         inputs:   8 16 14 30  8  0  0  0 14  0  0  0  0  0  0  0
@@ -110,7 +109,6 @@ class MixedMQAR(QueriedRecall):
         ValueError: for options out of range; on reading a split, if the task has too few contexts.
 
     Source: the memory-against-recall setting in the code of Arora et al. 2024, arXiv:2312.04927.
-
 
     Example:
         >>> MixedMQAR(train_sizes="64x4").batch("train", 0, 4).inputs.shape

@@ -39,7 +39,6 @@ class ForgettingRecall(QueriedRecall):
 
     Source: the forgetting variant in the code of Arora et al. 2024, arXiv:2312.04927.
 
-
     Example:
         >>> ForgettingRecall(length=32, pairs=2, updates=1).batch("train", 0, 4).inputs.shape
         torch.Size([4, 32])
@@ -110,7 +109,6 @@ class CompositionalRecall(QueriedRecall):
         ValueError: for options out of range; on reading a split, if the task has too few contexts.
 
     Source: the compositional variant in the code of Arora et al. 2024, arXiv:2312.04927.
-
 
     Example:
         >>> CompositionalRecall(vocabulary=40, length=32, pairs=4).batch("train", 0, 4).inputs.shape

@@ -56,7 +56,6 @@ class NoisyRetrieval(Task):
     Source: Hopfield 1982, doi:10.1073/pnas.79.8.2554; Krotov and Hopfield 2016, arXiv:1606.01164;
     Demircigil et al. 2017, arXiv:1702.01929; Ramsauer et al. 2020, arXiv:2008.02217.
 
-
     Example:
         >>> print(NoisyRetrieval(dim=8, patterns=3, flip=0.1).sample("train", 0))
         stored:  3 patterns of 8 bits

@@ -37,7 +37,6 @@ class StackedRecall(Task):
 
     Source: the continuous form of multi-query recall, after Arora et al. 2024, arXiv:2312.04927.
 
-
     Example:
         >>> print(StackedRecall(vocabulary=16, pairs=3).sample("train", 0))
         pairs:   5->10  3->9  7->8

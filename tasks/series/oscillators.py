@@ -42,7 +42,6 @@ class Oscillators(Task):
 
     Source: linear dynamics learned in context, after von Oswald et al. 2023, arXiv:2309.05858.
 
-
     Example:
         >>> print(Oscillators(channels=1, length=6).sample("train", 0))
         channel 0: +2.04 +1.81 +0.95 -0.25 -1.37 -1.99

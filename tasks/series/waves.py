@@ -46,7 +46,6 @@ class Waves(Task):
 
     Source: this project; the process is that of thermal oscillators with unit variance.
 
-
     Example:
         >>> print(Waves(channels=4, length=4).sample("train", 0))
         channel 0: +1.07 -0.32 -0.28 +0.51

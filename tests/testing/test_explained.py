@@ -97,7 +97,7 @@ def test_every_topic_that_an_error_names_is_explained() -> None:
                 text = path.read_text(encoding="utf-8")
                 named |= set(re.findall(r'\btopic(?:: str)? ?= ?"([a-z-]+)"', text))
     named |= set(
-        re.findall(r'\bProblem\(.*"([a-z-]+)"\)', (ROOT / "registry/sources.py").read_text())
+        re.findall(r'\bProblem\(.*"([a-z-]+)"\)', (ROOT / "registry/files.py").read_text())
     )
     named |= {"yaml-syntax"}  # the default of `_Builder.complain`
     assert named == set(TOPICS)
