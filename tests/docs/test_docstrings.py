@@ -10,6 +10,7 @@ import doctest
 import importlib
 import inspect
 import io
+import re
 from pathlib import Path
 from types import GenericAlias, ModuleType
 from typing import Any
@@ -28,6 +29,8 @@ PACKAGES = (
     *("attenergy.attention.graphs", "attenergy.attention.mixers"),
 )
 ROOMS = ("registry", "energies", "attention", "tasks", "search", "analysis", "testing")
+#: A line of an example.
+EXAMPLE = re.compile(r"^ +>>> ", re.MULTILINE)
 
 
 def public(package: ModuleType) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def test_every_public_name_shows_an_example(name: str) -> None:
 def modules() -> list[str]:
     """Modules of the package whose text has examples."""
     paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
-    texts = [path for path in sorted(paths) if ">>> " in path.read_text(encoding="utf-8")]
+    texts = [path for path in sorted(paths) if EXAMPLE.search(path.read_text("utf-8"))]
     parts = [path.relative_to(ROOT).with_suffix("").parts for path in texts]
     return ["attenergy." + ".".join(part).removesuffix(".__init__") for part in parts]
 
