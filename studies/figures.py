@@ -1,12 +1,14 @@
 """Tables and pictures of the Raven study from its records: `make study-figures`.
 
-Writes `studies/results/`: `zoo.md` and `zoo.png` (every energy and mixer on raven-small),
-`grid.png` (steps, beta and step size of `lse`), `paper.md` and `paper.png` (accuracy against
-instances at the paper's size). What has no records yet is left out.
+Writes the tables `studies/results/zoo.md` (every energy and mixer on raven-small) and `paper.md`
+(the paper's size); pictures of both, and of steps, beta and step size of `lse`, as
+`docs/pictures/study-*.png`; and the scores for the pages of the entries. What has no records yet
+is left out.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +28,9 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 RESULTS = raven.HERE / "results"
+PICTURES = raven.HERE.parent / "docs" / "pictures"
+#: What the pages of energies and mixers show of the study.
+SCORES = raven.HERE.parent / "benchmarks" / "results" / "study.json"
 #: Schug et al. 2025, Table A1: accuracy on held-out combinations after 20 M instances, its standard
 #: error over three seeds.
 PUBLISHED = {"hyla": (0.6913, 0.0190), "softmax": (0.5656, 0.0105), "linear": (0.5630, 0.0111)}
@@ -92,20 +97,22 @@ def table(scores: Scores, reference: str, splits: Sequence[str]) -> list[str]:
 
 def about(records: Sequence[RunRecord], part: str) -> list[str]:
     """Chance, ceiling, budget and machines of a part, as sentences."""
+    records = [r for r in records if r.status == "complete" and r.config.pause is None]
     first = records[0].config
     task = make_task(first.task_spec, split_seed=first.split_seed)
     ceilings = {s: task.ceiling(s) for s in ("valid", "ood")}
     shown = ", ".join(f"{s} {c.value:.3f}" for s, c in ceilings.items() if c is not None)
     training = first.training
     devices = sorted({r.machine.get("device", "cpu") for r in records})
+    versions = sorted({r.versions["torch"] for r in records})
     programs = sorted({r.machine.get("program", "single runs").split(" of ")[0] for r in records})
     return [
         f"Chance {task.chance['accuracy']:.2g}; the exact solver reaches {shown}. "
         f"{training.steps} steps of {training.batch_size} "
         f"({training.steps * training.batch_size:,} instances) for every run. "
         f"{len(records)} runs, recorded in `studies/records/{part}/records.jsonl`, on "
-        f"{', '.join(devices)} ({'; '.join(programs)}). Intervals are 95 %, by Student's t over "
-        "seeds; the seed chooses weights and training instances, the held-out combinations are "
+        f"{', '.join(devices)} ({'; '.join(programs)}), PyTorch {', '.join(versions)}. Intervals "
+        "are 95 %, by Student's t over seeds; the seed chooses weights and training instances, the held-out combinations are "
         "the same for all.",
         "",
     ]
@@ -230,16 +237,35 @@ def _curve(axes: plt.Axes, variant: str, runs: Sequence[RunRecord]) -> None:
 
 
 def _save(figure: plt.Figure, name: str) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    figure.savefig(RESULTS / name, dpi=110, facecolor="white")
+    figure.savefig(PICTURES / f"study-{name}", dpi=110, facecolor="white")
     plt.close(figure)
-    print(f"studies/results/{name}")
+    print(f"docs/pictures/study-{name}")
+
+
+def write_scores(recorded: dict[str, Sequence[RunRecord]]) -> None:
+    """Write the mean of every variant on `ood`, for the pages of energies and mixers."""
+    rows = [
+        {
+            "variant": variant,
+            "task": next(iter(runs.values())).config.task,
+            "metric": "accuracy",
+            "split": "ood",
+            "mean": round(_mean(list(column(runs, "ood").values())), 4),
+            "seeds": len(runs),
+            "how": "study, as it is" if part == "zoo" else f"study, {part}",
+        }
+        for part, records in recorded.items()
+        if part != "grid"
+        for variant, runs in scores_of(records).items()
+    ]
+    write_atomically(SCORES, json.dumps(rows, indent=1) + "\n")
 
 
 def main(folder: Path = raven.RECORDS) -> None:
     registry = load_registry(plugins=False)
     recorded = {name: RunStore(folder / name).all() for name in raven.parts(registry)}
     RESULTS.mkdir(exist_ok=True)
+    PICTURES.mkdir(exist_ok=True)
     draw: dict[str, Callable[[Sequence[RunRecord]], None]] = {"zoo": draw_zoo, "grid": draw_grid}
     for name, call in draw.items():
         if recorded[name]:
@@ -247,6 +273,7 @@ def main(folder: Path = raven.RECORDS) -> None:
     paper = {n: r for n, r in recorded.items() if n.startswith("paper-") and scores_of(r)}
     if paper:
         draw_paper(paper)
+    write_scores(recorded)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from pathlib import Path
@@ -88,6 +89,8 @@ def test_everything_is_drawn_from_records(
 ) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(figures, "PICTURES", tmp_path / "pictures")
+    monkeypatch.setattr(figures, "SCORES", tmp_path / "study.json")
     parts = raven.parts(REGISTRY)
     for name in ("zoo", "grid", "paper-muon-1M", "paper-adamw-2M"):
         store = RunStore(tmp_path / "records" / name)
@@ -95,9 +98,11 @@ def test_everything_is_drawn_from_records(
             store.append(record_of(config))
     figures.main(tmp_path / "records")
     results = tmp_path / "results"
-    assert {"zoo.png", "grid.png", "paper.png", "zoo.md", "paper.md"} == {
-        path.name for path in results.iterdir()
-    }
+    assert {path.name for path in results.iterdir()} == {"zoo.md", "paper.md"}
+    drawn = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert drawn == {"study-zoo.png", "study-grid.png", "study-paper.png"}
+    rows = json.loads((tmp_path / "study.json").read_text())
+    assert {(row["seeds"], row["split"]) for row in rows if row["task"] == "raven"} == {(3, "ood")}
     text = (results / "paper.md").read_text()
     assert "1,024,000 instances" in text
     assert "| `hyla` | 3 |" in text

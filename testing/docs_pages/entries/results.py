@@ -77,10 +77,16 @@ def _recipes(data: Any, file: str) -> Iterator[Score]:
                 )  # fmt: skip
 
 
+def _study(data: Any, file: str) -> Iterator[Score]:
+    for row in data:
+        yield Score(**row, file=file)
+
+
 #: A file of scores -> how it is read. What a study writes later is one more row.
 _READERS: dict[str, Callable[[Any, str], Iterator[Score]]] = {
     "smoke.json": _smoke,
     "deciding_pools.json": _pools,
     "energy_loss.json": _energy_loss,
     "recipes.json": _recipes,
+    "study.json": _study,
 }
