@@ -16,7 +16,7 @@ from importlib.resources.abc import Traversable
 from io import BufferedReader
 from pathlib import Path
 
-from attenergy.registry.errors import Place, Problem, RegistryError
+from attenergy.registry.errors import Place, Problem, RegistryError, nearest
 from attenergy.registry.plugins import load_plugins
 
 MAX_BYTES = 500_000
@@ -141,7 +141,7 @@ def read_text(source: Source, what: str = "a registry") -> str:
     try:
         content = _read_bytes(source.content)
     except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        reason = _missing(source) if isinstance(error, FileNotFoundError) else error.strerror
         raise _refusal(source, f"cannot be read: {reason or error}") from error
     if len(content) > MAX_BYTES:
         raise _refusal(source, f"larger than {MAX_BYTES} bytes, the limit for {what} file")
@@ -153,6 +153,16 @@ def read_text(source: Source, what: str = "a registry") -> str:
         column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
         message = f"not UTF-8 text (byte 0x{content[error.start]:02x})"
         raise _refusal(source, message, line, column) from error
+
+
+def _missing(source: Source) -> str:
+    """That there is no such file, and the YAML file beside it whose name is nearest."""
+    path = Path(source.file)
+    with suppress(OSError):
+        beside = [each.name for each in path.parent.iterdir() if each.suffix in {".yaml", ".yml"}]
+        if hint := nearest(path.name, beside):
+            return f"no such file; {hint}"
+    return "no such file"
 
 
 def _read_bytes(content: Traversable) -> bytes:

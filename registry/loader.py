@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -20,6 +21,7 @@ from attenergy.registry.errors import (
     Problem,
     RegistryError,
     UnknownName,
+    nearest,
 )
 from attenergy.registry.files import Source, builtin_source, plugin_sources, read_text, user_source
 from attenergy.registry.plugins import leave_out
@@ -36,6 +38,7 @@ from attenergy.registry.tunables import Range
 from attenergy.registry.yaml_document import Document, read_yaml
 from attenergy.registry.yaml_scalars import Text
 
+_OF_A_FILE = "from a file of yours: --registry FILE, in Python registry=load_registry(FILE)"
 _MOST_PROBLEMS = 200  # of one kind in one file; nobody reads more, and each takes time
 
 
@@ -78,7 +81,7 @@ class Registry:
                 f"one energy or mixer is needed, and {name!r} is a stack of them", topic="stack"
             )
         if spec is None:
-            raise UnknownName("energy or mixer", name, [*self.energies, *self.mixers])
+            raise self._unknown("energy or mixer", name, [*self.energies, *self.mixers])
         return spec
 
     def variant(self, name: str) -> VariantSpec:
@@ -93,7 +96,7 @@ class Registry:
             return named_stack(name, self.layer)
         known = {**self.energies, **self.mixers}
         if name not in known:
-            raise UnknownName("energy or mixer", name, [*known, *self.stacks])
+            raise self._unknown("energy or mixer", name, [*known, *self.stacks])
         return self.layer(name)
 
     def task(self, name: str) -> TaskSpec:
@@ -103,7 +106,7 @@ class Registry:
             UnknownName: there is none.
         """
         if name not in self.tasks:
-            raise UnknownName("task", name, self.tasks)
+            raise self._unknown("task", name, self.tasks)
         return self.tasks[name]
 
     def space(self, name: str) -> dict[str, Range]:
@@ -125,6 +128,12 @@ class Registry:
         if name not in self.bundles:
             raise UnknownName("bundle", name, self.bundles)
         return self.bundles[name]
+
+    def _unknown(self, kind: str, name: str, known: Iterable[str]) -> UnknownName:
+        """The error for a name; one that resembles no other may stand in a file not given."""
+        known = tuple(known)
+        alone = len(self.files) < 2 and not nearest(name, known)
+        return UnknownName(kind, name, known, _OF_A_FILE if alone else "")
 
     def locate(self, path: Path, offset: int) -> Place | None:
         """Where character `offset` of the text at `path` was written, None if it was not.

@@ -33,14 +33,18 @@ energies:
     parameters:
       beta: {init: 1/sqrt(D), constraint: positive, search: {low: 0.1, high: 10, log: true}}
 """
-SEARCH = "attenergy search --task stacked-recall --budget 1m --workers 2"
+SEARCH = "attenergy search --task stacked-recall-small --budget 1m --workers 2"
 #: What is done, in order: a name, a command of a shell, and what it is good for.
 STEPS = (
     ("install", "make install", "PyTorch and the rest, once"),
     ("help", "attenergy --help", ""),
     ("leaderboard", f"{SEARCH} --energies lse,rbm", "a first leaderboard"),
     ("check", "attenergy energies check my.yaml", "the laws, of an energy of your own"),
-    ("own", f"{SEARCH} --registry my.yaml --energies my_energy", "your energy in a search"),
+    (
+        "own",
+        f"{SEARCH} --study mine --registry my.yaml --energies my_energy",
+        "your energy in a search",
+    ),
 )
 
 

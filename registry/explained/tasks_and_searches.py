@@ -129,7 +129,7 @@ SEARCHES = (
         _shell(
             _TINY,
             "study 'mine' exists, with 2 trials; pass --resume to go on with it, or "
-            "choose another name",
+            "choose another name with --study",
             situation="The same command for the second time:",
             before=_TINY,
             slow=True,

@@ -107,7 +107,7 @@ def _too_small(
 ) -> ArgumentError:
     budget, before = session.budget, reference.training.steps
     run = formats.rough_time(max(1.0, session.pace.expected(reference)))
-    enough = formats.rough_time(1.1 * sum(spent) * budget.seconds / budget.runs_end)
+    enough = 1.1 * sum(spent) * budget.seconds / budget.runs_end
     least = f", even with {steps} instead of {before} steps" if steps != before else ""
     what = "the baseline, one other variant, and two seeds of both"
     if session.finals.fixed:
@@ -116,10 +116,20 @@ def _too_small(
         what = "the baseline and one other variant"
     return ArgumentError(
         f"budget {budget.text}: too little for the least that says anything, {what}: a run of "
-        f"{reference.variant} takes about {run}, so that is about {enough}{least}. Give more time, "
-        "or fewer --steps",
+        f"{reference.variant} takes about {run}, so that is about "
+        f"{formats.rough_time(enough)}{least}. "
+        f"Give more time (--budget {_as_option(enough)}), or fewer --steps",
         topic="budget",
     )
+
+
+def _as_option(seconds: float) -> str:
+    """A time as --budget takes it, rounded up: `45s`, `3m`, `14h`."""
+    unit, length = next(
+        ((u, n) for u, n, limit in (("s", 1, 60), ("m", 60, 100)) if seconds / n < limit),
+        ("h", 3600),
+    )
+    return f"{math.ceil(seconds / length)}{unit}"
 
 
 def _of_steps(steps: int) -> str:

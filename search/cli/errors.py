@@ -81,7 +81,7 @@ class Policy(TyperGroup):
                 raise typer.Exit(BUG) from None
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            _say(_with_pointer(text, topics_of(error)))
+            _say(_with_pointer(f"{text}{_spaced_list(sys.argv)}", topics_of(error)))
             raise typer.Exit(BAD_INPUT) from None
 
 
@@ -112,12 +112,22 @@ def _plugin_warnings() -> Iterator[None]:
 
 
 def _suggest(error: Any) -> None:
-    """Let an unknown option name the one that says what was meant."""
+    """Let an unknown option name what was meant, and a word too many tell of a space in a list."""
     context = getattr(error, "ctx", None)
     if hasattr(error, "possibilities") and context is not None:
         known = {option for parameter in context.command.params for option in parameter.opts}
         if meant := for_option(str(getattr(error, "option_name", "")), known):
             error.possibilities = meant
+    elif "extra argument" in str(getattr(error, "message", "")):
+        error.message += _spaced_list(sys.argv)
+
+
+def _spaced_list(arguments: list[str]) -> str:
+    """What to do about `softmax, lse`, where a shell makes two words; or ''."""
+    for word, after in pairwise(arguments):
+        if word.endswith(",") and not after.startswith("-"):
+            return f"; a list has no space after its comma: {word}{after}"
+    return ""
 
 
 def _interrupted(number: int) -> NoReturn:

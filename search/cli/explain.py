@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from attenergy.search.cli.parameters.completion import complete_explanation
+
 
 def explain(
     names: Annotated[
@@ -14,6 +16,7 @@ def explain(
             metavar="[NAME]...",
             help="As a message gives it, in parentheses at its end; or the number of a law. "
             "Without one, all names are listed.",
+            autocompletion=complete_explanation,
         ),
     ] = None,
 ) -> None:

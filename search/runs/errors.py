@@ -19,7 +19,7 @@ class StudyExists(AttenergyError, ValueError):
     def __str__(self) -> str:
         return (
             f"study {self.name!r} exists, with {self.trials} trials; "
-            "pass --resume to go on with it, or choose another name"
+            "pass --resume to go on with it, or choose another name with --study"
         )
 
 

@@ -50,6 +50,12 @@ def test_a_missing_file_and_a_folder_are_reported_together(tmp_path: Path) -> No
     ]
 
 
+def test_a_mistyped_file_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("version: 1\n")
+    with pytest.raises(RegistryError, match=r"no such file; did you mean 'mine\.yaml'\?"):
+        load_registry(tmp_path / "mien.yml", plugins=False)
+
+
 def test_problems_of_several_files_are_reported_together(tmp_path: Path) -> None:
     first, second, third = (tmp_path / f"{letter}.yaml" for letter in "abc")
     first.write_text("version: 1\nenergies:\n  mine: {title: A, formula: f}\n")

@@ -1,4 +1,4 @@
-"""Completion in a shell: names of energies, mixers, tasks, bundles, studies and analyses.
+"""Completion in a shell: names of energies, mixers, tasks, bundles, studies and explanations.
 
 `attenergy --install-completion` sets it up. A shell asks at every press of the tab key, so nothing
 here imports PyTorch, and whatever goes wrong completes nothing.
@@ -46,6 +46,12 @@ def _studies() -> Iterator[str]:
             yield folder.name
 
 
+def _explanations() -> Iterator[str]:
+    from attenergy.registry.explained import EXPLAINED
+
+    yield from EXPLAINED
+
+
 def _started(names: Callable[[], Iterator[str]], incomplete: str, separators: str) -> list[str]:
     """Names that begin as the last part of the text does, behind the parts before it."""
     cut = max((incomplete.rfind(each) for each in separators), default=-1) + 1
@@ -78,3 +84,8 @@ def complete_energy(incomplete: str) -> list[str]:
 def complete_study(incomplete: str) -> list[str]:
     """A study in the folder `runs`."""
     return _started(_studies, incomplete, "")
+
+
+def complete_explanation(incomplete: str) -> list[str]:
+    """What `attenergy explain` knows."""
+    return _started(_explanations, incomplete, "")

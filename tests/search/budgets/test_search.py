@@ -157,6 +157,7 @@ def test_too_little_time_is_refused_with_what_is_enough(
     with pytest.raises(ArgumentError, match="too little for the least that says anything") as error:
         search(plan, registry, watcher, clock)
     assert "a run of softmax takes about 62 s" in str(error.value)
+    assert f"Give more time (--budget {'10m' if changes else '4m'})" in str(error.value)
     assert ("even with 3 instead of 12 steps" in str(error.value)) == (not changes)
     assert [run.config.seconds is None for run in executor.runs] == [True, False], "short runs only"
     assert not Path(plan.folder).exists(), "nothing is left of a search that was refused"

@@ -170,3 +170,20 @@ def test_values_that_do_not_go_together_are_told_without_the_whole_plan() -> Non
     assert result.exit_code == 2
     text = "'seconds' needs fairness 'seconds', got 'steps'"
     assert result.stderr == f"{text} (attenergy explain option-value)\n"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["search", "--task", "latch", "-e", "lse,", "rbm", "-n", "1"],
+        ["compare", "--task", "latch", "--variants", "lse,", "rbm"],
+    ],
+)
+def test_a_space_inside_a_list_is_pointed_out(
+    typed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["attenergy", *typed])
+    result = CliRunner().invoke(app, typed)
+    assert result.exit_code == 2
+    words = result.stderr.replace("│", " ").split()
+    assert "a list has no space after its comma: lse,rbm" in " ".join(words)

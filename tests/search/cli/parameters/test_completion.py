@@ -46,6 +46,7 @@ def test_options_and_arguments_complete_in_a_shell(tmp_path: Path) -> None:
         (completion.complete_energy, "sparse", "sparsemax"),
         (completion.complete_task, "latch,raven-s", "latch,raven-small"),
         (completion.complete_bundle, "smo", "smoke"),
+        (completion.complete_explanation, "formula-n", "formula-name"),
     ],
 )
 def test_a_name_is_completed(completer: completion.Completer, typed: str, word: str) -> None:
