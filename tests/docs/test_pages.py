@@ -11,16 +11,14 @@ from tests.docs.runner import run_page
 
 PAGES = {page.relative_to(ROOT).as_posix(): page for page in pages()}
 SLOW = [name for name, page in PAGES.items() if any("slow" in b.run for b in blocks_of(page))]
-#: Pages whose blocks are not run yet. None comes in, all go out.
-NOT_YET: set[str] = set()
 
 
-@pytest.mark.parametrize("name", sorted(set(PAGES) - NOT_YET))
+@pytest.mark.parametrize("name", sorted(PAGES))
 def test_a_page_runs(name: str, tmp_path: Path) -> None:
     run_page(blocks_of(PAGES[name]), tmp_path, slow=False)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(SLOW) - NOT_YET))
+@pytest.mark.parametrize("name", sorted(SLOW))
 def test_a_page_runs_with_what_takes_long(name: str, tmp_path: Path) -> None:
     run_page(blocks_of(PAGES[name]), tmp_path, slow=True)
