@@ -245,20 +245,25 @@ def _save(figure: plt.Figure, name: str) -> None:
 
 def write_scores(recorded: dict[str, Sequence[RunRecord]]) -> None:
     """Write the mean of every variant on `ood`, for the pages of energies and mixers."""
-    rows = [
-        {
-            "variant": variant,
-            "task": next(iter(runs.values())).config.task,
-            "metric": "accuracy",
-            "split": "ood",
-            "mean": round(_mean(list(column(runs, "ood").values())), 4),
-            "seeds": len(runs),
-            "how": "study, as it is" if part == "zoo" else f"study, {part}",
-        }
-        for part, records in recorded.items()
-        if part != "grid"
-        for variant, runs in scores_of(records).items()
-    ]
+    rows = []
+    for part, records in recorded.items():
+        for variant, runs in scores_of(records).items() if part != "grid" else ():
+            interval = mean_interval(list(column(runs, "ood").values()))
+            rows.append(
+                {
+                    "variant": variant,
+                    "task": next(iter(runs.values())).config.task,
+                    "metric": "accuracy",
+                    "split": "ood",
+                    "mean": round(interval.mean, 4),
+                    "interval": [
+                        None if end is None else round(end, 4)
+                        for end in (interval.low, interval.high)
+                    ],
+                    "seeds": len(runs),
+                    "how": "study, as it is" if part == "zoo" else f"study, {part}",
+                }
+            )
     write_atomically(SCORES, json.dumps(rows, indent=1) + "\n")
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/pages/front_picture.py [--out docs/pictures/front.png]
 
-Left, the landscape of log-sum-exp. Right, the finalists of the search that `make search` runs, as
-`benchmarks/results/flagship.json` recorded them.
+Left, the landscape of log-sum-exp. Right, some layers of the Raven study, as `make study-figures`
+wrote them into `benchmarks/results/study.json`.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from attenergy.analysis import landscape
-from attenergy.analysis.drawing import colour, looks, panels
+from attenergy.analysis.drawing import colour, panels
 from attenergy.analysis.landscapes.pictures import draw_patterns, draw_surface
 from attenergy.registry.files import write_bytes_atomically
 
@@ -27,10 +26,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROOT = Path(__file__).resolve().parents[2]
-#: A finalist: variant, accuracy, half of its interval, seeds and verdict.
-ROW = re.compile(r"^\d+ (\w+) +[^ ]+ (\.\d+)±(\.\d+) .* (\d+) +(?:-?[.\d]+ )? *(\w+) *$")
-REFERENCE = re.compile(r"^ +(ceiling|chance) +(\.\d+)")
-TONES = {"loses": "bad", "beats": "good"}
+#: Some energies of different kinds, and softmax, all with five seeds.
+SHOWN = (
+    *("linear_attention", "entmax", "zero_sink", "l2_lse", "lse", "softmax", "rbm"),
+    *("polynomial", "graph_hopfield", "sparsemax", "exponential", "lsr"),
+)
+#: Of the task, on held-out pairs of rules (`attenergy tasks show raven-small`).
+REFERENCES = {"chance": 0.016, "ceiling": 0.983}
 
 
 def draw_landscape(axes: Axes) -> None:
@@ -46,54 +48,43 @@ def draw_landscape(axes: Axes) -> None:
     axes.set_title("An energy, and states that come to rest", color=colour("ink"), fontsize=11)
 
 
-def draw_leaderboard(axes: Axes, lines: list[str]) -> None:
-    """Draw accuracies with their intervals, from the leaderboard that a search printed."""
-    rows = [row.groups() for row in map(ROW.match, lines) if row]
-    references = dict(row.groups() for row in map(REFERENCE.match, lines) if row)
-    tones = looks([row[0] for row in rows])
-    for place, (name, score, half, seeds, verdict) in enumerate(reversed(rows)):
-        axes.barh(place, float(score), height=0.5, color=colour(tones[name].tone), alpha=0.85)
-        axes.errorbar(
-            float(score), place, xerr=float(half), color=colour("soft"), capsize=4, linewidth=1.3
-        )
-        text = "the baseline" if verdict == "baseline" else f"{verdict}, {seeds} seeds"
+def draw_study(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    """Draw what some layers reach on held-out pairs of rules, with intervals over seeds."""
+    chosen = {row["variant"]: row for row in rows if row["task"] == "raven-small"}
+    names = sorted(SHOWN, key=lambda name: chosen[name]["mean"])
+    for place, name in enumerate(names):
+        low, high = chosen[name]["interval"]
+        tone = colour("ink" if name == "softmax" else "series-1")
+        axes.barh(place, chosen[name]["mean"], height=0.6, color=tone, alpha=0.85)
+        axes.plot([low, high], [place, place], color=colour("series-2"), linewidth=2)
+    for name, value in REFERENCES.items():
+        axes.axvline(value, color=colour("chance"), linewidth=1.2, linestyle=(0, (2, 2)))
         axes.annotate(
-            text,
-            (float(score) + float(half), place),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=10,
-            color=colour(TONES.get(verdict, "soft")),
-        )
-    for name, value in references.items():
-        axes.axvline(float(value), color=colour("chance"), linewidth=1.2, linestyle=(0, (2, 2)))
-        axes.annotate(
-            f"{name} {value}",
-            (float(value), len(rows) - 0.45),
+            f"{name} {value:.3f}".replace("0.", "."),
+            (value, len(names) - 0.35),
             xytext=(4, 0) if name == "chance" else (-4, 0),
             textcoords="offset points",
             ha="left" if name == "chance" else "right",
             fontsize=9,
             color=colour("soft"),
         )
-    axes.set_yticks(range(len(rows)), [row[0] for row in reversed(rows)], fontsize=11)
+    axes.set_yticks(range(len(names)), names, fontsize=9.5)
     axes.tick_params(axis="y", labelcolor=colour("ink"))
-    axes.set_xlim(0, 1)
-    axes.set_ylim(-0.6, len(rows) - 0.25)
     axes.grid(visible=False)
-    axes.set_xlabel("accuracy on raven-small")
-    axes.set_title("What the search says of it", color=colour("ink"), fontsize=11)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.6, len(names))
+    axes.set_xlabel("accuracy on rules never seen together (raven-small, 5 seeds)")
+    axes.set_title("What layers made of energies learn", color=colour("ink"), fontsize=11)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs/pictures/front.png")
     given = parser.parse_args()
-    record = json.loads((ROOT / "benchmarks/results/flagship.json").read_text(encoding="utf-8"))
+    rows = json.loads((ROOT / "benchmarks/results/study.json").read_text(encoding="utf-8"))
     with panels(1, 2, (10.4, 4.3)) as (figure, ((left, right),)):
         draw_landscape(left)
-        draw_leaderboard(right, record["output"])
+        draw_study(right, rows)
         drawn = io.BytesIO()
         figure.savefig(drawn, format="png", dpi=110, facecolor=colour("card"))
     reduced = io.BytesIO()

@@ -79,7 +79,7 @@ def _recipes(data: Any, file: str) -> Iterator[Score]:
 
 def _study(data: Any, file: str) -> Iterator[Score]:
     for row in data:
-        yield Score(**row, file=file)
+        yield Score(**{key: row[key] for key in row if key != "interval"}, file=file)
 
 
 #: A file of scores -> how it is read. What a study writes later is one more row.
