@@ -21,7 +21,7 @@ HOPFIELD = {
     "read": "hflayers/functional.py, commit 5231d29",
 }
 TRANSFORMER = {
-    "project": "Energy Transformer in PyTorch",
+    "project": "energy-transformer-torch (Lemon-cmd)",
     "package": "",
     "read": "image_et/core.py, commit 4e6417d",
 }

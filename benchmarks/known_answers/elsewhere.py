@@ -7,9 +7,9 @@
 
 writes results/known_answers.json. A package that is not there is named and left out.
 hopfield-layers is not on PyPI; difflayers has its update loop, and the lines that update, mask and
-stop were compared with hflayers/functional.py at commit 5231d29: they are the same. Energy
-Transformer in PyTorch is not there either: the line that masks was read at commit 4e6417d, and is
-written out here.
+stop were compared with hflayers/functional.py at commit 5231d29: they are the same.
+Lemon-cmd/energy-transformer-torch is not there either: the line that masks was read at commit
+4e6417d, and is written out here.
 """
 
 from __future__ import annotations

@@ -59,3 +59,29 @@ def test_formulas_in_a_page_are_replaced_and_nothing_else() -> None:
     assert page.startswith('<p>a <math display="inline">')
     assert page.endswith(r"</math> \(z\)</p>")
     assert "arithmatex" not in page
+
+
+@pytest.mark.parametrize(
+    ("latex", "spaces"),
+    [
+        (r"p \log p", [("0.167em", "0.167em")]),
+        (r"-\log\cosh z", [("0", "0"), ("0.167em", "0.167em")]),
+        (r"X\operatorname{softmax}(z)", [("0.167em", "0")]),
+        (r"\max_n z_n", [("0", "0.167em")]),
+        (r"\operatorname{lse}_\beta(z)", [("0", "0")]),
+        (r"\log\left(z\right)", [("0", "0")]),
+    ],
+)
+def test_functions_stand_apart_from_what_is_beside_them(
+    latex: str, spaces: list[tuple[str, str]]
+) -> None:
+    tree = ET.fromstring(to_mathml(latex))
+    names = [part for part in tree.iter("mo") if (part.text or "").isalpha()]
+    assert [(part.get("lspace"), part.get("rspace")) for part in names] == spaces
+
+
+def test_no_line_begins_with_the_full_stop_after_a_formula() -> None:
+    html = r'<p><span class="arithmatex">\(x\)</span>, <span class="arithmatex">\(y\)</span> a</p>'
+    page = on_page_content(html, page=Page())
+    assert page.startswith('<p><span class="whole"><math')
+    assert "</math>,</span> <math" in page
