@@ -156,7 +156,7 @@ def test_the_card_has_formula_intervals_chance_ceiling_and_licence(
         update={"config": record.config.model_copy(update={"layer": _layer("lse")})}
     )
     card = model_card(lse, study.task, "out", board)
-    assert r"$$E(\xi; X) = 0.5\,\left\lVert \xi" in card
+    assert r"$$E(\xi; X) = \tfrac{1}{2}" in card
     assert "`0.5*|xi|^2 - lse(beta * X @ xi + h)/beta`" in card
     header, _, *rows = [line for line in card.splitlines() if line.startswith("|")]
     cells = [cell.strip() for cell in header.strip("|").split("|")]

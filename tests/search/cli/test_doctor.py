@@ -49,7 +49,7 @@ def test_what_is_too_old_or_missing_is_named(monkeypatch: pytest.MonkeyPatch) ->
     assert result.stdout.startswith("2 to mend: optuna, lark\n")
     assert "!! optuna" in result.stdout
     assert "4.9.0, but >=5.0 is needed" in result.stdout
-    assert "missing: pip install 'lark>=1.2'" in result.stdout
+    assert "missing: pip install 'lark>=" in result.stdout
     lines = {line.name: line for line in doctor.findings()}
     assert lines["report"].state == "missing"
     assert "without matplotlib: pip install 'attenergy[report]'" in lines["report"].text
