@@ -24,6 +24,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(LINKED)  ## set up the virtual environment
+	@echo "installed; now: source $(BIN)/activate, then attenergy --help"
 
 # Torch comes first and by its exact version: a loose requirement would take a CUDA build.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -37,7 +38,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 # Strict editable mode makes mypy, pyright and editors resolve every name; it links files one by
 # one, so the link is renewed when a file comes or goes.
 $(LINKED): $(INSTALLED) $(VENV)/.files
-	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation \
+	@PYTHONWARNINGS=ignore $(PIP) install --quiet --constraint constraints.txt --no-build-isolation \
 		--config-settings editable_mode=strict --editable .
 	@touch $@
 

@@ -299,10 +299,10 @@ class UnknownName(AttenergyError, ValueError):
         super().__init__(kind, name, self.known, note)  # as arguments, so that it can be pickled
 
     def __str__(self) -> str:
-        hint = nearest(self.name, self.known)
-        names = ", ".join(self.known) or "none"
-        note = f" ({self.note})" if self.note else ""
-        return f"no {self.kind} {self.name!r}{f' ({hint})' if hint else ''}{note}; known: {names}"
+        thing, _, place = self.kind.partition(" in ")
+        where = f" in {place}" if place else ""
+        hints = "".join(f" ({x})" for x in (nearest(self.name, self.known), self.note) if x)
+        return f"no {thing} {self.name!r}{where}{hints}; known: {', '.join(self.known) or 'none'}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -188,7 +188,7 @@ def _summary(laws: list[tuple[str, LawResult]]) -> str:
     held = sum(law.passed is True for _, law in laws)
     rest = sum(law.passed is None for _, law in laws)
     about = printable(names[0]) if len(names) == 1 else f"{len(names)} energies"
-    others = f"; {rest} do not apply" if rest else ""
+    others = f"; {rest} {'does' if rest == 1 else 'do'} not apply" if rest else ""
     if not broken:
         return f"all {held} laws hold for {about}{others}"
     who = ", ".join(f"{printable(name)} breaks {number}" for name, number in broken.items())
