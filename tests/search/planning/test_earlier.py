@@ -126,7 +126,7 @@ def test_a_study_that_cannot_be_read_is_an_error(
 ) -> None:
     plan = make_plan(earlier=("odl",))
     plan = plan.model_copy(update={"folder": str(tmp_path / "runs" / "new")})
-    with pytest.raises(UnknownName, match="no study .* in "):
+    with pytest.raises(UnknownName, match=r"no study .* in "):
         run_search(plan, registry, watcher)
     bad = tmp_path / "runs" / "odl"
     bad.mkdir(parents=True)
