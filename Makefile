@@ -104,6 +104,7 @@ schema: $(LINKED)  ## write registry.schema.json anew
 	$(BIN)/python -m attenergy.registry.schema > registry.schema.json
 
 wheel: $(INSTALLED)  ## build the wheel into dist/
+	rm -rf build/lib  # setuptools packs what an earlier build left there
 	$(BIN)/python -m build --wheel --quiet
 
 clean:  ## remove what the targets made

@@ -159,9 +159,9 @@ def load_plugins(*modules: str) -> dict[Plugin, tuple[Traversable, ...]]:
         ArgumentError: a text that is no name of a module.
 
     Example:
-        >>> plugins = attenergy.load_plugins()  # those that are installed
-        >>> sorted(plugin.module for plugin in plugins)
-        []
+        >>> plugins = attenergy.load_plugins()  # those that are installed, and named so far
+        >>> all(plugin.module for plugin in plugins)
+        True
     """
     name_plugins(modules)
     with _STATE.lock:
