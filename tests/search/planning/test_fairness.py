@@ -162,9 +162,10 @@ def test_states_that_are_their_own_patterns_are_kept(name: str) -> None:
 
 def test_memory_is_that_of_the_run() -> None:
     before = PeakMemory(torch.device("cpu"))
-    block = torch.ones(8_000_000)  # 32 MB
+    # 48 MB: beyond 32 MiB the allocator maps pages of their own, it reuses none that are there.
+    block = torch.ones(12_000_000)
     del block
     used = before.bytes()
     assert used is not None
-    assert 25e6 < used < 80e6
+    assert 40e6 < used < 96e6
     assert (PeakMemory(torch.device("cpu")).bytes() or 0) < 8e6, "the last run's is not counted"

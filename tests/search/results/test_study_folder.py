@@ -32,7 +32,7 @@ def test_a_study_is_found_by_name_and_by_path(finished_study: Path, monkeypatch)
 
 
 def test_an_unknown_study_is_refused_with_the_nearest(finished_study: Path) -> None:
-    with pytest.raises(UnknownName, match=r"'tny' \(did you mean 'tiny'\?\); known: tiny"):
+    with pytest.raises(UnknownName, match=r"'tny' in .*/ \(did you mean 'tiny'\?\); known: tiny"):
         find_study("tny", finished_study.parent)
 
 
