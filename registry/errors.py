@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict
 
 Path = tuple[str | int, ...]  # keys and list positions from the top of a file
 
-
 #: The topic of errors that are of no other.
 GENERAL = "argument"
 #: Topics of errors whose text says all there is to say: it points nowhere.
@@ -260,7 +259,9 @@ class RegistryError(AttenergyError, ValueError):
     shown = 100  # lines of the text
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=_order))
+        self.problems = tuple(
+            sorted(problems, key=lambda p: (p.place.file, p.place.line, p.place.column))
+        )
         super().__init__(self.problems, topic=next((p.topic for p in self.problems), ""))
 
     @property
@@ -274,10 +275,6 @@ class RegistryError(AttenergyError, ValueError):
         return "\n".join([*lines, f"and {more} more problems"] if more else lines)
 
 
-def _order(problem: Problem) -> tuple[str, int, int]:
-    return problem.place.file, problem.place.line, problem.place.column
-
-
 class UnknownName(AttenergyError, ValueError):
     """A name that nothing is registered under; the text lists the known ones.
 
@@ -286,6 +283,7 @@ class UnknownName(AttenergyError, ValueError):
         name: the name that was given.
         known: the names that exist.
         note: why it may be missing.
+        place: where it was looked for, where that is not the registry.
 
     Example:
         >>> print(UnknownName("task", "ravn", ["raven", "latch"]))
@@ -294,15 +292,17 @@ class UnknownName(AttenergyError, ValueError):
 
     topic = "unknown-name"
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], note: str = "") -> None:
-        self.kind, self.name, self.known, self.note = kind, name, tuple(known), note
-        super().__init__(kind, name, self.known, note)  # as arguments, so that it can be pickled
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], note: str = "", place: str = ""
+    ) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        self.note, self.place = note, place
+        super().__init__(kind, name, self.known, note, place)  # so that it can be pickled
 
     def __str__(self) -> str:
-        thing, _, place = self.kind.partition(" in ")
-        where = f" in {place}" if place else ""
         hints = "".join(f" ({x})" for x in (nearest(self.name, self.known), self.note) if x)
-        return f"no {thing} {self.name!r}{where}{hints}; known: {', '.join(self.known) or 'none'}"
+        where = f"{f' in {self.place}' if self.place else ''}{hints}"
+        return f"no {self.kind} {self.name!r}{where}; known: {', '.join(self.known) or 'none'}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -133,7 +133,7 @@ def _energies_of(registry: Registry, path: Path, chosen: str | None) -> list[str
     names = [name for name in registry.energies if here(name)]
     if chosen is not None:
         if chosen not in names:
-            raise UnknownName(f"energy in {path}", chosen, names)
+            raise UnknownName("energy", chosen, names, place=str(path))
         return [chosen]
     if not names:
         raise ArgumentError(f"{path}: holds no energies", topic="energy-argument")

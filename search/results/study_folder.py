@@ -93,7 +93,7 @@ def find_study(study: str, folder: str | Path = "runs") -> Path:
     known = sorted(
         {path.parent.name for file in (RECORDS, MATRIX) for path in Path(folder).glob(f"*/{file}")}
     )
-    raise UnknownName(f"study in {folder}/", study, known)
+    raise UnknownName("study", study, known, place=f"{folder}/")
 
 
 def read_study(folder: Path) -> Study:
