@@ -137,8 +137,9 @@ def table() -> str:
         tests = ", ".join(f"{number:,} {word}" for word, number in one["tests"].items())
         versions = [one["versions"].get(name, "absent") for name in ("python", *SHOWN)]
         rows.append([one["set"], *versions, tests])
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    from attenergy.testing.docs_pages import markdown
+
+    return markdown.table(head, rows)
 
 
 def page(text: str) -> str:

@@ -23,6 +23,7 @@ from attenergy.search.results.statistics import mean_interval, paired_difference
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.records import RunStore
 from attenergy.tasks import make_task
+from attenergy.testing.docs_pages import markdown
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -44,12 +45,16 @@ COLOURS = dict(
 Scores = dict[str, dict[int, RunRecord]]  # variant -> seed -> record
 
 
+def complete(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Runs that reached their last step: none that failed or was broken off."""
+    return [r for r in records if r.status == "complete" and r.config.pause is None]
+
+
 def scores_of(records: Iterable[RunRecord]) -> Scores:
     """Complete runs by variant and seed."""
     result: Scores = {}
-    for record in records:
-        if record.status == "complete" and record.config.pause is None:
-            result.setdefault(record.config.variant, {})[record.config.seed] = record
+    for record in complete(records):
+        result.setdefault(record.config.variant, {})[record.config.seed] = record
     return result
 
 
@@ -77,7 +82,7 @@ def table(scores: Scores, reference: str, splits: Sequence[str]) -> list[str]:
     last = splits[-1]
     means = {v: mean_interval(list(column(r, last).values())).mean for v, r in scores.items()}
     head = ["variant", "seeds", *splits, f"{last} minus {reference}", "parameters"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     for variant in sorted(scores, key=lambda v: -means[v]):
         runs = scores[variant]
         cells = [f"`{variant}`", str(len(runs))]
@@ -91,13 +96,13 @@ def table(scores: Scores, reference: str, splits: Sequence[str]) -> list[str]:
         else:
             cells.append(f"{difference.mean:+.3f} ± {difference.high - difference.mean:.3f}")
         cells.append(f"{next(iter(runs.values())).cost['parameters']:,.0f}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        rows.append(cells)
+    return markdown.table(head, rows).splitlines()
 
 
 def about(records: Sequence[RunRecord], part: str) -> list[str]:
     """Chance, ceiling, budget and machines of a part, as sentences."""
-    records = [r for r in records if r.status == "complete" and r.config.pause is None]
+    records = complete(records)
     first = records[0].config
     task = make_task(first.task_spec, split_seed=first.split_seed)
     ceilings = {s: task.ceiling(s) for s in ("valid", "ood")}

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from attenergy.search.runs import provenance
+from attenergy.testing.docs_pages import markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "<!-- below: python benchmarks/pages/first_minute.py -->\n"
@@ -71,14 +72,13 @@ def measured(repository: str, folder: Path) -> list[dict[str, Any]]:
 
 def table(result: dict[str, Any]) -> str:
     """Return the times as a Markdown table."""
-    lines = ["| command | seconds | in all | |", "|---|---|---|---|"]
-    total = 0.0
+    rows, total = [], 0.0
     for row in result["steps"]:
         total += row["seconds"]
-        lines.append(f"| `{row['command']}` | {row['seconds']:g} | {total:.0f} | {row['about']} |")
+        rows.append([f"`{row['command']}`", f"{row['seconds']:g}", f"{total:.0f}", row["about"]])
     machine = result["machine"]
-    lines += ["", f"({machine['platform']}, {machine['cores']} cores; {result['when']}.)"]
-    return "\n".join(lines) + "\n"
+    below = f"({machine['platform']}, {machine['cores']} cores; {result['when']}.)"
+    return f"{markdown.table(['command', 'seconds', 'in all', ''], rows)}\n{below}\n"
 
 
 def main() -> int:

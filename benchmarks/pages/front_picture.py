@@ -21,6 +21,7 @@ from attenergy.analysis import landscape
 from attenergy.analysis.drawing import colour, panels
 from attenergy.analysis.landscapes.pictures import draw_patterns, draw_surface
 from attenergy.registry.files import write_bytes_atomically
+from attenergy.tasks import make_task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +32,6 @@ SHOWN = (
     *("linear_attention", "entmax", "zero_sink", "l2_lse", "lse", "softmax", "rbm"),
     *("polynomial", "graph_hopfield", "sparsemax", "exponential", "lsr"),
 )
-#: Of the task, on held-out pairs of rules (`attenergy tasks show raven-small`).
-REFERENCES = {"chance": 0.016, "ceiling": 0.983}
 
 
 def draw_landscape(axes: Axes) -> None:
@@ -57,7 +56,10 @@ def draw_study(axes: Axes, rows: list[dict[str, Any]]) -> None:
         tone = colour("ink" if name == "softmax" else "series-1")
         axes.barh(place, chosen[name]["mean"], height=0.6, color=tone, alpha=0.85)
         axes.plot([low, high], [place, place], color=colour("series-2"), linewidth=2)
-    for name, value in REFERENCES.items():
+    task = make_task("raven-small")
+    ceiling = task.ceiling("ood")
+    assert ceiling is not None
+    for name, value in {"chance": task.chance["accuracy"], "ceiling": ceiling.value}.items():
         axes.axvline(value, color=colour("chance"), linewidth=1.2, linestyle=(0, (2, 2)))
         axes.annotate(
             f"{name} {value:.3f}".replace("0.", "."),

@@ -14,30 +14,12 @@ from pathlib import Path
 Completer = Callable[[str], list[str]]
 
 
-def _layers() -> Iterator[str]:
+def _registered(*kinds: str) -> Iterator[str]:
     from attenergy.registry import load_registry
 
     registry = load_registry()
-    yield from registry.energies
-    yield from registry.mixers
-
-
-def _energies() -> Iterator[str]:
-    from attenergy.registry import load_registry
-
-    yield from load_registry().energies
-
-
-def _tasks() -> Iterator[str]:
-    from attenergy.registry import load_registry
-
-    yield from load_registry().tasks
-
-
-def _bundles() -> Iterator[str]:
-    from attenergy.registry import load_registry
-
-    yield from load_registry().bundles
+    for kind in kinds:
+        yield from getattr(registry, kind)
 
 
 def _studies() -> Iterator[str]:
@@ -52,40 +34,40 @@ def _explanations() -> Iterator[str]:
     yield from EXPLAINED
 
 
-def _started(names: Callable[[], Iterator[str]], incomplete: str, separators: str) -> list[str]:
+def _started(names: Iterator[str], incomplete: str, separators: str = "") -> list[str]:
     """Names that begin as the last part of the text does, behind the parts before it."""
     cut = max((incomplete.rfind(each) for each in separators), default=-1) + 1
     before, last = incomplete[:cut], incomplete[cut:]
     with suppress(Exception):  # a broken registry is for the command to report
-        return [before + name for name in names() if name.startswith(last)]
+        return [before + name for name in names if name.startswith(last)]
     return []
 
 
 def complete_task(incomplete: str) -> list[str]:
     """One task, or several with commas between them."""
-    return _started(_tasks, incomplete, ",")
+    return _started(_registered("tasks"), incomplete, ",")
 
 
 def complete_bundle(incomplete: str) -> list[str]:
     """One bundle of tasks."""
-    return _started(_bundles, incomplete, "")
+    return _started(_registered("bundles"), incomplete)
 
 
 def complete_layers(incomplete: str) -> list[str]:
     """Energies and mixers, with commas between them, or stacks and groups of them."""
-    return _started(_layers, incomplete, ",/+")
+    return _started(_registered("energies", "mixers"), incomplete, ",/+")
 
 
 def complete_energy(incomplete: str) -> list[str]:
     """One energy."""
-    return _started(_energies, incomplete, "")
+    return _started(_registered("energies"), incomplete)
 
 
 def complete_study(incomplete: str) -> list[str]:
     """A study in the folder `runs`."""
-    return _started(_studies, incomplete, "")
+    return _started(_studies(), incomplete)
 
 
 def complete_explanation(incomplete: str) -> list[str]:
     """What `attenergy explain` knows."""
-    return _started(_explanations, incomplete, "")
+    return _started(_explanations(), incomplete)
