@@ -80,7 +80,9 @@ class PeakMemory:
     """Measures the most memory that the process has used since this was made.
 
     On Linux; elsewhere the CPU's is not known. What earlier runs have freed is given back to the
-    system first, so that it is not taken for the run's own.
+    system first, so that it is not taken for the run's own. The highest use counts pages of files
+    too, and the system drops such pages whenever it likes: where so many went meanwhile that they
+    hide the run's own, what is in use of the process's own at the end counts.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -92,23 +94,29 @@ class PeakMemory:
             ctypes.CDLL(None).malloc_trim(0)
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # the mark of the highest use falls back
-        self._before = _resident("VmRSS")
+        self._before, self._own = _resident("VmRSS"), _resident(*_OWN)
 
     def bytes(self) -> float | None:
         """Bytes above what was in use at the beginning; None if unknown."""
         if self._device.type == "cuda":
             return float(torch.cuda.max_memory_allocated(self._device))
-        peak = _resident("VmHWM")
+        peak, own = _resident("VmHWM"), _resident(*_OWN)
         if peak is None or self._before is None:
             return None
-        return max(0.0, peak - self._before)
+        grown = 0.0 if own is None or self._own is None else own - self._own
+        return max(0.0, peak - self._before, grown)
 
 
-def _resident(name: str) -> float | None:
+#: Memory that is no file's, in use and moved out to the swap.
+_OWN = ("RssAnon", "VmSwap")
+
+
+def _resident(*names: str) -> float | None:
+    """Bytes under these names together, as the system counts them; None if it counts none."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
-    values = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
-    kilobytes = next(values, None)
-    return None if kilobytes is None else 1024.0 * float(kilobytes)
+    counted = dict(line.split(":", 1) for line in lines if ":" in line)
+    kilobytes = [float(counted[name].split()[0]) for name in names if name in counted]
+    return 1024.0 * sum(kilobytes) if kilobytes else None
