@@ -1,0 +1,1 @@
+"""What rejects a formula in milliseconds, before anything is trained."""

@@ -1,0 +1,1 @@
+"""Formulas that a program writes: candidates, the grammar they come from, random ones, variations."""

@@ -1,0 +1,1 @@
+"""Rungs on which a formula is evaluated, each dearer than the last."""

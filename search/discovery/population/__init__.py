@@ -1,0 +1,1 @@
+"""Formulas that have been evaluated, and which come next."""

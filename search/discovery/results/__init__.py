@@ -1,0 +1,1 @@
+"""What a discovery shows: a sentence, pictures, tables, a registry file."""

@@ -1,0 +1,1 @@
+"""The storage of a discovery, which Optuna owns."""
