@@ -1,9 +1,9 @@
 """Tables and pictures of the Raven study from its records: `make study-figures`.
 
-Writes the tables `studies/results/zoo.md` (every energy and mixer on raven-small) and `paper.md`
-(the paper's size); pictures of both, and of steps, beta and step size of `lse`, as
-`docs/pictures/study-*.png`; and the scores for the pages of the entries. What has no records yet
-is left out.
+Writes the tables `studies/results/zoo.md` (every energy and mixer on raven-small), `paper.md` (the
+paper's size) and `claims.md` (claims of the field, and what was seen here); pictures of the first
+two, and of steps, beta and step size of `lse`, as `docs/pictures/study-*.png`; and the scores for
+the pages of the entries. What has no records yet is left out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import raven
+from claims import write_claims
 
 from attenergy.registry import MixerSpec, load_registry
 from attenergy.registry.files import write_atomically
@@ -252,7 +253,8 @@ def write_scores(recorded: dict[str, Sequence[RunRecord]]) -> None:
     """Write the mean of every variant on `ood`, for the pages of energies and mixers."""
     rows = []
     for part, records in recorded.items():
-        for variant, runs in scores_of(records).items() if part != "grid" else ():
+        shown = part == "zoo" or part.startswith("paper-")
+        for variant, runs in scores_of(records).items() if shown else ():
             interval = mean_interval(list(column(runs, "ood").values()))
             rows.append(
                 {
@@ -285,6 +287,7 @@ def main(folder: Path = raven.RECORDS) -> None:
     if paper:
         draw_paper(paper)
     write_scores(recorded)
+    write_claims(recorded, RESULTS / "claims.md")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,8 @@ CHECKPOINTS = HERE.parent / "runs" / "study-checkpoints"
 
 #: Instances of the paper's runs, in steps of 128: 1 M, 2 M, 4 M, 8 M, 20 M.
 LENGTHS = {"1M": 8000, "2M": 16000, "4M": 32000, "8M": 64000, "20M": 156250}
+#: Widths of the head of linear attention, whose state has so many numbers squared.
+STATES = (4, 8, 16, 32, 64)
 #: The paper's architectures, an energy with two steps, and energies near softmax.
 LEADERS = ("softmax", "linear", "hyla", "lse", "zero_sink", "graph_memory")
 #: Without dropout, which the published code has in training and the paper does not tell of.
@@ -98,6 +100,22 @@ def parts(registry: Registry) -> dict[str, Part]:
             title = f"The paper's size, {length} instances, {optimizer}"
             chosen = ((LEADERS, {**_PAPER, **fix}),)
             result[f"paper-{optimizer}-{length}"] = Part("raven", title, chosen, 3, steps)
+    return result | _of_claims(registry)
+
+
+def _of_claims(registry: Registry) -> dict[str, Part]:
+    """Parts on other tasks than Raven matrices, for `claims.py`."""
+    published = ("softmax", "linear", "hyla")
+    states = tuple((("linear",), {"heads": 1, "head_dim": d}) for d in STATES)
+    of_states = ((("softmax",), {"heads": 1, "head_dim": 16}), *states)
+    title = "Recall against the size of the state"
+    result = {
+        "fuzzy": Part("fuzzy-logic-small", "Fuzzy logic in context", ((published, {}),), 5),
+        "recall-state": Part("mqar-memory-small", title, of_states, 3, same_plan=False),
+    }
+    for task in registry.bundles["mad-small"].tasks:
+        about = registry.tasks[task].title
+        result[task.removesuffix("-small")] = Part(task, about, ((("softmax",), {}),), 3)
     return result
 
 
@@ -129,9 +147,9 @@ class _Report(Listener):
 def line_of(record: RunRecord) -> str:
     """A record in one line."""
     scores = " ".join(
-        f"{split} {values['accuracy']:.3f}"
+        f"{split} {values[name]:.3f}"
         for split, values in record.metrics.items()
-        if "accuracy" in values
+        for name in values.keys() & {"accuracy", "r2"}
     )
     about = record.reason if record.status != "complete" else scores
     seconds = record.cost.get("seconds", 0.0)

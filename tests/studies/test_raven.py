@@ -98,7 +98,7 @@ def test_everything_is_drawn_from_records(
             store.append(record_of(config))
     figures.main(tmp_path / "records")
     results = tmp_path / "results"
-    assert {path.name for path in results.iterdir()} == {"zoo.md", "paper.md"}
+    assert {path.name for path in results.iterdir()} == {"zoo.md", "paper.md", "claims.md"}
     drawn = {path.name for path in (tmp_path / "pictures").iterdir()}
     assert drawn == {"study-zoo.png", "study-grid.png", "study-paper.png"}
     rows = json.loads((tmp_path / "study.json").read_text())

@@ -1,0 +1,273 @@
+"""How an outcome of a claim is read: from records of the study, or from results of a script."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Literal
+
+import numpy as np
+import raven
+from numpy.polynomial import Polynomial
+
+from attenergy.search.results.statistics import paired_difference
+from attenergy.search.runs.config import RunRecord
+
+CURVES = raven.HERE.parent / "benchmarks" / "results"
+Verdict = Literal["reproduced", "not reproduced", "undecided"]
+Records = Mapping[str, Sequence[RunRecord]]
+_NORMAL = 1.96  # of a 95 % interval
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was seen: the figure, its 95 % interval or how many were tried, and what follows."""
+
+    ours: str
+    interval: str
+    verdict: Verdict
+    note: str = ""
+
+
+def _curve(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((CURVES / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def _crossing(x: Sequence[float], y: Sequence[float], level: float) -> float:
+    """Where a falling curve first crosses a level, by linear interpolation."""
+    for (a, high), (b, low) in zip(
+        zip(x, y, strict=True), zip(x[1:], y[1:], strict=True), strict=False
+    ):
+        if high >= level > low:
+            return a + (b - a) * (high - level) / (high - low)
+    return math.nan
+
+
+def hopfield_knee(_: Records) -> Outcome:
+    """The load at which the overlap falls below .967, its value at the transition."""
+    rows = _curve("capacity")["classical"]
+    loads = [row["alpha"] for row in rows]
+    ends = [
+        _crossing(loads, [row["overlap"] + z * row["error"] for row in rows], 0.967)
+        for z in (-_NORMAL, 0.0, _NORMAL)
+    ]
+    low, middle, high = ends
+    verdict: Verdict = "reproduced" if low <= 0.138 <= high else "not reproduced"
+    note = "500 spins; the fewer, the softer the fall"
+    return Outcome(f"{middle:.3f}", f"{low:.3f} to {high:.3f}", verdict, note)
+
+
+def polynomial_capacity(_: Records) -> Outcome:
+    """The number of patterns, in units of K_th, of which half are stable, for each degree."""
+    by_degree: dict[int, list[dict[str, float]]] = {}
+    for row in _curve("capacity")["dense"]:
+        by_degree.setdefault(int(row["degree"]), []).append(row)
+    halves = {
+        degree: _crossing([r["ratio"] for r in rows], [r["stable"] for r in rows], 0.5)
+        for degree, rows in by_degree.items()
+    }
+    most = {d: max(r["patterns"] for r in rows if r["ratio"] == 1) for d, rows in by_degree.items()}
+    shown = ", ".join(f"degree {d}: {half:.2f}" for d, half in halves.items())
+    spread = max(halves.values()) / min(halves.values())
+    growth = ", ".join(f"{number:g}" for number in most.values())
+    return Outcome(
+        shown,
+        "",
+        "reproduced" if spread < 2 else "not reproduced",
+        f"half of the patterns are lost at nearly one multiple of K_th, while K_th is {growth}",
+    )
+
+
+def exponential_capacity(_: Records) -> Outcome:
+    """Of the patterns tried among 200,000, how many are stable; the bound is exact."""
+    row = _curve("capacity")["exponential"]
+    low = 0.025 ** (1 / row["tested"]) if row["stable"] == 1 else 0.0  # Clopper-Pearson
+    verdict: Verdict = "reproduced" if row["stable"] == 1 else "not reproduced"
+    ours = f"{row['stable']:.3f} of {row['tested']} tried among {row['patterns']:,}"
+    return Outcome(ours, f"{low:.3f} to 1", verdict, "64 spins")
+
+
+def sparse_retrieval(_: Records) -> Outcome:
+    """How often five steps end exactly at the stored pattern, at beta 1 and noise .5."""
+    data = _curve("retrieval")
+    place = data["betas"].index(1.0)
+    exact = {
+        c["weights"]: c["exact_after_five"][place] for c in data["curves"] if c["noise"] == 0.5
+    }
+    half = _NORMAL * math.sqrt(0.25 / data["queries"])
+    ahead = min(exact["sparsemax"], exact["entmax 1.5"]) - exact["softmax"] > 2 * half
+    return Outcome(
+        ", ".join(f"{name} {share:.3f}" for name, share in exact.items()),
+        f"at most ± {half:.3f}",
+        "reproduced" if ahead else "not reproduced",
+        f"{data['queries']} queries, {data['patterns']} patterns, float32",
+    )
+
+
+def new_memories(_: Records) -> Outcome:
+    """New minima beside the stored ones where (nearly) all stored patterns are minima."""
+    best = {
+        curve["dim"]: max(
+            (new for new, share in zip(curve["new"], curve["kept"], strict=True) if share >= 0.98),
+            default=0.0,
+        )
+        for curve in _curve("lsr")["curves"]
+    }
+    return Outcome(
+        ", ".join(f"D = {dim}: {new:.2f}" for dim, new in best.items()),
+        "means over 50 draws",
+        "reproduced" if any(new > 0.5 for new in best.values()) else "not reproduced",
+        "new minima per draw at a beta that leaves 98 % of the stored patterns minima",
+    )
+
+
+def tap(_: Records) -> Outcome:
+    """The error of magnetisations, naive mean field against TAP, at every temperature."""
+    data = _curve("tap")
+    ratios = [
+        t / n for t, n in zip(data["error"]["tap"], data["error"]["ising_mean_field"], strict=True)
+    ]
+    verdict: Verdict = "reproduced" if max(ratios) < 1 else "not reproduced"
+    shown = ", ".join(
+        f"{ratio:.2f} at beta {beta:g}" for ratio, beta in zip(ratios, data["beta"], strict=True)
+    )
+    note = f"{data['spins']} spins, exact sums"
+    return Outcome(f"error times {shown}", f"means over {data['draws']} draws", verdict, note)
+
+
+def random_features(_: Records) -> Outcome:
+    """The exponent of the error in the number of features, by least squares in logarithms."""
+    rows = _curve("random_features")["rows"]
+    x = np.log([row["features"] for row in rows])
+    y = np.log([row["error"] for row in rows])
+    slope = float(Polynomial.fit(x, y, 1).convert().coef[1])
+    spread = np.asarray([row["standard_error"] / row["error"] for row in rows])
+    weights = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    half = _NORMAL * float(np.sqrt((weights**2 * spread**2).sum()))
+    verdict: Verdict = "reproduced" if abs(slope + 0.5) <= half else "not reproduced"
+    return Outcome(f"{slope:.2f}", f"{slope - half:.2f} to {slope + half:.2f}", verdict)
+
+
+def _scores(records: Sequence[RunRecord], split: str, metric: str) -> dict[str, dict[int, float]]:
+    """Variant -> seed -> score of complete runs."""
+    result: dict[str, dict[int, float]] = {}
+    for record in records:
+        if record.status == "complete" and record.config.pause is None:
+            runs = result.setdefault(record.config.variant, {})
+            runs[record.config.seed] = record.metrics[split][metric]
+    return result
+
+
+def difference(
+    part: str, one: str, other: str, *, split: str, metric: str = "accuracy", note: str = ""
+) -> Callable[[Records], Outcome | None]:
+    """A claim that `one` is ahead of `other`: reproduced if the whole interval is above 0."""
+
+    def read(records: Records) -> Outcome | None:
+        scores = _scores(records.get(part, ()), split, metric)
+        if one not in scores or other not in scores:
+            return None
+        apart = paired_difference(scores[other], scores[one])
+        if apart is None:
+            return None
+        shown = f"{apart.mean:+.3f}"
+        if apart.low is None or apart.high is None:
+            return Outcome(shown, "one seed", "undecided", note)
+        verdict: Verdict = "undecided"
+        if apart.low > 0:
+            verdict = "reproduced"
+        elif apart.high < 0:
+            verdict = "not reproduced"
+        seeds = len(scores[one].keys() & scores[other].keys())
+        interval = f"{apart.low:+.3f} to {apart.high:+.3f} ({seeds} seeds)"
+        return Outcome(shown, interval, verdict, note)
+
+    return read
+
+
+def equal(
+    part: str, one: str, other: str, *, split: str, margin: float
+) -> Callable[[Records], Outcome | None]:
+    """A claim that two are equal: reproduced if the whole interval lies within the margin."""
+    ahead = difference(part, one, other, split=split)
+
+    def read(records: Records) -> Outcome | None:
+        outcome = ahead(records)
+        if outcome is None or outcome.interval == "one seed":
+            return outcome
+        scores = _scores(records[part], split, "accuracy")
+        apart = paired_difference(scores[other], scores[one])
+        assert apart is not None
+        assert apart.low is not None
+        assert apart.high is not None
+        inside = -margin < apart.low and apart.high < margin
+        outside = apart.low > margin or apart.high < -margin
+        verdict: Verdict = "not reproduced" if outside else "undecided"
+        note = f"equal: within {margin:g}"
+        return Outcome(outcome.ours, outcome.interval, "reproduced" if inside else verdict, note)
+
+    return read
+
+
+def recall_by_state(records: Records) -> Outcome | None:
+    """Accuracy at the longest lists against the width of linear attention's head."""
+    by_width: dict[int, list[float]] = {}
+    for record in records.get("recall-state", ()):
+        width = record.config.model.head_dim
+        if record.status == "complete" and record.config.variant == "linear" and width:
+            by_width.setdefault(width, []).append(record.metrics["128x32"]["accuracy"])
+    if len(by_width) < len(raven.STATES):
+        return None
+    widths = sorted(by_width)
+    means = [fmean(by_width[width]) for width in widths]
+    order = _spearman(widths, means)
+    return Outcome(
+        ", ".join(f"{w}²: {mean:.2f}" for w, mean in zip(widths, means, strict=True)),
+        f"{min(map(len, by_width.values()))} seeds each",
+        "reproduced" if order > 0.9 else "not reproduced",
+        f"32 pairs, trained up to 16; rank correlation {order:.2f}",
+    )
+
+
+def mad_order(records: Records) -> Outcome | None:
+    """The order of the six tasks by the accuracy of softmax attention."""
+    names = list(MAD)
+    scores = {
+        name: list(
+            _scores(records.get(f"mad-{name}", ()), "test", "macro_accuracy")
+            .get("softmax", {})
+            .values()
+        )
+        for name in names
+    }
+    if not all(scores.values()):
+        return None
+    means = [fmean(scores[name]) for name in names]
+    order = _spearman([MAD[name] for name in names], means)
+    return Outcome(
+        ", ".join(f"{name} {mean:.2f}" for name, mean in zip(names, means, strict=True)),
+        f"{min(map(len, scores.values()))} seeds each",
+        "reproduced" if order > 0.8 else "not reproduced",
+        f"small sizes; rank correlation with the published order {order:.2f}",
+    )
+
+
+#: Accuracy of the transformer in the table of Yang et al. 2024 (arXiv:2406.06484).
+MAD = {
+    "copying": 0.996,
+    "recall": 0.941,
+    "noisy-recall": 0.868,
+    "memorisation": 0.852,
+    "compression": 0.516,
+    "fuzzy-recall": 0.298,
+}
+
+
+def _spearman(one: Sequence[float], other: Sequence[float]) -> float:
+    """The rank correlation of values without ties."""
+    ranks = [np.argsort(np.argsort(values)) for values in (one, other)]
+    return float(np.corrcoef(*ranks)[0, 1])

@@ -1,0 +1,124 @@
+"""How outcomes of claims follow from records, with records of which the answer is known."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attenergy.registry import load_registry
+from attenergy.search.runs import provenance
+from attenergy.search.runs.config import RunConfig, RunRecord
+
+FOLDER = Path(__file__).resolve().parents[2] / "studies"
+REGISTRY = load_registry(plugins=False)
+Score = Callable[[RunConfig], float]
+
+
+@pytest.fixture(scope="module")
+def claims() -> Iterator[Any]:
+    sys.path.insert(0, str(FOLDER))
+    try:
+        import claims
+
+        yield claims
+    finally:
+        sys.path.remove(str(FOLDER))
+
+
+def recorded(claims: Any, part: str, split: str, metric: str, score: Score) -> list[RunRecord]:
+    """Records of a part that nobody made, with scores of our choice."""
+    configs = claims.raven.parts(REGISTRY)[part].configs(part, REGISTRY)
+    return [
+        provenance.failed(config, "compare", "").model_copy(
+            update={"status": "complete", "metrics": {split: {metric: score(config)}}}
+        )
+        for config in configs
+    ]
+
+
+def outcome_of(claims: Any, text: str, records: dict[str, list[RunRecord]]) -> Any:
+    (claim,) = (claim for claim in claims.CLAIMS if text in claim.text)
+    return claim.read(records)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "verdict"), [(0.2, "reproduced"), (-0.2, "not reproduced"), (0.0, "undecided")]
+)
+def test_a_claim_that_one_is_ahead(claims: Any, ahead: float, verdict: str) -> None:
+    def score(config: RunConfig) -> float:
+        noise = 0.01 * (config.seed % 2) * (1 if config.variant == "hyla" else -1)
+        return 0.5 + noise + ahead * (config.variant == "hyla")
+
+    records = {"fuzzy": recorded(claims, "fuzzy", "ood", "r2", score)}
+    outcome = outcome_of(claims, "fuzzy logic", records)
+    assert outcome.verdict == verdict
+    assert "(5 seeds)" in outcome.interval
+    assert float(outcome.ours) == pytest.approx(ahead, abs=0.021)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "verdict"), [(0.0, "reproduced"), (0.2, "not reproduced"), (-0.2, "not reproduced")]
+)
+def test_a_claim_that_two_are_equal(claims: Any, ahead: float, verdict: str) -> None:
+    def score(config: RunConfig) -> float:
+        return (
+            0.5
+            + 0.001 * config.seed * (config.variant == "hyla")
+            + ahead * (config.variant == "linear")
+        )
+
+    name = "paper-adamw-1M"
+    records = {name: recorded(claims, name, "ood", "accuracy", score)}
+    assert outcome_of(claims, "are equal there", records).verdict == verdict
+
+
+def test_recall_grows_with_the_state_or_does_not(claims: Any) -> None:
+    def grows(config: RunConfig) -> float:
+        return 0.01 * (config.model.head_dim or 0) + 0.001 * config.seed
+
+    for sign, verdict in ((1, "reproduced"), (-1, "not reproduced")):
+        records = recorded(
+            claims, "recall-state", "128x32", "accuracy", lambda c, sign=sign: sign * grows(c)
+        )
+        outcome = outcome_of(claims, "grows with its state", {"recall-state": records})
+        assert outcome.verdict == verdict
+    assert outcome_of(claims, "grows with its state", {"recall-state": records[:4]}) is None
+
+
+def test_the_order_of_tasks(claims: Any) -> None:
+    published = claims.outcomes.MAD
+    for sign, verdict in ((1, "reproduced"), (-1, "not reproduced")):
+        records = {
+            f"mad-{name}": recorded(
+                claims, f"mad-{name}", "test", "macro_accuracy", lambda _, v=sign * value: v
+            )
+            for name, value in published.items()
+        }
+        assert outcome_of(claims, "six MAD tasks", records).verdict == verdict
+    del records["mad-copying"]
+    assert outcome_of(claims, "six MAD tasks", records) is None
+
+
+def test_what_has_no_records_is_named(claims: Any, tmp_path: Path) -> None:
+    page = tmp_path / "claims.md"
+    missing = claims.write_claims({}, page)
+    text = page.read_text(encoding="utf-8")
+    assert len(missing) == sum(claim.command.startswith("make study") for claim in claims.CLAIMS)
+    assert all(name in text for name in missing)
+    rows = [line for line in text.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(claims.CLAIMS) - len(missing)
+    assert all(row.count("|") == 8 for row in rows)
+
+
+def test_every_command_is_there(claims: Any) -> None:
+    parts = claims.raven.parts(REGISTRY)
+    for claim in claims.CLAIMS:
+        program, *_, name = claim.command.split(",")[0].split()
+        if program == "make":
+            assert name.removeprefix("PART=") in parts
+        else:
+            assert (FOLDER.parent / name).is_file()
