@@ -249,23 +249,23 @@ def sumsq_form(args: tuple[Expr, ...]) -> Expr:
     return product([*squares, call("sumsq", rest)])
 
 
-def _expand(expr: Expr) -> Expr:
-    """Products distributed over the sums in them, unless that gives too many terms."""
+def expand(expr: Expr) -> Expr:
+    """A simplified tree with products distributed over sums, unless that gives too many terms."""
     if isinstance(expr, Call) and expr.function == "add":
-        return sum_form(tuple(_expand(a) for a in expr.args))
+        return sum_form(tuple(expand(a) for a in expr.args))
     number, factors = split_factors(expr)
     if math.prod(len(split_terms(f)) for f in factors) > _MOST_TERMS:
         return expr
     for index, factor in enumerate(factors):
         if isinstance(factor, Call) and factor.function == "add":
             rest = [Number(number), *factors[:index], *factors[index + 1 :]]
-            return sum_form(tuple(_expand(product([*rest, term])) for term in factor.args))
+            return sum_form(tuple(expand(product([*rest, term])) for term in factor.args))
     return expr
 
 
 def _shift_out(args: tuple[Expr, ...]) -> tuple[list[Expr], Expr]:
     """Terms of a vector that are the same for all patterns, and what remains."""
-    terms = split_terms(_expand(args[0]))
+    terms = split_terms(expand(args[0]))
     same = [t for t in terms if not t.axes]
     rest = [t for t in terms if t.axes]
     if not rest:
