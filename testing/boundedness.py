@@ -12,7 +12,7 @@ from attenergy.testing.results import LawBroken
 from attenergy.testing.sweeps import betas, parameter_sweep
 
 #: Distances from the origin at which the energy is looked at.
-_FAR = tuple(10.0 ** (3 + step / 2) for step in range(8))
+FAR = tuple(10.0 ** (3 + step / 2) for step in range(8))
 _DIRECTIONS = 32
 _TURNS = 8
 
@@ -42,22 +42,32 @@ def bounded(spec: EnergySpec) -> tuple[float, float, str] | str:
 def _is_bounded(domain: Domain) -> bool:
     """Whether what lies far out is put no further out than what lies near."""
     along = _unit(draw(62, _DIRECTIONS, 8))
-    near, far = (domain.project(distance * along).abs().amax() for distance in (_FAR[0], _FAR[-1]))
+    near, far = (domain.project(distance * along).abs().amax() for distance in (FAR[0], FAR[-1]))
     return bool(far < 2 * near)
 
 
 def _falls(case: Case) -> bool:
-    """Whether the energy still falls at the last distances, in some direction.
+    """Whether the energy still falls at the last distances, in some direction."""
+    along, X = _directions(case)
+    path = torch.stack([_energy(case, far * along, X).detach() for far in FAR])
+    return bool(falls_on(path).any())
+
+
+def falls_on(path: Tensor) -> Tensor:
+    """Where energies (distances, ...) at the distances `FAR` still fall at the last of them.
 
     From each to the next as much as before or more: a logarithm does, and what approaches a limit
     or goes up and down does not.
+
+    Example:
+        >>> far = torch.tensor(FAR)
+        >>> falls_on(torch.stack([-far.log(), -1/far, far], -1))
+        tensor([ True, False, False])
     """
-    along, X = _directions(case)
-    path = torch.stack([_energy(case, far * along, X).detach() for far in _FAR])
     fall = path[:-1] - path[1:]
     lasting = (fall[1:] > 0.9 * fall[:-1]) & (fall[:-1] > 0.01)
     steady = lasting | (path[2:] == -torch.inf) | path[2:].isnan()
-    return bool(steady.all(0).any())
+    return steady.all(0)
 
 
 def _directions(case: Case) -> tuple[Tensor, Tensor]:
@@ -68,12 +78,12 @@ def _directions(case: Case) -> tuple[Tensor, Tensor]:
     along = _unit(torch.cat([draw(61, _DIRECTIONS, *states), each, -each]))
     turned, angle = along, torch.full_like(along[..., :1], 0.5)
     for _ in range(_TURNS):  # down the energy at a fixed distance
-        at = (_FAR[0] * turned).requires_grad_()
+        at = (FAR[0] * turned).requires_grad_()
         before = _energy(case, at, X)
         (slope,) = torch.autograd.grad(before.sum(), at)
         slope = slope - (slope * turned).sum(-1, keepdim=True) * turned
         trial = _unit(turned - angle * _unit(slope.nan_to_num(0.0, 0.0, 0.0)))
-        lower = _energy(case, _FAR[0] * trial, X) < before
+        lower = _energy(case, FAR[0] * trial, X) < before
         lower = lower.reshape(*lower.shape, *(1,) * (trial.ndim - lower.ndim))
         turned, angle = torch.where(lower, trial, turned), torch.where(lower, angle, angle / 2)
     return torch.cat([along, turned]), X

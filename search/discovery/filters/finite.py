@@ -1,0 +1,40 @@
+"""Values and updates are finite numbers: at usual states, at 0, far out, and with few digits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from attenergy.search.discovery.filters.evaluate import update_of
+from attenergy.search.discovery.filters.probes import probes
+from attenergy.search.discovery.filters.subject import Subject
+
+#: Factors of the states: at all settings, and at the first.
+_SCALES, _FAR = (1.0, 0.0, 4.0), (30.0,)
+
+
+def is_finite(subject: Subject) -> str:
+    """The reason why not, or nothing."""
+    cases = [
+        (subject.settings, _SCALES, torch.float64, "states of usual size, at the ends of a range"),
+        (subject.first, _FAR, torch.float64, f"states {_FAR[0]:g} times as long"),
+        (subject.first, _SCALES, torch.float32, "float32"),
+        (subject.first, _SCALES[:1], torch.bfloat16, "bfloat16"),
+    ]
+    for settings, scales, dtype, where in cases:
+        energy, update = _at(subject, settings, scales, dtype)
+        if not torch.isfinite(energy).all():
+            return f"the energy is not finite ({where})"
+        if not torch.isfinite(update).all():
+            return f"the gradient is not finite ({where})"
+    return ""
+
+
+def _at(
+    subject: Subject, settings: Tensor, scales: tuple[float, ...], dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    at = probes()
+    states = torch.cat([scale * at.xi for scale in scales], -2).to(dtype)
+    shape = (len(settings), len(at.X), *states.shape[1:])
+    values = subject.family.values(settings.to(dtype), states.expand(shape), at.X.to(dtype))
+    return update_of(subject.tree, values)

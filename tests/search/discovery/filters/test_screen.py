@@ -1,0 +1,55 @@
+"""Filters say which of them a formula does not pass, and never raise."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from attenergy.search.discovery.filters.screen import FILTERS, screen
+
+SOFTMAX = "0.5*|xi|^2 - lse(beta*X @ xi)/beta"
+
+
+def test_softmax_passes_once(candidate):
+    first = screen(candidate(SOFTMAX))
+    assert (first.rejected_by, first.reason) == ("", "")
+    assert first.fingerprint is not None
+    assert first.milliseconds > 0
+    again = screen(candidate("0.5*|xi|^2 - lse(2*kappa*X @ xi)/(2*kappa)"), {first.fingerprint.key})
+    assert again.rejected_by == "known"
+    assert again.fingerprint is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("|xi|^2", "types"),
+        ("0*sum_n(X @ xi) + |xi|^2", "types"),
+        ("log(sum_n(X @ xi))", "finite"),
+        ("|xi|^2 - lse(X @ xi) + exp(exp(|xi|^2))", "finite"),
+        ("0.5*|xi|^2 - 0.5*beta*|X @ xi|^2", "bounded"),
+        ("0.5*|xi|^2 - sum_n(relu(X @ xi)^3)", "bounded"),
+        ("|xi| - lse(X @ xi)", "bounded"),
+        ("-sum_n(exp(beta*X @ xi))/beta", "bounded"),
+    ],
+)
+def test_rejected(candidate, text, name):
+    screening = screen(candidate(text))
+    assert screening.rejected_by == name
+    assert screening.reason
+    assert screening.fingerprint is None
+
+
+def test_what_overflows_far_out_is_judged_by_what_does_not(candidate):
+    assert screen(candidate("0.5*|xi|^2 - log(sum_n(exp(beta*X @ xi)))/beta")).rejected_by == ""
+
+
+def test_no_error_leaves_it():
+    assert "AttributeError" in screen(SimpleNamespace()).reason
+
+
+def test_every_filter_explains_itself():
+    names = [row.name for row in FILTERS]
+    assert len(set(names)) == len(names)
+    assert all(row.explanation for row in FILTERS)
