@@ -14,14 +14,14 @@ import typer
 from attenergy.search.budgets.clock import process_began
 from attenergy.search.cli import analyse as commands_analyse
 from attenergy.search.cli import bench as commands_bench
-from attenergy.search.cli import check as commands_check
 from attenergy.search.cli import compare as commands_compare
 from attenergy.search.cli import doctor as commands_doctor
 from attenergy.search.cli import explain as commands_explain
-from attenergy.search.cli import plot as commands_plot
-from attenergy.search.cli import registry as commands_registry
 from attenergy.search.cli import search as commands_search
 from attenergy.search.cli import study as commands_study
+from attenergy.search.cli.entries import check as commands_check
+from attenergy.search.cli.entries import plot as commands_plot
+from attenergy.search.cli.entries import registry as commands_registry
 from attenergy.search.cli.errors import Policy
 
 #: Groups of commands in the help.

@@ -28,7 +28,7 @@ from attenergy.search.runs.errors import NoResult
 from attenergy.search.runs.interrupts import ALL, SignalHandler, listening
 
 BAD_INPUT, BUG, NO_RESULT = 2, 1, 1
-_PLANS = {"SearchPlan": "search", "ComparePlan": "compare"}
+_PLANS = {"SearchPlan": "search", "ComparePlan": "compare", "DiscoverPlan": "discover"}
 
 
 class Policy(TyperGroup):
@@ -144,16 +144,15 @@ def _interrupted(number: int) -> NoReturn:
 
 
 def resume_command(arguments: list[str]) -> str:
-    """The command line that goes on with an interrupted search, comparison or analysis, or ''."""
+    """The command line that goes on with what was interrupted (search, analysis ...), or ''."""
     words = ["attenergy", *arguments[1:]]
     verb = next(
         (w for option, w in pairwise(words) if not w.startswith("-") and option != "--plugin"), ""
     )
-    if verb not in ("search", "compare", "analyse"):
+    if verb not in ("search", "compare", "discover", "analyse"):
         return ""
-    return shlex.join(
-        [*words, "--resume"] if verb == "search" and "--resume" not in words else words
-    )
+    resumes = verb in ("search", "discover") and "--resume" not in words
+    return shlex.join([*words, "--resume"] if resumes else words)
 
 
 def _mistake_of_the_user(error: Exception) -> str | None:

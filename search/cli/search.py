@@ -33,9 +33,11 @@ from attenergy.search.cli.parameters.options import (
     PlainOption,
     PrunerOption,
     RegistryOption,
+    ResumeOption,
     RungsOption,
     SamplerOption,
     SecondsOption,
+    SeedOption,
     SetOption,
     SplitSeedOption,
     StepsOption,
@@ -54,6 +56,7 @@ from attenergy.search.cli.parameters.where import (
     GpusOption,
     HeartbeatOption,
     KeepCheckpointsOption,
+    StorageOption,
     TrialMemoryOption,
     TrialSecondsOption,
     WorkersOption,
@@ -95,12 +98,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
         ),
     ] = None,
     registry: RegistryOption = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Seed of the search and of its trials.", rich_help_panel=BUDGET, metavar="N"
-        ),
-    ] = 0,
+    seed: SeedOption = 0,
     split_seed: SplitSeedOption = 0,
     finalists: Annotated[
         int,
@@ -190,17 +188,10 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     model_options: ModelOptionsOption = None,
     options: SetOption = None,
     study: StudyOption = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the study.", rich_help_panel=OUTPUT)
-    ] = False,
+    resume: ResumeOption = False,
     folder: FolderOption = Path("runs"),
     workers: WorkersOption = 1,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL", help="Optuna storage; by default a file.", rich_help_panel=WHERE
-        ),
-    ] = None,
+    storage: StorageOption = None,
     join: Annotated[
         bool,
         typer.Option(

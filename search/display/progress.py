@@ -56,14 +56,19 @@ def make_listener(
         task: its name, which the lines begin with.
         chance: what guessing scores.
     """
-    if plain is None:
-        console = Console(stderr=True)
-        poor = console.is_dumb_terminal or console.options.ascii_only
-        plain = poor or not sys.stderr.isatty()
     state = ProgressState(metric, baseline, task=task, chance=chance)
     for record in known:
         state.remember(record)
-    return SafeListener(PlainListener(state) if plain else LiveListener(state))
+    return SafeListener(PlainListener(state) if shows_plain(plain) else LiveListener(state))
+
+
+def shows_plain(plain: bool | None) -> bool:
+    """Whether plain lines are written: as asked for, or where a terminal cannot redraw in UTF-8."""
+    if plain is not None:
+        return plain
+    console = Console(stderr=True)
+    poor = console.is_dumb_terminal or console.options.ascii_only
+    return poor or not sys.stderr.isatty()
 
 
 def make_progress(

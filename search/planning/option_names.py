@@ -20,6 +20,7 @@ OPTIONS = {
     "cost_limits": "limit",
     "model_options": "model_option",
     "earlier": "from",
+    "tasks": "task",
 }
 #: Words for one thing: of a file, of `search` and of `compare`.
 _SYNONYMS = (
@@ -36,7 +37,7 @@ _COMMAND_LINE_ONLY = (
 
 
 def option_of(field: str, command: str) -> str:
-    """The option of `search` or `compare` that gives a field of its plan, as it is typed."""
+    """The option of a command that gives a field of its plan, as it is typed."""
     if command == "compare" and field in ("name", "variants"):
         field = "study" if field == "name" else field
     else:
@@ -49,7 +50,8 @@ def refused_values(error: ValidationError, command: str = "") -> str:
 
     Args:
         error: of pydantic.
-        command: `search` or `compare`, if the model is its plan: fields are named as its options.
+        command: `search`, `compare` or `discover`, if the model is its plan: fields are named as
+            its options.
     """
     return "\n".join(_refused(detail, command) for detail in error.errors())
 

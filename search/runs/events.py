@@ -53,6 +53,9 @@ class Listener:
     def forecast(self, total: int, left: float) -> None:
         """Under a budget in time: about `total` runs in this phase, `left` seconds for all."""
 
+    def reached(self, done: int, total: int, text: str) -> None:
+        """What is counted otherwise than in runs: `done` of `total`, and where it stands."""
+
     def message(self, text: str) -> None:
         """Something worth a line."""
 
@@ -106,6 +109,10 @@ class ForwardingListener(Listener):
     def forecast(self, total: int, left: float) -> None:
         """Forward it."""
         self._forward("forecast", total, left)
+
+    def reached(self, done: int, total: int, text: str) -> None:
+        """Forward it."""
+        self._forward("reached", done, total, text)
 
     def message(self, text: str) -> None:
         """Forward it."""

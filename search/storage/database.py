@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -20,7 +20,6 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from attenergy.registry.files import open_regular
-from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.errors import DamagedDatabase, StorageProblem, StudyMismatch
 
 READY = "ready"  # user attribute of a study: the format it was set up in, once it was to the end
@@ -42,7 +41,27 @@ _DAMAGE = re.compile(
 )
 
 
-def url_of(plan: SearchPlan) -> str:
+class StudyPlace(Protocol):
+    """Where a study is: what a plan says of it."""
+
+    @property
+    def study(self) -> str:
+        """Its name in the storage."""
+
+    @property
+    def folder(self) -> str:
+        """Of its files."""
+
+    @property
+    def storage(self) -> str | None:
+        """URL of its storage; None for a file in the folder."""
+
+    @property
+    def heartbeat(self) -> int:
+        """Seconds between two heartbeats of a driver."""
+
+
+def url_of(plan: StudyPlace) -> str:
     """Where the study of a plan lies: `study.db` in its folder by default."""
     return plan.storage or f"sqlite:///{Path(plan.folder) / 'study.db'}"
 
@@ -88,7 +107,7 @@ def _of_storage(error: BaseException) -> bool:
 
 
 @contextmanager
-def open_storage(plan: SearchPlan) -> Iterator[RDBStorage]:
+def open_storage(plan: StudyPlace) -> Iterator[RDBStorage]:
     """Open the storage of a plan; close it at the end.
 
     Optuna's own log is silenced meanwhile: the listener tells what happens.
@@ -109,7 +128,7 @@ def open_storage(plan: SearchPlan) -> Iterator[RDBStorage]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def with_heartbeat(plan: SearchPlan) -> RDBStorage:
+def with_heartbeat(plan: StudyPlace) -> RDBStorage:
     """Another way into an open storage, for heartbeats alone; to be closed by its user.
 
     Optuna warns of every trial that is asked of a study whose storage has a heartbeat.
@@ -220,7 +239,7 @@ def generation(name: str, number: int) -> str:
     return name if number == 1 else f"{name}@{number}"
 
 
-def latest(storage: RDBStorage, plan: SearchPlan) -> tuple[optuna.Study | None, int]:
+def latest(storage: RDBStorage, plan: StudyPlace) -> tuple[optuna.Study | None, int]:
     """Find the newest generation that was set up to the end, and its number; None, 0 if none.
 
     A generation whose making was cut short is deleted: its predecessor still holds everything.

@@ -175,6 +175,15 @@ TaskOption = Annotated[
         autocompletion=complete_task,
     ),
 ]
+SeedOption = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Seed of the search and of its trials.", rich_help_panel=BUDGET, metavar="N"
+    ),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with the study.", rich_help_panel=OUTPUT)
+]
 EnergiesOption = Annotated[
     str | None,
     typer.Option(

@@ -20,6 +20,10 @@ WorkersOption = Annotated[
         metavar="N",
     ),
 ]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Optuna storage; by default a file.", rich_help_panel=WHERE),
+]
 EngineOption = Annotated[
     Engine, typer.Option(help="Processes here, or a Ray cluster.", rich_help_panel=WHERE)
 ]

@@ -1,1 +1,1 @@
-"""The storage of a discovery, which Optuna owns."""
+"""The Optuna study of a discovery: one trial for every formula that passed the filters."""

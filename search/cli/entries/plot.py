@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from attenergy.registry import ArgumentError, Registry
 from attenergy.registry.printable import printable
-from attenergy.search.cli.check import entries_of, entry_of, file_and_name, names_file
+from attenergy.search.cli.entries.check import entries_of, entry_of, file_and_name, names_file
 from attenergy.search.cli.parameters import values
 from attenergy.search.cli.parameters.completion import complete_energy
 from attenergy.search.cli.parameters.options import Format, FormatOption, RegistryOption, emit, load

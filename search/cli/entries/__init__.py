@@ -1,0 +1,1 @@
+"""Commands that look at the entries of the registry: list, show, check, plot, sample."""
