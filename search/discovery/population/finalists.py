@@ -1,0 +1,61 @@
+"""Who takes part in the finals: softmax, and the best of every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from attenergy.search.discovery.population.individual import Arm, Individual, by_merit
+
+Role = Literal["softmax", "registry", "evolved", "random"]
+#: What the others are held against.
+BASELINE = "softmax"
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """Who takes part, under the name of an entry, and as what; `individual` is None for softmax."""
+
+    name: str
+    role: Role
+    individual: Individual | None = None
+
+
+def choose_finalists(
+    population: Sequence[Individual], rungs: Sequence[str], count: int
+) -> tuple[Finalist, ...]:
+    """Softmax, the registry's best, the best that evolution made, the best random one.
+
+    Those of evolution stand on the highest rung that any of them has reached and differ in their
+    behaviour: the best of each niche before the second of any.
+
+    Args:
+        population: all individuals.
+        rungs: names, the cheapest first.
+        count: finalists of evolution; none at all, not even softmax, if 0.
+    """
+    if not count:
+        return ()
+    ranked = [each for each in by_merit(population, rungs) if each.rung]
+
+    def of(arm: Arm) -> list[Individual]:
+        return [each for each in ranked if each.arm == arm]
+
+    chosen = [
+        *of("registry")[:1],
+        *_different([each for each in of("evolved") if each.rung == of("evolved")[0].rung], count),
+        *of("random")[:1],
+    ]
+    return (
+        Finalist(BASELINE, "softmax"),
+        *(Finalist(each.name, each.arm, each) for each in chosen),
+    )
+
+
+def _different(ranked: Sequence[Individual], count: int) -> list[Individual]:
+    """The best of the best niches, then others; the best first."""
+    by_niche = {each.fingerprint.niche: each.number for each in reversed(ranked)}
+    others = (each.number for each in ranked)
+    numbers = list(dict.fromkeys([*reversed(by_niche.values()), *others]))[:count]
+    return [each for each in ranked if each.number in numbers]
