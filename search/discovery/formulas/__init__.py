@@ -7,6 +7,19 @@ from attenergy.search.discovery.formulas.candidate import (
     reason_against,
 )
 from attenergy.search.discovery.formulas.convexity import quadratic_part
+from attenergy.search.discovery.formulas.generate import random_candidate
 from attenergy.search.discovery.formulas.grammar import Grammar
+from attenergy.search.discovery.formulas.variation import OPERATIONS, Operation, vary
 
-__all__ = ["PARAMETERS", "SYMBOLS", "Candidate", "Grammar", "quadratic_part", "reason_against"]
+__all__ = [
+    "OPERATIONS",
+    "PARAMETERS",
+    "SYMBOLS",
+    "Candidate",
+    "Grammar",
+    "Operation",
+    "quadratic_part",
+    "random_candidate",
+    "reason_against",
+    "vary",
+]

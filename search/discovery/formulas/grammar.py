@@ -25,6 +25,8 @@ from attenergy.energies.language import (
     Symbol,
     call,
 )
+from attenergy.energies.language.algebra import split_terms
+from attenergy.energies.language.simplify import expand
 from attenergy.registry import ArgumentError, load_plugins, nearest
 from attenergy.search.discovery.formulas.candidate import PARAMETERS, SYMBOLS, Candidate
 
@@ -151,16 +153,21 @@ class Grammar:
         return tuple(p for p in self.productions if kind.allows(p.kind))
 
     def allows(self, candidate: Candidate) -> bool:
-        """Whether a candidate is made of what is here, reads X, and is not too large."""
+        """Whether a candidate is made of what is here, is not too large, and X acts on xi in it."""
         tree = candidate.normal_form
         names = tree.names | candidate.tree.names
         return (
-            "X" in tree.names
+            joins_patterns(tree)
             and tree.size <= self.most_nodes
             and len(candidate.formula) <= MOST_LETTERS
             and names <= {symbol.name for symbol in self.symbols}
             and called_in(candidate.tree) | called_in(tree) <= set(self.functions)
         )
+
+
+def joins_patterns(tree: Expr) -> bool:
+    """Whether a term of a simplified tree reads xi and X both: else X exerts no force on xi."""
+    return any({"xi", "X"} <= term.names for term in split_terms(expand(tree)))
 
 
 def called_in(tree: Expr) -> set[str]:
