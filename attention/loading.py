@@ -58,20 +58,22 @@ def build(arguments: Arguments) -> nn.Module:
         return build_own(arguments)[0]
     width, heads = arguments.layer.embed_dim, arguments.layer.num_heads
     if arguments.kind == "memory":
-        return Retrieval(_layer_of_model(arguments.layer, arguments.length), arguments.layers)
-    layer = [
+        layer = _layer_of_model(arguments.layer, arguments.length)
+        # of +-1 two logits are answered for each component, otherwise the component itself
+        return Retrieval(layer, arguments.layers, signs=arguments.outputs == 2)
+    blocks = [
         partial(_layer_of_model, block, arguments.length) for block in arguments.layer_of_block
     ]
     if arguments.language:
         return LanguageModel(
             vocabulary=arguments.size, length=arguments.length, width=width, heads=heads,
-            layers=arguments.layers, mlp=arguments.mlp, make_layer=layer,
+            layers=arguments.layers, mlp=arguments.mlp, make_layer=blocks,
             positions=arguments.positions, tied=arguments.readout == "tied", conv=arguments.conv,
             checkpoint=arguments.checkpoint, without=arguments.without,
         )  # fmt: skip
     return Transformer(
         outputs=arguments.outputs, layers=arguments.layers, width=width, heads=heads,
-        mlp=arguments.mlp, positions=arguments.positions, make_layer=layer,
+        mlp=arguments.mlp, positions=arguments.positions, make_layer=blocks,
         causal=arguments.causal, conv=arguments.conv, readout=arguments.readout,
         checkpoint=arguments.checkpoint, kind=arguments.kind, size=arguments.size,
         length=arguments.length, channels=arguments.channels, without=arguments.without,

@@ -38,6 +38,7 @@ from attenergy.tasks.raven.instance import RavenInstance
 from attenergy.tasks.raven.posterior import Posterior
 from attenergy.tasks.raven.task import Raven
 from attenergy.tasks.recall.copying import Copying
+from attenergy.tasks.recall.denoising import Denoising, DenoisingInstance
 from attenergy.tasks.recall.induction import AssociativeRecall, InductionHeads
 from attenergy.tasks.recall.latch import Latch
 from attenergy.tasks.recall.mad_fuzzy import FuzzyRecall
@@ -64,6 +65,8 @@ __all__ = [
     "Compression",
     "Copying",
     "DataTask",
+    "Denoising",
+    "DenoisingInstance",
     "Dyck",
     "EpisodeInstance",
     "Episodes",
@@ -137,6 +140,7 @@ CLASSES: Catalogue[type[Task]] = Catalogue(
         "CompositionalRecall": CompositionalRecall,
         "Compression": Compression,
         "Copying": Copying,
+        "Denoising": Denoising,
         "Dyck": Dyck,
         "FewShotDigits": FewShotDigits,
         "FewShotGaussians": FewShotGaussians,

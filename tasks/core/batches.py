@@ -13,8 +13,9 @@ class Inputs:
     """What a model reads.
 
     `vector`: float tokens of width `size`, tensor (B, L, size). `token`: int64 ids below `size`,
-    tensor (B, L), or (B, L, channels) where a token is several ids. `memory`: patterns of +-1 and
-    a corrupted one, tensor (B, L, size), the last of the L to be restored without any training.
+    tensor (B, L), or (B, L, channels) where a token is several ids. `memory`: patterns and a
+    corrupted one, tensor (B, L, size), the last of the L to be restored without any training: of
+    +-1 where the answer is one of two classes, and any numbers where it is a number.
 
     `length` is the largest L of any split: a model must be made for it.
 
@@ -33,7 +34,8 @@ class Inputs:
 class Outputs:
     """What a model answers at every position, (B, L, size).
 
-    `class`: logits over `size` classes. `number`: `size` numbers.
+    `class`: logits over `size` classes. `number`: `size` numbers. Where the inputs are a `memory`,
+    a position is a component of the pattern.
 
     Example:
         >>> make_task("latch").outputs

@@ -17,6 +17,7 @@ LEAST = {
     "CompositionalRecall": {"vocabulary": 6, "length": 6, "pairs": 1},
     "Compression": {"vocabulary": 3, "length": 2, "train_instances": 0},
     "Copying": {"vocabulary": 4, "length": 18, "tokens": 1, "train_instances": 0},
+    "Denoising": {"dim": 1, "patterns": 2},
     "Dyck": {"types": 1, "depth": 2, "shortest": 1, "longest": 2, "long": 41},
     "FewShotDigits": {"ways": 2, "shots": 1, "queries": 1, "held_out": 2},
     "FewShotGaussians": {"dim": 1, "ways": 2, "shots": 1, "queries": 1},

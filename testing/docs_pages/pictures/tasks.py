@@ -190,6 +190,7 @@ def _patterns(task: Task, batch: Batch) -> tuple[Image.Image, str]:
 
 _DRAW: dict[str, Callable[[Task, Batch], tuple[Image.Image, str]]] = {
     "BlockModel": _graph,
+    "Denoising": _patterns,
     "GroundState": _graph,
     "Nodes": _graph,
     "FewShotStrokes": _episode,
