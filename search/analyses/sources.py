@@ -30,13 +30,12 @@ from attenergy.registry import (
     OwnModel,
     Scalar,
     TaskSpec,
-    UnknownName,
 )
 from attenergy.search.analyses.huggingface import is_huggingface, load_huggingface
 from attenergy.search.analyses.inputs import random_inputs, random_of_export
 from attenergy.search.artifacts.export import weights_of
 from attenergy.search.artifacts.select_run import choose_run, find_run
-from attenergy.search.results.study_folder import Study, find_study, read_study
+from attenergy.search.results.study_folder import Study, UnknownStudy, find_study, read_study
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.failures import in_one_line
 from attenergy.search.runs.records import first_problem
@@ -114,7 +113,7 @@ def find_source(name: str, loading: Loading, trial: str = "best") -> Source:
         trial: which run of a study.
 
     Raises:
-        UnknownName: there is nothing of this name.
+        UnknownStudy: there is nothing of this name.
         ValueError: it cannot be read or built.
     """
     if is_function(name):
@@ -124,9 +123,9 @@ def find_source(name: str, loading: Loading, trial: str = "best") -> Source:
         return _of_huggingface(path, loading) if is_huggingface(path) else _of_export(path, loading)
     try:
         place = find_study(name, loading.folder)
-    except UnknownName as error:
+    except UnknownStudy as error:
         note = f"nor a folder with {CONFIG}, an export or a Hugging Face model, nor module:function"
-        raise UnknownName(error.kind, name, error.known, note) from None
+        raise UnknownStudy(name, error.folder, error.typed, note) from None
     return of_run(read_study(place), trial, data=loading.data)
 
 

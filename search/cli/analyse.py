@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from attenergy.search.analyses.sources import Source
     from attenergy.tasks import Task
 
+_OTHERS = "the folder of an export or of a Hugging Face model, or module:function"
 _MODEL, _INPUTS, _RESULT = "The model", "What it is fed", "What is done and kept"
 
 
@@ -187,12 +188,13 @@ def analyse(  # noqa: PLR0913, PLR0917 - the options of a command
     from attenergy.search.analyses.series import choose
     from attenergy.search.analyses.sources import Loading, find_source, is_function
     from attenergy.search.analyses.subjects import Feeding
+    from attenergy.search.results.study_folder import UnknownStudy
 
     if listing:
         _list(form)
         return
     if model is None:
-        raise typer.BadParameter("name a model, or --list the analyses", param_hint="MODEL")
+        raise UnknownStudy("", folder, note=f"or {_OTHERS}; --list names the analyses")
     if out is not None and out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{out} is a file; results need a folder", param_hint="--out")
     given = assignments(settings, "--set")

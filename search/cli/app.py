@@ -23,6 +23,7 @@ from attenergy.search.cli.entries import check as commands_check
 from attenergy.search.cli.entries import plot as commands_plot
 from attenergy.search.cli.entries import registry as commands_registry
 from attenergy.search.cli.errors import Policy
+from attenergy.search.cli.parameters.commands import ReportCommand, StudyCommand
 
 #: Groups of commands in the help.
 _TRAIN, _READ, _LOOK = "Search and compare", "Read a study", "Look at the registry"
@@ -43,12 +44,12 @@ app.add_typer(commands_registry.tasks, name="tasks", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_TRAIN)(commands_search.search)
 app.command(rich_help_panel=_TRAIN)(commands_compare.compare)
 app.add_typer(commands_bench.bench, name="bench", rich_help_panel=_TRAIN)
-app.command(cls=commands_study.ReportCommand, rich_help_panel=_READ)(commands_study.report)
-app.command(rich_help_panel=_READ)(commands_analyse.analyse)
-app.command(rich_help_panel=_READ)(commands_study.dashboard)
-app.command(rich_help_panel=_READ)(commands_study.export)
-app.command(rich_help_panel=_READ)(commands_study.replay)
-app.command("continue", rich_help_panel=_TRAIN)(commands_study.continue_)
+app.command(cls=ReportCommand, rich_help_panel=_READ)(commands_study.report)
+app.command(cls=StudyCommand, rich_help_panel=_READ)(commands_analyse.analyse)
+app.command(cls=StudyCommand, rich_help_panel=_READ)(commands_study.dashboard)
+app.command(cls=StudyCommand, rich_help_panel=_READ)(commands_study.export)
+app.command(cls=StudyCommand, rich_help_panel=_READ)(commands_study.replay)
+app.command("continue", cls=StudyCommand, rich_help_panel=_TRAIN)(commands_study.continue_)
 app.command(rich_help_panel=_LOOK)(commands_registry.schema)
 app.command(rich_help_panel=_LOOK)(commands_doctor.doctor)
 app.command(rich_help_panel=_LOOK)(commands_explain.explain)

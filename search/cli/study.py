@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from attenergy.registry import ArgumentError
+from attenergy.search.cli.parameters.commands import ALL
 from attenergy.search.cli.parameters.options import (
     ExplainOption,
     FolderOption,
@@ -43,25 +43,6 @@ AnywayOption = Annotated[
         "your model has changed.",
     ),
 ]
-
-
-#: What `--analyse` stands for without names.
-ALL = "all"
-
-
-class ReportCommand(TyperCommand):
-    """The command `report`, whose `--analyse` may stand without a value."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; `--analyse` is followed by names of analyses, or stands for all."""
-        if "--analyse" in args:
-            from attenergy.analysis import ANALYSES
-
-            place = args.index("--analyse")
-            named = place + 1 < len(args) and {*args[place + 1].split(",")} <= {*ANALYSES, ALL}
-            if not named:
-                args = [*args[: place + 1], ALL, *args[place + 1 :]]
-        return super().parse_args(ctx, args)
 
 
 class ReportFormat(StrEnum):
@@ -177,7 +158,7 @@ def dashboard(
 
 def export(
     study: StudyArgument,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
     trial: Annotated[
         str,
         typer.Option(

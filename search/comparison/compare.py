@@ -41,6 +41,7 @@ from attenergy.search.runs.plugin_needs import (
 )
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.records import RunStore
+from attenergy.search.storage.refusal import removed_if_refused
 from attenergy.search.training.model import uses
 from attenergy.tasks import Task, make_task
 
@@ -109,7 +110,7 @@ def run_compare(
         check_reaches_workers(needs)
     _check_plan(plan, folder)
     _check_source(plain[plan.variants[0]], folder)
-    with ExitStack() as stack:
+    with removed_if_refused(folder), ExitStack() as stack:
         executor = stack.enter_context(make_executor(plan, folder))
         timed: Timed | None = None
         if budget is not None:

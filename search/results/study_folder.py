@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from attenergy.registry import ArgumentError, AttenergyError, UnknownName
+from attenergy.registry.errors import nearest
 from attenergy.registry.files import read_regular, write_atomically
 from attenergy.search.planning.plan import COMPARE_PLAN, RECORDED, ComparePlan, SearchPlan
 from attenergy.search.results.leaderboard import Leaderboard, leaderboard
@@ -25,6 +28,9 @@ from attenergy.tasks import Task, make_task, without_files
 
 #: In a study's folder, where proposals were not trained because of what they would have cost.
 UNTRAINED = "untrained.json"
+#: In what one types, the name of a study.
+STUDY = "STUDY"
+_MOST_LISTED = 20  # studies in a message
 _COUNTS = TypeAdapter(dict[str, Annotated[int, Field(ge=0)]])
 
 
@@ -79,21 +85,97 @@ class Study:
         return replace(board, verdict=replace(board.verdict, command=line))
 
 
+@dataclass(frozen=True)
+class StudyBrief:
+    """A study of a folder, told apart from others: without its records.
+
+    Attributes:
+        name: of its folder.
+        task: that it is on; several with commas, or "" if that is lost.
+        when: it was last written to, in seconds of the epoch.
+    """
+
+    name: str
+    task: str
+    when: float
+
+    def line(self, width: int) -> str:
+        """As a line of a list, the name as wide as all others."""
+        day = datetime.fromtimestamp(self.when).astimezone()
+        return f"  {self.name:{width}}  {day:%Y-%m-%d %H:%M}  {self.task}".rstrip()
+
+
+class UnknownStudy(UnknownName):
+    """No study was named, or none has this name; the text lists those that there are.
+
+    Args:
+        name: that was given, or "".
+        folder: in which the studies lie.
+        typed: what one types, with STUDY in place of its name, or "".
+        note: what else could have been named.
+    """
+
+    def __init__(self, name: str, folder: str | Path, typed: str = "", note: str = "") -> None:
+        self.folder, self.typed = Path(folder), typed
+        super().__init__("study", name, study_names(folder), note, f"{folder}/")
+        self.args = (name, folder, typed, note)  # so that it can be pickled
+
+    def __str__(self) -> str:
+        if self.name:
+            hints = "".join(f" ({x})" for x in (nearest(self.name, self.known), self.note) if x)
+            said = f"no study {self.name!r} in {self.place}{hints}"
+        else:
+            said = f"name a study{f' ({self.note})' if self.note else ''}"
+        if not self.known:
+            return (
+                f"{said}; none is in {self.place} yet: `attenergy search --task raven-small` makes "
+                "one. A study elsewhere is named by its folder"
+            )
+        shown, more = self.known[:_MOST_LISTED], len(self.known) - _MOST_LISTED
+        width = max(map(len, shown))
+        lines = [f"{said}. Studies in {self.place}, newest first:"]
+        lines += [study_brief(self.folder / name).line(width) for name in shown]
+        lines += [f"  and {more} older"] if more > 0 else []
+        lines += [f"type: {self.typed.replace(STUDY, shown[0])}"] if self.typed else []
+        return "\n".join(lines)
+
+
+def study_names(folder: str | Path = "runs") -> list[str]:
+    """The studies in a folder, newest first; comparisons over several tasks are among them."""
+    newest: dict[str, float] = {}
+    for file in (RECORDS, MATRIX):
+        for path in Path(folder).glob(f"*/{file}"):
+            with suppress(OSError):
+                newest[path.parent.name] = max(
+                    newest.get(path.parent.name, 0), path.stat().st_mtime
+                )
+    return sorted(newest, key=lambda name: (-newest[name], name))
+
+
+def study_brief(place: Path) -> StudyBrief:
+    """What tells the study in this folder apart; a damaged one has no task."""
+    when, tasks = 0.0, list[str]()
+    with suppress(OSError, AttenergyError):
+        when = max(p.stat().st_mtime for p in (place / RECORDS, place / MATRIX) if p.is_file())
+        if (place / MATRIX).is_file():
+            tasks = [column.task for column in read_matrix(place).columns]
+        elif (plan := read_plan(place)) is not None:
+            tasks = [plan.task]
+    return StudyBrief(place.name, ", ".join(dict.fromkeys(tasks)), when)
+
+
 def find_study(study: str, folder: str | Path = "runs") -> Path:
     """Return the folder of a study that is named by its path, or by its name inside `folder`.
 
     A comparison over several tasks is found as well: its folder holds a `matrix.json`.
 
     Raises:
-        UnknownName: if there is none; the message names those that exist.
+        UnknownStudy: if there is none; the message lists those that exist.
     """
     for path in (Path(folder) / study, Path(study)):
         if any((path / file).is_file() for file in (RECORDS, MATRIX)):
             return path
-    known = sorted(
-        {path.parent.name for file in (RECORDS, MATRIX) for path in Path(folder).glob(f"*/{file}")}
-    )
-    raise UnknownName("study", study, known, place=f"{folder}/")
+    raise UnknownStudy(study, folder)
 
 
 def read_study(folder: Path) -> Study:

@@ -17,6 +17,8 @@ from attenergy.search.storage.locks import Connection, FileLock, Lock, PostgresL
 #: Seconds to wait for a driver that has the study exclusively; a longer wait is an error. Drivers
 #: have it for a fraction of a second, and the system releases it when their process ends.
 LONGEST_WAIT = 60.0
+#: In a study's folder, held by the drivers that work on it.
+LOCK = ".lock"
 
 
 class StudyLock:
@@ -125,7 +127,7 @@ def study_lock(folder: Path, url: str, study: str, *, join: bool) -> Iterator[St
             return lock
 
         folder.mkdir(parents=True, exist_ok=True)
-        locks: list[Lock] = [file_lock(folder / ".lock")]
+        locks: list[Lock] = [file_lock(folder / LOCK)]
         moment: Lock | None = None
         address = make_url(url)
         # Drivers of earlier versions lock by these names too: "presence" and "turn".

@@ -7,7 +7,7 @@ earlier study are never mixed with those of this one: of them, a sampler is show
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,22 +62,39 @@ class EarlierStudy(BaseModel):
     trials: tuple[EarlierTrial, ...] = Field(default=())
 
 
-def take_earlier(study: optuna.Study, context: SearchContext) -> None:
+def take_earlier(
+    study: optuna.Study, context: SearchContext, read: Sequence[tuple[EarlierStudy, str]] = ()
+) -> None:
     """Keep in the study what the plan's earlier studies know, of those that it has not yet.
 
     From then on they are not needed any more.
+
+    Args:
+        study: that keeps it.
+        context: of the search.
+        read: what was read already, by `read_all_earlier`.
 
     Raises:
         ValueError: one of them cannot be found or read.
     """
     known = known_earlier(study)
-    names = {earlier.study for earlier in known}
-    for name in context.plan.earlier:
-        if name not in names:
-            earlier, text = read_earlier(name, context.space, Path(context.plan.folder))
-            study.set_user_attr(f"{_ATTRIBUTE}{len(known)}", earlier.model_dump(mode="json"))
-            known.append(earlier)
-            context.listener.message(text)
+    for earlier, text in read or read_all_earlier(context, {each.study for each in known}):
+        study.set_user_attr(f"{_ATTRIBUTE}{len(known)}", earlier.model_dump(mode="json"))
+        known.append(earlier)
+        context.listener.message(text)
+
+
+def read_all_earlier(
+    context: SearchContext, known: Collection[str] = ()
+) -> list[tuple[EarlierStudy, str]]:
+    """The plan's earlier studies but for those of known names, and a sentence on each.
+
+    Raises:
+        ValueError: one of them cannot be found or read.
+    """
+    plan = context.plan
+    names = [name for name in dict.fromkeys(plan.earlier) if name not in known]
+    return [read_earlier(name, context.space, Path(plan.folder)) for name in names]
 
 
 def known_earlier(study: optuna.Study) -> list[EarlierStudy]:

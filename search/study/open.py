@@ -41,6 +41,7 @@ from attenergy.search.study.earlier import (
     earlier_attributes,
     first_tried,
     known_earlier,
+    read_all_earlier,
     take_earlier,
 )
 from attenergy.search.study.infeasible import beyond_by_default
@@ -76,9 +77,10 @@ def open_study(context: SearchContext, resume: bool) -> optuna.Study:
     if not resume and (study is not None or trials):
         raise StudyExists(plan.study, trials)
     if study is None:
+        earlier = read_all_earlier(context)  # before there is a study: a name may be wrong
         study = create(context.storage, plan.study, _directions(context))
         _add_missing_trials(study, context)
-        take_earlier(study, context)
+        take_earlier(study, context, earlier)
         _enqueue(study, context)
         _mark_ready(study, context)
     else:

@@ -49,6 +49,7 @@ from attenergy.search.runs.plugin_needs import (
 from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.database import open_storage, problems_with, shown_url, url_of
 from attenergy.search.storage.heartbeat import heartbeats
+from attenergy.search.storage.refusal import removed_if_refused
 from attenergy.search.storage.study_lock import study_lock
 from attenergy.search.study.context import SearchContext
 from attenergy.search.study.finalist_queue import (
@@ -123,7 +124,7 @@ def run_search(
     budget = time_budget or TimeBudget.of(plan.budget)
     plan = with_pause(plan if budget is None else as_begun(plan))
     parts = SearchParts.of(plan, registry)
-    with ExitStack() as early:
+    with removed_if_refused(Path(plan.folder)), ExitStack() as early:
         timed: TimedSearch | None = None
         executor: Executor | None = None
         if budget is not None:  # its pace decides the steps, and they what study it is

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import typer
+
 #: Takes what was typed so far and gives the words that go on from it.
 Completer = Callable[[str], list[str]]
 
@@ -22,10 +24,10 @@ def _registered(*kinds: str) -> Iterator[str]:
         yield from getattr(registry, kind)
 
 
-def _studies() -> Iterator[str]:
-    for folder in sorted(Path("runs").iterdir()):
-        if (folder / "records.jsonl").is_file():
-            yield folder.name
+def _studies(folder: Path) -> Iterator[str]:
+    for study in sorted(folder.iterdir()):
+        if any((study / file).is_file() for file in ("records.jsonl", "matrix.json")):
+            yield study.name
 
 
 def _explanations() -> Iterator[str]:
@@ -63,9 +65,9 @@ def complete_energy(incomplete: str) -> list[str]:
     return _started(_registered("energies"), incomplete)
 
 
-def complete_study(incomplete: str) -> list[str]:
-    """A study in the folder `runs`."""
-    return _started(_studies(), incomplete)
+def complete_study(ctx: typer.Context, incomplete: str) -> list[str]:
+    """A study in the folder `runs`, or in that of `--folder`."""
+    return _started(_studies(Path(ctx.params.get("folder") or "runs")), incomplete)
 
 
 def complete_explanation(incomplete: str) -> list[str]:

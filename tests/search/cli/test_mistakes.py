@@ -29,6 +29,10 @@ COMMANDS = [
             "--set nope=1",
             "--set pairs=-1",
             "--seconds 1",
+            "--budget 0.1s",
+            "--from nope",
+            "--from nope --storage sqlite:///elsewhere.db",
+            "--from nope --join",
             "--sampler brute-force --join --fairness seconds --seconds 1",
             "--storage nope://x",
             "--storage sqlite:////nowhere/x.db",
@@ -55,6 +59,7 @@ COMMANDS = [
             "--learning-rates x",
             "--learning-rates -1",
             "--sweep nope",
+            "--budget 0.1s",
             "--bundle smoke",
         )
     ),
@@ -75,6 +80,8 @@ COMMANDS = [
     "dashboard nope --port 999999",
     "frobnicate",
 ]
+#: Of a storage that the user named: the study is not in it, but it was looked for.
+LOCKS = {Path("elsewhere.db"), Path(".elsewhere.db.lock"), Path(".elsewhere.db.turn")}
 
 
 @pytest.fixture(autouse=True)
@@ -88,12 +95,14 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_mistake_ends_with_2_and_no_traceback(command: str) -> None:
+def test_a_mistake_ends_with_2_and_no_traceback_and_leaves_nothing(command: str) -> None:
+    before = set(Path().rglob("*"))
     result = CliRunner().invoke(app, shlex.split(command))
     assert result.exit_code == 2, result.output
     assert "Traceback" not in result.stderr
     assert result.stderr
     assert result.stdout == ""
+    assert set(Path().rglob("*")) - before <= LOCKS
 
 
 def test_a_run_is_named_by_a_number_of_any_length(finished_study: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -18,8 +19,10 @@ from attenergy.search.report.text import as_json, as_markdown, budgets, middle_c
 from attenergy.search.results.study_folder import (
     NoRuns,
     Study,
+    UnknownStudy,
     find_study,
     read_study,
+    study_names,
     write_leaderboard,
 )
 
@@ -32,14 +35,47 @@ def test_a_study_is_found_by_name_and_by_path(finished_study: Path, monkeypatch)
 
 
 def test_an_unknown_study_is_refused_with_the_nearest(finished_study: Path) -> None:
-    with pytest.raises(UnknownName, match=r"'tny' in .*/ \(did you mean 'tiny'\?\); known: tiny"):
+    with pytest.raises(UnknownName, match=r"'tny' in .*/ \(did you mean 'tiny'\?\)\. Studies in"):
         find_study("tny", finished_study.parent)
 
 
 def test_looking_for_a_study_makes_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="known: none"):
+    with pytest.raises(UnknownName, match=r"'x' in .*/runs/; none is in .*/runs/ yet"):
         find_study("x", tmp_path / "runs")
     assert list(tmp_path.iterdir()) == []
+
+
+def studies_of_age(folder: Path, **hours: float) -> None:
+    """Studies that were last written to so many hours after the epoch."""
+    for name, age in hours.items():
+        place = folder / name
+        place.mkdir(parents=True)
+        plan = {"folder": str(place), "study": name, "task": f"{name}-task", "trials": 3}
+        (place / "plan.json").write_text(json.dumps(plan))
+        (place / "records.jsonl").touch()
+        os.utime(place / "records.jsonl", (3600 * age, 3600 * age))
+
+
+def test_studies_are_listed_newest_first_with_their_task_and_date(tmp_path: Path) -> None:
+    studies_of_age(tmp_path, middle=2000, old=1000, newest=3000)
+    (tmp_path / "old" / "plan.json").write_text("{")  # damaged: it is a study all the same
+    (tmp_path / "empty").mkdir()
+    assert study_names(tmp_path) == ["newest", "middle", "old"]
+    lines = str(UnknownStudy("", tmp_path, "attenergy export STUDY --out DIR")).splitlines()
+    assert lines[0] == f"name a study. Studies in {tmp_path}/, newest first:"
+    assert re.fullmatch(r"  newest  1970-05-0\d \d\d:00  newest-task", lines[1])
+    assert re.fullmatch(r"  middle  1970-03-2\d \d\d:00  middle-task", lines[2])
+    assert re.fullmatch(r"  old     1970-02-1\d \d\d:00", lines[3])
+    assert lines[4] == "type: attenergy export newest --out DIR"
+
+
+def test_of_many_studies_the_newest_are_listed(tmp_path: Path) -> None:
+    studies_of_age(tmp_path, **{f"s{number}": number for number in range(30)})
+    text = str(UnknownStudy("s3x", tmp_path))
+    assert text.splitlines()[-1] == "  and 10 older"
+    assert "  s10  " in text
+    assert "  s9  " not in text
+    assert pickle.loads(pickle.dumps(UnknownStudy("s3x", tmp_path))).args[0] == "s3x"  # noqa: S301
 
 
 def test_a_study_without_a_finished_run_is_said(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def test_options_and_arguments_complete_in_a_shell(tmp_path: Path) -> None:
     study.mkdir(parents=True)
     (study / "records.jsonl").touch()
     assert completed("attenergy report ev", cwd=tmp_path) == ["evening"]
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    assert completed("attenergy export --folder elsewhere ev", cwd=tmp_path) == ["evening"]
 
 
 @pytest.mark.parametrize(
@@ -58,11 +60,8 @@ def test_a_mixer_is_no_energy() -> None:
     assert completion.complete_energy("softm") == []
 
 
-def test_no_folder_of_studies_completes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert completion.complete_study("") == []
+def test_no_folder_of_studies_completes_nothing(tmp_path: Path) -> None:
+    assert completed("attenergy report ", cwd=tmp_path) == []
 
 
 def test_completion_does_not_import_torch() -> None:
