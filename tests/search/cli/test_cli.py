@@ -211,8 +211,8 @@ BAD_INPUT = [
     (["compare", *TINY, "-e", "lse", "--learning-rates", "1e-3,x"], "'x' is not a number"),
     (["compare", *TINY, "-e", "lse", "--learning-rates", "-1"], "greater than 0"),
     (["compare", *TINY, "--registry", "bad.yaml", "-e", "lse,first"], "bad.yaml:6:27"),
-    (["report", "nothing"], "known: none"),
-    (["export", "nothing", "-o", "out"], "known: none"),
+    (["report", "nothing"], "none is in runs"),
+    (["export", "nothing", "-o", "out"], "none is in runs"),
     (["serach"], "serach"),
 ]
 
