@@ -1,1 +1,1 @@
-"""Discovery: the search writes energies of its own, as formulas, and finds out what they are worth."""
+"""Discovery: the search writes energies of its own, and finds out what they are worth."""
