@@ -17,6 +17,7 @@ from attenergy.search.runs.errors import NoResult
 if TYPE_CHECKING:
     from attenergy.registry import Registry
     from attenergy.search.planning.plan import SearchPlan
+    from attenergy.search.report.analyses import Analysed
     from attenergy.search.results.leaderboard import Leaderboard
     from attenergy.search.results.study_folder import Study
     from attenergy.search.results.task_table import Matrix
@@ -119,12 +120,15 @@ def show(
 
 
 def print_study(folder: Path, *, explain: bool) -> None:
-    """Print what was printed at the end of a study, from its records."""
+    """Print what was printed at the end of a study or a discovery, from its records."""
     from attenergy.search.report.over_tasks import TasksScreen
     from attenergy.search.report.terminal import Screen
-    from attenergy.search.results.study_folder import read_study
+    from attenergy.search.results.study_folder import DISCOVERED, read_study
     from attenergy.search.results.task_table import MATRIX, read_matrix
 
+    if (folder / DISCOVERED).is_file():
+        print_discovery(folder, explain=explain)
+        return
     if (folder / MATRIX).is_file():
         matrix = read_matrix(folder)
         parts = {column.name: read_study(folder / column.name) for column in matrix.columns}
@@ -134,6 +138,85 @@ def print_study(folder: Path, *, explain: bool) -> None:
     study = read_study(folder)
     board = study.with_next_step(study.leaderboard(), folder)
     emit(Format.TABLE, None, Screen(board, explain))
+
+
+def print_discovery(folder: Path, *, explain: bool) -> None:
+    """Print what was printed at the end of a discovery, from its folder."""
+    from attenergy.search.discovery.results.discovery import read_discovery
+    from attenergy.search.discovery.results.finding import judge, read_finals
+    from attenergy.search.discovery.results.terminal import DiscoveryScreen
+
+    discovery = read_discovery(folder)
+    finding = judge(discovery, read_finals(folder, discovery))
+    emit(Format.TABLE, None, DiscoveryScreen(discovery, finding, explain))
+
+
+def report_text(
+    folder: Path, form: str, analysed: Sequence[Analysed] = (), out: Path | None = None
+) -> str:
+    """The report on a study, a comparison over several tasks or a discovery.
+
+    Args:
+        folder: of the study.
+        form: `html`, `markdown` or `json`.
+        analysed: models of a study with what their analyses said.
+        out: the file that it is for; paths in it go from there.
+    """
+    from attenergy.search.report.text import (
+        as_json,
+        as_markdown,
+        multi_task_as_json,
+        multi_task_as_markdown,
+    )
+    from attenergy.search.results.study_folder import DISCOVERED, read_study
+    from attenergy.search.results.task_table import MATRIX
+    from attenergy.search.runs.own_entries import write_own_entries
+
+    if (folder / DISCOVERED).is_file():
+        return _discovery_text(folder, form)
+    multi_task = (folder / MATRIX).is_file()
+    if form == "html":
+        from attenergy.search.report.html.build import matrix_page, page
+
+        if multi_task:
+            return matrix_page(folder)
+        study = read_study(folder)
+        write_own_entries(folder, study.records)  # the page names the file
+        return page(study, analysed)
+    if multi_task:
+        markdown = form == "markdown"
+        return multi_task_as_markdown(folder) if markdown else multi_task_as_json(folder) + "\n"
+    study = read_study(folder)
+    if form == "json":
+        return as_json(study, analysed) + "\n"
+    return as_markdown(study, analysed, Path.cwd() if out is None else out.parent)
+
+
+def _discovery_text(folder: Path, form: str) -> str:
+    from attenergy.search.discovery.results.discovery import read_discovery
+    from attenergy.search.discovery.results.page import page
+    from attenergy.search.discovery.results.write import as_markdown
+
+    discovery = read_discovery(folder)
+    if form == "html":
+        return page(folder, discovery)
+    if form == "markdown":
+        return as_markdown(folder, discovery)
+    return discovery.model_dump_json(indent=1) + "\n"
+
+
+def save_pictures(folder: Path, out: Path) -> list[Path]:
+    """Write every picture of a report as PNG into a folder."""
+    from attenergy.search.results.study_folder import DISCOVERED
+
+    if (folder / DISCOVERED).is_file():
+        from attenergy.search.discovery.results.discovery import read_discovery
+        from attenergy.search.discovery.results.page import write_pictures as write
+
+        return write(folder, read_discovery(folder), out)
+    from attenergy.search.report.html.build import write_pictures
+
+    return write_pictures(folder, out)
 
 
 def _say_where(folder: Path, files: str, say: Callable[..., None]) -> None:

@@ -82,12 +82,14 @@ def report(
 ) -> None:
     """Report on a study: leaderboard, curves, costs, importances, formulas, how to repeat it.
 
+    Of a discovery: the winner with its family tree, its ablation, the finals, the controls.
+
     The page is one file that needs nothing else: it opens without a network, light or dark, on a
     phone, and on paper. Markdown and JSON have the tables and every record; table is what the
     search printed at its end.
     """
     from attenergy.registry.files import refuse_folder, write_atomically
-    from attenergy.search.cli.show import print_study
+    from attenergy.search.cli.show import print_study, report_text, save_pictures
     from attenergy.search.results.study_folder import find_study
 
     place = find_study(study, folder)
@@ -105,12 +107,9 @@ def report(
         out = place / "report.html"
     if out is not None:
         refuse_folder(out)
-    text = _text(place, form, analysed, out)
+    text = report_text(place, form.value, analysed, out)
     if pictures is not None:
-        from attenergy.search.report.html.build import write_pictures
-
-        written = write_pictures(place, pictures)
-        _say(f"{len(written)} pictures written to {pictures}")
+        _say(f"{len(save_pictures(place, pictures))} pictures written to {pictures}")
     if out is None:
         typer.echo(text, nl=False)
         return
@@ -269,37 +268,6 @@ def _analysed(place: Path, what: str | None, plain: bool | None) -> Sequence[Ana
 
     with analysis_display(plain) as display:
         return analyse_study(read_study(place), () if what == ALL else names(what), display)
-
-
-def _text(
-    place: Path, form: ReportFormat, analysed: Sequence[Analysed] = (), out: Path | None = None
-) -> str:
-    from attenergy.search.report.text import (
-        as_json,
-        as_markdown,
-        multi_task_as_json,
-        multi_task_as_markdown,
-    )
-    from attenergy.search.results.study_folder import read_study
-    from attenergy.search.results.task_table import MATRIX
-    from attenergy.search.runs.own_entries import write_own_entries
-
-    multi_task = (place / MATRIX).is_file()
-    if form is ReportFormat.HTML:
-        from attenergy.search.report.html.build import matrix_page, page
-
-        if multi_task:
-            return matrix_page(place)
-        study = read_study(place)
-        write_own_entries(place, study.records)  # the page names the file
-        return page(study, analysed)
-    if multi_task:
-        markdown = form is ReportFormat.MARKDOWN
-        return multi_task_as_markdown(place) if markdown else multi_task_as_json(place) + "\n"
-    study = read_study(place)
-    if form is ReportFormat.JSON:
-        return as_json(study, analysed) + "\n"
-    return as_markdown(study, analysed, Path.cwd() if out is None else out.parent)
 
 
 def _say(text: str) -> None:

@@ -31,6 +31,9 @@ UNTRAINED = "untrained.json"
 #: In what one types, the name of a study.
 STUDY = "STUDY"
 _MOST_LISTED = 20  # studies in a message
+#: In the folder of a discovery: what it has come to (`attenergy.search.discovery`).
+DISCOVERED = "discovered.json"
+_FILES = (RECORDS, MATRIX, DISCOVERED)  # each is in a study
 _COUNTS = TypeAdapter(dict[str, Annotated[int, Field(ge=0)]])
 
 
@@ -141,9 +144,9 @@ class UnknownStudy(UnknownName):
 
 
 def study_names(folder: str | Path = "runs") -> list[str]:
-    """The studies in a folder, newest first; comparisons over several tasks are among them."""
+    """The studies in a folder, newest first, comparisons over several tasks and discoveries too."""
     newest: dict[str, float] = {}
-    for file in (RECORDS, MATRIX):
+    for file in _FILES:
         for path in Path(folder).glob(f"*/{file}"):
             with suppress(OSError):
                 newest[path.parent.name] = max(
@@ -156,7 +159,7 @@ def study_brief(place: Path) -> StudyBrief:
     """What tells the study in this folder apart; a damaged one has no task."""
     when, tasks = 0.0, list[str]()
     with suppress(OSError, AttenergyError):
-        when = max(p.stat().st_mtime for p in (place / RECORDS, place / MATRIX) if p.is_file())
+        when = max(p.stat().st_mtime for p in (place / file for file in _FILES) if p.is_file())
         if (place / MATRIX).is_file():
             tasks = [column.task for column in read_matrix(place).columns]
         elif (plan := read_plan(place)) is not None:
@@ -167,13 +170,14 @@ def study_brief(place: Path) -> StudyBrief:
 def find_study(study: str, folder: str | Path = "runs") -> Path:
     """Return the folder of a study that is named by its path, or by its name inside `folder`.
 
-    A comparison over several tasks is found as well: its folder holds a `matrix.json`.
+    A comparison over several tasks is found as well: its folder holds a `matrix.json`; and so is a
+    discovery, of which `discovered.json` says all.
 
     Raises:
         UnknownStudy: if there is none; the message lists those that exist.
     """
     for path in (Path(folder) / study, Path(study)):
-        if any((path / file).is_file() for file in (RECORDS, MATRIX)):
+        if any((path / file).is_file() for file in _FILES):
             return path
     raise UnknownStudy(study, folder)
 
@@ -183,10 +187,16 @@ def read_study(folder: Path) -> Study:
 
     Raises:
         MissingPlugin: a plug-in that it needs is not loaded.
-        NoRuns: if no run has finished yet, or the folder is of a comparison over several tasks.
+        NoRuns: if no run has finished yet, or the folder is of a comparison over several tasks, or
+            of a discovery.
         ValueError: if a file in it is damaged.
     """
     check_needs(folder)
+    if (folder / DISCOVERED).is_file():
+        raise NoRuns(
+            f"{folder} is a discovery, whose runs are of several tasks; its finals are studies: "
+            f"{folder.name}/finals/TASK"
+        )
     records = read_records(folder)
     if not records and (folder / MATRIX).is_file():
         parts = ", ".join(f"{folder.name}/{c.name}" for c in read_matrix(folder).columns)

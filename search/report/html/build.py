@@ -78,7 +78,7 @@ def page(study: Study, analysed: Sequence[Analysed] = ()) -> str:
         NoMatplotlib: without matplotlib.
         NoTemplates: without jinja2.
     """
-    return _fill(
+    return fill(
         "study.html.j2",
         study=_context(View(study), full=True),
         title=study.folder.name,
@@ -105,7 +105,7 @@ def analyses_page(title: str, analysed: Sequence[Analysed]) -> str:
         for name, reason in model.missing
         if name not in done
     ]
-    return _fill(
+    return fill(
         "analyses.html.j2",
         title=title,
         models=analysed,
@@ -127,11 +127,11 @@ def matrix_page(folder: Path) -> str:
     studies = [_context(view, full=False) for view in views.values()]
     records = [record for study in parts.values() for record in study.records]
     registry = f"runs/{folder.name}/{REGISTRY}" if own_entries(records) else ""
-    return _fill(
+    return fill(
         "matrix.html.j2",
         title=matrix.title,
         matrix=context,
-        pictures=[_shown(p, "") for p in overview.draw(matrix, views)],
+        pictures=[shown(p, "") for p in overview.draw(matrix, views)],
         studies=studies,
         energies=list(
             {one["name"]: one for study in studies for one in study["energies"]}.values()
@@ -188,7 +188,7 @@ def _context(view: View, *, full: bool) -> dict[str, Any]:
         # The page marks the baseline with a word, not with a star.
         "notes": [note for note in view.board.notes if not note.startswith("*")],
         "pictures": {
-            section: [_shown(p, f"{name}-") for p in group] for section, group in drawn.items()
+            section: [shown(p, f"{name}-") for p in group] for section, group in drawn.items()
         },
         "no_importances": importances.missing(view),
         "stacks": tables.stacks(view),
@@ -227,7 +227,8 @@ def _plugins(*studies: Study) -> list[str]:
     return list(dict.fromkeys(need.module for need in needs))
 
 
-def _shown(picture: Picture, prefix: str) -> dict[str, Any]:
+def shown(picture: Picture, prefix: str = "") -> dict[str, Any]:
+    """A picture for a template; `prefix` makes the names inside unique in a page of several."""
     return {
         "svg": picture.svg(prefix),
         "title": picture.title,
@@ -248,7 +249,16 @@ def _budget(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _fill(template: str, **context: Any) -> str:
+def fill(template: str, **context: Any) -> str:
+    """A page from one of the templates beside this file.
+
+    Args:
+        template: its name.
+        **context: what it reads.
+
+    Raises:
+        NoTemplates: without jinja2.
+    """
     script = (Path(__file__).parent / "script.js").read_text(encoding="utf-8")
     # The page may run this script and no other: the browser compares its hash.
     digest = b64encode(sha256(script.encode()).digest()).decode()

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from attenergy.registry import Registry
+from attenergy.search.discovery.results.discovery import Discovery
+from attenergy.search.discovery.results.finding import Finding, judge, read_finals
+from tests.search.discovery.results.conftest import Scores, around, write_final
+
+FEW = 3  # seeds, too few for a call
+
+
+def finding_of(discovery: Discovery, folder: Path, registry: Registry, **scores: Scores) -> Finding:
+    for task, each in scores.items():
+        write_final(folder, task.replace("_", "-"), each, registry)
+    return judge(discovery, read_finals(folder, discovery))
+
+
+def scores(winner: float, lse: float = 0.41, seeds: int = 8) -> Scores:
+    means = {"softmax": 0.4, "lse": lse, "discovered_5": winner, "random_2": 0.2}
+    return {name: around(mean, seeds) for name, mean in means.items()}
+
+
+def test_it_beats_everything_on_its_task(
+    discovery: Discovery, tmp_path: Path, known: Registry
+) -> None:
+    finding = finding_of(discovery, tmp_path, known, stacked_recall_small=scores(0.5))
+    assert finding.verdict.kind == "beats"
+    assert finding.verdict.sentence == (
+        "`discovered_5`, the best of 5 formulas that the search wrote: on stacked-recall-small it "
+        "beats `softmax` by 0.100, `lse` (the registry's best) by 0.090 and `random_2` (the best "
+        "random formula) by 0.300 (8 seeds; at most 5 % of tasks have a wrong call)."
+    )
+    assert [(a.control.name, a.call, a.seeds) for a in finding.against] == [
+        ("softmax", "beats", 8),
+        ("lse", "beats", 8),
+        ("random_2", "beats", 8),
+    ]
+
+
+def test_losing_to_one_control_is_no_win(
+    discovery: Discovery, tmp_path: Path, known: Registry
+) -> None:
+    finding = finding_of(discovery, tmp_path, known, stacked_recall_small=scores(0.5, lse=0.6))
+    assert finding.verdict.kind == "loses"
+    assert finding.verdict.sentence.startswith("Nothing that was discovered beats all")
+    assert "loses to `lse` (the registry's best) by 0.100" in finding.verdict.sentence
+
+
+def test_few_seeds_decide_nothing(discovery: Discovery, tmp_path: Path, known: Registry) -> None:
+    finding = finding_of(discovery, tmp_path, known, stacked_recall_small=scores(0.5, seeds=FEW))
+    assert finding.verdict.kind == "undecided"
+    assert "is undecided against `softmax` (+0.100)" in finding.verdict.sentence
+    assert all(each.low is None for each in finding.against)
+
+
+def test_scores_near_chance_order_nobody(
+    discovery: Discovery, tmp_path: Path, known: Registry
+) -> None:
+    low = {name: around(0.02) for name in ("softmax", "lse", "discovered_5", "random_2")}
+    finding = finding_of(discovery, tmp_path, known, stacked_recall_small=low)
+    assert finding.verdict.kind == "unlearned"
+    assert finding.verdict.sentence.startswith("Nobody learned")
+
+
+def test_a_held_out_task_is_named_and_chooses_nothing(
+    discovery: Discovery, tmp_path: Path, known: Registry
+) -> None:
+    first = {**scores(0.5), "discovered_3": around(0.45)}
+    other = {**scores(0.3), "discovered_3": around(0.9)}
+    finding = finding_of(discovery, tmp_path, known, stacked_recall_small=first, mqar=other)
+    assert finding.winner is not None
+    assert finding.winner.name == "discovered_5"
+    assert "on mqar (not used in the search) it" in finding.verdict.sentence
+
+
+def test_a_random_formula_that_wins_is_held_against_the_evolved_ones(
+    discovery: Discovery, tmp_path: Path, known: Registry
+) -> None:
+    finding = finding_of(
+        discovery, tmp_path, known, stacked_recall_small={**scores(0.5), "random_2": around(0.7)}
+    )
+    assert "that the search wrote at random" in finding.verdict.sentence
+    assert "`discovered_5` (the best evolved formula) by 0.200" in finding.verdict.sentence
+
+
+def test_without_finals_nothing_is_decided(discovery: Discovery, tmp_path: Path) -> None:
+    finding = judge(discovery, read_finals(tmp_path, discovery))
+    assert finding.verdict.kind == "none"
+    assert finding.verdict.sentence == (
+        "Nothing is decided before the finals: `discovered_5` is the best of 5 formulas that the "
+        "search wrote, with 0.600 on `mqar`; the registry's best has 0.400, the best random "
+        "formula has 0.100."
+    )
+
+
+def test_without_formulas_it_says_so(discovery: Discovery) -> None:
+    empty = discovery.model_copy(update={"population": ()})
+    assert judge(empty, ()).verdict.sentence == (
+        "Nothing was discovered: 60 formulas rejected, none has a score."
+    )
