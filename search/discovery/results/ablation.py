@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class Ablation:
     """A formula without one of its parts.
 
     Attributes:
-        what: the part, in words.
+        what: the part, in words that no other ablation of the formula has.
         candidate: what is left.
     """
 
@@ -57,15 +58,17 @@ def ablations(candidate: Candidate, most: int = MOST) -> tuple[Ablation, ...]:
         lse, sum_n in its place -> 0.5*|xi|^2 - sum_n(X @ xi)
         the factor 0.5 -> |xi|^2 - lse(X @ xi)
     """
-    known = {_form(candidate.tree): Ablation(WHOLE, candidate)}
+    known, names = {_form(candidate.tree): Ablation(WHOLE, candidate)}, Counter[str]()
     for what, tree in sorted(_without_one(candidate.tree), key=lambda each: each[1].size):
         form = _form(tree)
         if form in known:
             continue
         try:
-            known[form] = Ablation(what, Candidate(tree))
+            left = Candidate(tree)
         except FormulaError:
             continue
+        names[what] += 1  # parts in different places may be written the same
+        known[form] = Ablation(what if names[what] == 1 else f"{what} ({names[what]})", left)
     return tuple(known.values())[: most + 1]
 
 

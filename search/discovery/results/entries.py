@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from attenergy.energies.language import FormulaError
@@ -128,18 +128,20 @@ def _origin(formula: Formula) -> str:
     return f"{formula.number} by {formula.operation or '?'}" + (f" of {parents}" if parents else "")
 
 
-def _chosen(discovery: Discovery) -> Sequence[Formula]:
-    """Finalists that the search wrote, then the best that evolved, without repeats of a form."""
+def _chosen(discovery: Discovery) -> list[Formula]:
+    """Finalists that the search wrote, then the best that evolved, each form of them once."""
     named = [discovery.by_name.get(f.name) for f in discovery.finalists]
-    finalists = [f for f in named if f is not None and f.arm != "registry"]
-    return _different([*finalists, *best(discovery, "evolved")])[: len(finalists) + MOST]
+    chosen = [f for f in named if f is not None and f.arm != "registry"]
+    forms, most = {_form(f) for f in chosen}, len(chosen) + MOST
+    for formula in best(discovery, "evolved"):
+        if _form(formula) not in forms and len(chosen) < most:
+            forms.add(_form(formula))
+            chosen.append(formula)
+    return chosen
 
 
-def _different(formulas: Iterable[Formula]) -> list[Formula]:
-    chosen: dict[str, Formula] = {}
-    for formula in formulas:
-        chosen.setdefault(formula.key or formula.formula, formula)
-    return list(chosen.values())
+def _form(formula: Formula) -> str:
+    return formula.key or formula.formula
 
 
 def _finite(scores: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -43,3 +43,11 @@ def test_large_parts_come_first_and_only_so_many() -> None:
     few = ablations(candidate, most=3)
     assert len(few) == 4
     assert [len(one.formula) for one in few[1:]] == sorted(len(one.formula) for one in few[1:])
+
+
+def test_equal_parts_in_two_places_have_two_names() -> None:
+    names = [one.what for one in ablations(Candidate.from_formula(
+        "0.5*|xi|^2 - 0.5*lse(beta*X @ xi) - 0.5*sum_n(tanh(X @ xi))"
+    ))]  # fmt: skip
+    assert len(names) == len(set(names))
+    assert {"the factor 0.5", "the factor 0.5 (2)", "the factor 0.5 (3)"} <= set(names)
