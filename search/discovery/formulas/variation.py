@@ -28,7 +28,7 @@ from attenergy.search.discovery.formulas.generate import (
     weights_of,
     with_argument,
 )
-from attenergy.search.discovery.formulas.grammar import NUMBER, SCALAR, Grammar, kind_of
+from attenergy.search.discovery.formulas.grammar import NUMBER, OPERATORS, SCALAR, Grammar, kind_of
 from attenergy.search.discovery.formulas.positions import Path, node_at, replaced, walk
 
 _TRIES = 20
@@ -133,15 +133,33 @@ def _replace(trees: Sequence[Expr], grammar: Grammar, rng: random.Random) -> Exp
 
 
 def _point(trees: Sequence[Expr], grammar: Grammar, rng: random.Random) -> Expr | None:
-    path, node = rng.choice(list(walk(trees[0])))
-    others: list[Expr] = []
+    path, node = _choose(list(walk(trees[0])), rng)
     if isinstance(node, Call):
-        others = [call(name, *node.args) for name in _other_functions(node, grammar)]
+        others = _other_calls(node, grammar, rng)
     else:
         others = [s for s in grammar.symbols if s.axes == node.axes and s != node]
         if isinstance(node, Symbol) and not node.axes:
             others.append(random_number(rng))
     return replaced(trees[0], path, rng.choice(others)) if others else None
+
+
+def _other_calls(node: Call, grammar: Grammar, rng: random.Random) -> list[Expr]:
+    """Calls of other functions: of the same arguments or, by name, of the first one and new ones."""
+    names = _other_functions(node, grammar)
+    first = [
+        production
+        for production in grammar.productions
+        if production.function not in (*OPERATORS, *names, node.function)
+        and production.kind.axes == node.axes
+        and production.arguments[:1]
+        and production.arguments[0].allows(kind_of(node.args[0]))
+    ]
+    chosen = rng.choice([*names, *first]) if names or first else None
+    if chosen is None:
+        return []
+    if isinstance(chosen, str):
+        return [call(chosen, *node.args)]
+    return [with_argument(grammar, chosen, 0, node.args[0], rng)]
 
 
 def _other_functions(node: Call, grammar: Grammar) -> list[str]:

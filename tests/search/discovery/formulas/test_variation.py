@@ -111,3 +111,8 @@ def test_log_sum_exp_is_reached_from_nothing(
     for operation, wanted in steps:
         assert chance_of(operation, tree, wanted, grammar) >= 0.002, wanted
         tree = Candidate.from_formula(wanted)
+
+
+def test_a_function_is_exchanged_for_one_that_takes_less() -> None:
+    parent = Candidate.from_formula("0.5*|xi|^2 - entmax_conj(beta*(X @ xi), 1.5)/beta")
+    assert chance_of("point", parent, "0.5*|xi|^2 - lse(beta*(X @ xi))/beta", GRAMMAR) > 0.005
