@@ -144,7 +144,7 @@ def _point(trees: Sequence[Expr], grammar: Grammar, rng: random.Random) -> Expr 
 
 
 def _other_calls(node: Call, grammar: Grammar, rng: random.Random) -> list[Expr]:
-    """Calls of other functions: of the same arguments or, by name, of the first one and new ones."""
+    """Calls of other functions: of the same arguments or, by name, of the first and new ones."""
     names = _other_functions(node, grammar)
     first = [
         production
