@@ -160,7 +160,7 @@ class Candidate:
         Not among them: signs, a 1 above a bar, the -1 of a bar, and exponents of what may be
         negative, which are not defined for every number.
         """
-        return tuple(_numbers(self.tree))
+        return tuple(numbers_of(self.tree))
 
     def with_numbers(self, values: Sequence[float]) -> Candidate:
         """The candidate with other numbers in the places of `numbers`.
@@ -239,7 +239,8 @@ def _tuned(node: Call, index: int) -> bool:
     return True
 
 
-def _numbers(tree: Expr) -> list[float]:
+def numbers_of(tree: Expr) -> list[float]:
+    """The constants and exponents of a tree that may be tuned, in its order; see `numbers`."""
     if not isinstance(tree, Call):
         return []
     values: list[float] = []
@@ -247,7 +248,7 @@ def _numbers(tree: Expr) -> list[float]:
         if isinstance(arg, Number):
             values += [arg.value] * _tuned(tree, index)
         else:
-            values += _numbers(arg)
+            values += numbers_of(arg)
     return values
 
 

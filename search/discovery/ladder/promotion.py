@@ -1,0 +1,91 @@
+"""Who goes on to the next rung: asynchronous successive halving, and a few whatever their score."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Iterable
+
+from attenergy.search.discovery.ladder.rungs import Ladder, Rung
+from attenergy.search.discovery.population.individual import Individual
+
+#: Share of the individuals of a rung that go on by their score.
+TOP = 1 / 3
+#: Share that goes on whatever the score, drawn beforehand: with them a rung's prediction is
+#: measured without the bias of having chosen by it.
+AT_RANDOM = 0.1
+
+
+def next_rung(
+    ladder: Ladder,
+    individual: Individual,
+    population: Iterable[Individual],
+    *,
+    seed: int = 0,
+    unused: Collection[str] = (),
+) -> Rung | None:
+    """The rung that an individual takes next; None if it goes no further.
+
+    It goes on if fewer than a third of those that have a score on its last rung are better, itself
+    counted: nobody waits for others, so the first ones of a rung have few rivals. Of equal scores
+    the earlier one is better. Entries of the registry go on whatever their score, and so does one
+    in ten of the others, drawn from `seed`, its number and the rung. Without a score (minus
+    infinity) nobody goes on.
+
+    Args:
+        ladder: the rungs.
+        individual: with its scores so far.
+        population: those that it is compared with, itself included or not.
+        seed: of those that go on at random.
+        unused: names of rungs that do not predict (`unused_rungs`): they are left out, and who has
+            come no further than to one goes on. The last rung is never left out.
+
+    Example:
+        >>> from attenergy.search.discovery.filters.fingerprint import fingerprint_of
+        >>> from attenergy.search.discovery.formulas import Candidate
+        >>> ladder = Ladder.of(["raven-small"], attenergy.load_registry(plugins=False))
+        >>> energy = Candidate.from_formula("0.5*|xi|^2 - lse(beta*X @ xi)/beta")
+        >>> one = Individual(3, "evolved", energy, fingerprint_of(energy))
+        >>> next_rung(ladder, one, []).name
+        'denoising'
+    """
+    last = ladder.rungs[-1]
+    places = [n for n, rung in enumerate(ladder.rungs) if rung.name in individual.scores]
+    above = ladder.rungs[max(places, default=-1) + 1 :]
+    ahead = [rung for rung in above if rung.name not in unused or rung == last]
+    if not ahead:
+        return None
+    if not places:
+        return ahead[0]
+    rung = ladder.rungs[max(places)].name
+    if not math.isfinite(individual.scores[rung]):
+        return None
+    free = individual.arm == "registry" or rung in unused
+    free = free or goes_on_at_random(individual, rung, seed)
+    return ahead[0] if free or _is_top(individual, rung, population) else None
+
+
+def goes_on_at_random(individual: Individual, rung: str, seed: int = 0) -> bool:
+    """Whether an individual goes on from a rung whatever its score; known before it has one."""
+    text = f"{seed} {individual.number} {rung}"
+    drawn = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return drawn < AT_RANDOM * 2**64
+
+
+def bar_of(rung: str, population: Iterable[Individual]) -> float | None:
+    """The score on a rung that a third of the population reaches; None without any.
+
+    Example:
+        >>> bar_of("denoising", []) is None
+        True
+    """
+    scores = sorted((p.scores[rung] for p in population if rung in p.scores), reverse=True)
+    return scores[math.ceil(TOP * len(scores)) - 1] if scores else None
+
+
+def _is_top(individual: Individual, rung: str, population: Iterable[Individual]) -> bool:
+    own = individual.scores[rung]
+    others = {p.number: p.scores[rung] for p in population if rung in p.scores}
+    others.pop(individual.number, None)
+    better = sum((-score, n) < (-own, individual.number) for n, score in others.items())
+    return better < TOP * (len(others) + 1)
