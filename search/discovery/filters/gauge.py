@@ -11,8 +11,9 @@ occur as a product change it. One family may hold another (entmax holds softmax 
 references that differ tell them apart.
 
 Not told apart: families that agree at all projections, and what only shows beyond settings of
-1e-3 to 1e3. Where two settings are equally near a reference, which one is taken depends on
-rounding.
+1e-3 to 1e3. Where two settings are nearly equally near a reference (a second parameter of sparse
+weights, as in normmax, does that), which one is taken depends on how the energy is written, and
+equal energies may get two fingerprints: one is then met twice. Different ones never get the same.
 """
 
 from __future__ import annotations
@@ -22,15 +23,18 @@ from itertools import product
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from attenergy.search.discovery.filters.families import SPAN, Family, directions, grid
 from attenergy.search.discovery.filters.probes import Probes, probes
 
 #: Values of each parameter in the first look, by the number of parameters.
-_COUNTS = {0: 1, 1: 43, 2: 17, 3: 9}
+_COUNTS = {0: 1, 1: 43, 2: 25, 3: 11}
+#: How many of the highest maxima of that look are climbed, for each reference.
+_STARTS = {1: 2, 2: 3, 3: 2}
 _ROUNDS = 24
-#: Half the width of the last stencils; what is flatter than this along a direction is rounding.
-_FINEST, _FLAT = 1e-3, 1e-13
+#: Least and largest half width of a stencil; a direction that is flatter than the last is flat.
+_FINEST, _WIDEST, _FLAT = 1e-3, 1.5, 1e-13
 
 
 @cache
@@ -64,31 +68,42 @@ def project(family: Family, at: Probes | None = None) -> tuple[Tensor, Tensor] |
     if float(cosines.max()) < -1.5:
         return None
     # Of settings that are equally good, as where two parameters act as their product, a middle one.
-    index = (cosines - 1e-7 * settings.square().sum(-1, keepdim=True)).argmax(0)
-    best, centre = cosines.gather(0, index[None]).squeeze(0), settings[index]
+    cosines = cosines - 1e-7 * settings.square().sum(-1, keepdim=True)
     if not freedom:
-        return centre, fields[index]
-    search = _Search(family, at, centre, best, 2 * SPAN / (_COUNTS[freedom] - 1))
+        return settings.expand(len(aims), 0), fields.expand(len(aims), -1)
+    starts = _tops(cosines, freedom)  # (starts, R)
+    wanted = aims.repeat(len(starts), 1)
+    search = _Search(family, at, wanted, settings[starts.flatten()])
     for _ in range(_ROUNDS):
         if not search.improve():
             break
-    return search.settings, directions(family, search.settings, at)
+    best = search.best.reshape(starts.shape).argmax(0)
+    chosen = search.settings.reshape(*starts.shape, freedom)[best, torch.arange(len(aims))]
+    return chosen, directions(family, chosen, at)
+
+
+def _tops(cosines: Tensor, freedom: int) -> Tensor:
+    """The highest local maxima (starts, R) among cosines (count^freedom, R) on a grid."""
+    count = _COUNTS[freedom]
+    on_grid = cosines.T.reshape(-1, 1, *[count] * freedom)
+    pool = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)[freedom - 1]
+    is_top = (pool(on_grid, 3, stride=1, padding=1) == on_grid).flatten(1)
+    return torch.where(is_top, cosines.T, -3.0).topk(_STARTS[freedom], dim=-1).indices.T
 
 
 class _Search:
     """Newton's method on stencils, for all references at once; the best point so far stays."""
 
-    def __init__(
-        self, family: Family, at: Probes, centre: Tensor, best: Tensor, width: float
-    ) -> None:
-        self.family, self.at = family, at
-        self.centre, self.settings, self.best = centre, centre, best
-        self.width = torch.full((len(centre), 1), width, dtype=centre.dtype)
-        freedom = centre.shape[1]
-        self.stencil = torch.tensor(list(product((-1.0, 0.0, 1.0), repeat=freedom))).to(centre)
+    def __init__(self, family: Family, at: Probes, aims: Tensor, starts: Tensor) -> None:
+        self.family, self.at, self.aims = family, at, aims
+        self.centre = self.settings = starts
+        self.best = torch.full_like(starts[:, 0], -2.0)
+        freedom = starts.shape[1]
+        self.width = torch.full_like(starts[:, :1], 2 * SPAN / (_COUNTS[freedom] - 1))
+        self.stencil = torch.tensor(list(product((-1.0, 0.0, 1.0), repeat=freedom))).to(starts)
         self.pairs = [(i, j) for i in range(freedom) for j in range(i, freedom)]
         quadratic = [self.stencil[:, i] * self.stencil[:, j] for i, j in self.pairs]
-        ones = torch.ones(len(self.stencil), 1).to(centre)
+        ones = torch.ones(len(self.stencil), 1).to(starts)
         self.fit = torch.linalg.pinv(torch.cat([ones, self.stencil, torch.stack(quadratic, 1)], 1))
 
     def improve(self) -> bool:
@@ -98,7 +113,7 @@ class _Search:
         points = self.centre[:, None] + self.width[..., None] * self.stencil
         fields = directions(self.family, points.flatten(0, 1), self.at)
         fields = fields.reshape(*points.shape[:2], -1)
-        cosines = (fields @ references()[..., None]).squeeze(-1).nan_to_num(-2.0)
+        cosines = (fields @ self.aims[..., None]).squeeze(-1).nan_to_num(-2.0)
         here = cosines[:, len(self.stencil) // 2]
         worse = (here < self.best - 1e-12)[:, None]
         top, index = cosines.max(1)
@@ -110,7 +125,7 @@ class _Search:
         inside = step.abs().amax(-1, keepdim=True) < 1
         moved = self.width * step
         self.centre = torch.where(worse, self.settings, self.centre + moved)
-        self.width = torch.where(inside, 0.4 * self.width, self.width).clamp_min(_FINEST)
+        self.width = (self.width * torch.where(inside, 0.4, 1.6)).clamp(_FINEST, _WIDEST)
         return bool((worse | ~inside | (moved.abs() > 1e-6)).any())
 
     def _newton(self, cosines: Tensor) -> Tensor:

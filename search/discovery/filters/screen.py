@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 from attenergy.energies.language import FormulaError
 from attenergy.search.discovery.filters.bounded import is_bounded
+from attenergy.search.discovery.filters.cost import MOST_TIMES, is_cheap
 from attenergy.search.discovery.filters.fingerprint import Fingerprint, is_known
 from attenergy.search.discovery.filters.finite import is_finite
+from attenergy.search.discovery.filters.laws import keeps_laws
+from attenergy.search.discovery.filters.signal import has_signal
 from attenergy.search.discovery.filters.subject import Subject
 from attenergy.search.discovery.formulas import Candidate
 
@@ -69,6 +72,11 @@ def _known(subject: Subject, known: Collection[str]) -> str:
 FILTERS: tuple[Filter, ...] = (
     Filter("types", _types, "a scalar of at most 100 parts that reads xi and X"),
     Filter(
+        "signal",
+        lambda subject, known: has_signal(subject),
+        "state and patterns decide the update together, and gradients reach both",
+    ),
+    Filter(
         "finite",
         lambda subject, known: is_finite(subject),
         "values and gradients are numbers, also at 0, far out and with few digits",
@@ -77,6 +85,16 @@ FILTERS: tuple[Filter, ...] = (
         "bounded",
         lambda subject, known: is_bounded(subject),
         "far from the origin the energy does not fall on and on",
+    ),
+    Filter(
+        "cost",
+        lambda subject, known: is_cheap(subject),
+        f"a step computes at most {MOST_TIMES:g} times as many numbers as softmax's",
+    ),
+    Filter(
+        "laws",
+        lambda subject, known: keeps_laws(subject),
+        "masks, derivatives and, where it is declared, descent are right",
     ),
     Filter("known", _known, "no earlier energy has the same updates, up to its parameters"),
 )

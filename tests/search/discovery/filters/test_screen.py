@@ -27,11 +27,17 @@ def test_softmax_passes_once(candidate):
         ("|xi|^2", "types"),
         ("0*sum_n(X @ xi) + |xi|^2", "types"),
         ("log(sum_n(X @ xi))", "finite"),
-        ("|xi|^2 - lse(X @ xi) + exp(exp(|xi|^2))", "finite"),
+        ("|xi|^2 - lse(X @ xi) + exp(0.02*|xi|^4)", "finite"),
         ("0.5*|xi|^2 - 0.5*beta*|X @ xi|^2", "bounded"),
         ("0.5*|xi|^2 - sum_n(relu(X @ xi)^3)", "bounded"),
         ("|xi| - lse(X @ xi)", "bounded"),
         ("-sum_n(exp(beta*X @ xi))/beta", "bounded"),
+        ("0.5*|xi|^2 - |mean_n(X)|^2", "signal"),
+        ("0.5*|xi|^2 - sum_n(X @ xi)", "signal"),
+        ("0.5*|xi|^2 - max_n(X @ xi)", "signal"),
+        ("0.5*|xi|^2 - lse(1e3*X @ xi)/1e3", "signal"),
+        ("0.5*|xi|^2 - 1e-6*lse(X @ xi) + 1e6*|xi|^2", "signal"),
+        ("0.5*|xi|^2 - lse(X @ xi)/1e5", "signal"),
     ],
 )
 def test_rejected(candidate, text, name):
