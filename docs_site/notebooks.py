@@ -14,7 +14,10 @@ from mkdocs.structure.pages import Page
 from page_text import parts, without_comments
 
 _SAVED = re.compile(r"<!-- file: (?P<name>\S+) -->\s*$")
-_NOT_RUN = re.compile(r"<!-- run: (?:checked|fails) -->\s*$")
+#: What a reader has not got, or what ends with an error, is no cell.
+_NOT_RUN = re.compile(
+    r"<!-- (?:run: (?:checked|fails)|(?:because|before): .*) -->\s*(?:<!-- .* -->\s*)*$"
+)
 #: Without it jupytext takes the language of most blocks for that of the notebook.
 _PYTHON = (
     "---\njupyter:\n  kernelspec:\n"

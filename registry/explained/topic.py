@@ -153,7 +153,7 @@ class Law:
         marked = [f"*{part.replace(':', ':*', 1)}\n" for part in map(_flowing, self._parts())]
         language = "python" if self.file.endswith(".py") else "yaml"
         example = [f"<!-- file: {self.file} -->", f"```{language}\n{self.text.strip()}\n```\n"]
-        check = ["<!-- run: checked -->", f"```sh\n{self.command}\n```"]
+        check = ["<!-- exit: 1 -->", "<!-- run: slow -->", f"```sh\n{self.command}\n```"]
         head = [f"### {self.name}\n", f"**{self.title}.** {_flowing(self.says)}\n"]
         return "\n".join([*head, *marked, "An energy that breaks it:\n", *example, *check]) + "\n"
 

@@ -3,12 +3,17 @@
 A comment stands just above its fence, one line each:
 
     file: NAME      the block is written to this file of the page's folder; Python in it is not run
-    run: slow       run by `make test-slow` only
+    run: slow       run by `make test-slow` only; else as if it were checked
+    run: small      run with less to compute, see tests/docs/small.py
     run: checked    never run: options and names are checked, Python is compiled
     run: fails      ends with exit code 2, or raises
     run: output     what the block before it printed; words are compared, numbers are not
+    exit: 1         the exit code of a line of the block, if it is not 0
+    before: LINE    a command that is run before the block and is not shown
+    because: WHY    no test can run the block, or a line of it (`pip`, `make`, `ray`, ...)
     needs: PACKAGE  skipped where this package is not installed
-    instead: LINE   a small command that is run in place of the `checked` block below it
+
+A block that cannot be run has the reason beside it; words may stand together (`run: small slow`).
 """
 
 from __future__ import annotations
@@ -22,11 +27,12 @@ ROOT = Path(__file__).resolve().parents[2]
 #: How often a run word may be given, and to which languages.
 RUNS = {
     "slow": {"python", "sh"},
+    "small": {"sh"},
     "checked": {"python", "sh"},
     "fails": {"python", "sh", "yaml"},
     "output": {"text"},
 }
-NOTES = {"file", "run", "needs", "instead"}
+NOTES = {"file", "run", "exit", "before", "because", "needs"}
 LANGUAGES = {"python", "sh", "yaml", "text", "toml", "json", "csv", "bibtex", "mermaid", "html"}
 _FENCE = re.compile(r"^(\s*(?:>\s?)*)(`{3,}|~{3,})\s*([^`]*)$")
 _INDENTED = re.compile(r"^(?: {4}|\t)\s*(?:>>> |\$ |attenergy |python |pip )")
@@ -58,6 +64,16 @@ class Block:
         return {word for note in self.notes.get("run", ()) for word in note.split()}
 
     @property
+    def because(self) -> str:
+        """Why the block, or a line of it, is never run."""
+        return " ".join(self.notes.get("because", ()))
+
+    @property
+    def exit_code(self) -> int:
+        """With which its last command ends."""
+        return 2 if "fails" in self.run else int(self.notes.get("exit", ["0"])[0])
+
+    @property
     def place(self) -> str:
         """`docs/page.md:12`."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -79,8 +95,10 @@ class Block:
                 raise BadPage(f"{self.place}: a {self.language} block cannot be 'run: {word}'")
         if self.run >= {"slow", "checked"}:
             raise BadPage(f"{self.place}: what is checked is never run, so it is not slow")
-        if "instead" in self.notes and "checked" not in self.run:
-            raise BadPage(f"{self.place}: 'instead' goes with 'run: checked'")
+        if "small" in self.run and "checked" in self.run:
+            raise BadPage(f"{self.place}: what is checked is never run, so it has no size")
+        if "before" in self.notes and "checked" in self.run:
+            raise BadPage(f"{self.place}: what is checked is never run, so nothing comes before")
 
 
 def blocks_of(page: Path) -> list[Block]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from attenergy.search.comparison.multi_task import Comparison
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from attenergy.search.study.parts import SearchParts
 from tests.docs.blocks import ROOT, BadPage
+from tests.docs.small import smaller
 
 #: What is never run: it needs a network, another machine or a checkout.
 ELSEWHERE = {
@@ -72,32 +74,49 @@ def lines_of(code: str) -> Iterator[tuple[str, str | None]]:
             yield line, None
 
 
-def run_block(code: str, *, check: bool, fails: bool = False) -> str:
+@dataclass(frozen=True)
+class Mode:
+    """How the lines of a block are tried.
+
+    Attributes:
+        check: nothing is run: names and options are checked, plans are made.
+        small: what trains has little to compute.
+        elsewhere: programs that no test can run may stand in it; they are checked.
+        exit_code: with which every command ends.
+    """
+
+    check: bool = False
+    small: bool = False
+    elsewhere: bool = False
+    exit_code: int = 0
+
+
+def run_block(code: str, mode: Mode = Mode()) -> str:
     """Run or check the lines of a block; what they print.
 
     Raises:
-        BadPage: a line that ends with an error, one that should and does not, or one that names
-            an option, a value, a file or a target that does not exist.
+        BadPage: a line that ends with another exit code, one that names an option, a value, a file
+            or a target that does not exist, or one that no test can run, without a reason.
     """
     printed = io.StringIO()
-    for line, document in lines_of(code):
-        if document is not None:
-            Path(line).parent.mkdir(parents=True, exist_ok=True)
-            Path(line).write_text(document, encoding="utf-8")
-            continue
-        wanted = 2 if fails else 0
-        code_, text = _run_line(line, check=check)
-        if code_ != wanted:
-            raise BadPage(f"{line}\nended with {code_}, not {wanted}:\n{text}")
-        printed.write(text)
+    with smaller() if mode.small and not mode.check else contextlib.nullcontext():
+        for line, document in lines_of(code):
+            if document is not None:
+                Path(line).parent.mkdir(parents=True, exist_ok=True)
+                Path(line).write_text(document, encoding="utf-8")
+                continue
+            code_, text = _run_line(line, mode)
+            if code_ != mode.exit_code:
+                raise BadPage(f"{line}\nended with {code_}, not {mode.exit_code}:\n{text}")
+            printed.write(text)
     return printed.getvalue()
 
 
-def _run_line(line: str, *, check: bool) -> tuple[int, str]:
+def _run_line(line: str, mode: Mode) -> tuple[int, str]:
     """The exit code of a line and what it prints; a line may have several commands."""
     printed = ""
     for words, before, target in _commands(line):
-        code, text = _run(words, line, check=check or before == "|")
+        code, text = _run(words, line, mode if before != "|" else replace(mode, check=True))
         if target is not None:
             Path(target).write_text(text, encoding="utf-8")
         else:
@@ -126,7 +145,7 @@ def _commands(line: str) -> Iterator[tuple[list[str], str, str | None]]:
         yield words, before, target
 
 
-def _run(words: list[str], line: str, *, check: bool) -> tuple[int, str]:
+def _run(words: list[str], line: str, mode: Mode) -> tuple[int, str]:
     if words[0] == "export":
         os.environ.update(word.split("=", 1) for word in words[1:])
         return 0, ""
@@ -140,15 +159,15 @@ def _run(words: list[str], line: str, *, check: bool) -> tuple[int, str]:
     program, rest = words[0].split("/")[-1], words[1:]
     with mock.patch.dict(os.environ, variables):
         if program == "attenergy":
-            return check_attenergy(rest) if check else run_attenergy(rest)
+            return check_attenergy(rest) if mode.check else run_attenergy(rest)
         if program in {"python", "python3"}:
-            return _python(rest, check=check)
+            return _python(rest, check=mode.check)
         if program in ELSEWHERE:
-            _check_elsewhere(program, rest)
-            inner = rest.index("attenergy") if "attenergy" in rest else len(rest)
-            return check_attenergy(rest[inner + 1 :]) if inner < len(rest) else (0, "")
+            if not (mode.elsewhere or mode.check):
+                raise BadPage(f"{line}\nno test runs {program!r}: say 'because', and why")
+            return _elsewhere(program, rest, mode)
         if program in SHELL:
-            return (0, "") if check else _shell(shlex.join(words))
+            return (0, "") if mode.check else _shell(shlex.join(words))
     raise BadPage(f"{line}\n{program!r} is neither run nor known: see tests/docs/commands.py")
 
 
@@ -216,7 +235,7 @@ def _leaf(words: list[str]) -> Any:
 
 
 def _python(words: list[str], *, check: bool) -> tuple[int, str]:
-    """A script of the checkout or a module is checked; code and a page's own script are run."""
+    """Code and scripts, the page's own and those of the checkout, are run; a module is named."""
     if words[0] == "-c":
         compiled = compile(words[1], "<python -c>", "exec")
         names = {"__name__": "__main__"}
@@ -226,19 +245,18 @@ def _python(words: list[str], *, check: bool) -> tuple[int, str]:
             raise BadPage(f"python -m {words[1]}: no such module")
         return 0, ""
     script = words[0]
-    if (ROOT / script).is_file():
-        text = (ROOT / script).read_text(encoding="utf-8")
+    path = next((p for p in (Path(script), ROOT / script) if p.is_file()), None)
+    if path is None:
+        raise BadPage(f"there is no {script}")
+    if check:
+        text = path.read_text(encoding="utf-8")
+        compile(text, script, "exec")
         for option in (word.partition("=")[0] for word in words if word.startswith("--")):
             if f'"{option}"' not in text:
                 raise BadPage(f"{script} has no option {option}")
         return 0, ""
-    if not Path(script).is_file():
-        raise BadPage(f"there is no {script}")
-    if check:
-        compile(Path(script).read_text(encoding="utf-8"), script, "exec")
-        return 0, ""
     with mock.patch.object(sys, "argv", words):
-        return _captured(lambda: runpy.run_path(script, run_name="__main__"))
+        return _captured(lambda: runpy.run_path(str(path), run_name="__main__"))
 
 
 def _captured(call: Callable[[], object]) -> tuple[int, str]:
@@ -256,13 +274,10 @@ def _shell(command: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def _check_elsewhere(program: str, words: list[str]) -> None:
-    """Targets of the Makefile and extras of the package exist."""
+def _elsewhere(program: str, words: list[str], mode: Mode) -> tuple[int, str]:
+    """Targets of the Makefile and extras of the package exist; `make search` is a command."""
     if program == "make":
-        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
-        for word in words:
-            if "=" not in word and not word.startswith("-") and word not in targets:
-                raise BadPage(f"the Makefile has no target {word!r}")
+        return _make(words, mode)
     if program == "pip":
         settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
         extras = settings["project"]["optional-dependencies"]
@@ -270,3 +285,20 @@ def _check_elsewhere(program: str, words: list[str]) -> None:
             for name in names.split(","):
                 if name not in extras:
                     raise BadPage(f"attenergy has no extra {name!r}")
+    inner = words.index("attenergy") if "attenergy" in words else len(words)
+    return check_attenergy(words[inner + 1 :]) if inner < len(words) else (0, "")
+
+
+def _make(words: list[str], mode: Mode) -> tuple[int, str]:
+    """Every target can be made; the lines of `attenergy` that it would run are run or checked."""
+    lines = _shell(f"make --directory {shlex.quote(str(ROOT))} --dry-run {shlex.join(words)}")
+    if lines[0]:
+        raise BadPage(f"make {shlex.join(words)}: {lines[1]}")
+    printed = ""
+    for line in lines[1].replace("\\\n", " ").splitlines():
+        if re.match(r"\S*bin/attenergy ", line):
+            code, text = _run_line(line, mode)
+            printed += text
+            if code:
+                return code, printed
+    return 0, printed

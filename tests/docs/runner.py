@@ -28,8 +28,8 @@ from attenergy.registry import load_registry
 from attenergy.registry.catalogue import CATALOGUES
 from attenergy.registry.plugins import _STATE
 from attenergy.search.cli.show import check_formulas
-from tests.docs.blocks import BadPage, Block
-from tests.docs.commands import run_block
+from tests.docs.blocks import ROOT, BadPage, Block
+from tests.docs.commands import Mode, run_block
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SECTIONS = {"energies", "mixers", "tasks", "spaces", "stacks", "bundles"}
@@ -52,20 +52,22 @@ def run_page(blocks: list[Block], folder: Path, *, slow: bool) -> None:
                     if printed is not None:
                         compare_words(block.code, printed)
                     continue
-                skipped = _skipped(block, slow=slow)
-                printed = None if skipped else _run(block, names)
+                check = "checked" in block.run or ("slow" in block.run and not slow)
+                printed = None if _skipped(block) else _run(block, names, check=check)
+                printed = None if check else printed
             except Exception as error:
                 error.add_note(f"in the block at {block.place}")
                 raise
 
 
-def _skipped(block: Block, *, slow: bool) -> bool:
+def _skipped(block: Block) -> bool:
+    """Whether a package is missing."""
     absent = [
         name for name in block.notes.get("needs", ()) if importlib.util.find_spec(name) is None
     ]
-    if block.language == "python" and (absent or "slow" in block.run):
+    if block.language == "python" and absent:
         compile(block.code, block.place, "exec")
-    return bool(absent) or ("slow" in block.run and not slow)
+    return bool(absent)
 
 
 def _save(block: Block) -> None:
@@ -74,18 +76,22 @@ def _save(block: Block) -> None:
         Path(block.file).write_text(block.code, encoding="utf-8")
 
 
-def _run(block: Block, names: dict[str, Any]) -> str:
+def _run(block: Block, names: dict[str, Any], *, check: bool) -> str:
     """What the block prints."""
-    check, fails = "checked" in block.run, "fails" in block.run
+    fails = "fails" in block.run
     _save(block)
     match block.language:
         case "python":
             return _python(block, names, run=block.file is None and not check, fails=fails)
         case "sh":
-            text = run_block(block.code, check=check, fails=fails)
-            for line in block.notes.get("instead", ()):
-                text += run_block(line, check=False)
-            return text
+            if check and block.exit_code and "checked" not in block.run:
+                return ""  # only those who run it see how it ends
+            for line in () if check else block.notes.get("before", ()):
+                run_block(line, Mode(small=True))
+            elsewhere = bool(block.because) or block.page.parent == ROOT
+            return run_block(
+                block.code, Mode(check, "small" in block.run, elsewhere, block.exit_code)
+            )
         case "yaml":
             return _yaml(block.code, fails=fails)
         case "toml":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import ROOT
-from tests.docs.commands import run_block
+from tests.docs.commands import Mode, run_block
 
 DOCS = ROOT / "docs"
 #: Bytes; pages of entries show many at once.
@@ -54,7 +54,7 @@ def test_the_pictures_of_a_page(page: Path) -> None:
         made = MADE_BY.findall(section)
         assert made or INLINE.search(section) or BLOCK.search(section), f"{name}: made by what?"
         for line in set(made) - {ABOVE}:
-            run_block(line, check=True)
+            run_block(line, Mode(check=True))
         assert ABOVE not in made or "```python" in section, name
 
 

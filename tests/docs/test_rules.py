@@ -14,7 +14,7 @@ from tests.docs.blocks import ROOT, BadPage, Block, blocks_of
 from tests.docs.commands import lines_of, run_block
 from tests.docs.runner import compare_words, run_page
 
-PAGE = ROOT / "README.md"
+PAGE = ROOT / "docs" / "index.md"
 
 
 def block(language: str, code: str, line: int = 1, **notes: str) -> Block:
@@ -52,7 +52,9 @@ def test_blocks_with_their_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (block("python", "x", run="slowly"), "cannot be"),
         (block("text", "x", run="slow"), "cannot be"),
         (block("sh", "x", run="slow checked"), "never run"),
-        (block("sh", "x", instead="ls"), "goes with"),
+        (block("python", "x", run="small"), "cannot be"),
+        (block("sh", "x", run="small checked"), "has no size"),
+        (block("sh", "x", run="checked", before="ls"), "nothing comes before"),
     ],
 )
 def test_a_note_that_cannot_be_followed(wrong: Block, text: str) -> None:
@@ -77,10 +79,11 @@ def test_a_note_that_cannot_be_followed(wrong: Block, text: str) -> None:
         (block("sh", "attenergy search --task raven-smal", run="checked"), "raven-small"),
         (block("sh", "attenergy compare -t latch -e lsee", run="checked"), "lse"),
         (block("sh", "attenergy compare -t latch -e lse --fix lsee.beta=1", run="checked"), "lse"),
-        (block("sh", "make serch"), "no target 'serch'"),
-        (block("sh", "pip install 'attenergy[hff]'"), "no extra 'hff'"),
+        (block("sh", "make serch", because="long"), "serch"),
+        (block("sh", "make wheel"), "no test runs 'make'"),
+        (block("sh", "pip install 'attenergy[hff]'", because="an index"), "no extra 'hff'"),
         (block("sh", "python examples/none.py"), "there is no"),
-        (block("sh", "python examples/digits.py --sav x"), "has no option --sav"),
+        (block("sh", "python examples/digits.py --sav x", run="checked"), "has no option --sav"),
         (block("sh", "python -m attenergy.nothing"), "no such module"),
         (block("sh", "curl x"), "neither run nor known"),
         (block("sh", "ls absent"), "ended with 2"),
@@ -104,9 +107,8 @@ def test_a_page_is_one_session(tmp_path: Path) -> None:
             block("python", "import pathlib\nassert pathlib.Path('listing').read_text() == 'b\\n'\n"
                   "half(None)", run="fails"),
             block("text", "TypeError: unsupported ... NoneType and int", run="output"),
-            block("sh", "attenergy search --task latch --trials 5000", run="checked",
-                  instead="mkdir made"),
-            block("python", "import os\nassert os.path.isdir('made')"),
+            block("sh", "ls made", before="mkdir made"),
+            block("sh", "attenergy search --task latch --trials 5000", run="small slow"),
             block("python", "1/0", run="slow"),
             block("python", "import nothing", needs="nothing"),
             block("sh", "attenergy energies show lsee", run="fails"),
@@ -158,4 +160,4 @@ def test_other_words_are_noticed(shown: str, printed: str) -> None:
 def test_lines_go_on_after_a_backslash() -> None:
     assert [line for line, _ in lines_of("$ a \\\n  --b\n# no\n\nc")] == ["a    --b", "c"]
     with pytest.raises(BadPage, match="ended with 1"):
-        run_block("ls && cat absent", check=False)
+        run_block("ls && cat absent")

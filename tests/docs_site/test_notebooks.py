@@ -32,7 +32,8 @@ version: 1
 print(1)
 ```
 
-<!-- run: checked -->
+<!-- because: a cluster -->
+<!-- run: small slow -->
 ```sh
 attenergy search --engine ray
 ```

@@ -6,7 +6,8 @@ from attenergy.energies import Energy
 from attenergy.testing.docs_pages.entries.facts import Facts
 from attenergy.testing.docs_pages.markdown import fence
 
-_CHECKED = "run: checked"
+#: The tests run these commands with few steps, trials and seeds, see tests/docs/small.py.
+_SMALL = "run: small slow"
 
 
 def own_name(name: str) -> str:
@@ -75,7 +76,7 @@ def _commands(kind: str, own: str, file: str) -> str:
         f"attenergy search --task raven-small --registry {file} --energies softmax,{own} "
         "--trials 20"
     ]
-    return fence("\n".join(lines), "sh", _CHECKED)
+    return fence("\n".join(lines), "sh", _SMALL)
 
 
 def task_code(name: str) -> str:
@@ -101,4 +102,4 @@ def task_commands(name: str, sweep: str | None) -> str:
         lines.append(
             f"attenergy compare --task {name} --variants softmax,lse --seeds 5 --sweep {sweep}"
         )
-    return fence("\n".join(lines), "sh", _CHECKED)
+    return fence("\n".join(lines), "sh", _SMALL)
