@@ -15,6 +15,7 @@ from attenergy.search.budgets.clock import process_began
 from attenergy.search.cli import analyse as commands_analyse
 from attenergy.search.cli import bench as commands_bench
 from attenergy.search.cli import compare as commands_compare
+from attenergy.search.cli import discover as commands_discover
 from attenergy.search.cli import doctor as commands_doctor
 from attenergy.search.cli import explain as commands_explain
 from attenergy.search.cli import search as commands_search
@@ -43,6 +44,7 @@ app.add_typer(commands_registry.mixers, name="mixers", rich_help_panel=_LOOK)
 app.add_typer(commands_registry.tasks, name="tasks", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_TRAIN)(commands_search.search)
 app.command(rich_help_panel=_TRAIN)(commands_compare.compare)
+app.command(rich_help_panel=_TRAIN)(commands_discover.discover)
 app.add_typer(commands_bench.bench, name="bench", rich_help_panel=_TRAIN)
 app.command(cls=ReportCommand, rich_help_panel=_READ)(commands_study.report)
 app.command(cls=StudyCommand, rich_help_panel=_READ)(commands_analyse.analyse)

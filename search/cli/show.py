@@ -16,6 +16,7 @@ from attenergy.search.runs.errors import NoResult
 
 if TYPE_CHECKING:
     from attenergy.registry import Registry
+    from attenergy.search.discovery.results.discovery import Discovery
     from attenergy.search.planning.plan import SearchPlan
     from attenergy.search.report.analyses import Analysed
     from attenergy.search.results.leaderboard import Leaderboard
@@ -119,6 +120,19 @@ def show(
     _need_result(records)
 
 
+def show_discovery(folder: Path, form: Format) -> None:
+    """Print what a discovery has come to, and where it is.
+
+    Raises:
+        NoResult: no formula has a score.
+    """
+    discovery = print_discovery(folder, form)
+    say = partial(typer.secho, err=form is Format.JSON)
+    _say_where(folder, "discovery.html, discovered.yaml, records.jsonl", say)
+    if not any(formula.scores for formula in discovery.population):
+        raise NoResult("no formula has a score yet: give it more time, and --resume")
+
+
 def print_study(folder: Path, *, explain: bool) -> None:
     """Print what was printed at the end of a study or a discovery, from its records."""
     from attenergy.search.report.over_tasks import TasksScreen
@@ -127,7 +141,7 @@ def print_study(folder: Path, *, explain: bool) -> None:
     from attenergy.search.results.task_table import MATRIX, read_matrix
 
     if (folder / DISCOVERED).is_file():
-        print_discovery(folder, explain=explain)
+        print_discovery(folder, Format.TABLE, explain=explain)
         return
     if (folder / MATRIX).is_file():
         matrix = read_matrix(folder)
@@ -140,15 +154,16 @@ def print_study(folder: Path, *, explain: bool) -> None:
     emit(Format.TABLE, None, Screen(board, explain))
 
 
-def print_discovery(folder: Path, *, explain: bool) -> None:
-    """Print what was printed at the end of a discovery, from its folder."""
+def print_discovery(folder: Path, form: Format, *, explain: bool = False) -> Discovery:
+    """Print what a discovery has come to, from its folder, and return it."""
     from attenergy.search.discovery.results.discovery import read_discovery
     from attenergy.search.discovery.results.finding import judge, read_finals
     from attenergy.search.discovery.results.terminal import DiscoveryScreen
 
     discovery = read_discovery(folder)
     finding = judge(discovery, read_finals(folder, discovery))
-    emit(Format.TABLE, None, DiscoveryScreen(discovery, finding, explain))
+    emit(form, discovery.model_dump_json(indent=2), DiscoveryScreen(discovery, finding, explain))
+    return discovery
 
 
 def report_text(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -11,6 +11,9 @@ from attenergy.search.engines.base import Resources
 from attenergy.search.planning.amounts import Share
 from attenergy.search.planning.search_budget import read_budget, seconds_of
 from attenergy.search.runs.names import PathPart
+
+if TYPE_CHECKING:
+    from attenergy.search.discovery.population.individual import Arm
 
 #: File of a discovery's plan in its folder.
 DISCOVER_PLAN = "discover.json"
@@ -83,6 +86,6 @@ class DiscoverPlan(Resources):
         return seconds_of(self.budget or DEFAULT_BUDGET)
 
     @property
-    def shares(self) -> dict[str, float]:
+    def shares(self) -> dict[Arm, float]:
         """Which share of the time each arm is to have, after the seeds."""
         return {"evolved": 1 - self.control, "random": self.control}

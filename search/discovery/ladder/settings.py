@@ -150,7 +150,7 @@ class SettingsSearch:
         best = self._study.best_params
         return {
             name: FloatDistribution(
-                max(span.low, best[name] / _NEAR), min(span.high, best[name] * _NEAR), log=True
+                max(span.low, best[name] / _NEAR), min(span.high, best[name] * _NEAR), log=span.log
             )
             for name, span in self._ranges.items()
         }

@@ -145,3 +145,10 @@ def test_the_planted_truth_is_tuned_to_the_ceiling(ladder: Ladder) -> None:
     run(search, lambda settings: rung.score(train(rung.config(SOFTMAX, settings, 0))))
     assert search.best_score > 0.98
     assert search.best["beta"] == pytest.approx(1.5625, rel=0.3)
+
+
+def test_a_step_size_whose_range_is_even_is_drawn_evenly_near_the_best_too(ladder: Ladder) -> None:
+    candidate = Candidate.from_formula("0.5*|xi|^2 - max_n(X @ xi) - lse(beta*X @ xi)")
+    assert candidate.entry(title="").step_size.search is not None
+    asked = run(SettingsSearch(candidate, ladder.rungs[0], 0), near(1.0))
+    assert len({each["step_size"] for each in asked[5:]}) > 1

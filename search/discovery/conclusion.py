@@ -1,0 +1,121 @@
+"""After the evolution: finals of the best, and what the winner owes to each of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from attenergy.registry import AttenergyError
+from attenergy.search.budgets.clock import TimeBudget
+from attenergy.search.discovery.finals.race import run_finals
+from attenergy.search.discovery.formulas.candidate import Candidate
+from attenergy.search.discovery.ladder.rungs import Rung
+from attenergy.search.discovery.outcome import Outcome
+from attenergy.search.discovery.population.finalists import choose_finalists
+from attenergy.search.discovery.results.ablation import Ablation, ablations
+from attenergy.search.discovery.results.discovery import Ablated, Formula
+from attenergy.search.discovery.results.entries import entries_of
+from attenergy.search.discovery.results.finding import read_finals, winner_of
+from attenergy.search.engines.base import run_all
+from attenergy.search.engines.factory import make_executor
+from attenergy.search.planning.plan import ComparePlan
+from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.events import Listener
+from attenergy.search.runs.records import RunStore
+
+Listen = Callable[[ComparePlan], AbstractContextManager[Listener]]
+
+#: Folder of the ablation's runs in that of the discovery.
+ABLATION = "ablation"
+#: Of what the evolution leaves, the share of the finals; the ablation has the rest.
+_FINALS = 0.9
+#: Rungs on which the parts of the winner are left out: without training, and a short training.
+_RUNGS = 2
+#: Settings of a layer that do not hang on the formula.
+_COMMON = ("steps", "step_size")
+
+
+def hold_finals(
+    outcome: Outcome, listen: Listen, listener: Listener, budget: TimeBudget | None
+) -> None:
+    """Hold the best of every arm against softmax, where there is a new formula to be held.
+
+    Args:
+        outcome: of the evolution; receives the finalists.
+        listen: makes the listener of one comparison.
+        listener: is told why there are no finals.
+        budget: of the whole discovery; None without a clock.
+    """
+    plan, population = outcome.plan, outcome.study.population
+    finalists = choose_finalists(population, outcome.ladder.names, plan.finalists)
+    if not any(each.role in {"evolved", "random"} for each in finalists):
+        return
+    outcome.finalists = finalists
+    entries = entries_of(outcome.discovery(), outcome.registry)
+    registry = replace(outcome.registry, energies={**outcome.registry.energies, **entries})
+    part = None if budget is None else budget.part(_FINALS)
+    if part is not None:
+        part.text = f"{max(1.0, part.seconds):.0f}s"  # as a comparison's plan says it
+    try:
+        run_finals(plan, finalists, registry, listen, time_budget=part)
+    except AttenergyError as error:
+        if "budget" not in error.topics:
+            raise
+        listener.message(f"no finals: {error}")
+
+
+def ablate(outcome: Outcome, listener: Listener, budget: TimeBudget | None) -> None:
+    """Score the winner with one part less, again and again, with its own settings.
+
+    Args:
+        outcome: of evolution and finals; receives the scores.
+        listener: is told of the runs.
+        budget: of the whole discovery; None without a clock.
+    """
+    folder, discovery = Path(outcome.plan.folder), outcome.discovery()
+    winner = winner_of(discovery, read_finals(folder, discovery))
+    if winner is None:
+        return
+    parts = ablations(Candidate.from_formula(winner.formula))
+    rungs = outcome.ladder.rungs[:_RUNGS]
+    runs = {
+        (part.what, rung.name): _run(outcome, rung, part, winner)
+        for rung in rungs
+        for part in parts
+    }
+    store, evolution = RunStore(folder / ABLATION), outcome.study.store
+    records = {record.key: record for record in (*evolution.all(), *store.all())}
+    missing = [config for config in runs.values() if config.run_key() not in records]
+
+    def begins(_: RunConfig) -> bool:
+        return budget is None or budget.elapsed < budget.runs_end
+
+    listener.phase("ablation", len(runs) - len(missing), len(runs))
+    with make_executor(outcome.plan, store.folder) as executor:
+        run_all(missing, "trial", executor, store, listener, begins)
+    records |= {record.key: record for record in store.all()}
+    outcome.ablations = tuple(_scored(part, runs, rungs, records) for part in parts)
+
+
+def _run(outcome: Outcome, rung: Rung, part: Ablation, winner: Formula) -> RunConfig:
+    names = {*_COMMON, *part.candidate.parameters}
+    settings = {name: value for name, value in winner.settings.items() if name in names}
+    return rung.config(part.candidate, settings, outcome.plan.seed)
+
+
+def _scored(
+    part: Ablation,
+    runs: dict[tuple[str, str], RunConfig],
+    rungs: tuple[Rung, ...],
+    records: Mapping[str, RunRecord],
+) -> Ablated:
+    scores: dict[str, float] = {}
+    reason = ""
+    for rung in rungs:
+        record = records.get(runs[part.what, rung.name].run_key())
+        if record is not None:
+            scores[rung.name] = rung.score(record)
+            reason = reason or record.reason
+    return Ablated(what=part.what, formula=part.formula, scores=scores, reason=reason)

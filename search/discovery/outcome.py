@@ -1,0 +1,159 @@
+"""What a discovery has come to by now, and when it is written to its folder."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from attenergy.registry import Registry
+from attenergy.search.discovery.filters.screen import FILTERS
+from attenergy.search.discovery.ladder.prediction import predictions
+from attenergy.search.discovery.ladder.rungs import Ladder, with_settings
+from attenergy.search.discovery.plan import DiscoverPlan
+from attenergy.search.discovery.population.finalists import Finalist
+from attenergy.search.discovery.population.individual import Individual, by_merit
+from attenergy.search.discovery.population.selection import front
+from attenergy.search.discovery.results.discovery import (
+    Ablated,
+    Discovery,
+    Formula,
+    Law,
+    Rejected,
+    RungPrediction,
+)
+from attenergy.search.discovery.results.discovery import Finalist as NamedFinalist
+from attenergy.search.discovery.results.write import write_discovery
+from attenergy.search.discovery.study.open import DiscoveryStudy
+from attenergy.search.planning.option_names import option_of
+from attenergy.search.runs.provenance import now
+
+_BETWEEN_WRITES = 30.0  # seconds
+#: Of a plan, what is no option of a command that does it again, or lies on one machine.
+_UNSAID = {"study", "folder", "storage", "address", "checkpoint_folder"}
+
+
+@dataclass
+class Outcome:
+    """Everything that is known of a discovery.
+
+    Attributes:
+        plan: of the discovery.
+        ladder: its rungs.
+        study: its trials.
+        registry: where nearest energies are looked up.
+        finalists: who takes part in the finals, once they are chosen.
+        ablations: of the best formula, once they are made.
+        laws: of the best formula, once they are looked at.
+    """
+
+    plan: DiscoverPlan
+    ladder: Ladder
+    study: DiscoveryStudy
+    registry: Registry
+    finalists: tuple[Finalist, ...] = ()
+    ablations: tuple[Ablated, ...] = ()
+    laws: tuple[Law, ...] = ()
+    _front: tuple[int, ...] = ()
+    _begun: float = field(default_factory=time.monotonic)
+    _written: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Seconds of this session."""
+        return time.monotonic() - self._begun
+
+    def on_change(self, _: Individual) -> None:
+        """Write the entries if the front has changed, but not again and again."""
+        ranked = [one for one in self._ranked() if one.arm != "random"]
+        numbers = tuple(one.number for one in front(ranked))
+        if numbers == self._front or time.monotonic() - self._written < _BETWEEN_WRITES:
+            return
+        self._front, self._written = numbers, time.monotonic()
+        self.write(with_page=False)
+
+    def write(self, *, with_page: bool = True) -> Discovery:
+        """Write everything to the folder of the study, and return it."""
+        discovery = self.discovery()
+        write_discovery(discovery, Path(self.plan.folder), self.registry, with_page=with_page)
+        return discovery
+
+    def discovery(self) -> Discovery:
+        """Everything as plain data."""
+        plan, study, records = self.plan, self.study, self.study.store.all()
+        rejections, population = study.rejections, study.population
+        counts = {row.name: rejections.counts.get(row.name, 0) for row in FILTERS}
+        return Discovery(
+            name=plan.study,
+            tasks=plan.tasks,
+            held_out=plan.held_out,
+            rungs=self.ladder.names,
+            seed=plan.seed,
+            command=command(plan),
+            date=now()[:10],
+            seconds=study.seconds + self.spent,
+            versions=records[-1].versions if records else {},
+            machines=tuple(dict.fromkeys(_machine(record.machine) for record in records)),
+            population=tuple(map(formula_of, population)),
+            passed=Rejected(count=len(population), milliseconds=study.screened),
+            rejected={
+                name: Rejected(count=count, milliseconds=rejections.milliseconds.get(name, 0.0))
+                for name, count in counts.items()
+                if count
+            },
+            predictions=tuple(
+                RungPrediction.model_validate(each, from_attributes=True)
+                for each in predictions(self.ladder, population, seed=plan.seed)
+            ),
+            ablations=self.ablations,
+            laws=self.laws,
+            finalists=tuple(
+                NamedFinalist(
+                    name=each.name,
+                    role=each.role,
+                    number=None if each.individual is None else each.individual.number,
+                )
+                for each in self.finalists
+            ),
+        )
+
+    def _ranked(self) -> list[Individual]:
+        return [one for one in by_merit(self.study.population, self.ladder.names) if one.rung]
+
+
+def formula_of(one: Individual) -> Formula:
+    """An individual as plain data, with the numbers that it had when it was best."""
+    candidate, settings = with_settings(one.candidate, one.settings)
+    return Formula(
+        number=one.number,
+        arm=one.arm,
+        formula=candidate.formula,
+        key=candidate.key,
+        length=candidate.length,
+        entry=one.operation if one.arm == "registry" else "",
+        operation=one.operation,
+        parents=one.parents,
+        scores=dict(one.scores),
+        settings=settings,
+        cost=one.cost,
+        seconds=one.seconds,
+        niche=one.fingerprint.niche,
+    )
+
+
+def command(plan: DiscoverPlan) -> str:
+    """The call of `attenergy` that makes a plan; what is at its default is left out."""
+    words = ["attenergy", "discover"]
+    for name in DiscoverPlan.model_fields:
+        value, form = getattr(plan, name), DiscoverPlan.model_fields[name]
+        if name in _UNSAID or value is None or value == form.get_default():
+            continue
+        option = option_of(name, "discover")
+        text = ",".join(value) or "none" if isinstance(value, tuple) else f"{value}"
+        words += [option] if value is True else [option, text]
+    return shlex.join(words)
+
+
+def _machine(about: dict[str, str]) -> str:
+    return ", ".join(about[name] for name in ("processor", "cores", "device") if name in about)

@@ -1,0 +1,204 @@
+"""A discovery: evolution of formulas beside its controls, then finals, then what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+
+from attenergy.registry import ArgumentError, EnergySpec, Registry, VariantSpec, needed
+from attenergy.registry.files import write_atomically
+from attenergy.search.budgets.clock import TimeBudget
+from attenergy.search.discovery.conclusion import Listen, ablate, hold_finals
+from attenergy.search.discovery.formulas.candidate import Candidate, reason_against
+from attenergy.search.discovery.formulas.grammar import Grammar
+from attenergy.search.discovery.ladder.rungs import Ladder, Rung
+from attenergy.search.discovery.outcome import Outcome
+from attenergy.search.discovery.plan import DISCOVER_PLAN, DiscoverPlan
+from attenergy.search.discovery.results.discovery import Discovery
+from attenergy.search.discovery.study.evolution import Evolution
+from attenergy.search.discovery.study.open import open_discovery
+from attenergy.search.discovery.study.proposing import Proposer, Seeds
+from attenergy.search.discovery.study.timing import EVOLUTION, EvolutionTime
+from attenergy.search.engines.factory import make_executor
+from attenergy.search.results import formats
+from attenergy.search.runs.checkpoints import CheckpointRemoval
+from attenergy.search.runs.config import RunConfig
+from attenergy.search.runs.events import Listener
+from attenergy.search.runs.failure_watch import FailureWatch
+from attenergy.search.runs.plugin_needs import check_needs, check_reaches_workers, write_needs
+from attenergy.search.storage.database import shown_url
+from attenergy.search.training.known_cost import KnownCosts
+from attenergy.search.training.model import uses
+
+#: What costs are a multiple of: one step of it is softmax attention.
+_REFERENCE = "lse"
+_KINDS = 8  # of candidates that have to fail alike before nothing seems to work
+
+
+def run_discovery(
+    plan: DiscoverPlan,
+    registry: Registry,
+    listener: Listener,
+    *,
+    listen: Listen | None = None,
+    resume: bool = False,
+    time_budget: TimeBudget | None = None,
+) -> Discovery:
+    """Let formulas evolve on a task, and hold the best of them against softmax.
+
+    Candidates are typed formula trees. Those that pass the filters are scored without training;
+    the better ones are trained for longer and longer, on one task after the other. Random trees
+    have a share of the time, the same filters and the same rungs. At the end the best of every arm
+    are compared over seeds. Every candidate that passes is a trial of one study, every run is
+    recorded before the study is told of it, so whoever is killed loses and repeats nothing.
+
+    Args:
+        plan: what to do, and the folder that receives the study, its records, `discover.json`,
+            `discovery.json`, `discovered.yaml`, `discovery.html` and `finals/`.
+        registry: tasks, and energies to begin with.
+        listener: is told what happens in the evolution; it is entered and left here.
+        listen: makes the listener of one comparison of the finals; `listener` for all if None.
+        resume: go on with an existing discovery, with so much more time.
+        time_budget: the plan's time, with the moment at which the command began; if None, it
+            begins now.
+
+    Returns:
+        What it has come to, as it is written to the folder.
+
+    Raises:
+        StudyExists: the study exists and `resume` is False.
+        StudyMismatch: it exists but fits another plan, registry or version.
+        StudyBusy: another process is at work on it.
+        StorageProblem: the storage cannot be reached, read or written.
+        SameFailure: every run fails, and in the same way.
+        ValueError: the plan names something unknown or impossible.
+
+    Example:
+        >>> plan = DiscoverPlan(study="a", folder="runs/a", tasks=("denoising",), candidates=9)
+        >>> discovery = run_discovery(plan, attenergy.load_registry(), Listener())  # doctest: +SKIP
+    """
+    folder = Path(plan.folder)
+    check_needs(folder, to_go_on=True)
+    if time_budget is None and plan.seconds is not None:
+        time_budget = TimeBudget(plan.seconds, plan.budget or "")
+    ladder = Ladder.of(plan.tasks, registry)
+    for task in plan.held_out:
+        registry.task(task)
+    grammar = Grammar.of(plan.without)
+    candidates = seed_candidates(plan, registry, grammar)
+    needs = needed(use for rung in ladder.rungs for use in uses(_reference(plan, rung, registry)))
+    if plan.workers or plan.engine != "local":
+        check_reaches_workers(needs)
+    with open_discovery(plan, ladder, listener, resume=resume) as study:
+        shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
+        write_atomically(folder / DISCOVER_PLAN, shown.model_dump_json(indent=2) + "\n")
+        write_needs(folder, needs)
+        outcome = Outcome(plan, ladder, study, registry)
+        with listener:
+            _evolve(outcome, grammar, candidates, listener, time_budget)
+        outcome.write(with_page=False)
+        hold_finals(outcome, listen or (lambda _: nullcontext(listener)), listener, time_budget)
+        with listener:
+            ablate(outcome, listener, time_budget)
+        discovery = outcome.write()
+        study.spend(outcome.spent)
+    return discovery
+
+
+def seed_candidates(
+    plan: DiscoverPlan, registry: Registry, grammar: Grammar
+) -> dict[str, Candidate]:
+    """The energies of the registry that a discovery begins with, as candidates.
+
+    Raises:
+        ValueError: one that is named is no energy, or no candidate can say it.
+    """
+    names = registry.energies if plan.seed_energies is None else plan.seed_energies
+    seeds: dict[str, Candidate] = {}
+    for name in names:
+        spec = registry.variant(name)
+        candidate = Candidate.from_entry(spec) if isinstance(spec, EnergySpec) else None
+        if candidate is not None and grammar.allows(candidate):
+            seeds[name] = candidate
+        elif plan.seed_energies is not None:
+            raise ArgumentError(
+                f"{name} cannot be a seed: {_reason_against(spec, candidate)}", topic="option-value"
+            )
+    return seeds
+
+
+def _reason_against(spec: VariantSpec, candidate: Candidate | None) -> str:
+    if not isinstance(spec, EnergySpec):
+        return "it is no energy"
+    if candidate is None:
+        return reason_against(spec)
+    return "it is too long, or calls a function that is left out"
+
+
+def _evolve(
+    outcome: Outcome,
+    grammar: Grammar,
+    candidates: Mapping[str, Candidate],
+    listener: Listener,
+    budget: TimeBudget | None,
+) -> None:
+    """Let candidates evolve until the time for that is over."""
+    plan, ladder, study = outcome.plan, outcome.ladder, outcome.study
+    with make_executor(plan, Path(plan.folder)) as executor:
+        if budget is not None:
+            budget.started()
+        records = study.store.all()
+        checkpoints = plan.checkpoints(Path(plan.folder))
+        checkpoints.tidy(record.key for record in records)
+        failures = FailureWatch(listener, _KINDS, records)
+        share = EVOLUTION if plan.finalists else 1.0
+        time = EvolutionTime(budget, share, ladder, records)
+        seeds = Seeds.screened(candidates)
+        for text in _said(plan, ladder, seeds, budget, time):
+            listener.message(text)
+        listener.phase("candidates", len(study.population), len(study.population))
+        reference = _reference(plan, ladder.rungs[0], outcome.registry)
+        Evolution(
+            plan=plan,
+            ladder=ladder,
+            study=study,
+            proposer=Proposer(plan, grammar, seeds, ladder.names, max(1, executor.free)),
+            executor=executor,
+            listener=CheckpointRemoval(failures, checkpoints),
+            time=time,
+            baseline_flops=KnownCosts().forward_flops(reference),
+            on_change=outcome.on_change,
+        ).run()
+
+
+def _said(
+    plan: DiscoverPlan,
+    ladder: Ladder,
+    seeds: Seeds,
+    budget: TimeBudget | None,
+    time: EvolutionTime,
+) -> list[str]:
+    """What a user should know before anything is evaluated."""
+    texts = [f"rungs: {', '.join(ladder.names)}"]
+    if seeds.passed:
+        texts.append(f"begins with {', '.join(seeds.passed)} and random trees")
+    else:
+        texts.append("begins with random trees")
+    texts += [f"not {name}: {reason}" for name, reason in seeds.rejected.items()]
+    if budget is not None and time.left is not None:
+        text = f"{formats.duration(time.left)} for candidates"
+        if plan.control:
+            text += f", {plan.control:.0%} of it for random ones"
+        if plan.finalists:
+            finals = budget.runs_end - (time.end or 0.0)
+            tasks = formats.counted(len(plan.tasks) + len(plan.held_out), "task")
+            text += f"; {formats.duration(finals)} for finals on {tasks}"
+        texts.append(f"budget {budget.text}: {text}")
+    return texts
+
+
+def _reference(plan: DiscoverPlan, rung: Rung, registry: Registry) -> RunConfig:
+    """The run of softmax attention, as an energy, that costs are a multiple of."""
+    spec = registry.energies[_REFERENCE]
+    return rung.run_of(_REFERENCE, spec, {"steps": 1}, plan.seed)
