@@ -149,9 +149,10 @@ def _other_calls(node: Call, grammar: Grammar, rng: random.Random) -> list[Expr]
     first = [
         production
         for production in grammar.productions
-        if production.function not in (*OPERATORS, *names, node.function)
+        if node.args
+        and production.arguments
+        and production.function not in (*OPERATORS, *names, node.function)
         and production.kind.axes == node.axes
-        and production.arguments[:1]
         and production.arguments[0].allows(kind_of(node.args[0]))
     ]
     chosen = rng.choice([*names, *first]) if names or first else None

@@ -116,3 +116,9 @@ def test_log_sum_exp_is_reached_from_nothing(
 def test_a_function_is_exchanged_for_one_that_takes_less() -> None:
     parent = Candidate.from_formula("0.5*|xi|^2 - entmax_conj(beta*(X @ xi), 1.5)/beta")
     assert chance_of("point", parent, "0.5*|xi|^2 - lse(beta*(X @ xi))/beta", GRAMMAR) > 0.005
+
+
+def test_a_call_without_arguments_may_stand_in_a_formula_that_varies() -> None:
+    parent = Candidate.from_formula("0.5*|xi|^2 - |X @ xi|^2/(count_n() + count_d())")
+    children = [vary("point", [parent], GRAMMAR, random.Random(seed)) for seed in range(60)]
+    assert any(children)
