@@ -278,7 +278,8 @@ def _gradients_agree(tree: Expr, dim: int) -> bool:
     weights = torch.as_tensor(plan.weights[1](inputs), dtype=torch.float64).expand(3, 5)
     radial = plan.radial if isinstance(plan.radial, float) else plan.radial[1](inputs)
     got = radial * xi - torch.where(mask, weights, 0.0) @ X
-    return bool(torch.allclose(got, wanted, rtol=1e-9, atol=1e-11, equal_nan=True))
+    known = wanted.isfinite().all(-1)  # elsewhere the formula has no derivative to compare with
+    return bool(torch.allclose(got[known], wanted[known], rtol=1e-9, atol=1e-11))
 
 
 def _axes_of(tree: Expr, name: str) -> Axes:

@@ -16,7 +16,7 @@ from attenergy.energies.language import (
     compile_tree,
     remembered,
     score_form,
-    simplify,
+    stable_form,
 )
 from attenergy.energies.rows.kernel import RowKernel
 
@@ -48,7 +48,7 @@ class Plan:
 @remembered(256)
 def make_plan(tree: Expr, with_field: bool) -> Plan:
     """Compile a formula, with its derivative if that can be written."""
-    tree = simplify(tree if with_field else _without_field(tree))
+    tree = stable_form(tree if with_field else _without_field(tree))
     energy = _pair(tree, squeeze=True)
     form = score_form(tree)
     if form is None:

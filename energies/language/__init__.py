@@ -30,6 +30,7 @@ from attenergy.energies.language.parse import parse
 from attenergy.energies.language.printing import to_latex, to_text
 from attenergy.energies.language.register import register_function
 from attenergy.energies.language.simplify import equivalent, simplify
+from attenergy.energies.language.stable import stable_form
 from attenergy.energies.language.table import (
     FUNCTIONS,
     PUBLIC,
@@ -74,6 +75,7 @@ __all__ = [
     "remembered",
     "score_form",
     "simplify",
+    "stable_form",
     "substitute",
     "takes",
     "to_latex",
