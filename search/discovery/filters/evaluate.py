@@ -69,5 +69,7 @@ def update_of(tree: Expr, values: Values, mask: Tensor | None = None) -> tuple[T
     xi = xi.detach().requires_grad_()
     with torch.enable_grad():
         energy = energy_of(tree, {**values, "xi": xi}, mask)
-        (slope,) = torch.autograd.grad(energy.sum(), xi)
+        if not energy.requires_grad:
+            return energy, torch.zeros_like(xi)
+        (slope,) = torch.autograd.grad(energy.sum(), xi, materialize_grads=True)
     return energy.detach(), -slope

@@ -77,15 +77,16 @@ FILTERS: tuple[Filter, ...] = (
         "state and patterns decide the update together, and gradients reach both",
     ),
     Filter(
-        "finite",
-        lambda subject, known: is_finite(subject),
-        "values and gradients are numbers, also at 0, far out and with few digits",
-    ),
-    Filter(
         "bounded",
         lambda subject, known: is_bounded(subject),
         "far from the origin the energy does not fall on and on",
     ),
+    Filter(
+        "finite",
+        lambda subject, known: is_finite(subject),
+        "values and gradients are numbers, also at 0, far out and with few digits",
+    ),
+    Filter("known", _known, "no earlier energy has the same updates, up to its parameters"),
     Filter(
         "cost",
         lambda subject, known: is_cheap(subject),
@@ -96,7 +97,6 @@ FILTERS: tuple[Filter, ...] = (
         lambda subject, known: keeps_laws(subject),
         "masks, derivatives and, where it is declared, descent are right",
     ),
-    Filter("known", _known, "no earlier energy has the same updates, up to its parameters"),
 )
 
 

@@ -68,7 +68,11 @@ def _derivatives(subject: Subject, settings: Tensor) -> tuple[Tensor, Tensor, Te
     X = at.X.expand(len(settings), *at.X.shape).clone().requires_grad_()
     with torch.enable_grad():
         energy = energy_of(subject.tree, subject.family.values(settings, xi, X))
-        (slope,) = torch.autograd.grad(energy.sum(), xi, create_graph=True)
+        slope = torch.zeros_like(xi, requires_grad=False)
+        if energy.requires_grad:
+            (slope,) = torch.autograd.grad(
+                energy.sum(), xi, create_graph=True, materialize_grads=True
+            )
         if not slope.requires_grad:
             return -slope, torch.zeros_like(xi), torch.zeros_like(X)
         along = torch.linspace(0.5, 1.5, xi.shape[-1], dtype=xi.dtype, device="cpu")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import re
 from types import SimpleNamespace
 
 import pytest
 
 from attenergy.search.discovery.filters.screen import FILTERS, screen
+from attenergy.search.discovery.formulas import Grammar
+from attenergy.search.discovery.formulas.generate import random_candidate
 
 SOFTMAX = "0.5*|xi|^2 - lse(beta*X @ xi)/beta"
 
@@ -59,3 +63,23 @@ def test_every_filter_explains_itself():
     names = [row.name for row in FILTERS]
     assert len(set(names)) == len(names)
     assert all(row.explanation for row in FILTERS)
+
+
+def test_formulas_that_no_person_would_write():
+    """No error on the way, and something of everything: some pass, most do not."""
+    rng, grammar = random.Random(4), Grammar.of()
+    known: set[str] = set()
+    results = []
+    for _ in range(30):
+        screening = screen(random_candidate(grammar, rng), known)
+        results.append(screening.rejected_by)
+        assert not re.match(r"\w+Error:|the language refuses", screening.reason), screening.reason
+        if not screening.rejected_by:
+            known.add(screening.fingerprint.key)
+    assert 2 < results.count("") < 20
+    assert "signal" in results
+
+
+@pytest.mark.parametrize("text", ["sum_n(step(X @ xi))", "sum_n(X @ step(xi))", "|sign(X @ xi)|^2"])
+def test_no_gradient_at_all(candidate, text):
+    assert screen(candidate(text)).reason.startswith("the update is 0")
