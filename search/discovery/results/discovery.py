@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -157,6 +157,13 @@ class Discovery(BaseModel):
     def by_name(self) -> Mapping[str, Formula]:
         """Name in finals -> formula."""
         return {formula.name: formula for formula in self.population}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other fields, which looks its formulas up anew."""
+        copy = super().model_copy(update=update, deep=deep)
+        for name in ("by_number", "by_name"):
+            copy.__dict__.pop(name, None)
+        return copy
 
     def parents(self, formula: Formula) -> Iterator[Formula]:
         """Its parents, which are older than it is; others are none."""

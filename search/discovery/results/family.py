@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from attenergy.analysis.drawing import WIDE, Picture, colour, drawing
 from attenergy.energies.language import FormulaError
+from attenergy.registry.printable import printable
 from attenergy.search.discovery.formulas.candidate import Candidate
 from attenergy.search.discovery.results.discovery import Discovery, Formula
 from attenergy.search.discovery.results.order import ancestry, standing
@@ -16,6 +18,8 @@ from attenergy.search.report.html.mathml import to_mathml
 #: Pixels: the distance of lines, the place of the first one, and the height of a row's heading,
 #: in the middle of which its node stands. What is below the heading is as high as the formula.
 LANE, LEFT, HEADING, _RADIUS = 20, 12, 34, 6
+_LETTERS = 110  # of a formula in the drawing
+_LINE: Any = {"color": colour("soft"), "linewidth": 1.5, "zorder": 1}
 #: Ancestors that are drawn, the youngest first.
 MOST = 40
 
@@ -158,6 +162,38 @@ def _names(discovery: Discovery, formula: Formula) -> Iterator[str]:
     """The parents, as their own rows name them."""
     for parent in discovery.parents(formula):
         yield parent.entry or f"{parent.number}"
+
+
+def family_picture(discovery: Discovery, winner: Formula) -> Picture:
+    """The same tree as one drawing, with formulas as text, for a document."""
+    shown = places(discovery, ancestry(discovery, winner)[:MOST])
+    lanes = max(max({place.lane} | place.before | place.after) for place in shown)
+    with drawing(size=(WIDE[0], 0.3 + 0.55 * len(shown))) as (figure, axes):
+        for row, place in enumerate(shown):
+            for line in place.after & (place.before - {place.lane}):
+                axes.plot([line, line], [row, row + 1], **_LINE)
+            for line in place.parents:
+                axes.plot([place.lane, line], [row, row + 1], **_LINE)
+            tone = LOOKS[place.formula.arm][0]
+            axes.scatter([place.lane], [row], s=52, color=colour(tone), zorder=3)
+            about = _row(discovery, place.formula, winner)
+            heading = f"{about['name']}  {about['how']}, {about['score']}"
+            for text, up, look in (
+                (heading, -4, {"color": colour("soft"), "fontsize": 9.0}),
+                (_cut(place.formula.formula), -17, {"color": colour("ink"), "fontsize": 9.5}),
+            ):
+                axes.annotate(
+                    printable(text, lines=False), (lanes + 0.6, row), xytext=(0, up + 8),
+                    textcoords="offset points", va="center", annotation_clip=False, **look,
+                )  # fmt: skip
+        axes.set(xlim=(-0.5, lanes + 28), ylim=(len(shown) - 0.4, -0.6))
+        axes.axis("off")
+    about_it = "The winner at the top, below it what it was made of; every line leads to a parent."
+    return Picture("family", "Family tree", about_it, figure, wide=True)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LETTERS else f"{text[: _LETTERS - 1]}\u2026"
 
 
 def mathml_of(formula: Formula) -> str:

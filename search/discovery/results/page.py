@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from attenergy.analysis.drawing import Picture
 from attenergy.analysis.result import Table
 from attenergy.energies.language import FormulaError
 from attenergy.registry import EnergySpec, Registry, load_registry
@@ -19,7 +21,7 @@ from attenergy.search.discovery.results.discovery import (
     Formula,
 )
 from attenergy.search.discovery.results.entries import entries_text, entry_of, provenance
-from attenergy.search.discovery.results.family import family, mathml_of
+from attenergy.search.discovery.results.family import family, family_picture, mathml_of
 from attenergy.search.discovery.results.finding import Final, Finding, judge, read_finals
 from attenergy.search.discovery.results.terminal import NOTES
 from attenergy.search.report.html import forest
@@ -81,19 +83,23 @@ def page(folder: Path, discovery: Discovery, registry: Registry | None = None) -
     )
 
 
-def write_pictures(folder: Path, discovery: Discovery, out: Path) -> list[Path]:
-    """Write every picture of the page that is not of a landscape as PNG into a folder."""
-    out.mkdir(parents=True, exist_ok=True)
+def drawings(folder: Path, discovery: Discovery) -> list[Picture]:
+    """Every picture of the page that is not of a landscape, as a desk shows it."""
     finals = read_finals(folder, discovery)
-    drawn = pictures.draw(discovery, judge(discovery, finals).winner)
-    flat = [picture for group in drawn.values() for picture in group]
-    written = [picture.save(out) for picture in flat if picture.screen != "phone"]
+    winner = judge(discovery, finals).winner
+    drawn = [picture for group in pictures.draw(discovery, winner).values() for picture in group]
+    if winner is not None:
+        drawn.append(family_picture(discovery, winner))
     for final in finals:
-        for picture in forest.draw(View(final.study)):
-            if picture.screen != "phone":
-                path = picture.save(out)
-                written.append(path.rename(out / f"finals-{final.study.folder.name}.png"))
-    return written
+        name = f"finals-{final.study.folder.name}"
+        drawn += [replace(picture, name=name) for picture in forest.draw(View(final.study))]
+    return [picture for picture in drawn if picture.screen != "phone"]
+
+
+def write_pictures(folder: Path, discovery: Discovery, out: Path) -> list[Path]:
+    """Write these pictures as PNG into a folder."""
+    out.mkdir(parents=True, exist_ok=True)
+    return [picture.save(out) for picture in drawings(folder, discovery)]
 
 
 def tiles(discovery: Discovery) -> list[tuple[str, str]]:

@@ -58,7 +58,9 @@ def fronts(discovery: Discovery, winner: Formula | None) -> list[Picture]:
     )
     pictures = []
     for name, label, price in prices:
-        formulas = [f for f in scored(discovery.population, rung) if price(f) is not None]
+        formulas = [
+            f for f in scored(discovery.population, rung) if math.isfinite(price(f) or math.nan)
+        ]
         if len(formulas) < 2:
             continue
         with drawing() as (figure, axes):
@@ -188,7 +190,7 @@ def rung_pairs(discovery: Discovery, most: int = 4) -> list[Picture]:
 
 
 def _score_on(rung: str) -> Callable[[Formula], float | None]:
-    return lambda formula: formula.scores[rung]
+    return lambda formula: _height(formula, rung)
 
 
 def ablation(discovery: Discovery) -> list[Picture]:
@@ -240,8 +242,8 @@ def _points(
         if not group:
             continue
         axes.scatter(
-            [price(f) or 0.0 for f in group], [f.scores[rung] for f in group], s=24, marker=marker,
-            color=colour(tone), alpha=0.65, linewidths=0, label=_NAMES[arm], gid=f"points-{arm}",
+            [price(f) or 0.0 for f in group], [_height(f, rung) for f in group],
+            s=24, marker=marker, color=colour(tone), alpha=0.65, linewidths=0, label=_NAMES[arm], gid=f"points-{arm}",
             zorder=2,
         )  # fmt: skip
         tips[f"points-{arm}"] = [
@@ -250,13 +252,21 @@ def _points(
     return tips
 
 
+def _height(formula: Formula, rung: str) -> float:
+    """The score on a rung; one far below chance is drawn at the edge, for no point may be outside.
+
+    The texts over the points count those that are drawn.
+    """
+    return max(formula.scores[rung], _FARTHEST)
+
+
 def _mark(
     axes: Axes, winner: Formula | None, rung: str, price: Callable[[Formula], float | None]
 ) -> None:
     """A ring around the winner."""
     if winner is None or price(winner) is None or rung not in winner.scores:
         return
-    axes.scatter([price(winner) or 0.0], [winner.scores[rung]], s=150, facecolors="none",
+    axes.scatter([price(winner) or 0.0], [_height(winner, rung)], s=150, facecolors="none",
                  edgecolors=colour("good"), linewidths=1.8, zorder=4, label="winner")  # fmt: skip
 
 
@@ -282,9 +292,9 @@ def _known(axes: Axes, discovery: Discovery, rung: str) -> None:
 
 def _limits(axes: Axes, scores: Sequence[float]) -> None:
     """An axis of scores from chance, or the lowest above the farthest, to the best."""
-    low, high = max(_FARTHEST, min([0.0, *scores])), max([*scores, low_end := 0.0])
+    low, high = max(_FARTHEST, min([0.0, *scores])), max([0.0, *scores])
     room = 0.06 * (high - low or 1.0)
-    axes.set_ylim(low - room, max(high, low_end) + room)
+    axes.set_ylim(low - room, high + room)
     axes.axhline(0, color=colour("chance"), linewidth=1, linestyle=(0, (2, 2)), zorder=1)
 
 

@@ -64,3 +64,10 @@ def test_a_discovery_is_no_study_of_one_task(discovery: Discovery, tmp_path: Pat
     assert find_study("made-up", tmp_path) == tmp_path / "made-up"
     with pytest.raises(NoRuns, match="made-up/finals/TASK"):
         read_study(tmp_path / "made-up")
+
+
+def test_a_copy_with_other_formulas_looks_them_up_anew(discovery: Discovery) -> None:
+    assert 6 in discovery.by_number
+    fewer = discovery.model_copy(update={"population": discovery.population[:2]})
+    assert list(fewer.by_number) == [0, 1]
+    assert list(fewer.by_name) == ["lse", "quadratic"]

@@ -52,6 +52,6 @@ def test_the_page_has_a_row_for_every_ancestor(discovery: Discovery) -> None:
 def test_a_long_line_is_cut_at_its_oldest(discovery: Discovery) -> None:
     population = tuple(formula(n, "evolved", LSE, parents=(n - 1,)) for n in range(60))
     long = discovery.model_copy(update={"population": population})
-    drawn = family(Discovery.model_validate(long.model_dump()), population[-1])
+    drawn = family(long, population[-1])
     assert (len(drawn["rows"]), drawn["older"]) == (40, 20)
     assert drawn["rows"][-1]["lines"]["below"] == ""

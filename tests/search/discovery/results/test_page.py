@@ -153,7 +153,7 @@ def test_every_picture_is_a_file(discovery: Discovery, folder: Path, tmp_path: P
     assert names == {
         *("front-cost.png", "front-length.png", "progress.png", "progress-first.png"),
         *("niches.png", "rungs-0.png", "rungs-1.png", "ablation.png"),
-        "finals-stacked-recall-small.png",
+        *("family.png", "finals-stacked-recall-small.png"),
     }
 
 
@@ -165,8 +165,19 @@ def test_a_formula_without_a_landscape_says_so(
         f.model_copy(update={"formula": text}) if f.number == 5 else f for f in discovery.population
     ]
     broken = discovery.model_copy(update={"population": tuple(population)})
-    broken = Discovery.model_validate(broken.model_dump())
     winner = judge(broken, ()).winner
     assert winner is not None
     assert winner.formula == text
     assert "No landscape is drawn of discovered_5" in page(tmp_path, broken, known)
+
+
+def test_scores_far_below_chance_are_at_the_edge_of_pictures(
+    discovery: Discovery, tmp_path: Path, known: Registry
+) -> None:
+    low = discovery.by_number[3].model_copy(
+        update={"scores": {"denoising": -40.0, "stacked-recall-small": -30.0, "mqar": -20.0}}
+    )
+    odd = discovery.by_number[2].model_copy(update={"cost": float("inf")})
+    population = tuple({3: low, 2: odd}.get(f.number, f) for f in discovery.population)
+    text = page(tmp_path, discovery.model_copy(update={"population": population}), known)
+    assert "<title>discovered_3 -20.000: |xi|^2 - lse(beta*X @ xi)</title>" in text
