@@ -243,8 +243,8 @@ def _points(
             continue
         axes.scatter(
             [price(f) or 0.0 for f in group], [_height(f, rung) for f in group],
-            s=24, marker=marker, color=colour(tone), alpha=0.65, linewidths=0, label=_NAMES[arm], gid=f"points-{arm}",
-            zorder=2,
+            s=24, marker=marker, color=colour(tone), alpha=0.65, linewidths=0, zorder=2,
+            label=_NAMES[arm], gid=f"points-{arm}",
         )  # fmt: skip
         tips[f"points-{arm}"] = [
             printable(f"{f.name} {f.scores[rung]:.3f}: {f.formula}", lines=False) for f in group
