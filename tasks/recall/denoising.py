@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,9 +28,14 @@ class Denoising(Task):
     `memory`: the stored patterns, then y. Targets (B, d, 1): x_k. The answer is the state itself, a
     number for each component; no sign is taken of it. Nothing is to be trained.
 
-    Metric `explained`: 1 - |answer - x_k|^2/(1 - 1/N), the share of the variance that is explained,
-    a mean over instances. The mean of the stored patterns, the best answer that does not look at y,
-    has exactly 0 in expectation, and so has `chance`; giving back y has less than 0.
+    Metric `explained`: the share of |x_k|^2 that is explained by the answers a, times the one
+    number that suits best for all of them, since a layer that is trained may scale what it reads:
+
+        explained = 1 - min_c mean |c a - x_k|^2 = (mean a'x_k)^2/mean |a|^2,
+
+    means over all instances of a split. The mean of the stored patterns, the best answer that does
+    not look at y, has 1/N, the `chance`; the copy has 1/(1 + noise^2). `mse` is the mean of
+    |a - x_k|^2, without such a number.
 
     The best answer is known. Given y, every pattern is as likely as the noise that it needs, and
     all have one length: p(k | y) ~ exp(-|y - x_k|^2/(2 sigma^2)) ~ exp(x_k'y/sigma^2). The mean
@@ -38,9 +44,10 @@ class Denoising(Task):
         estimate = X' softmax(beta* X y),   beta* = 1/sigma^2 = d/noise^2.
 
     That is one step of size 1 from y down 1/2 |xi|^2 - lse(beta* X xi)/beta*: log-sum-exp at beta*
-    is provably optimal, and no other function of the patterns and the copy has a smaller error.
-    `ceiling` is the score of this estimate over 1024 instances of the split, with its standard
-    error; on the same instances log-sum-exp at beta* scores exactly as much.
+    is provably optimal, and no function of the patterns and the copy explains more, as a function
+    times a number is one too. `ceiling` is the score of this estimate over 1024 instances of the
+    split, with its standard error; on the same instances log-sum-exp at beta* scores exactly as
+    much.
 
     Splits are drawn from generators of their own, and no memory comes twice.
 
@@ -89,7 +96,7 @@ class Denoising(Task):
         self.noise = noise
         self.inputs = Inputs("memory", self.dim, self.patterns + 1)
         self.outputs = Outputs(1, kind="number")
-        self.chance = {"explained": 0.0}
+        self.chance = {"explained": 1 / self.patterns}
         super().__init__()
 
     @property
@@ -110,9 +117,22 @@ class Denoising(Task):
         return Batch(torch.cat([stored, (wanted + noise)[:, None]], 1), wanted[..., None])
 
     def metrics(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """`explained` (B,) from answers and targets (B, d, 1)."""
-        errors = (logits - targets).square().sum((-2, -1))
-        return {"explained": 1 - errors / (1 - 1 / self.patterns)}
+        """`mse` (B,), |a - x|^2 for answers and targets (B, d, 1)."""
+        return {"mse": (logits - targets).square().sum((-2, -1))}
+
+    def tally(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Sums of a'x, |a|^2 and |x|^2 over instances."""
+        products, squares = (sums.sum() for sums in _products(logits, targets))
+        return {
+            "products": products,
+            "squares": squares,
+            "wanted": targets.double().cpu().square().sum(),
+        }
+
+    def summary(self, tally: Mapping[str, Tensor]) -> dict[str, float]:
+        """`explained`; 0 for answers that are all 0."""
+        scale = (tally["squares"] * tally["wanted"]).item()
+        return {"explained": tally["products"].item() ** 2 / scale if scale else 0.0}
 
     def best(self, batch: Batch) -> Tensor:
         """The best estimate (B, d, 1): X' softmax(beta* X y), the mean of the posterior."""
@@ -125,13 +145,23 @@ class Denoising(Task):
         if not self.affordable(_INSTANCES, self.numbers * _INSTANCES, _MOST_SCORES):
             return None
         batch = self.batch(split, 0, _INSTANCES)
-        return Estimate.of(self.metrics(self.best(batch), batch.targets)["explained"])
+        products, squares = _products(self.best(batch), batch.targets)
+        ratio = products.sum() / squares.sum()
+        # what an instance adds to (mean a'x)^2/mean |a|^2, to first order
+        shares = Estimate.of(2 * ratio * products - ratio**2 * squares)
+        return Estimate((ratio * products.mean()).item(), shares.error, _INSTANCES)
 
     def sample(self, split: str, index: int) -> DenoisingInstance:
         """Instance `index` of `split`, to look at."""
         batch, at = self.batch(split, index, 1), self.instances(split, index, 1)["index"]
         *stored, copy = (tuple(row) for row in batch.inputs[0].tolist())
         return DenoisingInstance(tuple(stored), copy, int(at))
+
+
+def _products(answers: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """A'x and |a|^2 of every instance (B,)."""
+    a, x = (each.double().cpu().flatten(1) for each in (answers, wanted))
+    return (a * x).sum(-1), (a * a).sum(-1)
 
 
 @lru_cache(maxsize=4)

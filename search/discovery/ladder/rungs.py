@@ -59,10 +59,14 @@ class Rung:
             candidate: the formula.
             settings: of its layer (initial values of parameters, `steps`, `step_size`), and
                 `number_0`, `number_1` ... for its constants and exponents; those that are not
-                there keep their values.
+                there keep their values. Where parameters are trained they begin with their own
+                initial values: an inverse temperature that suits a memory is too high for
+                projections that have still to be learned.
             seed: of the weights and the training.
         """
         tuned, own = with_settings(candidate, settings)
+        if self.trained:
+            own = {name: v for name, v in own.items() if name not in tuned.parameters}
         return self.run_of(f"discovered-{tuned.key}", tuned.entry(title=tuned.formula), own, seed)
 
     def run_of(

@@ -32,10 +32,13 @@ def entry_of(
 ) -> EnergySpec:
     """The entry of a candidate, whose defaults are the settings that it had when it was best.
 
+    Parameters keep their own initial values, as on every rung on which they are learned: what suits
+    a memory without training is too sharp to begin a training with.
+
     Args:
         candidate: with its best numbers.
-        settings: of its layer: `steps`, `step_size`, initial values of its parameters. Others are
-            passed over, and so is a value that lies outside of what the entry lets a search try.
+        settings: of its layer: `steps`, `step_size`. Others are passed over, and so is a value that
+            lies outside of what the entry lets a search try.
         title: of the entry.
         doc: of the entry.
         reference: of the entry.
@@ -43,11 +46,8 @@ def entry_of(
     spec = candidate.entry(title=title, doc=doc, reference=reference)
     data: dict[str, Any] = spec.model_dump(by_alias=True, exclude_none=True)
     for name, value in settings.items():
-        parameter = spec.parameters.get(name)
         if name in {"steps", "step_size"}:
             _set(data[name], "default", value, getattr(spec, name).search)
-        elif parameter is not None:
-            _set(data["parameters"][name], "init", value, parameter.search)
     return EnergySpec.model_validate(data)
 
 

@@ -45,10 +45,29 @@ def test_layout_lengths_and_noise() -> None:
 
 def test_what_answers_are_worth() -> None:
     task = Denoising(dim=16, patterns=8, noise=1.0)
-    assert explained(task, lambda X, y: X.mean(1)) == pytest.approx(0, abs=0.03)
-    assert explained(task, lambda X, y: y) == pytest.approx(1 - 1 / (1 - 1 / 8), abs=0.03)
-    batch = task.batch("test", 0, 10)
-    assert task.metrics(batch.targets, batch.targets)["explained"].tolist() == [1.0] * 10
+    assert task.chance == {"explained": 1 / 8}
+    assert explained(task, lambda X, y: X.mean(1)) == pytest.approx(1 / 8, abs=0.03)
+    assert explained(task, lambda X, y: y) == pytest.approx(1 / 2, abs=0.03)
+    assert explained(task, lambda X, y: 0 * y) == 0
+    assert task.evaluate(lambda b: b.targets, "test", 100)["explained"] == pytest.approx(1)
+    assert task.evaluate(lambda b: -3 * b.targets, "test", 100)["explained"] == pytest.approx(1)
+    scores = task.evaluate(lambda b: b.inputs[:, -1, :, None], "test", INSTANCES)
+    assert scores["mse"] == pytest.approx(1.0, abs=0.05)
+    assert scores["loss"] == pytest.approx(scores["mse"] / 16)
+
+
+def test_the_scale_is_one_for_all_instances() -> None:
+    """An answer that is right in direction, and in length only for some, explains less."""
+    task = Denoising(dim=4, patterns=3)
+
+    def answer(batch: Batch) -> Tensor:
+        length = 1 + torch.arange(len(batch.targets)) % 2  # 1 and 2 in turn
+        return batch.targets * length[:, None, None]
+
+    expected = 1.5**2 / 2.5
+    for size in (256, 100):  # in batches of any size
+        scores = task.evaluate(answer, "test", 200, batch_size=size)
+        assert scores["explained"] == pytest.approx(expected)
 
 
 def test_the_ceiling_is_the_mean_of_the_posterior() -> None:
@@ -107,7 +126,7 @@ def test_log_sum_exp_alone_reaches_the_ceiling(name: str) -> None:
     at_best = task.beta / task.dim**0.5  # queries of a layer that reads weights are scaled
     shown = [answers(name, task, at_best * 2 ** (k / 2)) for k in range(-6, 7)]
     scores = [
-        task.metrics(each, targets)["explained"].mean().item() for each in shown if each is not None
+        task.summary(task.tally(each, targets))["explained"] for each in shown if each is not None
     ]
     if name in SAME:
         assert max(scores) == pytest.approx(best.value, abs=1e-5)
@@ -119,7 +138,7 @@ def test_log_sum_exp_at_its_default_beta_has_less() -> None:
     """The default inverse temperature is not the best one: there is something to tune."""
     task = make_task("denoising", registry=REGISTRY)
     shown, targets = answers("lse", task, 0.25), task.batch("test", 0, INSTANCES).targets
-    assert task.metrics(shown, targets)["explained"].mean().item() < 0.2
+    assert task.summary(task.tally(shown, targets))["explained"] < 0.4
 
 
 def test_what_a_person_sees() -> None:

@@ -36,11 +36,11 @@ def test_finalists_come_first_then_others_that_evolved(loaded: Registry) -> None
 def test_settings_become_defaults(loaded: Registry) -> None:
     spec = loaded.energies["discovered_5"]
     assert (spec.steps.default, spec.step_size.default) == (2, 0.9)
-    assert spec.parameters["beta"].init == 0.7
+    assert spec.parameters["beta"].init == "1/sqrt(D)"  # which is learned
 
 
 @pytest.mark.parametrize(
-    "settings", [{"beta": 99.0}, {"steps": 2.5}, {"steps": "two"}, {"step_size": True}, {"x": 1}]
+    "settings", [{"beta": 2.0}, {"steps": 2.5}, {"steps": "two"}, {"step_size": True}, {"x": 1}]
 )
 def test_a_setting_that_no_search_gives_is_passed_over(settings: dict[str, float]) -> None:
     candidate = Candidate.from_formula("|xi|^2 - lse(beta*X @ xi)")
