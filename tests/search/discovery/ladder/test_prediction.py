@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import json
 import math
 import random
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from attenergy.search.discovery.ladder.prediction import (
 from attenergy.search.discovery.ladder.promotion import goes_on_at_random, next_rung
 from attenergy.search.discovery.ladder.rungs import Ladder
 
+ZOO = Path(__file__).parents[4] / "studies" / "records" / "zoo" / "records.jsonl"
 FIRST, FEW, FULL = "denoising", "raven-small@400", "raven-small"
 
 
@@ -158,3 +163,20 @@ def test_a_rung_that_predicts_is_not_given_up_on_the_way(ladder: Ladder, scored,
     ]
     for count in range(12, 61, 6):
         assert unused_rungs(predictions(ladder, entries[:count])) == frozenset()
+
+
+@pytest.mark.parametrize(("share", "known"), [(0.125, 0.735), (0.25, 0.81), (0.5, 0.86)])
+def test_what_few_steps_say_of_all(share: float, known: float) -> None:
+    """Of the variants of the recorded study, after a share of their steps and at the end."""
+    early, late = defaultdict(list), defaultdict(list)
+    for line in ZOO.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        points = {point["step"]: point["accuracy"] for point in record["curve"]}
+        steps = record["config"]["training"]["steps"]
+        if record["status"] == "complete" and {share * steps, steps} <= points.keys():
+            variant = record["config"]["variant"]
+            early[variant].append(points[share * steps])
+            late[variant].append(points[steps])
+    scores = [(mean(early[name]), mean(late[name])) for name in early]
+    assert len(scores) == 38
+    assert rank_correlation(*zip(*scores, strict=True)) == pytest.approx(known, abs=0.005)
