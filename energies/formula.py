@@ -30,7 +30,7 @@ from attenergy.energies.masks import open_rows
 from attenergy.energies.names import name_errors
 from attenergy.energies.parameters import Setting, initial_value
 from attenergy.energies.programs import Pair, make_plan
-from attenergy.energies.rows.kernel import MixedPatterns, RowForm
+from attenergy.energies.rows.kernel import Elementwise, MixedPatterns, RowForm
 from attenergy.registry import ArgumentError, EnergySpec, nearest
 
 _INPUTS: dict[str, Expr] = {"xi": XI, "X": PATTERNS, "h": FIELD}
@@ -136,6 +136,8 @@ class FormulaEnergy(Energy):
         rows = self._plans[field is not None].rows
         if rows is None:
             return None
+        if self._opens and mask is not None and not isinstance(rows.kernel, Elementwise):
+            return None  # a kernel of whole rows needs opened ones
 
         def value(pair: Pair | float) -> Tensor | float:
             return pair if isinstance(pair, float) else self._run(pair, None, X, mask, field)

@@ -24,7 +24,11 @@ from attenergy.energies.language import (
     to_text,
 )
 from attenergy.registry import ArgumentError, EnergySpec, Parameter, Range
-from attenergy.search.discovery.formulas.convexity import is_positive, quadratic_part
+from attenergy.search.discovery.formulas.convexity import (
+    is_at_least_0,
+    is_positive,
+    quadratic_part,
+)
 from attenergy.search.discovery.formulas.entries import CannotSay, tree_of_entry
 from attenergy.search.discovery.formulas.field import add_field
 
@@ -158,7 +162,7 @@ class Candidate:
         """The constants and exponents that may be tuned, in the order of the tree.
 
         Not among them: signs, a 1 above a bar, the -1 of a bar, and exponents of what may be
-        negative, which are not defined for every number.
+        negative, or 0 unless they are above 1: they are not defined for every number.
         """
         return tuple(numbers_of(self.tree))
 
@@ -235,8 +239,15 @@ def _tuned(node: Call, index: int) -> bool:
     if node.function == "mul":
         return abs(value.value) != 1
     if node.function == "pow" and index == 1:
-        return value.value != -1 and is_positive(node.args[0])
+        base = node.args[0]
+        above_1 = value.value > 1 and is_at_least_0(base) and not _is_length(base)
+        return value.value != -1 and (above_1 or is_positive(base))
     return True
+
+
+def _is_length(tree: Expr) -> bool:
+    """Whether a power of it bends sharply where it is 0, unless the exponent is even."""
+    return isinstance(tree, Call) and tree.function in ("norm", "abs")
 
 
 def numbers_of(tree: Expr) -> list[float]:

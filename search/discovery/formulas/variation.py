@@ -28,7 +28,14 @@ from attenergy.search.discovery.formulas.generate import (
     weights_of,
     with_argument,
 )
-from attenergy.search.discovery.formulas.grammar import NUMBER, OPERATORS, SCALAR, Grammar, kind_of
+from attenergy.search.discovery.formulas.grammar import (
+    NUMBER,
+    OPERATORS,
+    SCALAR,
+    Grammar,
+    Production,
+    kind_of,
+)
 from attenergy.search.discovery.formulas.positions import Path, node_at, replaced, walk
 
 _TRIES = 20
@@ -146,7 +153,7 @@ def _point(trees: Sequence[Expr], grammar: Grammar, rng: random.Random) -> Expr 
 def _other_calls(node: Call, grammar: Grammar, rng: random.Random) -> list[Expr]:
     """Calls of other functions: of the same arguments or, by name, of the first and new ones."""
     names = _other_functions(node, grammar)
-    first = [
+    first: list[Production] = [
         production
         for production in grammar.productions
         if node.args
@@ -155,7 +162,8 @@ def _other_calls(node: Call, grammar: Grammar, rng: random.Random) -> list[Expr]
         and production.kind.axes == node.axes
         and production.arguments[0].allows(kind_of(node.args[0]))
     ]
-    chosen = rng.choice([*names, *first]) if names or first else None
+    either: list[str | Production] = [*names, *first]
+    chosen = rng.choice(either) if either else None
     if chosen is None:
         return []
     if isinstance(chosen, str):

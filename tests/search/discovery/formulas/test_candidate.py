@@ -211,3 +211,8 @@ def test_the_text_of_a_tree_says_the_same_as_the_tree() -> None:
         candidate = Candidate.from_entry(REGISTRY.energies[name])
         assert candidate is not None
         assert to_text(candidate.tree) == candidate.formula
+
+
+def test_exponents_of_what_is_never_below_0_are_tuned_above_1() -> None:
+    text = "0.5*|xi|^2 - sum_n(relu(X @ xi)^2.5) - |X @ xi|^3 - sum_n((X @ xi)^3)"
+    assert Candidate.from_formula(text).numbers == (0.5, 2.5)
