@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from attenergy.energies.language import Expr, simplify
+from attenergy.energies.language import Expr, stable_form
 from attenergy.search.discovery.filters.evaluate import update_of
 from attenergy.search.discovery.filters.families import parameters_of
 from attenergy.search.discovery.filters.subject import Subject
@@ -51,7 +51,7 @@ def cost_ratio(tree: Expr) -> float:
 
 @cache
 def _of_softmax() -> float:
-    return _count(simplify(Candidate.from_formula(_SOFTMAX).tree))
+    return _count(stable_form(Candidate.from_formula(_SOFTMAX).tree))
 
 
 def _count(tree: Expr) -> float:

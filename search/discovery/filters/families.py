@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from attenergy.energies.language import Call, Expr, Symbol, simplify
+from attenergy.energies.language import Call, Expr, Symbol, stable_form
 from attenergy.search.discovery.filters.evaluate import update_of
 from attenergy.search.discovery.filters.probes import Probes
 
@@ -36,7 +36,7 @@ class FormulaFamily:
     """A formula whose positive scalars are free.
 
     Args:
-        tree: the formula, in normal form.
+        tree: the formula, as it is compiled.
         positive: names of the parameters that may be any positive number: exp(setting).
         unit: names of those that lie between 0 and 1: sigmoid(setting).
         fixed: what all other symbols are.
@@ -56,7 +56,7 @@ class FormulaFamily:
     @classmethod
     def of(cls, tree: Expr) -> FormulaFamily:
         """The family of a tree: its positive scalar symbols are free, at most three of them."""
-        tree = simplify(tree)
+        tree = stable_form(tree)
         names = parameters_of(tree)
         return cls(tree, names[:3], fixed=dict.fromkeys(names[3:], 1.0))
 

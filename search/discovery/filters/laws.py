@@ -43,7 +43,7 @@ def _start(subject: Subject) -> dict[str, Tensor | float]:
 
 
 def _normal_form(subject: Subject) -> str:
-    """Law 1: the normal form, which is what is compiled, has the value of the formula."""
+    """Law 1: the normal form that is compiled has the value of the formula."""
     values = _start(subject)
     written, compiled = energy_of(subject.candidate.tree, values), energy_of(subject.tree, values)
     return "" if _equal(compiled, written) else "its normal form has another value"

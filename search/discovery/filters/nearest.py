@@ -10,7 +10,7 @@ from torch import Tensor
 
 from attenergy.energies import Energy, make_energy
 from attenergy.energies.formula import FormulaEnergy
-from attenergy.energies.language import simplify
+from attenergy.energies.language import stable_form
 from attenergy.registry import ArgumentError, AttenergyError, EnergySpec, Parameter, Registry
 from attenergy.search.discovery.filters.families import Family, FormulaFamily
 from attenergy.search.discovery.filters.fingerprint import Fingerprint, fingerprint_of_family
@@ -97,7 +97,7 @@ def family_of_entry(spec: EnergySpec) -> Family | None:
         return None
     if not isinstance(energy, FormulaEnergy):
         return _ClassFamily(energy)
-    tree = simplify(energy.tree)
+    tree = stable_form(energy.tree)
     own = {name: spec.parameters[name] for name in spec.parameters if name in tree.names}
     free = [name for name, parameter in own.items() if _is_free(parameter)][:_FREE_OF_FORMULA]
     values = energy.values()

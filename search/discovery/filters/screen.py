@@ -55,8 +55,8 @@ class Screening:
 
 
 def _types(subject: Subject, known: Collection[str]) -> str:
-    if subject.tree.size > MOST_NODES:
-        return f"the formula has {subject.tree.size} nodes, at most {MOST_NODES} are allowed"
+    if subject.candidate.length > MOST_NODES:
+        return f"the formula has {subject.candidate.length} parts, at most {MOST_NODES} are allowed"
     missing = [name for name in ("xi", "X") if name not in subject.tree.names]
     return f"the energy does not read {' or '.join(missing)}" if missing else ""
 
@@ -70,7 +70,7 @@ def _known(subject: Subject, known: Collection[str]) -> str:
 
 
 FILTERS: tuple[Filter, ...] = (
-    Filter("types", _types, "a scalar of at most 100 parts that reads xi and X"),
+    Filter("types", _types, f"a scalar of at most {MOST_NODES} parts that reads xi and X"),
     Filter(
         "signal",
         lambda subject, known: has_signal(subject),

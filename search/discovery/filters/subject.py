@@ -10,7 +10,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from attenergy.energies.language import Expr
+from attenergy.energies.language import Expr, stable_form
 from attenergy.energies.parameters import initial_value
 from attenergy.search.discovery.filters.families import FormulaFamily, parameters_of
 from attenergy.search.discovery.filters.fingerprint import Fingerprint, fingerprint_of
@@ -40,8 +40,8 @@ class Subject:
 
     @cached_property
     def tree(self) -> Expr:
-        """The tree in normal form, which is what the compiler takes."""
-        return self.candidate.normal_form
+        """The tree as the compiler takes it."""
+        return stable_form(self.candidate.tree)
 
     @cached_property
     def family(self) -> FormulaFamily:

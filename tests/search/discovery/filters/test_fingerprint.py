@@ -31,7 +31,7 @@ OTHERS = [
     "0.5*|xi|^2 - lse(X @ xi)",
     "0.5*|xi|^2 - 3*lse(beta*X @ xi)/beta",
     "lse(beta*X @ xi)/beta - 0.5*|xi|^2",
-    "-lse(-0.5*beta*sqdist(X, xi))/beta",
+    "-log(sum_n(exp(-0.5*beta*sqdist(X, xi))))/beta",
     "0.5*|xi|^2 - softplus(lse(beta*X @ xi))/beta",
     "0.5*|xi|^2 - sum_n(softplus(beta*X @ xi))/beta",
     "0.5*|xi|^2 - sum_n(relu(X @ xi)^3)",

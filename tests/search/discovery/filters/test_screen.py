@@ -51,8 +51,24 @@ def test_rejected(candidate, text, name):
     assert screening.fingerprint is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.5*|xi|^2 - log(sum_n(exp(beta*X @ xi)))/beta",
+        "0.5*|xi|^2 - log(mean_n(exp(beta*X @ xi)))/beta",
+        "-log(sum_n(exp(-beta*sqdist(X, xi))))/beta",
+        "0.5*|xi|^2 - log(1 + sum_n(exp(beta*X @ xi)))/beta",
+    ],
+)
+def test_it_looks_at_what_is_compiled(candidate, text):
+    """Exponentials that overflow or vanish are under a logarithm, which the compiler takes."""
+    assert screen(candidate(text)).rejected_by == ""
+
+
 def test_what_overflows_far_out_is_judged_by_what_does_not(candidate):
-    assert screen(candidate("0.5*|xi|^2 - log(sum_n(exp(beta*X @ xi)))/beta")).rejected_by == ""
+    bounded = "|xi|^2 - lse(X @ xi) - 1e-3*sum_d(exp(-xi))/count_d()"
+    assert "without bound" in screen(candidate(bounded)).reason
+    assert screen(candidate("|xi|^2 - lse(X @ xi) + sum_d(exp(0.3*xi))")).rejected_by == ""
 
 
 def test_no_error_leaves_it():
