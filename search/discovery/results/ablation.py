@@ -53,10 +53,10 @@ def ablations(candidate: Candidate, most: int = MOST) -> tuple[Ablation, ...]:
         >>> for one in ablations(Candidate.from_formula("0.5*|xi|^2 - lse(X @ xi)")):
         ...     print(one.what, "->", one.formula)
         nothing -> 0.5*|xi|^2 - lse(X @ xi)
-        the term 0.5*|xi|^2 -> -lse(X @ xi)
         the term -lse(X @ xi) -> 0.5*|xi|^2
-        lse, sum_n in its place -> 0.5*|xi|^2 - sum_n(X @ xi)
+        the term 0.5*|xi|^2 -> -lse(X @ xi)
         the factor 0.5 -> |xi|^2 - lse(X @ xi)
+        lse, sum_n in its place -> 0.5*|xi|^2 - sum_n(X @ xi)
     """
     known, names = {_form(candidate.tree): Ablation(WHOLE, candidate)}, Counter[str]()
     for what, tree in sorted(_without_one(candidate.tree), key=lambda each: each[1].size):
