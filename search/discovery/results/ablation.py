@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from attenergy.energies.language import Call, Expr, FormulaError, Number, call, simplify
+from attenergy.energies.language.simplify import expand
 from attenergy.search.discovery.formulas.candidate import Candidate
 
 #: Of one formula, the large parts before the small ones.
@@ -73,8 +74,8 @@ def ablations(candidate: Candidate, most: int = MOST) -> tuple[Ablation, ...]:
 
 
 def _form(tree: Expr) -> Expr:
-    """The normal form without terms that do not read xi: they move no state."""
-    form = simplify(tree)
+    """The normal form, multiplied out, without terms that do not read xi: they move no state."""
+    form = simplify(expand(simplify(tree)))
     if not (isinstance(form, Call) and form.function == "add"):
         return form
     terms = [term for term in form.args if "xi" in term.names]

@@ -32,6 +32,7 @@ CONTROLS: Mapping[Role, str] = {
     "random": "the best random formula",
     "evolved": "the best evolved formula",
 }
+_LEAST = 0.0005  # difference that is shown in three digits
 _OTHER_WAY: Mapping[Call, Call] = {"beats": "loses", "loses": "beats", "undecided": "undecided"}
 _WORDS: Mapping[Call, str] = {
     "beats": "beats",
@@ -222,7 +223,8 @@ def _on_task(task: str, rows: Sequence[Against]) -> str:
 def _gap(each: Against) -> str:
     if each.call == "undecided":
         return f"({signed(each.difference)})"
-    return f"by {abs(each.difference):.3f}"
+    gap = abs(each.difference)
+    return f"by {gap:.3f}" if gap >= _LEAST else f"by less than {2 * _LEAST:.3f}"
 
 
 def _control(each: Against) -> str:

@@ -17,7 +17,7 @@ from attenergy.analysis.drawing import (
     panels,
 )
 from attenergy.registry.printable import printable
-from attenergy.search.discovery.results.discovery import Arm, Discovery, Formula
+from attenergy.search.discovery.results.discovery import Ablated, Arm, Discovery, Formula
 from attenergy.search.discovery.results.order import best_so_far, front, scored, spent, top_rung
 from attenergy.search.report.html.study_view import thinned
 from attenergy.search.results import formats
@@ -136,8 +136,8 @@ def niches(discovery: Discovery, winner: Formula | None) -> list[Picture]:
 
 
 def _span(cells: Mapping[tuple[int, ...], Sequence[Formula]], rung: str) -> tuple[float, float]:
-    """The lowest and the highest of the best scores of all cells."""
-    highest = [max(f.scores[rung] for f in group) for group in cells.values()]
+    """The lowest and the highest of the best scores of all cells; below chance all are alike."""
+    highest = [max(0.0, *(f.scores[rung] for f in group)) for group in cells.values()]
     return min(highest), max(highest)
 
 
@@ -153,14 +153,15 @@ def _draw_cells(
     low, high = span
     for cell, group in cells.items():
         score = max(f.scores[rung] for f in group)
-        share = (score - low) / (high - low) if high > low else 1.0
+        share = max(0.0, (score - low) / (high - low)) if high > low else 1.0
         level = min(len(LEVELS) - 1, int(share * len(LEVELS)))
+        text = f"{score:.2f}" if score > _FARTHEST else f"<{_FARTHEST}"
         edge = {"edgecolor": colour("good"), "linewidth": 2.6} if cell == own else {"linewidth": 0}
         corner = (cell[0] - 0.47, cell[1] - 0.47)
         axes.add_patch(Rectangle(corner, 0.94, 0.94, facecolor=colour(LEVELS[level]),
                                  zorder=3 if cell == own else 2, **edge))  # fmt: skip
         axes.annotate(
-            f"{score:.2f}\n{len(group)}", (cell[0], cell[1]), ha="center", va="center", zorder=4,
+            f"{text}\n{len(group)}", (cell[0], cell[1]), ha="center", va="center", zorder=4,
             fontsize=8.5, color=colour("ink" if level < 2 else "card"),
         )  # fmt: skip
     most = [max(3, *(cell[place] for cell in cells)) for place in (0, 1)]
@@ -195,12 +196,12 @@ def _score_on(rung: str) -> Callable[[Formula], float | None]:
 
 def ablation(discovery: Discovery) -> list[Picture]:
     """What is left of the winner's score without each of its parts, on the last rung tried."""
-    parts = discovery.ablations
-    rung = next((r for r in reversed(discovery.rungs) if any(r in p.scores for p in parts)), "")
-    if len(parts) < 2 or not rung:
+    rung = next((r for r in reversed(discovery.rungs) if _tried(discovery, r)), "")
+    parts = _tried(discovery, rung)
+    if not parts:
         return []
-    whole = parts[0].scores.get(rung, math.nan)
-    values = [part.scores.get(rung, -math.inf) for part in parts[: _MOST_PARTS + 1]]
+    whole = parts[0].scores[rung]
+    values = [part.scores.get(rung, -math.inf) for part in parts]
     known = [value for value in values if math.isfinite(value)]
     if not known or not math.isfinite(whole):
         return []
@@ -226,6 +227,15 @@ def ablation(discovery: Discovery) -> list[Picture]:
         name = "ablation" if screen == "desk" else "ablation-phone"
         pictures.append(Picture(name, "Ablation", about, figure, screen=screen))
     return pictures
+
+
+def _tried(discovery: Discovery, rung: str) -> list[Ablated]:
+    """The whole formula, and the parts without which it was tried on a rung; empty without any."""
+    whole, *parts = discovery.ablations or (None,)
+    tried = [part for part in parts if part is not None and (rung in part.scores or part.reason)]
+    if whole is None or rung not in whole.scores or not any(rung in p.scores for p in tried):
+        return []
+    return [whole, *tried[:_MOST_PARTS]]
 
 
 def _points(

@@ -51,3 +51,9 @@ def test_equal_parts_in_two_places_have_two_names() -> None:
     ))]  # fmt: skip
     assert len(names) == len(set(names))
     assert {"the factor 0.5", "the factor 0.5 (2)", "the factor 0.5 (3)"} <= set(names)
+
+
+def test_parts_that_move_no_state_are_not_left_out() -> None:
+    names = parts("0.5*|xi|^2 - (lse(X @ xi) + beta - 0.316)/beta")
+    assert "the term beta" not in names
+    assert "the term -0.316" not in names

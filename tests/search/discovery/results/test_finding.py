@@ -99,3 +99,13 @@ def test_without_formulas_it_says_so(discovery: Discovery) -> None:
     assert judge(empty, ()).verdict.sentence == (
         "Nothing was discovered: 60 formulas rejected, none has a score."
     )
+
+
+def test_a_difference_that_rounds_to_nothing_is_no_zero(
+    discovery: Discovery, tmp_path: Path, known: Registry
+) -> None:
+    close = {seed: score + 2e-4 for seed, score in around(0.5).items()}
+    finding = finding_of(
+        discovery, tmp_path, known, stacked_recall_small={**scores(0.5), "lse": close}
+    )
+    assert "loses to `lse` (the registry's best) by less than 0.001" in finding.verdict.sentence
