@@ -19,8 +19,10 @@ class Climb:
     """The runs of one candidate, one after the other.
 
     On the first rung its settings are searched; the best of them are its settings on all others,
-    each of which is one run. What comes next is decided by what came before alone, so that a
-    discovery that goes on asks for the same runs, and takes from the records what they hold.
+    each of which is one run.
+
+    What comes next is decided by what came before alone, so that a discovery that goes on asks for
+    the same runs, and takes from the records what they hold.
 
     Args:
         individual: the candidate, without scores.
