@@ -3,11 +3,11 @@
     python benchmarks/faults/discovering.py --kills 200 --out benchmarks/results/discovering.json
 
 A discovery of tiny runs is killed (SIGKILL: its driver with all workers, or one worker) and goes
-on, again and again. After every death of a driver, and at the end, trials and records are held against
-each other: each run recorded once, each recorded run asked for by a trial, each trial with the
-scores, settings and values that follow from its records alone, and nothing of an earlier account
-lost. What the drivers said tells whether a run was begun again that had been recorded. With one
-worker and `--kinds driver` the population must also be that of a discovery that nobody killed.
+on, again and again. After every death of a driver, and at the end, trials and records are held
+against each other: each run recorded once, each recorded run asked for by a trial, each trial with
+the scores, settings and values that follow from its records alone, and nothing of an earlier
+account lost. What the drivers said tells whether a run was begun again that had been recorded. With
+one worker and `--kinds driver` the population must also be that of a discovery that nobody killed.
 
 The exit code is 1 if anything does not agree. What the file of `--out` holds already counts: the
 same command goes on where it was stopped.

@@ -16,8 +16,9 @@ from attenergy.search.discovery.outcome import Outcome
 from attenergy.search.discovery.population.finalists import choose_finalists
 from attenergy.search.discovery.results.ablation import Ablation, ablations
 from attenergy.search.discovery.results.discovery import Ablated, Formula
-from attenergy.search.discovery.results.entries import entries_of
+from attenergy.search.discovery.results.entries import entries_of, entry_of
 from attenergy.search.discovery.results.finding import read_finals, winner_of
+from attenergy.search.discovery.results.known import laws_of
 from attenergy.search.engines.base import run_all
 from attenergy.search.engines.factory import make_executor
 from attenergy.search.planning.plan import ComparePlan
@@ -66,18 +67,27 @@ def hold_finals(
         listener.message(f"no finals: {error}")
 
 
-def ablate(outcome: Outcome, listener: Listener, budget: TimeBudget | None) -> None:
-    """Score the winner with one part less, again and again, with its own settings.
+def examine_winner(outcome: Outcome, listener: Listener, budget: TimeBudget | None) -> None:
+    """Which laws the winner keeps, and its scores with one part less, again and again.
 
     Args:
-        outcome: of evolution and finals; receives the scores.
+        outcome: of evolution and finals; receives laws and scores.
         listener: is told of the runs.
         budget: of the whole discovery; None without a clock.
     """
-    folder, discovery = Path(outcome.plan.folder), outcome.discovery()
-    winner = winner_of(discovery, read_finals(folder, discovery))
+    discovery = outcome.discovery()
+    winner = winner_of(discovery, read_finals(Path(outcome.plan.folder), discovery))
     if winner is None:
         return
+    candidate = Candidate.from_formula(winner.formula)
+    outcome.laws = laws_of(entry_of(candidate, winner.settings, title=winner.name))
+    _ablate(outcome, winner, listener, budget)
+
+
+def _ablate(
+    outcome: Outcome, winner: Formula, listener: Listener, budget: TimeBudget | None
+) -> None:
+    folder = Path(outcome.plan.folder)
     parts = ablations(Candidate.from_formula(winner.formula))
     rungs = outcome.ladder.rungs[:_RUNGS]
     runs = {

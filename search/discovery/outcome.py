@@ -24,6 +24,7 @@ from attenergy.search.discovery.results.discovery import (
     RungPrediction,
 )
 from attenergy.search.discovery.results.discovery import Finalist as NamedFinalist
+from attenergy.search.discovery.results.known import with_nearest
 from attenergy.search.discovery.results.write import write_discovery
 from attenergy.search.discovery.study.open import DiscoveryStudy
 from attenergy.search.planning.option_names import option_of
@@ -74,8 +75,15 @@ class Outcome:
         self.write(with_page=False)
 
     def write(self, *, with_page: bool = True) -> Discovery:
-        """Write everything to the folder of the study, and return it."""
+        """Write everything to the folder of the study, and return it.
+
+        Args:
+            with_page: whether to look for nearest energies and write the page, too, which takes
+                some seconds.
+        """
         discovery = self.discovery()
+        if with_page:
+            discovery = with_nearest(discovery, self.registry)
         write_discovery(discovery, Path(self.plan.folder), self.registry, with_page=with_page)
         return discovery
 

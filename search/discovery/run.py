@@ -9,7 +9,7 @@ from pathlib import Path
 from attenergy.registry import ArgumentError, EnergySpec, Registry, VariantSpec, needed
 from attenergy.registry.files import write_atomically
 from attenergy.search.budgets.clock import TimeBudget
-from attenergy.search.discovery.conclusion import Listen, ablate, hold_finals
+from attenergy.search.discovery.conclusion import Listen, examine_winner, hold_finals
 from attenergy.search.discovery.formulas.candidate import Candidate, reason_against
 from attenergy.search.discovery.formulas.grammar import Grammar
 from attenergy.search.discovery.ladder.rungs import Ladder, Rung
@@ -100,7 +100,7 @@ def run_discovery(
         outcome.write(with_page=False)
         hold_finals(outcome, listen or (lambda _: nullcontext(listener)), listener, time_budget)
         with listener:
-            ablate(outcome, listener, time_budget)
+            examine_winner(outcome, listener, time_budget)
         discovery = outcome.write()
         study.spend(outcome.spent)
     return discovery

@@ -81,12 +81,16 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let discoveries write no pages, which take seconds."""
+    """Let discoveries write no pages and look at no laws, which takes seconds."""
 
     def write(discovery: Discovery, folder: Path, *_: Any, with_page: bool) -> None:
         write_discovery(discovery, folder, with_page=False)
 
     monkeypatch.setattr("attenergy.search.discovery.outcome.write_discovery", write)
+    monkeypatch.setattr(
+        "attenergy.search.discovery.outcome.with_nearest", lambda discovery, _: discovery
+    )
+    monkeypatch.setattr("attenergy.search.discovery.conclusion.laws_of", lambda _: ())
 
 
 @pytest.fixture
