@@ -103,9 +103,15 @@ modes: $(LINKED)  ## write docs/modes.md, what works under which mode of PyTorch
 schema: $(LINKED)  ## write registry.schema.json anew
 	$(BIN)/python -m attenergy.registry.schema > registry.schema.json
 
-wheel: $(INSTALLED)  ## build the wheel into dist/
-	rm -rf build/lib  # setuptools packs what an earlier build left there
-	$(BIN)/python -m build --wheel --quiet
+# It needs no more than the pip of any Python that the package runs on: that of the active
+# environment, or PYTHON=... . What setuptools packed earlier would be packed again: build/lib.
+wheel:  ## build the wheel into dist/ (with any Python 3.11 or later that has pip)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make wheel needs Python 3.11 or later; name one: make wheel PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m pip --version > /dev/null 2>&1 || { echo "$(PYTHON) has no pip: activate an\
+ environment that has one (python3 -m venv env && source env/bin/activate), or $(PYTHON) -m ensurepip"; exit 1; }
+	rm -rf build/lib dist/attenergy-*.whl
+	$(PYTHON) -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -39,6 +40,8 @@ from attenergy.registry.yaml_document import Document, read_yaml
 from attenergy.registry.yaml_scalars import Text
 
 _OF_A_FILE = "from a file of yours: --registry FILE, in Python registry=load_registry(FILE)"
+#: Of an energy, as they are written.
+_KEYS = {field.alias or name for name, field in EnergySpec.model_fields.items()}
 _MOST_PROBLEMS = 200  # of one kind in one file; nobody reads more, and each takes time
 
 
@@ -177,6 +180,34 @@ def load_registry(
     if problems:
         raise RegistryError(problems)
     return _merge([_validated(document) for document in documents], documents)
+
+
+def readable_energies(*paths: str | os.PathLike[str]) -> Registry:
+    """The energies of files that `load_registry` refuses, as far as they can be read.
+
+    An entry without a title, or with unknown keys, is read without them, so that the mistakes in
+    its formula can be reported beside those; any other mistake leaves the entry out.
+
+    Example:
+        >>> with open("bad.yaml", "w") as file:
+        ...     _ = file.write("{version: 1, energies: {mine: {formla: x, formula: lsee(xi)}}}")
+        >>> readable_energies("bad.yaml").energies["mine"].formula
+        'lsee(xi)'
+    """
+    documents = []
+    for source in _sources(paths, builtin=False, plugins=False):
+        with suppress(RegistryError):
+            documents.append(_document(read_text(source), source.file))
+    files = [RegistryFile(version=1, energies=dict(_readable(each))) for each in documents]
+    return _merge(files, documents)
+
+
+def _readable(document: Document) -> Iterator[tuple[str, EnergySpec]]:
+    for name in document.section("energies"):
+        entry = {"title": name, **document.section("energies", name)}
+        known = {key: value for key, value in entry.items() if key in _KEYS}
+        with suppress(ValidationError):
+            yield name, EnergySpec.model_validate(known, strict=True, by_name=False)
 
 
 def given_registry(registry: Any) -> Registry:

@@ -35,8 +35,8 @@ def what_fits(session: TimedSession, steps: int, recorded: int) -> str:
     if finals.contenders and length:
         runs = math.floor((session.budget.runs_end - session.trials_end) / length) * session.slots
         seeds = max(1, int(min(runs, finals.most) // finals.contenders))
-        text += f", then about {formats.counted(seeds, 'seed')} for each of {finals.contenders} "
-        text += "finalists"
+        others = formats.counted(finals.contenders - 1, "finalist")
+        text += f", then about {formats.counted(seeds, 'seed')} of the baseline and of {others}"
     return f"budget {session.budget.text}: {text}"
 
 

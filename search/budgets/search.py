@@ -97,9 +97,8 @@ class TimedSearch(Timed):
                 runs = [c for c in finals.first_round if store.get(c.run_key()) is None]
                 if self.session.fits(runs):
                     if (finalists, seeds) != (plan.finalists, plan.seeds):
-                        text = f"{formats.counted(finalists, 'finalist')} beside the baseline, "
-                        text += f"{formats.counted(seeds, 'seed')} each, is what the time allows"
-                        listener.message(text)
+                        others = len(finals.first_round) // seeds - 1
+                        listener.message(_smaller(plan, others, seeds))
                     return finals
         listener.message("no time is left for finals: give more with --resume --budget")
         return None
@@ -164,3 +163,12 @@ def begin(
             "tried; give more time, or name fewer with --energies"
         )
     return TimedSearch.of(session, plan, text, steps, fitting)
+
+
+def _smaller(plan: SearchPlan, others: int, seeds: int) -> str:
+    """That finals are smaller than planned, and how small."""
+    sizes = (
+        f"{formats.counted(finalists, 'finalist')}, {formats.counted(each, 'seed')} each"
+        for finalists, each in ((others, seeds), (plan.finalists, plan.seeds))
+    )
+    return "the time allows finals of the baseline and {}; planned were {}".format(*sizes)

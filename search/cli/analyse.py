@@ -50,10 +50,7 @@ def analyse(  # noqa: PLR0913, PLR0917 - the options of a command
         typer.Argument(metavar="[WHAT]...", help="Names of analyses; by default all that fit."),
     ] = None,
     listing: Annotated[
-        bool,
-        typer.Option(
-            "--list", help="List the analyses and their options.", rich_help_panel=_RESULT
-        ),
+        bool, typer.Option("--list", help="List analyses, with options.", rich_help_panel=_RESULT)
     ] = False,
     trial: Annotated[
         str,
@@ -175,6 +172,9 @@ def analyse(  # noqa: PLR0913, PLR0917 - the options of a command
         AnalysisFormat,
         typer.Option("--format", "-f", help="How to print the result.", rich_help_panel=_RESULT),
     ] = AnalysisFormat.TABLE,
+    every: Annotated[
+        bool, typer.Option("--all", help="Print all tables here, too.", rich_help_panel=_RESULT)
+    ] = False,
     explain: ExplainOption = False,
     plain: PlainOption = None,
     folder: FolderOption = Path("runs"),
@@ -213,7 +213,7 @@ def analyse(  # noqa: PLR0913, PLR0917 - the options of a command
 
     session = Session(sources, feeding, out)
     _run(session, choices, plain=plain, force=force)
-    _print(session, form, missing=not what, explain=explain)
+    _print(session, form, missing=not what, explain=explain, every=every)
     for bug in session.bugs:
         raise bug
     _need_results(session, named=bool(what))
@@ -268,20 +268,22 @@ def _run(session: Session, choices: Any, *, plain: bool | None, force: bool) -> 
             _say(f"written to {path}")
 
 
-def _print(session: Session, form: AnalysisFormat, *, missing: bool, explain: bool) -> None:
-    """The finding of every analysis, where its pictures are, and its tables."""
+def _print(
+    session: Session, form: AnalysisFormat, *, missing: bool, explain: bool, every: bool
+) -> None:
+    """The finding of every analysis, and of one alone, or with `every`, pictures and tables."""
     import json
 
     from attenergy.search.cli.parameters.options import Format, emit
     from attenergy.search.report.analyses import AnalysesScreen, as_data, as_markdown
 
-    analysed = session.analysed
+    analysed, page = session.analysed, None if every else session.page
     if form is AnalysisFormat.JSON:
         typer.echo(json.dumps(as_data(analysed), indent=2))
     elif form is AnalysisFormat.MARKDOWN:
         typer.echo(as_markdown(analysed, Path.cwd()), nl=False)
     else:
-        emit(Format.TABLE, None, AnalysesScreen(analysed, missing, explain))
+        emit(Format.TABLE, None, AnalysesScreen(analysed, missing, explain, page))
 
 
 def _need_results(session: Session, *, named: bool) -> None:

@@ -56,23 +56,29 @@ class AnalysesScreen:
         models: with what their analyses said.
         missing: whether to say which were not done.
         explain: whether to say how to read them.
+        page: where everything is, if the tables of several analyses are not to be shown: of those
+            it is said what they hold.
     """
 
     models: Sequence[Analysed]
     missing: bool = True
     explain: bool = False
+    page: Path | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        short = self.page is not None and len(self._names()) > 1
         for title, result in self._results():
             yield Text(title, style="bold")
             yield Text(printable(result.sentence))
-            if result.pictures:
+            if result.pictures and not short:
                 yield Text(f"pictures: {self._pictures(result)}", style="dim")
-            for table in result.tables:
+            for table in result.tables if not short else ():
                 yield from _on_terminal(table, result)
             for note in result.notes if self.explain else ():
                 yield Text(printable(f"- {note}"), style="dim")
             yield ""
+        if short:
+            yield from self._contents()
         for model in self.models if self.missing else ():
             for name, reason in model.missing:
                 yield Text(
@@ -81,12 +87,29 @@ class AnalysesScreen:
 
     def _results(self) -> Iterator[tuple[str, SavedResult]]:
         """Every result under its title; those of one analysis follow one another."""
-        names = dict.fromkeys(result.name for model in self.models for result in model.results)
-        for name in names:
+        for name in self._names():
             for model in self.models:
                 if (result := model.result(name)) is not None:
                     which = f" ({model.name})" if len(self.models) > 1 else ""
                     yield printable(f"{result.title}{which}"), result
+
+    def _names(self) -> list[str]:
+        """The analyses that were done for any of the models."""
+        every = (result.name for model in self.models for result in model.results)
+        return list(dict.fromkeys(every))
+
+    def _contents(self) -> RenderResult:
+        """What the tables hold that are not shown, and where they are."""
+        tables: dict[str, dict[str, None]] = {}
+        for model in self.models:
+            for result in model.results:
+                tables.setdefault(result.name, {}).update(
+                    dict.fromkeys(t.title for t in result.tables)
+                )
+        rows = [[name, printable("; ".join(titles))] for name, titles in tables.items() if titles]
+        yield formats.rich_table(("analysis", "its tables"), rows, left=2)
+        yield Text(f"tables and pictures: {self.page}", style="dim")
+        yield Text("tables here: --all, or name an analysis after the model", style="dim")
 
     def _pictures(self, result: SavedResult) -> str:
         names = ", ".join(f"{picture.name}.png" for picture in result.pictures)

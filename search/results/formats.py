@@ -113,12 +113,36 @@ def rough_time(seconds: float | None) -> str:
     return f"{seconds / 86400:.0f} days"
 
 
+class Pause(int):
+    """The training step at which a run paused, which reads as words in a table.
+
+    Example:
+        >>> settings({"heads": 4, "pause": Pause(200, 1600)})
+        'heads=4 paused at step 200 of 1600'
+    """
+
+    def __new__(cls, step: int, steps: int = 0) -> Pause:
+        """Take the step, and the steps that the whole run has."""
+        pause = super().__new__(cls, step)
+        pause.steps = steps
+        return pause
+
+    steps: int
+
+    @property
+    def words(self) -> str:
+        """As a reader sees it."""
+        return f"paused at step {int(self)} of {self.steps}"
+
+
 def settings(values: dict[str, Any]) -> str:
     """`beta=0.354 steps=2`, or `defaults` when nothing is set."""
     if not values:
         return "defaults"
     return " ".join(
-        f"{name}={number(value) if isinstance(value, float) else value}"
+        value.words
+        if isinstance(value, Pause)
+        else f"{name}={number(value) if isinstance(value, float) else value}"
         for name, value in values.items()
     )
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from attenergy.registry import ArgumentError
+from attenergy.search.results import formats
 from attenergy.search.runs.config import RunRecord
 
 
@@ -59,12 +60,12 @@ def summary(records: Iterable[RunRecord], metric: str) -> str:
     scores = _scores(trials, metric, "sampler")[1]
     equal = ""
     if drawn < len(scores):
-        equal = f" ({expected_best(scores, drawn):.3f} on average for {drawn} of them)"
+        equal = f" (the best of {drawn} of them: {expected_best(scores, drawn):.3f} on average)"
     taken, earlier = _scores(trials, metric, "earlier")
     first = f", of {taken} from earlier studies {max(earlier):.3f}" if earlier else ""
     return (
-        f"best {metric} of the sampler's {many} trials {sampler:.3f}{equal}, "
-        f"of {few} random ones {control:.3f}{first}"
+        f"best {metric} of {formats.counted(many, 'trial')} of the sampler {sampler:.3f}{equal}, "
+        f"of {few} drawn at random {control:.3f}{first}"
     )
 
 

@@ -145,7 +145,7 @@ def short_settings(config: RunConfig, varying: Sequence[str]) -> dict[str, Any]:
         part, name = path.split(".")
         shared[_SHORT.get(name, name)] = getattr(getattr(config, part), name)
     if config.pause is not None:
-        shared["pause"] = config.pause
+        shared["pause"] = formats.Pause(config.pause, config.training.steps)
     return {**config.settings, **shared}
 
 

@@ -261,10 +261,21 @@ ExplainOption = Annotated[
 
 
 def load(files: Sequence[Path] | None) -> Registry:
-    """The built-in registry, those of plug-ins, and the given files."""
-    from attenergy.registry import load_registry
+    """The built-in registry, those of plug-ins, and the given files.
 
-    return load_registry(*(files or ()))
+    Raises:
+        RegistryError: one of the files is wrong; mistakes in formulas are among its problems.
+    """
+    from attenergy.registry import RegistryError, load_registry
+
+    try:
+        return load_registry(*(files or ()))
+    except RegistryError as error:
+        from attenergy.energies import formula_problems
+        from attenergy.registry.loader import readable_energies
+
+        problems = [*error.problems, *formula_problems(readable_energies(*(files or ())))]
+    raise RegistryError(problems)
 
 
 def name_model(model: str | None) -> None:

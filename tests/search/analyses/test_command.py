@@ -72,7 +72,7 @@ def test_mistakes_end_with_code_2_and_say_what_is_allowed() -> None:
         (("tinny",), "did you mean 'tiny'"),
         (("tiny", "--trial", "nobody"), "no run with key 'nobody'"),
         (("tiny", "--split", "vald"), "did you mean 'valid'"),
-        ((), "name a model"),
+        ((), "name a study (or the folder of an export"),
         (("tiny", "--task", "raven-small"), "cannot read"),
     ):
         output = run("analyse", *words, code=2).output

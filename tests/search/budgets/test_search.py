@@ -62,7 +62,9 @@ def test_a_search_of_ten_minutes(
     assert watcher.messages[0] == "measuring the pace: softmax, for moments in each of 2 processes"
     expected = watcher.messages[1]
     assert expected.startswith("budget 10m: about ")
-    assert expected.endswith("each, 2 at a time), then about 6 seeds for each of 3 finalists")
+    assert expected.endswith(
+        "each, 2 at a time), then about 6 seeds of the baseline and of 2 finalists"
+    )
     bought = watcher.messages[-1]
     assert bought.startswith(f"budget 10m: {count['trial']} trials and {count['final']} runs of ")
     totals = [total for _, total in watcher.forecasts]

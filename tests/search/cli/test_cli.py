@@ -185,6 +185,15 @@ def test_check_reports_every_formula_with_its_place() -> None:
     assert "energies.second.formula" in text
 
 
+def test_a_missing_title_does_not_hide_a_mistake_in_the_formula() -> None:
+    Path("my.yaml").write_text(BAD.replace("    title: First\n", "    titel: First\n"))
+    for command in ("energies check my.yaml", "compare --registry my.yaml -e first,lse -t raven"):
+        text = run(*command.split(), code=2).stderr
+        assert "missing key 'title'" in text
+        assert "unknown key 'titel'" in text
+        assert text.index("unknown function 'lsee'") < text.index("my.yaml:9:"), "all, in order"
+
+
 BAD_INPUT = [
     (["energies", "show", "lsee"], "did you mean 'lse'?"),
     (["energies", "check", "none.yaml"], "none.yaml"),

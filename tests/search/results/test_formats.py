@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import json
+
 import pytest
 
 from attenergy.search.results import formats
@@ -63,6 +66,12 @@ def test_settings_in_short() -> None:
     values = {"beta": 1 / 8**0.5, "steps": 2, "prior": "spin", "lr": 3e-3}
     assert formats.settings(values) == "beta=0.354 steps=2 prior=spin lr=0.003"
     assert formats.settings({}) == "defaults"
+
+
+def test_a_pause_reads_as_words_and_is_a_number_in_json() -> None:
+    pause = copy.deepcopy(formats.Pause(200, 1600))
+    assert formats.settings({"lr": 0.1, "pause": pause}) == "lr=0.1 paused at step 200 of 1600"
+    assert json.dumps({"pause": pause}) == '{"pause": 200}'
 
 
 def test_a_markdown_table_escapes_bars() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from itertools import combinations
@@ -91,11 +92,12 @@ def test_the_control_is_a_fifth_and_survives_a_resume(
     best = best_of(records, "accuracy")
     assert best["control"][0] == best["sampler"][0] == 10
     assert watcher.messages[-1] == summary(records, "accuracy")
-    assert summary(records, "accuracy").startswith("best accuracy of the sampler's 10 trials 0.")
+    assert summary(records, "accuracy").startswith("best accuracy of 10 trials of the sampler 0.")
     assert "on average" not in summary(records, "accuracy"), "ten of each"
     fewer = [record for record in records if record.proposer != "control"]
     few = [record for record in records if record.proposer == "control"][:3]
-    assert " on average for 3 of them), of 3 random" in summary(fewer + few, "accuracy")
+    text = summary(fewer + few, "accuracy")
+    assert re.search(r" \(the best of 3 of them: 0\.\d+ on average\), of 3 drawn at random", text)
     nobody = make_plan(trials=13, study="n", folder=f"{plan.folder}n", sampler="random", matched=())
     assert _kinds(run_search(nobody, registry, watcher)) == {"default": 3, "sampler": 10}
     assert summary(records[:3], "accuracy") == ""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from attenergy.registry import Registry
 from attenergy.search.artifacts.train_longer import train_longer
 from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.results import formats
 from attenergy.search.results.study_folder import read_study
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.study.run import StudyMismatch, run_search
@@ -149,6 +150,8 @@ def test_the_best_go_on_to_the_bit_and_nothing_is_left_of_it(
     assert not (Path(plan.folder) / "checkpoints").exists()
     rows = read_study(Path(plan.folder)).leaderboard().rows
     assert sum(row.settings.get("pause") == 6 for row in rows) == 6
+    said = [formats.settings(row.settings) for row in rows]
+    assert sum(text.endswith(" paused at step 6 of 12") for text in said) == 6
 
 
 def test_a_paused_trial_goes_on_later(
