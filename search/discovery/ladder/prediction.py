@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -60,10 +61,11 @@ def predictions(
     """How well every rung but the last predicts the next one that is used.
 
     Whoever went on because of a good score has a good score: among them a rung orders nothing any
-    more, though it chose well (restriction of range). So the pairs are those that went on whatever
-    their score, the entries of the registry and those drawn at random beforehand
-    (`goes_on_at_random`), and nothing needs to be corrected. A run that gave no score on the next
-    rung has the lowest rank there. The interval is a percentile bootstrap over individuals.
+    more, though it chose well (restriction of range). So the pairs are those that were drawn
+    beforehand to go on whatever their score (`goes_on_at_random`), and nothing needs to be
+    corrected. The entries of the registry go on too, but they are no sample of the formulas that a
+    rung has to judge, and do not count. A run that gave no score on the next rung has the lowest
+    rank there. The interval is a percentile bootstrap over individuals.
 
     A rung is left out (`used` is False) if it is known not to predict: the interval ends below 0.3
     with 12 pairs or more, or does not lie above 0 with 30 or more. Then the rung below is held
@@ -85,12 +87,13 @@ def predictions(
     result: list[Prediction] = []
     following = ladder.rungs[-1].name
     for rung in reversed(ladder.rungs[:-1]):
-        pairs = [
+        pairs = tuple(
             (one.scores[rung.name], one.scores[following])
             for one in everybody
             if {rung.name, following} <= one.scores.keys()
-            and (one.arm == "registry" or goes_on_at_random(one, rung.name, seed))
-        ]
+            and one.arm != "registry"
+            and goes_on_at_random(one.number, rung.name, seed)
+        )
         result.append(_prediction(rung.name, following, pairs))
         if result[-1].used:
             following = rung.name
@@ -114,7 +117,8 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     return float(_correlations(np.asarray([x], float), np.asarray([y], float))[0])
 
 
-def _prediction(rung: str, following: str, pairs: Sequence[tuple[float, float]]) -> Prediction:
+@lru_cache(maxsize=64)  # it is asked for at every decision, and one in ten brings a pair
+def _prediction(rung: str, following: str, pairs: tuple[tuple[float, float], ...]) -> Prediction:
     count = len(pairs)
     if count < _FEWEST:
         return Prediction(rung, following, None, None, None, count, used=True)

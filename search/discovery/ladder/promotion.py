@@ -61,13 +61,13 @@ def next_rung(
     if not math.isfinite(individual.scores[rung]):
         return None
     free = individual.arm == "registry" or rung in unused
-    free = free or goes_on_at_random(individual, rung, seed)
+    free = free or goes_on_at_random(individual.number, rung, seed)
     return ahead[0] if free or _is_top(individual, rung, population) else None
 
 
-def goes_on_at_random(individual: Individual, rung: str, seed: int = 0) -> bool:
-    """Whether an individual goes on from a rung whatever its score; known before it has one."""
-    text = f"{seed} {individual.number} {rung}"
+def goes_on_at_random(number: int, rung: str, seed: int = 0) -> bool:
+    """Whether the individual of a number goes on from a rung whatever its score there."""
+    text = f"{seed} {number} {rung}"
     drawn = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
     return drawn < AT_RANDOM * 2**64
 

@@ -4,6 +4,7 @@ import json
 import math
 import random
 from collections import defaultdict
+from itertools import count, islice
 from pathlib import Path
 from statistics import mean
 
@@ -22,14 +23,14 @@ ZOO = Path(__file__).parents[4] / "studies" / "records" / "zoo" / "records.jsonl
 FIRST, FEW, FULL = "denoising", "raven-small@400", "raven-small"
 
 
-def climbed(ladder: Ladder, scored, truth, count: int, seed: int = 0) -> list:
+def climbed(ladder: Ladder, scored, truth, size: int, seed: int = 0) -> list:
     """A population in which everybody goes as far as the ladder lets it.
 
     `truth` draws the three scores that an individual has, or would have.
     """
     generator = random.Random(seed)
     population = []
-    for number in range(count):
+    for number in range(size):
         every = dict(zip(ladder.names, truth(generator), strict=True))
         one = scored(number, {})
         while (rung := next_rung(ladder, one, population)) is not None:
@@ -50,6 +51,13 @@ def by_quality(first: float, few: float):
         return noisy(first), noisy(few), quality
 
     return draw
+
+
+@pytest.fixture(scope="module")
+def drawn() -> list[int]:
+    """Numbers that go on from the first two rungs whatever their scores."""
+    free = (n for n in count() if all(goes_on_at_random(n, rung) for rung in (FIRST, FEW)))
+    return list(islice(free, 60))
 
 
 def test_rank_correlations_that_are_known() -> None:
@@ -108,7 +116,7 @@ def test_who_was_chosen_for_its_score_does_not_count(ladder: Ladder, scored) -> 
     everybody = list(zip(*(truth(generator)[:2] for _ in range(3000)), strict=True))
     whole = rank_correlation(*everybody)
     both = [p for p in population if {FIRST, FEW} <= p.scores.keys()]
-    chosen = [p for p in both if not goes_on_at_random(p, FIRST)]
+    chosen = [p for p in both if not goes_on_at_random(p.number, FIRST)]
     biased = rank_correlation(
         *zip(*([p.scores[r] for r in (FIRST, FEW)] for p in chosen), strict=True)
     )
@@ -119,17 +127,20 @@ def test_who_was_chosen_for_its_score_does_not_count(ladder: Ladder, scored) -> 
     assert first.low < whole < first.high
 
 
-def test_the_registry_counts(ladder: Ladder, scored) -> None:
-    ids = [n for n in range(300) if not goes_on_at_random(scored(n, {}), FIRST)][:20]
-    entries = [scored(n, {FIRST: n, FEW: n}, "registry") for n in ids]
-    evolved = [scored(n, {FIRST: n, FEW: -n}) for n in ids]
-    first = predictions(ladder, [*entries, *evolved])[0]
+def test_the_registry_does_not_count(ladder: Ladder, scored, drawn: list[int]) -> None:
+    entries = [scored(n, {FIRST: n, FEW: -n}, "registry") for n in drawn[:20]]
+    others = [
+        scored(n, {FIRST: n, FEW: n}, arm)
+        for arm, some in (("evolved", drawn[20:30]), ("random", drawn[30:40]))
+        for n in some
+    ]
+    first = predictions(ladder, [*entries, *others])[0]
     assert (first.pairs, first.correlation) == (20, 1)
 
 
-def test_few_pairs_leave_no_rung_out(ladder: Ladder, scored) -> None:
-    entries = [scored(n, {FIRST: n, FEW: -n}, "registry") for n in range(11)]
-    two, eleven = (predictions(ladder, some)[0] for some in (entries[:2], entries))
+def test_few_pairs_leave_no_rung_out(ladder: Ladder, scored, drawn: list[int]) -> None:
+    some = [scored(n, {FIRST: n, FEW: -n}) for n in drawn[:11]]
+    two, eleven = (predictions(ladder, part)[0] for part in (some[:2], some))
     assert (two.correlation, two.low, two.pairs, two.used) == (None, None, 2, True)
     assert str(two) == f"{FIRST} -> {FEW}: not known, 2 of at least 3 pairs"
     assert eleven.correlation == -1
@@ -137,32 +148,34 @@ def test_few_pairs_leave_no_rung_out(ladder: Ladder, scored) -> None:
     assert str(eleven).endswith("[-1.00, -1.00], 11 pairs; used, 1 pairs too few to tell")
 
 
-def test_the_rung_below_is_held_against_the_next_one_that_is_used(ladder: Ladder, scored) -> None:
+def test_the_rung_below_is_held_against_the_next_one_that_is_used(
+    ladder: Ladder, scored, drawn: list[int]
+) -> None:
     generator = random.Random(0)
-    entries = [
-        scored(n, {FIRST: n, FEW: generator.random(), FULL: n}, "registry") for n in range(60)
-    ]
-    first, few = predictions(ladder, entries)
+    some = [scored(n, {FIRST: n, FEW: generator.random(), FULL: n}) for n in drawn]
+    first, few = predictions(ladder, some)
     assert not few.used
     assert (first.following, first.correlation, first.used) == (FULL, 1, True)
 
 
-def test_a_run_without_a_score_is_the_last(ladder: Ladder, scored) -> None:
-    entries = [scored(n, {FIRST: n, FEW: n if n > 4 else -math.inf}, "registry") for n in range(20)]
-    assert 0.9 < predictions(ladder, entries)[0].correlation < 1
+def test_a_run_without_a_score_is_the_last(ladder: Ladder, scored, drawn: list[int]) -> None:
+    some = [
+        scored(n, {FIRST: place, FEW: place if place > 4 else -math.inf})
+        for place, n in enumerate(drawn[:20])
+    ]
+    assert 0.9 < predictions(ladder, some)[0].correlation < 1
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_rung_that_predicts_is_not_given_up_on_the_way(ladder: Ladder, scored, seed: int) -> None:
+def test_a_rung_that_predicts_is_not_given_up_on_the_way(
+    ladder: Ladder, scored, drawn: list[int], seed: int
+) -> None:
     """At every number of pairs on the way the rung is looked at once more."""
     generator = random.Random(seed)
     truth = by_quality(0.8, 0.8)
-    entries = [
-        scored(n, dict(zip(ladder.names, truth(generator), strict=True)), "registry")
-        for n in range(60)
-    ]
-    for count in range(12, 61, 6):
-        assert unused_rungs(predictions(ladder, entries[:count])) == frozenset()
+    some = [scored(n, dict(zip(ladder.names, truth(generator), strict=True))) for n in drawn]
+    for pairs in range(12, 61, 6):
+        assert unused_rungs(predictions(ladder, some[:pairs])) == frozenset()
 
 
 @pytest.mark.parametrize(("share", "known"), [(0.125, 0.735), (0.25, 0.81), (0.5, 0.86)])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -18,17 +19,8 @@ FIRST, FEW, FULL = "denoising", "raven-small@400", "raven-small"
 
 def numbers(count: int, *, drawn: bool, rung: str = FIRST, seed: int = 0) -> list[int]:
     """The first numbers that are, or are not, drawn to go on whatever their score."""
-    from itertools import count as endless
-
-    class One:
-        number = 0
-
-    chosen = []
-    for One.number in endless():
-        if goes_on_at_random(One, rung, seed) == drawn:
-            chosen.append(One.number)
-        if len(chosen) == count:
-            return chosen
+    free = (n for n in itertools.count() if goes_on_at_random(n, rung, seed) == drawn)
+    return list(itertools.islice(free, count))
 
 
 def name_of(rung) -> str | None:
@@ -70,13 +62,13 @@ def test_the_worst_go_on_too_if_they_are_drawn(ladder: Ladder, scored) -> None:
         assert name_of(next_rung(ladder, scored(n, {FIRST: -5.0}), better)) == FEW
     for n in numbers(3, drawn=False):
         assert next_rung(ladder, scored(n, {FIRST: -5.0}), better) is None
-    share = sum(goes_on_at_random(scored(n, {}), FIRST, 3) for n in range(4000)) / 4000
+    share = sum(goes_on_at_random(n, FIRST, 3) for n in range(4000)) / 4000
     assert share == pytest.approx(AT_RANDOM, abs=0.02)
 
 
-def test_each_rung_and_seed_draws_for_itself(scored) -> None:
+def test_each_rung_and_seed_draws_for_itself() -> None:
     def drawn(rung: str, seed: int) -> set[int]:
-        return {n for n in range(2000) if goes_on_at_random(scored(n, {}), rung, seed)}
+        return {n for n in range(2000) if goes_on_at_random(n, rung, seed)}
 
     one = drawn(FIRST, 0)
     for other in (drawn(FEW, 0), drawn(FIRST, 1)):
