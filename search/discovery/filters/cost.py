@@ -46,11 +46,12 @@ def cost_ratio(tree: Expr) -> float:
         >>> cost_ratio(Candidate.from_formula("0.5*|xi|^2 - lse(beta*X @ xi)/beta").normal_form)
         1.0
     """
-    return _count(tree) / _of_softmax()
+    return _count(tree) / softmax_count()
 
 
 @cache
-def _of_softmax() -> float:
+def softmax_count() -> float:
+    """Numbers that a step of softmax computes; the first call in a process takes a second."""
     return _count(stable_form(Candidate.from_formula(_SOFTMAX).tree))
 
 

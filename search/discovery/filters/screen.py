@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from attenergy.energies.language import FormulaError
 from attenergy.search.discovery.filters.bounded import is_bounded
-from attenergy.search.discovery.filters.cost import MOST_TIMES, is_cheap
+from attenergy.search.discovery.filters.cost import MOST_TIMES, is_cheap, softmax_count
 from attenergy.search.discovery.filters.fingerprint import Fingerprint, is_known
 from attenergy.search.discovery.filters.finite import is_finite
 from attenergy.search.discovery.filters.laws import keeps_laws
@@ -117,6 +117,7 @@ def screen(candidate: Candidate, known: Collection[str] = ()) -> Screening:
         >>> screen(Candidate.from_formula("0.5*|xi|^2 - beta*|X @ xi|^2")).rejected_by
         'bounded'
     """
+    softmax_count()  # once in a process, which is no candidate's time
     begin = time.thread_time()
     subject = Subject(candidate)
     rejected_by, reason = _first_failure(subject, known)
