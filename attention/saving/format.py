@@ -99,8 +99,8 @@ class ModelArguments(_Arguments):
 
     Inputs are `(B, length, size)` floats (`vector`), or ids below `size` of shape `(B, length)` or
     `(B, length, channels)` (`token`); outputs are `(B, length, outputs)` logits. A `language` model
-    is a `LanguageModel`, whose outputs are its `size` tokens. A `memory` is an untrained `Retrieval`
-    of patterns of that size, with as many updates as `layers`; of +-1 where it has 2 outputs.
+    is a `LanguageModel`, whose outputs are its `size` tokens. A `memory` is an untrained
+    `Retrieval` of patterns of that size, with `layers` updates; of +-1 where it has 2 outputs.
 
     Every block has the same `layer`, or each its own of the `blocks`, of which it is then the
     first. What a block does `without` is left out; its layer is that which was there.

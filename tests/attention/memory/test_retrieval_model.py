@@ -103,3 +103,23 @@ def test_what_does_not_fit_is_refused() -> None:
         Retrieval(make_layer("softmax", embed_dim=D, num_heads=2, head_dim=4), steps=1)
     with pytest.raises(ValueError, match="Linear has no projections"):
         Retrieval(torch.nn.Linear(2, 2), steps=1)
+
+
+def test_without_signs_the_state_is_the_answer() -> None:
+    torch.manual_seed(2)
+    patterns = torch.randn(B, N + 1, D, dtype=torch.float64)
+    layer = make_layer("lse", embed_dim=D, num_heads=1, registry=REGISTRY)
+    model = Retrieval(layer.double(), steps=2, signs=False)
+    X, xi = patterns[:, :-1], patterns[:, -1:]
+    for _ in range(2):
+        xi = (xi @ X.mT).softmax(-1) @ X
+    torch.testing.assert_close(model(patterns), xi.mT)
+
+
+@pytest.mark.parametrize(("outputs", "signs"), [(1, False), (2, True)])
+def test_a_description_says_whether_signs_are_taken(outputs: int, signs: bool) -> None:
+    layer = LayerArguments(name="lse", spec=REGISTRY.energies["lse"], embed_dim=D, num_heads=1)
+    sizes = {"size": D, "length": N + 1, "outputs": outputs, "layers": 1, "mlp": 0}
+    model = build(ModelArguments(layer=layer, kind="memory", positions="none", **sizes))
+    assert isinstance(model, Retrieval)
+    assert model.signs == signs
