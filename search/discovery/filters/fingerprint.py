@@ -11,7 +11,7 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -23,6 +23,8 @@ from attenergy.search.discovery.formulas import Candidate
 
 #: A key writes this many numbers, each with this step, two letters for each.
 _NUMBERS, _STEP = 16, 4e-3
+#: Digits of the values; studies write down as many.
+_DIGITS = 4
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 _MIDDLE = len(_LETTERS) ** 2 // 2
 
@@ -79,8 +81,9 @@ def same_key(key: str, other: str) -> bool:
     """
     if key == other:
         return True
-    pairs = zip(_places(key), _places(other), strict=False)
-    return len(key) == len(other) and all(abs(a - b) <= 1 for a, b in pairs)
+    if len(key) != len(other):
+        return False
+    return all(abs(a - b) <= 1 for a, b in zip(_places(key), _places(other), strict=True))
 
 
 def is_known(key: str, known: Iterable[str]) -> bool:
@@ -111,12 +114,14 @@ def fingerprint_of_family(family: Family) -> Fingerprint | None:
 
 
 def _numbers(fields: Tensor) -> tuple[float, ...]:
-    return tuple(fields.nan_to_num(0.0).flatten().tolist())
+    """As many digits as are written down, so that what is read back is the same."""
+    return tuple(round(value, _DIGITS) for value in fields.nan_to_num(0.0).flatten().tolist())
 
 
-def _places(key: str) -> list[int]:
+@lru_cache(maxsize=2**16)
+def _places(key: str) -> tuple[int, ...]:
     digits = [_LETTERS.find(letter) for letter in key]
-    return [len(_LETTERS) * a + b for a, b in zip(digits[::2], digits[1::2], strict=False)]
+    return tuple(len(_LETTERS) * a + b for a, b in zip(digits[::2], digits[1::2], strict=False))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 
@@ -44,7 +45,7 @@ OTHERS = [
 @pytest.mark.parametrize("text", EQUAL.values(), ids=EQUAL)
 def test_equal_in_other_words(candidate, text):
     want, got = fingerprint_of(candidate(SOFTMAX)), fingerprint_of(candidate(text))
-    assert want.distance(got) < 1e-5
+    assert want.distance(got) < 1e-3
     assert same_key(want.key, got.key)
     assert want.niche == got.niche
 
@@ -56,7 +57,7 @@ def test_two_free_parameters_in_other_words(candidate):
         "0.5*|xi|^2 - alpha*lse(kappa*X @ xi)",
     ]
     first, *rest = (fingerprint_of(candidate(text)) for text in texts)
-    assert max(first.distance(other) for other in rest) < 1e-4
+    assert max(first.distance(other) for other in rest) < 1e-3
     assert all(is_known(other.key, {first.key}) for other in rest)
 
 
@@ -71,11 +72,18 @@ def test_no_update_no_fingerprint(candidate):
     assert fingerprint_of(candidate("log(-1 - |xi|^2) + 0*sum_n(X @ xi)")) is None
 
 
+def test_what_is_written_down_is_the_same(candidate):
+    fingerprint = fingerprint_of(candidate(SOFTMAX))
+    stored = json.loads(json.dumps([round(value, 4) for value in fingerprint.values]))
+    assert Fingerprint(tuple(stored), fingerprint.niche) == fingerprint
+    assert len(fingerprint.key) == 32
+
+
 def test_a_key_allows_for_rounding(candidate):
     fingerprint = fingerprint_of(candidate(SOFTMAX))
-    rounded = Fingerprint(tuple(round(v, 4) for v in fingerprint.values), fingerprint.niche)
-    assert same_key(fingerprint.key, rounded.key)
-    assert len(fingerprint.key) == 32
+    moved = Fingerprint(tuple(v + 1e-4 * (-1) ** i for i, v in enumerate(fingerprint.values)))
+    assert same_key(fingerprint.key, moved.key)
+    assert not same_key(fingerprint.key, fingerprint.key[:-2])
 
 
 def test_fingerprints_of_two_versions_have_no_distance():
