@@ -31,5 +31,5 @@ def logcosh(z: Tensor) -> Tensor:
 
 
 def step(z: Tensor) -> Tensor:
-    """1 where z > 0, else 0, in the dtype of z."""
-    return (z > 0).to(z.dtype)
+    """1 where z > 0, else 0, in the dtype of z; what is no number stays so."""
+    return torch.where(z.isnan(), z, (z > 0).to(z.dtype))

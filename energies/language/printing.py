@@ -41,7 +41,11 @@ def _latex_number(value: float) -> str:
     if near.denominator > 1 and float(near) == value:
         sign = "-" if value < 0 else ""
         return rf"{sign}\tfrac{{{abs(near.numerator)}}}{{{near.denominator}}}"
-    return _number(value if value.is_integer() else float(f"{value:.6g}"))
+    shown = _number(value if value.is_integer() else float(f"{value:.6g}"))
+    mantissa, _, exponent = shown.partition("e")
+    if not exponent:
+        return shown
+    return rf"{mantissa} \cdot 10^{{{int(exponent)}}}"
 
 
 def _wrap(shown: tuple[str, int], level: int, brackets: tuple[str, str] = ("(", ")")) -> str:
@@ -158,7 +162,9 @@ def _latex_function(name: str) -> str:
 
 def _latex(expr: Expr) -> tuple[str, int]:
     if isinstance(expr, Number):
-        return _latex_number(expr.value), _ATOM if expr.value >= 0 else _SUM
+        shown = _latex_number(expr.value)
+        plain = _PRODUCT if shown.startswith(r"\tfrac") or "cdot" in shown else _ATOM
+        return shown, plain if expr.value >= 0 else _SUM
     if isinstance(expr, Symbol):
         return _latex_name(expr.name), _ATOM
     assert isinstance(expr, Call)
@@ -171,7 +177,7 @@ def _latex(expr: Expr) -> tuple[str, int]:
         above, below = _fraction(expr)
         if below:
             top, bottom = _latex_product(above) or "1", _latex_product(below)
-            return rf"\frac{{{top}}}{{{bottom}}}", _ATOM
+            return rf"\frac{{{top}}}{{{bottom}}}", _PRODUCT  # brackets if it is raised
         if expr.function == "mul":
             return r"\,".join(_paren(_latex(p), _PRODUCT) for p in above), _PRODUCT
         base, exponent = expr.args
@@ -198,10 +204,10 @@ def _latex_call(expr: Call) -> tuple[str, int]:
             left = rf"{_paren(args[0], _ATOM)}^{{\top}}"
         return rf"{left}\,{_paren(args[1], _PRODUCT)}", _PRODUCT
     if expr.function == "transpose":
-        return rf"{_paren(args[0], _ATOM)}^{{\top}}", _ATOM
+        return rf"{_paren(args[0], _ATOM)}^{{\top}}", _POWER  # no two exponents in a row
     if expr.function in {"sumsq", "norm"}:
-        square = "^{2}" if expr.function == "sumsq" else ""
-        return rf"\left\lVert {args[0][0]} \right\rVert{square}", _ATOM
+        shown = rf"\left\lVert {args[0][0]} \right\rVert"
+        return (f"{shown}^{{2}}", _POWER) if expr.function == "sumsq" else (shown, _ATOM)
     if expr.function == "sqrt":
         return rf"\sqrt{{{args[0][0]}}}", _ATOM
     name = FUNCTIONS[expr.function].latex or _latex_function(expr.function)

@@ -200,3 +200,12 @@ def test_settings_replace_initial_values_and_choices(entry):
     q, s = (xi * xi).sum(-1), xi @ X.mT
     torch.testing.assert_close(energy(xi, X), q - 2 * s.amax(-1))
     torch.testing.assert_close(default(xi, X), q - 0.5 * s.sum(-1))
+
+
+def test_a_step_does_not_hide_what_is_no_number() -> None:
+    values = torch.tensor([-1.0, 0.0, 2.0, math.nan])
+    torch.testing.assert_close(
+        compile_tree(parse("step(xi)", {"xi": XI}), masked=False)({"xi": values}),
+        torch.tensor([0.0, 0.0, 1.0, math.nan]),
+        equal_nan=True,
+    )

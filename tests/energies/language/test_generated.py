@@ -75,9 +75,19 @@ def check_language(seed: int) -> None:
         got = value(other, seed)
         known = wanted.isfinite()
         torch.testing.assert_close(got[known], wanted[known], rtol=1e-7, atol=1e-9)
-    latex = to_latex(tree)
-    assert latex.count("{") == latex.count("}")
-    assert latex.count(r"\left") == latex.count(r"\right")
+    check_latex(to_latex(tree))
+
+
+def check_latex(text: str) -> None:
+    """Braces and brackets close, and no exponent follows another, which LaTeX refuses."""
+    assert text.count(r"\left") == text.count(r"\right")
+    opened: list[bool] = []
+    for index, character in enumerate(text):
+        if character == "{":
+            opened.append(text[index - 1] == "^")
+        if character == "}":
+            assert not (opened.pop() and text[index + 1 : index + 2] == "^"), text
+    assert not opened
 
 
 def check_energy(seed: int) -> None:

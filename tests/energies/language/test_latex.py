@@ -7,7 +7,7 @@ import re
 import pytest
 
 from attenergy.energies import CLASSES, describe, formula_tree
-from attenergy.energies.language import parse, to_latex
+from attenergy.energies.language import PATTERNS, XI, Symbol, parse, to_latex
 from attenergy.registry import load_registry
 
 SPECS = load_registry(plugins=False).energies
@@ -66,3 +66,20 @@ def test_every_class_has_latex_of_its_own():
 )
 def test_latex(text, latex, symbols):
     assert to_latex(parse(text, symbols)) == latex
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("(|xi|^2)^1.5", r"\left(\left\lVert \xi \right\rVert^{2}\right)^{\tfrac{3}{2}}"),
+        ("|(X')^2 @ softmax(X @ xi)|", r"\left(X^{\top}\right)^{2}"),
+        ("(1/|xi|)^3", r"\left(\frac{1}{\left\lVert \xi \right\rVert}\right)^{3}"),
+        ("0.5^beta*|xi|", r"\left(\tfrac{1}{2}\right)^{\beta}"),
+        ("1.5e-20*|xi|", r"1.5 \cdot 10^{-20}"),
+    ],
+)
+def test_what_has_an_exponent_or_a_bar_is_bracketed_before_it_is_raised(
+    text: str, latex: str
+) -> None:
+    symbols = {"xi": XI, "X": PATTERNS, "beta": Symbol((), "beta", positive=True)}
+    assert latex in to_latex(parse(text, symbols))
