@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MOST = 5  # formulas
 NOTES = (
     "Scores: 0 is chance, 1 the ceiling of the task; one seed each, so that the order of close "
-    "scores is luck. The finals decide, over fresh seeds.",
+    "scores is luck. The finals decide, over many seeds.",
     "cost: of one step, as a multiple of softmax's. length: nodes of the formula in normal form.",
     "nearest, distance: the known energy whose behaviour on fixed probes is nearest, up to "
     "parameters, scale and shift; 0 is the same energy in other words.",
