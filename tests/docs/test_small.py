@@ -28,7 +28,8 @@ def test_a_small_search_differs_in_its_size_alone() -> None:
         *("budget", "trials", "train_steps", "final_steps", "finalists", "seeds", "final_budget"),
         *("fix", "workers", "gpus_per_trial"),
     }
-    assert made.fix == {"heads": 8, "warmup": 2, "valid_instances": 32, "test_instances": 32}
+    fewer = {"valid_instances": 32, "test_instances": 32, "batch_size": 8}
+    assert made.fix == {"heads": 8, "warmup": 2, **fewer}
     assert (made.trials, small.small_search(plan, resume=True).trials) == (2, 3)
     assert small.small_search(plan.model_copy(update={"rungs": 3}), resume=False).train_steps == 4
 
