@@ -127,7 +127,10 @@ def _continue(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _policies(run: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda searches, *rest, **options: run(searches, *rest, **options | {"repeats": REPEATS})
+    def small(searches: list[Any], *rest: Any, **options: Any) -> Any:
+        return run(searches[:POINTS], *rest, **options | {"repeats": REPEATS})
+
+    return small
 
 
 def _feeding(make: Callable[..., Any]) -> Callable[..., Any]:
