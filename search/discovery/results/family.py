@@ -178,13 +178,12 @@ def family_picture(discovery: Discovery, winner: Formula) -> Picture:
             axes.scatter([place.lane], [row], s=52, color=colour(tone), zorder=3)
             about = _row(discovery, place.formula, winner)
             heading = f"{about['name']}  {about['how']}, {about['score']}"
-            for text, up, look in (
-                (heading, -4, {"color": colour("soft"), "fontsize": 9.0}),
-                (_cut(place.formula.formula), -17, {"color": colour("ink"), "fontsize": 9.5}),
-            ):
+            lines = ((heading, 4, "soft"), (_cut(place.formula.formula), -9, "ink"))
+            for text, up, tone in lines:
                 axes.annotate(
-                    printable(text, lines=False), (lanes + 0.6, row), xytext=(0, up + 8),
-                    textcoords="offset points", va="center", annotation_clip=False, **look,
+                    printable(text, lines=False), (lanes + 0.6, row), xytext=(0, up), fontsize=9.3,
+                    textcoords="offset points", va="center", annotation_clip=False,
+                    color=colour(tone),
                 )  # fmt: skip
         axes.set(xlim=(-0.5, lanes + 28), ylim=(len(shown) - 0.4, -0.6))
         axes.axis("off")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from attenergy.analysis.result import Table
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from attenergy.search.report.columns import Cell
 
 _MOST = 5  # formulas
+_OTHERS = 60  # columns that names of formulas, costs and nearest energies take
 NOTES = (
     "Scores: 0 is chance, 1 the ceiling of the task; one seed each, so that the order of close "
     "scores is luck. The finals decide, over many seeds.",
@@ -78,7 +80,10 @@ class DiscoveryScreen:
             return
         yield from _title(f"the best of {len(self.discovery.population)} formulas", "one seed each")
         rungs = [r for r in self.discovery.rungs if any(r in f.scores for f in shown)]
-        header = ["name", *rungs, "cost", "length", "nearest", "distance"]
+        names = list(rungs)
+        if sum(map(len, rungs)) > look.width - _OTHERS:  # then a line below says which is which
+            names = [f"rung {place}" for place, _ in enumerate(rungs, start=1)]
+        header = ["name", *names, "cost", "length", "nearest", "distance"]
         rows: list[list[Cell]] = [[cell(title, "bold") for title in header]]
         for formula in shown:
             rows.append(
@@ -97,6 +102,10 @@ class DiscoveryScreen:
             yield line
             text = cut(printable(formula.formula, lines=False), look.width - 3)
             yield Text("   ").append_text(cell(text, "dim"))
+        if names != rungs:
+            pairs = zip(names, rungs, strict=True)
+            for part in wrap("; ".join(": ".join(each) for each in pairs), look.width):
+                yield cell(part, "dim")
 
 
 def _leaders(discovery: Discovery, winner: Formula | None) -> list[Formula]:

@@ -47,3 +47,19 @@ def test_formulas_stand_below_their_numbers(discovery: Discovery, tmp_path: Path
 def test_how_to_read_it_is_said_when_asked(discovery: Discovery, tmp_path: Path) -> None:
     assert "how to read this: --explain" in printed(discovery, tmp_path, 80)
     assert "Spearman's" in printed(discovery, tmp_path, 80, explain=True)
+
+
+def test_many_rungs_have_numbers_and_a_line_that_names_them(
+    discovery: Discovery, tmp_path: Path
+) -> None:
+    rungs = ("denoising", "stacked-recall@375", "stacked-recall", "raven-small@400", "raven-small")
+    scores = {rung: 0.125 * place for place, rung in enumerate(rungs, start=1)}
+    best = discovery.by_number[5].model_copy(update={"scores": scores})
+    population = tuple(best if f.number == 5 else f for f in discovery.population)
+    longer = discovery.model_copy(update={"population": population, "rungs": rungs})
+    text = printed(longer, tmp_path, 80)
+    line = next(line for line in text.splitlines() if line.startswith("discovered_5 "))
+    assert line.split()[1:6] == ["0.125", "0.250", "0.375", "0.500", "0.625"]
+    assert line.endswith("0.21")
+    assert "rung 1: denoising; rung 2: stacked-recall@375; rung 3: stacked-recall; rung 4:" in text
+    assert max(map(len, text.splitlines())) <= 80
