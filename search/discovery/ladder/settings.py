@@ -28,7 +28,7 @@ _FACTOR = 4.0
 #: Tries after the first ones are so many times smaller or larger than the best one, at most.
 _NEAR = 1.5
 #: Draws of numbers that the formula cannot take, before the tries are over.
-_REFUSED = 20
+_REFUSED = 8
 #: Scores below count as this one: the model of the scores is to tell good settings apart.
 _FLOOR = -2.0
 _DIGITS = 3
