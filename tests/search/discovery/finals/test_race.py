@@ -84,7 +84,7 @@ def test_everybody_tries_the_same_rates_around_the_tasks_own(
 def test_settings_of_the_discovery_are_fixed_where_the_entry_has_others(
     tmp_path: Path, registry: Registry
 ) -> None:
-    chosen = finalists(steps=1, step_size=0.7, number_0=2.0)
+    chosen = finalists(steps=1, step_size=0.7, number_0=2.0, beta=8.0)
     compare = plan_of(plan(tmp_path), "tiny", chosen, registry)
     assert compare.fix == {"discovered_5.step_size": 0.7}
 
