@@ -78,7 +78,7 @@ def test_a_page_has_every_section(discovery: Discovery, folder: Path, known: Reg
     assert len(tags.ids) == len(set(tags.ids))
     assert set(re.findall(r'<a href="#([\w-]+)"', text)) <= set(tags.ids)
     assert "beats <code>softmax</code> by 0.100" in text
-    assert "discovered_5 at beta 0.7 with 5 stored patterns" in text
+    assert "discovered_5 at beta 0.7071 with 5 stored patterns" in text
     assert "attenergy export made-up/finals/stacked-recall-small --trial discovered_5" in text
     assert text == page(folder, discovery, known)
 
