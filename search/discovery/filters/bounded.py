@@ -11,8 +11,6 @@ from attenergy.search.discovery.filters.subject import Subject
 from attenergy.testing.boundedness import FAR, falls_on
 
 _DIRECTIONS, _TURNS = 12, 3
-#: A layer may learn longer patterns than it begins with.
-_LENGTHS = (1.0, 1.0, 3.0)
 
 
 def is_bounded(subject: Subject) -> str:
@@ -20,8 +18,7 @@ def is_bounded(subject: Subject) -> str:
 
     Along random directions, along patterns, and down the energy from each, at every setting.
     """
-    lengths = torch.tensor(_LENGTHS, dtype=torch.float64, device="cpu")[:, None, None]
-    X, settings = probes().X * lengths, subject.settings
+    X, settings = _patterns(probes().X), subject.settings
     along = _directions(subject, X, settings)
     distances = torch.tensor(FAR, dtype=torch.float64, device="cpu")
     path = (distances[:, None, None] * along[..., None, :, :]).flatten(-3, -2)
@@ -33,6 +30,12 @@ def is_bounded(subject: Subject) -> str:
     values = settings[int(falling.to(torch.int8).argmax())].exp().tolist()
     shown = [f"{n} {v:.3g}" for n, v in zip(subject.family.positive, values, strict=True)]
     return "the energy falls without bound" + (f" at {', '.join(shown)}" if shown else "")
+
+
+def _patterns(X: Tensor) -> Tensor:
+    """Patterns as they are, longer ones, and some that all lie on one side: a layer learns them."""
+    first, second, third = X
+    return torch.stack([first, second, 3.0 * third, second.abs(), -first.abs()])
 
 
 def _directions(subject: Subject, X: Tensor, settings: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from attenergy.search.discovery.filters.gauge import project, references
 from attenergy.search.discovery.formulas import Candidate
 
 #: A key writes this many numbers, each with this step, two letters for each.
-_NUMBERS, _STEP = 16, 4e-3
+_NUMBERS, _STEP = 16, 8e-3
 #: Digits of the values; studies write down as many.
 _DIGITS = 4
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"

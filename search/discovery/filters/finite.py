@@ -10,7 +10,7 @@ from attenergy.search.discovery.filters.probes import probes
 from attenergy.search.discovery.filters.subject import Subject
 
 #: Factors of the states: at all settings, and at the first.
-_SCALES, _FAR = (1.0, 0.0, 4.0), (30.0,)
+_SCALES, _FAR = (1.0, 0.0, 4.0, -2.0, -0.3), (30.0, -30.0)
 
 
 def is_finite(subject: Subject) -> str:
@@ -27,7 +27,19 @@ def is_finite(subject: Subject) -> str:
             return f"the energy is not finite ({where})"
         if not torch.isfinite(update).all():
             return f"the gradient is not finite ({where})"
-    return ""
+    return "" if _sees_one(subject) else "the energy of a single pattern is not finite"
+
+
+def _sees_one(subject: Subject) -> bool:
+    """Whether the energy and its gradient are numbers for states that see one pattern each."""
+    at = probes()
+    count = at.X.shape[-2]
+    states = torch.cat([at.xi, -at.xi], -2)
+    shape = (count, len(at.X), *states.shape[1:])
+    mask = torch.eye(count, dtype=torch.bool, device="cpu").reshape(count, 1, 1, count)
+    values = subject.family.values(subject.first, states.expand(shape), at.X)
+    results = update_of(subject.tree, values, mask.expand(*shape[:-1], count))
+    return all(bool(torch.isfinite(result).all()) for result in results)
 
 
 def _at(
