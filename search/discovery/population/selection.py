@@ -62,7 +62,7 @@ class Selection:
         """
         own = [each for each in population if each.arm in ("registry", arm)]
         known = frozenset(each.fingerprint.key for each in own)
-        parents = [] if arm == "random" else [each for each in by_merit(own, rungs) if each.rung]
+        parents = [] if arm == "random" else _distinct(by_merit(own, rungs))
         niches: defaultdict[tuple[int, ...], list[Individual]] = defaultdict(list)
         for each in parents:
             niches[each.fingerprint.niche].append(each)
@@ -84,6 +84,19 @@ class Selection:
         niches = list(self.niches.values())
         members = niches[_tournament(len(niches), rng)]
         return members[_tournament(len(members), rng)]
+
+
+def _distinct(ranked: Sequence[Individual]) -> list[Individual]:
+    """Those with a score, one of each: what scores the same to the last digit does the same there.
+
+    A term that a rung's layers do not use, such as |xi|^2 where weights are read, can be written in
+    many ways, and all of them together would crowd out the others.
+    """
+    first: dict[tuple[str, float], Individual] = {}
+    for each in ranked:
+        if each.rung:
+            first.setdefault((each.rung, each.scores[each.rung]), each)
+    return list(first.values())
 
 
 def front(ranked: Sequence[Individual]) -> tuple[Individual, ...]:

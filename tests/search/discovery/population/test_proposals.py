@@ -82,6 +82,14 @@ def test_who_has_no_score_is_no_parent() -> None:
     assert [each.number for each in selection.front] == [2]
 
 
+def test_of_those_with_one_score_the_shortest_is_a_parent() -> None:
+    population = [one(0, 0.5), one(1, 0.5, candidate=SHORT), one(2, 0.4)]
+    selection = Selection.of(population, "evolved", RUNGS)
+    parents = {each.number for members in selection.niches.values() for each in members}
+    assert parents == {1, 2}
+    assert len(selection.known) == 3
+
+
 def test_the_front_is_of_score_cost_and_length() -> None:
     best, same, cheap = one(0, 0.9), one(1, 0.8), one(2, 0.8, cost=0.5)
     short = one(3, 0.1, candidate=SHORT)
