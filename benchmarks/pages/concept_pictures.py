@@ -19,6 +19,8 @@ from torch import Tensor
 from attenergy import make_energy, relax
 from attenergy.analysis.drawing import Picture, colour, drawing, panels
 from attenergy.attention import attention_weights
+from attenergy.registry.files import write_bytes_atomically
+from attenergy.testing.docs_pages.pictures.files import in_palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -219,8 +221,8 @@ def main(names: list[str]) -> None:
         with ExitStack() as stack:
             path = Picture(name, name, "", PICTURES[name](stack)).save(FOLDER)
         with Image.open(path) as picture:
-            fewer = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-        fewer.save(path, optimize=True)
+            content = in_palette(picture, COLOURS)
+        write_bytes_atomically(path, content)
         print(path)
 
 

@@ -22,6 +22,7 @@ from attenergy.analysis.drawing import colour, panels
 from attenergy.analysis.landscapes.pictures import draw_patterns, draw_surface
 from attenergy.registry.files import write_bytes_atomically
 from attenergy.tasks import make_task
+from attenergy.testing.docs_pages.pictures.files import in_palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,10 +90,8 @@ def main() -> int:
         draw_study(right, rows)
         drawn = io.BytesIO()
         figure.savefig(drawn, format="png", dpi=110, facecolor=colour("card"))
-    reduced = io.BytesIO()
-    picture = Image.open(drawn).convert("RGB").quantize(128)
-    picture.save(reduced, format="PNG", optimize=True)
-    write_bytes_atomically(given.out, reduced.getvalue())
+    content = in_palette(Image.open(drawn), 128, dither=Image.Dither.FLOYDSTEINBERG)
+    write_bytes_atomically(given.out, content)
     return 0
 
 

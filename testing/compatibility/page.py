@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from itertools import count, product
 from pathlib import Path
 from string import ascii_lowercase
@@ -18,6 +17,7 @@ import torch
 
 from attenergy.testing.compatibility.checks import MODES
 from attenergy.testing.compatibility.table import BACKENDS, YES, Cells
+from attenergy.testing.markdown_table import table
 
 _HEAD = """\
 # What works under which mode of PyTorch
@@ -68,7 +68,7 @@ def page(cells: Cells) -> str:
     """The page `modes.md`."""
     letters = _letters(cells)
     about = [(f"*{name}*", str(check.__doc__).partition("\n")[0]) for name, check in MODES.items()]
-    parts = [_HEAD.format(version=torch.__version__.partition("+")[0]), _table(("mode", ""), about)]
+    parts = [_HEAD.format(version=torch.__version__.partition("+")[0]), table(("mode", ""), about)]
     for backend in BACKENDS:
         title = f"\n## Energies, backend `{backend}`\n\n{_SECTIONS[backend].capitalize()}.\n\n"
         suffix = f"/{backend}"
@@ -94,10 +94,4 @@ def _rows(cells: Cells, titles: dict[str, str], letters: dict[str, str]) -> str:
         (f"`{title}`", *(letters[cells[row][mode]] for mode in MODES))
         for title, row in titles.items()
     ]
-    return _table(("", *(mode.replace("_", " ") for mode in MODES)), body)
-
-
-def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(header), *(list(row) for row in rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return table(("", *(mode.replace("_", " ") for mode in MODES)), body)

@@ -6,6 +6,10 @@ import inspect
 import re
 from collections.abc import Iterable
 
+from attenergy.testing.markdown_table import table
+
+__all__ = ["bullets", "display", "fence", "linked", "paragraphs", "plain", "prose", "table"]
+
 #: A stretch of code, which Markdown leaves as it is.
 _CODE = re.compile(r"(`[^`]*`)")
 #: What makes Markdown see a list where a paragraph begins with it.
@@ -15,14 +19,6 @@ _HIDDEN_SECTIONS = (
     *("Args:", "Raises:", "Source:", "Shapes:", "Example:", "Examples:", "Returns:"),
     *("Attributes:", ">>> "),
 )
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
-    lines = [list(header)]
-    lines += [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def plain(text: str) -> str:

@@ -63,12 +63,23 @@ def png(image: Image.Image, title: str) -> bytes:
     ImageDraw.Draw(small).text((10, 5), title, font=font, fill=colour("ink"))
     colours = COLOURS
     while True:
-        out = io.BytesIO()
-        palette = small.quantize(colours, _METHOD, dither=Image.Dither.NONE)
-        palette.save(out, "PNG", optimize=True)
-        if out.tell() <= MOST_BYTES or colours <= 8:
-            return out.getvalue()
+        content = in_palette(small, colours, method=_METHOD)
+        if len(content) <= MOST_BYTES or colours <= 8:
+            return content
         colours //= 2
+
+
+def in_palette(
+    image: Image.Image,
+    colours: int,
+    *,
+    method: Image.Quantize = Image.Quantize.MEDIANCUT,
+    dither: Image.Dither = Image.Dither.NONE,
+) -> bytes:
+    """The image as a small PNG with a palette of its own, of so many colours at most."""
+    out = io.BytesIO()
+    image.convert("RGB").quantize(colours, method, dither=dither).save(out, "PNG", optimize=True)
+    return out.getvalue()
 
 
 class Album:
