@@ -36,15 +36,24 @@ LONGEST = (
 )
 
 
+#: One entry of each kind: with softmax weights, differentiated by autograd alone, with states that
+#: act on each other, on a graph of nodes, with sparse weights, and a mixer.
+KINDS = ("lse", "elliptical", "energy_transformer", "spherical_spins", "sparsemax", "softmax")
+
 #: Where a file that has to be on the disk is there at once; free bytes that the suite wants of it.
 IN_MEMORY, ROOM = Path("/dev/shm"), 4 << 30
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Choose where temporary folders are; hear signals that `nohup` and `&` ignore.
 
     Records and databases wait for the disk at every run, of which the tests have thousands.
     """
+    config.addinivalue_line(
+        "markers",
+        "by_kind(*names): of the entries in the parameter `name`, the fast run takes these alone "
+        "(one of each kind if none is named); the others are slow",
+    )
     if os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free > ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
     for name, handler in (
@@ -73,8 +82,13 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.set_threshold(10_000, 20, 20)
 
 
+@pytest.hookimpl(tryfirst=True)  # before cases are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests, so that none of them is left for one process at the end."""
+    for item in items:
+        mark = item.get_closest_marker("by_kind")
+        if mark is not None and item.callspec.params["name"] not in (mark.args or KINDS):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.name not in LONGEST)
     if not torch.cuda.is_available():
         for item in items:

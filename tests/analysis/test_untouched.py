@@ -86,8 +86,15 @@ ANALYSES: dict[str, Callable[[nn.Module, Tensor], Any]] = {
 }
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("own", [False, True])
+#: A layer of its own or PyTorch's, and the mode of training: all pairs with an analysis, of which
+#: the two that differ in both are always tried.
+MODELS = [
+    *((False, False), (True, True)),
+    *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ((False, True), (True, False))),
+]
+
+
+@pytest.mark.parametrize(("own", "training"), MODELS)
 @pytest.mark.parametrize("name", ANALYSES)
 def test_the_model_and_the_random_state_stay(name: str, own: bool, training: bool) -> None:
     torch.manual_seed(0)

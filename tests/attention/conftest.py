@@ -26,9 +26,6 @@ LAYERS = {
     "pooling": partial(EnergyPooling, 8, 2, num_queries=3, registry=REGISTRY),
     "block": partial(EnergyTransformerBlock, 8, 2, memories=3, steps=2, registry=REGISTRY),
 }
-#: One entry of each kind: with softmax weights, differentiated by autograd alone, with states that
-#: act on each other, on a graph of nodes, with sparse weights, and a mixer.
-KINDS = ("lse", "elliptical", "energy_transformer", "spherical_spins", "sparsemax", "softmax")
 
 
 def draw(*shape):
@@ -54,22 +51,6 @@ def model_sizes(name="lse", **changes):
         "length": 6,
         "make_layer": make,
     } | changes
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers",
-        "by_kind(*names): of the entries in the parameter `name`, the fast run takes these alone "
-        "(one of each kind if none is named); the others are slow",
-    )
-
-
-@pytest.hookimpl(tryfirst=True)  # before cases are chosen by their marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        mark = item.get_closest_marker("by_kind")
-        if mark is not None and item.callspec.params["name"] not in (mark.args or KINDS):
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -209,6 +209,7 @@ def test_masks_and_padding():
             assert getattr(one, key) == pytest.approx(getattr(two, key))
 
 
+@pytest.mark.by_kind
 @pytest.mark.parametrize("name", list(REGISTRY.energies))
 def test_every_energy_is_measured(name):
     layer = EnergyAttention(8, 2, energy=name, registry=REGISTRY).double()

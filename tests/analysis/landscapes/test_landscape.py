@@ -17,6 +17,12 @@ from attenergy.registry import ArgumentError, load_registry
 REGISTRY = load_registry(plugins=False)
 
 
+# One of each domain, and what is drawn in a way of its own; the others are slow.
+@pytest.mark.by_kind(
+    *("lse", "elliptical", "sparsemax", "graph_hopfield", "spherical_spins", "energy_transformer"),
+    *("exponential", "classical_hopfield", "binary_rbm", "ising_mean_field", "potts"),
+    *("causal_tokens", "learned"),
+)
 @pytest.mark.parametrize("name", REGISTRY.energies)
 def test_every_energy_draws_or_says_why_not(name, monkeypatch):
     monkeypatch.setattr(surface, "STEPS", 60)

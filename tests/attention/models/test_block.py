@@ -54,6 +54,7 @@ def test_what_is_left_out_gives_way_to_the_identity() -> None:
     assert count(smaller) < count(model)
 
 
+@pytest.mark.slow  # the fast run reads a saved model in another process in tests/attention/saving
 def test_it_is_saved_and_read_in_another_process(tmp_path) -> None:
     smaller, x = transformer().reduced(PARTS), torch.randint(7, (2, 9))
     smaller.save_pretrained(tmp_path / "out")

@@ -207,7 +207,13 @@ def test_all_of_torchs_modes(name, weights, value):
     torch.testing.assert_close(twice(z), want)
 
 
-@pytest.mark.parametrize("name", ["sparsemax", "entmax 1.5", "normmax 2", "ksubsets 2.5"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sparsemax", "normmax 2", "ksubsets 2.5"),
+        pytest.param("entmax 1.5", marks=pytest.mark.slow),  # most of the time of the four
+    ],
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside torch's compiler
 def test_it_compiles_without_breaks(name):
     weights, value = PAIRS[name]

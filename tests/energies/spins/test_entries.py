@@ -175,8 +175,8 @@ def test_responses_refuse_what_makes_no_sense():
 # Hidden units.
 
 
-#: Two laws take seconds; the fast run checks them on the other spins.
-SLOW = [pytest.param(law, marks=pytest.mark.slow) if law[0] in "46" else law for law in LAWS]
+#: Four laws take seconds; the fast run checks them on the other spins.
+SLOW = [pytest.param(law, marks=pytest.mark.slow) if law[0] in "4689" else law for law in LAWS]
 
 
 @pytest.mark.parametrize("law", SLOW)
