@@ -18,7 +18,7 @@ from attenergy.search.discovery.results.order import best, standing
 from attenergy.search.results.formats import counted, signed
 from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.ranking import Row
-from attenergy.search.results.sequential import anytime_interval, least_seeds, seeds_to_decide
+from attenergy.search.results.sequential import anytime_interval, least_seeds
 from attenergy.search.results.statistics import paired_differences
 from attenergy.search.results.study_folder import Study, read_study
 from attenergy.search.results.verdict import Call, Kind, Verdict, calls, learned
@@ -33,7 +33,6 @@ CONTROLS: Mapping[Role, str] = {
     "evolved": "the best evolved formula",
 }
 _LEAST = 0.0005  # difference that is shown in three digits
-_OTHER_WAY: Mapping[Call, Call] = {"beats": "loses", "loses": "beats", "undecided": "undecided"}
 _WORDS: Mapping[Call, str] = {
     "beats": "beats",
     "loses": "loses to",
@@ -76,7 +75,10 @@ class Final:
 
 @dataclass(frozen=True)
 class Against:
-    """The winner against one control on one task: `call` is that of the winner."""
+    """The winner against one control on one task: `call` is that of the winner.
+
+    `p` is corrected for all finalists that are held against the control.
+    """
 
     task: str
     held_out: bool
@@ -87,7 +89,6 @@ class Against:
     high: float | None
     p: float
     seeds: int
-    more_seeds: int | None
 
 
 @dataclass(frozen=True)
@@ -155,25 +156,35 @@ def _against(discovery: Discovery, final: Final, winner: Formula) -> list[Agains
         present = controls.get(finalist.role)
         if present is None or other.scores["valid"].mean > present[1].scores["valid"].mean:
             controls[finalist.role] = (finalist, other)
-    others = {c.name: r.values["valid"] for c, r in controls.values()}
-    decided = calls(others, row.values["valid"])
-    undecided = sum(call == "undecided" for call, _ in decided.values())
     rows = []
     for role in CONTROLS:
-        if role not in controls or controls[role][0].name not in decided:
+        if role not in controls:
             continue
         control, other = controls[role]
-        call, p = decided[control.name]
+        decided = calls(_contenders(discovery, final, control), other.values["valid"])
+        if winner.name not in decided:  # no seed in common
+            continue
+        call, p = decided[winner.name]
         gaps = paired_differences(other.values["valid"], row.values["valid"])
         low, high = anytime_interval(gaps) if len(gaps) >= least_seeds() else (None, None)
-        more = seeds_to_decide(gaps, max(1, undecided)) if call == "undecided" else None
         rows.append(
             Against(
-                *(final.task, final.held_out, control, _OTHER_WAY[call], fmean(gaps)),
-                *(low, high, p, len(gaps), more),
+                *(final.task, final.held_out, control, call, fmean(gaps), low, high, p),
+                seeds=len(gaps),
             )
         )
     return rows
+
+
+def _contenders(
+    discovery: Discovery, final: Final, control: Finalist
+) -> dict[str, dict[int, float]]:
+    """The scores of all finalists but one control.
+
+    The winner is the best of several, so calls against a control are corrected for all of them.
+    """
+    rows = {f.name: final.row(f.name) for f in discovery.finalists if f.name != control.name}
+    return {name: row.values["valid"] for name, row in rows.items() if row is not None}
 
 
 def _role(formula: Formula) -> Role:
@@ -204,7 +215,7 @@ def _verdict(
     span = f"{seeds[0]} to {counted(seeds[-1], 'seed')}"
     sure = (
         f" ({counted(seeds[0], 'seed') if len(seeds) == 1 else span}; "
-        "at most 5 % of tasks have a wrong call)"
+        "each call is wrong in at most 5 % of cases)"
     )
     return Verdict(kind, f"{lead}{first}: {'; '.join(parts)}{sure}.", ())
 

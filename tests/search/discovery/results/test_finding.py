@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from attenergy.registry import Registry
-from attenergy.search.discovery.results.discovery import Discovery
+from attenergy.search.discovery.results.discovery import Discovery, Finalist
 from attenergy.search.discovery.results.finding import Finding, judge, read_finals
 from tests.search.discovery.results.conftest import Scores, around, write_final
 
@@ -29,7 +29,7 @@ def test_it_beats_everything_on_its_task(
     assert finding.verdict.sentence == (
         "`discovered_5`, the best of 5 formulas that the search wrote: on stacked-recall-small it "
         "beats `softmax` by 0.100, `lse` (the registry's best) by 0.090 and `random_2` (the best "
-        "random formula) by 0.300 (8 seeds; at most 5 % of tasks have a wrong call)."
+        "random formula) by 0.300 (8 seeds; each call is wrong in at most 5 % of cases)."
     )
     assert [(a.control.name, a.call, a.seeds) for a in finding.against] == [
         ("softmax", "beats", 8),
@@ -109,3 +109,26 @@ def test_a_difference_that_rounds_to_nothing_is_no_zero(
         discovery, tmp_path, known, stacked_recall_small={**scores(0.5), "lse": close}
     )
     assert "loses to `lse` (the registry's best) by less than 0.001" in finding.verdict.sentence
+
+
+def test_the_more_finalists_the_more_it_takes(
+    discovery: Discovery, tmp_path: Path, known: Registry
+) -> None:
+    few = finding_of(discovery, tmp_path / "few", known, stacked_recall_small=scores(0.5))
+    crowd = {f"discovered_{n}": around(0.45) for n in range(10, 20)}
+    finalists = [Finalist(name=name, role="evolved") for name in crowd]
+    larger = discovery.model_copy(update={"finalists": (*discovery.finalists, *finalists)})
+    many = finding_of(
+        larger, tmp_path / "many", known, stacked_recall_small={**scores(0.5), **crowd}
+    )
+    assert many.winner == few.winner
+    assert [one.p for one in many.against] > [one.p for one in few.against]
+
+
+def test_the_call_against_softmax_is_that_of_the_leaderboard(
+    discovery: Discovery, tmp_path: Path, known: Registry
+) -> None:
+    finding = finding_of(discovery, tmp_path, known, stacked_recall_small=scores(0.5))
+    (final,) = read_finals(tmp_path, discovery)
+    row = next(r for r in final.board.verdict.rows if r.variant == "discovered_5")
+    assert (finding.against[0].call, finding.against[0].p) == (row.call, row.p)
