@@ -165,3 +165,13 @@ def test_weights_of_whole_rows_are_right_where_another_term_keeps_empty_rows_clo
         results.append((slope, *torch.autograd.grad(slope.square().sum(), [xi, X])))
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    "text", ["sum_n(sqrt(exp((9*|X|^2 + |xi|^2)^4)))", "relu(X @ xi + h) @ log(|X| - 1.5)"]
+)
+def test_where_a_formula_has_no_value_its_derivative_is_not_doubted(text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        energy = make_energy(f"0.5*|xi|^2 - {text}", dim=4)
+    assert energy.has_weights
