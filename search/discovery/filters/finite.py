@@ -18,7 +18,12 @@ def is_finite(subject: Subject) -> str:
     cases = [
         (subject.settings, _SCALES, torch.float64, "states of usual size, at the ends of a range"),
         (subject.first, _FAR, torch.float64, f"states {_FAR[0]:g} times as long"),
-        (subject.first, _SCALES, torch.float32, "float32"),
+        (
+            subject.first,
+            (*_SCALES, *_FAR),
+            torch.float32,
+            f"float32, up to {_FAR[0]:g} times as long",
+        ),
         (subject.first, _SCALES[:1], torch.bfloat16, "bfloat16"),
     ]
     for settings, scales, dtype, where in cases:

@@ -32,6 +32,7 @@ def test_softmax_passes_once(candidate):
         ("0*sum_n(X @ xi) + |xi|^2", "types"),
         ("|xi|^2 - lse(X @ xi) + 0.1/|xi|", "finite"),
         ("ksubsets_conj(cos(X @ xi), 1.5)^1.5", "finite"),
+        ("sum_n(sqrt(exp(count_d()*(X @ xi))))/count_n()", "finite"),
         ("log(sum_n(X @ xi))", "bounded"),
         ("lse(((alpha + X')' @ abs(xi))*(2 + |X|))", "bounded"),
         ("|xi|^2 - lse(X @ xi) + exp(0.02*|xi|^4)", "finite"),
