@@ -17,7 +17,11 @@ from attenergy.registry import Registry
 from attenergy.search.discovery.ladder.rungs import Ladder, Rung
 from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.discovery.study.attributes import (
+    ARM,
     BAR,
+    FORMULA,
+    OPERATION,
+    PARENTS,
     RESULT,
     individual_of,
     result_of,
@@ -40,12 +44,14 @@ class Account:
         recorded: keys of all records.
         failed: why runs gave no result, and how many.
         wrong: kind of mistake -> how many.
+        runs: number -> keys of the runs of a trial that has ended and was followed.
     """
 
     trials: dict[int, dict[str, Any]] = field(default_factory=dict)
     recorded: set[str] = field(default_factory=set)
     failed: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
+    runs: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 def account(
@@ -77,8 +83,13 @@ def account(
         trials = [] if study is None else study.get_trials()
     wanted: set[str] = set()
     for trial in trials:
-        wanted |= set(_account_of(trial, plan, ladder, store, here))
         here.wrong["left open"] += ended and not trial.state.is_finished()
+        if before is not None and trial.number in before.runs:  # nor may it have changed since
+            here.runs[trial.number] = before.runs[trial.number]
+            here.trials[trial.number] = _told(trial)
+            wanted |= set(here.runs[trial.number])
+        else:
+            wanted |= set(_account_of(trial, plan, ladder, store, here))
     here.wrong["recorded, but of no trial"] = len(here.recorded - wanted)
     if before is not None:
         here.wrong["records lost"] = len(before.recorded - here.recorded)
@@ -99,7 +110,7 @@ def _account_of(
     if one is None:
         here.wrong["trials without a candidate"] += 1
         return
-    here.trials[trial.number] = {"formula": one.candidate.formula, "arm": one.arm}
+    here.trials[trial.number] = _told(trial)
     fresh = individual_of(_without_result(trial))
     assert fresh is not None
     climb = Climb(fresh, ladder, plan.seed, 1.0, trial.user_attrs[BAR])
@@ -113,9 +124,17 @@ def _account_of(
     names = [name for name in own if name not in _UNFOLLOWED]
     here.wrong["not as its records say"] += any(own[name] != result[name] for name in names)
     if trial.state.is_finished():
-        here.trials[trial.number] |= {name: result[name] for name in (*names, "cost")}
+        here.runs[trial.number] = tuple(result["runs"])
         values = values_of(one, ladder.names)
         here.wrong["values of others"] += (trial.values or None) != values
+
+
+def _told(trial: FrozenTrial) -> dict[str, Any]:
+    """What a trial says that must not change: all, but for its time, once it has ended."""
+    about = {name: trial.user_attrs[name] for name in (FORMULA, ARM, OPERATION, PARENTS)}
+    if trial.state.is_finished():
+        about |= {n: v for n, v in trial.user_attrs[RESULT].items() if n != "seconds"}
+    return about
 
 
 def _climbed(climb: Climb, rungs: Iterable[Rung], store: RunStore) -> Iterator[str]:

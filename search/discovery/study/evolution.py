@@ -170,7 +170,7 @@ class Evolution:
         total = None if self.plan.candidates is None else seeds + self.plan.candidates
         if (more := self.time.expected(self._begun)) is not None:
             total = min(total or len(population) + more, len(population) + more)
-        if (left := self.time.left) is not None:
+        if (left := self.time.budget_left) is not None:
             self.listener.forecast(total or len(population), left)
         text = standing(population, self.ladder.names, self.study.rejections)
         self.listener.reached(ended, total or len(population), text)

@@ -21,7 +21,7 @@ class EvolutionTime:
 
     Args:
         budget: of everything; None where no clock decides anything.
-        share: of it, for the evolution.
+        share: of what is left of it now, for the evolution.
         ladder: the rungs.
         records: of earlier sessions.
     """
@@ -42,7 +42,9 @@ class EvolutionTime:
     @property
     def end(self) -> float | None:
         """When the evolution is to end, in seconds from the beginning; None without a clock."""
-        return None if self._budget is None else self._share * self._budget.runs_end
+        if self._budget is None:
+            return None
+        return self._begun + self._share * (self._budget.runs_end - self._begun)
 
     @property
     def left(self) -> float | None:
@@ -50,6 +52,11 @@ class EvolutionTime:
         if self._budget is None or self.end is None:
             return None
         return self.end - self._budget.elapsed
+
+    @property
+    def budget_left(self) -> float | None:
+        """Seconds to the end of everything; None without a clock."""
+        return None if self._budget is None else self._budget.left
 
     def learn(self, record: RunRecord) -> None:
         """Take in how long a run took."""
