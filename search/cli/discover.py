@@ -14,6 +14,8 @@ from attenergy.search.cli.parameters.options import (
     BUDGET,
     JUDGING,
     PROPOSALS,
+    TASK,
+    ExplainOption,
     FolderOption,
     Format,
     FormatOption,
@@ -22,7 +24,6 @@ from attenergy.search.cli.parameters.options import (
     ResumeOption,
     SeedOption,
     StudyOption,
-    TaskOption,
     load,
 )
 from attenergy.search.cli.parameters.values import names
@@ -46,7 +47,15 @@ _NO_SEEDS = "none"
 
 def discover(  # noqa: PLR0913, PLR0917 - the signature is the command line
     context: typer.Context,
-    task: TaskOption = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            *("--task", "-t"),
+            help="Tasks to train on, a,b, the cheapest first.",
+            rich_help_panel=TASK,
+            autocompletion=complete_task,
+        ),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -125,6 +134,7 @@ def discover(  # noqa: PLR0913, PLR0917 - the signature is the command line
     checkpoint_every: CheckpointOption = 30.0,
     checkpoint_folder: CheckpointFolderOption = None,
     plain: PlainOption = None,
+    explain: ExplainOption = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Let the search write energies of its own, and see whether they are worth having.
@@ -190,4 +200,4 @@ def discover(  # noqa: PLR0913, PLR0917 - the signature is the command line
         resume=resume,
         time_budget=limit,
     )
-    show_discovery(Path(plan.folder), form)
+    show_discovery(Path(plan.folder), form, explain=explain)

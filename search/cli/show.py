@@ -120,13 +120,13 @@ def show(
     _need_result(records)
 
 
-def show_discovery(folder: Path, form: Format) -> None:
+def show_discovery(folder: Path, form: Format, *, explain: bool = False) -> None:
     """Print what a discovery has come to, and where it is.
 
     Raises:
         NoResult: no formula has a score.
     """
-    discovery = print_discovery(folder, form)
+    discovery = print_discovery(folder, form, explain=explain)
     say = partial(typer.secho, err=form is Format.JSON)
     _say_where(folder, "discovery.html, discovered.yaml, records.jsonl", say)
     if not any(formula.scores for formula in discovery.population):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from attenergy.registry import AttenergyError, Registry, needed
+from attenergy.registry import AttenergyError, Registry, Scalar, needed
 from attenergy.registry.files import write_atomically
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.budgets.comparison import begin, finals_that_fit
@@ -219,8 +219,11 @@ def _check_plan(plan: ComparePlan, folder: Path) -> None:
             old = ComparePlan.model_validate_json(path.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
             raise ComparisonMismatch(f"{path}: not the plan of a comparison") from error
+        both = {*old.variants} & {*plan.variants}
         for name in _SAME:
             before, now = getattr(old, name), getattr(plan, name)
+            if name == "fix":  # of a variant that only one of them has, it changes no run of both
+                before, now = _fixed(before, both), _fixed(now, both)
             if before != now:
                 raise ComparisonMismatch(
                     f"{folder} holds a comparison with {name}={before!r}, not {now!r}; "
@@ -228,6 +231,12 @@ def _check_plan(plan: ComparePlan, folder: Path) -> None:
                 )
     elif folder.is_dir() and any(folder.iterdir()):
         raise ComparisonMismatch(f"{folder}: holds something else; give this one another name")
+
+
+def _fixed(fix: Mapping[str, Scalar], variants: Collection[str]) -> dict[str, Scalar]:
+    """What is fixed for all, or for one of these variants."""
+    parts = {name: name.partition(".") for name in fix}
+    return {n: fix[n] for n, (owner, dot, _) in parts.items() if not dot or owner in variants}
 
 
 def _check_source(config: RunConfig, folder: Path) -> None:

@@ -7,16 +7,17 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from attenergy.registry import AttenergyError
+from attenergy.registry import AttenergyError, EnergySpec
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.discovery.finals.race import run_finals
 from attenergy.search.discovery.formulas.candidate import Candidate
 from attenergy.search.discovery.ladder.rungs import Rung
-from attenergy.search.discovery.outcome import Outcome
+from attenergy.search.discovery.outcome import Outcome, formula_of
 from attenergy.search.discovery.population.finalists import choose_finalists
+from attenergy.search.discovery.population.individual import Individual
 from attenergy.search.discovery.results.ablation import Ablation, ablations
 from attenergy.search.discovery.results.discovery import Ablated, Formula
-from attenergy.search.discovery.results.entries import entries_of, entry_of
+from attenergy.search.discovery.results.entries import entry_of
 from attenergy.search.discovery.results.finding import read_finals, winner_of
 from attenergy.search.discovery.results.known import laws_of
 from attenergy.search.engines.base import run_all
@@ -34,6 +35,8 @@ ABLATION = "ablation"
 _FINALS = 0.9
 #: Rungs on which the parts of the winner are left out: without training, and a short training.
 _RUNGS = 2
+#: Finalists that the discovery wrote.
+_NEW = {"evolved", "random"}
 #: Settings of a layer that do not hang on the formula.
 _COMMON = ("steps", "step_size")
 
@@ -51,10 +54,10 @@ def hold_finals(
     """
     plan, population = outcome.plan, outcome.study.population
     finalists = choose_finalists(population, outcome.ladder.names, plan.finalists)
-    if not any(each.role in {"evolved", "random"} for each in finalists):
+    if not any(each.role in _NEW for each in finalists):
         return
     outcome.finalists = finalists
-    entries = entries_of(outcome.discovery(), outcome.registry)
+    entries = {f.name: _entry(f.individual) for f in finalists if f.individual and f.role in _NEW}
     registry = replace(outcome.registry, energies={**outcome.registry.energies, **entries})
     part = None if budget is None else budget.part(_FINALS)
     if part is not None:
@@ -65,6 +68,13 @@ def hold_finals(
         if "budget" not in error.topics:
             raise
         listener.message(f"no finals: {error}")
+
+
+def _entry(one: Individual) -> EnergySpec:
+    """The entry of a finalist, which no later session may change: its runs are known by it."""
+    formula = formula_of(one)
+    candidate = Candidate.from_formula(formula.formula)
+    return entry_of(candidate, formula.settings, title=f"Energy {one.number} of a discovery")
 
 
 def examine_winner(outcome: Outcome, listener: Listener, budget: TimeBudget | None) -> None:

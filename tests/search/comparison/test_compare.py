@@ -132,6 +132,19 @@ def test_lse_and_softmax_start_as_the_same_layer(tmp_path: Path) -> None:
     assert by["lse", 1] == pytest.approx(by["softmax", 1], abs=0.01)
 
 
+def test_what_is_fixed_of_a_new_variant_changes_nothing_for_the_others(tmp_path: Path) -> None:
+    first = plan(tmp_path / "c", seeds=1)
+    before = run_compare(first, REGISTRY, Listener())
+    more = {**first.fix, "rbm.steps": 2}
+    wider = {"variants": ("softmax", "lse", "rbm"), "fix": more}
+    records = run_compare(first.model_copy(update=wider), REGISTRY, Listener())
+    assert records[: len(before)] == before
+    assert len(records) == len(before) + 1
+    other = {**wider, "fix": {**more, "lse.steps": 2}}
+    with pytest.raises(ComparisonMismatch, match="with fix="):
+        run_compare(first.model_copy(update=other), REGISTRY, Listener())
+
+
 def test_other_runs_in_the_folder_are_refused(tmp_path: Path) -> None:
     run_compare(plan(tmp_path / "c", seeds=1), REGISTRY, Listener())
     with pytest.raises(ComparisonMismatch, match="steps=3, not 4; give this one another name"):

@@ -47,8 +47,8 @@ def test_lines_while_it_runs_and_its_result_as_json() -> None:
 
 @pytest.mark.usefixtures("instant", "no_page")
 def test_a_time_is_divided_before_anything_begins() -> None:
-    result = run(*TINY, "--budget", "2s", "--candidates", "1", "--plain")
-    assert "budget 2s: " in result.stderr
+    result = run(*TINY, "--budget", "10m", "--candidates", "1", "--plain")
+    assert "budget 10m: " in result.stderr
     assert " for candidates, 50% of it for random ones" in result.stderr
 
 
