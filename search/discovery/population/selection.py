@@ -27,8 +27,9 @@ WINDOW = 100
 FLOOR = 0.4
 #: A score that is higher by less is no improvement: numbers can always be turned a little.
 MARGIN = 2e-3
-#: Weights of operations beside 1. What a formula calls decides most; numbers are tuned in any case.
-OFTEN = {"point": 2.0, "number": 0.3}
+#: Weights of operations beside 1. What a formula calls, and a temperature to be tuned, decide most;
+#: numbers are tuned in any case.
+OFTEN = {"point": 2.0, "temperature": 2.0, "number": 0.3}
 
 
 @dataclass(frozen=True)
