@@ -255,7 +255,6 @@ class RegistryError(AttenergyError, ValueError):
         True
     """
 
-    problems: tuple[Problem, ...]
     shown = 100  # lines of the text
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -302,7 +301,8 @@ class UnknownName(AttenergyError, ValueError):
     def __str__(self) -> str:
         hints = "".join(f" ({x})" for x in (nearest(self.name, self.known), self.note) if x)
         where = f"{f' in {self.place}' if self.place else ''}{hints}"
-        return f"no {self.kind} {self.name!r}{where}; known: {', '.join(self.known) or 'none'}"
+        known = [*self.known[:80], *(f"and {n} more" for n in [len(self.known) - 80] if n > 0)]
+        return f"no {self.kind} {self.name!r}{where}; known: {', '.join(known) or 'none'}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

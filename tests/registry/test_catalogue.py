@@ -220,3 +220,11 @@ def test_unknown_names_survive_a_process_boundary() -> None:
     error = UnknownName("shape", "Ruond", ["Round"], "plug-in 'x' is left out: no")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301
     assert "shapes" not in RegistryFile.model_fields
+
+
+def test_of_very_many_known_names_the_first_are_listed_and_the_nearest_is_named() -> None:
+    error = UnknownName("setting", "name9", [f"name{number:03}" for number in range(300)])
+    text = str(error)
+    assert "did you mean 'name" in text
+    assert text.endswith("name079, and 220 more")
+    assert len(error.known) == 300
