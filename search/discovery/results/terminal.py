@@ -30,8 +30,8 @@ NOTES = (
     "cost: of one step, as a multiple of softmax's. length: nodes of the formula in normal form.",
     "nearest, distance: the known energy whose behaviour on fixed probes is nearest, up to "
     "parameters, scale and shift; 0 is the same energy in other words.",
-    "correlation: Spearman's, between the scores on one rung and on the next, of formulas that went "
-    "on whatever their score; a rung that is known not to predict is not used.",
+    "correlation: Spearman's, between the scores on one rung and on the next, of formulas that "
+    "went on whatever their score; a rung that is known not to predict is not used.",
     "random: formulas drawn from the grammar, with the same filters, rungs and seconds.",
 )
 
