@@ -45,6 +45,9 @@ def has_signal(subject: Subject) -> str:
     size = size.nan_to_num(math.inf, math.inf)  # where it is none, no share of it counts
     if not _SIZES[0] < first < _SIZES[1]:
         return f"the update is {first:.2g} at the first setting, not of the order of 1"
+    if not (torch.isfinite(by_state[0]).all() and torch.isfinite(by_patterns[0]).all()):
+        return "the derivative of the update is not finite at the first setting"
+    by_state, by_patterns = by_state.nan_to_num(), by_patterns.nan_to_num()
     share = _together(update) / size.clamp_min(1e-30)
     if float(share.nan_to_num().max()) < _LEAST_SHARE:
         return "state and patterns do not act together: a state cannot choose among patterns"
@@ -79,7 +82,7 @@ def _derivatives(subject: Subject, settings: Tensor) -> tuple[Tensor, Tensor, Te
         by_state, by_patterns = torch.autograd.grad(
             (slope * along).sum(), (xi, X), materialize_grads=True
         )
-    return -slope.detach(), by_state.nan_to_num(), by_patterns.nan_to_num()
+    return -slope.detach(), by_state, by_patterns
 
 
 def _together(field: Tensor) -> Tensor:

@@ -46,6 +46,7 @@ def test_softmax_passes_once(candidate):
         ("0.5*|xi|^2 - lse(1e3*X @ xi)/1e3", "signal"),
         ("0.5*|xi|^2 - 1e-6*lse(X @ xi) + 1e6*|xi|^2", "signal"),
         ("0.5*|xi|^2 - lse(X @ xi)/1e5", "signal"),
+        ("|xi|^2 - lse(X @ sqrt(relu(0.5 + xi)))", "signal"),
     ],
 )
 def test_rejected(candidate, text, name):
