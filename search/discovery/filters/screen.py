@@ -100,12 +100,15 @@ FILTERS: tuple[Filter, ...] = (
 )
 
 
-def screen(candidate: Candidate, known: Collection[str] = ()) -> Screening:
+def screen(
+    candidate: Candidate, known: Collection[str] = (), *, excused: Collection[str] = ()
+) -> Screening:
     """Look at a candidate for milliseconds, and say whether it is worth training.
 
     Args:
         candidate: a `Candidate`.
         known: keys of fingerprints that were met before.
+        excused: names of filters that it need not pass.
 
     Returns:
         What the first filter that it does not pass says, or all of them. An error of the
@@ -120,14 +123,18 @@ def screen(candidate: Candidate, known: Collection[str] = ()) -> Screening:
     softmax_count()  # once in a process, which is no candidate's time
     begin = time.thread_time()
     subject = Subject(candidate)
-    rejected_by, reason = _first_failure(subject, known)
+    rejected_by, reason = _first_failure(subject, known, excused)
     fingerprint = subject.__dict__.get("fingerprint")
     spent = 1e3 * (time.thread_time() - begin)
     return Screening(rejected_by, reason, fingerprint, spent, subject.descends)
 
 
-def _first_failure(subject: Subject, known: Collection[str]) -> tuple[str, str]:
+def _first_failure(
+    subject: Subject, known: Collection[str], excused: Collection[str]
+) -> tuple[str, str]:
     for row in FILTERS:
+        if row.name in excused:
+            continue
         try:
             reason = row.check(subject, known)
         except (MemoryError, FormulaError) as error:

@@ -34,12 +34,16 @@ class Seeds:
 
     @classmethod
     def screened(cls, candidates: Mapping[str, Candidate]) -> Seeds:
-        """Have them pass the filters, in their order: of equal ones the first takes part."""
+        """Have them pass the filters, in their order: of equal ones the first takes part.
+
+        One that falls without bound takes part too: it is what others are held against, and the
+        registry says so of it (law 9).
+        """
         passed: dict[str, tuple[Candidate, Screening]] = {}
         rejected: dict[str, str] = {}
         known: list[str] = []
         for name, candidate in candidates.items():
-            result = screen(candidate, known)
+            result = screen(candidate, known, excused=("bounded",))
             if result.rejected_by or result.fingerprint is None:
                 rejected[name] = result.reason or result.rejected_by
                 continue
