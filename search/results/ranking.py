@@ -144,9 +144,10 @@ def short_settings(config: RunConfig, varying: Sequence[str]) -> dict[str, Any]:
     for path in varying:
         part, name = path.split(".")
         shared[_SHORT.get(name, name)] = getattr(getattr(config, part), name)
-    if config.pause is not None:
-        shared["pause"] = formats.Pause(config.pause, config.training.steps)
-    return {**config.settings, **shared}
+    if config.pause is None:
+        return {**config.settings, **shared}
+    pause = formats.Pause(config.pause, config.training.steps)
+    return {"pause": pause, **config.settings, **shared}  # first: a terminal cuts what is last
 
 
 def varying_in(records: Sequence[RunRecord]) -> tuple[str, ...]:
