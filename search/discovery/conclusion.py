@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from attenergy.registry import AttenergyError, EnergySpec
+from attenergy.registry import AttenergyError, EnergySpec, Registry
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.discovery.finals.race import run_finals
 from attenergy.search.discovery.formulas.candidate import Candidate
 from attenergy.search.discovery.ladder.rungs import Rung
 from attenergy.search.discovery.outcome import Outcome, formula_of
+from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.discovery.population.finalists import choose_finalists
 from attenergy.search.discovery.population.individual import Individual
 from attenergy.search.discovery.results.ablation import Ablation, ablations
@@ -41,6 +42,21 @@ _NEW = {"evolved", "random"}
 _COMMON = ("steps", "step_size")
 
 
+def judged_tasks(plan: DiscoverPlan, registry: Registry) -> DiscoverPlan:
+    """The plan with those of its tasks alone that train: only they need finals.
+
+    Without training every seed gives the same score, and settings were searched on the very
+    instances; a race over seeds, with initial values that nobody tuned, would say nothing.
+    """
+
+    def trained(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if registry.task(name).training.steps)
+
+    return plan.model_copy(
+        update={"tasks": trained(plan.tasks), "held_out": trained(plan.held_out)}
+    )
+
+
 def hold_finals(
     outcome: Outcome, listen: Listen, listener: Listener, budget: TimeBudget | None
 ) -> None:
@@ -54,7 +70,11 @@ def hold_finals(
     """
     plan, population = outcome.plan, outcome.study.population
     finalists = choose_finalists(population, outcome.ladder.names, plan.finalists)
+    judged = judged_tasks(plan, outcome.registry)
     if not any(each.role in _NEW for each in finalists):
+        return
+    if not (judged.tasks or judged.held_out):
+        listener.message("no finals: nothing is trained on these tasks; add a --task that trains")
         return
     outcome.finalists = finalists
     entries = {f.name: _entry(f.individual) for f in finalists if f.individual and f.role in _NEW}
@@ -63,7 +83,7 @@ def hold_finals(
     if part is not None:
         part.text = f"{max(1.0, part.seconds):.0f}s"  # as a comparison's plan says it
     try:
-        run_finals(plan, finalists, registry, listen, time_budget=part)
+        run_finals(judged, finalists, registry, listen, time_budget=part)
     except AttenergyError as error:
         if "budget" not in error.topics:
             raise

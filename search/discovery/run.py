@@ -9,7 +9,7 @@ from pathlib import Path
 from attenergy.registry import ArgumentError, EnergySpec, Registry, VariantSpec, needed
 from attenergy.registry.files import write_atomically
 from attenergy.search.budgets.clock import TimeBudget
-from attenergy.search.discovery.conclusion import Listen, examine_winner, hold_finals
+from attenergy.search.discovery.conclusion import Listen, examine_winner, hold_finals, judged_tasks
 from attenergy.search.discovery.formulas.candidate import Candidate, reason_against
 from attenergy.search.discovery.formulas.grammar import Grammar
 from attenergy.search.discovery.ladder.rungs import Ladder, Rung
@@ -152,10 +152,12 @@ def _evolve(
         checkpoints = plan.checkpoints(Path(plan.folder))
         checkpoints.tidy(record.key for record in records)
         failures = FailureWatch(listener, _KINDS, records)
-        share = EVOLUTION if plan.finalists else 1.0
+        judged = judged_tasks(plan, outcome.registry)
+        tasks = len(judged.tasks) + len(judged.held_out) if plan.finalists else 0
+        share = EVOLUTION if tasks else 1.0
         time = EvolutionTime(budget, share, ladder, records)
         seeds = Seeds.screened(candidates)
-        for text in _said(plan, ladder, seeds, budget, time):
+        for text in _said(plan, ladder, seeds, budget, time, tasks):
             listener.message(text)
         listener.phase("candidates", len(study.population), len(study.population))
         reference = _reference(plan, ladder.rungs[0], outcome.registry)
@@ -178,6 +180,7 @@ def _said(
     seeds: Seeds,
     budget: TimeBudget | None,
     time: EvolutionTime,
+    tasks: int,
 ) -> list[str]:
     """What a user should know before anything is evaluated."""
     texts = [f"rungs: {', '.join(ladder.names)}"]
@@ -190,10 +193,9 @@ def _said(
         text = f"{formats.duration(time.left)} for candidates"
         if plan.control:
             text += f", {plan.control:.0%} of it for random ones"
-        if plan.finalists:
-            finals = budget.runs_end - (time.end or 0.0)
-            tasks = formats.counted(len(plan.tasks) + len(plan.held_out), "task")
-            text += f"; {formats.duration(finals)} for finals on {tasks}"
+        if tasks:
+            finals = formats.duration(budget.runs_end - (time.end or 0.0))
+            text += f"; {finals} for finals on {formats.counted(tasks, 'task')}"
         texts.append(f"budget {budget.text}: {text}")
     return texts
 

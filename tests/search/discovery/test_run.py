@@ -176,6 +176,17 @@ def test_more_candidates_go_on_from_those_that_there_are(
     assert len(instant[:ran]) == len(set(instant[:ran]))
 
 
+@pytest.mark.usefixtures("instant", "no_page")
+def test_no_finals_are_held_where_nothing_is_trained(
+    built_in: Registry, make_discovery: DiscoverPlanMaker
+) -> None:
+    plan, watcher = make_discovery(finalists=1, candidates=1, seed_energies=()), Watcher()
+    discovery = run_discovery(plan, built_in, watcher)
+    assert discovery.finalists == ()
+    assert not (Path(plan.folder) / "finals").exists()
+    assert any("nothing is trained on these tasks" in text for text in watcher.messages)
+
+
 @pytest.mark.usefixtures("no_page")
 def test_several_workers_keep_the_account(
     built_in: Registry, make_discovery: DiscoverPlanMaker, instant: list[str]
