@@ -28,7 +28,7 @@ from attenergy.registry import load_registry
 from attenergy.registry.catalogue import CATALOGUES
 from attenergy.registry.plugins import _STATE
 from attenergy.search.cli.show import check_formulas
-from tests.docs.blocks import ROOT, BadPage, Block
+from tests.docs.blocks import BadPage, Block
 from tests.docs.commands import Mode, run_block
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -88,10 +88,8 @@ def _run(block: Block, names: dict[str, Any], *, check: bool) -> str:
                 return ""  # only those who run it see how it ends
             for line in () if check else block.notes.get("before", ()):
                 run_block(line, Mode(small=True))
-            elsewhere = bool(block.because) or block.page.parent == ROOT
-            return run_block(
-                block.code, Mode(check, "small" in block.run, elsewhere, block.exit_code)
-            )
+            small, elsewhere = "small" in block.run, bool(block.because)
+            return run_block(block.code, Mode(check, small, elsewhere, block.exit_code))
         case "yaml":
             return _yaml(block.code, fails=fails)
         case "toml":
