@@ -263,7 +263,8 @@ def main() -> int:
         runs.append(one_batch(arguments, min(rest, arguments.batch), arguments.seed + len(runs)))
         print(json.dumps(runs[-1]), flush=True)
         report = {
-            "command": "discovering.py " + " ".join(sys.argv[1:]),
+            "command": f"discovering.py --kills {arguments.kills} --batch {arguments.batch} "
+            f"--workers {arguments.workers} --kinds {arguments.kinds}",
             "total": summed(runs),
             "versions": provenance.versions(),
             "machine": provenance.machine(),
