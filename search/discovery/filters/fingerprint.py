@@ -16,6 +16,7 @@ from functools import cache, cached_property, lru_cache
 import torch
 from torch import Tensor
 
+from attenergy.registry import ArgumentError
 from attenergy.search.discovery.filters.behaviour import niche_of
 from attenergy.search.discovery.filters.families import Family, FormulaFamily
 from attenergy.search.discovery.filters.gauge import project, references
@@ -62,9 +63,10 @@ class Fingerprint:
             ValueError: the fingerprints are of different lengths.
         """
         if len(self.values) != len(other.values):
-            raise ValueError(
+            raise ArgumentError(
                 f"fingerprints of {len(self.values)} and {len(other.values)} numbers; both must "
-                "come from the same version"
+                "come from the same version",
+                topic="record-file",
             )
         pairs = zip(self.values, other.values, strict=True)
         fields = max(1, len(self.values) // references().shape[1])

@@ -52,23 +52,23 @@ class Climb:
         self._settings = SettingsSearch(
             individual.candidate, ladder.rungs[0], seed, bar=bar, accepts=_passes
         )
-        self._asked = self._settings.ask()
+        self._proposed = self._settings.ask()
 
     @property
     def searched(self) -> bool:
         """Whether the search for its settings is over."""
-        return self._asked is None
+        return self._proposed is None
 
     @property
     def config(self) -> RunConfig:
         """The next run.
 
         Raises:
-            ValueError: there is none.
+            RuntimeError: there is none.
         """
         if self.rung is None:
-            raise ValueError("the way of this candidate has ended")
-        settings = self._settings.best if self._asked is None else self._asked
+            raise RuntimeError("the way of this candidate has ended")
+        settings = self._settings.best if self._proposed is None else self._proposed
         return self.rung.config(self.individual.candidate, settings, self._seed)
 
     def take(self, record: RunRecord) -> None:
@@ -76,12 +76,12 @@ class Climb:
         assert self.rung is not None
         one, name = self.individual, self.rung.name
         score, before = self.rung.score(record), one.scores.get(name, -math.inf)
-        if self._asked is not None:
+        if self._proposed is not None:
             if not self.runs or score > before:
                 flops = record.cost.get("forward_flops", self._baseline_flops)
                 one = replace(one, cost=flops / self._baseline_flops)
-            self._settings.tell(self._asked, score)
-            self._asked = self._settings.ask()
+            self._settings.tell(self._proposed, score)
+            self._proposed = self._settings.ask()
         self.runs = (*self.runs, record.key)
         self.individual = replace(
             one,

@@ -265,5 +265,8 @@ def test_one_of_several_comparisons_has_to_be_named(comparison: Path) -> None:
 
 
 def test_an_unknown_study_names_comparisons_once(comparison: Path) -> None:
-    with pytest.raises(UnknownName, match=r"known: both$"):
+    with pytest.raises(UnknownName, match=r"did you mean 'both'") as caught:
         find_study("bth", comparison.parent)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 2, "one line for all comparisons of a folder"
+    assert lines[1].split()[0] == "both"
