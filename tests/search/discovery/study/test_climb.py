@@ -83,5 +83,5 @@ def test_without_a_score_it_goes_no_further() -> None:
     assert climb.individual.ended
     assert values_of(climb.individual, LADDER.names) is None
     assert result_of(climb.individual, climb.runs)["scores"] == {"denoising": None}
-    with pytest.raises(ValueError, match="has ended"):
+    with pytest.raises(RuntimeError, match="has ended"):
         _ = climb.config
