@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attenergy.registry import AttenergyError, EnergySpec, Registry
 from attenergy.search.budgets.clock import TimeBudget
+from attenergy.search.comparison.configure import CHOOSING_SEED
 from attenergy.search.discovery.finals.race import run_finals
 from attenergy.search.discovery.formulas.candidate import Candidate
 from attenergy.search.discovery.ladder.rungs import Rung
@@ -142,7 +143,7 @@ def _ablate(
 def _run(outcome: Outcome, rung: Rung, part: Ablation, winner: Formula) -> RunConfig:
     names = {*_COMMON, *part.candidate.parameters}
     settings = {name: value for name, value in winner.settings.items() if name in names}
-    return rung.config(part.candidate, settings, outcome.plan.seed)
+    return rung.config(part.candidate, settings, CHOOSING_SEED)
 
 
 def _scored(

@@ -9,6 +9,7 @@ from pathlib import Path
 from attenergy.registry import ArgumentError, EnergySpec, Registry, VariantSpec, needed
 from attenergy.registry.files import write_atomically
 from attenergy.search.budgets.clock import TimeBudget
+from attenergy.search.comparison.configure import CHOOSING_SEED
 from attenergy.search.discovery.conclusion import Listen, examine_winner, hold_finals, judged_tasks
 from attenergy.search.discovery.formulas.candidate import Candidate, reason_against
 from attenergy.search.discovery.formulas.grammar import Grammar
@@ -87,7 +88,7 @@ def run_discovery(
         registry.task(task)
     grammar = Grammar.of(plan.without)
     candidates = seed_candidates(plan, registry, grammar)
-    needs = needed(use for rung in ladder.rungs for use in uses(_reference(plan, rung, registry)))
+    needs = needed(use for rung in ladder.rungs for use in uses(_reference(rung, registry)))
     if plan.workers or plan.engine != "local":
         check_reaches_workers(needs)
     with open_discovery(plan, ladder, listener, resume=resume) as study:
@@ -160,7 +161,7 @@ def _evolve(
         for text in _said(plan, ladder, seeds, budget, time, tasks):
             listener.message(text)
         listener.phase("candidates", len(study.population), len(study.population))
-        reference = _reference(plan, ladder.rungs[0], outcome.registry)
+        reference = _reference(ladder.rungs[0], outcome.registry)
         Evolution(
             plan=plan,
             ladder=ladder,
@@ -200,7 +201,7 @@ def _said(
     return texts
 
 
-def _reference(plan: DiscoverPlan, rung: Rung, registry: Registry) -> RunConfig:
+def _reference(rung: Rung, registry: Registry) -> RunConfig:
     """The run of softmax attention, as an energy, that costs are a multiple of."""
     spec = registry.energies[_REFERENCE]
-    return rung.run_of(_REFERENCE, spec, {"steps": 1}, plan.seed)
+    return rung.run_of(_REFERENCE, spec, {"steps": 1}, CHOOSING_SEED)

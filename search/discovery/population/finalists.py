@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from attenergy.search.discovery.population.individual import Arm, Individual, by_merit
+from attenergy.search.discovery.population.individual import (
+    Arm,
+    Individual,
+    by_merit,
+    standings,
+)
 
 Role = Literal["softmax", "registry", "evolved", "random"]
 #: What the others are held against.
@@ -27,8 +32,9 @@ def choose_finalists(
 ) -> tuple[Finalist, ...]:
     """Softmax, the registry's best, the best that evolution made, the best random one.
 
-    Those of evolution stand on the highest rung that any of them has reached and differ in their
-    behaviour: the best of each niche before the second of any.
+    Those of evolution have reached the highest rung that any of them stands on (`standings`) and
+    differ in their behaviour: the best of each niche before the second of any. Those that stand
+    there come before others that were only tried there.
 
     Args:
         population: all individuals.
@@ -42,15 +48,21 @@ def choose_finalists(
     def of(arm: Arm) -> list[Individual]:
         return [each for each in ranked if each.arm == arm]
 
-    chosen = [
-        *of("registry")[:1],
-        *_different([each for each in of("evolved") if each.rung == of("evolved")[0].rung], count),
-        *of("random")[:1],
-    ]
+    chosen = [*of("registry")[:1], *_evolved(of("evolved"), rungs, count), *of("random")[:1]]
     return (
         Finalist(BASELINE, "softmax"),
         *(Finalist(each.name, each.arm, each) for each in chosen),
     )
+
+
+def _evolved(ranked: Sequence[Individual], rungs: Sequence[str], count: int) -> list[Individual]:
+    stands = standings(ranked, rungs)
+    top = max((place for place, _ in stands.values()), default=-1)
+    there = [each for each in ranked if stands[each.number][0] == top]
+    chosen = _different(there, count)
+    others = [each for each in ranked if each not in there and each.rung == rungs[top]]
+    others.sort(key=lambda each: (-each.scores[each.rung], each.number))
+    return [*chosen, *others[: count - len(chosen)]]
 
 
 def _different(ranked: Sequence[Individual], count: int) -> list[Individual]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from attenergy.registry import Scalar
 from attenergy.search.discovery.filters.fingerprint import Fingerprint
@@ -67,26 +67,69 @@ class Individual:
         scored = [rung for rung, score in self.scores.items() if math.isfinite(score)]
         return scored[-1] if scored else ""
 
-    def merit(self, rungs: Sequence[str]) -> tuple[int, float]:
-        """What individuals are sorted by: how high it has come, then its score there.
 
-        Args:
-            rungs: names, the cheapest first.
-        """
-        rung = self.rung
-        return (rungs.index(rung), self.scores[rung]) if rung else (-1, -math.inf)
+class Scored(Protocol):
+    """What has climbed rungs: an individual, or what a report knows of one."""
+
+    @property
+    def number(self) -> int:
+        """Of its trial."""
+
+    @property
+    def arm(self) -> Arm:
+        """Who proposed it."""
+
+    @property
+    def scores(self) -> Mapping[str, float]:
+        """Rung -> score."""
+
+
+def standings(population: Iterable[Scored], rungs: Sequence[str]) -> dict[int, tuple[int, float]]:
+    """What individuals are sorted by: the rung on which each stands, and its score there.
+
+    It stands on the highest rung on which no more than half of those of its arm are better, else
+    on its first one. Some are tried on a rung whatever their score below, to measure how well that
+    predicts (`next_rung`), and the first of all had no rivals: to have been there is no merit.
+
+    Args:
+        population: of any arms.
+        rungs: names, the cheapest first.
+
+    Returns:
+        number -> (place of the rung, score); (-1, -inf) without any score.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> scores = ({"a": 0.9}, {"a": 0.1, "b": 0.2}, {"b": 0.8}, {"b": 0.7})
+        >>> own = [SimpleNamespace(number=n, arm="random", scores=s) for n, s in enumerate(scores)]
+        >>> standings(own, ("a", "b"))
+        {0: (0, 0.9), 1: (0, 0.1), 2: (1, 0.8), 3: (1, 0.7)}
+    """
+    everybody = list(population)
+    stands = dict.fromkeys((each.number for each in everybody), (-1, -math.inf))
+    for arm in dict.fromkeys(each.arm for each in everybody):
+        own = [each for each in everybody if each.arm == arm]
+        for place, rung in enumerate(rungs):
+            known = {each.number: each.scores.get(rung, -math.inf) for each in own}
+            known = {number: score for number, score in known.items() if math.isfinite(score)}
+            half = sorted(known.values(), reverse=True)[: len(known) // 2 + 1]
+            for number, score in known.items():
+                if score >= half[-1] or stands[number][0] < 0:
+                    stands[number] = (place, score)
+    return stands
 
 
 def by_merit(population: Sequence[Individual], rungs: Sequence[str]) -> list[Individual]:
     """The individuals, the best first; among equals the shorter, cheaper, earlier one.
 
     Args:
-        population: any individuals.
+        population: any individuals, all of an arm: each is held against the others of its own.
         rungs: names, the cheapest first.
     """
+    stands = standings(population, rungs)
 
     def key(one: Individual) -> tuple[float, ...]:
-        height, score = one.merit(rungs)
+        height, score = stands[one.number]
         return (-height, -score, one.candidate.length, one.cost, one.number)
 
     return sorted(population, key=key)

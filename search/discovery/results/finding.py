@@ -21,7 +21,7 @@ from attenergy.search.results.ranking import Row
 from attenergy.search.results.sequential import anytime_interval, least_seeds
 from attenergy.search.results.statistics import paired_differences
 from attenergy.search.results.study_folder import Study, read_study
-from attenergy.search.results.verdict import Call, Kind, Verdict, calls, learned
+from attenergy.search.results.verdict import LEVEL, Call, Kind, Verdict, calls, learned
 from attenergy.search.runs.names import path_part
 from attenergy.search.runs.records import RECORDS
 
@@ -201,7 +201,13 @@ def _verdict(
     of_task = {task: [each for each in against if each.task == task] for task in tasks}
     won = [t for t in tasks if all(each.call == "beats" for each in of_task[t])]
     lost = [t for t in tasks if any(each.call == "loses" for each in of_task[t])]
-    kind: Kind = "beats" if won else "loses" if len(lost) == len(tasks) else "undecided"
+    # One win among several tasks may be one wrong call among several.
+    sure = len(won) == len(tasks) or any(
+        all(each.p * len(tasks) <= LEVEL for each in of_task[task]) for task in won
+    )
+    kind: Kind = "loses" if len(lost) == len(tasks) else "undecided"
+    if won and sure and not lost:
+        kind = "beats"
     if not any(final.learned for final in finals):
         kind = "unlearned"
     parts = [_on_task(task, of_task[task]) for task in tasks]
@@ -209,15 +215,19 @@ def _verdict(
     first = f"`{winner.name}`, the best of {counted(written, 'formula')} that the search "
     first += "wrote at random" if winner.arm == "random" else "wrote"
     lead = "" if won else "Nothing that was discovered beats all that it was held against. "
+    if won and lost:
+        lead = "It depends on the task. "
+    elif won and not sure:
+        lead = f"Among {len(tasks)} tasks, one such win may be luck. "
     if kind == "unlearned":
         lead = "Nobody learned: the order says nothing. "
     seeds = sorted({each.seeds for each in against})
     span = f"{seeds[0]} to {counted(seeds[-1], 'seed')}"
-    sure = (
+    level = (
         f" ({counted(seeds[0], 'seed') if len(seeds) == 1 else span}; "
         "each call is wrong in at most 5 % of cases)"
     )
-    return Verdict(kind, f"{lead}{first}: {'; '.join(parts)}{sure}.", ())
+    return Verdict(kind, f"{lead}{first}: {'; '.join(parts)}{level}.", ())
 
 
 def _on_task(task: str, rows: Sequence[Against]) -> str:
@@ -251,6 +261,12 @@ def _nothing(discovery: Discovery) -> str:
     rejected = sum(each.count for each in discovery.rejected.values())
     if rejected:
         return f"Nothing was discovered: {counted(rejected, 'formula')} rejected, none has a score."
+    if discovery.population:
+        tried = counted(len(discovery.population), "formula")
+        return (
+            f"Nothing was discovered: the time went to {tried} of the registry, before a new one "
+            "had its turn. A longer --budget would help, or fewer --seed-energies."
+        )
     return "Nothing was discovered: no formula was evaluated."
 
 

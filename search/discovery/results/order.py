@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from attenergy.search.discovery.population.individual import standings
 from attenergy.search.discovery.results.discovery import Arm, Discovery, Formula
 
 
@@ -40,11 +41,8 @@ def standing(formula: Formula, rungs: Sequence[str]) -> tuple[int, float]:
 
 def best(discovery: Discovery, arm: Arm | None = None) -> list[Formula]:
     """The formulas of an arm, or all, the best first; those without any score are left out."""
-    known = [
-        (standing(formula, discovery.rungs), formula)
-        for formula in discovery.population
-        if arm in {None, formula.arm}
-    ]
+    stands = standings(discovery.population, discovery.rungs)
+    known = [(stands[f.number], f) for f in discovery.population if arm in {None, f.arm}]
     known = [(place, formula) for place, formula in known if place[0] >= 0]
     known.sort(key=lambda each: (-each[0][0], -each[0][1], each[1].length, each[1].number))
     return [formula for _, formula in known]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from attenergy.search.comparison.configure import CHOOSING_SEED
 from attenergy.search.discovery.filters.screen import screen
 from attenergy.search.discovery.formulas.candidate import Candidate
 from attenergy.search.discovery.ladder.promotion import next_rung
@@ -27,7 +28,8 @@ class Climb:
     Args:
         individual: the candidate, without scores.
         ladder: its rungs.
-        seed: of every run.
+        seed: of the search for settings, and of who goes on at random. Every run has the seed that
+            chooses (`CHOOSING_SEED`), which no final has, whatever this one is.
         baseline_flops: of softmax's forward pass on the first rung.
         bar: score of rivals on the first rung; None without any.
 
@@ -69,7 +71,7 @@ class Climb:
         if self.rung is None:
             raise RuntimeError("the way of this candidate has ended")
         settings = self._settings.best if self._proposed is None else self._proposed
-        return self.rung.config(self.individual.candidate, settings, self._seed)
+        return self.rung.config(self.individual.candidate, settings, CHOOSING_SEED)
 
     def take(self, record: RunRecord) -> None:
         """Take in the record of the run that `config` asked for."""

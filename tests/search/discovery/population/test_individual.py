@@ -42,6 +42,18 @@ def test_the_highest_rung_counts_first_and_a_rung_without_a_score_does_not() -> 
     assert not population[3].rung
 
 
+def test_who_is_poor_on_a_high_rung_stands_on_a_lower_one() -> None:
+    drawn = one(9, 0.1, 0.05, niche=9)  # at random: to see how well the first rung predicts
+    population = [one(0, 0.9, 0.8), one(1, 0.8, 0.7), one(2, 0.85, 0.6), one(3, 0.7), drawn]
+    assert [each.number for each in by_merit(population, RUNGS)] == [0, 1, 2, 3, 9]
+    assert names(choose_finalists(population, RUNGS, 2)) == [
+        *("softmax", "discovered_0", "discovered_1")
+    ]
+    # Another arm is no rival: the control's best is its best on the highest rung.
+    control = [one(10, 0.9, 0.1, arm="random"), one(11, 0.95, 0.05, arm="random")]
+    assert names(choose_finalists([*population, *control], RUNGS, 1))[-1] == "random_10"
+
+
 def test_among_equals_the_shorter_comes_first() -> None:
     population = [one(0, 0.5), one(1, 0.5, candidate=SHORT)]
     assert [each.number for each in by_merit(population, RUNGS)] == [1, 0]
@@ -55,6 +67,7 @@ def test_finalists_are_the_best_of_each_arm_and_of_different_niches() -> None:
     population = [
         *(one(0, 0.5, 0.6, arm="registry", operation="lse"), one(1, 0.9, arm="registry")),
         *(one(2, 0.5, 0.9), one(3, 0.5, 0.8), one(4, 0.5, 0.7, niche=1), one(5, 0.99, niche=2)),
+        *(one(8, 0.5, 0.1), one(9, 0.5, 0.2)),
         *(one(6, 0.5, 0.3, arm="random"), one(7, 0.5, 0.4, arm="random")),
     ]
     finalists = choose_finalists(population, RUNGS, 2)

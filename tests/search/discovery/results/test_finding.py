@@ -101,6 +101,35 @@ def test_without_formulas_it_says_so(discovery: Discovery) -> None:
     )
 
 
+def test_without_a_new_formula_it_says_where_the_time_went(discovery: Discovery) -> None:
+    seeds = tuple(each for each in discovery.population if each.arm == "registry")
+    only = discovery.model_copy(update={"population": seeds, "rejected": {}, "finalists": ()})
+    assert "the time went to 2 formulas of the registry" in judge(only, ()).verdict.sentence
+
+
+def test_a_loss_on_another_task_is_no_plain_win(
+    discovery: Discovery, tmp_path: Path, known: Registry
+) -> None:
+    finding = finding_of(
+        discovery, tmp_path, known, stacked_recall_small=scores(0.5), mqar=scores(0.3)
+    )
+    assert finding.verdict.kind == "undecided"
+    assert finding.verdict.sentence.startswith("It depends on the task. ")
+
+
+def test_one_win_among_several_tasks_has_to_be_surer(
+    discovery: Discovery, tmp_path: Path, known: Registry
+) -> None:
+    still = {"mqar": scores(0.41, seeds=FEW)}
+    one = {"stacked_recall_small": scores(0.5), **still}
+    finding = finding_of(discovery, tmp_path / "one", known, **one)
+    assert [each.call for each in finding.against[:3]] == ["beats"] * 3
+    assert finding.verdict.kind == "undecided"
+    assert finding.verdict.sentence.startswith("Among 2 tasks, one such win may be luck. ")
+    more = {"stacked_recall_small": scores(0.5, seeds=16), **still}
+    assert finding_of(discovery, tmp_path / "more", known, **more).verdict.kind == "beats"
+
+
 def test_a_difference_that_rounds_to_nothing_is_no_zero(
     discovery: Discovery, tmp_path: Path, known: Registry
 ) -> None:

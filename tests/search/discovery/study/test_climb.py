@@ -5,6 +5,7 @@ import math
 import pytest
 
 from attenergy.registry import load_registry
+from attenergy.search.comparison.configure import CHOOSING_SEED
 from attenergy.search.discovery.filters.fingerprint import fingerprint_of
 from attenergy.search.discovery.formulas import Candidate
 from attenergy.search.discovery.ladder.rungs import Ladder
@@ -44,10 +45,11 @@ def climb_first_rung(climb: Climb, score: float) -> list[RunConfig]:
 
 
 def test_settings_are_searched_on_the_first_rung_and_used_on_the_next() -> None:
-    climb = Climb(one(), LADDER, 0, 100.0)
+    climb = Climb(one(), LADDER, 3, 100.0)
     runs = climb_first_rung(climb, 0.9)
     assert len(runs) == len({run.run_key() for run in runs}) == len(climb.runs) > 5
     assert {run.task for run in runs} == {"denoising"}
+    assert {run.seed for run in runs} == {CHOOSING_SEED}  # none of the finals', whatever `seed` is
     climb.decide([climb.individual])
     assert climb.rung is LADDER.rungs[1]
     climb.take(record(climb.config, 0.8))
