@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,45 +67,54 @@ def built_in() -> Registry:
     return load_registry(plugins=False)
 
 
-@pytest.fixture
-def instant(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def make_instant(patch: pytest.MonkeyPatch) -> list[str]:
     """Let evolutions make records up instead of running anything; the keys of what they "ran"."""
     runs: list[str] = []
 
     def make(plan: DiscoverPlan, folder: Path) -> Instant:
         return Instant(max(1, plan.workers), runs)
 
-    monkeypatch.setattr("attenergy.search.discovery.run.make_executor", make)
-    monkeypatch.setattr("attenergy.search.discovery.conclusion.make_executor", make)
+    patch.setattr("attenergy.search.discovery.run.make_executor", make)
+    patch.setattr("attenergy.search.discovery.conclusion.make_executor", make)
     return runs
 
 
-@pytest.fixture
-def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def leave_pages_out(patch: pytest.MonkeyPatch) -> None:
     """Let discoveries write no pages and look at no laws, which takes seconds."""
 
     def write(discovery: Discovery, folder: Path, *_: Any, with_page: bool) -> None:
         write_discovery(discovery, folder, with_page=False)
 
-    monkeypatch.setattr("attenergy.search.discovery.outcome.write_discovery", write)
-    monkeypatch.setattr(
-        "attenergy.search.discovery.outcome.with_nearest", lambda discovery, _: discovery
-    )
-    monkeypatch.setattr("attenergy.search.discovery.conclusion.laws_of", lambda _: ())
+    room = "attenergy.search.discovery"
+    patch.setattr(f"{room}.outcome.write_discovery", write)
+    patch.setattr(f"{room}.outcome.with_nearest", lambda discovery, _: discovery)
+    patch.setattr(f"{room}.conclusion.laws_of", lambda _: ())
+
+
+def plan_of(place: Path, **changes: Any) -> DiscoverPlan:
+    """A plan of a few candidates on the task without training."""
+    plan = {
+        "study": "tiny",
+        "folder": str(place / "tiny"),
+        "tasks": ("denoising",),
+        "candidates": 5,
+        "seed_energies": ("lse", "sparsemax"),
+        "finalists": 0,
+        "workers": 0,
+    }
+    return DiscoverPlan.model_validate({**plan, **changes})
+
+
+@pytest.fixture
+def instant(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    return make_instant(monkeypatch)
+
+
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_pages_out(monkeypatch)
 
 
 @pytest.fixture
 def make_discovery(tmp_path: Path) -> DiscoverPlanMaker:
-    def make(**changes: Any) -> DiscoverPlan:
-        plan = {
-            "study": "tiny",
-            "folder": str(tmp_path / "tiny"),
-            "tasks": ("denoising",),
-            "candidates": 5,
-            "seed_energies": ("lse", "sparsemax"),
-            "finalists": 0,
-            "workers": 0,
-        }
-        return DiscoverPlan.model_validate({**plan, **changes})
-
-    return make
+    return partial(plan_of, tmp_path)

@@ -25,7 +25,15 @@ from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.database import latest, open_storage
 from attenergy.search.storage.study_lock import study_lock
 from tests.search.conftest import Watcher
-from tests.search.discovery.conftest import DiscoverPlanMaker, Instant
+from tests.search.discovery.conftest import (
+    DiscoverPlanMaker,
+    Instant,
+    leave_pages_out,
+    make_instant,
+    plan_of,
+)
+
+SMALL: dict[str, Any] = {"candidates": 3, "seed_energies": ("lse",)}
 
 
 class Killed(BaseException):
@@ -112,43 +120,57 @@ def _die(times: int, function: Callable[..., Any], *, after: bool) -> Callable[.
     return killed
 
 
+#: Where a driver is killed: whose function, before or after it; each takes seconds.
 PLACES = [
-    (RDBStorage, "create_new_trial", False),
     (RDBStorage, "create_new_trial", True),
-    (Instant, "wait", False),
     (RunStore, "append", False),
     (RunStore, "append", True),
+    (DiscoveryStudy, "end", True),
+]
+MORE_PLACES = [
+    (RDBStorage, "create_new_trial", False),
+    (Instant, "wait", False),
     (RDBStorage, "set_trial_user_attr", False),
     (RDBStorage, "set_trial_user_attr", True),
     (optuna.Study, "tell", True),
-    (DiscoveryStudy, "end", True),
 ]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(
+    built_in: Registry, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
+    """The population of the discovery that others are killed in."""
+    with pytest.MonkeyPatch.context() as patch:
+        make_instant(patch)
+        leave_pages_out(patch)
+        plan = plan_of(tmp_path_factory.mktemp("undisturbed"), **SMALL)
+        return population(run_discovery(plan, built_in, Listener()))
+
+
 @pytest.mark.usefixtures("no_page")
-@pytest.mark.parametrize(("owner", "name", "after"), PLACES)
+@pytest.mark.parametrize(
+    ("owner", "name", "after"),
+    [*PLACES, *(pytest.param(*place, marks=pytest.mark.slow) for place in MORE_PLACES)],
+)
 def test_a_driver_killed_anywhere_goes_on_to_the_same_population(
     built_in: Registry,
     make_discovery: DiscoverPlanMaker,
     instant: list[str],
+    undisturbed: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
     owner: Any,
     name: str,
     after: bool,
 ) -> None:
-    plan = make_discovery(candidates=3, seed_energies=("lse",))
-    undisturbed = run_discovery(
-        plan.model_copy(update={"folder": str(tmp_path / "undisturbed")}), built_in, Listener()
-    )
-    instant.clear()
+    plan = make_discovery(**SMALL)
     for nth in (1, 2, 3):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, _die(nth, getattr(owner, name), after=after))
             with suppress(Killed):
                 run_discovery(plan, built_in, Listener(), resume=True)
     discovery = run_discovery(plan, built_in, Listener(), resume=True)
-    assert population(discovery) == population(undisturbed)
+    assert population(discovery) == undisturbed
     store = RunStore(plan.folder)
     ran = [key for key in instant if store.get(key) is not None]
     lost = 3 if (owner, name, after) == (RunStore, "append", False) else 0  # under way at a kill
