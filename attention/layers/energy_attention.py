@@ -57,27 +57,27 @@ class EnergyAttention(EnergyLayer):
             samples at once; only when weights are read.
         **settings: initial values of the energy's parameters, choices and options, and
 
-            value_dim           e; D if absent
-            context_dim         width of the context; E if absent
-            value_context_dim   width of what values are made from; `context_dim` if absent
-            num_kv_heads        heads of keys and values, a divisor of H; H if absent. Parameters
-                                of the energy stay one per head
-            bias                of the projections; True
-            rotary              whether states and patterns are rotated by their positions; False.
-                                `rotary_base` is 10000
-            normalize_states    `none`, `l2`, `rms_norm` or `layer_norm`, per head, before the
-                                first step; `none`. The same for `normalize_patterns`
-            learn_step_size     None, `shared`, `per_head`, `per_step` or `per_head_and_step`: gamma
-                                becomes a parameter that starts at `step_size`. If the energy has a
-                                range (0, b) in which no step raises it, gamma = b sigmoid(.) and
-                                starts at 0.99 b at most; else gamma = exp(.)
-            energy_per_step     whether every step has an energy with parameters of its own (a beta
-                                per step, say); False. No single energy then goes down all the way
-            backend             how gradients are computed (`auto`; `attenergy.attention.gradients`)
-            solver              `descent` (all sites at once), `coordinate_descent` (one after the
-                                other, which costs a gradient for each; what descends where an entry
-                                says `descends: sequential`), or another that `relax` has and
-                                gradients flow through; the entry's default if None
+            - `value_dim`: e; D if absent
+            - `context_dim`: width of the context; E if absent
+            - `value_context_dim`: width of what values are made from; `context_dim` if absent
+            - `num_kv_heads`: heads of keys and values, a divisor of H; H if absent. Parameters of
+              the energy stay one per head
+            - `bias`: of the projections; True
+            - `rotary`: whether states and patterns are rotated by their positions; False.
+              `rotary_base` is 10000
+            - `normalize_states`: `none`, `l2`, `rms_norm` or `layer_norm`, per head, before the
+              first step; `none`. The same for `normalize_patterns`
+            - `learn_step_size`: None, `shared`, `per_head`, `per_step` or `per_head_and_step`:
+              gamma becomes a parameter that starts at `step_size`. If the energy has a range (0, b)
+              in which no step raises it, gamma = b sigmoid(.) and starts at 0.99 b at most; else
+              gamma = exp(.)
+            - `energy_per_step`: whether every step has an energy with parameters of its own (a beta
+              per step, say); False. No single energy then goes down all the way
+            - `backend`: how gradients are computed (`auto`; `attenergy.attention.gradients`)
+            - `solver`: `descent` (all sites at once), `coordinate_descent` (one after the other,
+              which costs a gradient for each; what descends where an entry says `descends:
+              sequential`), or another that `relax` has and gradients flow through; the entry's
+              default if None
 
     `steps`, `step_size`, `dropout`, `solver` and `backend` may be set later; they are checked then,
     and saved as they are.
