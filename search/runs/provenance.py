@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -21,8 +22,13 @@ def now() -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a result."""
-    packages = {name: metadata.version(name) for name in ("torch", "optuna", "attenergy")}
+    packages = {name: _version(name) for name in ("torch", "optuna", "attenergy")}
     return {"python": platform.python_version(), **packages}
+
+
+@cache  # it reads a file, which takes longer than a short run
+def _version(name: str) -> str:
+    return metadata.version(name)
 
 
 def machine() -> dict[str, str]:
@@ -34,6 +40,7 @@ def machine() -> dict[str, str]:
     }
 
 
+@cache
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -80,6 +80,7 @@ class Proposer:
         self.given_up = False
         self._plan, self._grammar, self._seeds = plan, grammar, seeds
         self._rungs, self._lag = rungs, lag
+        self._rejected: dict[tuple[Arm, str], str] = {}  # by the key of a formula: the filter
         self._begin([], 0)
 
     def waiting(self, population: Sequence[Individual]) -> list[str]:
@@ -128,11 +129,13 @@ class Proposer:
             proposal = Proposal(candidate, name)
         else:
             proposal = propose(self._selection, self._grammar, self._random)
-            result = screen(proposal.candidate, self._selection.known)
+            result = self._screen(proposal.candidate)
         if result.rejected_by or result.fingerprint is None:
             self._rejections.add(result.rejected_by, result.milliseconds)
             self.given_up = self._rejections.total >= MOST_REJECTED
             return
+        # What has passed once is known from now on.
+        self._rejected[self._arm, proposal.candidate.key] = "known"
         individual = Individual(
             number=self._number,
             arm=self._arm,
@@ -142,6 +145,16 @@ class Proposer:
             parents=proposal.parents,
         )
         self._ready = Proposed(individual, self._rejections, result.milliseconds, self._bar)
+
+    def _screen(self, candidate: Candidate) -> Screening:
+        """What the filters say; at once of a formula that they, for this arm, have said it of."""
+        rejected_by = self._rejected.get((self._arm, candidate.key))
+        if rejected_by is not None:
+            return Screening(rejected_by)
+        result = screen(candidate, self._selection.known)
+        if result.rejected_by:
+            self._rejected[self._arm, candidate.key] = result.rejected_by
+        return result
 
 
 def _without_scores(one: Individual) -> Individual:
