@@ -21,6 +21,10 @@ FOUNDERS = 16
 #: Parents and operations that are tried before a random formula takes their place.
 ATTEMPTS = 20
 
+#: How often a parent without any parameter is given one: until then it has a single sharpness, and
+#: its score says little.
+TEMPERED = 0.4
+
 Unit = Literal["seconds", "candidates"]
 
 
@@ -85,6 +89,8 @@ def propose(selection: Selection, grammar: Grammar, rng: Random) -> Proposal:
         for _ in range(ATTEMPTS):
             operation = rng.choices(names, weights)[0]
             parents = [selection.parent(rng) for _ in range(OPERATIONS[operation].parents)]
+            if not parents[0].candidate.parameters and rng.random() < TEMPERED:
+                operation, parents = "temperature", parents[:1]
             candidates = [each.candidate for each in parents]
             child = vary(operation, candidates, grammar, rng)
             if child is not None and child.key not in {each.key for each in candidates}:

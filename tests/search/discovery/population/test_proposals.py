@@ -143,3 +143,12 @@ def test_without_parents_formulas_are_random(arm: Arm) -> None:
     for _ in range(5):
         proposal = propose(selection, Grammar.of(), rng)
         assert (proposal.operation, proposal.parents) == ("random", ())
+
+
+@pytest.mark.parametrize(("formula", "often"), [(SHORT, True), (LSE, False)])
+def test_a_parent_without_parameters_is_often_given_one(formula: Candidate, often: bool) -> None:
+    population = [one(n, n / 100, candidate=formula) for n in range(FOUNDERS)]
+    selection = Selection.of(population, "evolved", RUNGS)
+    rng = random.Random(0)
+    operations = Counter(propose(selection, Grammar.of(), rng).operation for _ in range(200))
+    assert (operations["temperature"] > 0.35 * operations.total()) == often
