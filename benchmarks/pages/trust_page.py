@@ -114,7 +114,12 @@ def kills() -> str:
         rows.append([what, *map(str, (total["planned"], killed, *map(total.get, _WRONG)))])
     header = ["a search on", "runs planned", "kills", *(key.replace("_", " ") for key in _WRONG)]
     again = result("continuing")["total"]
-    return table(header, rows) + _KILLS.format(**again, killed=sum(again["kills"].values()))
+    text = table(header, rows) + _KILLS.format(**again, killed=sum(again["kills"].values()))
+    discovery = result("discovering")["total"]
+    wrong = sum(discovery["wrong"].values())
+    return text + _DISCOVERY.format(
+        **discovery, killed=sum(discovery["kills"].values()), disagree=wrong
+    )
 
 
 _KILLS = """
@@ -122,6 +127,14 @@ What was killed at random moments: workers, drivers, processes that were stopped
 memory, connections, nodes (`benchmarks/faults/faults.py`). A training run that is killed goes on
 from its last checkpoint: after {killed} kills, {equal_weights} of {runs} runs ended with the same
 weights, to the bit, as runs that nobody disturbed (`benchmarks/faults/continuing.py`).
+"""
+
+
+_DISCOVERY = """
+Discoveries were killed {killed} times, drivers and workers. Trials and records of {candidates}
+candidates and {runs_recorded} runs were held against each other after every death of a driver:
+{disagree} disagreed, and {begun_again_though_recorded} runs were begun again that had been recorded
+(`benchmarks/faults/discovering.py`).
 """
 
 

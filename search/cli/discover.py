@@ -191,7 +191,7 @@ def discover(  # noqa: PLR0913, PLR0917 - the signature is the command line
     )
     check_needs(Path(plan.folder))
     loaded = load(registry)
-    limit = None if plan.seconds is None else TimeBudget(plan.seconds, plan.budget or "", begin)
+    limit = None if plan.seconds is None else TimeBudget(plan.seconds, plan.budget_text, begin)
     run_discovery(
         plan,
         loaded,

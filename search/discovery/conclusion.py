@@ -69,7 +69,9 @@ def hold_finals(
         listener: is told why there are no finals.
         budget: of the whole discovery; None without a clock.
     """
-    plan, population = outcome.plan, outcome.study.population
+    plan = outcome.plan
+    # A comparison that goes on must find everybody with the settings that they had before.
+    population = [one for one in outcome.study.population if one.number not in outcome.searching]
     finalists = choose_finalists(population, outcome.ladder.names, plan.finalists)
     judged = judged_tasks(plan, outcome.registry)
     if not any(each.role in _NEW for each in finalists):

@@ -44,6 +44,7 @@ class Outcome:
         ladder: its rungs.
         study: its trials.
         registry: where nearest energies are looked up.
+        searching: numbers of individuals whose settings may still change in another session.
         finalists: who takes part in the finals, once they are chosen.
         ablations: of the best formula, once they are made.
         laws: of the best formula, once they are looked at.
@@ -53,6 +54,7 @@ class Outcome:
     ladder: Ladder
     study: DiscoveryStudy
     registry: Registry
+    searching: frozenset[int] = frozenset()
     finalists: tuple[Finalist, ...] = ()
     ablations: tuple[Ablated, ...] = ()
     laws: tuple[Law, ...] = ()

@@ -83,7 +83,12 @@ class DiscoverPlan(Resources):
         """Of the budget; None where a number of candidates is all that ends it."""
         if self.budget is None and self.candidates is not None:
             return None
-        return seconds_of(self.budget or DEFAULT_BUDGET)
+        return seconds_of(self.budget_text)
+
+    @property
+    def budget_text(self) -> str:
+        """The time as it was written, or the one that a plan without any has."""
+        return self.budget or DEFAULT_BUDGET
 
     @property
     def shares(self) -> dict[Arm, float]:

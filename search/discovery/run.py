@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -82,7 +81,7 @@ def run_discovery(
     folder = Path(plan.folder)
     check_needs(folder, to_go_on=True)
     if time_budget is None and plan.seconds is not None:
-        time_budget = TimeBudget(plan.seconds, plan.budget or "")
+        time_budget = TimeBudget(plan.seconds, plan.budget_text)
     ladder = Ladder.of(plan.tasks, registry)
     for task in plan.held_out:
         registry.task(task)
@@ -91,13 +90,21 @@ def run_discovery(
     needs = needed(use for rung in ladder.rungs for use in uses(_reference(rung, registry)))
     if plan.workers or plan.engine != "local":
         check_reaches_workers(needs)
+    seeds = Seeds.screened(candidates)
+    if time_budget is not None and time_budget.elapsed >= time_budget.runs_end:
+        raise ArgumentError(
+            f"a budget of {time_budget.text} is too small: to begin took "
+            f"{formats.rough_time(max(1.0, time_budget.elapsed))}, which leaves no time for a "
+            "candidate; give at least 1m",
+            topic="budget",
+        )
     with open_discovery(plan, ladder, listener, resume=resume) as study:
         shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
         write_atomically(folder / DISCOVER_PLAN, shown.model_dump_json(indent=2) + "\n")
         write_needs(folder, needs)
         outcome = Outcome(plan, ladder, study, registry)
         with listener:
-            _evolve(outcome, grammar, candidates, listener, time_budget)
+            _evolve(outcome, grammar, seeds, listener, time_budget)
         outcome.write(with_page=False)
         hold_finals(outcome, listen or (lambda _: nullcontext(listener)), listener, time_budget)
         with listener:
@@ -140,7 +147,7 @@ def _reason_against(spec: VariantSpec, candidate: Candidate | None) -> str:
 def _evolve(
     outcome: Outcome,
     grammar: Grammar,
-    candidates: Mapping[str, Candidate],
+    seeds: Seeds,
     listener: Listener,
     budget: TimeBudget | None,
 ) -> None:
@@ -157,12 +164,11 @@ def _evolve(
         tasks = len(judged.tasks) + len(judged.held_out) if plan.finalists else 0
         share = EVOLUTION if tasks else 1.0
         time = EvolutionTime(budget, share, ladder, records)
-        seeds = Seeds.screened(candidates)
         for text in _said(plan, ladder, seeds, budget, time, tasks):
             listener.message(text)
         listener.phase("candidates", len(study.population), len(study.population))
         reference = _reference(ladder.rungs[0], outcome.registry)
-        Evolution(
+        evolution = Evolution(
             plan=plan,
             ladder=ladder,
             study=study,
@@ -172,7 +178,9 @@ def _evolve(
             time=time,
             baseline_flops=KnownCosts().forward_flops(reference),
             on_change=outcome.on_change,
-        ).run()
+        )
+        evolution.run()
+        outcome.searching = evolution.searching
 
 
 def _said(
@@ -191,11 +199,11 @@ def _said(
         texts.append("begins with random trees")
     texts += [f"not {name}: {reason}" for name, reason in seeds.rejected.items()]
     if budget is not None and time.left is not None:
-        text = f"{formats.duration(time.left)} for candidates"
+        text = f"{formats.duration(max(0.0, time.left))} for candidates"
         if plan.control:
             text += f", {plan.control:.0%} of it for random ones"
         if tasks:
-            finals = formats.duration(budget.runs_end - (time.end or 0.0))
+            finals = formats.duration(max(0.0, budget.runs_end - (time.end or 0.0)))
             text += f"; {finals} for finals on {formats.counted(tasks, 'task')}"
         texts.append(f"budget {budget.text}: {text}")
     return texts

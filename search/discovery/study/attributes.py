@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, Field, FiniteFloat
 
+from attenergy.registry import Scalar
 from attenergy.search.discovery.filters.fingerprint import Fingerprint
 from attenergy.search.discovery.formulas.candidate import Candidate
-from attenergy.search.discovery.population.individual import Individual
+from attenergy.search.discovery.population.individual import Arm, Individual
 
 FORMULA, ARM, OPERATION, PARENTS = "formula", "arm", "operation", "parents"
 FINGERPRINT = "fingerprint"
@@ -23,6 +25,41 @@ SCREENED = "screened"
 BAR = "bar"
 #: Scores, settings, cost, seconds and keys of the runs, once the candidate climbs no further.
 RESULT = "result"
+
+
+_Number = Annotated[FiniteFloat, Field(strict=True)]
+_Whole = Annotated[int, Field(strict=True)]
+
+
+class _Mark(BaseModel):
+    """A fingerprint as a trial says it."""
+
+    values: tuple[_Number, ...]
+    niche: tuple[_Whole, ...]
+
+
+class _Result(BaseModel):
+    """What came of a candidate, as a trial says it."""
+
+    scores: dict[str, _Number | None]
+    settings: dict[str, Scalar]
+    cost: _Number | None
+    seconds: _Number
+    runs: tuple[str, ...]
+
+
+class _Attributes(BaseModel):
+    """All that a trial says: a database may be somebody else's, or of another version."""
+
+    formula: str
+    arm: Arm
+    operation: str
+    parents: tuple[_Whole, ...]
+    fingerprint: _Mark
+    rejected: dict[str, tuple[_Whole, _Number]]
+    screened: _Number
+    bar: _Number | None
+    result: _Result | None = None
 
 
 @dataclass
@@ -117,10 +154,16 @@ def result_of(one: Individual, runs: tuple[str, ...]) -> dict[str, Any]:
 
 
 def individual_of(trial: FrozenTrial) -> Individual | None:
-    """The individual of a trial; None if it was given none, or not to the end."""
+    """The individual of a trial; None if it was given none, or not to the end.
+
+    Raises:
+        ValidationError: it says something that no discovery says.
+        FormulaError: the language cannot read its formula, of another version or a plug-in.
+    """
     about = trial.user_attrs
     if FORMULA not in about:
         return None
+    _Attributes.model_validate(about)
     mark = about[FINGERPRINT]
     result = about.get(RESULT, {})
     cost = result.get("cost")

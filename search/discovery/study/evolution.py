@@ -75,6 +75,11 @@ class Evolution:
                 "ends here"
             )
 
+    @property
+    def searching(self) -> frozenset[int]:
+        """Numbers of those whose settings were still searched when the time was over."""
+        return frozenset(n for n, climb in self._climbs.items() if not climb.searched)
+
     def _next_run(self) -> RunConfig | None:
         """The next run that is not recorded; None if nothing can begin now."""
         busy = {climb.individual.number for climbs in self._running.values() for climb in climbs}

@@ -11,7 +11,9 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import ValidationError
 
+from attenergy.registry import AttenergyError
 from attenergy.search.discovery.ladder.rungs import Ladder
 from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.discovery.population.individual import Individual
@@ -29,7 +31,7 @@ from attenergy.search.discovery.study.attributes import (
 from attenergy.search.planning.plan import COMPARE_PLAN
 from attenergy.search.runs.errors import StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
-from attenergy.search.runs.records import RunStore, weights_path
+from attenergy.search.runs.records import RunStore, first_problem, weights_path
 from attenergy.search.storage.database import (
     FORMAT,
     READY,
@@ -98,7 +100,8 @@ class DiscoveryStudy:
     @property
     def seconds(self) -> float:
         """Of all sessions that came to their ends."""
-        return float(self._study.user_attrs.get(_SECONDS, 0.0))
+        seconds = self._study.user_attrs.get(_SECONDS)
+        return float(seconds) if isinstance(seconds, (int, float)) else 0.0
 
     @retrying
     def spend(self, seconds: float) -> None:
@@ -142,7 +145,7 @@ class DiscoveryStudy:
     def _learn(self, trial: FrozenTrial) -> Individual | None:
         """Take in a trial; one that is no candidate's is ended."""
         self._keys.append(trial_id(trial))
-        one = individual_of(trial)
+        one = self._read(trial)
         if one is not None:
             self.update(one)
             self.rejections.extend(Rejections.of(trial.user_attrs))
@@ -151,6 +154,21 @@ class DiscoveryStudy:
         elif not trial.state.is_finished():
             self._storage.set_trial_state_values(trial_id(trial), TrialState.FAIL)
         return one
+
+    def _read(self, trial: FrozenTrial) -> Individual | None:
+        try:
+            one = individual_of(trial)
+        except ValidationError as error:
+            problem = first_problem(error)
+        except AttenergyError as error:  # a function that is gone, or of a plug-in that is
+            problem = str(error).splitlines()[0]
+        else:
+            other = [] if one is None else [name for name in one.scores if name not in self._rungs]
+            if not other:
+                return one
+            problem = f"there is no rung {other[0]!r}"
+        text = f"its trial {trial.number} cannot be read ({problem})"
+        raise StudyMismatch(self._study.study_name, [text])
 
 
 @contextmanager
@@ -217,9 +235,9 @@ def _identity(plan: DiscoverPlan, ladder: Ladder) -> dict[str, Any]:
 
 
 def _refuse_other(study: optuna.Study, identity: dict[str, Any]) -> None:
-    if not study.user_attrs.get(_KIND):
+    before = study.user_attrs.get(_IDENTITY)
+    if not study.user_attrs.get(_KIND) or not isinstance(before, dict):
         raise StudyMismatch(study.study_name, ["it is no discovery"])
-    before = study.user_attrs[_IDENTITY]
     names = [*before, *(name for name in identity if name not in before)]
     differences = [
         f"{name} was {before.get(name)!r}, is {identity.get(name)!r}"

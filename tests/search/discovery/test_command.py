@@ -63,6 +63,7 @@ def test_a_time_is_divided_before_anything_begins() -> None:
         (["--task", "latch", "--seed-energies", "lsee"], "did you mean 'lse'"),
         (["--task", "latch", "--without", "lsee"], "did you mean 'lse'"),
         (["--task", "latch", "--candidates", "0"], "--candidates"),
+        ([*TINY, "--budget", "0.001s"], "a budget of 0.001s is too small: to begin took"),
     ],
 )
 def test_mistakes_are_said_in_a_line(arguments: list[str], text: str) -> None:

@@ -19,6 +19,7 @@ from attenergy.search.discovery.results.discovery import Discovery, read_discove
 from attenergy.search.discovery.run import run_discovery
 from attenergy.search.discovery.study.attributes import RESULT
 from attenergy.search.discovery.study.open import DiscoveryStudy
+from attenergy.search.discovery.study.timing import EvolutionTime
 from attenergy.search.runs.errors import StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.records import RunStore
@@ -273,3 +274,29 @@ def test_what_cannot_be_done_is_said_before_anything_is_made(
     with pytest.raises(error, match=text):
         run_discovery(plan, built_in, Listener())
     assert not Path(plan.folder).exists()
+
+
+@pytest.mark.usefixtures("no_page")
+def test_who_is_still_searching_its_settings_is_no_finalist(
+    built_in: Registry,
+    make_discovery: DiscoverPlanMaker,
+    instant: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finalists: list[tuple[str, ...]] = []
+    monkeypatch.setattr(
+        "attenergy.search.discovery.conclusion.run_finals",
+        lambda _, chosen, *__, **___: finalists.append(tuple(one.name for one in chosen)),
+    )
+    plan = make_discovery(tasks=("latch",), seed_energies=(), finalists=3, candidates=2)
+    run_discovery(plan, built_in, Listener())
+    ((_, *whole),) = finalists
+    runs = len(instant)
+    with monkeypatch.context() as patch:  # the time is over in the search of the last one
+        patch.setattr(EvolutionTime, "fits", lambda *_: len(instant) < runs // 2)
+        again = plan.model_copy(update={"folder": f"{plan.folder}-again"})
+        instant.clear()
+        first = run_discovery(again, built_in, Listener())
+    assert any(one.scores and one.name not in finalists[1] for one in first.population)
+    run_discovery(again, built_in, Listener(), resume=True)
+    assert finalists[2] == ("softmax", *whole)
