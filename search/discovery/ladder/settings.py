@@ -21,6 +21,8 @@ from attenergy.search.planning.ranges import matters
 _FIRST, _EACH, _MOST = 5, 3, 14
 #: The first tries: its own settings, then with the first parameter so many times as large.
 _TIMES = (1.0, 4.0, 2.0, 8.0, 16.0)
+#: Then so many at the top of a parabola through the best three of them.
+_TOPS = 2
 #: After the first tries a formula that is further behind its rivals is given up.
 _BEHIND = 0.4
 #: A number may become so many times smaller or larger.
@@ -44,7 +46,8 @@ class SettingsSearch:
     """Settings of a candidate that score best on a rung, proposed one after the other.
 
     The first ones are the candidate's own, then four that differ in its first parameter, which
-    decides how sharply it tells patterns apart. The others come from Optuna's TPE, seeded by the
+    decides how sharply it tells patterns apart, then two at the top of a parabola in its logarithm
+    through the best of them and its neighbours. The others come from Optuna's TPE, seeded by the
     candidate and `seed`, in a study of its own in memory: the same scores bring the same
     proposals, so a search that is broken off asks for the same runs again and finds them recorded.
     What is tuned: initial values of parameters in their ranges, the step size where it matters, and
@@ -137,6 +140,8 @@ class SettingsSearch:
         behind = self._bar is not None and self.best_score < self._bar - _BEHIND
         if count >= self.tries or (count >= _FIRST and behind):
             return None
+        if _FIRST <= count < _FIRST + _TOPS and (top := self._top()) is not None:
+            self._study.enqueue_trial(top)
         for _ in range(_REFUSED):
             trial = self._study.ask({**(self._near_best() if count >= _FIRST else self._ranges)})
             settings = self._settings(trial.params)
@@ -144,6 +149,23 @@ class SettingsSearch:
                 return trial, settings
             self._study.tell(trial, _FLOOR)
         return None
+
+    def _top(self) -> dict[str, float] | None:
+        """Its own values, with the first parameter where a parabola through the scores is highest.
+
+        None where the best score lies at an end of what was tried, or nothing else is left to try.
+        """
+        if not self._candidate.parameters:
+            return None
+        name = self._candidate.parameters[0]
+        others = self._own.items() - {(name, self._own[name])}
+        scores = {
+            trial.params[name]: trial.value
+            for trial in self._study.trials
+            if trial.value is not None and others <= trial.params.items()
+        }
+        value = _vertex(scores)
+        return None if value is None else {**self._own, name: value}
 
     def _near_best(self) -> dict[str, FloatDistribution]:
         """The ranges around the best try, where the later ones are drawn."""
@@ -219,6 +241,26 @@ def _first(
     span = spans[name]
     values = (min(max(times * own[name], span.low), span.high) for times in _TIMES)
     return [{**own, name: value} for value in dict.fromkeys(values)]
+
+
+def _vertex(scores: Mapping[float, float]) -> float | None:
+    """Where the parabola in log x through the highest score and its two neighbours is highest.
+
+    None if the highest is the first or the last, or if it is so near to a value that was tried
+    that both are the same once they are rounded.
+    """
+    values = sorted(scores)
+    place = max(range(len(values)), key=lambda i: scores[values[i]], default=0)
+    if not 0 < place < len(values) - 1:
+        return None
+    (a, b, c), (low, top, high) = zip(
+        *((math.log(x), scores[x]) for x in values[place - 1 : place + 2]), strict=True
+    )
+    left, right = (b - a) * (top - high), (b - c) * (top - low)
+    if left == right:  # three equal scores
+        return None
+    value = math.exp(b - 0.5 * ((b - a) * left - (b - c) * right) / (left - right))
+    return None if min(abs(value / x - 1) for x in values) < 10.0**-_DIGITS else value
 
 
 def _acting(tree: Expr, *, moves: bool) -> list[bool]:

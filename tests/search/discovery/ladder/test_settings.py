@@ -51,6 +51,18 @@ def test_the_best_settings_are_the_result(ladder: Ladder) -> None:
     assert search.best_score >= near(1.8)({"beta": 2.0})
 
 
+@pytest.mark.parametrize("at", [0.6, 1.31, 1.76, 2.9])
+def test_a_smooth_score_is_searched_for_its_top(ladder: Ladder, at: float) -> None:
+    def score(settings: Mapping[str, float]) -> float:
+        away = math.log(settings.get("beta", 0.25) / at)
+        return 1 - 0.1 * away**2 + 0.02 * away**3
+
+    search = SettingsSearch(SOFTMAX, ladder.rungs[0], 0)
+    run(search, score)
+    assert 1 - search.best_score < 2e-4, "the first tries alone come to 1e-2"
+    assert search.best["beta"] == pytest.approx(at, rel=0.03)
+
+
 def test_of_equals_the_first_is_best(ladder: Ladder) -> None:
     search = SettingsSearch(SOFTMAX, ladder.rungs[0], 0)
     run(search, lambda settings: 0.5)
