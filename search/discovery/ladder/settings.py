@@ -29,7 +29,7 @@ _BEHIND = 0.4
 _FACTOR = 4.0
 #: Tries after the first ones are so many times smaller or larger than the best one, at most.
 _NEAR = 1.5
-#: Draws of numbers that the formula cannot take, before the tries are over.
+#: Draws that the formula cannot take, or that were tried, before the tries are over.
 _REFUSED = 8
 #: Scores below count as this one: the model of the scores is to tell good settings apart.
 _FLOOR = -2.0
@@ -145,15 +145,16 @@ class SettingsSearch:
         for _ in range(_REFUSED):
             trial = self._study.ask({**(self._near_best() if count >= _FIRST else self._ranges)})
             settings = self._settings(trial.params)
-            if self._possible(settings):
+            scores = [score for tried, score in self._scores if tried == settings]
+            if not scores and self._possible(settings):
                 return trial, settings
-            self._study.tell(trial, _FLOOR)
+            self._study.tell(trial, max([*scores, _FLOOR]))
         return None
 
     def _top(self) -> dict[str, float] | None:
         """Its own values, with the first parameter where a parabola through the scores is highest.
 
-        None where the best score lies at an end of what was tried, or nothing else is left to try.
+        None where the best score lies at an end of what was tried.
         """
         if not self._candidate.parameters:
             return None
@@ -246,8 +247,7 @@ def _first(
 def _vertex(scores: Mapping[float, float]) -> float | None:
     """Where the parabola in log x through the highest score and its two neighbours is highest.
 
-    None if the highest is the first or the last, or if it is so near to a value that was tried
-    that both are the same once they are rounded.
+    None if the highest is the first or the last.
     """
     values = sorted(scores)
     place = max(range(len(values)), key=lambda i: scores[values[i]], default=0)
@@ -259,8 +259,7 @@ def _vertex(scores: Mapping[float, float]) -> float | None:
     left, right = (b - a) * (top - high), (b - c) * (top - low)
     if left == right:  # three equal scores
         return None
-    value = math.exp(b - 0.5 * ((b - a) * left - (b - c) * right) / (left - right))
-    return None if min(abs(value / x - 1) for x in values) < 10.0**-_DIGITS else value
+    return math.exp(b - 0.5 * ((b - a) * left - (b - c) * right) / (left - right))
 
 
 def _acting(tree: Expr, *, moves: bool) -> list[bool]:
