@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,6 +161,25 @@ Golden = Callable[[str], dict[str, np.ndarray]]
 
 #: Threads of PyTorch: one, unless the environment asks for more (`make test-processors` does).
 THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
+
+
+@pytest.fixture(autouse=True)
+def _plugins_as_they_were() -> Iterator[None]:
+    """What a test names or registers is unknown to the next one, in any order of the tests."""
+    from attenergy.registry import CATALOGUES
+    from attenergy.registry.plugins import _STATE
+
+    states: tuple[dict[Any, Any], ...] = (_STATE.named, _STATE.failures)
+    before = [dict(state) for state in states]
+    owners = {name: set(table.owners) for name, table in CATALOGUES.items()}
+    yield
+    for state, entries in zip(states, before, strict=True):
+        state.clear()
+        state.update(entries)
+    for kind, table in CATALOGUES.items():
+        for name in set(table.owners) - owners.get(kind, set()):
+            table.pop(name, None)
+            table.owners.pop(name, None)
 
 
 @pytest.fixture(autouse=True)

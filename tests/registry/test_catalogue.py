@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,6 @@ from attenergy.registry import (
     missing,
     needed,
 )
-from attenergy.registry.plugins import _STATE
 from attenergy.tasks import CLASSES as TASKS
 from attenergy.tasks import Task
 
@@ -49,15 +47,6 @@ def shapes(monkeypatch: pytest.MonkeyPatch) -> Catalogue[type[Shape]]:
     monkeypatch.delitem(CATALOGUES, "shape")  # and it is gone when the test ends
     monkeypatch.setitem(CATALOGUES, "shape", table)
     return table
-
-
-@pytest.fixture(autouse=True)
-def fresh_plugins() -> Iterator[None]:
-    """Forget the plug-ins of a test, and what they have registered."""
-    named = dict(_STATE.named)
-    yield
-    _STATE.named = named
-    _STATE.failures.clear()
 
 
 def test_a_thing_is_registered_in_five_ways(shapes: Catalogue[type[Shape]]) -> None:
