@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from batches import kill_in_batches
 from faults_processes import Forked, adopt, descendants
 
 from attenergy.registry import load_registry
@@ -36,7 +37,6 @@ from attenergy.search.comparison.configure import configure
 from attenergy.search.engines.in_process import InProcess
 from attenergy.search.engines.process_pool import ProcessPool
 from attenergy.search.planning.plan import ComparePlan
-from attenergy.search.runs import provenance
 from attenergy.search.runs.checkpoints import Checkpoints
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
@@ -233,24 +233,14 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     adopt()
-    runs: list[dict[str, Any]] = []
-    if arguments.out is not None and arguments.out.exists():
-        runs = json.loads(arguments.out.read_text())["runs"]
-    while (rest := arguments.kills - sum(sum(run["kills"].values()) for run in runs)) > 0:
-        runs.append(one_run(len(runs), min(rest, arguments.each), arguments))
-        print(json.dumps(runs[-1]), flush=True)
-        report = {
-            "command": f"continuing.py --kills {arguments.kills} --each {arguments.each} --steps "
-            f"{arguments.steps} --seconds {arguments.seconds:g}",
-            "total": summed(runs),
-            "versions": provenance.versions(),
-            "machine": provenance.machine(),
-            "runs": runs,
-        }
-        if arguments.out is not None:
-            arguments.out.write_text(json.dumps(report, indent=2) + "\n")
-    total = summed(runs)
-    print(json.dumps(total, indent=2))
+    total = kill_in_batches(
+        arguments.kills,
+        lambda number, rest: one_run(number, min(rest, arguments.each), arguments),
+        summed,
+        f"continuing.py --kills {arguments.kills} --each {arguments.each} --steps "
+        f"{arguments.steps} --seconds {arguments.seconds:g}",
+        arguments.out,
+    )
     return int(min(total["equal_weights"], total["equal_results"]) < total["runs"])
 
 

@@ -30,13 +30,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from batches import kill_in_batches
 from discovering_account import Account, account
 from faults_processes import Forked, adopt, descendants, left
 
 from attenergy.registry import Registry, load_registry
 from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.discovery.run import run_discovery
-from attenergy.search.runs import provenance
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 
@@ -183,13 +183,13 @@ class Killer:
         return whom
 
     def _check(self, *, ended: bool) -> None:
-        found = account(self.plan, self.registry, self.last, ended=ended)
+        counted = account(self.plan, self.registry, self.last, ended=ended)
         self.accounts += 1
-        self.last = found
-        self.recorded |= found.recorded
-        self.wrong.update(found.wrong)
-        if found.wrong:
-            print(json.dumps(found.wrong), flush=True)
+        self.last = counted
+        self.recorded |= counted.recorded
+        self.wrong.update(counted.wrong)
+        if counted.wrong:
+            print(json.dumps(counted.wrong), flush=True)
 
 
 def one_batch(arguments: argparse.Namespace, kills: int, seed: int) -> dict[str, Any]:
@@ -256,24 +256,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:  # what is forked from here has imported everything
         plan = make_plan(arguments, str(Path(name) / "warm"), 2)
         run_discovery(plan.model_copy(update={"workers": 0}), make_registry(), Listener())
-    runs: list[dict[str, Any]] = []
-    if arguments.out is not None and arguments.out.exists():
-        runs = json.loads(arguments.out.read_text())["runs"]
-    while (rest := arguments.kills - sum(sum(run["kills"].values()) for run in runs)) > 0:
-        runs.append(one_batch(arguments, min(rest, arguments.batch), arguments.seed + len(runs)))
-        print(json.dumps(runs[-1]), flush=True)
-        report = {
-            "command": f"discovering.py --kills {arguments.kills} --batch {arguments.batch} "
-            f"--workers {arguments.workers} --kinds {arguments.kinds}",
-            "total": summed(runs),
-            "versions": provenance.versions(),
-            "machine": provenance.machine(),
-            "runs": runs,
-        }
-        if arguments.out is not None:
-            arguments.out.write_text(json.dumps(report, indent=2) + "\n")
-    total = summed(runs)
-    print(json.dumps(total, indent=2))
+    total = kill_in_batches(
+        arguments.kills,
+        lambda number, rest: one_batch(
+            arguments, min(rest, arguments.batch), arguments.seed + number
+        ),
+        summed,
+        f"discovering.py --kills {arguments.kills} --batch {arguments.batch} "
+        f"--workers {arguments.workers} --kinds {arguments.kinds}",
+        arguments.out,
+    )
     bad = total["wrong"] or total["begun_again_though_recorded"] or total["left_processes"]
     return int(bool(bad) or not total.get("same_population_as_undisturbed", True))
 

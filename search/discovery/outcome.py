@@ -69,9 +69,11 @@ class Outcome:
 
     def on_change(self, _: Individual) -> None:
         """Write the entries if the front has changed, but not again and again."""
+        if time.monotonic() - self._written < _BETWEEN_WRITES:
+            return
         ranked = [one for one in self._ranked() if one.arm != "random"]
         numbers = tuple(one.number for one in front(ranked))
-        if numbers == self._front or time.monotonic() - self._written < _BETWEEN_WRITES:
+        if numbers == self._front:
             return
         self._front, self._written = numbers, time.monotonic()
         self.write(with_page=False)

@@ -11,7 +11,7 @@ from attenergy.energies.language import FormulaError
 from attenergy.registry.printable import printable
 from attenergy.search.discovery.formulas.candidate import Candidate
 from attenergy.search.discovery.results.discovery import Discovery, Formula
-from attenergy.search.discovery.results.order import ancestry, standing
+from attenergy.search.discovery.results.order import ancestry, last_score
 from attenergy.search.discovery.results.pictures import LOOKS
 from attenergy.search.report.html.mathml import to_mathml
 
@@ -141,7 +141,7 @@ def _at(line: int) -> int:
 
 
 def _row(discovery: Discovery, formula: Formula, winner: Formula) -> dict[str, Any]:
-    rung, score = standing(formula, discovery.rungs)
+    rung, score = last_score(formula, discovery.rungs)
     parents = " and ".join(_names(discovery, formula))
     if formula.arm == "registry":
         how = "from the registry"

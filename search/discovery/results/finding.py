@@ -14,7 +14,7 @@ from attenergy.search.discovery.results.discovery import (
     Formula,
     Role,
 )
-from attenergy.search.discovery.results.order import best, standing
+from attenergy.search.discovery.results.order import best, last_score
 from attenergy.search.results.formats import counted, signed
 from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.ranking import Row
@@ -271,7 +271,7 @@ def _nothing(discovery: Discovery) -> str:
 
 
 def _no_finals(discovery: Discovery, winner: Formula) -> str:
-    place, score = standing(winner, discovery.rungs)
+    place, score = last_score(winner, discovery.rungs)
     rung = discovery.rungs[place]
     written = sum(formula.arm != "registry" for formula in discovery.population)
     parts = []

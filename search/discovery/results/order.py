@@ -30,7 +30,7 @@ def scored(formulas: Iterable[Formula], rung: str) -> list[Formula]:
     return sorted(known, key=lambda f: (-f.scores[rung], f.length, f.number))
 
 
-def standing(formula: Formula, rungs: Sequence[str]) -> tuple[int, float]:
+def last_score(formula: Formula, rungs: Sequence[str]) -> tuple[int, float]:
     """The last rung that gave a score, and the score: what formulas are ordered by."""
     for place in reversed(range(len(rungs))):
         score = formula.scores.get(rungs[place], -math.inf)

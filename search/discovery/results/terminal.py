@@ -12,7 +12,7 @@ from attenergy.registry.printable import printable
 from attenergy.search.discovery.results import tables
 from attenergy.search.discovery.results.discovery import Discovery, Formula
 from attenergy.search.discovery.results.finding import Finding
-from attenergy.search.discovery.results.order import best, standing
+from attenergy.search.discovery.results.order import best, last_score
 from attenergy.search.report.columns import Look, aligned, cell, cut
 from attenergy.search.report.terminal import lines_of
 from attenergy.search.results import formats
@@ -111,7 +111,7 @@ class DiscoveryScreen:
 def _leaders(discovery: Discovery, winner: Formula | None) -> list[Formula]:
     """The winner, the best formulas on the highest rungs, and the best of each control."""
     ranked = best(discovery)
-    first = [winner] if winner is not None and standing(winner, discovery.rungs)[0] >= 0 else []
+    first = [winner] if winner is not None and last_score(winner, discovery.rungs)[0] >= 0 else []
     chosen = [*first, *ranked[:_MOST]]
     chosen += [f for arm in ("registry", "random") for f in best(discovery, arm)[:1]]
     return list({formula.number: formula for formula in chosen}.values())

@@ -9,16 +9,16 @@ from attenergy.search.discovery.results.order import (
     best,
     best_so_far,
     front,
-    standing,
+    last_score,
     top_rung,
 )
 
 
 def test_the_highest_rung_counts_before_the_score(discovery: Discovery) -> None:
     by = discovery.by_number
-    assert standing(by[5], discovery.rungs) == (2, 0.6)
-    assert standing(by[1], discovery.rungs) == (0, 0.3)
-    assert standing(by[6], discovery.rungs) == (-1, -math.inf)
+    assert last_score(by[5], discovery.rungs) == (2, 0.6)
+    assert last_score(by[1], discovery.rungs) == (0, 0.3)
+    assert last_score(by[6], discovery.rungs) == (-1, -math.inf)
     assert [f.number for f in best(discovery)] == [5, 0, 3, 2, 1, 4]
     assert [f.number for f in best(discovery, "random")] == [2, 4]
 
