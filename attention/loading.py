@@ -24,6 +24,7 @@ from attenergy.attention.layers.pooling import EnergyPooling
 from attenergy.attention.memory.retrieval_model import Retrieval
 from attenergy.attention.models.language_model import LanguageModel
 from attenergy.attention.models.transformer import Transformer
+from attenergy.attention.saving.description import read_description
 from attenergy.attention.saving.format import (
     CONFIG,
     WEIGHTS,
@@ -32,7 +33,6 @@ from attenergy.attention.saving.format import (
     GroupsArguments,
     LayerArguments,
     ModelArguments,
-    read_description,
 )
 from attenergy.attention.saving.own_model import OwnModelArguments
 from attenergy.attention.saving.pretrained import Pretrained

@@ -15,26 +15,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save_file
 from torch import nn
 
 from attenergy.attention.saving.own_model import OwnModelArguments
-from attenergy.attention.saving.weights import SavedError, read_json
+from attenergy.attention.saving.weights import SavedError
 from attenergy.registry import (
     ArgumentError,
     EnergySpec,
     MixerSpec,
     Use,
     layer_uses,
-    missing,
     needed,
-    read_needs,
 )
-from attenergy.registry.errors import clipped
 
 FORMAT = 2  # 1 for what has no own model
-_OWN = "own_model"  # the key of one
+OWN = "own_model"  # the key of one
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
@@ -220,19 +217,6 @@ def save(
     return target
 
 
-def read_arguments(folder: str | Path) -> ModelArguments:
-    """Read and check the description in a saved model's folder, without its weights.
-
-    Raises:
-        SavedError: if the folder is missing or damaged, or holds a layer alone.
-    """
-    arguments = read_description(folder)
-    if not isinstance(arguments, ModelArguments):
-        what = "a user's own model" if isinstance(arguments, OwnModelArguments) else "a layer alone"
-        raise SavedError(f"{folder}: holds {what}, not a model")
-    return arguments
-
-
 def _plain(part: dict[str, Any]) -> dict[str, Any]:
     """Without what only some kinds of layers have, so that older versions read the others."""
     if "own" in part:
@@ -250,54 +234,8 @@ def _plain(part: dict[str, Any]) -> dict[str, Any]:
 
 def _part(arguments: Arguments) -> str:
     if isinstance(arguments, OwnModelArguments):
-        return _OWN
+        return OWN
     return "model" if isinstance(arguments, ModelArguments) else "layer"
-
-
-def read_description(folder: str | Path) -> Arguments:
-    """Read and check the description in a saved folder, without its weights.
-
-    Raises:
-        SavedError: if the folder is missing or damaged, or of a newer format.
-    """
-    path = Path(folder) / CONFIG
-    try:
-        config = read_json(path)
-    except FileNotFoundError:
-        raise SavedError(f"{folder}: not a saved model, there is no {CONFIG}") from None
-    version = config.get("format") if isinstance(config, dict) else None
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise SavedError(f"{path}: not a saved model, 'format' is {clipped(repr(version))}")
-    if version > FORMAT:
-        raise SavedError(
-            f"{path}: has format {clipped(str(version))}, but this attenergy reads up to {FORMAT}; "
-            "upgrade it"
-        )
-    part = next((name for name in ("layer", _OWN) if name in config), "model")
-    _check_plugins(config.get("plugins", []), path)
-    try:
-        content = config.get(part)
-        if part == _OWN:
-            return OwnModelArguments.model_validate(content)
-        if part == "model":
-            return ModelArguments.model_validate(content)
-        grouped = isinstance(content, dict) and "groups" in content
-        return (GroupsArguments if grouped else LayerArguments).model_validate(content)
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, (part, *e['loc'])))}: {e['msg']}" for e in error.errors()
-        )
-        raise SavedError(f"{path}: {wrong}") from None
-
-
-def _check_plugins(needs: object, place: Path) -> None:
-    """Refuse what was saved with a plug-in that is not loaded here."""
-    try:
-        text = missing(read_needs(needs))
-    except ValidationError as error:
-        raise SavedError(f"{place}: plugins: {error.errors()[0]['msg']}") from None
-    if text:
-        raise SavedError(f"{place}: {text}")
 
 
 def check_target(target: Path, *, force: bool) -> None:

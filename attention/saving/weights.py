@@ -59,11 +59,12 @@ def read_json(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: there is none.
+        NotADirectoryError: its folder is a file.
         SavedError: it is no regular file, too large, no UTF-8 or no JSON.
     """
     try:
         return json.loads(read_regular(path, MAX_CONFIG_BYTES).decode("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
         raise SavedError(f"{path}: cannot be read: {error.strerror or error}") from None

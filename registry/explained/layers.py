@@ -249,7 +249,8 @@ MODELS = (
         "Export again; put classes and functions of yours into a plug-in.",
         Example(
             'import attenergy\n\nattenergy.load("nowhere")',
-            "nowhere: not a saved model, there is no config.json",
+            "nowhere: not a saved model, there is no such folder; `save_pretrained`, "
+            "`attenergy export` and a search that has come to its end write one",
         ),
         ("plugins.md", "plug-ins"),
     ),

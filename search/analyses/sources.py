@@ -15,12 +15,8 @@ from torch import Tensor, nn
 
 from attenergy.attention.integrations.model_builders import MODELS
 from attenergy.attention.loading import build, load
-from attenergy.attention.saving.format import (
-    CONFIG,
-    Arguments,
-    ModelArguments,
-    read_description,
-)
+from attenergy.attention.saving.description import read_description
+from attenergy.attention.saving.format import CONFIG, Arguments, ModelArguments
 from attenergy.attention.saving.own_model import OwnModelArguments
 from attenergy.attention.saving.weights import SavedError, read_json, rebuild
 from attenergy.registry import (

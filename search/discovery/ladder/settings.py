@@ -140,10 +140,12 @@ class SettingsSearch:
         behind = self._bar is not None and self.best_score < self._bar - _BEHIND
         if count >= self.tries or (count >= _FIRST and behind):
             return None
-        if _FIRST <= count < _FIRST + _TOPS and (top := self._top()) is not None:
+        top = self._top() if _FIRST <= count < _FIRST + _TOPS else None
+        if top is not None:
             self._study.enqueue_trial(top)
-        for _ in range(_REFUSED):
-            trial = self._study.ask({**(self._near_best() if count >= _FIRST else self._ranges)})
+        for attempt in range(_REFUSED):
+            anywhere = count < _FIRST or (top is not None and attempt == 0)
+            trial = self._study.ask({**(self._ranges if anywhere else self._near_best())})
             settings = self._settings(trial.params)
             scores = [score for tried, score in self._scores if tried == settings]
             if not scores and self._possible(settings):

@@ -16,7 +16,8 @@ import attenergy
 from attenergy.attention.integrations.model_builders import MODELS
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
 from attenergy.attention.loading import build, build_own
-from attenergy.attention.saving.format import read_arguments, save
+from attenergy.attention.saving.description import read_arguments
+from attenergy.attention.saving.format import save
 from attenergy.attention.saving.own_model import (
     InputArguments,
     OutputArguments,

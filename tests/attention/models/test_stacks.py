@@ -13,7 +13,8 @@ import attenergy
 from attenergy.attention import Decoder, EnergyAttention, HeadGroups, LanguageModel, Transformer
 from attenergy.attention.factory import describe_layers
 from attenergy.attention.models.rows import at_rows, states_apart
-from attenergy.attention.saving.format import GroupsArguments, read_description
+from attenergy.attention.saving.description import read_description
+from attenergy.attention.saving.format import GroupsArguments
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
 

@@ -18,7 +18,8 @@ from attenergy.attention import EnergyAttention, Transformer
 from attenergy.attention.loading import build, load
 from attenergy.attention.mixers import HypernetworkAttention
 from attenergy.attention.models.language_model import LanguageModel
-from attenergy.attention.saving.format import LayerArguments, read_arguments, save
+from attenergy.attention.saving.description import read_arguments
+from attenergy.attention.saving.format import LayerArguments, save
 from attenergy.attention.saving.pretrained import Pretrained, describe
 from attenergy.attention.saving.weights import SavedError
 from tests.attention.conftest import REGISTRY, moved

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import torch
 
 import attenergy
 from attenergy.attention.loading import build, load
-from attenergy.attention.saving.format import LayerArguments, ModelArguments, read_arguments, save
+from attenergy.attention.saving.description import read_arguments
+from attenergy.attention.saving.format import LayerArguments, ModelArguments, save
 from attenergy.attention.saving.weights import SavedError
 from attenergy.registry import load_registry
 
@@ -150,9 +152,19 @@ def edit(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_a_missing_folder_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SavedError, match=r"nowhere: not a saved model, there is no config\.json"):
+def test_what_is_no_saved_model_says_what_it_is(folder: Path, tmp_path: Path) -> None:
+    """Nothing, a file, a folder of other things, and the folder above a saved model."""
+    with pytest.raises(SavedError, match="nowhere: not a saved model, there is no such folder"):
         load(tmp_path / "nowhere")
+    with pytest.raises(SavedError, match=r"config\.json: is a file; a saved model is a folder"):
+        load(folder / "config.json")
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(SavedError, match=r"other: not a saved model, there is no config\.json$"):
+        load(other)
+    shutil.copytree(folder, other / "exported")
+    with pytest.raises(SavedError, match=r"there is no config\.json; .*exported has one"):
+        load(other)
 
 
 def test_a_newer_format_asks_for_an_upgrade(folder: Path) -> None:

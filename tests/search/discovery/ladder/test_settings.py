@@ -63,6 +63,14 @@ def test_a_smooth_score_is_searched_for_its_top(ladder: Ladder, at: float) -> No
     assert search.best["beta"] == pytest.approx(at, rel=0.03)
 
 
+def test_the_top_of_a_plateau_may_lie_further_from_the_best_than_later_ones(ladder: Ladder) -> None:
+    """Of equals the first is best, here 1.0, and the first in size is the parabola's middle."""
+    search = SettingsSearch(SOFTMAX, ladder.rungs[0], 0)
+    asked = run(search, lambda settings: float(0.5 <= settings.get("beta", 0.25) <= 1))
+    assert [each["beta"] for each in asked[5:7]] == [0.707, 0.595]
+    assert search.best == {"beta": 1.0}
+
+
 def test_of_equals_the_first_is_best(ladder: Ladder) -> None:
     search = SettingsSearch(SOFTMAX, ladder.rungs[0], 0)
     run(search, lambda settings: 0.5)
