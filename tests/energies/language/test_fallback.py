@@ -94,6 +94,14 @@ def test_a_wrong_derivative_is_noticed_and_autograd_takes_over(text, wrong_tanh)
     torch.testing.assert_close(gradient(energy, xi, X, field=h), wanted)
 
 
+@pytest.mark.parametrize("size", ["sparsemax(normmax(sin(|X|), 1.31))", "sparsemax(softmax(|X|))"])
+def test_a_jump_where_rounding_decides_is_no_wrong_derivative(size):
+    """sparsemax gives back what lies on the simplex, but for rounding, of which sign makes much."""
+    for dim in range(2, 42):
+        energy = make_energy(f"0.96*|xi|^2 - lse((X @ xi)*sign({size}))", dim=dim)
+        assert energy.has_weights
+
+
 def test_right_derivatives_are_used(entry):
     with float64():
         energy = make_energy(entry("0.5*|xi|^2 - sum_n(tanh(X @ xi + h))"), dim=4)
