@@ -20,12 +20,13 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rediscovery import rediscovered, relatives, seeds
 
+from attenergy.analysis.drawing import SIZE, WIDE, colour, legend, panels
 from attenergy.registry import load_registry
 from attenergy.registry.files import write_atomically
 from attenergy.search.discovery.formulas.candidate import Candidate
@@ -39,6 +40,7 @@ TASK = "denoising"
 #: Setting -> functions that no candidate may use.
 SETTINGS = {"named": (), "assembled": ("lse", "softmax")}
 ARMS = ("evolved", "random")
+_CLOSE = 1e-4  # nearer to the ceiling than its standard error
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Outcome:
     on_top: bool = False
     best_formula: str = ""
     best_score: float | None = None
+    #: (candidates, best score so far), wherever it has risen
+    progress: list[tuple[int, float]] = field(default_factory=list)
 
 
 def outcome(population: Sequence[Formula], arm: str) -> Outcome:
@@ -74,6 +78,11 @@ def outcome(population: Sequence[Formula], arm: str) -> Outcome:
                 "after_seconds": round(spent, 1),
             }
             break
+    highest = -math.inf
+    for place, each in enumerate(own, 1):
+        if (score := _score(each)) > highest:
+            highest = score
+            facts.setdefault("progress", []).append((place, round(score, 5)))
     best = max(own, key=_score, default=None)
     if best is not None and _score(best) > -math.inf:
         facts |= {
@@ -138,6 +147,29 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def picture(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """What each arm's best still lacks of the ceiling, seed by seed; dots where it is written."""
+    settings = list(dict.fromkeys(row["setting"] for row in rows))
+    with panels(1, len(settings), WIDE if len(settings) > 1 else SIZE) as (figure, grid):
+        for axes, setting in zip(grid[0], settings, strict=True):
+            own = [row for row in rows if row["setting"] == setting]
+            for arm, tone in zip(reversed(ARMS), ("series-2", "series-1"), strict=True):
+                for row in own:
+                    one = Outcome(**row[arm])
+                    across = [place for place, _ in one.progress]
+                    lacks = [max(1 - score, _CLOSE) for _, score in one.progress]
+                    label = arm if row is own[0] else None
+                    axes.step([*across, one.candidates], [*lacks, lacks[-1]], where="post",
+                              color=colour(tone), linewidth=1.2, label=label)  # fmt: skip
+                    if one.after_candidates is not None:
+                        at = max(k for k, each in enumerate(across) if each <= one.after_candidates)
+                        axes.plot(one.after_candidates, lacks[at], "o", color=colour(tone))
+            axes.set(xlabel="formulas that the arm has evaluated", yscale="log", title=setting)
+        grid[0][0].set_ylabel("what the best still lacks of the ceiling")
+        legend(grid[0][0])
+        figure.savefig(path, dpi=110, facecolor="white")
+
+
 def main() -> None:
     """Discover, tell and write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -148,6 +180,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("runs/planted"))
     parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--picture", type=Path, help="draw the rows into this file")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
     if arguments.out is not None and arguments.out.exists():
@@ -163,6 +196,8 @@ def main() -> None:
                 content = {"task": TASK, "removed": removed, "rows": rows}
                 write_atomically(arguments.out, json.dumps(content, indent=1) + "\n")
     print(table(rows))
+    if arguments.picture is not None:
+        picture(rows, arguments.picture)
 
 
 if __name__ == "__main__":

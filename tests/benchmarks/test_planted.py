@@ -78,7 +78,7 @@ def formula(number: int, arm: Any, text: str, score: float) -> Formula:
     )
 
 
-def test_the_table_says_when_each_arm_was_there_and_whether_it_is_on_top() -> None:
+def test_the_table_says_when_each_arm_was_there_and_whether_it_is_on_top(tmp_path: Path) -> None:
     planted = module("planted")
     near, lse = "0.5*|xi|^2 - max_n(X @ xi)", "0.5*|xi|^2 - lse(beta*X @ xi)/beta"
     population = [
@@ -90,11 +90,15 @@ def test_the_table_says_when_each_arm_was_there_and_whether_it_is_on_top() -> No
     evolved = outcomes["evolved"]
     assert (evolved.how, evolved.after_candidates, evolved.after_seconds) == ("fingerprint", 2, 4.0)
     assert not evolved.on_top
+    assert evolved.progress == [(1, 0.4), (2, 0.9), (3, 0.95)]
     assert not outcomes["random"].how
     rows = [{"setting": "named", "seed": 0, **{a: vars(each) for a, each in outcomes.items()}}]
     shown = planted.table(rows)
     assert "named, evolved: 1 of 1 seeds" in shown
     assert "named, random: 0 of 1 seeds" in shown
+    pytest.importorskip("matplotlib")
+    planted.picture(rows, tmp_path / "planted.png")
+    assert (tmp_path / "planted.png").read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.slow
