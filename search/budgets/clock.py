@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attenergy.search.planning.search_budget import seconds_of
+from attenergy.search.results import formats
 
 #: Where the minutes of a search go, as shares of the whole; finals that need less leave theirs to
 #: the trials, which have the rest. A comparison has no trials: its tuning and its seeds have both.
@@ -52,6 +53,7 @@ class TimeBudget:
         self.seconds, self.text, self.clock = seconds, text or f"{seconds:g}s", clock
         self._begin = clock() if begin is None else begin
         self._start = 0.0
+        self._whole = self.text
 
     @classmethod
     def of(cls, budget: str | None, begin: float | None = None) -> TimeBudget | None:
@@ -86,8 +88,10 @@ class TimeBudget:
 
     def part(self, share: float) -> TimeBudget:
         """A share of what is left, from now on, for one of several comparisons."""
-        part = TimeBudget(max(0.0, self.left) * share, f"a part of {self.text}", clock=self.clock)
-        part._start = self._start
+        seconds = max(0.0, self.left) * share
+        text = f"{formats.duration(seconds)} of {self._whole}"
+        part = TimeBudget(seconds, text, clock=self.clock)
+        part._start, part._whole = self._start, self._whole
         return part
 
     def since(self, elapsed: float, seconds: float) -> TimeBudget:

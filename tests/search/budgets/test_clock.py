@@ -49,6 +49,7 @@ def test_parts_of_a_time(clock: Clock) -> None:
     whole = TimeBudget(100, "100s", clock=clock)
     clock.now += 40
     half = whole.part(0.5)
-    assert (half.seconds, half.elapsed, half.text) == (30, 0, "a part of 100s")
+    assert (half.seconds, half.elapsed, half.text) == (30, 0, "0:30 of 100s")
+    assert half.part(0.5).text == "0:15 of 100s"
     shared = whole.since(70.0, 90.0)
     assert (shared.left, shared.elapsed) == (20, 70)
