@@ -33,6 +33,8 @@ RESULTS = raven.HERE / "results"
 PICTURES = raven.HERE.parent / "docs" / "pictures"
 #: What the pages of energies and mixers show of the study.
 SCORES = raven.HERE.parent / "benchmarks" / "results" / "study.json"
+#: What `attenergy energies show` says of it.
+SHOWN = raven.HERE.parent / "search" / "cli" / "entries" / "in_the_study.json"
 #: Schug et al. 2025, Table A1: accuracy on held-out combinations after 20 M instances, its standard
 #: error over three seeds.
 PUBLISHED = {"hyla": (0.6913, 0.0190), "softmax": (0.5656, 0.0105), "linear": (0.5630, 0.0111)}
@@ -43,6 +45,7 @@ COLOURS = dict(
         strict=True,
     )
 )
+TASK = "raven-small"  # of the entries as they are
 Scores = dict[str, dict[int, RunRecord]]  # variant -> seed -> record
 
 
@@ -272,6 +275,21 @@ def write_scores(recorded: dict[str, Sequence[RunRecord]]) -> None:
                 }
             )
     write_atomically(SCORES, json.dumps(rows, indent=1) + "\n")
+    task = make_task(TASK)
+    ceiling = task.ceiling("ood")
+    assert ceiling is not None
+    shown_of_an_entry = ("mean", "interval", "seeds")
+    content = {
+        "task": TASK,
+        "chance": task.chance[task.metric],
+        "ceiling": round(ceiling.value, 4),
+        "entries": {
+            row["variant"]: {key: row[key] for key in shown_of_an_entry}
+            for row in rows
+            if row["task"] == TASK
+        },
+    }
+    write_atomically(SHOWN, json.dumps(content, indent=1) + "\n")
 
 
 def main(folder: Path = raven.RECORDS) -> None:

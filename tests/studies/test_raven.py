@@ -91,6 +91,7 @@ def test_everything_is_drawn_from_records(
     monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(figures, "PICTURES", tmp_path / "pictures")
     monkeypatch.setattr(figures, "SCORES", tmp_path / "study.json")
+    monkeypatch.setattr(figures, "SHOWN", tmp_path / "shown.json")
     parts = raven.parts(REGISTRY)
     for name in ("zoo", "grid", "paper-muon-1M", "paper-adamw-2M"):
         store = RunStore(tmp_path / "records" / name)
@@ -103,6 +104,9 @@ def test_everything_is_drawn_from_records(
     assert drawn == {"study-zoo.png", "study-grid.png", "study-paper.png"}
     rows = json.loads((tmp_path / "study.json").read_text())
     assert {(row["seeds"], row["split"]) for row in rows if row["task"] == "raven"} == {(3, "ood")}
+    shown = json.loads((tmp_path / "shown.json").read_text())
+    assert shown["task"] == "raven-small"
+    assert shown["entries"].keys() == {r["variant"] for r in rows if r["task"] == "raven-small"}
     text = (results / "paper.md").read_text()
     assert "1,024,000 instances" in text
     assert "| `hyla` | 3 |" in text

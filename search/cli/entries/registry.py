@@ -107,9 +107,11 @@ def show_energy(
 ) -> None:
     """Show an energy: formula, update, parameters, ranges, known answers."""
     from attenergy.registry import EnergySpec
+    from attenergy.search.cli.entries.in_the_study import in_the_study
 
     spec = load(registry).variant(name)
     facts: dict[str, Any] = {"name": name, "title": spec.title}
+    facts["in_the_study"] = in_the_study(name, spec)
     if isinstance(spec, EnergySpec):
         from attenergy.energies import describe
 
@@ -279,6 +281,7 @@ def _spec_page(facts: dict[str, Any], spec: VariantSpec) -> RenderableType:
         lines |= {"domain": spec.domain, "quadratic part": str(spec.quadratic or "")}
         lines |= {"safe steps": str(facts["safe_steps"]), "capacity": spec.capacity}
         lines["known answers"] = ", ".join(spec.known_answers)
+    lines["in the study"] = facts["in_the_study"]
     header = ("parameter", "default", "search range", "meaning")
     return Group(_facts(lines), "", formats.rich_table(header, rows, left=4))
 
