@@ -39,6 +39,7 @@ from attenergy.search.runs.events import Listener
 TASK = "denoising"
 #: Setting -> functions that no candidate may use.
 SETTINGS = {"named": (), "assembled": ("lse", "softmax")}
+_TITLES = {"named": "lse may be called", "assembled": "log(sum(exp)) has to be put together"}
 ARMS = ("evolved", "random")
 _CLOSE = 1e-4  # nearer to the ceiling than its standard error
 
@@ -164,7 +165,11 @@ def picture(rows: Sequence[dict[str, Any]], path: Path) -> None:
                     if one.after_candidates is not None:
                         at = max(k for k, each in enumerate(across) if each <= one.after_candidates)
                         axes.plot(one.after_candidates, lacks[at], "o", color=colour(tone))
-            axes.set(xlabel="formulas that the arm has evaluated", yscale="log", title=setting)
+            axes.set(xlabel="formulas that the arm has evaluated", title=_TITLES[setting])
+            axes.set(xscale="log", yscale="log")
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter("{x:g}")
+                axis.set_minor_formatter("")
         grid[0][0].set_ylabel("what the best still lacks of the ceiling")
         legend(grid[0][0])
         figure.savefig(path, dpi=110, facecolor="white")
