@@ -60,7 +60,8 @@ class PlainDiscoveryListener(PlainListener):
             return
         self._written = now
         tail = f" ({left})" if (left := state.time_left()) else ""
-        self._write(f"[{done}/{total}]{tail} {text}")
+        place = f"{done}/{total}" if total > 0 else f"{done}"
+        self._write(f"[{place}]{tail} {text}")
 
     def finished(self, record: RunRecord) -> None:
         """Nothing is written: a candidate has many runs."""

@@ -22,7 +22,8 @@ class PlainListener(Listener):
     def phase(self, name: str, done: int, total: int) -> None:
         """Say how much there is to do."""
         self.state.phase(name, done, total)
-        self._write(f"{self.state.title}: {done} of {total} done")
+        known = f": {done} of {total} done" if total > 0 else ""  # else a clock ends it
+        self._write(f"{self.state.title}{known}")
 
     def forecast(self, total: int, left: float) -> None:
         """Nothing is written."""

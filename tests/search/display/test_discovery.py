@@ -24,6 +24,14 @@ def test_lines_are_written_now_and_then_and_at_the_end() -> None:
     assert lines[-1].endswith("best 9")
 
 
+def test_a_number_that_nobody_knows_yet_is_not_written() -> None:
+    stream = io.StringIO()
+    listener = PlainDiscoveryListener(DiscoveryState("", task="denoising"), stream)
+    listener.phase("candidates", 0, 0)
+    listener.reached(0, 0, "no score yet")
+    assert stream.getvalue().splitlines() == ["denoising, candidates", "[0] no score yet"]
+
+
 def test_candidates_are_counted_and_runs_are_shown(make_record: RecordMaker) -> None:
     state = DiscoveryState("")
     listener = LiveDiscoveryListener(state)
