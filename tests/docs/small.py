@@ -18,19 +18,21 @@ from importlib import import_module
 from typing import Any
 from unittest import mock
 
+from attenergy.registry import AttenergyError, Registry
 from attenergy.search.comparison.compare import ComparisonMismatch
 from attenergy.search.comparison.multi_task import Comparison
 from attenergy.search.planning.final_budget import NONE
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from attenergy.search.study.run import StudyExists, StudyMismatch
+from attenergy.tasks import make_task
 
 #: Training steps; a rung needs one at least.
 STEPS = 2
 TRIALS = 2
 FINALISTS = 1
 SEEDS = 1
-#: Instances of a batch.
-BATCH = 8
+#: Instances of a batch; of long sequences so many that their pairs of positions are no more.
+BATCH, PAIRS = 8, 2**22
 #: Instances of a split, and of an analysis; replays of a policy; points of a sweep or a grid.
 INSTANCES = 32
 REPEATS = 2
@@ -44,13 +46,22 @@ OF_AN_ANALYSIS: dict[str, Any] = {
 }
 
 
-def _fixed(fix: dict[str, Any], steps: int) -> dict[str, Any]:
+def batch_of(plan: SearchPlan | ComparePlan, registry: Registry) -> int:
+    """Instances of a batch: some layers hold several numbers for each pair of positions."""
+    try:
+        length = make_task(plan.task, registry=registry, **plan.task_options).inputs.length
+    except (AttenergyError, OSError):
+        return BATCH  # what the command says of it is what counts
+    return max(1, min(BATCH, PAIRS // length**2))
+
+
+def _fixed(fix: dict[str, Any], steps: int, batch: int) -> dict[str, Any]:
     """What is fixed, with few instances, and a warm-up that fits into the training."""
-    small = {**fix, "valid_instances": INSTANCES, "test_instances": INSTANCES, "batch_size": BATCH}
+    small = {**fix, "valid_instances": INSTANCES, "test_instances": INSTANCES, "batch_size": batch}
     return small | ({"warmup": min(steps, fix["warmup"])} if "warmup" in fix else {})
 
 
-def small_search(plan: SearchPlan, *, resume: bool) -> SearchPlan:
+def small_search(plan: SearchPlan, registry: Registry, *, resume: bool) -> SearchPlan:
     """The search with a few trials of a few steps, and one final; one trial more if it goes on."""
     steps = max(STEPS, 2 ** (plan.rungs - 1))
     changed = {
@@ -62,12 +73,12 @@ def small_search(plan: SearchPlan, *, resume: bool) -> SearchPlan:
         "finalists": min(FINALISTS, plan.finalists),
         "seeds": min(SEEDS, plan.seeds),
         "final_budget": NONE,
-        "fix": _fixed(plan.fix, steps),
+        "fix": _fixed(plan.fix, steps, batch_of(plan, registry)),
     }
     return plan.model_copy(update=changed | _one_process(plan))
 
 
-def small_comparison(plan: ComparePlan) -> ComparePlan:
+def small_comparison(plan: ComparePlan, registry: Registry) -> ComparePlan:
     """The comparison with a few steps, one seed and a small grid for each variant."""
     changed = {
         "budget": None,
@@ -76,7 +87,7 @@ def small_comparison(plan: ComparePlan) -> ComparePlan:
         "final_budget": NONE,
         "tune": {name: values[:POINTS] for name, values in plan.tune.items()},
         "learning_rates": plan.learning_rates[:POINTS],
-        "fix": _fixed(plan.fix, STEPS),
+        "fix": _fixed(plan.fix, STEPS, batch_of(plan, registry)),
     }
     return plan.model_copy(update=changed | _one_process(plan))
 
@@ -95,25 +106,27 @@ def _in_place_of_another(run: Callable[..., Any], plan: SearchPlan | ComparePlan
 
 
 def _search(run: Callable[..., Any]) -> Callable[..., Any]:
-    def small(plan: SearchPlan, *rest: Any, resume: bool = False, **_: object) -> Any:
-        plan = small_search(plan, resume=resume)
-        return _in_place_of_another(lambda: run(plan, *rest, resume=resume), plan)
+    def small(
+        plan: SearchPlan, registry: Registry, *rest: Any, resume: bool = False, **_: object
+    ) -> Any:
+        plan = small_search(plan, registry, resume=resume)
+        return _in_place_of_another(lambda: run(plan, registry, *rest, resume=resume), plan)
 
     return small
 
 
 def _compare(run: Callable[..., Any]) -> Callable[..., Any]:
-    def small(plan: ComparePlan, *rest: Any, **_: object) -> Any:
-        plan = small_comparison(plan)
-        return _in_place_of_another(lambda: run(plan, *rest), plan)
+    def small(plan: ComparePlan, registry: Registry, *rest: Any, **_: object) -> Any:
+        plan = small_comparison(plan, registry)
+        return _in_place_of_another(lambda: run(plan, registry, *rest), plan)
 
     return small
 
 
 def _several(run: Callable[..., Any]) -> Callable[..., Any]:
-    def small(plan: ComparePlan, parts: list[Comparison], *rest: Any) -> Any:
-        plan = small_comparison(plan)
-        return _in_place_of_another(lambda: run(plan, parts[:POINTS], *rest[:2]), plan)
+    def small(plan: ComparePlan, parts: list[Comparison], registry: Registry, *rest: Any) -> Any:
+        plan = small_comparison(plan, registry)
+        return _in_place_of_another(lambda: run(plan, parts[:POINTS], registry, *rest[:1]), plan)
 
     return small
 

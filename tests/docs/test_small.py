@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from attenergy.registry import load_registry
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from tests.docs import small
 from tests.docs.blocks import ROOT, Block
 from tests.docs.commands import Mode, run_block
 from tests.docs.runner import run_page
+
+REGISTRY = load_registry(plugins=False)
 
 
 def test_a_small_search_differs_in_its_size_alone() -> None:
@@ -20,7 +23,7 @@ def test_a_small_search_differs_in_its_size_alone() -> None:
         pruner="median", objectives=("accuracy", "flops"), gpus_per_trial=0.25, engine="ray",
         fix={"heads": 8, "warmup": 50}, final_steps=1100, trials=200, seeds=8,
     )  # fmt: skip
-    made = small.small_search(plan, resume=False)
+    made = small.small_search(plan, REGISTRY, resume=False)
     changed = {
         name for name in SearchPlan.model_fields if getattr(plan, name) != getattr(made, name)
     }
@@ -30,8 +33,11 @@ def test_a_small_search_differs_in_its_size_alone() -> None:
     }
     fewer = {"valid_instances": 32, "test_instances": 32, "batch_size": 8}
     assert made.fix == {"heads": 8, "warmup": 2, **fewer}
-    assert (made.trials, small.small_search(plan, resume=True).trials) == (2, 3)
-    assert small.small_search(plan.model_copy(update={"rungs": 3}), resume=False).train_steps == 4
+    assert (made.trials, small.small_search(plan, REGISTRY, resume=True).trials) == (2, 3)
+    assert (
+        small.small_search(plan.model_copy(update={"rungs": 3}), REGISTRY, resume=False).train_steps
+        == 4
+    )
 
 
 def test_a_small_comparison_differs_in_its_size_alone() -> None:
@@ -39,7 +45,7 @@ def test_a_small_comparison_differs_in_its_size_alone() -> None:
         name="c", folder="runs/c", task="latch", variants=("softmax", "lse"), steps=400, workers=2,
         tune={"weight_decay": (0.03, 0.1, 0.3)}, learning_rates=(1e-3, 2e-3, 3e-3),
     )  # fmt: skip
-    made = small.small_comparison(plan)
+    made = small.small_comparison(plan, REGISTRY)
     changed = {
         name for name in ComparePlan.model_fields if getattr(plan, name) != getattr(made, name)
     }
@@ -47,6 +53,14 @@ def test_a_small_comparison_differs_in_its_size_alone() -> None:
         *("steps", "seeds", "final_budget", "tune", "learning_rates", "fix", "workers"),
     }
     assert made.tune == {"weight_decay": (0.03, 0.1)}
+
+
+@pytest.mark.parametrize(
+    ("task", "batch"), [("listops", 1), ("mqar-memory", 4), ("latch", 8), ("table", 8)]
+)
+def test_a_batch_of_long_sequences_is_smaller(task: str, batch: int) -> None:
+    plan = ComparePlan(name="c", folder="runs/c", task=task, variants=("softmax",))
+    assert small.small_comparison(plan, REGISTRY).fix["batch_size"] == batch
 
 
 def test_every_place_exists() -> None:
