@@ -57,7 +57,8 @@ def batch_of(plan: SearchPlan | ComparePlan, registry: Registry) -> int:
 
 def _fixed(fix: dict[str, Any], steps: int, batch: int) -> dict[str, Any]:
     """What is fixed, with few instances, and a warm-up that fits into the training."""
-    small = {**fix, "valid_instances": INSTANCES, "test_instances": INSTANCES, "batch_size": batch}
+    count = INSTANCES * batch // BATCH
+    small = {**fix, "valid_instances": count, "test_instances": count, "batch_size": batch}
     return small | ({"warmup": min(steps, fix["warmup"])} if "warmup" in fix else {})
 
 
