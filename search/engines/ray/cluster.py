@@ -51,13 +51,16 @@ def connected(resources: Resources) -> Any:
             logging_level=logging.ERROR,
             include_dashboard=False if address == "local" else None,
         )
-    except (ConnectionError, RuntimeError, OSError, ray.exceptions.RayError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # a node that does not start raises one without a kind
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if "Authentication" in f"{type(error)} {error.__cause__}":
             reason = "it asks for a token; set RAY_AUTH_MODE=token and give the token of its nodes"
-        raise ArgumentError(
-            f"cannot reach a Ray cluster at {address}: {reason}", topic="cluster"
-        ) from error
+        if address == "local":
+            ray.shutdown()  # what of it has started
+            text = f"cannot start Ray on this machine: {reason}"
+        else:
+            text = f"cannot reach a Ray cluster at {address}: {reason}"
+        raise ArgumentError(text, topic="cluster") from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray has put its own there

@@ -288,6 +288,21 @@ def test_a_cluster_that_wants_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
             ray_cluster.connected(resources)
 
 
+def test_a_machine_on_which_ray_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy one: Ray's own error has no kind."""
+    pytest.importorskip("ray")
+    calls: list[str] = []
+
+    def late(**_: Any) -> None:
+        raise Exception("The current node timed out during startup.\nThis could happen")
+
+    monkeypatch.setattr("ray.init", late)
+    monkeypatch.setattr("ray.shutdown", lambda: calls.append("shutdown"))
+    with pytest.raises(ValueError, match=r"^cannot start Ray on this machine: The .*startup\.$"):
+        ray_cluster.connected(Resources(engine="ray", address="local"))
+    assert calls == ["shutdown"]
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:{port}", "no-such-host.invalid:6379"])
 def test_a_cluster_that_does_not_answer(tmp_path: Path, address: str) -> None:
     with socket.socket() as free:
