@@ -32,7 +32,7 @@ TRIALS = 2
 FINALISTS = 1
 SEEDS = 1
 #: Instances of a batch; of long sequences so many that their pairs of positions are no more.
-BATCH, PAIRS = 8, 2**22
+BATCH, PAIRS = 8, 2**20
 #: Instances of a split, and of an analysis; replays of a policy; points of a sweep or a grid.
 INSTANCES = 32
 REPEATS = 2
