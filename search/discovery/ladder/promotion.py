@@ -14,6 +14,9 @@ TOP = 1 / 3
 #: Share that goes on whatever the score, drawn beforehand: with them a rung's prediction is
 #: measured without the bias of having chosen by it.
 AT_RANDOM = 0.1
+#: Scores that are equal to so many digits are a tie: what is left is the luck of one seed, or the
+#: ceiling of the task, which many reach.
+_DIGITS = 2
 
 
 def next_rung(
@@ -27,10 +30,11 @@ def next_rung(
     """The rung that an individual takes next; None if it goes no further.
 
     It goes on if fewer than a third of those that have a score on its last rung are better, itself
-    counted: nobody waits for others, so the first ones of a rung have few rivals. Of equal scores
-    the earlier one is better. Entries of the registry go on whatever their score, and so does one
-    in ten of the others, drawn from `seed`, its number and the rung. Without a score (minus
-    infinity) nobody goes on.
+    counted: nobody waits for others, so the first ones of a rung have few rivals. Of scores that
+    are equal to two digits lots decide, drawn from `seed`, the numbers and the rung: where many
+    reach the ceiling of a task, later ones go on as often as earlier ones. Entries of the registry
+    go on whatever their score, and so does one in ten of the others, drawn from `seed`, its number
+    and the rung. Without a score (minus infinity) nobody goes on.
 
     Args:
         ladder: the rungs.
@@ -62,14 +66,12 @@ def next_rung(
         return None
     free = individual.arm == "registry" or rung in unused
     free = free or goes_on_at_random(individual.number, rung, seed)
-    return ahead[0] if free or _is_top(individual, rung, population) else None
+    return ahead[0] if free or _is_top(individual, rung, population, seed) else None
 
 
 def goes_on_at_random(number: int, rung: str, seed: int = 0) -> bool:
     """Whether the individual of a number goes on from a rung whatever its score there."""
-    text = f"{seed} {number} {rung}"
-    drawn = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
-    return drawn < AT_RANDOM * 2**64
+    return _lot(f"{seed} {number} {rung}") < AT_RANDOM
 
 
 def bar_of(rung: str, population: Iterable[Individual]) -> float | None:
@@ -83,9 +85,17 @@ def bar_of(rung: str, population: Iterable[Individual]) -> float | None:
     return scores[math.ceil(TOP * len(scores)) - 1] if scores else None
 
 
-def _is_top(individual: Individual, rung: str, population: Iterable[Individual]) -> bool:
-    own = individual.scores[rung]
-    others = {p.number: p.scores[rung] for p in population if rung in p.scores}
-    others.pop(individual.number, None)
-    better = sum((-score, n) < (-own, individual.number) for n, score in others.items())
-    return better < TOP * (len(others) + 1)
+def _is_top(individual: Individual, rung: str, population: Iterable[Individual], seed: int) -> bool:
+    def rank(number: int, score: float) -> tuple[float, float]:
+        return -round(score, _DIGITS), _lot(f"{seed} {number} {rung} tie")
+
+    scores = {p.number: p.scores[rung] for p in population if rung in p.scores}
+    scores[individual.number] = individual.scores[rung]
+    own = rank(individual.number, individual.scores[rung])
+    better = sum(rank(number, score) < own for number, score in scores.items())
+    return better < TOP * len(scores)
+
+
+def _lot(text: str) -> float:
+    """A number from 0 to 1 that the text decides."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64

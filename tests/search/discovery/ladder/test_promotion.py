@@ -49,11 +49,36 @@ def test_nobody_waits_for_rivals(ladder: Ladder, scored) -> None:
     assert all(p in on for p in best)
 
 
-def test_of_equal_scores_a_third_goes_on(ladder: Ladder, scored) -> None:
-    """As on a task on which all are still at chance."""
-    population = [scored(n, {FIRST: 0.0}) for n in numbers(30, drawn=False)]
-    on = [p.number for p in population if next_rung(ladder, p, population)]
-    assert on == [p.number for p in population[:10]]
+@pytest.mark.parametrize("score", [0.0, 1.0])
+def test_of_equal_scores_a_third_goes_on(ladder: Ladder, scored, score: float) -> None:
+    """As on a task on which all are still at chance, or all at the ceiling, to the second digit."""
+    ids = numbers(30, drawn=False)
+    population = [scored(n, {FIRST: score + 0.0001 * place}) for place, n in enumerate(ids)]
+    assert sum(next_rung(ladder, p, population) is not None for p in population) == 10
+
+
+def test_late_ones_go_on_as_often_as_early_ones_where_many_reach_the_ceiling(
+    ladder: Ladder, scored
+) -> None:
+    population, on = [], []
+    for place, n in enumerate(numbers(600, drawn=False)):
+        one = scored(n, {FIRST: 1.0 if place % 3 else 0.5})
+        on.append(next_rung(ladder, one, population) is not None)
+        population.append(one)
+    early, late = on[60:330], on[330:]
+    assert sum(late) / len(late) == pytest.approx(TOP, abs=0.08)
+    assert sum(early) / len(early) == pytest.approx(TOP, abs=0.08)
+    assert not any(on[60::3])  # the lower ones never
+
+
+def test_lots_are_drawn_anew_on_each_rung_and_for_each_seed(ladder: Ladder, scored) -> None:
+    ids = [n for n in numbers(400, drawn=False) if not goes_on_at_random(n, FEW)][:60]
+    at_first = [scored(n, {FIRST: 1.0}) for n in ids]
+    at_few = [scored(n, {FIRST: 1.0, FEW: 1.0}) for n in ids]
+    first = {p.number for p in at_first if next_rung(ladder, p, at_first)}
+    few = {p.number for p in at_few if next_rung(ladder, p, at_few)}
+    assert len(first) == len(few) == 20
+    assert len(first & few) < 15
 
 
 def test_the_worst_go_on_too_if_they_are_drawn(ladder: Ladder, scored) -> None:
