@@ -28,7 +28,8 @@ from attenergy.registry.printable import printable
 MAX_CONFIG_BYTES = 4_000_000
 MAX_HEADER_BYTES = 10_000_000
 # What a module may need besides its weights, such as tables of positions: bytes, and operations.
-_SPARE_BYTES, _TIMES_BYTES = 128_000_000, 4
+# All tensors of its making count, also those that only fill others: up to 18 times the weights.
+_SPARE_BYTES, _TIMES_BYTES = 128_000_000, 64
 _SPARE_STEPS, _STEPS_PER_TENSOR = 4_000, 100
 _SMALL = 4096  # elements
 _HOLES = 16  # a file of which less than this share is on the disk is mostly holes

@@ -11,6 +11,7 @@ import torch
 
 import attenergy
 from attenergy.attention.loading import build, load
+from attenergy.attention.saving import weights
 from attenergy.attention.saving.description import read_arguments
 from attenergy.attention.saving.format import LayerArguments, ModelArguments, save
 from attenergy.attention.saving.weights import SavedError
@@ -66,6 +67,21 @@ def test_a_loaded_model_computes_the_same_bits(name: str, tmp_path: Path) -> Non
         layer = load(tmp_path / "out", index=index)
         assert torch.equal(layer(states), model.blocks[index].mixer(states))
     assert not torch.equal(load(tmp_path / "out", index=1)(states), layer_of(model, 0)(states))
+
+
+@pytest.mark.by_kind
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_explain_a_model_of_any_size(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory that is allowed grows with the weights, twice as fast as it has to."""
+    monkeypatch.setattr(weights, "_SPARE_BYTES", 500_000)
+    monkeypatch.setattr(weights, "_TIMES_BYTES", weights._TIMES_BYTES // 2)
+    model = describe(name)
+    layer = model.layer.model_copy(update={"embed_dim": 128})
+    arguments = model.model_copy(update={"layer": layer, "mlp": 256})
+    save(tmp_path / "out", model=build(arguments), arguments=arguments)
+    assert load(tmp_path / "out", part="model") is not None
 
 
 def layer_of(model: torch.nn.Module, index: int) -> torch.nn.Module:
