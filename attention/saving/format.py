@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save_file
 from torch import nn
@@ -211,7 +212,10 @@ def save(
         fresh.mkdir()
         (fresh / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (fresh / CARD).write_text(card, encoding="utf-8")
-        state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        state = {
+            name: value.detach().clone(memory_format=torch.contiguous_format)
+            for name, value in model.state_dict().items()
+        }
         save_file(state, fresh / WEIGHTS)
         _exchange(fresh, target, Path(temporary) / "old")
     return target

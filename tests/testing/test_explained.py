@@ -117,7 +117,9 @@ def test_every_law_is_explained() -> None:
     assert [law.label for law in LAWS] == list(CHECKED)
 
 
-@pytest.mark.parametrize(("page", "text"), [("errors", errors_page()), ("laws", laws_page())])
+@pytest.mark.parametrize(
+    ("page", "text"), [("errors", errors_page()), ("laws", laws_page())], ids=["errors", "laws"]
+)
 def test_the_pages_are_up_to_date(page: str, text: str) -> None:
     written = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
     assert written == text, "run `make docs`"

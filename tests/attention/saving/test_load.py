@@ -84,6 +84,19 @@ def test_weights_explain_a_model_of_any_size(
     assert load(tmp_path / "out", part="model") is not None
 
 
+def test_weights_may_lie_in_memory_in_any_order(tmp_path: Path) -> None:
+    """safetensors takes rows after rows alone; `performer` draws its directions as columns."""
+    arguments = describe("performer")
+    model = build(arguments)
+    for tensor in model.state_dict().values():
+        if tensor.ndim == 2:
+            tensor.set_(tensor.T.contiguous().T)
+    save(tmp_path / "out", model=model, arguments=arguments)
+    again = load(tmp_path / "out", part="model")
+    x = torch.randn(2, 6, 5)
+    torch.testing.assert_close(again(x), model(x))
+
+
 def layer_of(model: torch.nn.Module, index: int) -> torch.nn.Module:
     return model.blocks[index].mixer
 
