@@ -177,6 +177,7 @@ def _evolve(
             listener=CheckpointRemoval(failures, checkpoints),
             time=time,
             baseline_flops=KnownCosts().forward_flops(reference),
+            entries=outcome.registry.energies,
             on_change=outcome.on_change,
         )
         evolution.run()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from attenergy.registry import EnergySpec, Scalar
 from attenergy.search.comparison.configure import CHOOSING_SEED
 from attenergy.search.discovery.filters.screen import screen
 from attenergy.search.discovery.formulas.candidate import Candidate
@@ -13,6 +14,7 @@ from attenergy.search.discovery.ladder.promotion import next_rung
 from attenergy.search.discovery.ladder.rungs import Ladder, Rung
 from attenergy.search.discovery.ladder.settings import SettingsSearch
 from attenergy.search.discovery.population.individual import Individual
+from attenergy.search.planning.ranges import layer_defaults
 from attenergy.search.runs.config import RunConfig, RunRecord
 
 
@@ -32,6 +34,8 @@ class Climb:
             chooses (`CHOOSING_SEED`), which no final has, whatever this one is.
         baseline_flops: of softmax's forward pass on the first rung.
         bar: score of rivals on the first rung; None without any.
+        entry: of the registry, where the candidate is what a formula can say of one. Whole runs are
+            of the entry itself: of its formula as it is written, field and initial values included.
 
     Attributes:
         individual: with what is known by now.
@@ -46,7 +50,9 @@ class Climb:
         seed: int,
         baseline_flops: float,
         bar: float | None = None,
+        entry: EnergySpec | None = None,
     ) -> None:
+        self._entry = entry
         self.individual = individual
         self.runs: tuple[str, ...] = ()
         self.rung: Rung | None = ladder.rungs[0]
@@ -71,6 +77,9 @@ class Climb:
         if self.rung is None:
             raise RuntimeError("the way of this candidate has ended")
         settings = self._settings.best if self._proposed is None else self._proposed
+        if self._entry is not None and self.rung.trained:
+            own = _of_the_entry(self._entry, settings)
+            return self.rung.run_of(self.individual.name, self._entry, own, CHOOSING_SEED)
         return self.rung.config(self.individual.candidate, settings, CHOOSING_SEED)
 
     def take(self, record: RunRecord) -> None:
@@ -104,6 +113,12 @@ class Climb:
         self.rung = next_rung(self._ladder, self.individual, rivals, seed=self._seed, unused=unused)
         if self.rung is None:
             self.individual = replace(self.individual, ended=True)
+
+
+def _of_the_entry(entry: EnergySpec, settings: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Those of the settings that an entry has, and that are not learned from its own values."""
+    known = layer_defaults(entry).keys() - entry.parameters.keys()
+    return {name: value for name, value in settings.items() if name in known}
 
 
 def _passes(candidate: Candidate) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from attenergy.registry import EnergySpec
 from attenergy.search.discovery.ladder.prediction import predictions, unused_rungs
 from attenergy.search.discovery.ladder.rungs import Ladder
 from attenergy.search.discovery.plan import DiscoverPlan
@@ -38,6 +39,7 @@ class Evolution:
         listener: is told what happens.
         time: what may still begin.
         baseline_flops: of softmax's forward pass on the first rung.
+        entries: energies of the registry by name, which whole runs of its arm are of.
         on_change: called when an individual has ended.
     """
 
@@ -49,6 +51,7 @@ class Evolution:
     listener: Listener
     time: EvolutionTime
     baseline_flops: float
+    entries: Mapping[str, EnergySpec] = field(default_factory=dict)
     on_change: Callable[[Individual], None] = lambda _: None
     _climbs: dict[int, Climb] = field(default_factory=dict)
     _running: dict[str, list[Climb]] = field(default_factory=dict)
@@ -151,7 +154,8 @@ class Evolution:
 
     def _climb(self, one: Individual) -> Climb:
         bar = self.study.bars[one.number]
-        return Climb(one, self.ladder, self.plan.seed, self.baseline_flops, bar)
+        entry = self.entries.get(one.operation) if one.arm == "registry" else None
+        return Climb(one, self.ladder, self.plan.seed, self.baseline_flops, bar, entry)
 
     def _end(self, record: RunRecord) -> None:
         """Record what came of a run, and let the candidates that wait for it have it."""

@@ -14,7 +14,8 @@ from attenergy.search.discovery.study.attributes import result_of, values_of
 from attenergy.search.discovery.study.climb import Climb
 from attenergy.search.runs.config import RunConfig, RunRecord
 
-LADDER = Ladder.of(["latch"], load_registry(plugins=False))
+REGISTRY = load_registry(plugins=False)
+LADDER = Ladder.of(["latch"], REGISTRY)
 SOFTMAX = Candidate.from_formula("0.5*|xi|^2 - lse(beta*X @ xi)/beta")
 METRICS = {"denoising": "explained", "latch": "accuracy"}
 
@@ -62,6 +63,26 @@ def test_settings_are_searched_on_the_first_rung_and_used_on_the_next() -> None:
     assert values is not None
     assert 1 < values[0] < 2
     assert values[1:] == [3.0, SOFTMAX.length]
+
+
+@pytest.mark.parametrize("name", ["linear_attention", "lse", "entmax"])
+def test_whole_runs_of_the_registry_are_of_its_entries_as_they_are_written(name: str) -> None:
+    """What a formula of the search says of one has its field at another place, or none."""
+    entry = REGISTRY.energies[name]
+    candidate = Candidate.from_entry(entry)
+    assert candidate is not None
+    fingerprint = fingerprint_of(candidate)
+    assert fingerprint is not None
+    individual = Individual(0, "registry", candidate, fingerprint, operation=name)
+    climb = Climb(individual, LADDER, 3, 100.0, entry=entry)
+    first = climb_first_rung(climb, 0.9)
+    assert all(run.layer != entry for run in first)
+    climb.decide([climb.individual])
+    whole = climb.config
+    assert (whole.layer, whole.variant, whole.task) == (entry, name, "latch")
+    assert not whole.settings.keys() & entry.parameters.keys()
+    climb.take(record(whole, 0.8))
+    assert climb.individual.scores.keys() == {"denoising", "latch"}
 
 
 def test_the_same_scores_ask_for_the_same_runs() -> None:
