@@ -18,9 +18,10 @@ from importlib import import_module
 from typing import Any
 from unittest import mock
 
-from attenergy.registry import AttenergyError, Registry
+from attenergy.registry import AttenergyError, Registry, TaskSpec
 from attenergy.search.comparison.compare import ComparisonMismatch
 from attenergy.search.comparison.multi_task import Comparison
+from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.planning.final_budget import NONE
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from attenergy.search.study.run import StudyExists, StudyMismatch
@@ -33,6 +34,8 @@ FINALISTS = 1
 SEEDS = 1
 #: Instances of a batch; of long sequences so many that their pairs of positions are no more.
 BATCH, PAIRS = 8, 2**20
+#: New formulas of a discovery.
+CANDIDATES = 3
 #: Instances of a split, and of an analysis; replays of a policy; points of a sweep or a grid.
 INSTANCES = 32
 REPEATS = 2
@@ -93,12 +96,33 @@ def small_comparison(plan: ComparePlan, registry: Registry) -> ComparePlan:
     return plan.model_copy(update=changed | _one_process(plan))
 
 
-def _one_process(plan: SearchPlan | ComparePlan) -> dict[str, Any]:
+def small_discovery(plan: DiscoverPlan, *, resume: bool) -> DiscoverPlan:
+    """The discovery with a few formulas, from one energy; one formula more if it goes on."""
+    seeds = ("lse",) if plan.seed_energies is None else plan.seed_energies[:1]
+    changed = {
+        "budget": None,
+        "candidates": min(CANDIDATES, plan.candidates or CANDIDATES) + resume,
+        "seed_energies": tuple(name for name in seeds if not plan.without),
+        "finalists": min(FINALISTS, plan.finalists),
+    }
+    return plan.model_copy(update=changed | _one_process(plan))
+
+
+def _short(spec: TaskSpec) -> TaskSpec:
+    """The task with few steps of training, if it has any."""
+    fewer = {"steps": min(4 * STEPS, spec.training.steps), "warmup": min(1, spec.training.warmup)}
+    training = spec.training.model_copy(update=_fixed({}, STEPS, BATCH) | fewer)
+    return spec.model_copy(update={"training": training})
+
+
+def _one_process(plan: SearchPlan | ComparePlan | DiscoverPlan) -> dict[str, Any]:
     """This process instead of workers, no GPU, and on a cluster two runs at a time."""
     return {"workers": 0 if plan.engine == "local" else 2, "gpus_per_trial": 0.0}
 
 
-def _in_place_of_another(run: Callable[..., Any], plan: SearchPlan | ComparePlan) -> Any:
+def _in_place_of_another(
+    run: Callable[..., Any], plan: SearchPlan | ComparePlan | DiscoverPlan
+) -> Any:
     try:
         return run()
     except (StudyExists, StudyMismatch, ComparisonMismatch):
@@ -128,6 +152,18 @@ def _several(run: Callable[..., Any]) -> Callable[..., Any]:
     def small(plan: ComparePlan, parts: list[Comparison], registry: Registry, *rest: Any) -> Any:
         plan = small_comparison(plan, registry)
         return _in_place_of_another(lambda: run(plan, parts[:POINTS], registry, *rest[:1]), plan)
+
+    return small
+
+
+def _discover(run: Callable[..., Any]) -> Callable[..., Any]:
+    def small(
+        plan: DiscoverPlan, registry: Registry, *rest: Any, time_budget: object = None, **more: Any
+    ) -> Any:
+        plan = small_discovery(plan, resume=more["resume"])
+        tasks = {name: _short(spec) for name, spec in registry.tasks.items()}
+        short = replace(registry, tasks=tasks)
+        return _in_place_of_another(lambda: run(plan, short, *rest, **more), plan)
 
     return small
 
@@ -186,6 +222,8 @@ SMALLER: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
     "attenergy.search.study.run.run_search": _search,
     "attenergy.search.comparison.compare.run_compare": _compare,
     "attenergy.search.comparison.multi_task.run_multi_task": _several,
+    "attenergy.search.discovery.run.run_discovery": _discover,
+    "attenergy.search.discovery.finals.race.run_compare": _compare,
     "attenergy.search.artifacts.train_longer.train_longer": _continue,
     "attenergy.search.bench.evaluate.evaluate": _policies,
     "attenergy.search.analyses.subjects.Feeding": _feeding,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from attenergy.registry import load_registry
+from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from tests.docs import small
 from tests.docs.blocks import ROOT, Block
@@ -53,6 +54,19 @@ def test_a_small_comparison_differs_in_its_size_alone() -> None:
         *("steps", "seeds", "final_budget", "tune", "learning_rates", "fix", "workers"),
     }
     assert made.tune == {"weight_decay": (0.03, 0.1)}
+
+
+def test_a_small_discovery_differs_in_its_size_alone() -> None:
+    plan = DiscoverPlan(
+        study="night", folder="runs/night", tasks=("stacked-recall",), budget="2h", workers=2,
+        held_out=("latch",), without=("lse",), seed_energies=("rbm", "lsr"), control=0.25,
+    )  # fmt: skip
+    made = small.small_discovery(plan, resume=False)
+    changed = {
+        name for name in DiscoverPlan.model_fields if getattr(plan, name) != getattr(made, name)
+    }
+    assert changed == {"budget", "candidates", "seed_energies", "finalists", "workers"}
+    assert (made.candidates, small.small_discovery(plan, resume=True).candidates) == (3, 4)
 
 
 @pytest.mark.parametrize(
