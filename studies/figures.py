@@ -13,6 +13,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import raven
@@ -275,6 +276,11 @@ def write_scores(recorded: dict[str, Sequence[RunRecord]]) -> None:
                 }
             )
     write_atomically(SCORES, json.dumps(rows, indent=1) + "\n")
+    write_shown(rows)
+
+
+def write_shown(rows: Iterable[dict[str, Any]]) -> None:
+    """Write what `attenergy energies show` says of an entry: its row on the small task."""
     task = make_task(TASK)
     ceiling = task.ceiling("ood")
     assert ceiling is not None

@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save_file
 from torch import nn
 
 from attenergy.attention.saving.own_model import OwnModelArguments
-from attenergy.attention.saving.weights import SavedError
+from attenergy.attention.saving.weights import SavedError, state_of
 from attenergy.registry import (
     ArgumentError,
     EnergySpec,
@@ -212,11 +211,7 @@ def save(
         fresh.mkdir()
         (fresh / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (fresh / CARD).write_text(card, encoding="utf-8")
-        state = {
-            name: value.detach().clone(memory_format=torch.contiguous_format)
-            for name, value in model.state_dict().items()
-        }
-        save_file(state, fresh / WEIGHTS)
+        save_file(state_of(model), fresh / WEIGHTS)
         _exchange(fresh, target, Path(temporary) / "old")
     return target
 

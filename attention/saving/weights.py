@@ -110,6 +110,14 @@ def rebuild(
     return model
 
 
+def state_of(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of a model's tensors, as safetensors takes them: rows after rows."""
+    return {
+        name: value.detach().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Give a model the weights in a safetensors file, with the dtypes they have there.
 

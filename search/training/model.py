@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from torch import nn
 
@@ -19,6 +18,7 @@ from attenergy.attention.saving.own_model import (
     OwnModelArguments,
     TaskArguments,
 )
+from attenergy.attention.saving.weights import state_of
 from attenergy.registry import OwnModel, OwnModelError, StackSpec, Use, layer_uses
 from attenergy.registry.stacks import blocks_of
 from attenergy.search.runs.config import RunConfig
@@ -152,12 +152,8 @@ def save_weights(model: nn.Module, path: Path) -> None:
     """Write the model's state as safetensors, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    tensors = {
-        name: value.detach().clone(memory_format=torch.contiguous_format)
-        for name, value in model.state_dict().items()
-    }
     try:
-        save_file(tensors, temporary)
+        save_file(state_of(model), temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

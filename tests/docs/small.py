@@ -102,7 +102,7 @@ def small_discovery(plan: DiscoverPlan, *, resume: bool) -> DiscoverPlan:
     changed = {
         "budget": None,
         "candidates": min(CANDIDATES, plan.candidates or CANDIDATES) + resume,
-        "seed_energies": tuple(name for name in seeds if not plan.without),
+        "seed_energies": () if plan.without else seeds,
         "finalists": min(FINALISTS, plan.finalists),
     }
     return plan.model_copy(update=changed | _one_process(plan))

@@ -35,10 +35,8 @@ def test_a_small_search_differs_in_its_size_alone() -> None:
     fewer = {"valid_instances": 32, "test_instances": 32, "batch_size": 8}
     assert made.fix == {"heads": 8, "warmup": 2, **fewer}
     assert (made.trials, small.small_search(plan, REGISTRY, resume=True).trials) == (2, 3)
-    assert (
-        small.small_search(plan.model_copy(update={"rungs": 3}), REGISTRY, resume=False).train_steps
-        == 4
-    )
+    with_rungs = plan.model_copy(update={"rungs": 3})
+    assert small.small_search(with_rungs, REGISTRY, resume=False).train_steps == 4
 
 
 def test_a_small_comparison_differs_in_its_size_alone() -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from attenergy.registry import EnergySpec, Registry, Scalar
+from attenergy.registry import Registry, Scalar
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.comparison.compare import run_compare
 from attenergy.search.comparison.multi_task import column_of, write_matrix
+from attenergy.search.discovery.ladder.rungs import settings_of
 from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.discovery.population.finalists import Finalist
 from attenergy.search.engines.base import Resources
@@ -114,17 +115,15 @@ def _tuned(finalists: Iterable[Finalist], registry: Registry) -> dict[str, Scala
     """The settings of the discovery, for finalists whose entry has others.
 
     An entry that was written for a finalist has them as its defaults; the registry's own have not.
-    Initial values of what is learned stay the entry's: they were tuned where nothing is learned.
     """
     fixed: dict[str, Scalar] = {}
     for each in finalists:
         layer = registry.variant(each.name)
         defaults = layer_defaults(layer)
-        learned = layer.parameters if isinstance(layer, EnergySpec) else {}
         settings: Mapping[str, Scalar] = {} if each.individual is None else each.individual.settings
         fixed |= {
             f"{each.name}.{name}": value
-            for name, value in settings.items()
-            if name in defaults and name not in learned and defaults[name] != value
+            for name, value in settings_of(layer, settings).items()
+            if defaults[name] != value
         }
     return fixed

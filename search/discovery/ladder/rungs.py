@@ -7,8 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from attenergy.registry import EnergySpec, Registry, Scalar, SearchSpaceError, TaskSpec
+from attenergy.registry import (
+    EnergySpec,
+    Registry,
+    Scalar,
+    SearchSpaceError,
+    TaskSpec,
+    VariantSpec,
+)
 from attenergy.search.discovery.formulas.candidate import Candidate
+from attenergy.search.planning.ranges import layer_defaults
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.tasks import Task, make_task, with_content
 
@@ -187,6 +195,21 @@ def with_settings(
     )
     tuned = candidate if numbers == candidate.numbers else candidate.with_numbers(numbers)
     return tuned, {name: v for name, v in settings.items() if not name.startswith(_NUMBER)}
+
+
+def settings_of(entry: VariantSpec, settings: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Those of a formula's settings that an entry has, too, and does not learn.
+
+    Initial values of what is learned stay the entry's: they were tuned where nothing is learned.
+
+    Example:
+        >>> entry = attenergy.load_registry(plugins=False).energies["lse"]
+        >>> settings_of(entry, {"beta": 2.0, "step_size": 0.5, "number_0": 0.7})
+        {'step_size': 0.5}
+    """
+    learned = entry.parameters if isinstance(entry, EnergySpec) else {}
+    known = layer_defaults(entry).keys() - learned.keys()
+    return {name: value for name, value in settings.items() if name in known}
 
 
 def _of_task(task: str, spec: TaskSpec) -> list[Rung]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from attenergy.registry import EnergySpec, Scalar
+from attenergy.registry import EnergySpec
 from attenergy.search.comparison.configure import CHOOSING_SEED
 from attenergy.search.discovery.filters.screen import screen
 from attenergy.search.discovery.formulas.candidate import Candidate
 from attenergy.search.discovery.ladder.promotion import next_rung
-from attenergy.search.discovery.ladder.rungs import Ladder, Rung
+from attenergy.search.discovery.ladder.rungs import Ladder, Rung, settings_of
 from attenergy.search.discovery.ladder.settings import SettingsSearch
 from attenergy.search.discovery.population.individual import Individual
-from attenergy.search.planning.ranges import layer_defaults
 from attenergy.search.runs.config import RunConfig, RunRecord
 
 
@@ -78,7 +77,7 @@ class Climb:
             raise RuntimeError("the way of this candidate has ended")
         settings = self._settings.best if self._proposed is None else self._proposed
         if self._entry is not None and self.rung.trained:
-            own = _of_the_entry(self._entry, settings)
+            own = settings_of(self._entry, settings)
             return self.rung.run_of(self.individual.name, self._entry, own, CHOOSING_SEED)
         return self.rung.config(self.individual.candidate, settings, CHOOSING_SEED)
 
@@ -113,12 +112,6 @@ class Climb:
         self.rung = next_rung(self._ladder, self.individual, rivals, seed=self._seed, unused=unused)
         if self.rung is None:
             self.individual = replace(self.individual, ended=True)
-
-
-def _of_the_entry(entry: EnergySpec, settings: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Those of the settings that an entry has, and that are not learned from its own values."""
-    known = layer_defaults(entry).keys() - entry.parameters.keys()
-    return {name: value for name, value in settings.items() if name in known}
 
 
 def _passes(candidate: Candidate) -> bool:
