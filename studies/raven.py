@@ -2,6 +2,7 @@
 
     python studies/raven.py status                 what is recorded, and what is missing
     python studies/raven.py run zoo --minutes 20   the next missing runs, on this machine's cores
+                            [--variants hyla,lse]  of these alone
     python studies/raven.py merge FILE...          records that another machine made
 
 A part is a comparison (`attenergy compare`), or a grid of them; a piece is one run. Records go to
@@ -160,14 +161,25 @@ def missing(configs: Iterable[RunConfig], store: RunStore) -> list[RunConfig]:
     return [config for config in configs if store.get(config.run_key()) is None]
 
 
-def run(name: str, part: Part, registry: Registry, minutes: float, workers: int) -> None:
-    """The next missing runs, until the time is over."""
+def run(
+    name: str,
+    part: Part,
+    registry: Registry,
+    minutes: float,
+    workers: int,
+    variants: Iterable[str] = (),
+) -> None:
+    """The next missing runs, of all variants or of some, until the time is over."""
     folder = RECORDS / name
     if part.same_plan:  # so that `report` and `replay` read it
         (plan,) = part.plans(name, Path("studies/records") / name)
         write_atomically(folder / COMPARE_PLAN, plan.model_dump_json(indent=2) + "\n")
     store = RunStore(folder)
     todo = missing(part.configs(name, registry), store)
+    if chosen := frozenset(variants):
+        if unknown := chosen - {config.variant for config in part.configs(name, registry)}:
+            raise SystemExit(f"{name} has no variant {min(unknown)!r}")
+        todo = [config for config in todo if config.variant in chosen]
     print(f"{name}: {len(todo)} runs are missing; {minutes:g} minutes, {workers} at a time")
     resources = Resources(workers=workers, checkpoint_folder=str(CHECKPOINTS))
     end = time.monotonic() + 60 * minutes
@@ -221,6 +233,7 @@ def main() -> None:
     runs.add_argument("part", choices=list(parts(registry)))
     runs.add_argument("--minutes", type=float, default=10.0)
     runs.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    runs.add_argument("--variants", default="", help="of these alone, a,b")
     merging = commands.add_parser("merge")
     merging.add_argument("files", nargs="+", type=Path)
     given = parser.parse_args()
@@ -229,7 +242,8 @@ def main() -> None:
     elif given.command == "merge":
         print(f"{merge(given.files, registry)} records are new")
     else:
-        run(given.part, parts(registry)[given.part], registry, given.minutes, given.workers)
+        part, variants = parts(registry)[given.part], filter(None, given.variants.split(","))
+        run(given.part, part, registry, given.minutes, given.workers, variants)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,28 @@ def test_records_come_together_once(
     assert "belongs to no part" in capsys.readouterr().out
 
 
+def test_some_variants_are_run_alone(
+    raven: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(raven, "RECORDS", tmp_path)
+    runs: list[RunConfig] = []
+    monkeypatch.setattr(raven, "run_all", lambda todo, *_: runs.extend(todo))
+    zoo = raven.parts(REGISTRY)["zoo"]
+    raven.run("zoo", zoo, REGISTRY, 1.0, 1, ("hyla", "lse"))
+    assert [(r.variant, r.seed) for r in runs[:4]] == [
+        (variant, seed) for seed in (1, 2) for variant in ("lse", "hyla")
+    ]
+    assert len(runs) == 2 * zoo.seeds
+    with pytest.raises(SystemExit, match="no variant 'hylas'"):
+        raven.run("zoo", zoo, REGISTRY, 1.0, 1, ("hylas",))
+
+
+def test_the_races_are_named_with_their_verdicts(figures: Any, tmp_path: Path) -> None:
+    (row,) = [r for r in figures.races(FOLDER / "races") if r.startswith("| [linear-attention]")]
+    assert "`linear_attention` beats `softmax` by 0.057" in row
+    assert figures.races(tmp_path) == []
+
+
 def test_everything_is_drawn_from_records(
     raven: Any, figures: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -109,4 +131,5 @@ def test_everything_is_drawn_from_records(
     assert shown["entries"].keys() == {r["variant"] for r in rows if r["task"] == "raven-small"}
     text = (results / "paper.md").read_text()
     assert "1,024,000 instances" in text
+    assert "| undecided |" in text  # three seeds call nothing
     assert "| `hyla` | 3 |" in text
