@@ -18,7 +18,7 @@ RECIPE := --fix heads=8 --fix learning_rate=1e-2 --fix muon_learning_rate=0.03 -
 SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 6 --match "" --steps 300 \
 	--finalists 2 --seeds 3 --final-budget 17runs --final-steps 1100 $(RECIPE) --folder $(RUNS) --workers 2 --resume
 
-.PHONY: help install test test-slow test-processors test-min test-latest lint typecheck search bench docs pages pictures site modes schema wheel clean FORCE
+.PHONY: help install test test-long test-slow test-processors test-min test-latest lint typecheck search bench docs pages pictures site modes schema wheel clean FORCE
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,10 +45,13 @@ $(LINKED): $(INSTALLED) $(VENV)/.files
 $(VENV)/.files: $(INSTALLED) FORCE
 	@echo "$(FILES)" | cmp --silent - $@ || echo "$(FILES)" > $@
 
-test: $(LINKED)  ## run the test suite (minutes)
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
+test: $(LINKED)  ## run the test suite (5 minutes)
+	$(BIN)/python -m pytest -m "not slow and not long" --numprocesses 2 --dist worksteal
 
-test-slow: $(LINKED)  ## run the long tests
+test-long: $(LINKED)  ## run the tests of whole searches and of several processes (2 minutes)
+	$(BIN)/python -m pytest -m "long and not slow" --numprocesses 2 --dist worksteal
+
+test-slow: $(LINKED)  ## run those that take minutes each
 	$(BIN)/python -m pytest -m slow
 
 test-processors: $(LINKED)  ## run it as on other processors: nine runs, in random order (an hour)

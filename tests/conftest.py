@@ -26,17 +26,6 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
-#: Files whose tests take longest: several processes each, or hundreds of comparisons.
-LONGEST = (
-    "test_end_to_end.py",
-    "test_faults.py",
-    "test_killed_driver.py",
-    "test_executors.py",
-    "test_plugin_package.py",
-    "test_false_positives.py",
-)
-
-
 #: One entry of each kind: with softmax weights, differentiated by autograd alone, with states that
 #: act on each other, on a graph of nodes, with sparse weights, and a mixer.
 KINDS = ("lse", "elliptical", "energy_transformer", "spherical_spins", "sparsemax", "softmax")
@@ -85,12 +74,12 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)  # before cases are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest tests, so that none of them is left for one process at the end."""
+    """Begin with the long tests, so that none of them is left for one process at the end."""
     for item in items:
         mark = item.get_closest_marker("by_kind")
         if mark is not None and item.callspec.params["name"] not in (mark.args or KINDS):
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("cuda"):

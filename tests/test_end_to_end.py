@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from attenergy.search.cli.app import app
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 REGISTRY = """\
 version: 1
 energies:

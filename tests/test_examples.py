@@ -17,6 +17,8 @@ import torch
 
 from attenergy.tasks import CLASSES
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 _PLACES = ("here", "there")
 

@@ -27,6 +27,8 @@ from attenergy.search.cli.app import app
 from attenergy.search.runs.records import read_records
 from tests.docs.blocks import ROOT, blocks_of
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 SOURCE = Path(__file__).with_name("plugin_package")
 ENTRIES = ("fieldkit_tethered", "fieldkit_centred", "fieldkit_warm")
 SEARCH = [

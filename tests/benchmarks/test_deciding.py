@@ -31,6 +31,7 @@ def test_pools_are_real_and_say_where_they_come_from(deciding: Any) -> None:
         assert all(0 <= score <= 1 for score in pool.values)
 
 
+@pytest.mark.long
 def test_races_among_equals_call_few(deciding: Any) -> None:
     rows = [deciding.nulls(pool, 10, 3) for pool in deciding.read_pools()[:3]]
     assert sum(row["wrong"] for row in rows) <= 5, "5 % of 30 and three standard deviations"

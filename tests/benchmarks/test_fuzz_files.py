@@ -26,6 +26,7 @@ def cases(fuzz: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return fuzz.Cases(tmp_path_factory.mktemp("fuzz"), seed=1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "count"), [("registry", 40), ("folder", 20)])
 def test_nothing_but_documented_errors(fuzz: Any, cases: Any, kind: str, count: int) -> None:
     case = getattr(cases, kind)

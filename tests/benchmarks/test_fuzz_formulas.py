@@ -23,6 +23,7 @@ def fuzz(monkeypatch):
         sys.modules.pop(name)
 
 
+@pytest.mark.long
 def test_a_sample_of_random_formulas(fuzz):
     result = fuzz.fuzz(20, seed=1)
     assert result["wrong"] == []

@@ -52,6 +52,7 @@ def test_log_sum_exp_is_known_in_other_words(formula: str, how: str) -> None:
     assert module("rediscovery").rediscovered(Candidate.from_formula(formula)) == how
 
 
+@pytest.mark.long
 def test_relatives_of_log_sum_exp_are_no_seeds() -> None:
     rediscovery, registry = module("rediscovery"), load_registry(plugins=False)
     removed, seeds = rediscovery.relatives(registry), rediscovery.seeds(registry)

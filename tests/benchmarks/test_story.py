@@ -13,6 +13,8 @@ from attenergy.registry import load_registry
 from attenergy.search.discovery.results.discovery import save_discovery
 from tests.search.discovery.results.conftest import around, made_up, write_final
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 pytest.importorskip("matplotlib")
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "discovery"
 

@@ -80,6 +80,7 @@ def test_every_place_exists() -> None:
         pass
 
 
+@pytest.mark.long
 def test_a_block_is_run_and_leaves_its_study(tmp_path: Path) -> None:
     """The next one has the same study, with other runs; nothing of it is what the tests see."""
     command = "attenergy compare -t latch -e {} --seeds 5 --study one --plain"

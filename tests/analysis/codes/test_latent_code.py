@@ -118,6 +118,7 @@ def test_texts_are_classes_and_nothing_has_to_be_held_out(plant) -> None:
         result.decodable("labels")
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_numbers(plant) -> None:
     planted = plant("rules")
     one, again, other = (analysed(planted, seed=s).numbers() for s in (0, 0, 1))
@@ -167,6 +168,7 @@ def test_mistakes_are_named(plant, settings, message: str) -> None:
         analysed(plant("nothing"), **settings)
 
 
+@pytest.mark.long
 def test_what_is_saved(plant, tmp_path) -> None:
     pytest.importorskip("matplotlib")
     pytest.importorskip("sklearn")

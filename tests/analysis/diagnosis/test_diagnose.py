@@ -264,6 +264,7 @@ def test_every_rule_is_a_threshold():
     assert {measure.key for measure in MEASURES} <= names
 
 
+@pytest.mark.long
 def test_what_is_written_and_the_catalogue(tmp_path):
     subject = Subject(network("lse"), "net", [((draw(2, 8, 5),), {})])
     result = ANALYSES["laws"].run(subject, ANALYSES["laws"].settings({}), None)

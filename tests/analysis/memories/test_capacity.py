@@ -25,6 +25,7 @@ def sphere(count, dim):
     return torch.nn.functional.normalize(draws, dim=-1)
 
 
+@pytest.mark.long
 def test_the_classical_network_fails_near_its_known_capacity():
     dim = 100
     result = capacity(

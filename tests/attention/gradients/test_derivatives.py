@@ -64,6 +64,7 @@ def test_gradients(name):
                 close(derivatives(by(backend), inputs), want)
 
 
+@pytest.mark.long
 @pytest.mark.by_kind
 @pytest.mark.parametrize("name", NAMES)
 def test_traces(name):

@@ -45,6 +45,7 @@ def test_one_graph_serves_all_lengths(dim):
     assert kinds(energy) == [None, None]
 
 
+@pytest.mark.long
 def test_an_energy_on_a_graph_has_one_for_every_number_of_nodes():
     energy = make("spherical_spins")
     for batch, nodes in ((2, 3), (4, 3), (2, 6)):

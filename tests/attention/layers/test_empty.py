@@ -66,6 +66,7 @@ def test_layers_take_nothing(name):
         check_that_it_takes_nothing(name, **way)
 
 
+@pytest.mark.long
 @pytest.mark.by_kind("elliptical")  # two seconds each, for four traces
 @pytest.mark.parametrize("name", NAMES)
 def test_traced_layers_take_nothing(name):

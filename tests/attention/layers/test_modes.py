@@ -40,6 +40,7 @@ def mask_for(name):
     return {"mask": padding, "is_causal": not ENERGIES[name].states_interact}
 
 
+@pytest.mark.long
 @pytest.mark.by_kind("lse", "energy_transformer")
 @pytest.mark.parametrize(("name", "backend"), BY_BACKEND)
 def test_compiled_as_one_graph(name, backend):

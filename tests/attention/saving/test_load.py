@@ -147,6 +147,7 @@ def test_the_saved_dtype_counts_not_the_default_one(folder: Path) -> None:
     assert {p.dtype for p in layer.parameters()} == {torch.float32}
 
 
+@pytest.mark.long
 def test_loading_needs_the_folder_alone(folder: Path) -> None:
     # Neither a registry file nor the rooms of tasks and search are touched.
     program = (

@@ -96,6 +96,7 @@ def test_the_gradient_of_the_likelihood_has_two_terms():
     torch.testing.assert_close(got, beta * (pull - len(data) * weight[:, None] * X))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("formula", [LSE, KERNEL])
 def test_a_fit_never_lowers_the_likelihood_and_ends_where_it_is_flat(formula):
     energy, truth = make(formula, 3), 1.5 * draw(3, 3)

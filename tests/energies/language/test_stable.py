@@ -68,6 +68,7 @@ def test_log_sum_exp_from_its_parts_is_attention_and_does_not_overflow() -> None
         torch.testing.assert_close(of(assembled), of(named))
 
 
+@pytest.mark.long
 def test_a_pattern_that_others_see_too_far_for_numbers_does_not_break_the_law_of_masks() -> None:
     formula = "0.5*|xi|^2 - lse(X @ xi + log(softplus(X @ xi)))"  # 0/0 in its slope at -1e4
     results = {r.law[0]: r for r in check_energy(formula)}

@@ -75,6 +75,7 @@ def test_derivatives_equal_those_of_the_reference(kernel, args, kind):
         torch.testing.assert_close(one, other, rtol=near, atol=near)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kernel", [SPARSEMAX, ENTMAX])
 def test_derivatives_of_two_orders_with_an_order_for_each_head(kernel):
     z = (1.5 * draw(15, 2, 2, 5)).requires_grad_()

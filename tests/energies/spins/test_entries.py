@@ -80,6 +80,7 @@ def test_learned_couplings_start_at_zero_and_are_symmetric_without_diagonal():
     assert "raw_couplings" not in dict(make("tap").named_parameters())
 
 
+@pytest.mark.long
 def test_graph_couplings_join_the_components():
     """Stationary points obey m = tanh(beta (Jm + mean pattern)) with J a normalised ring."""
     energy = make("ising_mean_field", 6, couplings="antiferromagnetic", graph="ring", beta=1.5)

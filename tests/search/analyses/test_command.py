@@ -13,6 +13,8 @@ pytest.importorskip("matplotlib")
 
 from attenergy.search.cli.app import app
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 
 def run(*arguments: str, code: int = 0) -> Any:
     result = CliRunner().invoke(app, list(arguments))

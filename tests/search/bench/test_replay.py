@@ -76,6 +76,7 @@ def test_nothing_comes_after_the_end(world: World) -> None:
     assert workers.free == 0
 
 
+@pytest.mark.long
 def test_with_time_enough_the_best_is_named_and_the_regret_is_none(world: World) -> None:
     for name in POLICIES:
         policy = replace(POLICIES[name], sampler="random")

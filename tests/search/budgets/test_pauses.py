@@ -35,6 +35,7 @@ def parts(records: list[RunRecord]) -> tuple[list[RunRecord], list[RunRecord], l
     )
 
 
+@pytest.mark.long
 def test_a_search_of_ten_minutes(
     registry: Registry, make_plan: PlanMaker, watcher: Any, planted: Planted, clock: Clock
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_search_of_ten_minutes(
     check_everything_is_there(plan, len(paused))
 
 
+@pytest.mark.long
 def test_it_goes_on_as_it_began(
     registry: Registry, make_plan: PlanMaker, watcher: Any, planted: Planted, clock: Clock
 ) -> None:

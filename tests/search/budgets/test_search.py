@@ -22,6 +22,8 @@ from attenergy.search.study.run import run_search
 from tests.search.budgets.conftest import Clock
 from tests.search.study.conftest import check_everything_is_there
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 PlanMaker = Callable[..., SearchPlan]
 Planted = Callable[..., Any]
 

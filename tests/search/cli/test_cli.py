@@ -239,6 +239,7 @@ def test_bad_input_ends_with_2_and_a_text(arguments: list[str], text: str) -> No
     assert not Path("runs").exists()
 
 
+@pytest.mark.long
 def test_search_report_and_export(tmp_path: Path) -> None:
     options = [*TINY, "--trials", "2", "-e", "lse,softmax", "--finalists", "1", "--seeds", "2"]
     options += ["--final-budget", "none"]
@@ -290,6 +291,7 @@ def test_the_console_script() -> None:
     # That it searches, with a worker of its own, is tried in `test_end_to_end.py`.
 
 
+@pytest.mark.long
 def test_report_writes_a_page_beside_the_study(finished_study: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     folder = shutil.copytree(finished_study, tmp_path / "runs" / "tiny")

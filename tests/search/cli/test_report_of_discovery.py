@@ -45,6 +45,7 @@ def test_other_formats(folder: Path) -> None:
     assert Path("story.md").read_text().startswith("# made-up\n")
 
 
+@pytest.mark.long
 def test_the_page_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(page.inside, "landscapes", lambda *_: ())

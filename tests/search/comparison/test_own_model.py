@@ -172,6 +172,7 @@ def test_variants_that_do_not_fit_are_left_out_or_refused(
         Space(registry, make_plan(model="own_search:plain", variants=("linear",)))
 
 
+@pytest.mark.long
 def test_a_search_is_recorded_exported_and_replayed(
     registry: Registry, make_plan: PlanMaker, watcher: Any, tmp_path: Path, module: Write
 ) -> None:

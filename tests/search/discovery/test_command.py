@@ -27,6 +27,7 @@ def run(*arguments: str, code: int = 0) -> Any:
     return result
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("instant", "no_page")
 def test_lines_while_it_runs_and_its_result_as_json() -> None:
     result = run(*TINY, "--candidates", "2", "--plain", "--format", "json")

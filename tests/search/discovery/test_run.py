@@ -34,6 +34,8 @@ from tests.search.discovery.conftest import (
     plan_of,
 )
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 SMALL: dict[str, Any] = {"candidates": 3, "seed_energies": ("lse",)}
 
 

@@ -19,6 +19,8 @@ from attenergy.search.runs.events import ForwardingListener
 from attenergy.search.runs.limits import NO_LIMITS, Limits
 from attenergy.search.training.state import Progress
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 ConfigMaker = Callable[..., RunConfig]
 
 

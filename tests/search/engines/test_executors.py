@@ -19,6 +19,8 @@ from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.limits import Limits
 from attenergy.search.runs.records import RunStore
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 ConfigMaker = Callable[..., RunConfig]
 
 

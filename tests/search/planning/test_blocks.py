@@ -112,6 +112,7 @@ def test_enqueued_stacks(space: Any) -> None:
     assert wishes[1] == {"lse.beta": 1.0, "variant": "lse", "blocks": "alike"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("best", ["lse", "linear/lse"])
 @pytest.mark.parametrize(
     "task", ["stacked-recall", pytest.param("raven-small", marks=pytest.mark.slow)]

@@ -46,6 +46,7 @@ def planted(config: RunConfig) -> list[float]:
     return [0.9 - abs(config.model.width - BEST) / 200 + (config.model.heads == 4) / 50]
 
 
+@pytest.mark.long
 def test_an_earlier_study_changes_what_is_proposed(
     wide: Registry, make_plan: PlanMaker, watcher: Any, play: Callable[..., None]
 ) -> None:

@@ -54,6 +54,7 @@ def test_equal_flops_are_equal_but_for_half_a_step(
     assert steps < 500
 
 
+@pytest.mark.long
 def test_a_search_with_equal_flops(registry: Registry, make_plan: PlanMaker, watcher: Any) -> None:
     # In a single block all but one state are left out, and variants cost about the same.
     steps = {"train_steps": 20, "final_steps": 40}

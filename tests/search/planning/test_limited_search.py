@@ -33,6 +33,8 @@ from attenergy.search.training.model import build_model
 from attenergy.tasks import make_task
 from tests.search.study.conftest import in_own_folders, run_together, trials_of
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 PlanMaker = Callable[..., SearchPlan]
 
 

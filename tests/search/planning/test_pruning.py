@@ -232,6 +232,7 @@ def height(config: RunConfig) -> float:
     return {"softmax": 0.6, "linear": 0.3, "hyla": 0.9}[config.variant] - config.seed / 1e4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pruner", ["median", "asha"])
 def test_a_search_with_a_pruner(
     registry: Registry,
@@ -291,6 +292,7 @@ class Stopper(Listener):
     def finished(self, record: RunRecord) -> None: ...
 
 
+@pytest.mark.long
 def test_a_worker_stops_a_run_and_goes_on(make_config: ConfigMaker, tmp_path: Path) -> None:
     long = make_config(steps=400, evaluate_every=20)
     with ProcessPool(1, tmp_path) as pool:

@@ -62,6 +62,7 @@ def test_names_come_from_the_registry(full: Space, registry: Registry) -> None:
     assert not [name for name in full.choices if name.startswith("softmax.")]
 
 
+@pytest.mark.long
 def test_every_suggestion_is_a_layer(full: Space, registry: Registry) -> None:
     seen = set()
     for params, config in suggestions(full, 400):

@@ -31,6 +31,8 @@ from attenergy.search.results.task_table import read_matrix
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.plugin_needs import write_needs
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 EVIL = "<script>alert('x')</script>"
 _VOID = {"meta", "br", "img", "input", "hr", "link", "path", "use", "rect"}
 

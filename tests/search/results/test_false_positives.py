@@ -15,6 +15,8 @@ from attenergy.search.results.ranking import Row, rank
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.study import run as study
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 # A rate of .05 over 200 comparisons has a standard deviation of .0154; a quarter of them are held
 # to the same.
 MOST = 0.05 + 3 * 0.0154

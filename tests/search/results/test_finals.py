@@ -29,6 +29,8 @@ from tests.search.study.conftest import (
     run_together,
 )
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 VARIANTS = ("softmax", "linear", "hyla")
 
 

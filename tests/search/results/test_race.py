@@ -174,6 +174,7 @@ def _read_only(scores: Played) -> Scores:
     return {name: dict(by_seed) for name, by_seed in scores.items()}
 
 
+@pytest.mark.long
 def test_equal_contenders_are_rarely_called_and_a_planted_one_is() -> None:
     """See benchmarks/deciding.py for the same on real scores."""
     race, rng = rules("a", "b", "c", slots=2), random.Random(0)

@@ -27,6 +27,8 @@ from attenergy.search.study.attributes import RUN
 from attenergy.search.study.run import run_search
 from tests.search.study.conftest import done, joined
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 PlanMaker = Callable[..., SearchPlan]
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "faults" / "faults.py"
 
 

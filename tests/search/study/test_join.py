@@ -37,6 +37,8 @@ from tests.search.study.conftest import (
     trials_of,
 )
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_drivers_share_the_work(

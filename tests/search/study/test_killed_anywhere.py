@@ -20,6 +20,8 @@ from attenergy.search.study import queue as queue_module
 from attenergy.search.study.run import run_search
 from tests.search.study.conftest import check_everything_is_there
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 PlanMaker = Callable[..., SearchPlan]
 
 

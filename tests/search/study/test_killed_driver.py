@@ -18,6 +18,8 @@ from attenergy.registry import Registry
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.study.run import run_search
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 PlanMaker = Callable[..., SearchPlan]
 
 # Prints a word for every event, so that the test knows when to strike. In the second run it waits

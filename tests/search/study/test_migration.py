@@ -16,6 +16,8 @@ from attenergy.search.storage.database import latest, open_storage
 from attenergy.search.study.run import StudyMismatch, run_search
 from tests.search.study.conftest import check_everything_is_there, trials_of
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 PlanMaker = Callable[..., SearchPlan]
 
 

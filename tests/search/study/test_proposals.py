@@ -22,6 +22,8 @@ from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.study.run import run_search
 from attenergy.tasks import make_task
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 PlanMaker = Callable[..., SearchPlan]
 
 

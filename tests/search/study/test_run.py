@@ -18,6 +18,8 @@ from attenergy.search.storage.study_lock import study_lock
 from attenergy.search.study.run import StudyBusy, StudyExists, StudyMismatch, run_search
 from tests.search.study.conftest import check_everything_is_there, trials_of
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 PlanMaker = Callable[..., SearchPlan]
 
 

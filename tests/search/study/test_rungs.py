@@ -30,6 +30,7 @@ def by_steps(records: list[RunRecord]) -> dict[int, list[RunRecord]]:
     return groups
 
 
+@pytest.mark.long
 def test_survivors_go_on_to_the_bit_and_nothing_is_left_of_it(
     registry: Registry, make_plan: PlanMaker, watcher: Any
 ) -> None:
@@ -127,6 +128,7 @@ def trials(records: list[RunRecord]) -> tuple[list[RunRecord], list[RunRecord]]:
     return [r for r in own if r.config.pause], [r for r in own if not r.config.pause]
 
 
+@pytest.mark.long
 def test_the_best_go_on_to_the_bit_and_nothing_is_left_of_it(
     registry: Registry, make_plan: PlanMaker, watcher: Any
 ) -> None:

@@ -35,6 +35,7 @@ def make_config(registry: Registry) -> ConfigMaker:
     return make
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variant", ["softmax", "lse"])
 def test_minimise_lowers_energies_and_contrast_parts_them(
     make_config: ConfigMaker, variant: str

@@ -148,6 +148,7 @@ PUBLISHED = {  # 20,480 matrices, standard errors 0.002 to 0.003: own prior, all
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("split", [pytest.param("test", marks=pytest.mark.slow), "ood"])
 def test_ceiling_at_the_paper_size_with_the_reference_split(golden, split: str) -> None:
     arrays = golden("sraven_splits")

@@ -139,6 +139,7 @@ def digest() -> str:
     return whole.hexdigest()
 
 
+@pytest.mark.long
 def test_another_process_draws_the_same() -> None:
     code = f"import hashlib\n{inspect.getsource(digest)}\nprint(digest())"
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "OMP_NUM_THREADS": "1"}

@@ -14,6 +14,7 @@ REGISTRY = load_registry(plugins=False)
 VARIANTS = {**REGISTRY.energies, **REGISTRY.mixers}
 
 
+@pytest.mark.long
 def test_every_entry_that_was_measured_has_a_line() -> None:
     measured = json.loads(MEASURED.read_text(encoding="utf-8"))
     entries = measured["entries"]

@@ -38,6 +38,7 @@ def plot(tmp_path, monkeypatch):
     return lambda *words: CliRunner().invoke(app, ["energies", "plot", *words])
 
 
+@pytest.mark.long
 def test_all_that_can_be_drawn(plot, tmp_path):
     result = plot(
         "lse", "--patterns", "pair.csv", "--sweep", "beta=0.5:2:3", "--weights", "--gif", "-o",

@@ -28,6 +28,7 @@ def completed(words: str, cwd: Path | None = None) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.long
 def test_options_and_arguments_complete_in_a_shell(tmp_path: Path) -> None:
     assert "raven-small" in completed("attenergy search --task raven")
     assert completed("attenergy energies show zero_s") == ["zero_sink"]

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -72,6 +73,7 @@ energies:
 """
 
 
+@pytest.mark.long
 def test_a_check_shows_how_far_it_is_and_ends_with_a_summary(tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(ENERGIES)
     good = run("energies", "check", f"{tmp_path / 'my.yaml'}:good")

@@ -67,6 +67,7 @@ def differ(prints: dict[str, Fingerprint]) -> None:
         assert equal or one.distance(other) > 0.03, (a, b)
 
 
+@pytest.mark.long
 def test_different_entries_differ(prints):
     differ(prints)
     assert set(prints) == {*FORMULAS, "elliptical", "uhop", "ham"}  # others read no patterns

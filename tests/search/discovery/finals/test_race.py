@@ -89,6 +89,7 @@ def test_settings_of_the_discovery_are_fixed_where_the_entry_has_others(
     assert compare.fix == {"discovered_5.step_size": 0.7}
 
 
+@pytest.mark.long
 def test_each_task_is_a_comparison_that_goes_on_where_it_stopped(
     tmp_path: Path, registry: Registry
 ) -> None:

@@ -50,6 +50,7 @@ def test_what_is_no_energy_is_refused(text: str, part: str) -> None:
         Candidate.from_formula(text)
 
 
+@pytest.mark.long
 def test_the_key_is_that_of_the_normal_form_and_the_same_in_another_process() -> None:
     one = Candidate.from_formula(LSE)
     other = Candidate.from_formula("-lse((X*beta) @ xi)/beta + |xi|^2/2")

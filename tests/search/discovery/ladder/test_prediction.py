@@ -108,6 +108,7 @@ def test_a_rung_that_says_the_opposite_is_left_out_soon(ladder: Ladder, scored) 
     assert unused_rungs(measured) == {FIRST}
 
 
+@pytest.mark.long
 def test_who_was_chosen_for_its_score_does_not_count(ladder: Ladder, scored) -> None:
     """Among the best third of a rung that predicts well the rank correlation is much lower."""
     truth = by_quality(0.75, 0.75)

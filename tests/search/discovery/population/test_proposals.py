@@ -145,6 +145,7 @@ def test_without_parents_formulas_are_random(arm: Arm) -> None:
         assert (proposal.operation, proposal.parents) == ("random", ())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("formula", "often"), [(SHORT, True), (LSE, False)])
 def test_a_parent_without_parameters_is_often_given_one(formula: Candidate, often: bool) -> None:
     population = [one(n, n / 100, candidate=formula) for n in range(FOUNDERS)]

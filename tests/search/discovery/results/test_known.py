@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import pytest
+
 from attenergy.registry import EnergySpec, Registry
 from attenergy.search.discovery.results.discovery import Discovery
 from attenergy.search.discovery.results.known import laws_of, with_nearest
 from attenergy.testing import LAWS
+
+pytestmark = pytest.mark.long  # whole searches or processes
 
 
 def test_all_laws_are_looked_at_and_a_broken_one_fails() -> None:

@@ -23,6 +23,8 @@ from attenergy.search.discovery.results.page import page, write_pictures
 from attenergy.search.discovery.results.write import as_markdown, write_discovery
 from tests.search.discovery.results.conftest import around, write_final
 
+pytestmark = pytest.mark.long  # whole searches or processes
+
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 

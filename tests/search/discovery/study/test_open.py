@@ -50,6 +50,7 @@ def change(database: Path, owner: str, name: str, value: Any) -> None:
             connection.execute(changed, (json.dumps(value), name))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("instant", "no_page")
 def test_what_no_discovery_writes_is_refused_in_a_sentence(
     built_in: Registry, make_discovery: DiscoverPlanMaker
