@@ -176,7 +176,8 @@ class Evolution:
         seeds = len(self.proposer.waiting(population)) + sum(
             one.arm == "registry" for one in population
         )
-        total = None if self.plan.candidates is None else seeds + self.plan.candidates
+        planned = self.plan.candidates
+        total = None if planned is None else max(len(population), seeds + planned)
         if (more := self.time.expected(self._begun)) is not None:
             total = min(total or len(population) + more, len(population) + more)
         if (left := self.time.budget_left) is not None:

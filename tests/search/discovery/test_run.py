@@ -202,6 +202,22 @@ def test_more_candidates_go_on_from_those_that_there_are(
 
 
 @pytest.mark.usefixtures("instant", "no_page")
+def test_fewer_candidates_than_there_are_end_the_evolution_at_once(
+    built_in: Registry, make_discovery: DiscoverPlanMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_discovery(candidates=3, finalists=0)
+    before = run_discovery(plan, built_in, Listener())
+    watcher, standings = Watcher(), []
+    monkeypatch.setattr(watcher, "reached", lambda done, of, _: standings.append((done, of)))
+    less = plan.model_copy(update={"candidates": 1})
+    after = run_discovery(less, built_in, watcher, resume=True)
+    assert population(after) == population(before)
+    assert standings
+    assert all(done <= of for done, of in standings)
+    assert not watcher.records
+
+
+@pytest.mark.usefixtures("instant", "no_page")
 def test_no_finals_are_held_where_nothing_is_trained(
     built_in: Registry, make_discovery: DiscoverPlanMaker
 ) -> None:
