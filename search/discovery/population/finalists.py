@@ -67,7 +67,9 @@ def _evolved(ranked: Sequence[Individual], rungs: Sequence[str], count: int) -> 
 
 def _different(ranked: Sequence[Individual], count: int) -> list[Individual]:
     """The best of the best niches, then others; the best first."""
-    by_niche = {each.fingerprint.niche: each.number for each in reversed(ranked)}
+    best_of_niche: dict[tuple[int, ...], int] = {}
+    for each in ranked:
+        best_of_niche.setdefault(each.fingerprint.niche, each.number)
     others = (each.number for each in ranked)
-    numbers = list(dict.fromkeys([*reversed(by_niche.values()), *others]))[:count]
+    numbers = list(dict.fromkeys([*best_of_niche.values(), *others]))[:count]
     return [each for each in ranked if each.number in numbers]

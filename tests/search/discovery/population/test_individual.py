@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import pytest
@@ -78,6 +79,22 @@ def test_finalists_are_the_best_of_each_arm_and_of_different_niches() -> None:
     # A second one of a niche comes before one that has not climbed as high.
     more = names(choose_finalists(population, RUNGS, 3))
     assert more == ["softmax", "lse", "discovered_2", "discovered_3", "discovered_4", "random_7"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_best_of_all_is_a_finalist_and_so_is_the_best_of_the_next_niches(seed: int) -> None:
+    draw = random.Random(seed)
+    scores = draw.sample(range(20), 8)  # all above the half of those that follow
+    stand = [one(n, 0.5, 1 + s, niche=draw.randrange(4)) for n, s in enumerate(scores)]
+    behind = [one(n, 0.5, 0.0, niche=9) for n in range(8, 16)]
+    population = draw.sample([*stand, *behind], 16)
+    bests: dict[tuple[int, ...], str] = {}
+    for each in sorted(stand, key=lambda each: -each.scores[RUNGS[1]]):
+        bests.setdefault(each.fingerprint.niche, each.name)
+    for count in range(1, 5):
+        chosen = names(choose_finalists(population, RUNGS, count))[1:]
+        assert set(list(bests.values())[:count]) <= set(chosen)
+        assert len(chosen) == count
 
 
 def test_an_arm_without_scores_has_no_finalist() -> None:
