@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from attenergy.registry import ArgumentError, Registry, Scalar, UnknownName
 from attenergy.registry.files import write_atomically
 from attenergy.search.budgets.clock import TimeBudget
+from attenergy.search.budgets.shares import shares_of_time
 from attenergy.search.comparison.compare import (
     PLAN,
     ComparePlan,
@@ -30,7 +31,6 @@ from attenergy.search.runs.errors import SameFailure
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failures import in_one_line
 from attenergy.search.runs.records import RECORDS, read_records
-from attenergy.search.training.known_cost import KnownCosts
 from attenergy.search.training.own_model import check_buildable
 from attenergy.tasks import make_task
 
@@ -76,7 +76,7 @@ def run_multi_task(
         registry: where names are looked up.
         listen: makes the listener of one comparison.
         time_budget: the plan's `budget`, with the moment at which the command began; if None, it
-            begins now. Tasks have equal parts of it, the points of a sweep such as their runs cost.
+            begins now. Each has such a part of it as its runs cost (`shares_of_time`).
 
     Raises:
         ComparisonMismatch: the folder is of one search or of a comparison on one task.
@@ -88,9 +88,13 @@ def run_multi_task(
         )
     budget = time_budget or TimeBudget.of(plan.budget)
     parts = [_Part.of(each, plan, registry) for each in comparisons]
-    shares = [1.0] * len(parts) if budget is None else _shares(parts)
-    # What has to be shortened shows where a run costs most; the others then are as short.
-    order = sorted(range(len(parts)), key=lambda number: -shares[number])
+    shares = [1.0] * len(parts)
+    if budget is not None:
+        shares = shares_of_time([part.first for part in parts])
+    order = list(range(len(parts)))
+    if all(part.comparison.point for part in parts):
+        # What has to be shortened shows where a run costs most; the others then are as short.
+        order.sort(key=lambda number: -shares[number])
     columns: dict[int, Column] = {}
     steps: int | None = None
     for number in order:
@@ -162,21 +166,6 @@ class _Part:
         if steps is None or self.comparison.steps is not None or not self.comparison.point:
             return self
         return replace(self, plan=self.plan.model_copy(update={"steps": steps}))
-
-
-def _shares(parts: Sequence[_Part]) -> list[float]:
-    """The shares of the time: equal ones for tasks; at the points of a sweep, by what runs cost.
-
-    Half of the time goes by training FLOPs. The other half is equal, since short products and
-    evaluations take time as well.
-    """
-    equal = 1 / len(parts)
-    if not all(part.comparison.point for part in parts):
-        return [equal] * len(parts)
-    known = KnownCosts()
-    flops = [known.of(part.first, ["training_flops"]).get("training_flops", 0.0) for part in parts]
-    total = sum(flops)
-    return [equal / 2 + each / total / 2 if total else equal for each in flops]
 
 
 def _equal_runs(part: _Part, done: Iterable[_Part]) -> list[RunRecord]:

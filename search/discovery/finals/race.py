@@ -8,7 +8,9 @@ from pathlib import Path
 
 from attenergy.registry import Registry, Scalar
 from attenergy.search.budgets.clock import TimeBudget
+from attenergy.search.budgets.shares import shares_of_time
 from attenergy.search.comparison.compare import run_compare
+from attenergy.search.comparison.configure import configure
 from attenergy.search.comparison.multi_task import column_of, write_matrix
 from attenergy.search.discovery.ladder.rungs import settings_of
 from attenergy.search.discovery.plan import DiscoverPlan
@@ -48,7 +50,8 @@ def run_finals(
         finalists: who takes part; the first is the reference.
         registry: holds an entry by the name of each.
         listen: makes the listener of one comparison.
-        time_budget: for all of them, in equal parts; None for as many seeds as a comparison has.
+        time_budget: for all of them, in parts such as their runs cost (`shares_of_time`); None for
+            as many seeds as a comparison has.
 
     Returns:
         The table; `columns[i].verdict.sentence` says what was decided on a task.
@@ -59,9 +62,11 @@ def run_finals(
     folder = Path(plan.folder) / FINALS
     tasks = (*plan.tasks, *plan.held_out)
     columns: list[Column] = []
-    for number, task in enumerate(tasks):
-        compare = plan_of(plan, task, finalists, registry, time_budget)
-        part = None if time_budget is None else time_budget.part(1 / (len(tasks) - number))
+    plans = [plan_of(plan, task, finalists, registry, time_budget) for task in tasks]
+    shares = shares_of_time([configure(each, registry, each.variants[0]) for each in plans])
+    for number, (task, compare) in enumerate(zip(tasks, plans, strict=True)):
+        share = shares[number] / sum(shares[number:])
+        part = None if time_budget is None else time_budget.part(share)
         with listen(compare) as listener:
             try:
                 run_compare(compare, registry, listener, time_budget=part)
