@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attenergy.registry import Registry, load_registry
+from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.discovery.filters.fingerprint import Fingerprint
+from attenergy.search.discovery.finals import race
 from attenergy.search.discovery.finals.race import plan_of, run_finals
 from attenergy.search.discovery.formulas.candidate import Candidate
 from attenergy.search.discovery.plan import DiscoverPlan
@@ -87,6 +89,29 @@ def test_settings_of_the_discovery_are_fixed_where_the_entry_has_others(
     chosen = finalists(steps=1, step_size=0.7, number_0=2.0, beta=8.0)
     compare = plan_of(plan(tmp_path), "tiny", chosen, registry)
     assert compare.fix == {"discovered_5.step_size": 0.7}
+
+
+def test_time_is_shared_by_what_the_runs_of_a_task_cost(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts: dict[str, float] = {}
+
+    def compare(one: ComparePlan, *_: object, time_budget: TimeBudget) -> None:
+        parts[one.task] = time_budget.seconds
+
+    monkeypatch.setattr(race, "run_compare", compare)
+    for name in ("read_study", "write_leaderboard", "column_of", "write_matrix"):
+        monkeypatch.setattr(race, name, lambda *_: None)
+    held_out = plan(tmp_path, held_out=("mqar", "still"))
+    budget = TimeBudget(120.0, "2m", 0.0, lambda: 0.0)
+    run_finals(held_out, finalists(), registry, lambda _: nullcontext(Noting()), time_budget=budget)
+    # No time passes, so each part is of the whole: a third, a half of what two others leave, all.
+    tiny, mqar, still = (parts[name] / 120 for name in ("tiny", "mqar", "still"))
+    shares = [tiny, (1 - tiny) * mqar, (1 - tiny) * (1 - mqar) * still]
+    assert sum(shares) == pytest.approx(1.0)
+    assert shares[0] == pytest.approx(1 / 6, abs=1e-4)  # two steps of a tiny model
+    assert shares[1] == pytest.approx(1 / 6 + 1 / 2, abs=1e-4)
+    assert shares[2] == pytest.approx(1 / 6, abs=1e-4)
 
 
 @pytest.mark.long
