@@ -228,7 +228,11 @@ def main(folder: Path = raven.RECORDS) -> None:
     for name, call in draw.items():
         if recorded[name]:
             call(recorded[name])
-    paper = {n: r for n, r in recorded.items() if n.startswith("paper-") and scores_of(r)}
+    paper = {
+        name: [*records, *RunStore(folder / name / raven.PAUSED).all()]  # which have curves
+        for name, records in recorded.items()
+        if name.startswith("paper-") and scores_of(records)
+    }
     if paper:
         draw_paper(paper)
     write_scores(recorded)

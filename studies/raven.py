@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from attenergy.registry import Registry, load_registry
+from attenergy.registry import Registry, UnknownName, load_registry
 from attenergy.registry.files import write_atomically
 from attenergy.search.comparison.configure import configure
 from attenergy.search.engines.base import Resources, run_all
@@ -37,6 +37,7 @@ from attenergy.search.runs.records import RunStore
 
 HERE = Path(__file__).resolve().parent
 RECORDS = HERE / "records"
+PAUSED = "paused"  # in the folder of a part: records of runs that were broken off
 CHECKPOINTS = HERE.parent / "runs" / "study-checkpoints"
 
 #: Instances of the paper's runs, in steps of 128: 1 M, 2 M, 4 M, 8 M, 20 M.
@@ -110,7 +111,9 @@ def _of_claims(registry: Registry) -> dict[str, Part]:
     states = tuple((("linear",), {"heads": 1, "head_dim": d}) for d in STATES)
     of_states = ((("softmax",), {"heads": 1, "head_dim": 16}), *states)
     title = "Recall against the size of the state"
+    deep = ((("softmax", "hyla"), {"layers": 4}),)
     result = {
+        "deep": Part("raven-small", "Four blocks, for their codes and layers", deep, 3),
         "fuzzy": Part("fuzzy-logic-small", "Fuzzy logic in context", ((published, {}),), 5),
         "recall-state": Part("mqar-memory-small", title, of_states, 3, same_plan=False),
     }
@@ -177,8 +180,9 @@ def run(
     store = RunStore(folder)
     todo = missing(part.configs(name, registry), store)
     if chosen := frozenset(variants):
-        if unknown := chosen - {config.variant for config in part.configs(name, registry)}:
-            raise SystemExit(f"{name} has no variant {min(unknown)!r}")
+        there = dict.fromkeys(config.variant for config in part.configs(name, registry))
+        if unknown := chosen - there.keys():
+            raise SystemExit(str(UnknownName("variant", min(unknown), there, place=name)))
         todo = [config for config in todo if config.variant in chosen]
     print(f"{name}: {len(todo)} runs are missing; {minutes:g} minutes, {workers} at a time")
     resources = Resources(workers=workers, checkpoint_folder=str(CHECKPOINTS))
@@ -191,7 +195,11 @@ def run(
 
 
 def merge(files: Iterable[Path], registry: Registry) -> int:
-    """Add the records of other machines to the parts that they belong to; how many were new."""
+    """Add the records of other machines to the parts that they belong to; how many were new.
+
+    Those that were broken off go to the folder `paused` of the part: they have a curve, and count
+    as no run.
+    """
     known = {
         config.run_key(): name
         for name, part in parts(registry).items()
@@ -199,7 +207,10 @@ def merge(files: Iterable[Path], registry: Registry) -> int:
     }
     added = 0
     for path in files:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise SystemExit(f"{path}: {error.strerror or error}") from None
         for number, line in enumerate(lines, 1):
             try:
                 record = RunRecord.model_validate_json(line)
@@ -210,7 +221,8 @@ def merge(files: Iterable[Path], registry: Registry) -> int:
             if name is None:
                 print(f"{path}: {line_of(record)} belongs to no part")
                 continue
-            store = RunStore(RECORDS / name)
+            whole = record.config.pause is None
+            store = RunStore(RECORDS / name if whole else RECORDS / name / PAUSED)
             if store.get(record.key) is None and record.status != "failed":
                 store.append(record)
                 added += 1

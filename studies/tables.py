@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from attenergy.search.results import formats
 from attenergy.search.results.statistics import mean_interval, paired_difference
 from attenergy.search.results.study_folder import read_study
 from attenergy.search.results.verdict import calls
@@ -52,7 +53,14 @@ def table(scores: Scores, reference: str, splits: Sequence[str]) -> list[str]:
     """
     last = splits[-1]
     means = {v: mean_interval(list(column(r, last).values())).mean for v, r in scores.items()}
-    head = ["variant", "seeds", *splits, f"{last} minus {reference}", "call", "parameters"]
+    head = [
+        "variant",
+        "seeds",
+        *map(formats.split, splits),
+        f"{last} minus {reference}",
+        "call",
+        "parameters",
+    ]
     columns = {variant: column(runs, last) for variant, runs in scores.items()}
     called = calls({v: c for v, c in columns.items() if v != reference}, columns.get(reference, {}))
     rows = []

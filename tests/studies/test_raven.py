@@ -78,6 +78,14 @@ def test_records_come_together_once(
     store = RunStore(tmp_path / "records" / "zoo")
     assert [record.key for record in store.all()] == [config.run_key() for config in runs]
     assert "first.jsonl:3: no record" in capsys.readouterr().out
+    paused = runs[2].model_copy(update={"pause": 800})
+    second.write_text(record_of(paused).model_dump_json(by_alias=True) + "\n")
+    assert raven.merge([second], REGISTRY) == 1
+    assert len(store.all()) == 3  # what was broken off is no run
+    (record,) = RunStore(tmp_path / "records" / "zoo" / raven.PAUSED).all()
+    assert record.config.whole() == runs[2]
+    with pytest.raises(SystemExit, match=r"nothing\.jsonl: No such file"):
+        raven.merge([tmp_path / "nothing.jsonl"], REGISTRY)
     other = runs[0].model_copy(update={"seed": 99})
     second.write_text(record_of(other).model_dump_json(by_alias=True) + "\n")
     assert raven.merge([second], REGISTRY) == 0
@@ -96,7 +104,7 @@ def test_some_variants_are_run_alone(
         (variant, seed) for seed in (1, 2) for variant in ("lse", "hyla")
     ]
     assert len(runs) == 2 * zoo.seeds
-    with pytest.raises(SystemExit, match="no variant 'hylas'"):
+    with pytest.raises(SystemExit, match="no variant 'hylas' in zoo"):
         raven.run("zoo", zoo, REGISTRY, 1.0, 1, ("hylas",))
 
 
