@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from attenergy.registry import AttenergyError, EnergySpec, Registry
+from attenergy.registry import EnergySpec, Registry
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.comparison.configure import CHOOSING_SEED
 from attenergy.search.discovery.finals.race import run_finals
@@ -22,6 +22,7 @@ from attenergy.search.discovery.results.discovery import Ablated, Formula
 from attenergy.search.discovery.results.entries import entry_of
 from attenergy.search.discovery.results.finding import read_finals, winner_of
 from attenergy.search.discovery.results.known import laws_of
+from attenergy.search.discovery.study.timing import EvolutionTime
 from attenergy.search.engines.base import run_all
 from attenergy.search.engines.factory import make_executor
 from attenergy.search.planning.plan import ComparePlan
@@ -79,18 +80,23 @@ def hold_finals(
     if not (judged.tasks or judged.held_out):
         listener.message("no finals: nothing is trained on these tasks; add a --task that trains")
         return
-    outcome.finalists = finalists
+    winner = _winner(outcome)
+    outcome.choose(finalists)
+    outcome.write(with_page=False)  # whatever ends the finals, they have their finalists
     entries = {f.name: _entry(f.individual) for f in finalists if f.individual and f.role in _NEW}
     registry = replace(outcome.registry, energies={**outcome.registry.energies, **entries})
     part = None if budget is None else budget.part(_FINALS)
     if part is not None:
         part.text = f"{max(1.0, part.seconds):.0f}s"  # as a comparison's plan says it
-    try:
-        run_finals(judged, finalists, registry, listen, time_budget=part)
-    except AttenergyError as error:
-        if "budget" not in error.topics:
-            raise
-        listener.message(f"no finals: {error}")
+    run_finals(judged, finalists, registry, listen, time_budget=part)
+    if _winner(outcome) != winner:
+        outcome.forget_winner()
+    outcome.write(with_page=False)
+
+
+def _winner(outcome: Outcome) -> Formula | None:
+    discovery = outcome.discovery()
+    return winner_of(discovery, read_finals(Path(outcome.plan.folder), discovery))
 
 
 def _entry(one: Individual) -> EnergySpec:
@@ -108,8 +114,7 @@ def examine_winner(outcome: Outcome, listener: Listener, budget: TimeBudget | No
         listener: is told of the runs.
         budget: of the whole discovery; None without a clock.
     """
-    discovery = outcome.discovery()
-    winner = winner_of(discovery, read_finals(Path(outcome.plan.folder), discovery))
+    winner = _winner(outcome)
     if winner is None:
         return
     candidate = Candidate.from_formula(winner.formula)
@@ -130,14 +135,12 @@ def _ablate(
     }
     store, evolution = RunStore(folder / ABLATION), outcome.study.store
     records = {record.key: record for record in (*evolution.all(), *store.all())}
+    time = EvolutionTime(budget, 1.0, outcome.ladder, records.values())
     missing = [config for config in runs.values() if config.run_key() not in records]
-
-    def begins(_: RunConfig) -> bool:
-        return budget is None or budget.elapsed < budget.runs_end
-
     listener.phase("ablation", len(runs) - len(missing), len(runs))
-    with make_executor(outcome.plan, store.folder) as executor:
-        run_all(missing, "trial", executor, store, listener, begins)
+    if any(map(time.fits_run, missing)):  # to start processes takes seconds
+        with make_executor(outcome.plan, store.folder) as executor:
+            run_all(missing, "trial", executor, store, listener, time.fits_run)
     records |= {record.key: record for record in store.all()}
     outcome.ablations = tuple(_scored(part, runs, rungs, records) for part in parts)
 

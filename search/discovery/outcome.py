@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
-from attenergy.registry import Registry
+from attenergy.registry import ArgumentError, Registry
 from attenergy.search.discovery.filters.screen import FILTERS
 from attenergy.search.discovery.ladder.prediction import predictions
 from attenergy.search.discovery.ladder.rungs import Ladder, with_settings
 from attenergy.search.discovery.plan import DiscoverPlan
-from attenergy.search.discovery.population.finalists import Finalist
+from attenergy.search.discovery.population.finalists import Finalist as ChosenFinalist
 from attenergy.search.discovery.population.individual import Individual, by_merit
 from attenergy.search.discovery.population.selection import front
 from attenergy.search.discovery.results.discovery import (
     Ablated,
     Discovery,
+    Finalist,
     Formula,
     Law,
     Rejected,
     RungPrediction,
+    read_discovery,
 )
-from attenergy.search.discovery.results.discovery import Finalist as NamedFinalist
 from attenergy.search.discovery.results.known import with_nearest
 from attenergy.search.discovery.results.write import write_discovery
 from attenergy.search.discovery.study.open import DiscoveryStudy
@@ -45,9 +48,10 @@ class Outcome:
         study: its trials.
         registry: where nearest energies are looked up.
         searching: numbers of individuals whose settings may still change in another session.
-        finalists: who takes part in the finals, once they are chosen.
-        ablations: of the best formula, once they are made.
-        laws: of the best formula, once they are looked at.
+        finalists: who takes part in the finals, once they are chosen; those of an earlier session
+            until then.
+        ablations: of the best formula, once they are made, in this session or an earlier one.
+        laws: of the best formula, likewise.
     """
 
     plan: DiscoverPlan
@@ -61,6 +65,45 @@ class Outcome:
     _front: tuple[int, ...] = ()
     _begun: float = field(default_factory=time.monotonic)
     _written: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def going_on(
+        cls, plan: DiscoverPlan, ladder: Ladder, study: DiscoveryStudy, registry: Registry
+    ) -> Self:
+        """With what earlier sessions have written of the finals and of the winner.
+
+        A file that is missing, damaged or of other formulas counts as none: all of it is made
+        again from the records.
+        """
+        outcome = cls(plan, ladder, study, registry)
+        try:
+            earlier = read_discovery(Path(plan.folder))
+        except (OSError, ArgumentError):
+            return outcome
+        known = {(one.number, one.name) for one in study.population}
+        if any(f.number is not None and (f.number, f.name) not in known for f in earlier.finalists):
+            return outcome
+        outcome.finalists, outcome.laws = earlier.finalists, earlier.laws
+        outcome.ablations = earlier.ablations
+        return outcome
+
+    def choose(self, finalists: Iterable[ChosenFinalist]) -> None:
+        """Set who takes part in the finals; what was said of another winner is forgotten."""
+        named = tuple(
+            Finalist(
+                name=each.name,
+                role=each.role,
+                number=None if each.individual is None else each.individual.number,
+            )
+            for each in finalists
+        )
+        if named != self.finalists:
+            self.finalists = named
+            self.forget_winner()
+
+    def forget_winner(self) -> None:
+        """Forget the ablation and the laws of the best formula: another one may be the best."""
+        self.ablations, self.laws = (), ()
 
     @property
     def spent(self) -> float:
@@ -120,14 +163,7 @@ class Outcome:
             ),
             ablations=self.ablations,
             laws=self.laws,
-            finalists=tuple(
-                NamedFinalist(
-                    name=each.name,
-                    role=each.role,
-                    number=None if each.individual is None else each.individual.number,
-                )
-                for each in self.finalists
-            ),
+            finalists=self.finalists,
         )
 
     def _ranked(self) -> list[Individual]:

@@ -102,7 +102,7 @@ def run_discovery(
         shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
         write_atomically(folder / DISCOVER_PLAN, shown.model_dump_json(indent=2) + "\n")
         write_needs(folder, needs)
-        outcome = Outcome(plan, ladder, study, registry)
+        outcome = Outcome.going_on(plan, ladder, study, registry)
         with listener:
             _evolve(outcome, grammar, seeds, listener, time_budget)
         outcome.write(with_page=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from attenergy.registry import Registry, Scalar
+from attenergy.registry import AttenergyError, Registry, Scalar
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.budgets.shares import shares_of_time
 from attenergy.search.comparison.compare import run_compare
@@ -23,6 +23,7 @@ from attenergy.search.results.study_folder import read_study, write_leaderboard
 from attenergy.search.results.task_table import Column, Matrix
 from attenergy.search.runs.errors import SameFailure
 from attenergy.search.runs.events import Listener
+from attenergy.search.runs.records import RECORDS
 
 #: Folder of the finals in that of the discovery; one folder for each task below it.
 FINALS = "finals"
@@ -43,7 +44,8 @@ def run_finals(
     Each task is a comparison in a folder of its own, `finals/TASK`, which is read, reported and
     exported like any other; beside them is a table over all tasks. Everybody tries the same
     multiples of the task's learning rate with a seed of its own, and has its other settings from
-    the discovery, where all had the same tuning. What is recorded is not run again.
+    the discovery, where all had the same tuning. What is recorded is not run again. A task whose
+    part of the time is too short is passed over, with a message.
 
     Args:
         plan: of the discovery: its tasks, folder, and who does the work.
@@ -55,13 +57,11 @@ def run_finals(
 
     Returns:
         The table; `columns[i].verdict.sentence` says what was decided on a task.
-
-    Raises:
-        ValueError: the time is too short.
     """
     folder = Path(plan.folder) / FINALS
     tasks = (*plan.tasks, *plan.held_out)
     columns: list[Column] = []
+    names = tuple(each.name for each in finalists)
     plans = [plan_of(plan, task, finalists, registry, time_budget) for task in tasks]
     shares = shares_of_time([configure(each, registry, each.variants[0]) for each in plans])
     for number, (task, compare) in enumerate(zip(tasks, plans, strict=True)):
@@ -72,12 +72,23 @@ def run_finals(
                 run_compare(compare, registry, listener, time_budget=part)
             except SameFailure as error:  # another task may work
                 listener.message(f"{task}: {error}")
+            except AttenergyError as error:
+                if not {"budget", "study-mismatch"} & set(error.topics):
+                    raise
+                listener.message(f"no finals on {task} in this session: {_reason(error)}")
+        if not (Path(compare.folder) / RECORDS).is_file():
+            continue
         study = read_study(Path(compare.folder))
         write_leaderboard(study)
         columns.append(column_of(task, study, {}))
-    matrix = Matrix(plan.study, tuple(each.name for each in finalists), tuple(columns))
-    write_matrix(matrix, folder)
-    return matrix
+        write_matrix(Matrix(plan.study, names, tuple(columns)), folder)
+    return Matrix(plan.study, names, tuple(columns))
+
+
+def _reason(error: AttenergyError) -> str:
+    if "budget" not in error.topics:
+        return f"{error}"
+    return "its part of the time is too short for two seeds of everybody; --resume gives more"
 
 
 def plan_of(

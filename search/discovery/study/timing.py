@@ -8,7 +8,7 @@ from statistics import fmean
 
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.discovery.ladder.rungs import Ladder, Rung
-from attenergy.search.runs.config import RunRecord
+from attenergy.search.runs.config import RunConfig, RunRecord
 
 #: Of the time, where finals are to follow; they have the rest.
 EVOLUTION = 0.65
@@ -60,7 +60,7 @@ class EvolutionTime:
 
     def learn(self, record: RunRecord) -> None:
         """Take in how long a run took."""
-        rung = self._rung_of(record)
+        rung = self._rung_of(record.config)
         if rung is not None and (seconds := record.cost.get("seconds", 0.0)) > 0:
             self._seconds[rung.name].append(seconds)
 
@@ -71,6 +71,11 @@ class EvolutionTime:
             return True
         seconds = self._seconds.get(rung.name)
         return left > (fmean(seconds) if seconds else 0.0)
+
+    def fits_run(self, config: RunConfig) -> bool:
+        """Whether a run is likely to end in time."""
+        rung = self._rung_of(config)
+        return rung is None or self.fits(rung)
 
     def expected(self, begun: int) -> int | None:
         """How many candidates there may be in all; None without a clock, or before that is known.
@@ -83,7 +88,6 @@ class EvolutionTime:
         spent = self._budget.elapsed - self._begun
         return round(begun * max(0.0, self.left) / spent) if spent > 0 else None
 
-    def _rung_of(self, record: RunRecord) -> Rung | None:
-        config = record.config
+    def _rung_of(self, config: RunConfig) -> Rung | None:
         where = (config.task, config.training.steps)
         return next((r for r in self._ladder.rungs if (r.task, r.steps) == where), None)

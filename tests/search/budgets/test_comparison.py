@@ -101,6 +101,11 @@ def test_a_comparison_that_does_not_fit_is_shortened_or_refused(
     assert took <= 300
     again, _ = compare(planned(tmp_path, "5m"), registry, watcher, clock)
     assert {record.config.training.steps for record in again} == {steps}
+    # Without a clock it goes on with the steps that it has.
+    more = planned(tmp_path, "5m", seeds=4).model_copy(update={"budget": None})
+    whole = run_compare(more, registry, watcher)
+    assert {record.config.training.steps for record in whole} == {steps}
+    assert set(seeds(whole).values()) == {4}
     other = planned(tmp_path, "5m", folder=str(tmp_path / "other"), steps=12)
     with pytest.raises(ArgumentError, match="two seeds of 3 variants: a run of softmax takes"):
         compare(other, registry, watcher, clock)

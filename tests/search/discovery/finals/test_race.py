@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from attenergy.registry import Registry, load_registry
+from attenergy.registry import ArgumentError, Registry, load_registry
 from attenergy.search.budgets.clock import TimeBudget
+from attenergy.search.comparison.compare import ComparisonMismatch
 from attenergy.search.discovery.filters.fingerprint import Fingerprint
 from attenergy.search.discovery.finals import race
 from attenergy.search.discovery.finals.race import plan_of, run_finals
@@ -24,6 +25,7 @@ from attenergy.search.results.task_table import read_matrix
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.records import read_records
 
+MISMATCH = ComparisonMismatch("finals/still holds a comparison with steps=6, not None")
 CANDIDATE = Candidate.from_formula("0.5*|xi|^2 - sum_n(softplus(beta*X @ xi))/beta")
 TASKS = """
 version: 1
@@ -51,6 +53,14 @@ class Noting(Listener):
 
     def started(self, config: Any) -> None:
         self.started_runs += 1
+
+
+class Hearing(Listener):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
 
 
 @pytest.fixture
@@ -112,6 +122,25 @@ def test_time_is_shared_by_what_the_runs_of_a_task_cost(
     assert shares[0] == pytest.approx(1 / 6, abs=1e-4)  # two steps of a tiny model
     assert shares[1] == pytest.approx(1 / 6 + 1 / 2, abs=1e-4)
     assert shares[2] == pytest.approx(1 / 6, abs=1e-4)
+
+
+@pytest.mark.parametrize("error", [ArgumentError("too little", topic="budget"), MISMATCH])
+def test_a_task_that_cannot_be_run_takes_nothing_from_the_others(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    listener, real = Hearing(), race.run_compare
+
+    def compare(one: ComparePlan, *rest: Any, **options: Any) -> None:
+        if one.task == "still":
+            raise error
+        real(one, *rest, **options)
+
+    monkeypatch.setattr(race, "run_compare", compare)
+    held_out = plan(tmp_path, tasks=("still",), held_out=("tiny",))
+    matrix = run_finals(held_out, finalists(), registry, lambda _: nullcontext(listener))
+    assert [column.task for column in matrix.columns] == ["tiny"]
+    assert [text for text in listener.messages if "no finals on still in this session" in text]
+    assert read_matrix(tmp_path / "finals") == matrix
 
 
 @pytest.mark.long
