@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 from attenergy.energies.domains import domain_of, guarantee_of
 from attenergy.energies.factory import class_of
 from attenergy.energies.formula import formula_tree
 from attenergy.energies.language import score_form, to_latex
 from attenergy.registry import EnergySpec
+
+#: What the text of an update calls by a letter.
+_SHORT = {"s": "X @ xi", "q": "|xi|^2"}
 
 
 def describe(spec: EnergySpec) -> dict[str, str | bool]:
@@ -41,7 +45,11 @@ def describe(spec: EnergySpec) -> dict[str, str | bool]:
     if form is not None:
         radial = str(form.radial)
         start = {"0": "", "1": "-xi + "}.get(radial, f"-({radial})*xi + ")
-        update = f"{start}X' @ [{form.weights}]   with s = X @ xi, q = |xi|^2"
+        update = f"{start}X' @ [{form.weights}]"
+        used = [
+            f"{name} = {text}" for name, text in _SHORT.items() if re.search(rf"\b{name}\b", update)
+        ]
+        update += f"   with {', '.join(used)}" if used else ""
     return {
         "formula": spec.formula,
         "latex": to_latex(tree),

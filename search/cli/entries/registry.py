@@ -267,8 +267,8 @@ def _spec_page(facts: dict[str, Any], spec: VariantSpec) -> RenderableType:
     lines = {"name": facts["name"], "title": spec.title, "about": spec.doc}
     lines |= {key: str(facts[key]) for key in ("formula", "update", "latex") if facts.get(key)}
     if "attention" in facts:
-        lines["score path"] = "yes" if facts["score_path"] else "no"
-        lines["attention"] = "one step is softmax attention" if facts["attention"] else "no"
+        path = "from weights over the patterns" if facts["score_path"] else "by autograd"
+        lines["computed"] = f"{path}; one step is softmax attention" if facts["attention"] else path
     lines["reference"] = spec.reference
     if isinstance(spec, StackSpec):
         lines["layers"] = stack_text(spec)
@@ -279,7 +279,7 @@ def _spec_page(facts: dict[str, Any], spec: VariantSpec) -> RenderableType:
     if isinstance(spec, EnergySpec):
         lines["symbols"] = "; ".join(f"{name}: {text}" for name, text in spec.symbols.items())
         lines |= {"domain": spec.domain, "quadratic part": str(spec.quadratic or "")}
-        lines |= {"safe steps": str(facts["safe_steps"]), "capacity": spec.capacity}
+        lines |= {"safe step sizes": str(facts["safe_steps"]), "capacity": spec.capacity}
         lines["known answers"] = ", ".join(spec.known_answers)
     lines["in the study"] = facts["in_the_study"]
     header = ("parameter", "default", "search range", "meaning")
