@@ -18,7 +18,7 @@ from typing import Any
 import matplotlib as mpl
 import raven
 from claims import write_claims
-from tables import about, column, races, scores_of, table, value
+from tables import about, calls_of_races, column, races, scores_of, table, value
 
 from attenergy.registry import MixerSpec, load_registry
 from attenergy.registry.files import write_atomically
@@ -206,12 +206,14 @@ def write_shown(rows: Iterable[dict[str, Any]]) -> None:
     ceiling = task.ceiling("ood")
     assert ceiling is not None
     shown_of_an_entry = ("mean", "interval", "seeds")
+    raced = calls_of_races(RACES, TASK)
     content = {
         "task": TASK,
         "chance": task.chance[task.metric],
         "ceiling": round(ceiling.value, 4),
         "entries": {
             row["variant"]: {key: row[key] for key in shown_of_an_entry}
+            | ({"race": raced[row["variant"]]} if row["variant"] in raced else {})
             for row in rows
             if row["task"] == TASK
         },

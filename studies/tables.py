@@ -117,3 +117,16 @@ def races(folder: Path) -> list[str]:
         return []
     text = ["## Called by races", "", "Over seeds that had no part in the choice:", ""]
     return [*text, *markdown.table(["race", "task", "verdict"], rows).splitlines(), ""]
+
+
+def calls_of_races(folder: Path, task: str) -> dict[str, dict[str, str | int | float]]:
+    """Variant -> what the races on a task have called of it."""
+    called: dict[str, dict[str, str | int | float]] = {}
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+        board = read_study(place).leaderboard()
+        for row in board.verdict.rows if board.task == task else ():
+            called[row.variant] = {
+                "call": row.call, "difference": round(row.difference, 4),
+                "column": "valid", "seeds": row.seeds,
+            }  # fmt: skip
+    return called

@@ -39,7 +39,14 @@ def in_the_study(name: str, spec: VariantSpec) -> str:
     reference = measured["entries"].get(_REFERENCE)
     if reference is not None and name != _REFERENCE:
         text += f"; {_REFERENCE} {reference['mean']:.3f}"
-    return f"{text}; chance {measured['chance']:.3f}, ceiling {measured['ceiling']:.3f}"
+    text += f"; chance {measured['chance']:.3f}, ceiling {measured['ceiling']:.3f}"
+    if (race := row.get("race")) is not None:
+        words = {"beats": "it beats", "loses": "it loses to"}.get(race["call"])
+        seeds = formats.counted(race["seeds"], "fresh seed")
+        call = f"{words} {_REFERENCE}" if words else f"it is undecided against {_REFERENCE}"
+        gap = f"{abs(race['difference']):.3f}" if words else f"{race['difference']:+.3f}"
+        text += f"; over {seeds} {call} by {gap} on {race['column']}"
+    return text
 
 
 @lru_cache(1)

@@ -27,13 +27,17 @@ def test_every_entry_that_was_measured_has_a_line() -> None:
             continue
         score = re.fullmatch(
             r"raven-small, unseen pairs of rules: (0\.\d{3})\S*( \[.*\])? over (\d+) seeds?"
-            r"(; softmax 0\.\d{3})?; chance 0\.016, ceiling 0\.98\d",
+            r"(; softmax 0\.\d{3})?; chance 0\.016, ceiling 0\.98\d(; over (\d+) fresh seeds .*)?",
             line,
         )
         assert score is not None, line
         assert float(score[1]) == pytest.approx(entries[name]["mean"], abs=6e-4)
         assert int(score[3]) == entries[name]["seeds"]
         assert bool(score[4]) == (name != "softmax")
+        assert bool(score[5]) == ("race" in entries[name])
+    assert in_the_study("linear_attention", VARIANTS["linear_attention"]).endswith(
+        "; over 13 fresh seeds it beats softmax by 0.057 on valid"
+    )
 
 
 def test_an_entry_of_the_same_name_has_none() -> None:
