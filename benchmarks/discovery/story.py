@@ -67,6 +67,15 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="names of pictures, a,b")
     parser.add_argument("--list", action="store_true", help="name the pictures that there are")
     given = parser.parse_args(words)
+    try:
+        _write(parser, given)
+    except OSError as error:
+        parser.exit(2, f"{error.filename or given.folder}: {error.strerror or error}\n")
+    except AttenergyError as error:
+        parser.exit(2, f"{error}\n")
+
+
+def _write(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     drawn = every_picture(given.folder)
     if given.list:
         print("\n".join(drawn))

@@ -137,10 +137,10 @@ def print_study(folder: Path, *, explain: bool) -> None:
     """Print what was printed at the end of a study or a discovery, from its records."""
     from attenergy.search.report.over_tasks import TasksScreen
     from attenergy.search.report.terminal import Screen
-    from attenergy.search.results.study_folder import DISCOVERED, read_study
+    from attenergy.search.results.study_folder import read_study
     from attenergy.search.results.task_table import MATRIX, read_matrix
 
-    if (folder / DISCOVERED).is_file():
+    if _is_discovery(folder):
         print_discovery(folder, Format.TABLE, explain=explain)
         return
     if (folder / MATRIX).is_file():
@@ -183,11 +183,11 @@ def report_text(
         multi_task_as_json,
         multi_task_as_markdown,
     )
-    from attenergy.search.results.study_folder import DISCOVERED, read_study
+    from attenergy.search.results.study_folder import read_study
     from attenergy.search.results.task_table import MATRIX
     from attenergy.search.runs.own_entries import write_own_entries
 
-    if (folder / DISCOVERED).is_file():
+    if _is_discovery(folder):
         return _discovery_text(folder, form)
     multi_task = (folder / MATRIX).is_file()
     if form == "html":
@@ -207,6 +207,27 @@ def report_text(
     return as_markdown(study, analysed, Path.cwd() if out is None else out.parent)
 
 
+def _is_discovery(folder: Path) -> bool:
+    """Whether the folder holds what a discovery has come to.
+
+    Raises:
+        NoRuns: it is a discovery that has written nothing yet.
+    """
+    from attenergy.search.planning.plan import DISCOVER_PLAN
+    from attenergy.search.results.study_folder import DISCOVERED, NoRuns
+
+    if (folder / DISCOVERED).is_file():
+        return True
+    if (folder / DISCOVER_PLAN).is_file():
+        from attenergy.search.discovery.command_line import going_on
+
+        raise NoRuns(
+            f"{folder}: this discovery has written no result yet; to go on with it:\n"
+            f"  {going_on(folder)}"
+        )
+    return False
+
+
 def _discovery_text(folder: Path, form: str) -> str:
     from attenergy.search.discovery.results.discovery import read_discovery
     from attenergy.search.discovery.results.page import page
@@ -222,9 +243,7 @@ def _discovery_text(folder: Path, form: str) -> str:
 
 def save_pictures(folder: Path, out: Path) -> list[Path]:
     """Write every picture of a report as PNG into a folder."""
-    from attenergy.search.results.study_folder import DISCOVERED
-
-    if (folder / DISCOVERED).is_file():
+    if _is_discovery(folder):
         from attenergy.search.discovery.results.discovery import read_discovery
         from attenergy.search.discovery.results.page import write_pictures as write
 
@@ -249,9 +268,9 @@ def _command(folder: Path, *words: str) -> list[str]:
 
 
 def _plugins(folder: Path) -> list[str]:
-    from attenergy.search.runs.plugin_needs import read_needs
+    from attenergy.search.runs.plugin_needs import modules_of, read_needs
 
-    return list(dict.fromkeys(need.module for need in read_needs(folder)))
+    return modules_of(read_needs(folder))
 
 
 def _export_best(study: Study, board: Leaderboard, say: Callable[..., None]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from attenergy.registry import ArgumentError, Registry
+from attenergy.registry import AttenergyError, Registry
+from attenergy.search.discovery.command_line import again
 from attenergy.search.discovery.filters.screen import FILTERS
 from attenergy.search.discovery.ladder.prediction import predictions
 from attenergy.search.discovery.ladder.rungs import Ladder, with_settings
@@ -30,12 +30,9 @@ from attenergy.search.discovery.results.discovery import (
 from attenergy.search.discovery.results.known import with_nearest
 from attenergy.search.discovery.results.write import write_discovery
 from attenergy.search.discovery.study.open import DiscoveryStudy
-from attenergy.search.planning.option_names import option_of
 from attenergy.search.runs.provenance import now
 
 _BETWEEN_WRITES = 30.0  # seconds
-#: Of a plan, what is no option of a command that does it again, or lies on one machine.
-_UNSAID = {"study", "folder", "storage", "address", "checkpoint_folder"}
 
 
 @dataclass
@@ -78,7 +75,7 @@ class Outcome:
         outcome = cls(plan, ladder, study, registry)
         try:
             earlier = read_discovery(Path(plan.folder))
-        except (OSError, ArgumentError):
+        except (OSError, AttenergyError):
             return outcome
         known = {(one.number, one.name) for one in study.population}
         if any(f.number is not None and (f.number, f.name) not in known for f in earlier.finalists):
@@ -145,7 +142,7 @@ class Outcome:
             held_out=plan.held_out,
             rungs=self.ladder.names,
             seed=plan.seed,
-            command=command(plan),
+            command=again(plan),
             date=now()[:10],
             seconds=study.seconds + self.spent,
             versions=records[-1].versions if records else {},
@@ -188,19 +185,6 @@ def formula_of(one: Individual) -> Formula:
         seconds=one.seconds,
         niche=one.fingerprint.niche,
     )
-
-
-def command(plan: DiscoverPlan) -> str:
-    """The call of `attenergy` that makes a plan; what is at its default is left out."""
-    words = ["attenergy", "discover"]
-    for name in DiscoverPlan.model_fields:
-        value, form = getattr(plan, name), DiscoverPlan.model_fields[name]
-        if name in _UNSAID or value is None or value == form.get_default():
-            continue
-        option = option_of(name, "discover")
-        text = ",".join(value) or "none" if isinstance(value, tuple) else f"{value}"
-        words += [option] if value is True else [option, text]
-    return shlex.join(words)
 
 
 def _machine(about: dict[str, str]) -> str:

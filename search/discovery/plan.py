@@ -15,8 +15,6 @@ from attenergy.search.runs.names import PathPart
 if TYPE_CHECKING:
     from attenergy.search.discovery.population.individual import Arm
 
-#: File of a discovery's plan in its folder.
-DISCOVER_PLAN = "discover.json"
 #: Time of a discovery of which nobody says how long it is to go on.
 DEFAULT_BUDGET = "1h"
 

@@ -5,27 +5,36 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
-from attenergy.registry import ArgumentError, EnergySpec, Registry, VariantSpec, needed
+from attenergy.registry import (
+    ArgumentError,
+    EnergySpec,
+    Registry,
+    VariantSpec,
+    layer_uses,
+    needed,
+)
 from attenergy.registry.files import write_atomically
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.comparison.configure import CHOOSING_SEED
 from attenergy.search.discovery.conclusion import Listen, examine_winner, hold_finals, judged_tasks
 from attenergy.search.discovery.formulas.candidate import Candidate, reason_against
-from attenergy.search.discovery.formulas.grammar import Grammar
+from attenergy.search.discovery.formulas.grammar import Grammar, function_uses
 from attenergy.search.discovery.ladder.rungs import Ladder, Rung
 from attenergy.search.discovery.outcome import Outcome
-from attenergy.search.discovery.plan import DISCOVER_PLAN, DiscoverPlan
+from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.discovery.results.discovery import Discovery
 from attenergy.search.discovery.study.evolution import Evolution
 from attenergy.search.discovery.study.open import open_discovery
 from attenergy.search.discovery.study.proposing import Proposer, Seeds
 from attenergy.search.discovery.study.timing import EVOLUTION, EvolutionTime
 from attenergy.search.engines.factory import make_executor
+from attenergy.search.planning.plan import DISCOVER_PLAN
 from attenergy.search.results import formats
 from attenergy.search.runs.checkpoints import CheckpointRemoval
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
+from attenergy.search.runs.own_entries import registry_text, write_entries
 from attenergy.search.runs.plugin_needs import check_needs, check_reaches_workers, write_needs
 from attenergy.search.storage.database import shown_url
 from attenergy.search.training.known_cost import KnownCosts
@@ -83,11 +92,14 @@ def run_discovery(
     if time_budget is None and plan.seconds is not None:
         time_budget = TimeBudget(plan.seconds, plan.budget_text)
     ladder = Ladder.of(plan.tasks, registry)
-    for task in plan.held_out:
-        registry.task(task)
+    tasks = {task: registry.task(task) for task in (*plan.tasks, *plan.held_out)}
     grammar = Grammar.of(plan.without)
     candidates = seed_candidates(plan, registry, grammar)
-    needs = needed(use for rung in ladder.rungs for use in uses(_reference(rung, registry)))
+    energies = {name: registry.energies[name] for name in candidates}
+    used = [use for rung in ladder.rungs for use in uses(_reference(rung, registry))]
+    used += [("task class", spec.class_) for spec in tasks.values()]
+    used += [use for spec in energies.values() for use in layer_uses(spec, {})]
+    needs = needed([*used, *function_uses(grammar.functions)])  # what may be written counts, too
     if plan.workers or plan.engine != "local":
         check_reaches_workers(needs)
     seeds = Seeds.screened(candidates)
@@ -98,10 +110,11 @@ def run_discovery(
             "candidate; give at least 1m",
             topic="budget",
         )
-    with open_discovery(plan, ladder, listener, resume=resume) as study:
+    with open_discovery(plan, ladder, listener, resume=resume, needs=needs) as study:
         shown = plan.model_copy(update={"storage": shown_url(plan.storage)})
         write_atomically(folder / DISCOVER_PLAN, shown.model_dump_json(indent=2) + "\n")
-        write_needs(folder, needs)
+        write_needs(folder, needed(used))
+        write_entries(folder, registry_text(energies, tasks))
         outcome = Outcome.going_on(plan, ladder, study, registry)
         with listener:
             _evolve(outcome, grammar, seeds, listener, time_budget)

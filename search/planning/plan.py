@@ -50,6 +50,8 @@ Fairness = Literal["steps", "flops", "seconds"]
 UNTUNED = ("steps", "valid_instances", "test_instances")
 #: File of a comparison's plan in its folder.
 COMPARE_PLAN = "compare.json"
+#: File of a discovery's plan in its folder (`attenergy.search.discovery`).
+DISCOVER_PLAN = "discover.json"
 
 Crew = Resources  # earlier name
 

@@ -79,9 +79,14 @@ def number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3g}"
 
 
+def fixed(value: float, digits: int = 3, sign: str = "") -> str:
+    """`0.731`: so many digits after the point; from a million on an exponent, `1.2e+300`."""
+    return f"{value:{sign}.{digits}f}" if abs(value) < 1e6 else f"{value:{sign}.3g}"
+
+
 def signed(value: float) -> str:
     """A difference with its sign: `+0.012`, `-0.240`, and what rounds to 0 as `+0.000`."""
-    return f"{round(value, 3) + 0.0:+.3f}"
+    return fixed(round(value, 3) + 0.0, sign="+")
 
 
 def counted(number: int, thing: str) -> str:

@@ -15,14 +15,20 @@ from pydantic import Field, TypeAdapter, ValidationError
 from attenergy.registry import ArgumentError, AttenergyError, UnknownName
 from attenergy.registry.errors import nearest
 from attenergy.registry.files import read_regular, write_atomically
-from attenergy.search.planning.plan import COMPARE_PLAN, RECORDED, ComparePlan, SearchPlan
+from attenergy.search.planning.plan import (
+    COMPARE_PLAN,
+    DISCOVER_PLAN,
+    RECORDED,
+    ComparePlan,
+    SearchPlan,
+)
 from attenergy.search.results.leaderboard import Leaderboard, leaderboard
 from attenergy.search.results.next_step import next_step
 from attenergy.search.results.task_table import MATRIX, read_matrix
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.failures import in_one_line
 from attenergy.search.runs.own_entries import REGISTRY, own_entries, write_own_entries
-from attenergy.search.runs.plugin_needs import check_needs, read_needs
+from attenergy.search.runs.plugin_needs import check_needs, modules_of, read_needs
 from attenergy.search.runs.records import MAX_FILE, RECORDS, first_problem, read_records
 from attenergy.tasks import Task, make_task, without_files
 
@@ -33,7 +39,7 @@ STUDY = "STUDY"
 _MOST_LISTED = 20  # studies in a message
 #: In the folder of a discovery: what it has come to (`attenergy.search.discovery`).
 DISCOVERED = "discovered.json"
-_FILES = (RECORDS, MATRIX, DISCOVERED)  # each is in a study
+_FILES = (RECORDS, MATRIX, DISCOVERED, DISCOVER_PLAN)  # each is in a study
 _COUNTS = TypeAdapter(dict[str, Annotated[int, Field(ge=0)]])
 
 
@@ -82,7 +88,7 @@ class Study:
             board.verdict,
             self.records,
             folder,
-            plugins=list(dict.fromkeys(need.module for need in read_needs(self.folder))),
+            plugins=modules_of(read_needs(self.folder)),
             registry=str(folder / REGISTRY) if own_entries(self.records) else "",
         )
         return replace(board, verdict=replace(board.verdict, command=line))
@@ -196,6 +202,11 @@ def read_study(folder: Path) -> Study:
         raise NoRuns(
             f"{folder} is a discovery, whose runs are of several tasks; its finals are studies: "
             f"{folder.name}/finals/TASK"
+        )
+    if (folder / DISCOVER_PLAN).is_file():
+        raise NoRuns(
+            f"{folder} is a discovery that has written no result yet; `attenergy report` says how "
+            "to go on with it"
         )
     records = read_records(folder)
     if not records and (folder / MATRIX).is_file():

@@ -22,9 +22,7 @@ from attenergy.search.runs.config import RunRecord
 
 #: In a study's folder.
 REGISTRY = "registry.yaml"
-_ABOUT = (
-    "# The entries of this study that are not those of the built-in registry, from its records.\n"
-)
+_ABOUT = "# The entries of this study that are not those of the built-in registry.\n"
 
 
 def own_entries(records: Sequence[RunRecord]) -> str:
@@ -32,11 +30,20 @@ def own_entries(records: Sequence[RunRecord]) -> str:
 
     A task's own space of quantities is in no record: the file names the default one instead.
     """
+    layers, stacks = _entries(records)
+    tasks = {record.config.task: record.config.task_spec for record in records}
+    return registry_text(layers, tasks, stacks)
+
+
+def registry_text(
+    layers: Mapping[str, EnergySpec | MixerSpec],
+    tasks: Mapping[str, TaskSpec],
+    stacks: Mapping[str, StackSpec] = {},
+) -> str:
+    """A registry file with those of some entries that are not built in; empty if all are."""
     registry = _registry()
     known = {**registry.energies, **registry.mixers}
-    layers, stacks = _entries(records)
     own = {name: layer for name, layer in layers.items() if name not in known}
-    tasks = {record.config.task: record.config.task_spec for record in records}
     parts = {
         "energies": {n: _entry(e) for n, e in own.items() if isinstance(e, EnergySpec)},
         "mixers": {n: _entry(e) for n, e in own.items() if isinstance(e, MixerSpec)},
@@ -81,7 +88,11 @@ def _entries(
 
 def write_own_entries(folder: Path, records: Sequence[RunRecord]) -> bool:
     """Write `registry.yaml` into a study's folder if it has entries of its own; say whether."""
-    text = own_entries(records)
+    return write_entries(folder, own_entries(records))
+
+
+def write_entries(folder: Path, text: str) -> bool:
+    """Write such a file as `registry.yaml` into a folder unless it is empty; say whether."""
     if text:
         write_atomically(folder / REGISTRY, text)
     return bool(text)

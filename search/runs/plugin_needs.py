@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from attenergy import registry
 from attenergy.registry import ArgumentError, PluginNeed, missing
 from attenergy.registry.catalogue import SCRIPT
 from attenergy.registry.files import read_regular, write_atomically
+from attenergy.registry.plugins import is_module_name
 from attenergy.registry.printable import printable
 from attenergy.search.runs.records import MAX_FILE, first_problem
 
@@ -55,8 +56,25 @@ def for_storage(attributes: Mapping[str, Any], needs: Sequence[PluginNeed]) -> l
 
 
 def _merged(known: Sequence[PluginNeed], needs: Sequence[PluginNeed]) -> list[PluginNeed]:
-    names = {need.name for need in needs}
-    return [*(need for need in known if need.name not in names), *needs]
+    """All of them; of one plug-in the later version and module, and what either needs of it."""
+    merged = {need.name: need for need in known}
+    for need in needs:
+        before = merged.get(need.name)
+        merged[need.name] = need if before is None else _joined(before, need)
+    return list(merged.values())
+
+
+def _joined(before: PluginNeed, need: PluginNeed) -> PluginNeed:
+    kinds = dict.fromkeys([*before.provides, *need.provides])
+    things = {k: (*before.provides.get(k, ()), *need.provides.get(k, ())) for k in kinds}
+    provides = {kind: tuple(dict.fromkeys(names)) for kind, names in things.items()}
+    return need.model_copy(update={"provides": provides})
+
+
+def modules_of(needs: Iterable[PluginNeed]) -> list[str]:
+    """What a command names with `--plugin` for them: no script, and nothing that is no module."""
+    modules = dict.fromkeys(need.module for need in needs)
+    return [name for name in modules if name != SCRIPT and is_module_name(name)]
 
 
 def upgrades(folder: Path, needs: Sequence[PluginNeed]) -> list[str]:

@@ -40,5 +40,32 @@ def test_a_folder_becomes_pictures_and_tables(
         story.main([str(tmp_path), "--only", "no-such"])
 
 
+def test_what_cannot_be_read_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import story
+
+    def refused(text: str) -> None:
+        with pytest.raises(SystemExit) as ended:
+            story.main([str(tmp_path), "--list"])
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert text in said
+        assert said.count("\n") == 1
+
+    refused("discovered.json: No such file or directory")
+    (tmp_path / "discovered.json").write_text("{")
+    refused("discovered.json: cannot be read as a discovery: ")
+    save_discovery(made_up(), tmp_path)
+    write_final(
+        tmp_path, "stacked-recall-small", {"softmax": around(0.4)}, load_registry(plugins=False)
+    )
+    records = tmp_path / "finals" / "stacked-recall-small" / "records.jsonl"
+    whole = records.read_text()
+    records.write_text(f"damaged\n{whole}")
+    refused("records.jsonl:1: ")
+
+
 def test_nothing_of_the_benchmarks_stays_on_the_path() -> None:
     assert str(FOLDER) not in sys.path

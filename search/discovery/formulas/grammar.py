@@ -6,7 +6,7 @@ every kind, so that a function that a plug-in registers takes part by itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -27,7 +27,7 @@ from attenergy.energies.language import (
 )
 from attenergy.energies.language.algebra import split_terms
 from attenergy.energies.language.simplify import expand
-from attenergy.registry import ArgumentError, load_plugins, nearest
+from attenergy.registry import ArgumentError, Use, load_plugins, nearest
 from attenergy.search.discovery.formulas.candidate import PARAMETERS, SYMBOLS, Candidate
 
 #: Signs of the language, which are calls that a formula does not make by name.
@@ -175,6 +175,17 @@ def called_in(tree: Expr) -> set[str]:
     if not isinstance(tree, Call):
         return set()
     return {tree.function}.union(*map(called_in, tree.args))
+
+
+def function_uses(names: Iterable[str]) -> list[Use]:
+    """Functions as what something saved refers to, for `needed`.
+
+    Example:
+        >>> from attenergy.registry import needed
+        >>> needed(function_uses(["lse"]))  # no plug-in's
+        []
+    """
+    return [(FUNCTIONS.kind, name) for name in names]
 
 
 def calls_any(row: Function, names: frozenset[str]) -> bool:

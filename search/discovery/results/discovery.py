@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from attenergy.registry import ArgumentError, Scalar
 from attenergy.registry.files import read_regular, write_atomically
 from attenergy.search.results.study_folder import DISCOVERED
+from attenergy.search.runs.names import PathPart
+from attenergy.search.runs.plugin_needs import check_needs
 from attenergy.search.runs.records import first_problem
 
 #: In a study's folder.
@@ -30,6 +32,8 @@ Role = Literal["softmax", "registry", "evolved", "random"]
 Name = Annotated[str, Field(max_length=_NAME)]
 Text = Annotated[str, Field(max_length=_FORMULA)]
 Score = float  # 0 chance, 1 ceiling; -inf for none
+Amount = Annotated[float, Field(ge=0, le=1e12)]  # of seconds or milliseconds
+Whole = Annotated[int, Field(ge=0, le=10**12)]
 
 _PLAIN = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
@@ -42,18 +46,18 @@ class Formula(BaseModel):
 
     model_config = _PLAIN
 
-    number: Annotated[int, Field(ge=0)]
+    number: Whole
     arm: Arm
     formula: Text
     key: Name = ""  # of the normal form
-    length: Annotated[int, Field(ge=1)]
+    length: Annotated[Whole, Field(ge=1)]
     entry: Name = ""  # of the registry, if it came from there
     operation: Name = ""
     parents: tuple[int, ...] = ()
     scores: dict[Name, Score] = {}  # rung -> score
     settings: dict[Name, Scalar] = {}
     cost: float | None = None  # time or FLOPs of a step over softmax's
-    seconds: Annotated[float, Field(ge=0)] = 0.0
+    seconds: Amount = 0.0
     niche: tuple[int, ...] = ()
     nearest: Name = ""  # known energy
     distance: float | None = None
@@ -71,8 +75,8 @@ class Rejected(BaseModel):
 
     model_config = _PLAIN
 
-    count: Annotated[int, Field(ge=0)]
-    milliseconds: Annotated[float, Field(ge=0)] = 0.0
+    count: Whole
+    milliseconds: Amount = 0.0
 
 
 class RungPrediction(BaseModel):
@@ -85,7 +89,7 @@ class RungPrediction(BaseModel):
     correlation: float | None = None
     low: float | None = None
     high: float | None = None
-    pairs: Annotated[int, Field(ge=0)] = 0
+    pairs: Whole = 0
     used: bool = True
 
 
@@ -130,14 +134,14 @@ class Discovery(BaseModel):
     model_config = _PLAIN
 
     version: Literal[1] = 1
-    name: Name
-    tasks: tuple[Name, ...]
-    held_out: tuple[Name, ...] = ()  # tasks of the finals that were not used in the search
+    name: PathPart
+    tasks: tuple[PathPart, ...]
+    held_out: tuple[PathPart, ...] = ()  # tasks of the finals that were not used in the search
     rungs: tuple[Name, ...] = ()  # from the cheapest
     seed: int = 0
     command: Text = ""
     date: Name = ""  # on which it ended, or was written last
-    seconds: Annotated[float, Field(ge=0)] = 0.0
+    seconds: Amount = 0.0
     versions: dict[Name, Name] = {}
     machines: tuple[Text, ...] = ()
     population: tuple[Formula, ...] = ()
@@ -181,9 +185,11 @@ def read_discovery(folder: Path) -> Discovery:
     """Read a discovery from its folder.
 
     Raises:
+        MissingPlugin: a plug-in that its formulas need is not loaded.
         ArgumentError: the file is damaged.
         OSError: it is missing, no regular file, or leads out of the folder.
     """
+    check_needs(folder)
     path = folder / DISCOVERED
     content = read_regular(path, _MOST_BYTES, within=folder)
     try:

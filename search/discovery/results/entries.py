@@ -7,11 +7,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from attenergy.energies.language import FormulaError
-from attenergy.registry import EnergySpec, Range, Registry, Scalar, load_registry
+from attenergy.registry import (
+    EnergySpec,
+    PluginNeed,
+    Range,
+    Registry,
+    Scalar,
+    layer_uses,
+    load_registry,
+    needed,
+)
 from attenergy.registry.printable import printable
 from attenergy.search.discovery.formulas.candidate import Candidate
 from attenergy.search.discovery.results.discovery import Discovery, Formula
 from attenergy.search.discovery.results.order import ancestry, best
+from attenergy.search.results import formats
+from attenergy.search.runs.plugin_needs import modules_of
 
 #: Entries of a file, besides finalists.
 MOST = 8
@@ -62,25 +73,36 @@ def entries_of(discovery: Discovery, registry: Registry | None = None) -> dict[s
         discovery: from its folder, or from the search.
         registry: whose names are taken; the built-in one if None.
     """
+    return _read(discovery, registry)[0]
+
+
+def _read(
+    discovery: Discovery, registry: Registry | None
+) -> tuple[dict[str, EnergySpec], dict[str, str]]:
+    """The entries, and by the names of those that are left out the reason."""
     taken = registry or load_registry(plugins=False)
     names = {*taken.energies, *taken.mixers, *taken.stacks}
     entries: dict[str, EnergySpec] = {}
+    lost: dict[str, str] = {}
     for formula in _chosen(discovery):
         try:
             candidate = Candidate.from_formula(formula.formula)
             spec = entry_of(candidate, formula.settings, **provenance(discovery, formula))
-        except (FormulaError, ValueError):
+        except (FormulaError, ValueError) as error:
+            lost[formula.name] = _reason(error)
             continue
         name = formula.name
         while name in names:
             name += "_"
         entries[name] = spec
         names.add(name)
-    return entries
+    return entries, lost
 
 
 def entries_text(discovery: Discovery, registry: Registry | None = None) -> str:
     """The registry file with the entries of a discovery; without any it holds none.
+
+    Comments say which plug-ins they need, and what is left out.
 
     Args:
         discovery: from its folder, or from the search.
@@ -88,19 +110,41 @@ def entries_text(discovery: Discovery, registry: Registry | None = None) -> str:
     """
     import yaml
 
+    specs, lost = _read(discovery, registry)
     entries = {
         name: spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
-        for name, spec in entries_of(discovery, registry).items()
+        for name, spec in specs.items()
     }
+    about = [*map(_need, needed(use for s in specs.values() for use in layer_uses(s, {})))]
+    about += [f"{name} is left out: {reason}" for name, reason in lost.items()]
+    comments = "".join(f"# {printable(text, lines=False)}\n" for text in about)
     content = {"version": 1, "energies": entries}
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-    return _ABOUT + text
+    return _ABOUT + comments + text
+
+
+def _reason(error: Exception) -> str:
+    """Why a formula is left out, without all that it could have said."""
+    text = f"{error}".splitlines()[0]
+    for unsaid in ("; known:", " (known:"):
+        text = text.partition(unsaid)[0]
+    return text
+
+
+def _need(need: PluginNeed) -> str:
+    """What a file says of a plug-in, to whom an unknown function would say nothing."""
+    things = ", ".join(f"{kind} {name!r}" for kind, name in need.items())
+    modules = modules_of([need])
+    if not modules:
+        return f"Needs what a script registered: {things}."
+    package = f"{need.name} {need.version}".strip()
+    return f"Needs the plug-in {package} ({things}): attenergy --plugin {modules[0]} ..."
 
 
 def provenance(discovery: Discovery, formula: Formula) -> dict[str, str]:
     """Title, doc and reference of an entry: study, trial, parents, operations, scores, date."""
     how = "at random" if formula.arm == "random" else "by evolution"
-    scores = ", ".join(f"{rung} {score:.3f}" for rung, score in _finite(formula.scores))
+    scores = ", ".join(f"{rung} {formats.fixed(score)}" for rung, score in _finite(formula.scores))
     near = ""
     if formula.nearest and formula.distance is not None:
         near = f" Nearest known energy: {formula.nearest}, at a distance of {formula.distance:.3g}."

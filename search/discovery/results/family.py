@@ -14,6 +14,7 @@ from attenergy.search.discovery.results.discovery import Discovery, Formula
 from attenergy.search.discovery.results.order import ancestry, last_score
 from attenergy.search.discovery.results.pictures import LOOKS
 from attenergy.search.report.html.mathml import to_mathml
+from attenergy.search.results import formats
 
 #: Pixels: the distance of lines, the place of the first one, and the height of a row's heading,
 #: in the middle of which its node stands. What is below the heading is as high as the formula.
@@ -151,7 +152,7 @@ def _row(discovery: Discovery, formula: Formula, winner: Formula) -> dict[str, A
         "name": formula.entry or f"{formula.number}",
         "tone": LOOKS[formula.arm][0],
         "how": how,
-        "score": f"{score:.3f} on {discovery.rungs[rung]}" if rung >= 0 else "no score",
+        "score": f"{formats.fixed(score)} on {discovery.rungs[rung]}" if rung >= 0 else "no score",
         "mathml": mathml_of(formula),
         "formula": formula.formula,
         "winner": formula.number == winner.number,

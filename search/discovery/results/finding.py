@@ -15,7 +15,7 @@ from attenergy.search.discovery.results.discovery import (
     Role,
 )
 from attenergy.search.discovery.results.order import best, last_score
-from attenergy.search.results.formats import counted, signed
+from attenergy.search.results.formats import counted, fixed, signed
 from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.ranking import Row
 from attenergy.search.results.sequential import anytime_interval, least_seeds
@@ -245,7 +245,7 @@ def _gap(each: Against) -> str:
     if each.call == "undecided":
         return f"({signed(each.difference)})"
     gap = abs(each.difference)
-    return f"by {gap:.3f}" if gap >= _LEAST else f"by less than {2 * _LEAST:.3f}"
+    return f"by {fixed(gap)}" if gap >= _LEAST else f"by less than {2 * _LEAST:.3f}"
 
 
 def _control(each: Against) -> str:
@@ -278,10 +278,10 @@ def _no_finals(discovery: Discovery, winner: Formula) -> str:
     for arm, name in (("registry", "the registry's best"), ("random", "the best random formula")):
         scores = [f.scores[rung] for f in discovery.population if f.arm == arm and rung in f.scores]
         if scores and winner.arm != arm:
-            parts.append(f"{name} has {max(scores):.3f}")
+            parts.append(f"{name} has {fixed(max(scores))}")
     others = f"; {', '.join(parts)}" if parts else ""
     return (
         f"Nothing is decided before the finals: `{winner.name}` is the best of "
-        f"{counted(written, 'formula')} that the search wrote, with {score:.3f} on `{rung}`"
+        f"{counted(written, 'formula')} that the search wrote, with {fixed(score)} on `{rung}`"
         f"{others}."
     )

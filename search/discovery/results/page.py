@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,8 @@ from attenergy.analysis.result import Table
 from attenergy.energies.language import FormulaError
 from attenergy.registry import EnergySpec, Registry, load_registry
 from attenergy.search.discovery.formulas.candidate import Candidate
-from attenergy.search.discovery.results import inside, pictures, tables
-from attenergy.search.discovery.results.discovery import (
-    ENTRIES,
-    FINALS,
-    Discovery,
-    Formula,
-)
+from attenergy.search.discovery.results import commands, inside, pictures, tables
+from attenergy.search.discovery.results.discovery import Discovery, Formula
 from attenergy.search.discovery.results.entries import entries_text, entry_of, provenance
 from attenergy.search.discovery.results.family import family, family_picture, mathml_of
 from attenergy.search.discovery.results.finding import Final, Finding, judge, read_finals
@@ -77,9 +71,9 @@ def page(folder: Path, discovery: Discovery, registry: Registry | None = None) -
         every=_table(every(discovery)),
         hidden=max(0, len(discovery.population) - _MOST_RUNS),
         entries=entries_text(discovery, known),
-        file=f"runs/{discovery.name}/{ENTRIES}",
         data=DISCOVERED,
-        trial=_trial(discovery, finals, winner),
+        commands=commands.use(folder, discovery, finals, winner),
+        again=commands.again(discovery),
     )
 
 
@@ -164,7 +158,7 @@ def _winner(discovery: Discovery, winner: Formula, registry: Registry) -> dict[s
 
 def _facts(winner: Formula) -> list[tuple[str, str]]:
     near = formats.NOTHING
-    cost = near if winner.cost is None else f"{winner.cost:.2f} of softmax's"
+    cost = near if winner.cost is None else f"{formats.fixed(winner.cost, 2)} of softmax's"
     if winner.nearest:
         near = f"{winner.nearest}, at a distance of {formats.number(winner.distance)}"
     return [
@@ -207,15 +201,3 @@ def _table(table: Table) -> dict[str, Any] | None:
     if not table.rows:
         return None
     return {"header": list(table.header), "rows": table.rows, "texts": table.texts}
-
-
-def _trial(discovery: Discovery, finals: Sequence[Final], winner: Formula | None) -> list[str]:
-    """The commands that take the winner's trained models out of the finals."""
-    if winner is None:
-        return []
-    return [
-        f"attenergy export {discovery.name}/{FINALS}/{final.study.folder.name} "
-        f"--trial {winner.name} -o {winner.name}-{final.study.folder.name}"
-        for final in finals
-        if final.row(winner.name) is not None
-    ]

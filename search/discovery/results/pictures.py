@@ -257,7 +257,8 @@ def _points(
             label=_NAMES[arm], gid=f"points-{arm}",
         )  # fmt: skip
         tips[f"points-{arm}"] = [
-            printable(f"{f.name} {f.scores[rung]:.3f}: {f.formula}", lines=False) for f in group
+            printable(f"{f.name} {formats.fixed(f.scores[rung])}: {f.formula}", lines=False)
+            for f in group
         ]
     return tips
 

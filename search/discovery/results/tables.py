@@ -31,7 +31,7 @@ def best_formulas(discovery: Discovery, winner: Formula | None = None, most: int
             formula.name,
             formula.formula,
             *(score(formula.scores.get(rung)) for rung in discovery.rungs),
-            formats.NOTHING if formula.cost is None else f"{formula.cost:.2f}",
+            cost(formula.cost),
             f"{formula.length}",
             formula.nearest or formats.NOTHING,
             formats.number(formula.distance),
@@ -49,7 +49,7 @@ def filters(discovery: Discovery) -> Table:
     for name, each in discovery.rejected.items():
         share = each.count / came if came else 0.0
         mean = each.milliseconds / came if came else 0.0
-        rows.append([name, f"{came}", f"{each.count}", f"{share:.0%}", f"{mean:.2f}"])
+        rows.append([name, f"{came}", f"{each.count}", f"{share:.0%}", formats.fixed(mean, 2)])
         came -= each.count
     rows.append(["passed", f"{passed}", "", "", ""])
     header = ["filter", "came to it", "rejected", "share", "ms each"]
@@ -62,7 +62,7 @@ def rungs(discovery: Discovery) -> Table:
         [
             each.rung,
             each.following,
-            formats.NOTHING if each.correlation is None else f"{each.correlation:+.2f}",
+            _fixed(each.correlation, 2, "+"),
             _interval(each.low, each.high),
             f"{each.pairs}",
             "yes" if each.used else "no",
@@ -79,8 +79,8 @@ def equal_seconds(discovery: Discovery) -> Table:
         [
             each.rung,
             formats.rough_time(each.seconds),
-            f"{each.evolved:.3f}",
-            f"{each.random:.3f}",
+            formats.fixed(each.evolved),
+            formats.fixed(each.random),
             f"{each.counts[0]}",
             f"{each.counts[1]}",
         ]
@@ -169,7 +169,16 @@ def score(value: float | None) -> str:
     """`0.731`; what was not tried, and what gave none."""
     if value is None:
         return formats.NOTHING
-    return f"{value:.3f}" if math.isfinite(value) else "none"
+    return formats.fixed(value) if math.isfinite(value) else "none"
+
+
+def cost(value: float | None) -> str:
+    """`1.25`, of softmax's."""
+    return _fixed(value, 2)
+
+
+def _fixed(value: float | None, digits: int, sign: str = "") -> str:
+    return formats.NOTHING if value is None else formats.fixed(value, digits, sign)
 
 
 def _lost(whole: float | None, left: float | None) -> str:
@@ -181,7 +190,7 @@ def _lost(whole: float | None, left: float | None) -> str:
 def _interval(low: float | None, high: float | None, digits: int = 2) -> str:
     if low is None or high is None:
         return formats.NOTHING
-    return f"{low:+.{digits}f} to {high:+.{digits}f}"
+    return f"{formats.fixed(low, digits, '+')} to {formats.fixed(high, digits, '+')}"
 
 
 def shown(tables: Sequence[Table]) -> list[Table]:

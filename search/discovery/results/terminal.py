@@ -90,7 +90,7 @@ class DiscoveryScreen:
                 [
                     cell(formula.name, "bold"),
                     *(cell(tables.score(formula.scores.get(rung))) for rung in rungs),
-                    cell(formats.NOTHING if formula.cost is None else f"{formula.cost:.2f}"),
+                    cell(tables.cost(formula.cost)),
                     cell(f"{formula.length}"),
                     cell(formula.nearest or formats.NOTHING),
                     cell(formats.number(formula.distance)),

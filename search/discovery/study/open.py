@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import ValidationError
 
-from attenergy.registry import AttenergyError
+from attenergy.registry import AttenergyError, PluginNeed, needed
+from attenergy.search.discovery.formulas.grammar import called_in, function_uses
 from attenergy.search.discovery.ladder.rungs import Ladder
 from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.discovery.population.individual import Individual
@@ -31,6 +33,14 @@ from attenergy.search.discovery.study.attributes import (
 from attenergy.search.planning.plan import COMPARE_PLAN
 from attenergy.search.runs.errors import StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
+from attenergy.search.runs.plugin_needs import (
+    ATTRIBUTE,
+    MissingPlugin,
+    for_storage,
+    in_storage,
+    refuse_missing,
+    write_needs,
+)
 from attenergy.search.runs.records import RunStore, first_problem, weights_path
 from attenergy.search.storage.database import (
     FORMAT,
@@ -47,6 +57,7 @@ from attenergy.search.storage.study_lock import study_lock
 
 #: User attributes of the study: what makes its trials comparable, and that it is a discovery.
 _IDENTITY, _KIND, _SECONDS = "identity", "discovery", "seconds"
+_OWN = {"tasks", "seed", "seed_energies", "without", "control"}  # of a plan
 _PARTS = {"class_", "options", "model", "training"}  # of a task, that decide scores
 #: Progress on the ladder, cost, length.
 _DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE, StudyDirection.MINIMIZE)
@@ -86,6 +97,7 @@ class DiscoveryStudy:
         self._individuals: dict[int, Individual] = {}
         for trial in study.get_trials(deepcopy=False):
             self._learn(trial)
+        self._need_functions(self.population)
 
     @property
     def population(self) -> list[Individual]:
@@ -119,6 +131,7 @@ class DiscoveryStudy:
             for trial in self._study.get_trials(deepcopy=False)[len(self._keys) :]:
                 if (one := self._learn(trial)) is not None:
                     return one
+        self._need_functions([proposed.individual])  # first: a kill must not part them
         about = attributes_of(proposed)
         template = create_trial(state=TrialState.RUNNING, user_attrs=about)
         key = self._storage.create_new_trial(study_id(self._study), template_trial=template)
@@ -155,6 +168,11 @@ class DiscoveryStudy:
             self._storage.set_trial_state_values(trial_id(trial), TrialState.FAIL)
         return one
 
+    def _need_functions(self, individuals: Iterable[Individual]) -> None:
+        """Write down the plug-ins whose functions are called."""
+        called = {name for one in individuals for name in called_in(one.candidate.tree)}
+        write_needs(self.store.folder, needed(function_uses(sorted(called))))
+
     def _read(self, trial: FrozenTrial) -> Individual | None:
         try:
             one = individual_of(trial)
@@ -162,6 +180,12 @@ class DiscoveryStudy:
             problem = first_problem(error)
         except AttenergyError as error:  # a function that is gone, or of a plug-in that is
             problem = str(error).splitlines()[0]
+            if unknown := re.search(r"unknown function '\w+'", problem):
+                raise MissingPlugin(
+                    f"{_shown(self._study)} cannot be resumed: its trial {trial.number} cannot be "
+                    f"read ({unknown[0]}). If a plug-in registers that, name its "
+                    "module with --plugin"
+                ) from error
         else:
             other = [] if one is None else [name for name in one.scores if name not in self._rungs]
             if not other:
@@ -173,7 +197,12 @@ class DiscoveryStudy:
 
 @contextmanager
 def open_discovery(
-    plan: DiscoverPlan, ladder: Ladder, listener: Listener, *, resume: bool
+    plan: DiscoverPlan,
+    ladder: Ladder,
+    listener: Listener,
+    *,
+    resume: bool,
+    needs: Sequence[PluginNeed] = (),
 ) -> Iterator[DiscoveryStudy]:
     """Open the study of a plan alone, and leave it in order at the end.
 
@@ -182,8 +211,10 @@ def open_discovery(
         ladder: its rungs.
         listener: is told what happens.
         resume: go on with an existing study.
+        needs: plug-ins without which it would go on otherwise.
 
     Raises:
+        MissingPlugin: a plug-in that it needs is not loaded.
         StudyExists: it exists and `resume` is False.
         StudyMismatch: it fits another plan, or is no discovery.
         StudyBusy: another process is at work on it.
@@ -197,6 +228,8 @@ def open_discovery(
         with open_storage(plan) as storage:
             store = RunStore(folder)
             study, _ = latest(storage, plan)
+            if study is not None:
+                refuse_missing(_shown(study), in_storage(study.user_attrs))
             known = 0 if study is None else len(study.get_trials(deepcopy=False))
             if not resume and (study is not None or store.all()):
                 raise StudyExists(plan.study, known or len(store.all()))
@@ -208,6 +241,8 @@ def open_discovery(
                 study.set_user_attr(READY, FORMAT)
             else:
                 _refuse_other(study, identity)
+            if needs:
+                study.set_user_attr(ATTRIBUTE, for_storage(study.user_attrs, needs))
             remove_weights(store)
             retry = RetryOnOutage(storage, lock, listener)
             yield DiscoveryStudy(study, storage, store, retry, ladder.names)
@@ -222,10 +257,14 @@ def remove_weights(store: RunStore) -> None:
             path.unlink(missing_ok=True)
 
 
+def _shown(study: optuna.Study) -> str:
+    """How an error calls it."""
+    return f"study {study.study_name.partition('@')[0]!r}"  # without the number of its generation
+
+
 def _identity(plan: DiscoverPlan, ladder: Ladder) -> dict[str, Any]:
     # What must not change between the parts of a discovery, or its scores cannot be compared.
-    names = {"tasks", "seed", "seed_energies", "without", "control"}
-    identity = plan.model_dump(mode="json", include=names)
+    identity = plan.model_dump(mode="json", include=_OWN)
     for rung in ladder.rungs:
         spec = rung.spec.model_dump(mode="json", include=_PARTS, exclude_defaults=True)
         for part, value in spec.items():
@@ -239,10 +278,8 @@ def _refuse_other(study: optuna.Study, identity: dict[str, Any]) -> None:
     if not study.user_attrs.get(_KIND) or not isinstance(before, dict):
         raise StudyMismatch(study.study_name, ["it is no discovery"])
     names = [*before, *(name for name in identity if name not in before)]
-    differences = [
-        f"{name} was {before.get(name)!r}, is {identity.get(name)!r}"
-        for name in names
-        if before.get(name) != identity.get(name)
-    ]
-    if differences:
+    others = [name for name in names if before.get(name) != identity.get(name)]
+    causes = [name for name in others if name in _OWN] or others  # the rest follows from these
+    if causes:
+        differences = [f"{n} was {before.get(n)!r}, is {identity.get(n)!r}" for n in causes]
         raise StudyMismatch(study.study_name, differences)

@@ -36,7 +36,7 @@ from attenergy.search.results.pareto import front_cells, front_title
 from attenergy.search.results.study_folder import Study, read_study
 from attenergy.search.results.task_table import MATRIX, Matrix, read_matrix
 from attenergy.search.runs.own_entries import REGISTRY, changed_entries, own_entries
-from attenergy.search.runs.plugin_needs import read_needs
+from attenergy.search.runs.plugin_needs import modules_of, read_needs
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -223,8 +223,7 @@ def _registry(study: Study) -> str:
 
 def _plugins(*studies: Study) -> list[str]:
     """The modules that studies need, each once."""
-    needs = [need for study in studies for need in read_needs(study.folder)]
-    return list(dict.fromkeys(need.module for need in needs))
+    return modules_of(need for study in studies for need in read_needs(study.folder))
 
 
 def shown(picture: Picture, prefix: str = "") -> dict[str, Any]:

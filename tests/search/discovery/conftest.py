@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import torch
 
+from attenergy.energies.language import FUNCTIONS, Function, call, elementwise
+from attenergy.energies.language.table import forget_results
 from attenergy.registry import Registry, load_registry
+from attenergy.registry.plugins import Plugin
 from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.discovery.results.discovery import Discovery
 from attenergy.search.discovery.results.write import write_discovery
@@ -17,6 +21,17 @@ from attenergy.search.runs.events import Listener
 from attenergy.search.runs.provenance import Purpose
 
 DiscoverPlanMaker = Callable[..., DiscoverPlan]
+Forget = Callable[[], None]
+#: What a plug-in that is there might register.
+ROOT = Function(
+    "root",
+    1,
+    elementwise,
+    "sqrt(1 + z^2)",
+    torch=lambda z: torch.sqrt(1 + z * z),
+    derivative=lambda z: z / call("root", z),
+    tame=True,
+)
 
 
 def made_up(config: RunConfig) -> RunRecord:
@@ -118,3 +133,17 @@ def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def make_discovery(tmp_path: Path) -> DiscoverPlanMaker:
     return partial(plan_of, tmp_path)
+
+
+@pytest.fixture
+def rootfun() -> Iterator[Forget]:
+    """The plug-in `rootfun`, which registers `root`; what is given takes it away again."""
+
+    def forget() -> None:
+        FUNCTIONS.pop("root", None)
+        FUNCTIONS.owners.pop("root", None)
+        forget_results()
+
+    FUNCTIONS["root"], FUNCTIONS.owners["root"] = ROOT, Plugin("rootfun", "rootfun")
+    yield forget
+    forget()

@@ -14,12 +14,13 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from attenergy.registry import ArgumentError, Registry, UnknownName, load_registry
-from attenergy.search.discovery.plan import DISCOVER_PLAN, DiscoverPlan
+from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.discovery.results.discovery import Discovery, read_discovery
 from attenergy.search.discovery.run import run_discovery
 from attenergy.search.discovery.study.attributes import RESULT
 from attenergy.search.discovery.study.open import DiscoveryStudy
 from attenergy.search.discovery.study.timing import EvolutionTime
+from attenergy.search.planning.plan import DISCOVER_PLAN
 from attenergy.search.runs.errors import StudyExists, StudyMismatch
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.records import RunStore
@@ -251,8 +252,9 @@ def test_what_must_not_change(
         ({"control": 0.25}, "control was 0.5, is 0.25"),
         ({"tasks": ("denoising", "latch")}, "tasks was"),
     ):
-        with pytest.raises(StudyMismatch, match=text):
+        with pytest.raises(StudyMismatch, match=text) as caught:
             run_discovery(plan.model_copy(update=changes), built_in, Listener(), resume=True)
+        assert len(caught.value.differences) == 1  # nothing that follows from it
     (Path(plan.folder) / "compare.json").write_text("{}")
     with pytest.raises(StudyMismatch, match="no discovery"):
         run_discovery(plan, built_in, Listener(), resume=True)

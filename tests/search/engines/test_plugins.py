@@ -16,6 +16,7 @@ from attenergy.search.runs.plugin_needs import (
     PLUGINS,
     check_needs,
     check_reaches_workers,
+    modules_of,
     read_needs,
     upgrades,
     write_needs,
@@ -55,6 +56,10 @@ def test_an_upgrade_between_two_sessions_is_reported(tmp_path: Path) -> None:
     ]
     write_needs(tmp_path, [newer])
     assert read_needs(tmp_path) == [newer]
+    more = newer.model_copy(update={"provides": {"task class": ("More",), "domain": ("d",)}})
+    write_needs(tmp_path, [more])  # of another part of the study: what was needed still is
+    (both,) = read_needs(tmp_path)
+    assert both.provides == {"task class": ("Own", "More"), "domain": ("d",)}
     (tmp_path / PLUGINS).write_text("[3]")
     with pytest.raises(ArgumentError, match="cannot be read as a list of plug-ins: 0: "):
         check_needs(tmp_path)
@@ -67,3 +72,9 @@ def test_what_the_main_script_registers_is_not_sent_to_workers() -> None:
     with pytest.raises(ArgumentError, match="main script registers mixer class 'Own', and worker"):
         check_reaches_workers([need])
     check_reaches_workers([need.model_copy(update={"module": "my_package"})])
+
+
+def test_a_command_names_modules_and_nothing_else() -> None:
+    modules = ("kit", "__main__", "a.b:C", "kit", "x; rm", "--debug", "")
+    needs = [PluginNeed(name=module, version="", module=module) for module in modules]
+    assert modules_of(needs) == ["kit", "a.b:C"]

@@ -35,6 +35,16 @@ def test_an_interval_that_ends_at_a_bound_shows_both_ends() -> None:
     assert formats.score(Interval(-0.5, -2.0, 1.0, 3)) == "-0.500±1.500"
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.7314, "0.731"), (-12.0, "-12.000"), (999_999.0, "999999.000"), (1e6, "1e+06"),
+     (-1.25e300, "-1.25e+300"), (float("inf"), "inf"), (float("nan"), "nan")],
+)  # fmt: skip
+def test_a_number_of_any_size_is_short(value: float, text: str) -> None:
+    assert formats.fixed(value) == text
+    assert formats.signed(value).lstrip("+") == text
+
+
 def test_differences_have_a_sign() -> None:
     assert formats.difference(Interval(0.021, 0.004, 0.038, 3)) == "+0.021±.017"
     assert formats.difference(Interval(-0.2, None, None, 1)) == "-0.200"

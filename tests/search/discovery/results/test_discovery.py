@@ -36,7 +36,14 @@ def test_names_go_by_arm_and_number(discovery: Discovery) -> None:
         ("{", "Invalid JSON"),
         ('{"name": "a"}', "tasks: Field required"),
         ('{"name": "a", "tasks": [], "extra": 1}', "extra: Extra inputs"),
-        ('{"name": "' + "a" * 300 + '", "tasks": []}', "at most 200 characters"),
+        ('{"name": "' + "a" * 300 + '", "tasks": []}', "at most 200 bytes"),
+        ('{"name": "x; rm -rf $HOME #", "tasks": []}', "name: "),
+        ('{"name": "..", "tasks": []}', "name: "),
+        ('{"name": "a", "tasks": ["b", "../up"]}', "tasks.1: "),
+        ('{"name": "a", "tasks": [], "held_out": ["-x"]}', "held_out.0: "),
+        ('{"name": "a", "tasks": [], "seconds": 1e300}', "seconds: "),
+        ('{"name": "a", "tasks": [], "seconds": Infinity}', "seconds: "),
+        ('{"name": "a", "tasks": [], "passed": {"count": 1' + "0" * 99 + "}}", "passed.count: "),
     ],
 )
 def test_a_damaged_file_says_where(text: str, said: str, tmp_path: Path) -> None:

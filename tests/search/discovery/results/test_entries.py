@@ -6,11 +6,15 @@ import pytest
 import torch
 
 import attenergy
+from attenergy.energies.language import FUNCTIONS
 from attenergy.registry import Registry, load_registry
+from attenergy.registry.plugins import Plugin
 from attenergy.search.discovery.formulas.candidate import Candidate
 from attenergy.search.discovery.results.discovery import Discovery
 from attenergy.search.discovery.results.entries import entries_of, entries_text, entry_of
 from attenergy.testing import check_law
+
+ROOTED = "0.5*|xi|^2 - sum_n(root(X @ xi))"
 
 
 @pytest.fixture
@@ -64,11 +68,48 @@ def test_a_name_that_is_taken_gets_an_underscore(discovery: Discovery, loaded: R
 
 @pytest.mark.parametrize("text", ["import os", "xi", "|xi|^2 +", "lse(" * 200, "0.5*|y|^2"])
 def test_what_is_no_formula_is_no_entry(discovery: Discovery, text: str) -> None:
+    names = entries_of(_with_formula(discovery, text))
+    assert list(names) == ["discovered_3", "random_2"]
+
+
+@pytest.mark.usefixtures("rootfun")
+def test_a_function_of_a_plug_in_is_said_in_a_comment(discovery: Discovery) -> None:
+    text = entries_text(_with_formula(discovery, ROOTED))
+    (line,) = [line for line in text.splitlines() if "plug-in" in line]
+    assert line == (
+        "# Needs the plug-in rootfun (formula function 'root'): attenergy --plugin rootfun ..."
+    )
+    FUNCTIONS.owners["root"] = Plugin("__main__", "__main__")
+    text = entries_text(_with_formula(discovery, ROOTED))
+    assert "# Needs what a script registered: formula function 'root'.\n" in text
+    assert "plug-in" not in entries_text(discovery)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (ROOTED, "formula, column 20: unknown function 'root'"),
+        ("0.5*|y|^2", "formula, column 6: unknown name 'y'"),
+        ("|xi|^2 \u202e\n- lse(X @ xi)", "formula, column 8: unexpected"),
+    ],
+)
+def test_what_is_left_out_is_said_in_a_comment(
+    discovery: Discovery, text: str, reason: str, tmp_path: Path
+) -> None:
+    written = entries_text(_with_formula(discovery, text))
+    (line,) = [line for line in written.splitlines() if "left out" in line]
+    assert line.startswith(f"# discovered_5 is left out: {reason}")
+    assert len(line) < 150
+    (tmp_path / "discovered.yaml").write_text(written)
+    energies = load_registry(tmp_path / "discovered.yaml", plugins=False).energies
+    assert "discovered_3" in energies
+
+
+def _with_formula(discovery: Discovery, text: str) -> Discovery:
     population = [
         f.model_copy(update={"formula": text}) if f.number == 5 else f for f in discovery.population
     ]
-    names = entries_of(discovery.model_copy(update={"population": tuple(population)}))
-    assert list(names) == ["discovered_3", "random_2"]
+    return discovery.model_copy(update={"population": tuple(population)})
 
 
 def test_one_form_is_written_once(discovery: Discovery) -> None:
