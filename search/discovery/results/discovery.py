@@ -34,6 +34,7 @@ Text = Annotated[str, Field(max_length=_FORMULA)]
 Score = float  # 0 chance, 1 ceiling; -inf for none
 Amount = Annotated[float, Field(ge=0, le=1e12)]  # of seconds or milliseconds
 Whole = Annotated[int, Field(ge=0, le=10**12)]
+Number = Annotated[int, Field(ge=-(10**12), le=10**12)]
 
 _PLAIN = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
@@ -53,12 +54,12 @@ class Formula(BaseModel):
     length: Annotated[Whole, Field(ge=1)]
     entry: Name = ""  # of the registry, if it came from there
     operation: Name = ""
-    parents: tuple[int, ...] = ()
+    parents: tuple[Number, ...] = ()
     scores: dict[Name, Score] = {}  # rung -> score
     settings: dict[Name, Scalar] = {}
     cost: float | None = None  # time or FLOPs of a step over softmax's
     seconds: Amount = 0.0
-    niche: tuple[int, ...] = ()
+    niche: tuple[Number, ...] = ()
     nearest: Name = ""  # known energy
     distance: float | None = None
 
@@ -122,7 +123,7 @@ class Finalist(BaseModel):
 
     name: Name
     role: Role
-    number: int | None = None  # of the formula
+    number: Number | None = None  # of the formula
 
 
 class Discovery(BaseModel):
