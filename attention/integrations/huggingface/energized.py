@@ -29,6 +29,7 @@ from attenergy.attention.integrations.huggingface.request import (
     check_asked,
     check_fits,
 )
+from attenergy.attention.integrations.huggingface.switch import switch, switch_alone
 from attenergy.attention.layers.base import Read
 from attenergy.attention.modules.arguments import check_module
 from attenergy.attention.saving.weights import beside
@@ -51,9 +52,6 @@ _WHERE = (
     "trust_remote_code", "code_revision",
 )  # fmt: skip
 
-#: Where a configuration keeps the name of its attention.
-_USED = "_attn_implementation_internal"
-
 Model = TypeVar("Model", bound="PreTrainedModel")
 
 
@@ -68,6 +66,9 @@ def energize(
     **settings: Any,
 ) -> Model:
     """Give every attention module of a Hugging Face model an energy, in place.
+
+    The model gets a configuration of its own: others that were made from the same one stay as they
+    are. Of a model within another energize the outer one, whose configuration is what is saved.
 
     The head's query is the state xi, its keys are the stored patterns; after `steps` steps the
     weights are applied to the values, or the state itself is read. The parameters of the energy are
@@ -135,7 +136,7 @@ def energize(
         ) from None
     if needs := needed(layer_uses(spec, settings)):
         definition = definition.model_copy(update={"plugins": tuple(needs)})
-    _switch(model, places)
+    switch_alone(model, places)
     for name, module in places.items():
         heads, scale = made[name]
         setattr(module, SCALE, scale)
@@ -224,7 +225,7 @@ def load_energized(
                 f"{path} {wrong} weights of the energies: {', '.join(names)}", topic="drop-in"
             )
     model.__class__ = cls
-    _switch(model, attention_modules(model))
+    switch(model, attention_modules(model))
     return (model, info) if options.get("output_loading_info") else model
 
 
@@ -284,23 +285,6 @@ def _placed(heads: ModelHeads, module: nn.Module, model: Any) -> ModelHeads:
 def _within_base(name: str, model: Any) -> str:
     """The name of a module in the base model, which models for tasks have one of."""
     return name.removeprefix(f"{getattr(model, 'base_model_prefix', '')}.")
-
-
-def _switch(model: Any, places: dict[str, nn.Module]) -> None:
-    """Make the model use the energies; check that every module does, or leave all as it was."""
-    configs = {id(c): c for c in (getattr(m, "config", None) for m in model.modules()) if c}
-    before = {key: getattr(c, _USED, None) for key, c in configs.items()}
-    model.set_attn_implementation(IMPLEMENTATION)
-    for name, module in places.items():
-        used = getattr(getattr(module, "config", None), "_attn_implementation", None)
-        if used != IMPLEMENTATION:
-            for key, config in configs.items():
-                setattr(config, _USED, before[key])
-            raise ArgumentError(
-                f"'{name}' ({type(module).__name__}) keeps the attention {used!r}: the model does "
-                "not let it be set",
-                topic="drop-in",
-            )
 
 
 def _configuration(path: str | Path | None, options: dict[str, Any]) -> tuple[Any, Any]:
