@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from attenergy.energies.base import Energy
@@ -52,6 +53,8 @@ class OnGraph(Energy):
 
     #: Kinds of couplings besides those of `attenergy.energies.graphs.couplings`.
     own_kinds: ClassVar[tuple[str, ...]] = ()
+    #: Is told the sizes of the user's graph whenever there is another one; see `own_sizes`.
+    watch_graph: Callable[[dict[str, list[int]]], None] | None = None
 
     def setup(self) -> None:
         """Read the options of the graph."""
@@ -77,8 +80,8 @@ class OnGraph(Energy):
     ) -> Self:
         """Take a graph of your own instead of the rule; None goes back to the rule.
 
-        Its weights are the couplings J_ij, 1 if it has none. It is part of the state dictionary and
-        of a saved folder, moves with the energy and is copied with it.
+        Its weights are the couplings J_ij, 1 if it has none. What is given is copied; it is part of
+        the state dictionary and of a saved folder, moves with the energy and is copied with it.
 
         Args:
             graph: a networkx graph of any class, directed ones with the same weight both ways;
@@ -102,7 +105,9 @@ class OnGraph(Energy):
                 self-loops.
         """
         own = None if graph is None else own_couplings(graph, nodes, weights, batch, order)
-        self._keep_graph(own)
+        if isinstance(own, EdgeList):
+            own = EdgeList(own.pairs.clone(), own.values.clone(), own.nodes)
+        self._keep_graph(own.clone() if isinstance(own, Tensor) else own)
         return self
 
     def _keep_graph(self, own: Couplings | None) -> None:
@@ -115,6 +120,35 @@ class OnGraph(Energy):
             self.register_buffer(_OWN + "nodes", own.values.new_zeros(own.nodes, 0))
         elif own is not None:
             self.register_buffer(_OWN + "matrix", own)
+        if self.watch_graph is not None:
+            self.watch_graph(self.own_sizes())
+
+    def own_sizes(self) -> dict[str, list[int]]:
+        """Shapes of the tensors of the user's graph by name; none if the rule's is in use."""
+        own = {name: value for name, value in self._buffers.items() if name.startswith(_OWN)}
+        return {name[len(_OWN) :]: list(t.shape) for name, t in own.items() if t is not None}
+
+    def make_room(self, sizes: Mapping[str, Sequence[int]]) -> None:
+        """Take tensors of these sizes, as of `own_sizes`, for a graph whose values come later.
+
+        Raises:
+            ValueError: no graph consists of such tensors.
+        """
+        types = {"pairs": torch.long}
+        made = {n: torch.zeros(*size, dtype=types.get(n)) for n, size in sizes.items()}
+        own = _of_tensors(made)
+        if own is None:
+            raise GraphError(f"a graph does not consist of {', '.join(sizes) or 'nothing'}")
+        self._keep_graph(own)
+
+    def check_graph(self) -> None:
+        """Check the user's graph, whose values somebody else may have written.
+
+        Raises:
+            ValueError: it is no graph of an energy.
+        """
+        if self._own is not None:
+            checked(self._own)
 
     @property
     def _own(self) -> Couplings | None:
@@ -217,10 +251,16 @@ class OnGraph(Energy):
 
 def _saved_graph(saved: dict[str, Tensor]) -> Couplings | None:
     """The graph among the tensors of a state dictionary, checked if it has values."""
-    if set(saved) == {"matrix"}:
-        own: Couplings = saved["matrix"]
-    elif set(saved) == {"pairs", "values", "nodes"}:
-        own = EdgeList(saved["pairs"], saved["values"], saved["nodes"].shape[0])
-    else:
-        return None
-    return own if any(part.is_meta for part in saved.values()) else checked(own)
+    own = _of_tensors(saved)
+    if own is None or any(part.is_meta for part in saved.values()):
+        return own
+    return checked(own)
+
+
+def _of_tensors(tensors: dict[str, Tensor]) -> Couplings | None:
+    """The graph that consists of some tensors, if they are those of one."""
+    if set(tensors) == {"matrix"}:
+        return tensors["matrix"]
+    if set(tensors) == {"pairs", "values", "nodes"}:
+        return EdgeList(tensors["pairs"], tensors["values"], tensors["nodes"].shape[0])
+    return None

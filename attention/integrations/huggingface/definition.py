@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from attenergy.attention.integrations.huggingface.heads import ENTRY
 from attenergy.attention.layers.base import Read
 from attenergy.registry import ArgumentError, EnergySpec, PluginNeed, missing
+
+#: A size of a tensor.
+Size = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Definition(BaseModel):
@@ -24,6 +27,8 @@ class Definition(BaseModel):
     read: Read = "auto"
     settings: dict[str, bool | float | int | str] = {}
     changed: dict[str, dict[str, bool | float | int | str]] = {}  # later, by attention module
+    # Sizes of graphs of the user's own, by attention module, place of the energy and tensor.
+    graphs: dict[str, dict[str, dict[str, tuple[Size, ...]]]] = {}
     plugins: tuple[PluginNeed, ...] = ()
 
 

@@ -34,9 +34,11 @@ from attenergy.attention.layers.base import Read
 from attenergy.attention.modules.arguments import check_module
 from attenergy.attention.saving.weights import beside
 from attenergy.energies import EnergyLike, EnergySource, source_of, unsaved
+from attenergy.energies.graphs.base import OnGraph
 from attenergy.registry import (
     ArgumentError,
     ArgumentTypeError,
+    GraphError,
     Registry,
     layer_uses,
     name_plugins,
@@ -187,8 +189,8 @@ def load_energized(
         ImportError: transformers is not installed.
         ValueError: the configuration holds no definition of an energy, or a damaged one, or one
             that needs a plug-in that is not loaded; weights
-            of the energies are missing, or there are others (such as a graph given by
-            `use_graph`, which is not read back); or another `attn_implementation` is asked for.
+            of the energies are missing, or there are others; a graph given by `use_graph` is
+            damaged; or another `attn_implementation` is asked for.
 
     Example:
         >>> from transformers import GPT2Config, GPT2LMHeadModel
@@ -220,10 +222,11 @@ def load_energized(
     model, info = temporary.from_pretrained(path, **{**options, "output_loading_info": True})
     for wrong, keys in (("lacks", "missing_keys"), ("holds more than the", "unexpected_keys")):
         names = sorted(name for name in info[keys] if f".{HEADS}." in f".{name}")
-        if names:  # a graph of the user's own is one that is saved and has no place here
+        if names:
             raise ArgumentError(
                 f"{path} {wrong} weights of the energies: {', '.join(names)}", topic="drop-in"
             )
+    _check_graphs(model, path)
     model.__class__ = cls
     switch(model, attention_modules(model))
     return (model, info) if options.get("output_loading_info") else model
@@ -247,9 +250,21 @@ def energize_as_defined(model: Any, stored: Any, path: str | Path | None) -> Non
             model, definition.energy, steps=definition.steps, step_size=definition.step_size,
             read=definition.read, **settings,
         )  # fmt: skip
+        for name, module in attention_modules(model).items():
+            getattr(module, HEADS).make_room(definition.graphs.get(_within_base(name, model), {}))
     for name, module in attention_modules(model).items():
         for option, value in definition.changed.get(_within_base(name, model), {}).items():
             setattr(getattr(module, HEADS), option, value)
+
+
+def _check_graphs(model: nn.Module, path: str | Path | None) -> None:
+    """Look at the numbers of graphs of the user's own, now that they are there."""
+    for name, part in model.named_modules():
+        if isinstance(part, OnGraph):
+            try:
+                part.check_graph()
+            except GraphError as error:
+                raise ArgumentError(f"{path}: {name}: {error}", topic="drop-in") from None
 
 
 def _heads(

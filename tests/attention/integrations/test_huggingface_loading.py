@@ -188,15 +188,6 @@ def test_loading_into_another_class_or_configuration(folder):
     torch.testing.assert_close(base(tokens)[0], model.model(tokens)[0])
 
 
-def test_a_graph_of_ones_own_is_not_lost_silently(tmp_path):
-    model = energize(hf_model("bert", num_hidden_layers=1), "vector_spins", registry=REGISTRY)
-    for module in attention_modules(model).values():
-        module.energy_heads.use_graph(torch.tensor([[0, 1], [1, 0]]), nodes=L)
-    model.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"holds more than the weights of the energies: .*graph"):
-        load_energized(hf.BertModel, tmp_path)
-
-
 def test_options_that_are_set_later_are_saved(folder, tmp_path):
     """For each layer by itself, by a copy too, and into another class."""
     _, model = folder
