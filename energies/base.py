@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attenergy.energies.domains import DOMAINS, Domain, domain_of, guarantee_of
 from attenergy.energies.masks import (
@@ -18,7 +18,7 @@ from attenergy.energies.masks import (
     hide_by_field,
     open_rows,
 )
-from attenergy.energies.parameters import Parameters, Setting, check_settings
+from attenergy.energies.parameters import Parameters, Setting, Settled, check_settings
 from attenergy.energies.presence import open_to_present
 from attenergy.energies.quadratic import RADIAL, quadratic_program
 from attenergy.energies.rows.kernel import MixedPatterns, RowForm
@@ -28,7 +28,7 @@ Values = dict[str, Tensor | float]
 _LARGEST = 2**63 - 1  # whole number that torch takes, as a seed for one
 
 
-class Energy(nn.Module):
+class Energy(Settled):
     """E(xi; X, h): one number per state, or one for all states if they interact.
 
     Shapes:
@@ -38,7 +38,8 @@ class Energy(nn.Module):
 
     A state that sees no pattern has energy 0; energies of a batch are never averaged.
     Sub-classes implement `energy`, and may implement `weights`, `radial` and `coupling` to give
-    the gradient in closed form, grad_xi E = radial * xi - weights @ X + coupling.
+    the gradient in closed form, grad_xi E = radial * xi - weights @ X + coupling. Numbers and texts
+    that `setup` sets are fixed from then on (`Settled`).
 
     Args:
         spec: the entry.
@@ -94,6 +95,7 @@ class Energy(nn.Module):
         self.parameters_ = Parameters(spec, dim, num_heads, self.settings)
         self._quadratic = quadratic_program(spec, dim)
         self.setup()
+        self.settle()
 
     def setup(self) -> None:
         """Prepare what a class needs besides its parameters; called when the rest is in place."""
@@ -131,9 +133,7 @@ class Energy(nn.Module):
         A step `xi - gamma/A grad E` never raises E for gamma in (0, 2). In a domain with entropy
         (`attenergy.energies.domains`) A is the entropy's weight, and gamma lies in (0, 1].
         """
-        if self._quadratic is None:
-            return None
-        if isinstance(self._quadratic, float):
+        if self._quadratic is None or isinstance(self._quadratic, float):
             return self._quadratic
         return self._quadratic(self.values())
 

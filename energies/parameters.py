@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,38 @@ from attenergy.energies.language import FormulaError, Number, parse
 from attenergy.registry import ArgumentError, EnergySpec, Parameter, ParameterError, nearest
 
 Setting = float | int | str
+
+
+_PLAIN = (bool, int, float, str)
+
+
+class Settled(nn.Module):
+    """A base of modules whose numbers and texts stay as they were when the module was made.
+
+    They are what it was made of, which is what is saved: a change would act, and be lost. Names
+    that begin with an underscore, and those that are new later, are free.
+    """
+
+    def settle(self) -> None:
+        """Fix what is there, and what this package's classes say; called at the end of `__init__`.
+
+        Setting another value then raises an `ArgumentError`.
+        """
+        own = (vars(c) for c in type(self).__mro__ if c.__module__.startswith("attenergy."))
+        held = [(n, v) for part in (vars(self), *own) for n, v in part.items()]
+        plain = {n for n, v in held if isinstance(v, _PLAIN) and not n.startswith("_")}
+        vars(self)["_settled"] = frozenset(plain - {"training"})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, unless it is settled."""
+        if name in vars(self).get("_settled", ()):
+            before = getattr(self, name)
+            if not isinstance(value, _PLAIN) or value != before:
+                raise ArgumentError(
+                    f"{name} is fixed when the {type(self).__name__} is made ({before!r}), got "
+                    f"{value!r}; make a new one"
+                )
+        super().__setattr__(name, value)
 
 
 class Parameters(nn.Module):

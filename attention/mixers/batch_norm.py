@@ -15,11 +15,12 @@ from attenergy.attention.mixers.base import Mixer, Sizes
 from attenergy.attention.mixers.scaled_heads import ScaledHeadAttention, block_means
 from attenergy.attention.mixers.weights import masked_softmax, scores
 from attenergy.attention.modules.arguments import check_finite, check_flag
+from attenergy.energies.parameters import Settled
 
 _EPS = 1e-5  # added to the variance
 
 
-class MeanWeight(nn.Module):
+class MeanWeight(Settled):
     """The weight w of the mean: a number, or one for each head that is learned from there.
 
     Args:
@@ -37,6 +38,7 @@ class MeanWeight(nn.Module):
         self.learned = check_flag("learned_mean_weight", learned)
         if self.learned:
             self.weight = nn.Parameter(torch.full((num_heads, 1, 1), self.start))
+        self.settle()
 
     def forward(self, heads: slice = slice(None)) -> Tensor | float:
         """The w of some heads, (heads, 1, 1), or the number of all."""

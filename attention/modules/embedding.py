@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from attenergy.attention.modules.arguments import check_size, check_tensor
 from attenergy.attention.modules.initialisation import dense
+from attenergy.energies.parameters import Settled
 from attenergy.registry import ArgumentError, ShapeError
 
 
@@ -30,7 +31,7 @@ class InputShape(TypedDict):
     channels: NotRequired[int]
 
 
-class InputEmbedding(nn.Module):
+class InputEmbedding(Settled):
     """Vectors: x Win + bin. Tokens: the table's row of each channel, side by side.
 
     Tables start as N(0, 1/W) per entry, so that an embedded position has an expected squared
@@ -66,6 +67,7 @@ class InputEmbedding(nn.Module):
                 nn.init.normal_(table, std=width**-0.5)
         else:
             raise ArgumentError(f"kind must be 'vector' or 'token', got {kind!r}")
+        self.settle()
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return (B, L, W) of vectors (B, L, size) or tokens (B, L) or (B, L, channels).

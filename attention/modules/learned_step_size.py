@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from attenergy.energies.parameters import Settled
 from attenergy.registry import ArgumentError, UnknownName
 
 Vary = Literal["shared", "per_head", "per_step", "per_head_and_step"]
@@ -15,7 +16,7 @@ Vary = Literal["shared", "per_head", "per_step", "per_head_and_step"]
 _EDGE = 0.99  # largest share of the range at the start; at 1 the sigmoid would have no slope
 
 
-class LearnedStepSize(nn.Module):
+class LearnedStepSize(Settled):
     """gamma = bound * sigmoid(raw) for an energy with a safe range (0, bound), else exp(raw).
 
     `raw` starts where gamma = `start`, at most 0.99 bound.
@@ -56,6 +57,7 @@ class LearnedStepSize(nn.Module):
         heads = (num_heads, 1, 1) if "head" in vary else ()
         each = (steps,) if self.per_step else ()
         self.raw = nn.Parameter(torch.full((*each, *heads), self._inverse(start)))
+        self.settle()
 
     def forward(self) -> Tensor | list[Tensor]:
         """One gamma, () or (H, 1, 1), or a list of them, one per step."""

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from attenergy.energies.parameters import Settled
 from attenergy.registry import ShapeError
 
 
@@ -51,7 +52,7 @@ def relative_buckets(length: int, num_buckets: int | None = None) -> Tensor:
     return distance_buckets(distance, length if num_buckets is None else num_buckets)
 
 
-class RelativePositionBias(nn.Module):
+class RelativePositionBias(Settled):
     """r[h, i, j] = table[h, bucket(max(i - j, 0))], a field for the scores of a layer.
 
     All patterns at or after a state share bucket 0, also where attention is not causal. The table
@@ -76,6 +77,7 @@ class RelativePositionBias(nn.Module):
         # All distances from `length` on share a bucket, so this is all there is to know.
         known = distance_buckets(torch.arange(length + 1), length)
         self.register_buffer("of_distance", known, persistent=False)
+        self.settle()
 
     def forward(self, length: int, start: int = 0) -> Tensor:
         """Return the bias (1, H, L - start, L) of sequences of `length` L positions.

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Literal, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attenergy.attention.modules.arguments import check_flag, check_size, check_tensor
 from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.masks import check_meaning
 from attenergy.attention.modules.preparation import Preparation, PreparationOptions
+from attenergy.energies.parameters import Settled
 from attenergy.registry import ArgumentError, MaskError, ShapeError
 
 #: How a causal layer is continued without all positions once more: from the keys and values of
@@ -22,7 +23,7 @@ from attenergy.registry import ArgumentError, MaskError, ShapeError
 Decoding = Literal["projected", "streamed"]
 
 
-class Projections(nn.Module):
+class Projections(Settled):
     """q = x Wq + bq,  k = c Wk + bk,  v = c Wv + bv per head;  out = sum_h z_h Wout_h + bout.
 
     Weights are LeCun normal, biases zero. The four maps are plain `nn.Linear` modules named
@@ -89,6 +90,7 @@ class Projections(nn.Module):
         self.out = dense(num_heads * self.value_dim, embed_dim, bias)
         prepared = Preparation(self.head_dim, num_heads, self.num_kv_heads, **preparation)
         self.preparation = prepared if prepared.changes else None
+        self.settle()
 
     def heads(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Return q (B, H, L, d), k (B, H, S, d) and v (B, H, S, e).

@@ -8,9 +8,10 @@ from torch.nn.functional import conv1d, pad
 
 from attenergy.attention.modules.arguments import check_size
 from attenergy.attention.modules.initialisation import lecun_normal_
+from attenergy.energies.parameters import Settled
 
 
-class ShortConvolution(nn.Module):
+class ShortConvolution(Settled):
     """y[t] = x[t] + b + sum_{k < K} w[k] * x[t - k], one filter w for each channel.
 
     Causal: no position sees a later one. What lies before the first position is 0. The filters
@@ -32,6 +33,7 @@ class ShortConvolution(nn.Module):
         self.kernel = kernel
         self.weight = nn.Parameter(lecun_normal_(torch.empty(width, kernel)))
         self.bias = nn.Parameter(torch.zeros(width))
+        self.settle()
 
     def forward(
         self, x: Tensor, padding: Tensor | None = None, before: Tensor | None = None
