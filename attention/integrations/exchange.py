@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
 
 from attenergy.registry import ArgumentError
 
@@ -69,6 +69,16 @@ def check_exchange(name: str, attention: nn.MultiheadAttention) -> None:
             "merge it into one first",
             topic="drop-in",
         )
+    kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    for hook in (hook for kind in kinds for hook in getattr(out, kind).values()):
+        if not isinstance(hook, prune.BasePruningMethod):  # that gives the weight that is there
+            raise ArgumentError(
+                f"'{name}.out_proj' has the hook {_called(hook)}, which never ran: "
+                "nn.MultiheadAttention reads the weight there and never calls the module, which an "
+                "energy in its place would do; take the hook away first, or use "
+                "torch.nn.utils.parametrizations in its place",
+                topic="drop-in",
+            )
 
 
 def change_class(module: nn.Module, cls: type[nn.Module]) -> None:
@@ -122,3 +132,8 @@ def _overridden(module: nn.Module, base: type[nn.Module]) -> list[str]:
     of_class = [name for c in classes for name in vars(c) if name not in _HARMLESS]
     of_module = [name for name in vars(module) if callable(getattr(base, name, None))]
     return list(dict.fromkeys([*of_class, *of_module]))
+
+
+def _called(hook: Any) -> str:
+    """What a hook is called: a function, or an object that is one."""
+    return repr(getattr(hook, "__qualname__", type(hook).__qualname__))

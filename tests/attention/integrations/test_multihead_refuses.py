@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
+
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
 from tests.attention.conftest import REGISTRY, draw
@@ -12,7 +17,9 @@ from tests.attention.integrations.conftest import (
     E,
     H,
     L,
+    energise,
     make_multihead,
+    plain,
 )
 
 
@@ -71,3 +78,71 @@ def test_what_some_energies_refuse():
         make_multihead("graph_hopfield", batch_first=True)(x, x, x, is_causal=True)
     with pytest.raises(ValueError, match="an energy of the states alone"):
         make_multihead("energy_transformer", batch_first=True)(x, y, y)
+
+
+def old_weight_norm(module):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        nn.utils.weight_norm(module)
+
+
+def seen_before(module, inputs):
+    """A hook."""
+
+
+HOOKS = {
+    "SpectralNorm": nn.utils.spectral_norm,
+    "WeightNorm": old_weight_norm,
+    "seen_before": lambda out: out.register_forward_pre_hook(seen_before),
+    "<lambda>": lambda out: out.register_forward_hook(lambda *_: None),
+    "Linear": lambda out: out.register_forward_hook(nn.Linear(1, 1)),
+    "seen_back": lambda out: out.register_full_backward_hook(seen_back),
+    "seen_before_back": lambda out: out.register_full_backward_pre_hook(seen_before_back),
+}
+
+
+def seen_back(module, given, out):
+    """A hook."""
+
+
+def seen_before_back(module, out):
+    """A hook."""
+
+
+@pytest.mark.parametrize("name", HOOKS)
+@pytest.mark.parametrize("training", [True, False])
+def test_hooks_that_never_ran_are_refused_by_name(name, training):
+    """An energy would run them; the model is as it was, and is taken without them."""
+    model = nn.Sequential(nn.Linear(E, E, dtype=torch.float64), plain()).train(training)
+    without = copy.deepcopy(model)
+    HOOKS[name](model[1].out_proj)
+    x = draw(B, L, E)
+    want = model[1](x, x, x)[0]
+    with pytest.raises(
+        ValueError, match=rf"'1\.out_proj' has the hook '.*{name}', which never ran"
+    ):
+        energise(model)
+    assert type(model[1]) is nn.MultiheadAttention
+    torch.testing.assert_close(model[1](x, x, x)[0], want)
+    energise(without)
+    layer = nn.TransformerEncoderLayer(E, H, 16, batch_first=True)
+    HOOKS[name](layer.linear1)  # called by PyTorch too
+    energise(layer)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda out: prune.random_unstructured(out, "weight", 0.5),
+        parametrizations.spectral_norm,
+        lambda out: out.weight.register_hook(lambda gradient: gradient),
+        lambda out: out.register_state_dict_post_hook(lambda *_: None),
+    ],
+)
+def test_what_gives_the_weight_that_is_read_is_taken(change):
+    theirs = plain().eval()
+    change(theirs.out_proj)
+    theirs.eval()
+    x = draw(B, L, E)
+    want = theirs(x, x, x)[0]
+    torch.testing.assert_close(energise(theirs)(x, x, x)[0], want)
