@@ -12,7 +12,7 @@ from torch import Tensor
 from attenergy.energies.domains import DOMAINS, Domain, domain_of, guarantee_of
 from attenergy.energies.masks import (
     check_mask,
-    check_tensor,
+    check_numbers,
     clear_hidden,
     clear_states,
     hide_by_field,
@@ -288,7 +288,7 @@ class Energy(Settled):
         check_mask(mask, field)
         least = 2 if self.num_heads is None else 3
         for name, value in (("xi", xi), ("X", X)):
-            check_tensor(name, value)
+            check_numbers(name, value)
             if value.ndim < least or value.shape[-1] != self.dim:
                 axes = "(..., length, D)" if least == 2 else "(..., H, length, D)"
                 raise ShapeError(

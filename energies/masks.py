@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attenergy.registry import ArgumentTypeError, MaskError
+from attenergy.registry import ArgumentError, ArgumentTypeError, MaskError
 
 #: A field at or below this says "never", as a mask does: the usual numbers are -1e4 (-9984 in
 #: bfloat16), -1e9 and the lowest of the type.
@@ -145,6 +145,43 @@ def check_tensor(name: str, value: Any) -> None:
             f"{name} must be a torch tensor, got {type(value).__name__}; torch.as_tensor makes one",
             topic="mask",
         )
+
+
+def check_numbers(name: str, value: Any, like: Tensor | None = None) -> None:
+    """Check that something is a tensor of floating-point numbers, of the type of its weights.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        like: weights that it meets; None if all types do. Autocast brings types together.
+
+    Raises:
+        TypeError: it is no tensor.
+        ValueError: it has another type.
+    """
+    check_tensor(name, value)
+    if like is not None and value.dtype == like.dtype:
+        return
+    if not value.is_floating_point():
+        raise ArgumentError(
+            f"{name} must be floating point, got {value.dtype}; {name}.float() makes it so"
+        )
+    if like is None or not like.is_floating_point() or _brought_together(value, like):
+        return
+    raise ArgumentError(
+        f"{name} must be {like.dtype} as the weights, got {value.dtype}; give "
+        f"{name}.to({like.dtype}), or make the weights {value.dtype} by .to({value.dtype})"
+    )
+
+
+def _brought_together(value: Tensor, like: Tensor) -> bool:
+    """Whether autocast converts both to one type, as it does with all but float64."""
+    kind = value.device.type
+    return (
+        torch.float64 not in (value.dtype, like.dtype)
+        and torch.amp.is_autocast_available(kind)
+        and torch.is_autocast_enabled(kind)
+    )
 
 
 def check_mask(mask: Tensor | None, field: Tensor | None) -> None:

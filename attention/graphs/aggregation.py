@@ -11,7 +11,7 @@ from torch_geometric.nn.aggr.base import Aggregation
 from attenergy.attention.graphs.inputs import check_sizes, head_width, reset_linear
 from attenergy.attention.graphs.set_heads import SetHeads, split_heads
 from attenergy.attention.graphs.sets import Sets
-from attenergy.attention.modules.arguments import check_flag, check_tensor
+from attenergy.attention.modules.arguments import check_flag, check_numbers, weight_of
 from attenergy.attention.modules.initialisation import dense
 from attenergy.energies import Energy, EnergyLike
 from attenergy.registry import GraphError
@@ -99,7 +99,7 @@ class EnergyAggregation(Aggregation):
             TypeError: something is no tensor.
             ValueError: a shape does not fit.
         """
-        check_tensor("x", x)
+        check_numbers("x", x, weight_of(self.key))
         self.assert_two_dimensional_input(x, dim)
         if x.shape[1] != self.channels:
             raise GraphError(f"x must be (n, {self.channels}), got {tuple(x.shape)}")

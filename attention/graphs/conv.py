@@ -20,7 +20,13 @@ from attenergy.attention.graphs.inputs import (
 from attenergy.attention.graphs.set_heads import SetHeads, split_heads
 from attenergy.attention.graphs.sets import Sets
 from attenergy.attention.layers.base import Read
-from attenergy.attention.modules.arguments import check_flag, check_tensor, is_whole
+from attenergy.attention.modules.arguments import (
+    check_flag,
+    check_numbers,
+    check_tensor,
+    is_whole,
+    weight_of,
+)
 from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.energies import Energy, EnergyLike
@@ -174,6 +180,8 @@ class EnergyConv(MessagePassing):
                 energy that reads no field, or weights where none are read by.
         """
         sources, targets, count, edges, values = nodes_and_edges(x, edge_index, size)
+        for given in (sources,) if targets is None else (sources, targets):
+            check_numbers("x", given, weight_of(self.out))
         if edge_attr is None and self.edge is not None:
             edge_attr = values
         field = self._field(edges, edge_weight, edge_attr)

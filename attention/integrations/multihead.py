@@ -23,7 +23,7 @@ from attenergy.attention.integrations.torch_layouts import (
     to_batch_first,
     unpacked,
 )
-from attenergy.attention.modules.arguments import check_flag, check_size
+from attenergy.attention.modules.arguments import check_flag, check_size, weight_of
 from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.attention.modules.projections import visible
 from attenergy.energies import EnergyLike
@@ -197,7 +197,9 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
             return packed(out, hidden), weights
         batched, within = getattr(query, "ndim", 3) == 3, query is key
         widths = (self.embed_dim, self.kdim, self.vdim)
-        query, key, value = to_batch_first((query, key, value), widths, self.batch_first)
+        query, key, value = to_batch_first(
+            (query, key, value), widths, self.batch_first, weight_of(self.out_proj)
+        )
         if is_causal and self.heads.energy.states_interact:
             raise ArgumentError(
                 f"'{self.heads.energy.spec.title}' couples states to each other; it cannot be "

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from attenergy.attention.integrations.heads import split_mask
-from attenergy.attention.modules.arguments import check_tensor
+from attenergy.attention.modules.arguments import check_numbers, check_tensor
 from attenergy.registry import MaskError, ShapeError
 
 
 def to_batch_first(
-    inputs: tuple[Tensor, Tensor, Tensor], widths: tuple[int, int, int], batch_first: bool
+    inputs: tuple[Tensor, Tensor, Tensor],
+    widths: tuple[int, int, int],
+    batch_first: bool,
+    like: Tensor | None = None,
 ) -> list[Tensor]:
     """Queries, keys and values as (B, length, width).
 
@@ -23,14 +26,15 @@ def to_batch_first(
             (length, width).
         widths: theirs.
         batch_first: which layout is meant.
+        like: weights whose type they have; None if any does.
 
     Raises:
         TypeError: one is no tensor.
-        ValueError: a shape does not fit.
+        ValueError: a shape or type does not fit.
     """
     ndim = getattr(inputs[0], "ndim", None)
     for name, given, width in zip(("query", "key", "value"), inputs, widths, strict=True):
-        check_tensor(name, given)
+        check_numbers(name, given, like)
         if given.ndim not in (2, 3) or given.ndim != ndim or given.shape[-1] != width:
             layout = "(B, length, width)" if batch_first else "(length, B, width)"
             raise ShapeError(

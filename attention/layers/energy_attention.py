@@ -13,7 +13,7 @@ from torch import Tensor
 from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.attention.layers.description import energy_layer_arguments
 from attenergy.attention.layers.outputs import LayerOutput
-from attenergy.attention.modules.arguments import check_size
+from attenergy.attention.modules.arguments import check_size, weight_of
 from attenergy.attention.modules.masks import seen_alone
 from attenergy.attention.modules.projections import (
     Decoding,
@@ -239,7 +239,8 @@ class EnergyAttention(EnergyLayer):
         if self.read == "state":
             return
         name = "value_context" if given else "x or context, from which values are made,"
-        check_sequence(name, source, "(B, S, C)", self.projections.value_context_dim)
+        p = self.projections
+        check_sequence(name, source, "(B, S, C)", p.value_context_dim, weight_of(p.out))
         if source.shape[:2] != stored.shape[:2]:
             raise ShapeError(
                 f"value_context must have one row for each pattern, (B, S) = "

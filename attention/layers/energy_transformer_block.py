@@ -160,7 +160,7 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
             ValueError: a shape or type does not fit.
         """
         width = self.patterns.shape[-1]
-        check_sequence("x", x, "(B, L, E)", width)
+        check_sequence("x", x, "(B, L, E)", width, self.patterns)
         if field is not None and not self.attention.reads_field:
             raise ArgumentError(f"'{self.attention.spec.title}' reads no field h", topic="no-field")
         g, energies, residuals = self.normal(x), [], []

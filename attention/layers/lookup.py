@@ -133,7 +133,7 @@ class EnergyLookup(EnergyLayer):
             ValueError: a shape or type does not fit.
         """
         p = self.projections
-        check_sequence("x", x, "(B, L, E)", p.embed_dim)
+        check_sequence("x", x, "(B, L, E)", p.embed_dim, self.patterns)
         num_heads, stored = self.patterns.shape[:2]
         check_extras(mask, field, (x.shape[0], num_heads, x.shape[1], stored))
         self.check_field(field)

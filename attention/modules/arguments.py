@@ -7,15 +7,16 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 
-from torch import nn
+from torch import Tensor, nn
 
-from attenergy.energies.masks import check_tensor
+from attenergy.energies.masks import check_numbers, check_tensor
 from attenergy.registry import ArgumentError, ArgumentTypeError
 
 __all__ = [
     "check_finite",
     "check_flag",
     "check_from_zero",
+    "check_numbers",
     "check_positive",
     "check_share",
     "check_size",
@@ -25,6 +26,7 @@ __all__ = [
     "is_number",
     "is_whole",
     "option",
+    "weight_of",
 ]
 
 Value = TypeVar("Value")
@@ -117,6 +119,12 @@ def check_module(name: str, value: Any) -> None:
     """
     if not isinstance(value, nn.Module):
         raise ArgumentTypeError(f"{name} must be a torch module, got {type(value).__name__}")
+
+
+def weight_of(reader: Any) -> Tensor | None:
+    """The weight of a plain linear map, for `check_numbers`; None of a map of another kind."""
+    plain = type(reader) in (nn.Linear, nn.modules.linear.NonDynamicallyQuantizableLinear)
+    return reader.weight if plain else None
 
 
 def is_whole(value: Any) -> bool:

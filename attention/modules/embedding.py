@@ -10,7 +10,7 @@ from typing import Literal, NotRequired, TypedDict
 import torch
 from torch import Tensor, nn
 
-from attenergy.attention.modules.arguments import check_size, check_tensor
+from attenergy.attention.modules.arguments import check_numbers, check_size, check_tensor, weight_of
 from attenergy.attention.modules.initialisation import dense
 from attenergy.energies.parameters import Settled
 from attenergy.registry import ArgumentError, ShapeError
@@ -81,6 +81,7 @@ class InputEmbedding(Settled):
                 raise ShapeError(
                     f"inputs must be (B, L, {self.size}) vectors, got shape {tuple(inputs.shape)}"
                 )
+            check_numbers("inputs", inputs, weight_of(self.dense))
             out: Tensor = self.dense(inputs)
             return out
         if inputs.is_floating_point() or inputs.dtype == torch.bool:

@@ -11,7 +11,13 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
-from attenergy.attention.modules.arguments import check_flag, check_size, check_tensor
+from attenergy.attention.modules.arguments import (
+    check_flag,
+    check_numbers,
+    check_size,
+    check_tensor,
+    weight_of,
+)
 from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.masks import check_meaning
 from attenergy.attention.modules.preparation import Preparation, PreparationOptions
@@ -202,9 +208,10 @@ def check_shapes(
     Raises:
         ValueError: naming the argument, what was got and what is allowed.
     """
-    check_sequence("x", x, "(B, L, E)", projections.embed_dim)
+    like = weight_of(projections.out)
+    check_sequence("x", x, "(B, L, E)", projections.embed_dim, like)
     if context is not None:
-        check_sequence("context", context, "(B, S, C)", projections.context_dim)
+        check_sequence("context", context, "(B, S, C)", projections.context_dim, like)
         if context.shape[0] != x.shape[0]:
             raise ShapeError(
                 f"x and context must have the same batch size, "
@@ -219,14 +226,23 @@ def check_shapes(
     check_extras(mask, field, (x.shape[0], projections.num_heads, x.shape[1], stored))
 
 
-def check_sequence(name: str, value: Tensor, axes: str, width: int) -> None:
+def check_sequence(
+    name: str, value: Tensor, axes: str, width: int, like: Tensor | None = None
+) -> None:
     """Check that a tensor has three axes, the last one of the given width.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        axes: what the axes are, for messages.
+        width: of the last one.
+        like: weights whose type it has; None if any does.
 
     Raises:
         TypeError: it is no tensor.
-        ValueError: it has not.
+        ValueError: it has not, or its type is another one.
     """
-    check_tensor(name, value)
+    check_numbers(name, value, like)
     if value.ndim != 3 or value.shape[-1] != width:
         raise ShapeError(
             f"{name} must be {axes} with last axis {width}, got shape {tuple(value.shape)}"
