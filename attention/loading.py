@@ -24,7 +24,7 @@ from attenergy.attention.layers.pooling import EnergyPooling
 from attenergy.attention.memory.retrieval_model import Retrieval
 from attenergy.attention.models.language_model import LanguageModel
 from attenergy.attention.models.transformer import Transformer
-from attenergy.attention.saving.description import read_description
+from attenergy.attention.saving.description import checked_folder, read_description
 from attenergy.attention.saving.format import (
     CONFIG,
     WEIGHTS,
@@ -127,7 +127,8 @@ def load(
     Raises:
         SavedError: if the folder is missing, damaged, or of a newer format, or needs a plug-in that
             is not loaded.
-        ValueError: if `part` or `index` names nothing.
+        TypeError: if `path` is no path.
+        ValueError: if `part` or `index` names nothing, or `path` is empty.
 
     Example:
         >>> layer = attenergy.EnergyAttention(16, 2, "lse", steps=2)
@@ -141,7 +142,7 @@ def load(
         raise ArgumentError(
             f"part is {part!r}; allowed are 'layer' and 'model'", topic="saved-model"
         )
-    folder = Path(path)
+    folder = checked_folder(path)
     name_plugins(plugins)
     arguments = read_description(folder)
     alone = not isinstance(arguments, (ModelArguments, OwnModelArguments))

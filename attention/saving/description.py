@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,8 +20,29 @@ from attenergy.attention.saving.format import (
 )
 from attenergy.attention.saving.own_model import OwnModelArguments
 from attenergy.attention.saving.weights import SavedError, read_json
-from attenergy.registry import missing, read_needs
+from attenergy.registry import ArgumentError, ArgumentTypeError, missing, read_needs
 from attenergy.registry.errors import clipped
+
+
+def checked_folder(path: Any) -> Path:
+    """The path of a folder.
+
+    Raises:
+        TypeError: it is no path.
+        ValueError: it is empty.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentTypeError(
+            f"path must be the path of a saved model's folder, as text or a Path, got "
+            f"{type(path).__name__}",
+            topic="saved-model",
+        )
+    if not os.fspath(path):
+        raise ArgumentError(
+            "path must be the path of a saved model's folder, got an empty text",
+            topic="saved-model",
+        )
+    return Path(path)
 
 
 def read_arguments(folder: str | Path) -> ModelArguments:
@@ -41,7 +64,7 @@ def read_description(folder: str | Path) -> Arguments:
     Raises:
         SavedError: if the folder is missing or damaged, or of a newer format.
     """
-    path = Path(folder) / CONFIG
+    path = checked_folder(folder) / CONFIG
     try:
         config = read_json(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -18,7 +18,7 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 
 from attenergy.energies.language.errors import FormulaError
-from attenergy.energies.language.nodes import MAX_LEVELS, MAX_NAME, Expr, Number, call
+from attenergy.energies.language.nodes import MAX_LEVELS, MAX_NAME, Call, Expr, Number, call
 from attenergy.energies.language.table import FUNCTIONS, PUBLIC
 from attenergy.registry import load_plugins
 from attenergy.registry.plugins import failures
@@ -162,6 +162,7 @@ def _expected(error: Any) -> str:
 _MEANT = {
     "D": "; the head width is written count_d()",
     "N": "; the number of visible patterns is written count_n()",
+    "T": "; a transpose is written with a prime: X'",
 }
 _CHAINED = frozenset({"add", "sub", "mul", "div", "matmul"})
 
@@ -225,6 +226,8 @@ class _Reader:
                 )
             inverse = call("pow", args[1], Number(-1.0), offset=args[1].offset)
             return call("mul", args[0], inverse, offset=args[1].offset)
+        if rule == "length" and isinstance(args[0], Call) and args[0].function == "norm":
+            return args[0]  # ||v|| is |v|
         if rule == "length":
             return call("norm" if args[0].axes else "abs", args[0], offset=offset)
         return call(rule, *args, offset=args[-1].offset)
@@ -232,7 +235,10 @@ class _Reader:
     def _power_of_length(self, tree: Tree[Token], depth: int) -> Expr:
         """`|v|^2` is the squared length itself: the square of a root has no curvature at 0."""
         length, exponent = (c for c in tree.children if isinstance(c, Tree))
-        inner = self.read(length.children[0], depth + 1)
+        content = length.children[0]
+        while isinstance(content, Tree) and str(content.data) == "length":  # ||v||^2 is |v|^2
+            content = content.children[0]
+        inner = self.read(content, depth + 1)
         power = self.read(exponent, depth + 1)
         if inner.axes and isinstance(power, Number) and power.value == 2:
             return call("sumsq", inner, offset=inner.offset)

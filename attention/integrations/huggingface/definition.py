@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from attenergy.attention.integrations.huggingface.heads import ENTRY
 from attenergy.attention.layers.base import Read
+from attenergy.attention.saving.description import checked_folder
 from attenergy.registry import ArgumentError, EnergySpec, PluginNeed, missing
 
 #: A size of a tensor.
@@ -30,6 +31,27 @@ class Definition(BaseModel):
     # Sizes of graphs of the user's own, by attention module, place of the energy and tensor.
     graphs: dict[str, dict[str, dict[str, tuple[Size, ...]]]] = {}
     plugins: tuple[PluginNeed, ...] = ()
+
+
+def check_place(path: Any, options: dict[str, Any]) -> None:
+    """Check what `load_energized` is told of where a model is.
+
+    Raises:
+        TypeError: it is no path or name.
+        ValueError: it is empty or a file, or is missing, and there is no configuration either.
+    """
+    if path is None:
+        if options.get("config") is None or options.get("state_dict") is None:
+            raise ArgumentError(
+                "path must be a folder or a name on the hub, got None; without one give both "
+                "`config` and `state_dict`",
+                topic="saved-model",
+            )
+    elif checked_folder(path).is_file():
+        raise ArgumentError(
+            f"{path}: is a file; `save_pretrained` wrote a folder, here {Path(path).parent}",
+            topic="saved-model",
+        )
 
 
 def read_definition(stored: Any, path: str | Path | None) -> Definition:

@@ -12,6 +12,7 @@ from torch import nn
 
 from attenergy.attention.integrations.huggingface.definition import (
     Definition,
+    check_place,
     problems,
     read_definition,
 )
@@ -208,6 +209,7 @@ def load_energized(
             f"{implementation!r}: the attention of an energized model is its energy",
             topic="drop-in",
         )
+    check_place(path, options)
     config, stored = _configuration(path, options)
     cls = _concrete(model_class, config)
     options.pop("code_revision", None)  # of the configuration; models do not take it
@@ -216,8 +218,7 @@ def load_energized(
         cls.__init__(self, config, *arguments, **more)
         energize_as_defined(self, getattr(config, ENTRY, None) or stored, path)
 
-    # The energies must be there when the weights are matched to names: so they are made with the
-    # model, by a class of the same name that lives for this call only.
+    # Weights are matched to names, so the energies are made with the model: by a class for this.
     temporary: Any = type(cls.__name__, (cls,), {"__init__": build, "__module__": cls.__module__})
     model, info = temporary.from_pretrained(path, **{**options, "output_loading_info": True})
     for wrong, keys in (("lacks", "missing_keys"), ("holds more than the", "unexpected_keys")):

@@ -151,3 +151,18 @@ def test_a_model_that_is_refused_keeps_its_configuration(monkeypatch):
         energize(model, registry=REGISTRY)
     assert configurations(model).keys() == {id(config)}
     assert not any("energy_heads" in key for key in model.state_dict())
+
+
+def test_what_is_no_folder_is_refused_in_a_sentence(tmp_path):
+    model = energize(made("llama", configuration("llama")), registry=REGISTRY)
+    model.save_pretrained(tmp_path)
+    for path, error, message in (
+        (tmp_path / "config.json", ValueError, f"is a file; .* wrote a folder, here {tmp_path}"),
+        (str(tmp_path / "model.safetensors"), ValueError, "is a file"),
+        (None, ValueError, "got None; without one give both `config` and `state_dict`"),
+        ("", ValueError, "got an empty text"),
+        (3, TypeError, "got int"),
+        (b"x", TypeError, "got bytes"),
+    ):
+        with pytest.raises(error, match=message):
+            load_energized(hf.LlamaForCausalLM, path)

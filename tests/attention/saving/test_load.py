@@ -298,3 +298,18 @@ def test_a_save_that_fails_leaves_the_old_export(folder: Path) -> None:
         save(folder, model=build(arguments), arguments=arguments, about={"x": {1}}, force=True)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     assert [p.name for p in folder.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        (None, TypeError, "path must be the path of a saved model's folder.* got NoneType"),
+        (3, TypeError, "path must be the path of a saved model's folder.* got int"),
+        (b"x", TypeError, "path must be the path of a saved model's folder.* got bytes"),
+        ("", ValueError, "path must be the path of a saved model's folder, got an empty text"),
+    ],
+)
+def test_what_is_no_path_is_refused(path, error, message):
+    for read in (attenergy.load, attenergy.EnergyAttention.from_pretrained):
+        with pytest.raises(error, match=message):
+            read(path)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import attenergy
 from attenergy.energies import FormulaError, formula_tree
 from attenergy.energies.language import (
     FIELD,
@@ -245,3 +247,24 @@ def test_the_rules_of_arithmetic(text, value):
         tree = parse(text, {})
         assert isinstance(tree, Number)
         assert tree.value == value
+
+
+@pytest.mark.parametrize(
+    ("doubled", "single"),
+    [
+        ("0.5*||xi||^2 - lse(X @ xi)", "0.5*|xi|^2 - lse(X @ xi)"),
+        ("||xi|| - lse(X @ xi)", "|xi| - lse(X @ xi)"),
+        ("|||xi|||^2 - lse(X @ xi)", "|xi|^2 - lse(X @ xi)"),
+    ],
+)
+def test_two_bars_are_one_length(doubled, single):
+    """And so is its derivative: that of |xi|^2 is 2 xi at 0 too."""
+    one, other = (attenergy.make_energy(text, dim=3) for text in (doubled, single))
+    assert str(one.tree) == str(other.tree)
+    xi, X = torch.randn(2, 3), torch.randn(4, 3)
+    torch.testing.assert_close(one(xi, X), other(xi, X))
+
+
+def test_a_transpose_is_hinted_at():
+    with pytest.raises(ValueError, match=r"unknown name 'T'; a transpose is written with a prime"):
+        attenergy.make_energy("lse(X @ xi) + xi^T @ xi", dim=3)
