@@ -2,7 +2,7 @@
 
 Every claim is one entry of `CLAIMS`: what was published, and how a figure, its interval and a
 verdict are read from committed records (of `raven.py`'s parts) or from the results of a committed
-script. A claim without records yet is named as such.
+script. A claim whose records are missing, some or all, is named as such.
 """
 
 from __future__ import annotations
@@ -116,6 +116,20 @@ CLAIMS: tuple[Claim, ...] = (
         "Rahimi and Recht 2007; Hoover et al. 2024, arXiv:2410.24153", "-0.5",
         "python benchmarks/curves/curves_random_features.py", outcomes.random_features,
     ),
+    Claim(
+        "the code of HYLA's last block tells the rule of combinations never seen",
+        _HYLA, "a figure only", "python studies/trained_models.py", outcomes.rule_in_codes("hyla"),
+    ),
+    Claim(
+        "so does that of softmax attention",
+        _HYLA, "a figure only", "python studies/trained_models.py",
+        outcomes.rule_in_codes("softmax"),
+    ),
+    Claim(
+        "attention layers can be dropped with less loss than MLPs",
+        "He et al. 2024, arXiv:2406.15786", "Llama-2-70B without half of them: -2.4 %",
+        "python studies/trained_models.py", outcomes.attention_can_go,
+    ),
 )  # fmt: skip
 
 
@@ -139,7 +153,7 @@ def write_claims(records: Records, page: Path = PAGE) -> list[str]:
     head = ["claim", "published", "ours", "95 % interval", "verdict", "how", "command"]
     text = ["# Claims of the field, and what was seen here", "", markdown.table(head, rows)]
     if missing:
-        text += ["", "Without records yet: " + "; ".join(missing) + "."]
+        text += ["", "Not recorded yet, or not whole: " + "; ".join(missing) + "."]
     write_atomically(page, "\n".join([*text, "", "Made by `make study-figures`.", ""]))
     return missing
 
@@ -147,7 +161,7 @@ def write_claims(records: Records, page: Path = PAGE) -> list[str]:
 def main() -> None:
     parts = raven.parts(load_registry(plugins=False))
     for text in write_claims({name: RunStore(raven.RECORDS / name).all() for name in parts}):
-        print(f"no records yet: {text}")
+        print(f"not recorded yet, or not whole: {text}")
 
 
 if __name__ == "__main__":

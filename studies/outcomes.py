@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 import raven
+import trained_models
 from numpy.polynomial import Polynomial
 
-from attenergy.search.results.statistics import paired_difference
+from attenergy.search.results.statistics import mean_interval, paired_difference
 from attenergy.search.runs.config import RunRecord
 
 CURVES = raven.HERE.parent / "benchmarks" / "results"
@@ -254,6 +255,56 @@ def mad_order(records: Records) -> Outcome | None:
         "reproduced" if order > 0.8 else "not reproduced",
         f"small sizes; rank correlation with the published order {order:.2f}",
     )
+
+
+def _over_seeds(values: Sequence[float], note: str) -> Outcome | None:
+    """A figure that is to be above 0, by its interval over seeds."""
+    if not values:
+        return None
+    interval = mean_interval(values)
+    shown = f"{interval.mean:+.3f}"
+    if interval.low is None or interval.high is None:
+        return Outcome(shown, "one seed", "undecided", note)
+    verdict: Verdict = "undecided"
+    if interval.low > 0:
+        verdict = "reproduced"
+    elif interval.high < 0:
+        verdict = "not reproduced"
+    span = f"{interval.low:+.3f} to {interval.high:+.3f} ({len(values)} seeds)"
+    return Outcome(shown, span, verdict, note)
+
+
+def rule_in_codes(variant: str) -> Callable[[Records], Outcome | None]:
+    """How far the last block's decoder of the rule is above the best of its controls."""
+
+    def read(_: Records) -> Outcome | None:
+        last = [
+            [layer for layer in line["rule"] if layer["layer"].startswith("blocks.")][-1]
+            for line in trained_models.lines()
+            if line["variant"] == variant
+        ]
+        controls = ("permuted", "scrambled", "majority")
+        ahead = [layer["held_out"] - max(layer[name] for name in controls) for layer in last]
+        shown = ", ".join(f"{layer['held_out']:.3f}" for layer in last)
+        return _over_seeds(
+            ahead, f"balanced accuracy {shown} on held-out rules, minus the best of three controls"
+        )
+
+    return read
+
+
+def attention_can_go(_: Records) -> Outcome | None:
+    """Accuracy without attention layers minus accuracy without as many MLPs, over all counts."""
+    without = [line["without"] for line in trained_models.lines() if line["variant"] == "softmax"]
+    ahead = [
+        fmean(one - two for one, two in zip(each["attention"], each["mlp"], strict=True))
+        for each in without
+    ]
+    first = "; ".join(
+        f"{each['whole']:.2f}, {each['attention'][0]:.2f}, {each['mlp'][0]:.2f}" for each in without
+    )
+    note = "softmax, four blocks; accuracy whole, without one attention layer, without one MLP"
+    return _over_seeds(ahead, f"{note}: {first}")
 
 
 #: Accuracy of the transformer in the table of Yang et al. 2024 (arXiv:2406.06484).

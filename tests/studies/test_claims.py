@@ -103,6 +103,38 @@ def test_the_order_of_tasks(claims: Any) -> None:
     assert outcome_of(claims, "six MAD tasks", records) is None
 
 
+LAYERS = ("blocks.0.mixer", "blocks.1.mixer", "all layers")
+
+
+def measured(seed: int, told: float, gone: float) -> dict[str, Any]:
+    """A model of which the last block tells so much more, and which attention is so much worth."""
+    noise = 0.001 * seed
+    rule = [
+        {"layer": name, "held_out": 0.2 + noise + told * (name == LAYERS[1])}
+        | {"permuted": 0.2, "scrambled": 0.15, "majority": 0.125}
+        for name in LAYERS
+    ]
+    without = {"whole": 0.6, "attention": [0.4 + gone + noise, 0.2 + gone], "mlp": [0.4, 0.2]}
+    return {"variant": "softmax", "seed": seed, "rule": rule, "without": without}
+
+
+@pytest.mark.parametrize(
+    ("ahead", "verdict"), [(0.1, "reproduced"), (-0.1, "not reproduced"), (-0.002, "undecided")]
+)
+def test_what_trained_models_hold(
+    claims: Any, monkeypatch: pytest.MonkeyPatch, ahead: float, verdict: str
+) -> None:
+    models = [measured(seed, ahead, ahead + 0.001) for seed in (1, 2, 3)]
+    monkeypatch.setattr(claims.outcomes.trained_models, "lines", lambda: models)
+    told = outcome_of(claims, "so does that of softmax", {})
+    gone = outcome_of(claims, "less loss than MLPs", {})
+    assert told.verdict == gone.verdict == verdict
+    assert float(told.ours) == pytest.approx(ahead + 0.002)
+    assert float(gone.ours) == pytest.approx(ahead + 0.002)
+    assert "(3 seeds)" in told.interval
+    assert outcome_of(claims, "HYLA's last block", {}) is None  # no such model was measured
+
+
 def test_what_has_no_records_is_named(claims: Any, tmp_path: Path) -> None:
     page = tmp_path / "claims.md"
     missing = claims.write_claims({}, page)
