@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from attenergy.registry import (
@@ -116,15 +117,26 @@ def run_discovery(
         write_needs(folder, needed(used))
         write_entries(folder, registry_text(energies, tasks))
         outcome = Outcome.going_on(plan, ladder, study, registry)
-        with listener:
-            _evolve(outcome, grammar, seeds, listener, time_budget)
-        outcome.write(with_page=False)
-        hold_finals(outcome, listen or (lambda _: nullcontext(listener)), listener, time_budget)
-        with listener:
-            examine_winner(outcome, listener, time_budget)
-        discovery = outcome.write()
-        study.spend(outcome.spent)
-    return discovery
+        with _counted(outcome):
+            with listener:
+                _evolve(outcome, grammar, seeds, listener, time_budget)
+            outcome.write(with_page=False)
+            hold_finals(outcome, listen or (lambda _: nullcontext(listener)), listener, time_budget)
+            with listener:
+                examine_winner(outcome, listener, time_budget)
+            return outcome.write()
+
+
+@contextmanager
+def _counted(outcome: Outcome) -> Iterator[None]:
+    """Count the seconds of a session, also of one that is ended."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):  # the storage may be what failed
+            outcome.study.spend(outcome.spent)
+        raise
+    outcome.study.spend(outcome.spent)
 
 
 def seed_candidates(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from attenergy.registry import Registry
+from attenergy.search.discovery.outcome import Outcome
 from attenergy.search.discovery.plan import DiscoverPlan
 from attenergy.search.discovery.results.discovery import Discovery, Finalist, read_discovery
 from attenergy.search.discovery.run import run_discovery
@@ -84,3 +85,20 @@ def test_an_ablation_without_missing_runs_starts_no_process(
     assert made
     monkeypatch.setattr("attenergy.search.discovery.conclusion.make_executor", None)
     assert _resumed(plan, built_in).ablations == first.ablations
+
+
+@pytest.mark.usefixtures("instant", "no_page")
+def test_seconds_of_a_session_that_is_ended_count(
+    built_in: Registry, make_discovery: DiscoverPlanMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise Stopped
+
+    monkeypatch.setattr(Outcome, "spent", 100.0)
+    plan = make_discovery(seed_energies=(), candidates=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("attenergy.search.discovery.run.examine_winner", stop)
+        with pytest.raises(Stopped):
+            run_discovery(plan, built_in, Listener())
+    assert _resumed(plan, built_in).seconds == 200.0
+    assert _resumed(plan, built_in).seconds == 300.0
