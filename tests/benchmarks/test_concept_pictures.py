@@ -26,6 +26,7 @@ def test_every_picture_has_a_function_and_a_page(script):
     assert all(f"pictures/{name}.png" in pages for name in drawn)
 
 
+@pytest.mark.long
 def test_pictures_are_small_files(script, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(script, "FOLDER", tmp_path)

@@ -64,6 +64,7 @@ def test_layers(name: str, on_default_device: Default) -> None:
             same(partial(derived, made, x, **given), on_default_device)
 
 
+@pytest.mark.long
 def test_models(on_default_device: Default) -> None:
     for _, module, inputs in models():
         same(partial(derived, module, inputs), on_default_device)

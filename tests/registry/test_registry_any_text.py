@@ -87,6 +87,7 @@ def test_any_words_of_yaml(folder: Path, words: list[str]) -> None:
     check(folder, text.encode())
 
 
+@pytest.mark.long
 @settings(max_examples=120)
 @given(data=REGISTRIES | st.dictionaries(KEYS, TREES, max_size=4))
 def test_any_tree_of_known_keys(folder: Path, data: dict[str, Any]) -> None:

@@ -108,12 +108,14 @@ def test_some_variants_are_run_alone(
         raven.run("zoo", zoo, REGISTRY, 1.0, 1, ("hylas",))
 
 
+@pytest.mark.long
 def test_the_races_are_named_with_their_verdicts(figures: Any, tmp_path: Path) -> None:
     (row,) = [r for r in figures.races(FOLDER / "races") if r.startswith("| [linear-attention]")]
     assert "`linear_attention` beats `softmax` by 0.057" in row
     assert figures.races(tmp_path) == []
 
 
+@pytest.mark.long
 def test_everything_is_drawn_from_records(
     raven: Any, figures: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -85,6 +85,7 @@ def test_adamw_and_different_seeds_and_rates(stacked: Any, variant: str) -> None
     torch.testing.assert_close(losses, want, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.long
 def test_muon_beside_adamw(stacked: Any) -> None:
     """Muon takes its steps in bfloat16, whose rounding depends on the order of a sum."""
     each = ({"optimizer": "muon"}, {"optimizer": "adamw"}, {"optimizer": "muon", "seed": 2})

@@ -54,6 +54,7 @@ def test_noise_tells_nothing(plant, known: bool) -> None:
     assert not result.decodable()
 
 
+@pytest.mark.long
 def test_seeds_of_noise_are_seldom_called_decodable(plant) -> None:
     calls = [
         analysed(plant("nothing", count=160, seed=seed), seed=seed).decodable()

@@ -218,6 +218,7 @@ def test_energies_that_overflow_everywhere_are_no_landscape():
         landscape("lse", [[1e308, 1.0], [-1e308, 1.0]])
 
 
+@pytest.mark.long
 def test_pictures_and_animation(tmp_path):
     from PIL import Image
 

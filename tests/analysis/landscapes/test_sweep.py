@@ -41,6 +41,7 @@ def test_a_quadratic_energy_never_changes():
     assert "one minimum at every beta" in out.sentence
 
 
+@pytest.mark.long
 def test_both_of_two_changes_between_neighbours_are_bracketed():
     """Kernels at 1, -1 and 6: the far one splits off first, the pair at beta 1.
 
@@ -53,6 +54,7 @@ def test_both_of_two_changes_between_neighbours_are_bracketed():
     assert out.changes[1].value == pytest.approx(1.0, rel=3e-3)
 
 
+@pytest.mark.long
 def test_a_sweep_draws(tmp_path):
     a = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
     out = sweep_minima("lse", a, low=0.5, high=2.0, count=3)

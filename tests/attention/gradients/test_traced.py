@@ -75,6 +75,7 @@ def test_changed_parameters_are_seen():
     assert kinds(energy) == [None]
 
 
+@pytest.mark.long
 def test_copies_pickles_and_states_know_nothing_of_it():
     energy = make("energy_transformer")
     xi = draw(2, 3, 4)

@@ -26,6 +26,7 @@ def test_it_runs_without_recording_gradients(energy, mode):
     torch.testing.assert_close(got, want.detach())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("energy", "form"), [("lse", "segments"), ("rbm", "padded")])
 def test_it_compiles_as_one_graph(energy, form):
     """The padded form needs the largest degree, which the compiler must be told to carry."""

@@ -225,6 +225,7 @@ def test_dropout_hides_the_same_pairs_from_all_heads_and_samples():
     torch.testing.assert_close(layer.eval()(x), exact)
 
 
+@pytest.mark.long
 def test_dropout_keeps_the_mean():
     layer, x = make(dropout=0.3, steps=2), draw(1, 3, E)
     with torch.no_grad():

@@ -75,6 +75,7 @@ def test_heads_have_keys_and_queries_of_their_own():
     torch.testing.assert_close(wide, torch.full((3, 1, 1), 2.0))
 
 
+@pytest.mark.long
 @settings(max_examples=12)
 @given(
     seed=st.integers(0, 2**31),

@@ -46,6 +46,7 @@ def both(layer, call, good, bad):
         torch.testing.assert_close(b, a)
 
 
+@pytest.mark.long
 @pytest.mark.by_kind("lse", "elliptical", "sparsemax", "graph_memory", "exponential")
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("name", PATTERNS)

@@ -68,6 +68,7 @@ def test_compiled_by_inductor(name):
     torch.testing.assert_close(compiled(x, **mask_for(name)), layer(x, **mask_for(name)))
 
 
+@pytest.mark.long
 @pytest.mark.by_kind("lse", "sparsemax")
 @pytest.mark.parametrize("name", ANY_LENGTH)
 def test_exported_with_any_batch_and_length(name):

@@ -110,6 +110,7 @@ def test_longer_sequences_use_the_same_distances(length):
         assert torch.equal(bias(longer, start=longer - 1), want[:, :, -1:])
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_an_exported_model_reads_more_positions_than_it_was_made_for():
     make = partial(make_layer, "rbm", embed_dim=8, num_heads=2)

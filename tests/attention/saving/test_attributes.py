@@ -15,6 +15,8 @@ from attenergy.energies import Energy, make_energy
 from attenergy.registry import ArgumentError, AttenergyError
 from tests.attention.conftest import LAYERS, REGISTRY, model_sizes
 
+pytestmark = pytest.mark.long  # thousands of changes
+
 E, H, L = 8, 2, 6
 RICH = {
     "rotary": True, "normalize_states": "layer_norm", "normalize_patterns": "l2", "num_kv_heads": 1,

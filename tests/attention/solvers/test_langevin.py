@@ -34,6 +34,7 @@ def test_uncorrected_steps_have_their_known_variance():
     assert ((draws.var(0) - variance).abs() < 4 * variance * math.sqrt(2 / count)).all()
 
 
+@pytest.mark.long
 def test_corrected_steps_draw_from_the_mixture():
     X = torch.tensor([[1.0, 0.0], [-0.5, 0.8], [0.2, -1.0]], dtype=torch.float64)
     energy, count = lse(), 40_000

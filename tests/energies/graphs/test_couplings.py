@@ -225,6 +225,7 @@ def test_bad_options_are_refused(settings, message):
         make("vector_spins", **settings)
 
 
+@pytest.mark.long
 def test_relaxing_a_thousand_states_on_a_list():
     """Gaussian spins on a long ring: what one state in the middle ends at, by a linear solve."""
     energy = make("gaussian_spins", graph="ring", coupling=0.6)

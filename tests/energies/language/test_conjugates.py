@@ -72,6 +72,7 @@ def test_derivatives_of_three_orders_on_sparse_supports(name, weights, value):
     torch.autograd.gradgradcheck(slope, (z,), atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("weights", "value"), [(entmax, entmax_conj), (normmax, normmax_conj)])
 def test_the_order_is_learnable(weights, value):
     z = (2.0 * draw(3, 2, 3, 5)).requires_grad_()
@@ -207,6 +208,7 @@ def test_all_of_torchs_modes(name, weights, value):
     torch.testing.assert_close(twice(z), want)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [

@@ -76,6 +76,7 @@ FORMULAS = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_the_functions_of_the_page_pass_the_laws(formula, entry, of_the_page):
     """A warning that a derivative is not autograd's would be an error here."""

@@ -183,6 +183,7 @@ SCORE_LEAVES = {
 }
 
 
+@pytest.mark.long
 @given(tree=trees(leaves=SCORE_LEAVES, depth=3))
 @settings(many, max_examples=40)
 def test_score_paths_equal_torch_func_grad(tree, energy_of):

@@ -99,6 +99,7 @@ def test_the_entropy_of_a_spin():
     assert slope.item() == pytest.approx(-math.atanh(0.5), abs=1e-12)
 
 
+@pytest.mark.long
 def test_tap_needs_damping():
     """At low temperature full steps of a spin glass jump for ever, small ones come to rest."""
     upper = draw(21, 10, 10).triu(1) / math.sqrt(10)

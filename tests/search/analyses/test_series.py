@@ -53,6 +53,7 @@ def test_every_analysis_that_fits_is_done_and_saved(examples: Any, tmp_path: Pat
     assert set(saved["numbers"]["entropy"]) == {"blocks.0.mixer", "blocks.1.mixer"}
 
 
+@pytest.mark.long
 def test_what_is_there_is_not_done_again(examples: Any, tmp_path: Path) -> None:
     choices = choose(["entropies"], {})
     (first,) = analyse(subject(), choices, tmp_path)

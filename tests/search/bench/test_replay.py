@@ -148,6 +148,7 @@ def test_a_row_of_a_users_own_is_replayed_too(world: World) -> None:
     assert result.seconds < plain.seconds
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_search_and_another_another() -> None:
     noisy = World(planted_table(noise=0.1))
     first = [replay(POLICIES["fitted"], noisy, 20 * RUN_SECONDS, seed=seed) for seed in range(4)]

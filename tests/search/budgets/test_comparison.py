@@ -112,6 +112,7 @@ def test_a_comparison_that_does_not_fit_is_shortened_or_refused(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.long
 def test_several_tasks_share_the_time(
     registry: Registry, watcher: Any, planted: Planted, clock: Clock, tmp_path: Path
 ) -> None:

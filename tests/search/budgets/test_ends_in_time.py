@@ -94,6 +94,7 @@ def cheap_race() -> Iterator[None]:
         yield
 
 
+@pytest.mark.long
 @given(
     typical=st.floats(20, 60),
     spread=st.floats(0.0, 0.3),

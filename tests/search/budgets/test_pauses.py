@@ -87,6 +87,7 @@ def test_it_goes_on_as_it_began(
     assert more.pause is None
 
 
+@pytest.mark.long
 def test_whole_trials_stay_whole(
     registry: Registry, make_plan: PlanMaker, watcher: Any, planted: Planted, clock: Clock
 ) -> None:
@@ -96,6 +97,7 @@ def test_whole_trials_stay_whole(
     assert not parts(records)[0]
 
 
+@pytest.mark.long
 def test_runs_that_are_evaluated_at_their_ends_alone_do_not_pause(
     registry: Registry, make_plan: PlanMaker, watcher: Any, planted: Planted, clock: Clock
 ) -> None:

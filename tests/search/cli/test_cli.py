@@ -83,6 +83,7 @@ def test_help_names_every_verb() -> None:
 LIGHT = [["--help"], ["search", "--help"], ["energies", "list"], ["tasks", "list"], ["schema"]]
 
 
+@pytest.mark.long
 def test_light_commands_import_neither_torch_nor_optuna() -> None:
     program = textwrap.dedent(f"""
         import sys
@@ -170,6 +171,7 @@ def test_check_passes_a_lawful_energy() -> None:
     assert any("descent" in law["law"] and law["passed"] for law in laws)
 
 
+@pytest.mark.long
 def test_check_fails_an_energy_that_breaks_a_law() -> None:
     # A quadratic part ten times too small makes a step that overshoots: descent is broken.
     Path("my.yaml").write_text(GOOD.replace("quadratic: 1.0", "quadratic: 0.1"))
@@ -283,6 +285,7 @@ def test_compare_prints_paired_differences() -> None:
     assert "## Plan" in run("report", "compare-stacked-recall", "-f", "markdown").stdout
 
 
+@pytest.mark.long
 def test_the_console_script() -> None:
     assert shell("--version").stdout == f"attenergy {attenergy.__version__}\n"
     done = shell("energies", "show", "nothing")

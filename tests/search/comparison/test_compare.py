@@ -64,6 +64,7 @@ def test_every_variant_gets_the_same_seeds_and_steps(tmp_path: Path) -> None:
     assert listener.phases == [("seeds", 0, 4)]
 
 
+@pytest.mark.long
 def test_the_learning_rate_is_chosen_by_validation_with_another_seed(tmp_path: Path) -> None:
     # A rate of 1e-9 learns nothing in any number of steps; 1e-2 does.
     wanted = plan(tmp_path / "c", learning_rates=(1e-9, 1e-2, 1e-8), steps=60, seeds=1)

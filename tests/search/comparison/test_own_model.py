@@ -219,6 +219,7 @@ def test_a_search_is_recorded_exported_and_replayed(
         attenergy.load(tmp_path / "two", part="model")
 
 
+@pytest.mark.long
 def test_a_study_without_a_model_does_not_go_on_with_one(
     registry: Registry, make_plan: PlanMaker, watcher: Any
 ) -> None:

@@ -46,6 +46,7 @@ def test_lines_while_it_runs_and_its_result_as_json() -> None:
     assert "attenergy report discover-denoising" in more.stdout
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("instant", "no_page")
 def test_a_time_is_divided_before_anything_begins() -> None:
     result = run(*TINY, "--budget", "10m", "--candidates", "1", "--plain")

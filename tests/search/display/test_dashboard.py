@@ -27,6 +27,7 @@ from attenergy.search.results.study_folder import read_study
 from attenergy.search.storage.database import FORMAT, READY, close, create
 
 
+@pytest.mark.long
 def test_the_dashboard_serves_the_study(finished_study: Path) -> None:
     pytest.importorskip("optuna_dashboard")
     with dashboard(read_study(finished_study), port=0) as server:

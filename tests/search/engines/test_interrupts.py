@@ -288,6 +288,7 @@ def test_the_same_failure_of_every_run_is_noticed(make_config: ConfigMaker) -> N
         assert number_at_the_end(FailureWatch(Listener(), 3, [success]), same) is None
 
 
+@pytest.mark.long
 def test_a_search_in_which_nothing_works_ends_early(
     registry: Any, make_plan: PlanMaker, watcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,7 @@ def distance(records: list[RunRecord]) -> float:
     return sum(abs(r.config.model.width - BEST) for r in own) / len(own)
 
 
+@pytest.mark.long
 def test_what_does_not_fit_is_said(
     wide: Registry, make_plan: PlanMaker, watcher: Any, play: Callable[..., None]
 ) -> None:

@@ -82,6 +82,7 @@ def test_seconds_end_a_run(make_config: ConfigMaker) -> None:
     assert record.config_hash != make_config(steps=100_000, evaluate_every=50).config_hash()
 
 
+@pytest.mark.long
 def test_the_baselines_seconds_are_the_measure(
     registry: Registry, make_plan: PlanMaker, watcher: Any
 ) -> None:

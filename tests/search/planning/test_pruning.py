@@ -263,6 +263,7 @@ def test_a_search_with_a_pruner(
     assert again[: len(records)] == records
 
 
+@pytest.mark.long
 def test_several_objectives_are_pruned_by_the_metric(
     registry: Registry, make_plan: PlanMaker, watcher: Any, play: Callable[..., None]
 ) -> None:

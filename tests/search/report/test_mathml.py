@@ -55,6 +55,7 @@ def test_every_registered_formula_is_understood_and_well_formed(name: str) -> No
     assert document.getElementsByTagName("annotation")[0].firstChild.data == latex
 
 
+@pytest.mark.long
 @given(st.text(alphabet="\\{}_^()ab1.<>&\"' frac", max_size=40))
 def test_any_text_ends_and_is_escaped(text: str) -> None:
     minidom.parseString(to_mathml(text))

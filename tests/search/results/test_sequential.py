@@ -95,6 +95,7 @@ def test_a_difference_is_seen_soon_if_it_is_large_and_in_the_end_if_it_is_not() 
         assert np.mean([anytime_p(row) <= 0.05 for row in rows]) >= power
 
 
+@pytest.mark.long
 def test_the_interval_holds_the_centre_at_every_moment() -> None:
     random = np.random.default_rng(5)
     outside = 0

@@ -80,6 +80,7 @@ def test_every_damage_is_told_and_the_records_are_read(name: str, folder: Path) 
     assert CliRunner().invoke(app, ["report", str(folder), "-f", "markdown"]).exit_code == 0
 
 
+@pytest.mark.long
 def test_the_search_goes_on_from_the_records_as_the_words_say(folder: Path) -> None:
     (folder / "study.db").write_text("damaged" * 1000)
     assert CliRunner().invoke(app, resume(folder)).exit_code == 2

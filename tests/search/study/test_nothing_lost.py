@@ -70,6 +70,7 @@ def test_weights_that_cannot_be_written_cost_nothing_else(
     assert record.reason.startswith("the weights could not be kept: ")
 
 
+@pytest.mark.long
 def test_a_damaged_storage_is_named_and_made_anew(
     registry: Registry, make_plan: PlanMaker, watcher: Any
 ) -> None:

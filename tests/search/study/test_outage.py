@@ -32,6 +32,7 @@ from tests.search.study.conftest import (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("nth", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 5))])
 @pytest.mark.parametrize(
     ("owner", "name", "before"),

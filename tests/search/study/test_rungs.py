@@ -59,6 +59,7 @@ def test_survivors_go_on_to_the_bit_and_nothing_is_left_of_it(
     assert not (Path(plan.folder) / "checkpoints").exists()
 
 
+@pytest.mark.long
 def test_the_better_half_goes_on_and_the_best_of_the_baseline(
     registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play
 ) -> None:
@@ -79,6 +80,7 @@ def test_the_better_half_goes_on_and_the_best_of_the_baseline(
     assert watcher.records == []
 
 
+@pytest.mark.long
 def test_a_rung_that_was_stopped_goes_on(
     registry: Registry, make_plan: PlanMaker, watcher: Any
 ) -> None:
@@ -170,6 +172,7 @@ def test_a_paused_trial_goes_on_later(
         train_longer(paused[0], folder, 24, watcher, workers=0)
 
 
+@pytest.mark.long
 def test_a_search_that_was_stopped_goes_on(
     registry: Registry, make_plan: PlanMaker, watcher: Any
 ) -> None:
@@ -192,6 +195,7 @@ def test_a_search_that_was_stopped_goes_on(
         run_search(other, registry, watcher, resume=True)
 
 
+@pytest.mark.long
 def test_the_variants_that_lead_go_on(
     registry: Registry, make_plan: PlanMaker, watcher: Any, play: Play
 ) -> None:

@@ -57,6 +57,7 @@ def test_paper_size_has_330_combinations_and_82_are_held_out() -> None:
     assert (task.inputs.kind, task.inputs.size, task.outputs.size) == ("vector", 8, 8)
 
 
+@pytest.mark.long
 @settings(max_examples=40)
 @given(
     features=st.integers(1, 5),

@@ -85,6 +85,7 @@ def test_every_filter_explains_itself():
     assert all(row.explanation for row in FILTERS)
 
 
+@pytest.mark.long
 def test_formulas_that_no_person_would_write():
     """No error on the way, and something of everything: some pass, most do not."""
     rng, grammar = random.Random(4), Grammar.of()

@@ -41,6 +41,7 @@ def test_drawn_trees_become_energies() -> None:
         assert energy(xi, X).shape == (3,)
 
 
+@pytest.mark.long
 def test_many_functions_are_drawn_and_few_candidates_twice() -> None:
     candidates = drawn(Grammar.of(), 150)
     calls = Counter(name for c in candidates for name in called_in(c.tree))
@@ -62,6 +63,7 @@ def test_nothing_can_be_written_with_nothing() -> None:
         random_candidate(Grammar(("exp", "log"), most_nodes=10), random.Random(0))
 
 
+@pytest.mark.long
 def test_a_registered_function_takes_part() -> None:
     def halved(z: torch.Tensor) -> torch.Tensor:
         return z / 2

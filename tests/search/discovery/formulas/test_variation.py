@@ -40,6 +40,7 @@ def test_an_operation_gives_valid_candidates_that_the_seed_decides(name: str) ->
     assert len(set(made)) > 10
 
 
+@pytest.mark.long
 def test_the_size_limit_holds() -> None:
     grammar = Grammar.of(most_nodes=16)
     for seed in range(40):
@@ -79,6 +80,7 @@ def chance_of(name: str, parent: Candidate, wanted: str, grammar: Grammar) -> fl
     return sum(child is not None and child.key == key for child in children) / count
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("without", "steps"),
     [
