@@ -163,6 +163,13 @@ def _scores(records: Sequence[RunRecord], split: str, metric: str) -> dict[str, 
     return result
 
 
+def _above_zero(low: float, high: float) -> Verdict:
+    """Reproduced if the whole interval is above 0, not if all of it is below."""
+    if low > 0:
+        return "reproduced"
+    return "not reproduced" if high < 0 else "undecided"
+
+
 def difference(
     part: str, one: str, other: str, *, split: str, metric: str = "accuracy", note: str = ""
 ) -> Callable[[Records], Outcome | None]:
@@ -178,11 +185,7 @@ def difference(
         shown = f"{apart.mean:+.3f}"
         if apart.low is None or apart.high is None:
             return Outcome(shown, "one seed", "undecided", note)
-        verdict: Verdict = "undecided"
-        if apart.low > 0:
-            verdict = "reproduced"
-        elif apart.high < 0:
-            verdict = "not reproduced"
+        verdict = _above_zero(apart.low, apart.high)
         seeds = len(scores[one].keys() & scores[other].keys())
         interval = f"{apart.low:+.3f} to {apart.high:+.3f} ({seeds} seeds)"
         return Outcome(shown, interval, verdict, note)
@@ -265,11 +268,7 @@ def _over_seeds(values: Sequence[float], note: str) -> Outcome | None:
     shown = f"{interval.mean:+.3f}"
     if interval.low is None or interval.high is None:
         return Outcome(shown, "one seed", "undecided", note)
-    verdict: Verdict = "undecided"
-    if interval.low > 0:
-        verdict = "reproduced"
-    elif interval.high < 0:
-        verdict = "not reproduced"
+    verdict = _above_zero(interval.low, interval.high)
     span = f"{interval.low:+.3f} to {interval.high:+.3f} ({len(values)} seeds)"
     return Outcome(shown, span, verdict, note)
 
