@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from attenergy.search.results import formats
+from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.statistics import mean_interval, paired_difference
 from attenergy.search.results.study_folder import read_study
 from attenergy.search.results.verdict import calls
@@ -68,8 +69,7 @@ def table(scores: Scores, reference: str, splits: Sequence[str]) -> list[str]:
         runs = scores[variant]
         cells = [f"`{variant}`", str(len(runs))]
         cells += [plus_minus(list(column(runs, split).values())) for split in splits]
-        base = column(scores.get(reference, {}), last)
-        difference = paired_difference(base, column(runs, last))
+        difference = paired_difference(columns.get(reference, {}), columns[variant])
         if variant == reference or difference is None:
             cells.append("")
         elif difference.high is None:
@@ -106,12 +106,16 @@ def about(records: Sequence[RunRecord], part: str) -> list[str]:
     ]
 
 
+def _boards(folder: Path) -> Iterator[tuple[str, Leaderboard]]:
+    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+        yield place.name, read_study(place).leaderboard()
+
+
 def races(folder: Path) -> list[str]:
     """What the races over further seeds have called, in Markdown: one row for each folder."""
     rows = []
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-        board = read_study(place).leaderboard()
-        link = f"[{place.name}](../races/{place.name}/leaderboard.md)"
+    for name, board in _boards(folder):
+        link = f"[{name}](../races/{name}/leaderboard.md)"
         rows.append([link, board.task, board.verdict.sentence])
     if not rows:
         return []
@@ -122,8 +126,7 @@ def races(folder: Path) -> list[str]:
 def calls_of_races(folder: Path, task: str) -> dict[str, dict[str, str | int | float]]:
     """Variant -> what the races on a task have called of it."""
     called: dict[str, dict[str, str | int | float]] = {}
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-        board = read_study(place).leaderboard()
+    for _, board in _boards(folder):
         for row in board.verdict.rows if board.task == task else ():
             called[row.variant] = {
                 "call": row.call, "difference": round(row.difference, 4),

@@ -73,5 +73,5 @@ def _note_graph(config: Any, place: str, path: str, sizes: dict[str, list[int]])
     graphs.setdefault(place, {}).pop(path, None)
     if sizes:
         graphs[place][path] = sizes
-    kept = {name: parts for name, parts in graphs.items() if parts}
-    setattr(config, ENTRY, {**entry, "graphs": kept} if kept else entry)
+    graphs = {name: parts for name, parts in graphs.items() if parts}
+    setattr(config, ENTRY, {**entry, "graphs": graphs} if graphs else entry)
