@@ -43,7 +43,7 @@ PUBLISHED = {"hyla": (0.6913, 0.0190), "softmax": (0.5656, 0.0105), "linear": (0
 COLOURS = dict(
     zip(
         raven.LEADERS,
-        ("#1b6ca8", "#d1495b", "#2a9d5c", "#8e44ad", "#c78500", "#5f6b73"),
+        ("#1b6ca8", "#d1495b", "#2a9d5c", "#8e44ad", "#c78500", "#5f6b73", "#e07a1f"),
         strict=True,
     )
 )

@@ -44,8 +44,17 @@ CHECKPOINTS = HERE.parent / "runs" / "study-checkpoints"
 LENGTHS = {"1M": 8000, "2M": 16000, "4M": 32000, "8M": 64000, "20M": 156250}
 #: Widths of the head of linear attention, whose state has so many numbers squared.
 STATES = (4, 8, 16, 32, 64)
-#: The paper's architectures, an energy with two steps, and energies near softmax.
-LEADERS = ("softmax", "linear", "hyla", "lse", "zero_sink", "graph_memory")
+#: The paper's architectures, an energy with two steps, energies near softmax, and the zoo's first.
+LEADERS = ("softmax", "linear", "hyla", "lse", "zero_sink", "graph_memory", "linear_attention")
+#: Of whose codes and layers claims are made.
+DEEP = ("softmax", "hyla")
+#: Whose size and data are changed, one at a time, from two blocks of width 64 and 1600 steps.
+SCALED = ("softmax", "linear_attention", "hyla", "attention_sh")
+SIZES: tuple[dict[str, Any], ...] = (
+    *({"steps": steps} for steps in (500, 1000, 4000, 8000)),  # 64k to 1M instances
+    *({"layers": layers} for layers in (1, 3, 4)),
+    *({"width": width, "mlp": 2 * width} for width in (32, 96, 128)),
+)
 #: Without dropout, which the published code has in training and the paper does not tell of.
 _PAPER: dict[str, Any] = {
     **{"dropout": 0.0, "evaluate_every": 2000, "valid_instances": 4096, "test_instances": 8192},
@@ -92,10 +101,15 @@ def parts(registry: Registry) -> dict[str, Part]:
         )
         if steps > 1 or size == 1.0  # weights are read before the last step, so one has no size
     )
+    deep = {"layers": 4}  # of which DEEP has its own part
+    scaling = tuple(
+        (tuple(v for v in SCALED if size != deep or v not in DEEP), size) for size in SIZES
+    )
     muon = {"optimizer": "muon", "muon_learning_rate": 0.02, "learning_rate": 3e-3}
     result = {
         "zoo": Part("raven-small", "Every energy and mixer, as it is", ((everyone, {}),), 5),
         "grid": Part("raven-small", "lse: steps, beta, step size", grid, 3, same_plan=False),
+        "scaling": Part("raven-small", "Instances, layers and width", scaling, 3, same_plan=False),
     }
     for length, steps in LENGTHS.items():
         for optimizer, fix in (("adamw", {}), ("muon", muon)):
@@ -111,7 +125,7 @@ def _of_claims(registry: Registry) -> dict[str, Part]:
     states = tuple((("linear",), {"heads": 1, "head_dim": d}) for d in STATES)
     of_states = ((("softmax",), {"heads": 1, "head_dim": 16}), *states)
     title = "Recall against the size of the state"
-    deep = ((("softmax", "hyla"), {"layers": 4}),)
+    deep = ((DEEP, {"layers": 4}),)
     result = {
         "deep": Part("raven-small", "Four blocks, for their codes and layers", deep, 3),
         "fuzzy": Part("fuzzy-logic-small", "Fuzzy logic in context", ((published, {}),), 5),
