@@ -1,23 +1,27 @@
 """Tables and pictures of the Raven study from its records: `make study-figures`.
 
 Writes the tables `studies/results/zoo.md` (every energy and mixer on raven-small), `paper.md` (the
-paper's size) and `claims.md` (claims of the field, and what was seen here); pictures of the first
-two, and of steps, beta and step size of `lse`, as `docs/pictures/study-*.png`; and the scores for
-the pages of the entries. What has no records yet is left out.
+paper's size), `grid.md` (steps, beta and step size of `lse`), `scaling.md` (instances, layers and
+width) and `claims.md` (claims of the field, and what was seen here); pictures of all but the last
+as `docs/pictures/study-*.png`; and the scores for the pages of the entries. What has no records yet
+is left out.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
+import output
 import raven
 from claims import write_claims
+from grid import draw_grid
+from output import AMBER, BLUE, GREEN, GREY, LINES, ORANGE, PURPLE, RED, save, write_page
+from scaling import draw_scaling
 from tables import about, calls_of_races, column, races, scores_of, table, value
 
 from attenergy.registry import MixerSpec, load_registry
@@ -27,12 +31,7 @@ from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.records import RunStore
 from attenergy.tasks import make_task
 
-mpl.use("Agg")
-import matplotlib.pyplot as plt
-
-RESULTS = raven.HERE / "results"
 RACES = raven.HERE / "races"
-PICTURES = raven.HERE.parent / "docs" / "pictures"
 #: What the pages of energies and mixers show of the study.
 SCORES = raven.HERE.parent / "benchmarks" / "results" / "study.json"
 #: What `attenergy energies show` says of it.
@@ -43,7 +42,7 @@ PUBLISHED = {"hyla": (0.6913, 0.0190), "softmax": (0.5656, 0.0105), "linear": (0
 COLOURS = dict(
     zip(
         raven.LEADERS,
-        ("#1b6ca8", "#d1495b", "#2a9d5c", "#8e44ad", "#c78500", "#5f6b73", "#e07a1f"),
+        (BLUE, RED, GREEN, PURPLE, AMBER, GREY, ORANGE),
         strict=True,
     )
 )
@@ -54,8 +53,7 @@ def draw_zoo(records: Sequence[RunRecord]) -> None:
     scores = scores_of(records)
     text = ["# Every energy and mixer on raven-small", "", *about(records, "zoo")]
     text += [*table(scores, "softmax", ("valid", "test", "ood")), "", *races(RACES)]
-    text += ["Made by `make study-figures` from the records.", ""]
-    write_atomically(RESULTS / "zoo.md", "\n".join(text))
+    write_page("zoo", text)
     means = {v: mean_interval(list(column(r, "ood").values())) for v, r in scores.items()}
     order = sorted(means, key=lambda v: means[v].mean)
     figure, axes = plt.subplots(figsize=(7, 0.17 * len(order) + 1), layout="constrained")
@@ -65,42 +63,13 @@ def draw_zoo(records: Sequence[RunRecord]) -> None:
         mixer = isinstance(layer, MixerSpec)
         values = list(column(scores[variant], "ood").values())
         axes.plot(values, [place] * len(values), ".", color="#9aa5ad", markersize=4)
-        axes.plot(interval.mean, place, "o" if mixer else "s", color="#1b6ca8", markersize=5)
+        axes.plot(interval.mean, place, "o" if mixer else "s", color=BLUE, markersize=5)
         if interval.low is not None:
-            axes.plot([interval.low, interval.high], [place, place], color="#1b6ca8", lw=1)
+            axes.plot([interval.low, interval.high], [place, place], color=BLUE, lw=1)
     axes.set_yticks(range(len(order)), order, fontsize=7)
     axes.set_xlabel("accuracy on held-out combinations (ood)")
-    axes.grid(axis="x", color="#e3e6e8", lw=0.6)
-    _save(figure, "zoo.png")
-
-
-def draw_grid(records: Sequence[RunRecord]) -> None:
-    cells: dict[tuple[int, float, float], list[float]] = {}
-    for record in records:
-        if record.status == "complete":
-            settings = record.config.settings
-            key = (settings["steps"], settings["beta"], settings["step_size"])
-            cells.setdefault(tuple(map(float, key)), []).append(value(record, "ood"))
-    steps, betas, sizes = (sorted({key[i] for key in cells}) for i in range(3))
-    figure, all_axes = plt.subplots(
-        1, len(steps), figsize=(2.4 * len(steps) + 0.8, 2.6), layout="constrained", squeeze=False
-    )
-    low = min(sum(v) / len(v) for v in cells.values())
-    high = max(sum(v) / len(v) for v in cells.values())
-    for axes, step in zip(all_axes[0], steps, strict=True):
-        rows = [[_mean(cells.get((step, beta, size), [])) for size in sizes] for beta in betas]
-        axes.imshow(rows, vmin=low, vmax=high, cmap="viridis", aspect="auto")
-        for i, row in enumerate(rows):
-            for j, number in enumerate(row):
-                if not math.isnan(number):
-                    shade = "white" if number < (low + high) / 2 else "black"
-                    axes.text(j, i, f"{number:.3f}", ha="center", va="center", fontsize=7, c=shade)
-        axes.set_xticks(range(len(sizes)), [f"{s:g}" for s in sizes], fontsize=8)
-        axes.set_yticks(range(len(betas)), [f"{b:g}" for b in betas], fontsize=8)
-        axes.set_title(f"{step:g} steps" if step > 1 else "1 step", fontsize=9)
-        axes.set_xlabel("step size", fontsize=8)
-    all_axes[0][0].set_ylabel("beta at the start", fontsize=8)
-    _save(figure, "grid.png")
+    axes.grid(axis="x", color=LINES, lw=0.6)
+    save(figure, "zoo")
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -130,11 +99,11 @@ def draw_paper(by_part: dict[str, list[RunRecord]]) -> None:
                 axes.errorbar(
                     20e6, mean, error, fmt="*", color=COLOURS[variant], markersize=9, capsize=2
                 )
-        axes.axhline(0.927, color="#5f6b73", ls=":", lw=1)
+        axes.axhline(0.927, color=GREY, ls=":", lw=1)
         axes.set_xscale("log")
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("training instances (stars: published, 20M)", fontsize=8)
-        axes.grid(color="#e3e6e8", lw=0.6)
+        axes.grid(color=LINES, lw=0.6)
     all_axes[0][0].set_ylabel("accuracy on held-out combinations")
     handles = {
         label: handle
@@ -142,9 +111,8 @@ def draw_paper(by_part: dict[str, list[RunRecord]]) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     all_axes[0][1].legend(list(handles.values()), list(handles), fontsize=7, loc="upper left")
-    _save(figure, "paper.png")
-    text += ["Made by `make study-figures` from the records.", ""]
-    write_atomically(RESULTS / "paper.md", "\n".join(text))
+    save(figure, "paper")
+    write_page("paper", text)
 
 
 def _curve(axes: plt.Axes, variant: str, runs: Sequence[RunRecord]) -> None:
@@ -168,13 +136,7 @@ def _curve(axes: plt.Axes, variant: str, runs: Sequence[RunRecord]) -> None:
     )  # fmt: skip
 
 
-def _save(figure: plt.Figure, name: str) -> None:
-    figure.savefig(PICTURES / f"study-{name}", dpi=110, facecolor="white")
-    plt.close(figure)
-    print(f"docs/pictures/study-{name}")
-
-
-def write_scores(recorded: dict[str, Sequence[RunRecord]]) -> None:
+def write_scores(recorded: Mapping[str, Sequence[RunRecord]]) -> None:
     """Write the mean of every variant on `ood`, for the pages of energies and mixers."""
     rows = []
     for part, records in recorded.items():
@@ -224,12 +186,15 @@ def write_shown(rows: Iterable[dict[str, Any]]) -> None:
 def main(folder: Path = raven.RECORDS) -> None:
     registry = load_registry(plugins=False)
     recorded = {name: RunStore(folder / name).all() for name in raven.parts(registry)}
-    RESULTS.mkdir(exist_ok=True)
-    PICTURES.mkdir(exist_ok=True)
+    output.RESULTS.mkdir(exist_ok=True)
+    output.PICTURES.mkdir(exist_ok=True)
     draw: dict[str, Callable[[Sequence[RunRecord]], None]] = {"zoo": draw_zoo, "grid": draw_grid}
     for name, call in draw.items():
         if recorded[name]:
             call(recorded[name])
+    if recorded["scaling"]:
+        base = raven.parts(registry)["zoo"].configs("zoo", registry)[0]
+        draw_scaling(recorded, base)
     paper = {
         name: [*records, *RunStore(folder / name / raven.PAUSED).all()]  # which have curves
         for name, records in recorded.items()
@@ -238,7 +203,7 @@ def main(folder: Path = raven.RECORDS) -> None:
     if paper:
         draw_paper(paper)
     write_scores(recorded)
-    write_claims(recorded, RESULTS / "claims.md")
+    write_claims(recorded, output.RESULTS / "claims.md")
 
 
 if __name__ == "__main__":

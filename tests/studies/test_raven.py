@@ -44,7 +44,7 @@ def record_of(config: RunConfig) -> RunRecord:
     draw = random.Random(config.run_key())
     scores = {s: {"accuracy": draw.random(), "loss": 1.0} for s in ("valid", "test", "ood")}
     point = {"step": 2000, "loss": 1.0, "accuracy": 0.1, "ood_accuracy": draw.random()}
-    costs = {"parameters": 1000.0, "seconds": 2.0}
+    costs = {"parameters": 1000.0, "forward_flops": 1e6, "seconds": 2.0}
     about = provenance.failed(config, "compare", "")
     facts = {"status": "complete", "metrics": scores, "curve": [point], "cost": costs}
     return about.model_copy(update=facts)
@@ -120,20 +120,21 @@ def test_everything_is_drawn_from_records(
     raven: Any, figures: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(figures, "PICTURES", tmp_path / "pictures")
+    monkeypatch.setattr(figures.output, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(figures.output, "PICTURES", tmp_path / "pictures")
     monkeypatch.setattr(figures, "SCORES", tmp_path / "study.json")
     monkeypatch.setattr(figures, "SHOWN", tmp_path / "shown.json")
     parts = raven.parts(REGISTRY)
-    for name in ("zoo", "grid", "paper-muon-1M", "paper-adamw-2M"):
+    for name in ("zoo", "grid", "scaling", "paper-muon-1M", "paper-adamw-2M"):
         store = RunStore(tmp_path / "records" / name)
         for config in parts[name].configs(name, REGISTRY)[:: 9 if name == "zoo" else 1]:
             store.append(record_of(config))
     figures.main(tmp_path / "records")
     results = tmp_path / "results"
-    assert {path.name for path in results.iterdir()} == {"zoo.md", "paper.md", "claims.md"}
+    pages = {"zoo.md", "grid.md", "scaling.md", "paper.md", "claims.md"}
+    assert {path.name for path in results.iterdir()} == pages
     drawn = {path.name for path in (tmp_path / "pictures").iterdir()}
-    assert drawn == {"study-zoo.png", "study-grid.png", "study-paper.png"}
+    assert drawn == {f"study-{name}.png" for name in ("zoo", "grid", "scaling", "paper")}
     rows = json.loads((tmp_path / "study.json").read_text())
     assert {(row["seeds"], row["split"]) for row in rows if row["task"] == "raven"} == {(3, "ood")}
     shown = json.loads((tmp_path / "shown.json").read_text())
