@@ -26,6 +26,8 @@ Kind = Literal["beats", "loses", "undecided", "unlearned", "none"]
 LEVEL = 0.05
 #: Share of the way from chance to the ceiling from which on a variant has learned something.
 LEARNED = 0.1
+#: The most variants of one call that a sentence names; the table has them all.
+NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -168,16 +170,23 @@ def _sentence(verdicts: Sequence[RowVerdict], baseline: str, column: str) -> str
 
     parts: list[str] = []
     for call in ("beats", "loses"):
-        for row in (row for row in verdicts if row.call == call):
+        called = [row for row in verdicts if row.call == call]
+        for row in called[:NAMED]:
             words = "beats" if call == "beats" else "loses to"
             gap = f"{abs(row.difference):.3f}{_bounds(row)}"
             parts.append(f"{name(row)} {words} `{baseline}` by {gap}")
+        if more := len(called[NAMED:]):
+            words = ("beats", "beat") if call == "beats" else ("loses to", "lose to")
+            parts.append(f"{more} more {words[more > 1]} `{baseline}`")
     undecided = [row for row in verdicts if row.call == "undecided"]
     fewest = least_seeds(max(1, len(undecided)), LEVEL)
     few = [row for row in undecided if row.seeds < fewest]
-    parts += [_undecided(row, name(row), baseline) for row in undecided if row not in few]
+    enough = [row for row in undecided if row.seeds >= fewest]
+    parts += [_undecided(row, name(row), baseline) for row in enough[:NAMED]]
+    if more := len(enough[NAMED:]):
+        parts.append(f"{more} more {'is' if more == 1 else 'are'} undecided")
     if few:
-        parts.append(_too_few({name(row): row for row in few}, baseline, fewest))
+        parts.append(_too_few([(name(row), row) for row in few], baseline, fewest))
     return f"On `{column}`, " + "; ".join(parts) + "."
 
 
@@ -199,16 +208,22 @@ def _undecided(row: RowVerdict, name: str, baseline: str) -> str:
     return f"{about}{ends}: no number of seeds that would decide is in sight"
 
 
-def _too_few(rows: Mapping[str, RowVerdict], baseline: str, fewest: int) -> str:
+def _too_few(rows: Sequence[tuple[str, RowVerdict]], baseline: str, fewest: int) -> str:
     """Those with fewer seeds than anything can be called with."""
-    most = max(row.seeds for row in rows.values())
-    gaps = ", ".join(f"{name} at {signed(row.difference)}" for name, row in rows.items())
+    most = max(row.seeds for _, row in rows)
+    named = rows[:NAMED]
+    gaps = ", ".join(f"{name} at {signed(row.difference)}" for name, row in named)
+    if more := len(rows) - len(named):
+        gaps += f" and {more} more"
     parts = [
         f"{counted(most, 'seed')} {'is' if most == 1 else 'are'} too few to call "
         f"({fewest} are the fewest) {gaps} beside `{baseline}`"
     ]
-    likely = {name: row.more_seeds for name, row in rows.items() if row.more_seeds}
-    parts += [f"about {more} more are likely to decide {name}" for name, more in likely.items()]
+    parts += [
+        f"about {row.more_seeds} more are likely to decide {name}"
+        for name, row in named
+        if row.more_seeds
+    ]
     return "; ".join(parts)
 
 

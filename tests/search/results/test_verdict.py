@@ -113,6 +113,21 @@ def test_without_finals_or_others_nothing_is_decided(board, make_record, known_t
     assert without.sentence.startswith("Nothing is decided: the baseline has no finished runs")
 
 
+@pytest.mark.parametrize(
+    ("gap", "noise", "words"),
+    [(0.1, 0.0, "4 more beat"), (-0.1, 0.0, "4 more lose to"), (0.0, 0.03, "4 more are undecided")],
+)
+def test_of_many_alike_a_few_are_named_and_the_others_counted(board, gap, noise, words) -> None:
+    names = [f"other_{i}" for i in range(10)]
+    many = board(softmax=BASE * 3, **{name: plus(gap, noise) * 3 for name in names}).verdict
+    assert words in many.sentence
+    assert sum(f"`{name}`" in many.sentence for name in names) == 6
+    assert {row.variant for row in many.rows} == set(names)
+    few = board(softmax=BASE[:3], **{name: plus(gap)[:3] for name in names}).verdict
+    assert " and 4 more beside `softmax`" in few.sentence
+    assert len(few.sentence) < 700
+
+
 def test_the_verdict_is_in_markdown_and_json(board) -> None:
     made = board(softmax=BASE, lse=plus(0.05))
     assert made.verdict.sentence in made.markdown()
