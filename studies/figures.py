@@ -2,9 +2,9 @@
 
 Writes the tables `studies/results/zoo.md` (every energy and mixer on raven-small), `paper.md` (the
 paper's size), `grid.md` (steps, beta and step size of `lse`), `scaling.md` (instances, layers and
-width) and `claims.md` (claims of the field, and what was seen here); pictures of all but the last
-as `docs/pictures/study-*.png`; and the scores for the pages of the entries. What has no records yet
-is left out.
+width), `rules.md` (accuracies by rule) and `claims.md` (claims of the field, and what was seen
+here); pictures of all but the last as `docs/pictures/study-*.png`; and the scores for the pages of
+the entries. What has no records yet is left out.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import raven
 from claims import write_claims
 from grid import draw_grid
 from output import AMBER, BLUE, GREEN, GREY, LINES, ORANGE, PURPLE, RED, save, write_page
+from rules import draw_rules
 from scaling import draw_scaling
 from tables import about, calls_of_races, column, races, scores_of, table, value
 
@@ -192,6 +193,7 @@ def main(folder: Path = raven.RECORDS) -> None:
     for name, call in draw.items():
         if recorded[name]:
             call(recorded[name])
+    draw_rules(recorded)
     if recorded["scaling"]:
         base = raven.parts(registry)["zoo"].configs("zoo", registry)[0]
         draw_scaling(recorded, base)

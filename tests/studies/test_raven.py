@@ -131,7 +131,7 @@ def test_everything_is_drawn_from_records(
             store.append(record_of(config))
     figures.main(tmp_path / "records")
     results = tmp_path / "results"
-    pages = {"zoo.md", "grid.md", "scaling.md", "paper.md", "claims.md"}
+    pages = {"zoo.md", "grid.md", "scaling.md", "rules.md", "paper.md", "claims.md"}
     assert {path.name for path in results.iterdir()} == pages
     drawn = {path.name for path in (tmp_path / "pictures").iterdir()}
     assert drawn == {f"study-{name}.png" for name in ("zoo", "grid", "scaling", "paper")}
