@@ -44,6 +44,8 @@ CHECKPOINTS = HERE.parent / "runs" / "study-checkpoints"
 LENGTHS = {"1M": 8000, "2M": 16000, "4M": 32000, "8M": 64000, "20M": 156250}
 #: Widths of the head of linear attention, whose state has so many numbers squared.
 STATES = (4, 8, 16, 32, 64)
+#: Rates of Muon among which each of them has its best, the registry's first.
+RATES = (0.02, 0.01, 0.04)
 #: The paper's architectures, an energy with two steps, energies near softmax, and the zoo's first.
 LEADERS = ("softmax", "linear", "hyla", "lse", "zero_sink", "graph_memory", "linear_attention")
 #: Of whose codes and layers claims are made.
@@ -122,7 +124,10 @@ def parts(registry: Registry) -> dict[str, Part]:
 def _of_claims(registry: Registry) -> dict[str, Part]:
     """Parts on other tasks than Raven matrices, for `claims.py`."""
     published = ("softmax", "linear", "hyla")
-    states = tuple((("linear",), {"heads": 1, "head_dim": d}) for d in STATES)
+    states = tuple(
+        (("linear",), {"heads": 1, "head_dim": d, "muon_learning_rate": rate})
+        for rate, d in itertools.product(RATES, STATES)
+    )
     of_states = ((("softmax",), {"heads": 1, "head_dim": 16}), *states)
     title = "Recall against the size of the state"
     deep = ((DEEP, {"layers": 4}),)

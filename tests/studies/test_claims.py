@@ -77,16 +77,24 @@ def test_a_claim_that_two_are_equal(claims: Any, ahead: float, verdict: str) -> 
 
 
 def test_recall_grows_with_the_state_or_does_not(claims: Any) -> None:
-    def grows(config: RunConfig) -> float:
-        return 0.01 * (config.model.head_dim or 0) + 0.001 * config.seed
+    """Each width at the rate that is best on `valid`, however the others do."""
+
+    def grows(config: RunConfig, sign: int) -> dict[str, dict[str, float]]:
+        width, rate = config.model.head_dim or 0, config.training.muon_learning_rate
+        best = rate == (0.04 if width > 16 else 0.01)
+        accuracy = sign * 0.01 * width + 0.001 * config.seed if best else 0.5 - sign * width
+        return {"valid": {"accuracy": float(best)}, "128x32": {"accuracy": accuracy}}
 
     for sign, verdict in ((1, "reproduced"), (-1, "not reproduced")):
-        records = recorded(
-            claims, "recall-state", "128x32", "accuracy", lambda c, sign=sign: sign * grows(c)
-        )
+        records = [
+            record.model_copy(update={"metrics": grows(record.config, sign)})
+            for record in recorded(claims, "recall-state", "valid", "accuracy", lambda _: 0.0)
+        ]
         outcome = outcome_of(claims, "grows with its state", {"recall-state": records})
         assert outcome.verdict == verdict
     assert outcome_of(claims, "grows with its state", {"recall-state": records[:4]}) is None
+    first = [r for r in records if r.config.training.muon_learning_rate != 0.04]
+    assert outcome_of(claims, "grows with its state", {"recall-state": first}) is None
 
 
 def test_the_order_of_tasks(claims: Any) -> None:
