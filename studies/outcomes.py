@@ -218,7 +218,7 @@ def equal(
 
 
 def recall_by_state(records: Records) -> Outcome | None:
-    """Accuracy at the longest lists against the width of linear attention, each at its best rate."""
+    """Accuracy at the longest lists against the width of the head, each at its best rate."""
     runs: dict[int, dict[float, list[RunRecord]]] = {width: {} for width in raven.STATES}
     for record in records.get("recall-state", ()):
         width, rate = record.config.model.head_dim, record.config.training.muon_learning_rate
