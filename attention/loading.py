@@ -16,6 +16,7 @@ from torch import nn
 
 from attenergy.attention.factory import describe_layers, for_model, layer_of_model, make_layer
 from attenergy.attention.integrations.model_builders import MODELS
+from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
 from attenergy.attention.integrations.own_model import attention_of, build_own_model
 from attenergy.attention.layers.energy_transformer_block import EnergyTransformerBlock
 from attenergy.attention.layers.head_groups import HeadGroups
@@ -93,8 +94,16 @@ def _build_layer(arguments: LayerArguments) -> nn.Module:
     if kind == "block":
         memory = "et_memory" if arguments.memory is None else arguments.memory
         return EnergyTransformerBlock(attention=spec, memory=memory, **settings)
-    cls = EnergyLookup if kind == "lookup" else EnergyPooling
-    return cls(energy=spec, dropout=arguments.dropout, **settings)
+    if kind in ("lookup", "pooling"):
+        cls = EnergyLookup if kind == "lookup" else EnergyPooling
+        return cls(energy=spec, dropout=arguments.dropout, **settings)
+    del settings["head_dim"]
+    if kind == "multihead":
+        return EnergyMultiheadAttention(energy=spec, dropout=arguments.dropout, **settings)
+    # PyTorch Geometric takes seconds to import.
+    from attenergy.attention.graphs.description import build_graph_layer
+
+    return build_graph_layer(arguments, spec)
 
 
 def _layer_of_model(arguments: AnyLayer, length: int, **extra: bool) -> nn.Module:
@@ -197,3 +206,4 @@ def _warn_of_changes(arguments: OwnModelArguments, folder: Path) -> None:
 
 
 Pretrained.read_folder = staticmethod(load)
+Pretrained.build = staticmethod(build)

@@ -11,13 +11,16 @@ from torch_geometric.nn.aggr.base import Aggregation
 from attenergy.attention.graphs.inputs import check_sizes, head_width, reset_linear
 from attenergy.attention.graphs.set_heads import SetHeads, split_heads
 from attenergy.attention.graphs.sets import Sets
+from attenergy.attention.layers.description import arguments_around
 from attenergy.attention.modules.arguments import check_flag, check_numbers, weight_of
 from attenergy.attention.modules.initialisation import dense
+from attenergy.attention.saving.format import LayerArguments
+from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.energies import Energy, EnergyLike
 from attenergy.registry import GraphError
 
 
-class EnergyAggregation(Aggregation):
+class EnergyAggregation(Pretrained, Aggregation):
     """out_g = sum_h Wout_h r[h,g] + bout, r[h,g] read after a relaxation of a learned state xi_h.
 
     The patterns of set g are Wk_h x_j + bk of its elements j. With log-sum-exp and one step it is
@@ -117,6 +120,13 @@ class EnergyAggregation(Aggregation):
         )
         out: Tensor = self.out(read.flatten(1))
         return out
+
+    def description(self) -> LayerArguments:
+        """What the layer is saved as; see `Pretrained.description`."""
+        return arguments_around(
+            self.relaxation, "aggregation", embed_dim=self.channels, num_heads=self.heads,
+            head_dim=self.query.shape[1], bias=self.out.bias is not None,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.channels}, {self.heads}, {self.energy.spec.title!r})"

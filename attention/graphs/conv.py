@@ -20,6 +20,7 @@ from attenergy.attention.graphs.inputs import (
 from attenergy.attention.graphs.set_heads import SetHeads, split_heads
 from attenergy.attention.graphs.sets import Sets
 from attenergy.attention.layers.base import Read
+from attenergy.attention.layers.description import arguments_around
 from attenergy.attention.modules.arguments import (
     check_flag,
     check_numbers,
@@ -29,6 +30,8 @@ from attenergy.attention.modules.arguments import (
 )
 from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.pair_dropout import check_dropout
+from attenergy.attention.saving.format import LayerArguments
+from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.energies import Energy, EnergyLike
 from attenergy.registry import ArgumentError, GraphError, Registry
 
@@ -36,7 +39,7 @@ from attenergy.registry import ArgumentError, GraphError, Registry
 _OWN = {"head_dim": None, "bias": True, "add_self_loops": False}
 
 
-class EnergyConv(MessagePassing):
+class EnergyConv(Pretrained, MessagePassing):
     """out_i = sum_h Wout_h r[h,i] + bout, r[h,i] read after a relaxation on the neighbours of i.
 
     The state is xi_i = Wq_h x_i + bq, the patterns of node i are Wk_h x_j + bk of the nodes j with
@@ -216,6 +219,31 @@ class EnergyConv(MessagePassing):
                 f"'{self.energy.spec.title}' is read by its state: no weights", topic="no-weights"
             )
         return out, (edges, weights)
+
+    def description(self) -> LayerArguments:
+        """What the layer is saved as; see `Pretrained.description`.
+
+        Raises:
+            ValueError: a width is not known yet, or as there.
+        """
+        if is_lazy(self.key.weight) or is_lazy(self.query.weight):
+            raise ArgumentError(
+                f"{type(self).__name__} cannot be described before its first input: in_channels "
+                f"is {self.in_channels}",
+                topic="saved-model",
+            )
+        source, target = self.key.in_features, self.query.in_features
+        return arguments_around(
+            self.relaxation, "conv", embed_dim=self.out_channels, num_heads=self.heads,
+            head_dim=self.relaxation.energy.dim, dropout=self.dropout,
+            in_channels=source, target_channels=target if self._bipartite else None,
+            bias=self.out.bias is not None, add_self_loops=self.add_self_loops,
+            edge_dim=None if self.edge is None else self.edge.in_features,
+        )  # fmt: skip
+
+    @property
+    def _bipartite(self) -> bool:
+        return isinstance(self.in_channels, (tuple, list))
 
     def message(  # type: ignore[override]
         self, patterns: Tensor, alpha: Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from torch import nn
 from torch_geometric.nn import GPSConv, MessagePassing
@@ -12,13 +12,19 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 from attenergy.attention.graphs.conv import EnergyConv
 from attenergy.attention.integrations.replace import exchange
 from attenergy.attention.modules.arguments import check_module
+from attenergy.attention.saving.format import LayerArguments
+from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.energies import Energy, EnergyLike
 from attenergy.registry import ArgumentError
 
 Model = TypeVar("Model", bound=nn.Module)
+#: Arguments of PyTorch Geometric's networks beside the sizes that an instance tells itself.
+_OF_NETWORK = ("num_layers", "out_channels", "act", "act_first", "norm", "jk")
+#: Settings of a layer that differ along a network.
+_WIDTHS = ("in_channels", "target_channels")
 
 
-class EnergyGNN(BasicGNN):
+class EnergyGNN(Pretrained, BasicGNN):
     """x <- dropout(act(norm(EnergyConv(x, edges)))), layer by layer.
 
     Depth, normalisation, activation, dropout and jumping knowledge are those of
@@ -54,6 +60,33 @@ class EnergyGNN(BasicGNN):
         return EnergyConv(  # type: ignore[abstract]
             in_channels, out_channels, dropout=self.dropout.p, **kwargs
         )
+
+    def description(self) -> LayerArguments:
+        """What the network is saved as; see `Pretrained.description`.
+
+        Raises:
+            ValueError: its layers differ, or as there; activations and normalisations are saved by
+                name.
+        """
+        self.not_plain = [name for name in self.not_plain if name != "in_channels"]  # a pair
+        self.check_describable()
+        layers = [cast(EnergyConv, conv).description() for conv in self.convs]
+        if any(_but_widths(layer) != _but_widths(layers[0]) for layer in layers):
+            raise ArgumentError(
+                f"{type(self).__name__} cannot be described: its layers differ in more than width",
+                topic="saved-model",
+            )
+        network = {name: self.given[name] for name in _OF_NETWORK if name in self.given}
+        update = {
+            "kind": "gnn", "embed_dim": self.hidden_channels,
+            "settings": layers[0].settings | network,
+        }  # fmt: skip
+        return layers[0].model_copy(update=update)
+
+
+def _but_widths(layer: LayerArguments) -> LayerArguments:
+    settings = {name: value for name, value in layer.settings.items() if name not in _WIDTHS}
+    return layer.model_copy(update={"embed_dim": 1, "settings": settings})
 
 
 def energize_gps(model: Model, energy: EnergyLike = "lse", **options: Any) -> Model:

@@ -23,14 +23,17 @@ from attenergy.attention.integrations.torch_layouts import (
     to_batch_first,
     unpacked,
 )
+from attenergy.attention.layers.description import arguments_around
 from attenergy.attention.modules.arguments import check_flag, check_size, weight_of
 from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.attention.modules.projections import visible
+from attenergy.attention.saving.format import LayerArguments
+from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.energies import EnergyLike
 from attenergy.registry import ArgumentError, ArgumentTypeError, Registry
 
 
-class EnergyMultiheadAttention(nn.MultiheadAttention):
+class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
     """out_i = sum_h Wout_h r[h,i] + bout, where r[h,i] is read after a relaxation of Wq_h q_i + bq.
 
     The patterns of head h are Wk_h k_j + bk, the values Wv_h v_j + bv. With log-sum-exp and one
@@ -232,6 +235,15 @@ class EnergyMultiheadAttention(nn.MultiheadAttention):
         # inference, and would leave the energy out; without this flag they do not.
         self._qkv_same_embed_dim = False
         self.heads, self._options = heads, options
+
+    def description(self) -> LayerArguments:
+        """What the layer is saved as; see `Pretrained.description`."""
+        return arguments_around(
+            self.heads, "multihead", embed_dim=self.embed_dim, num_heads=self.num_heads,
+            dropout=self.dropout, bias=self.in_proj_bias is not None,
+            add_bias_kv=self.bias_k is not None, add_zero_attn=self.add_zero_attn,
+            kdim=self.kdim, vdim=self.vdim, batch_first=self.batch_first,
+        )  # fmt: skip
 
     def state_bytes(self, length: int) -> int:
         """Bytes of what is stored of `length` positions to read the next one."""

@@ -40,7 +40,7 @@ class _Arguments(BaseModel):
 
 
 #: `attention` stands for whatever `make_layer` makes, mixers too.
-Kind = Literal["attention", "lookup", "pooling", "block"]
+Kind = Literal["attention", "lookup", "pooling", "block", "multihead", "conv", "gnn", "aggregation"]
 
 
 #: What a block of a model may do without.
@@ -52,7 +52,8 @@ class LayerArguments(_Arguments):
 
     `spec` is the whole registry entry and `name` only what it was called; `head_dim` defaults to
     `embed_dim / num_heads`; `settings` are the layer's own parameters, choices and options. A
-    `block` (`EnergyTransformerBlock`) has a `memory` besides.
+    `block` (`EnergyTransformerBlock`) has a `memory` besides. `embed_dim` is the width of the
+    result; of a network of graph layers (`gnn`) that of what is hidden.
     """
 
     kind: Kind = "attention"

@@ -25,7 +25,7 @@ from attenergy.attention.saving.format import (
     ModelArguments,
     save,
 )
-from attenergy.attention.saving.weights import SavedError
+from attenergy.attention.saving.weights import SavedError, check_rebuilt
 from attenergy.energies import Energy, unsaved
 from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, Registry
 from attenergy.registry.printable import markdown, markdown_code
@@ -35,6 +35,17 @@ _PLAIN = (bool, int, float, str, EnergySpec)
 _ENERGIES = ("energy", "attention", "memory")
 #: What need not be remembered: an entry is saved whole, and None says that nothing was given.
 _ELSEWHERE = (Registry, type(None))
+#: What each kind of layer is, and takes and gives, for a card.
+_KINDS: dict[Kind, tuple[str, str]] = {
+    "attention": ("an attention layer", "(B, L, {width}) -> (B, L, {width})"),
+    "lookup": ("a lookup of learned patterns", "(B, L, {width}) -> (B, L, {width})"),
+    "pooling": ("a pooling layer", "(B, L, {width}) -> (B, Q, {width})"),
+    "block": ("an energy transformer block", "(B, L, {width}) -> (B, L, {width})"),
+    "multihead": ("in place of nn.MultiheadAttention", "query, key, value -> (result, weights)"),
+    "conv": ("a layer on graphs", "nodes (N, in), edges (2, n) -> (N, {width})"),
+    "gnn": ("a network on graphs", "nodes (N, in), edges (2, n) -> (N, out)"),
+    "aggregation": ("a pooling of sets", "elements (n, {width}), sets (n,) -> (N, {width})"),
+}
 
 
 class Pretrained:
@@ -56,8 +67,9 @@ class Pretrained:
 
     #: What an instance is of a saved folder: the whole `model`, or one `layer`.
     saved_part: ClassVar[Literal["layer", "model"]] = "layer"
-    #: `attenergy.load`, set by `attenergy.attention.loading`, which builds every class.
+    #: `load` and `build` of `attenergy.attention.loading`, which knows every class and sets them.
     read_folder: ClassVar[Callable[..., nn.Module]]
+    build: ClassVar[Callable[..., nn.Module]]
 
     given: dict[str, Any]
     not_plain: list[str]
@@ -143,11 +155,13 @@ class Pretrained:
         Raises:
             SavedError: the folder must not be overwritten.
             ValueError: the module cannot be described: it holds a layer that does not keep its
-                arguments, or layers that differ.
+                arguments, or layers that differ; or parametrisations, pruning masks and the like,
+                which a new module would not have.
         """
         arguments = self.description()
         text = _card(arguments, Path(folder).name) if card is None else card
         model = cast(nn.Module, self)
+        check_rebuilt(model, lambda: type(self).build(arguments))
         return save(folder, model=model, arguments=arguments, card=text, force=force)
 
     @classmethod
@@ -222,11 +236,12 @@ def _card(arguments: AnyLayer | ModelArguments, name: str) -> str:
     """A short text that says what is in the folder and how to read it."""
     alone = not isinstance(arguments, ModelArguments)
     layer = arguments.layer if isinstance(arguments, ModelArguments) else arguments
-    width = f"(B, L, {layer.embed_dim})"
+    kind = layer.kind if isinstance(layer, LayerArguments) else "attention"
+    what, shapes = _KINDS[kind]
     facts = list(_layer_facts(arguments))
     facts += [f"heads: {layer.num_heads}"]
     place = json.dumps(name).replace("`", "\\u0060")
-    loading = [f"layer = attenergy.load({place})  # {width} -> {width}"]
+    loading = [f"layer = attenergy.load({place})  # {shapes.format(width=layer.embed_dim)}"]
     title = layer.name
     if isinstance(arguments, ModelArguments):
         title = stacked_name(arguments)
@@ -235,7 +250,7 @@ def _card(arguments: AnyLayer | ModelArguments, name: str) -> str:
     return "\n".join(
         [
             *["---", "library_name: attenergy", "tags: [energy-based-attention]", "---", ""],
-            f"# {markdown(title)}, {'an attention layer' if alone else 'a transformer'}",
+            f"# {markdown(title)}, {what if alone else 'a transformer'}",
             *["", "```python", "import attenergy", "", *loading, "```", ""],
             *[f"- {fact}" for fact in facts],
             "",

@@ -243,10 +243,12 @@ MODELS = (
         "A saved model cannot be read, described or written",
         "A saved folder holds `config.json` and `model.safetensors`, as `attenergy export` and "
         "`save_pretrained` write them. Nothing in it is run as code. A layer is saved by its "
-        "arguments, so they must be numbers, texts or registry entries.",
+        "arguments, so they must be numbers, texts or registry entries, and what is built from "
+        "them must have the same weights.",
         "A folder of something else; a file that was changed or cut; a layer made with a function"
-        " of yours that no module brings.",
-        "Export again; put classes and functions of yours into a plug-in.",
+        " of yours that no module brings; parametrisations, pruning masks and adapters.",
+        "Export again; put classes and functions of yours into a plug-in; make masks and "
+        "parametrisations permanent, and merge adapters, before you save.",
         Example(
             'import attenergy\n\nattenergy.load("nowhere")',
             "nowhere: not a saved model, there is no such folder; `save_pretrained`, "

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attenergy.attention.saving.format import AnyLayer, ModelArguments
+from attenergy.attention.saving.format import AnyLayer, LayerArguments, ModelArguments
 from attenergy.attention.saving.weights import read_json, read_tensors
 from attenergy.registry import AnalysisError, MissingPackage
 from attenergy.registry.errors import nearest
@@ -183,7 +183,31 @@ def random_of_export(
         return {name: ids}, said
     width = arguments.size if isinstance(arguments, ModelArguments) else arguments.embed_dim
     noise = torch.randn(instances, count, width, generator=generator)
-    return {name: noise}, f"{instances} x {count} tokens of random noise, seed {seed}"
+    names = _of_sequence(arguments) if isinstance(arguments, LayerArguments) else (name,)
+    said = f"{instances} x {count} tokens of random noise, seed {seed}"
+    return dict.fromkeys(names or (name,), noise), said
+
+
+def _of_sequence(arguments: LayerArguments) -> tuple[str, ...]:
+    """The arguments of a drop-in that attends within a sequence; none for layers of other kinds.
+
+    Raises:
+        ArgumentError: the layer reads no sequence.
+    """
+    if arguments.kind in ("conv", "gnn", "aggregation"):
+        raise AnalysisError(
+            "analyses look at attention within sequences; a layer on graphs or sets has no such "
+            "attention"
+        )
+    if arguments.kind != "multihead":
+        return ()
+    widths = {arguments.settings.get(name, arguments.embed_dim) for name in ("kdim", "vdim")}
+    if widths != {arguments.embed_dim} or not arguments.settings.get("batch_first"):
+        raise AnalysisError(
+            "random inputs of an EnergyMultiheadAttention are one sequence (B, L, E): it must have "
+            "batch_first, and keys and values as wide as queries; else give --inputs FILE"
+        )
+    return ("query", "key", "value")
 
 
 def _from_json(path: Path) -> dict[str, Tensor]:

@@ -90,11 +90,21 @@ def test_a_configuration_says_what_it_always_said(kind, tmp_path):
 
 
 def test_a_class_of_ones_own_describes_itself(tmp_path):
-    class Own(Pretrained, torch.nn.Linear):
+    class Own(Pretrained, torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name, part in layer().named_children():
+                self.add_module(name, part)
+
         def description(self):
             return describe(layer()).model_copy(update={"name": "own"})
 
-    Own(8, 8).save_pretrained(tmp_path / "saved")
+    class Other(Pretrained, torch.nn.Linear):
+        description = Own.description
+
+    with pytest.raises(ValueError, match="Other cannot be saved"):  # it would not be read again
+        Other(8, 8).save_pretrained(tmp_path / "saved")
+    Own().save_pretrained(tmp_path / "saved")
     assert "# own, an attention layer" in (tmp_path / "saved" / "README.md").read_text()
 
 

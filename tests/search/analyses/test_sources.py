@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import attenergy
+from attenergy.attention.graphs import EnergyAggregation, EnergyConv, EnergyGNN
 from attenergy.registry import ArgumentError, UnknownName, name_plugins
 from attenergy.search.analyses.sources import Loading, find_source, is_function, of_run
 from attenergy.search.analyses.subjects import Feeding, feed
@@ -98,6 +100,34 @@ def test_a_layer_alone_is_fed_noise(tmp_path: Path) -> None:
     assert subject.batches[0][1]["x"].shape == (8, 5, 8)
     assert notes == ["inputs: 8 x 5 tokens of random noise, seed 0"]
     assert subject.task is None
+
+
+def test_a_drop_in_alone_attends_within_noise(tmp_path: Path) -> None:
+    drop_in = attenergy.EnergyMultiheadAttention(8, 2, batch_first=True)
+    folder = drop_in.save_pretrained(tmp_path / "drop_in")
+    subject, _ = feed(find_source(str(folder), Loading()), Feeding(length=5))
+    inputs = subject.batches[0][1]
+    assert list(inputs) == ["query", "key", "value"]
+    assert len({x.data_ptr() for x in inputs.values()}) == 1  # one sequence
+    assert subject.run()[0].shape == (8, 5, 8)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: attenergy.EnergyMultiheadAttention(8, 2), "it must have batch_first"),
+        (lambda: attenergy.EnergyMultiheadAttention(8, 2, kdim=4, batch_first=True), "as wide as"),
+        (lambda: EnergyConv(8, 4), "attention within sequences"),
+        (lambda: EnergyGNN(8, 4, num_layers=1), "attention within sequences"),
+        (lambda: EnergyAggregation(8), "attention within sequences"),
+    ],
+)
+def test_a_layer_that_noise_cannot_feed_says_why(
+    make: Callable[[], Any], words: str, tmp_path: Path
+) -> None:
+    folder = make().save_pretrained(tmp_path / "layer")
+    with pytest.raises(ArgumentError, match=words):
+        feed(find_source(str(folder), Loading()), Feeding(length=5))
 
 
 @pytest.fixture
