@@ -18,7 +18,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,25 @@ class Part:
 
     def configs(self, name: str, registry: Registry) -> list[RunConfig]:
         """Its runs: first all of one seed, then all of the next."""
+        return [config for config, _ in self._with_settings(name, registry)]
+
+    def labels(self, name: str, registry: Registry) -> dict[str, str]:
+        """By the key of a run what is fixed for it, where its runs differ in that."""
+        return {
+            config.run_key(): "" if self.same_plan else "".join(f" {n}={v}" for n, v in fix.items())
+            for config, fix in self._with_settings(name, registry)
+        }
+
+    def _with_settings(
+        self, name: str, registry: Registry
+    ) -> list[tuple[RunConfig, dict[str, Any]]]:
         first = [
-            configure(plan, registry, variant)
+            (configure(plan, registry, variant), plan.fix)
             for plan in self.plans(name, RECORDS / name)
             for variant in plan.variants
         ]
         seeds = range(1, self.seeds + 1)
-        return [config.model_copy(update={"seed": s}) for s in seeds for config in first]
+        return [(c.model_copy(update={"seed": s}), fix) for s in seeds for c, fix in first]
 
 
 def parts(registry: Registry) -> dict[str, Part]:
@@ -149,8 +161,8 @@ class TimeOver(BaseException):
 class _Report(Listener):
     """One line for every finished run; ends the piece when its time is over."""
 
-    def __init__(self, end: float) -> None:
-        self._end = end
+    def __init__(self, end: float, labels: Mapping[str, str]) -> None:
+        self._end, self._labels = end, labels
 
     def progress(self, key: str, step: int, steps: int, loss: float) -> None:
         self._look()
@@ -159,7 +171,7 @@ class _Report(Listener):
         self._look()
 
     def finished(self, record: RunRecord) -> None:
-        print(line_of(record), flush=True)
+        print(line_of(record, self._labels.get(record.key, "")), flush=True)
         self._look()
 
     def _look(self) -> None:
@@ -167,8 +179,8 @@ class _Report(Listener):
             raise TimeOver
 
 
-def line_of(record: RunRecord) -> str:
-    """A record in one line."""
+def line_of(record: RunRecord, label: str = "") -> str:
+    """A record in one line, with what it is beside its variant and seed."""
     scores = " ".join(
         f"{split} {values[name]:.3f}"
         for split, values in record.metrics.items()
@@ -176,7 +188,8 @@ def line_of(record: RunRecord) -> str:
     )
     about = record.reason if record.status != "complete" else scores
     seconds = record.cost.get("seconds", 0.0)
-    return f"{record.config.variant} seed {record.config.seed}: {about} ({seconds:.0f} s)"
+    who = f"{record.config.variant}{label} seed {record.config.seed}"
+    return f"{who}: {about} ({seconds:.0f} s)"
 
 
 def missing(configs: Iterable[RunConfig], store: RunStore) -> list[RunConfig]:
@@ -208,7 +221,7 @@ def run(
     end = time.monotonic() + 60 * minutes
     try:
         with make_executor(resources, folder) as executor:
-            run_all(todo, "compare", executor, store, _Report(end))
+            run_all(todo, "compare", executor, store, _Report(end, part.labels(name, registry)))
     except TimeOver:
         print(f"{name}: the time is over; {len(missing(todo, store))} runs are missing")
 

@@ -108,6 +108,15 @@ def test_some_variants_are_run_alone(
         raven.run("zoo", zoo, REGISTRY, 1.0, 1, ("hylas",))
 
 
+def test_a_finished_run_says_what_it_is(raven: Any) -> None:
+    for part, words in (("grid", "lse lse.steps=1 lse.beta=0.125"), ("zoo", "softmax seed 1")):
+        runs = raven.parts(REGISTRY)[part]
+        labels, config = runs.labels(part, REGISTRY), runs.configs(part, REGISTRY)[0]
+        line = raven.line_of(record_of(config), labels[config.run_key()])
+        assert line.startswith(words)
+        assert "seed 1: valid 0." in line
+
+
 @pytest.mark.long
 def test_the_races_are_named_with_their_verdicts(figures: Any, tmp_path: Path) -> None:
     (row,) = [r for r in figures.races(FOLDER / "races") if r.startswith("| [linear-attention]")]
