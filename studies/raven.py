@@ -154,17 +154,25 @@ def _of_claims(registry: Registry) -> dict[str, Part]:
     return result
 
 
+_SECONDS_BETWEEN_LINES = 60
+
+
 class TimeOver(BaseException):
     """The piece has had its time."""
 
 
 class _Report(Listener):
-    """One line for every finished run; ends the piece when its time is over."""
+    """One line for every finished run, and every minute of another; ends a piece in its time."""
 
     def __init__(self, end: float, labels: Mapping[str, str]) -> None:
         self._end, self._labels = end, labels
+        self._said: dict[str, float] = {}  # when a line was last written of a run
 
     def progress(self, key: str, step: int, steps: int, loss: float) -> None:
+        now = time.monotonic()
+        if now - self._said.setdefault(key, now) >= _SECONDS_BETWEEN_LINES:
+            self._said[key] = now
+            print(f"  {key}: step {step} of {steps}, loss {loss:.3f}", flush=True)
         self._look()
 
     def evaluated(self, key: str, point: dict[str, float]) -> None:

@@ -117,6 +117,20 @@ def test_a_finished_run_says_what_it_is(raven: Any) -> None:
         assert "seed 1: valid 0." in line
 
 
+def test_a_long_run_says_every_minute_how_far_it_is(
+    raven: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0, 10, 59, 60, 119, 130])
+    monkeypatch.setattr(raven.time, "monotonic", lambda: next(clock))
+    report = raven._Report(end=1000, labels={})
+    monkeypatch.setattr(report, "_look", lambda: None)
+    for step in range(6):
+        report.progress("abc", step, 9, 0.5)
+    assert capsys.readouterr().out == "".join(
+        f"  abc: step {step} of 9, loss 0.500\n" for step in (3, 5)
+    )
+
+
 @pytest.mark.long
 def test_the_races_are_named_with_their_verdicts(figures: Any, tmp_path: Path) -> None:
     (row,) = [r for r in figures.races(FOLDER / "races") if r.startswith("| [linear-attention]")]
