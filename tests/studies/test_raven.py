@@ -6,6 +6,7 @@ import json
 import random
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -121,7 +122,7 @@ def test_a_long_run_says_every_minute_how_far_it_is(
     raven: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter([0, 10, 59, 60, 119, 130])
-    monkeypatch.setattr(raven.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(raven, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     report = raven._Report(end=1000, labels={})
     monkeypatch.setattr(report, "_look", lambda: None)
     for step in range(6):
