@@ -34,10 +34,13 @@ _BOUNDS = {
 }
 
 
-def explain(error: ValidationError, document: Document) -> Iterator[Problem]:
+def explain(
+    error: ValidationError, document: Document, *, general: str = "registry-entry"
+) -> Iterator[Problem]:
     """The problems of one file: one per missing or unknown key, one per wrong value.
 
-    Errors that only follow from a value that could not be read are left out.
+    Errors that only follow from a value that could not be read are left out. Values without a topic
+    of their own have the `general` one.
     """
     wrong: dict[Path, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
@@ -54,13 +57,13 @@ def explain(error: ValidationError, document: Document) -> Iterator[Problem]:
             wrong.setdefault(path, []).append(detail)
     for path, details in wrong.items():
         if not any(_related(path, spoiled) for spoiled in document.spoiled):
-            yield document.problem(path, message(details), topic=topic(details))
+            yield document.problem(path, message(details), topic=topic(details, general))
 
 
-def topic(details: list[ErrorDetails]) -> str:
+def topic(details: list[ErrorDetails], general: str) -> str:
     """The topic of what pydantic says about one value: that of the error behind it, if any."""
     raised = getattr(details[0].get("ctx", {}).get("error"), "topic", GENERAL)
-    return "registry-entry" if raised == GENERAL else str(raised)
+    return general if raised == GENERAL else str(raised)
 
 
 def message(details: list[ErrorDetails]) -> str:

@@ -19,6 +19,7 @@ from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.plugin_needs import check_needs
 
 _REGISTRY = "registry"
+_TOPIC = "option-value"  # under which wrong keys and values are explained
 # A file may leave these to the command line.
 _REQUIRED = {"study": "study", "folder": "runs", "task": "task"}
 
@@ -48,16 +49,17 @@ def read_search_file(path: Path) -> SearchFile:
     for name in document.data:
         if name not in known:
             text = f"unknown key {clipped(repr(name))} ({for_key(name, known)})"
-            problems.append(document.problem((name,), text, at_key=True))
+            problems.append(document.problem((name,), text, at_key=True, topic=_TOPIC))
     files = document.data.get(_REGISTRY, ())
     if not isinstance(files, tuple) or not all(isinstance(file, str) for file in files):
-        problems.append(document.problem((_REGISTRY,), "must be a list of files"))
+        text = "must be a list of files"
+        problems.append(document.problem((_REGISTRY,), text, topic=_TOPIC))
         files = ()
     fields = {n: v for n, v in document.data.items() if n in SearchPlan.model_fields}
     try:
         SearchPlan.model_validate({**_REQUIRED, **fields}, strict=True)
     except ValidationError as error:
-        problems += explain(error, document)
+        problems += explain(error, document, general=_TOPIC)
     if problems:
         raise RegistryError(problems)
     return SearchFile(fields, tuple(path.parent / file for file in files))

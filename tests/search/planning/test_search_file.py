@@ -68,6 +68,8 @@ def test_every_mistake_is_told_with_its_place(path: Path) -> None:
         f"{path}:4:10: workers: must be at least 0 (got -1)",
         f"{path}:5:11: registry: must be a list of files",
     ]
+    assert "registry-entry" not in caught.value.topics  # it is no registry
+    assert "option-value" in caught.value.topics
 
 
 @pytest.mark.parametrize(
