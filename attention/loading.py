@@ -99,6 +99,11 @@ def _build_layer(arguments: LayerArguments) -> nn.Module:
         return cls(energy=spec, dropout=arguments.dropout, **settings)
     del settings["head_dim"]
     if kind == "multihead":
+        if (
+            strange := {"energy", "device", "dtype", "registry", "dropout"}
+            & arguments.settings.keys()
+        ):
+            raise ArgumentError(f"'{min(strange)}' is no setting of it", topic="saved-model")
         return EnergyMultiheadAttention(energy=spec, dropout=arguments.dropout, **settings)
     # PyTorch Geometric takes seconds to import.
     from attenergy.attention.graphs.description import build_graph_layer
@@ -127,8 +132,8 @@ def load(
 
     Args:
         path: a folder written by `save` (`attenergy export` on the command line).
-        part: `"layer"` for one attention layer, `(B, L, E) -> (B, L, E)`; `"model"` for all of it.
-            A relative-position bias belongs to the model, so a layer alone comes without it.
+        part: `"layer"` for one layer, of most kinds `(B, L, E) -> (B, L, E)`; `"model"` for all of
+            it. A relative-position bias belongs to the model, so a layer alone comes without it.
         index: which block's layer, from 0; negative counts from the end.
         plugins: modules that may hold the layer's code, beside the installed plug-ins. Nothing is
             imported because the folder names it.
@@ -155,6 +160,8 @@ def load(
     name_plugins(plugins)
     arguments = read_description(folder)
     alone = not isinstance(arguments, (ModelArguments, OwnModelArguments))
+    if isinstance(arguments, LayerArguments) and arguments.kind == "gnn":
+        part = "layer"  # a network on graphs is both
     if isinstance(arguments, OwnModelArguments):
         _warn_of_changes(arguments, folder)
     if alone and part == "model":

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 from output import save, write_page
 from tables import about, complete, plus_minus, value
 
+from attenergy.search.results import formats
 from attenergy.search.results.statistics import mean_interval
 from attenergy.search.runs.config import RunRecord
 from attenergy.testing.docs_pages import markdown
@@ -68,7 +69,8 @@ def _effects_table(cells: dict[Cell, dict[int, RunRecord]]) -> list[str]:
         [name, str(cells_of_it), *(plus_minus(by_split[split][name][0]) for split in SPLITS)]
         for name, (_, cells_of_it) in by_split[SHOWN].items()
     ]
-    return markdown.table(["difference", "pairs of cells", *SPLITS], rows).splitlines()
+    head = ["difference", "pairs of cells", *map(formats.split, SPLITS)]
+    return markdown.table(head, rows).splitlines()
 
 
 def _cells_table(cells: dict[Cell, dict[int, RunRecord]]) -> list[str]:
@@ -80,7 +82,7 @@ def _cells_table(cells: dict[Cell, dict[int, RunRecord]]) -> list[str]:
         shown = f"{size:g}" if steps > 1 else ""
         flops = f"{runs[0].cost['forward_flops'] / 1e6:.1f}"
         rows.append([f"{steps:g}", f"{beta:g}", shown, str(len(runs)), *scores, flops])
-    head = ["steps", "beta", "step size", "seeds", *SPLITS, "MFLOPs"]
+    head = ["steps", "beta", "step size", "seeds", *map(formats.split, SPLITS), "MFLOPs"]
     return markdown.table(head, rows).splitlines()
 
 
@@ -117,7 +119,8 @@ def draw_grid(records: Sequence[RunRecord]) -> None:
     text = ["# Steps, beta and step size of `lse`", "", *about(records, "grid")]
     text += [
         "## What one quantity does", "",
-        "Means over pairs of cells that differ in nothing else, paired by seed.", "",
+        "Means over pairs of cells that differ in nothing else, paired by seed; intervals are over "
+        "seeds, and where there is one seed over the pairs.", "",
         *_effects_table(cells), "", "## Every cell", "", *_cells_table(cells), "",
     ]  # fmt: skip
     write_page("grid", text)

@@ -226,18 +226,26 @@ class EnergyConv(Pretrained, MessagePassing):
         Raises:
             ValueError: a width is not known yet, or as there.
         """
+        name = type(self).__name__
         if is_lazy(self.key.weight) or is_lazy(self.query.weight):
             raise ArgumentError(
-                f"{type(self).__name__} cannot be described before its first input: in_channels "
-                f"is {self.in_channels}",
+                f"{name} cannot be described before it has seen features of sources and targets: "
+                f"in_channels is {self.in_channels}",
                 topic="saved-model",
             )
-        source, target = self.key.in_features, self.query.in_features
+        if self.flow != "source_to_target":
+            raise ArgumentError(
+                f"{name} cannot be described with flow '{self.flow}': edges go from source to "
+                "target",
+                topic="saved-model",
+            )
+        source, target = self.key.weight.shape[1], self.query.weight.shape[1]
         return arguments_around(
             self.relaxation, "conv", embed_dim=self.out_channels, num_heads=self.heads,
-            head_dim=self.relaxation.energy.dim, dropout=self.dropout,
+            head_dim=self.relaxation.energy.dim, dropout=check_dropout(self.dropout),
             in_channels=source, target_channels=target if self._bipartite else None,
-            bias=self.out.bias is not None, add_self_loops=self.add_self_loops,
+            bias=self.out.bias is not None,
+            add_self_loops=check_flag("add_self_loops", self.add_self_loops),
             edge_dim=None if self.edge is None else self.edge.in_features,
         )  # fmt: skip
 

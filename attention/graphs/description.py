@@ -8,10 +8,13 @@ from torch import nn
 
 from attenergy.attention.graphs.aggregation import EnergyAggregation
 from attenergy.attention.graphs.conv import EnergyConv
-from attenergy.attention.graphs.models import EnergyGNN
+from attenergy.attention.graphs.models import NOTHING, EnergyGNN
+from attenergy.attention.modules.arguments import check_flag
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.registry import ArgumentError, EnergySpec
 
+#: What stands elsewhere in a description, or in none.
+_NOT_SETTINGS = ("energy", "heads", "dropout", "head_dim", "registry")
 _SIZES = {
     "conv": ("in_channels",),
     "gnn": ("in_channels", "num_layers"),
@@ -27,6 +30,8 @@ def build_graph_layer(arguments: LayerArguments, spec: EnergySpec) -> nn.Module:
     """
     kind, width, heads = arguments.kind, arguments.embed_dim, arguments.num_heads
     settings: dict[str, Any] = dict(arguments.settings)
+    if strange := [name for name in _NOT_SETTINGS if name in settings]:
+        raise ArgumentError(f"'{strange[0]}' is no setting of a {kind}", topic="saved-model")
     if absent := [name for name in _SIZES[kind] if name not in settings]:
         raise ArgumentError(f"a {kind} needs {' and '.join(absent)}", topic="saved-model")
     settings |= {"heads": heads, "energy": spec, "head_dim": arguments.head_dim}
@@ -36,6 +41,12 @@ def build_graph_layer(arguments: LayerArguments, spec: EnergySpec) -> nn.Module:
     channels = source if target is None else (source, target)
     settings["dropout"] = arguments.dropout
     if kind == "gnn":
+        for name in ("act", "norm", "jk"):
+            value = settings.get(name, NOTHING)
+            if not isinstance(value, str):
+                raise ArgumentError(f"{name} must be a name, got {value!r}", topic="saved-model")
+            settings[name] = None if value == NOTHING else value
+        check_flag("act_first", settings.get("act_first", False))
         return EnergyGNN(channels, width, **settings)
     layer: nn.Module = EnergyConv(channels, width, **settings)  # type: ignore[abstract]
     return layer

@@ -11,15 +11,15 @@ from torch_geometric.nn.models.basic_gnn import BasicGNN
 
 from attenergy.attention.graphs.conv import EnergyConv
 from attenergy.attention.integrations.replace import exchange
-from attenergy.attention.modules.arguments import check_module
+from attenergy.attention.modules.arguments import check_flag, check_module
 from attenergy.attention.saving.format import LayerArguments
-from attenergy.attention.saving.pretrained import Pretrained
+from attenergy.attention.saving.pretrained import Pretrained, describe, plain
 from attenergy.energies import Energy, EnergyLike
 from attenergy.registry import ArgumentError
 
 Model = TypeVar("Model", bound=nn.Module)
-#: Arguments of PyTorch Geometric's networks beside the sizes that an instance tells itself.
-_OF_NETWORK = ("num_layers", "out_channels", "act", "act_first", "norm", "jk")
+#: In a description, no activation, no normalisation, no jumping knowledge.
+NOTHING = "none"
 #: Settings of a layer that differ along a network.
 _WIDTHS = ("in_channels", "target_channels")
 
@@ -68,20 +68,47 @@ class EnergyGNN(Pretrained, BasicGNN):
             ValueError: its layers differ, or as there; activations and normalisations are saved by
                 name.
         """
-        self.not_plain = [name for name in self.not_plain if name != "in_channels"]  # a pair
-        self.check_describable()
-        layers = [cast(EnergyConv, conv).description() for conv in self.convs]
+        layers = [describe(conv) for conv in self.convs]
+        if any(not isinstance(layer, LayerArguments) or layer.kind != "conv" for layer in layers):
+            raise ArgumentError(
+                f"{type(self).__name__} cannot be described: not all of its layers are EnergyConv",
+                topic="saved-model",
+            )
+        layers = cast("list[LayerArguments]", layers)
         if any(_but_widths(layer) != _but_widths(layers[0]) for layer in layers):
             raise ArgumentError(
                 f"{type(self).__name__} cannot be described: its layers differ in more than width",
                 topic="saved-model",
             )
-        network = {name: self.given[name] for name in _OF_NETWORK if name in self.given}
-        update = {
-            "kind": "gnn", "embed_dim": self.hidden_channels,
-            "settings": layers[0].settings | network,
+        # What is there counts, and not how a constructor of a sub-class was called.
+        network = {
+            "num_layers": plain(self.num_layers), "act": _name(self.act),
+            "act_first": check_flag("act_first", self.act_first),
+            "norm": _name(self.norms[0]) if len(self.norms) > 1 or self.jk_mode else NOTHING,
+            "jk": self.jk_mode or NOTHING,
         }  # fmt: skip
-        return layers[0].model_copy(update=update)
+        if self.jk_mode or getattr(self, "_is_conv_to_out", False):
+            network["out_channels"] = plain(self.out_channels)
+        settings = {**layers[0].settings, **network}
+        return layers[0].model_copy(
+            update={"kind": "gnn", "embed_dim": plain(self.hidden_channels), "settings": settings}
+        )
+
+
+def _name(module: Any) -> str:
+    """The name under which PyTorch Geometric makes an activation or a normalisation.
+
+    Raises:
+        ValueError: it is none of PyTorch's or its own modules.
+    """
+    if module is None or isinstance(module, nn.Identity):
+        return NOTHING
+    if not isinstance(module, nn.Module):
+        raise ArgumentError(
+            f"an activation that is no module has no name to be saved by: {module!r}",
+            topic="saved-model",
+        )
+    return type(module).__name__
 
 
 def _but_widths(layer: LayerArguments) -> LayerArguments:

@@ -24,6 +24,7 @@ from attenergy.attention.gradients.gradient import attention_weights
 from attenergy.attention.graphs.segments import has_segments, segment_step, segment_weights
 from attenergy.attention.graphs.sets import Padding, Sets
 from attenergy.attention.layers.base import EnergyLayer, Read
+from attenergy.attention.modules.arguments import option
 from attenergy.attention.modules.learned_step_size import LearnedStepSize
 from attenergy.attention.solvers.problem import pose
 from attenergy.energies import Energy, EnergyLike
@@ -33,6 +34,12 @@ Form = Literal["auto", "padded", "segments"]
 
 #: (weights (n, H), patterns or values (n, H, e)) -> their product, summed over every set (N, H, e).
 Pull = Callable[[Tensor, Tensor], Tensor]
+
+
+def _checked_form(heads: Any, form: Any) -> Form:
+    heads._asked = form
+    resolved: Form = heads.resolved(form)
+    return resolved
 
 
 class SetHeads(EnergyLayer):
@@ -55,6 +62,9 @@ class SetHeads(EnergyLayer):
             stand on a graph.
     """
 
+    form: Form = option("form", _checked_form, "`padded` or `segments`.")
+    _asked: str
+
     def __init__(
         self,
         /,
@@ -74,7 +84,7 @@ class SetHeads(EnergyLayer):
             registry=registry, dropout=0.0, settings=settings,
         )  # fmt: skip
         check_energy(self.energy)
-        self.form = self._resolved(form)
+        self.form = form
 
     def forward(
         self,
@@ -159,8 +169,18 @@ class SetHeads(EnergyLayer):
         """Options, for printing."""
         return f"{super().extra_repr()}, form={self.form}"
 
-    def _resolved(self, form: str) -> Form:
-        """The form that a name stands for."""
+    def changed(self, name: str) -> None:
+        """See `Pretrained.changed`; another solver or backend may ask for another form."""
+        if name != "form" and "_asked" in self.__dict__:
+            self.__dict__["_form"] = self.resolved(self._asked)
+        super().changed(name)
+
+    def resolved(self, form: str) -> Form:
+        """The form that a name stands for.
+
+        Raises:
+            ValueError: it is unknown, or does not go with the energy or another setting.
+        """
         if not isinstance(form, str) or form not in get_args(Form):
             raise UnknownName("form", str(form), get_args(Form))
         if form == "padded":

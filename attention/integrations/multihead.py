@@ -240,7 +240,7 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
         """What the layer is saved as; see `Pretrained.description`."""
         return arguments_around(
             self.heads, "multihead", embed_dim=self.embed_dim, num_heads=self.num_heads,
-            dropout=self.dropout, bias=self.in_proj_bias is not None,
+            dropout=check_dropout(self.dropout), bias=self.in_proj_bias is not None,
             add_bias_kv=self.bias_k is not None, add_zero_attn=self.add_zero_attn,
             kdim=self.kdim, vdim=self.vdim, batch_first=self.batch_first,
         )  # fmt: skip

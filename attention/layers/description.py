@@ -6,6 +6,7 @@ from typing import Any
 
 from attenergy.attention.layers.base import EnergyLayer
 from attenergy.attention.saving.format import Kind, LayerArguments
+from attenergy.attention.saving.pretrained import plain
 
 
 def energy_layer_arguments(layer: EnergyLayer, kind: Kind) -> LayerArguments:
@@ -29,6 +30,7 @@ def arguments_around(heads: EnergyLayer, kind: Kind, **own: Any) -> LayerArgumen
         ValueError: see `Pretrained.save_pretrained`.
     """
     inside = {name: value for name, value in _settings(heads).items() if name != "dim"}
+    own = {name: plain(value) for name, value in own.items()}
     given = {name: value for name, value in own.items() if value is not None}
     return heads.layer_arguments(heads.energy.spec, inside | given, kind=kind)
 

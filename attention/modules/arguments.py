@@ -156,8 +156,13 @@ def option(name: str, check: Callable[[Any, Any], Value], doc: str) -> Value:
     def put(module: Any, value: Any) -> None:
         first, before = key not in module.__dict__, module.__dict__.get(key)
         module.__dict__[key] = now = check(module, value)
-        if not first and now != before and hasattr(module, "changed"):
+        if first or now == before or not hasattr(module, "changed"):
+            return
+        try:
             module.changed(name)
+        except Exception:  # it does not go with something else
+            module.__dict__[key] = before
+            raise
 
     return cast(Value, property(get, put, doc=doc))  # what an instance has
 

@@ -25,7 +25,8 @@ from attenergy.attention.saving.format import (
     ModelArguments,
     save,
 )
-from attenergy.attention.saving.weights import SavedError, check_rebuilt
+from attenergy.attention.saving.rebuilding import check_rebuilt
+from attenergy.attention.saving.weights import SavedError
 from attenergy.energies import Energy, unsaved
 from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, Registry
 from attenergy.registry.printable import markdown, markdown_code
@@ -85,10 +86,10 @@ class Pretrained:
         """Make an instance that remembers the plain arguments among those given."""
         self = super().__new__(cls)
         given = _arguments(cls, args, kwargs)
-        plain = {n: _plain(v) for n, v in given.items() if isinstance(_plain(v), _PLAIN)}
-        self.__dict__["given"] = plain
+        values = {n: plain(v) for n, v in given.items()}
+        self.__dict__["given"] = {n: v for n, v in values.items() if isinstance(v, _PLAIN)}
         self.__dict__["not_plain"] = [
-            n for n, v in given.items() if n not in plain and not isinstance(v, _ELSEWHERE)
+            n for n, v in values.items() if not isinstance(v, (*_PLAIN, *_ELSEWHERE))
         ]
         return self
 
@@ -161,7 +162,7 @@ class Pretrained:
         arguments = self.description()
         text = _card(arguments, Path(folder).name) if card is None else card
         model = cast(nn.Module, self)
-        check_rebuilt(model, lambda: type(self).build(arguments))
+        check_rebuilt(model, lambda: Pretrained.build(arguments))
         return save(folder, model=model, arguments=arguments, card=text, force=force)
 
     @classmethod
@@ -227,7 +228,7 @@ def _arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict
     return given
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A number of numpy's as one of Python's."""
     return value.item() if isinstance(value, np.generic) else value
 

@@ -118,58 +118,6 @@ def state_of(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def check_rebuilt(model: nn.Module, build: Callable[[], nn.Module]) -> None:
-    """Check that what is built anew takes the weights of a model.
-
-    Raises:
-        ValueError: it has other tensors.
-    """
-    with torch.random.fork_rng(devices=[]):
-        again = _built_somewhere(build)
-    kind = type(model).__name__
-    try:
-        keys = again.load_state_dict(dict(model.state_dict()), strict=False, assign=True)
-    except RuntimeError as error:  # sizes
-        raise ArgumentError(
-            f"{kind} cannot be saved: {str(error)[:500]}", topic="saved-model"
-        ) from None
-    if names := keys.unexpected_keys or keys.missing_keys:
-        which = "not" if keys.unexpected_keys else "what it has not,"
-        raise ArgumentError(
-            f"{kind} cannot be saved: what is built by its arguments has {which} "
-            f"'{min(names)}'. Make parametrisations and pruning masks permanent before "
-            "(torch.nn.utils.parametrize.remove_parametrizations, torch.nn.utils.prune.remove), "
-            "and merge or take off what was added",
-            topic="saved-model",
-        )
-    parts = dict(again.named_modules())
-    for name, part in model.named_modules():
-        if name and not _alike(part, parts.get(name)):
-            raise ArgumentError(
-                f"{kind} cannot be saved: '{name}' is {_shown(part)}, and "
-                f"{_shown(parts.get(name))} by its arguments",
-                topic="saved-model",
-            )
-
-
-def _alike(module: nn.Module, built: nn.Module | None) -> bool:
-    """Whether a module is of the class of another, and of PyTorch's own has the same options."""
-    same = isinstance(module, type(built))
-    of_torch = type(built).__module__.startswith("torch.nn.")
-    return same and (not of_torch or _shown(module) == _shown(built))
-
-
-def _shown(module: nn.Module | None) -> str:
-    return "nothing" if module is None else f"{type(module).__name__}({module.extra_repr()})"
-
-
-def _built_somewhere(build: Callable[[], nn.Module]) -> nn.Module:
-    """A new module, on the meta device where it can be."""
-    with suppress(Exception), torch.device("meta"):  # what reads values cannot be built there
-        return build()
-    return build()
-
-
 def load_weights(model: nn.Module, path: Path) -> None:
     """Give a model the weights in a safetensors file, with the dtypes they have there.
 

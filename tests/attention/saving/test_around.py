@@ -4,85 +4,28 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations, prune
+from torch_geometric.nn import GCNConv
 
 import attenergy
-from attenergy.attention.graphs import EnergyAggregation, EnergyConv, EnergyGNN
+from attenergy.attention.graphs import EnergyGNN
 from attenergy.attention.saving.weights import SavedError
 from attenergy.registry import ArgumentError
-from tests.attention.conftest import LAYERS, REGISTRY
+from tests.attention.conftest import REGISTRY
 from tests.attention.graphs.conftest import ON_GRAPHS
-
-EDGES = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 1]])
-SETS = torch.tensor([0, 0, 1])
-X, SMALL = torch.randn(3, 8), torch.randn(3, 6)
-SEQUENCE = torch.randn(2, 5, 8)
-
-
-def conv(*args, **options):
-    return EnergyConv(*args, registry=REGISTRY, **options)
-
-
-def gnn(*args, **options):
-    return EnergyGNN(*args, registry=REGISTRY, heads=2, **options)
-
-
-def multihead(**options):
-    return attenergy.EnergyMultiheadAttention(8, 2, batch_first=True, registry=REGISTRY, **options)
-
-
-def aggregation(**options):
-    return EnergyAggregation(8, 2, registry=REGISTRY, **options)
-
-
-def exchanged():
-    return attenergy.EnergyMultiheadAttention.from_multihead(
-        nn.MultiheadAttention(8, 2, add_bias_kv=True, batch_first=True), "rbm", registry=REGISTRY
-    )
-
-
-MADE = {
-    "conv": (lambda: conv(8, 4, heads=2, steps=2), (X, EDGES)),
-    "conv of a pair": (
-        lambda: conv((8, 6), 4, 2, "rbm", bias=False, dropout=0.1), ((X, SMALL), EDGES)),
-    "conv with edges": (
-        lambda: conv(8, 4, 2, "entmax", head_dim=5, edge_dim=3, add_self_loops=True),
-        (X, EDGES, None, torch.randn(4, 3))),
-    "conv that saw its width": (lambda: conv((-1, -1), 4, 2), ((X, SMALL), EDGES)),
-    "conv that was read by state": (
-        lambda: conv(8, 4, 2, "classical_hopfield", steps=3), (X, EDGES)),
-    "conv of padded sets": (lambda: conv(8, 4, 2, form="padded", solver="fixed_point"), (X, EDGES)),
-    "network": (
-        lambda: gnn(8, 6, num_layers=3, out_channels=5, energy="lse", steps=2), (X, EDGES)),
-    "network of many arguments": (
-        lambda: gnn(
-            8, 6, 2, 5, 0.2, "gelu", norm="batch_norm", jk="cat", act_first=True, bias=False),
-        (X, EDGES)),
-    "network that saw its width": (lambda: gnn(-1, 6, num_layers=2), (X, EDGES)),
-    "network of one layer": (lambda: gnn((8, 6), 4, num_layers=1), ((X, SMALL), EDGES)),
-    "aggregation": (lambda: aggregation(energy="sparsemax", steps=3, bias=False), (X, SETS)),
-    "multihead": (lambda: multihead(steps=2, beta=3.0, dropout=0.1), (SEQUENCE,) * 3),
-    "multihead of widths": (
-        lambda: multihead(kdim=5, vdim=7, bias=False, add_zero_attn=True),
-        (SEQUENCE, torch.randn(2, 4, 5), torch.randn(2, 4, 7))),
-    "multihead in exchange": (exchanged, (SEQUENCE,) * 3),
-}  # fmt: skip
-NETWORKS = [name for name in MADE if name.startswith("network")]
-
-
-def tensors(output):
-    return [x for x in output if x is not None] if isinstance(output, tuple) else [output]
-
-
-def check_same(module, again, inputs):
-    assert type(again) is type(module)
-    assert again.training
-    outputs = [tensors(m.eval()(*inputs)) for m in (module, again)]
-    for one, other in zip(*outputs, strict=True):
-        torch.testing.assert_close(one, other)
+from tests.attention.saving.conftest import (
+    EDGES,
+    MADE,
+    Doubled,
+    X,
+    check_same,
+    conv,
+    gnn,
+    multihead,
+)
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -119,76 +62,120 @@ def test_what_is_changed_later_is_saved(tmp_path):
     assert (again.relaxation.steps, again.dropout, again.add_self_loops) == (2, 0.5, True)
 
 
-CHANGES = {
+def network(**options):
+    return gnn(8, 6, num_layers=2, out_channels=5, **options)
+
+
+OTHER = {
     "steps of one layer": lambda m: setattr(m.convs[0].relaxation, "steps", 7),
     "dropout of one layer": lambda m: setattr(m.convs[0], "dropout", 0.5),
     "dropout of the network": lambda m: setattr(m.dropout, "p", 0.5),
-    "activation": lambda m: setattr(m, "act", nn.Tanh()),
-    "normalisation": lambda m: m.norms.__setitem__(0, nn.LayerNorm(6)),
+    "activation with an option": lambda m: setattr(m, "act", nn.LeakyReLU(0.5)),
+    "another normalisation": lambda m: m.norms.__setitem__(0, nn.LayerNorm(6)),
+    "option of a normalisation": lambda m: setattr(m.norms[0], "eps", 1.0),
+    "mode of a normalisation": lambda m: setattr(m.norms[0], "mode", "node"),
     "width": lambda m: setattr(m.convs[0], "out", nn.Linear(m.convs[0].out.in_features, 9)),
+    "one layer more": lambda m: setattr(m, "num_layers", 3),
+    "direction of edges": lambda m: setattr(m.convs[0], "flow", "target_to_source"),
+    "a layer of another kind": lambda m: m.convs.__setitem__(0, GCNConv(8, 6)),
+    "a layer with a forward": lambda m: m.convs.__setitem__(
+        0, Doubled(8, 6, 2, head_dim=3, add_self_loops=True, registry=REGISTRY)),
+    "dropout that is none": lambda m: setattr(m.convs[0], "dropout", 1.5),
+    "a flag that is none": lambda m: setattr(m.convs[0], "add_self_loops", "yes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", OTHER)
+def test_a_network_that_its_arguments_do_not_make_is_refused(change, tmp_path):
+    module = network(norm="LayerNorm")
+    OTHER[change](module)
+    with pytest.raises(ArgumentError):
+        module.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
+FOLLOWED = {
+    "no activation": lambda: network(act=None),
+    "an activation as a module": lambda: network(act=nn.Tanh()),
+    "options that are the usual ones": lambda: network(norm="LayerNorm", norm_kwargs={}),
+    "in place": lambda: network(act_kwargs={"inplace": True}),
+    "last layer": lambda: network(jk="last", norm="GraphNorm"),
+    "one layer and a normalisation": lambda: gnn(8, 6, num_layers=1, norm="LayerNorm"),
+    "sizes of numpy": lambda: gnn(np.int64(8), np.int64(6), num_layers=np.int64(2)),
+}
+SET = {
+    "no activation": lambda m: setattr(m, "act", None),
+    "another activation": lambda m: setattr(m, "act", nn.ELU()),
+    "activation first": lambda m: setattr(m, "act_first", True),
+    "another step size in all": lambda m: [setattr(c.relaxation, "steps", 3) for c in m.convs],
+    "another solver in all": lambda m: [
+        setattr(c.relaxation, "solver", "coordinate_descent") for c in m.convs
+    ],
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_network_that_is_not_what_its_arguments_say_is_refused(change, tmp_path):
-    module = gnn(8, 6, num_layers=2, out_channels=5)
-    CHANGES[change](module)
-    with pytest.raises(ArgumentError, match=r"cannot be (saved|described)"):
-        module.save_pretrained(tmp_path / "saved")
-    assert not (tmp_path / "saved").exists()
+@pytest.mark.parametrize("name", [*FOLLOWED, *SET])
+def test_a_network_as_it_is_now_is_saved(name, tmp_path):
+    module = FOLLOWED[name]() if name in FOLLOWED else network(norm="LayerNorm", steps=2)
+    if name in SET and name not in FOLLOWED:
+        SET[name](module)
+    check_same(module, attenergy.load(module.save_pretrained(tmp_path / "saved")), (X, EDGES))
+
+
+def test_a_network_is_a_layer_and_a_model(tmp_path):
+    folder = network().save_pretrained(tmp_path / "saved")
+    assert isinstance(attenergy.load(folder, part="model"), EnergyGNN)
+
+
+def test_a_sub_class_with_a_constructor_of_its_own_is_saved_as_what_it_is(tmp_path):
+    class Mine(EnergyGNN):
+        def __init__(self, hidden, sizes=()):
+            super().__init__(8, hidden, 3, heads=2, norm="LayerNorm", act=None)
+
+        def build(self):  # a name that users take
+            return self
+
+    module = Mine(6, sizes=(1, 2))
+    again = attenergy.load(module.save_pretrained(tmp_path / "saved"))
+    assert type(again) is EnergyGNN
+    torch.testing.assert_close(again.eval()(X, EDGES), module.eval()(X, EDGES))
+
+
+def test_a_width_that_came_with_the_weights_is_known(tmp_path):
+    module = conv(-1, 4, heads=2)
+    module.load_state_dict(conv(8, 4, heads=2).state_dict())
+    again = attenergy.load(module.save_pretrained(tmp_path / "saved"))
+    torch.testing.assert_close(again(X, EDGES), module(X, EDGES))
+
+
+def test_another_solver_or_backend_changes_the_form_of_sets():
+    heads = conv(8, 4, heads=2, steps=3).relaxation
+    assert heads.form == "segments"
+    heads.solver = "coordinate_descent"
+    assert heads.form == "padded"
+    heads.solver = "descent"
+    assert heads.form == "segments"
+    heads.backend = "eager"
+    assert heads.form == "padded"
+    fixed = conv(8, 4, heads=2, steps=3, form="segments").relaxation
+    with pytest.raises(ArgumentError, match="no form 'segments'"):
+        fixed.solver = "coordinate_descent"
+    assert fixed.solver == "descent"
+    with pytest.raises(ValueError, match="no form 'nonsense'"):
+        fixed.form = "nonsense"
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: gnn(8, 6, num_layers=2, act=nn.Tanh()), "made with act of a kind other"),
-        (lambda: gnn(8, 6, num_layers=2, act_kwargs={"inplace": True}), "made with act_kwargs"),
-        (lambda: gnn(-1, 6, num_layers=2), "before its first input: in_channels is -1"),
-        (lambda: conv(-1, 6, 2), "before its first input"),
+        (lambda: gnn(-1, 6, num_layers=2), "in_channels is -1"),
+        (lambda: conv(-1, 6, 2), "before it has seen features of sources and targets"),
+        (lambda: network(act=torch.tanh), "an activation that is no module has no name"),
     ],
 )
-def test_what_no_folder_can_hold_is_said(make, words, tmp_path):
+def test_what_nobody_could_read_is_said(make, words, tmp_path):
     with pytest.raises(ArgumentError, match=words):
         make().save_pretrained(tmp_path / "saved")
-
-
-EVERY = {name: make for name, (make, _) in MADE.items() if "saw its width" not in name} | LAYERS
-
-
-def a_matrix(module):
-    """A module and the name of a matrix that it holds."""
-    return next(
-        (m, name)
-        for m in module.modules()
-        for name, parameter in m.named_parameters(recurse=False)
-        if parameter.ndim == 2
-    )
-
-
-@pytest.mark.parametrize("name", EVERY)
-@pytest.mark.parametrize(
-    "add",
-    [
-        lambda m, n: prune.random_unstructured(m, n, 0.5),
-        parametrizations.weight_norm,
-        lambda m, _: m.add_module("adapter", nn.Linear(2, 2)),
-    ],
-    ids=["pruned", "parametrised", "adapted"],
-)
-def test_what_would_not_be_read_again_is_not_written(name, add, tmp_path):
-    module = EVERY[name]()
-    add(*a_matrix(module))
-    with pytest.raises(ArgumentError, match=r"cannot be saved: what is built by its arguments"):
-        module.save_pretrained(tmp_path / "saved")
-    assert not (tmp_path / "saved").exists()
-
-
-def test_what_was_made_permanent_is_saved(tmp_path):
-    module = multihead()
-    parametrizations.weight_norm(module.out_proj)
-    nn.utils.parametrize.remove_parametrizations(module.out_proj, "weight")
-    inputs = (SEQUENCE,) * 3
-    check_same(module, attenergy.load(module.save_pretrained(tmp_path / "saved")), inputs)
 
 
 @pytest.mark.parametrize("name", ["conv", "network", "aggregation", "multihead"])
@@ -200,6 +187,8 @@ def test_what_was_made_permanent_is_saved(tmp_path):
         {"norm": "os.system", "act": "__import__", "read": "thoughts"},
         {"unheard_of": 1},
         {"in_channels": "many", "steps": -1},
+        {"registry": "mine", "dtype": "float64"},
+        {"heads": 2, "device": "meta"},
     ],
 )
 def test_a_changed_description_is_an_error_of_saving(name, change, tmp_path):
