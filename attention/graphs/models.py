@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from torch import nn
 from torch_geometric.nn import GPSConv, MessagePassing
@@ -68,13 +68,17 @@ class EnergyGNN(Pretrained, BasicGNN):
             ValueError: its layers differ, or as there; activations and normalisations are saved by
                 name.
         """
-        layers = [describe(conv) for conv in self.convs]
-        if any(not isinstance(layer, LayerArguments) or layer.kind != "conv" for layer in layers):
+        described = [describe(conv) for conv in self.convs]
+        layers = [
+            layer
+            for layer in described
+            if isinstance(layer, LayerArguments) and layer.kind == "conv"
+        ]
+        if len(layers) < len(described):
             raise ArgumentError(
                 f"{type(self).__name__} cannot be described: not all of its layers are EnergyConv",
                 topic="saved-model",
             )
-        layers = cast("list[LayerArguments]", layers)
         if any(_but_widths(layer) != _but_widths(layers[0]) for layer in layers):
             raise ArgumentError(
                 f"{type(self).__name__} cannot be described: its layers differ in more than width",

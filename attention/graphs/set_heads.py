@@ -76,7 +76,7 @@ class SetHeads(EnergyLayer):
         step_size: float | None = None,
         read: Read = "auto",
         registry: Registry | None = None,
-        form: str = "auto",
+        form: Form = "auto",
         **settings: Any,
     ) -> None:
         super().__init__(

@@ -176,8 +176,8 @@ def _sentence(verdicts: Sequence[RowVerdict], baseline: str, column: str) -> str
             gap = f"{abs(row.difference):.3f}{_bounds(row)}"
             parts.append(f"{name(row)} {words} `{baseline}` by {gap}")
         if more := len(called[NAMED:]):
-            words = ("beats", "beat") if call == "beats" else ("loses to", "lose to")
-            parts.append(f"{more} more {words[more > 1]} `{baseline}`")
+            verb = ("beats", "beat") if call == "beats" else ("loses to", "lose to")
+            parts.append(f"{more} more {verb[more > 1]} `{baseline}`")
     undecided = [row for row in verdicts if row.call == "undecided"]
     fewest = least_seeds(max(1, len(undecided)), LEVEL)
     few = [row for row in undecided if row.seeds < fewest]
