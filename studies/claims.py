@@ -14,6 +14,7 @@ from pathlib import Path
 
 import outcomes
 import raven
+import sequence_outcomes
 from outcomes import Outcome, Records, difference, equal
 
 from attenergy.registry import load_registry
@@ -73,12 +74,12 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "recall of linear attention grows with its state",
         "Arora et al. 2024, arXiv:2312.04927", "grows", "make study PART=recall-state",
-        outcomes.recall_by_state,
+        sequence_outcomes.recall_by_state,
     ),
     Claim(
         "the order of the six MAD tasks for softmax attention",
         "Yang et al. 2024, arXiv:2406.06484", "copying first, fuzzy recall last",
-        "make study PART=mad-recall, and so on", outcomes.mad_order,
+        "make study PART=mad-recall, and so on", sequence_outcomes.mad_order,
     ),
     Claim(
         "a Hopfield network of N spins holds .138 N random patterns",

@@ -11,130 +11,31 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
-import output
 import raven
 from claims import write_claims
-from grid import draw_grid
-from output import AMBER, BLUE, GREEN, GREY, LINES, ORANGE, PURPLE, RED, save, write_page
-from rules import draw_rules
-from scaling import draw_scaling
-from tables import about, calls_of_races, column, races, scores_of, table, value
+from pages import output, zoo
+from pages.grid import draw_grid
+from pages.paper import draw_paper
+from pages.rules import draw_rules
+from pages.scaling import draw_scaling
+from pages.tables import calls_of_races, column, scores_of
 
-from attenergy.registry import MixerSpec, load_registry
+from attenergy.registry import load_registry
 from attenergy.registry.files import write_atomically
 from attenergy.search.results.statistics import mean_interval
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.records import RunStore
 from attenergy.tasks import make_task
 
-RACES = raven.HERE / "races"
 #: What the pages of energies and mixers show of the study.
 SCORES = raven.HERE.parent / "benchmarks" / "results" / "study.json"
 #: What `attenergy energies show` says of it.
 SHOWN = raven.HERE.parent / "search" / "cli" / "entries" / "in_the_study.json"
-#: Schug et al. 2025, Table A1: accuracy on held-out combinations after 20 M instances, its standard
-#: error over three seeds.
-PUBLISHED = {"hyla": (0.6913, 0.0190), "softmax": (0.5656, 0.0105), "linear": (0.5630, 0.0111)}
-COLOURS = dict(
-    zip(
-        raven.LEADERS,
-        (BLUE, RED, GREEN, PURPLE, AMBER, GREY, ORANGE),
-        strict=True,
-    )
-)
 TASK = "raven-small"  # of the entries as they are
-
-
-def draw_zoo(records: Sequence[RunRecord]) -> None:
-    scores = scores_of(records)
-    text = ["# Every energy and mixer on raven-small", "", *about(records, "zoo")]
-    text += [*table(scores, "softmax", ("valid", "test", "ood")), "", *races(RACES)]
-    write_page("zoo", text)
-    means = {v: mean_interval(list(column(r, "ood").values())) for v, r in scores.items()}
-    order = sorted(means, key=lambda v: means[v].mean)
-    figure, axes = plt.subplots(figsize=(7, 0.17 * len(order) + 1), layout="constrained")
-    for place, variant in enumerate(order):
-        interval = means[variant]
-        layer = scores[variant][min(scores[variant])].config.layer
-        mixer = isinstance(layer, MixerSpec)
-        values = list(column(scores[variant], "ood").values())
-        axes.plot(values, [place] * len(values), ".", color="#9aa5ad", markersize=4)
-        axes.plot(interval.mean, place, "o" if mixer else "s", color=BLUE, markersize=5)
-        if interval.low is not None:
-            axes.plot([interval.low, interval.high], [place, place], color=BLUE, lw=1)
-    axes.set_yticks(range(len(order)), order, fontsize=7)
-    axes.set_xlabel("accuracy on held-out combinations (ood)")
-    axes.grid(axis="x", color=LINES, lw=0.6)
-    save(figure, "zoo")
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else float("nan")
-
-
-def draw_paper(by_part: dict[str, list[RunRecord]]) -> None:
-    text = ["# The paper's size", ""]
-    columns = [("adamw", "AdamW, 1e-3, decay 0.1"), ("muon", "Muon, 0.02, decay 0.1")]
-    figure, all_axes = plt.subplots(
-        1, 2, figsize=(9, 3.8), layout="constrained", sharey=True, squeeze=False
-    )
-    for axes, (optimizer, title) in zip(all_axes[0], columns, strict=True):
-        for part, records in by_part.items():
-            if f"-{optimizer}-" not in part:
-                continue
-            text += [f"## {title}, {part.rsplit('-', 1)[-1]} instances", ""]
-            text += about(records, part)
-            scores = scores_of(records)
-            text += [*table(scores, "softmax", ("valid", "test", "ood")), ""]
-            for variant in raven.LEADERS:
-                runs = [r for r in records if r.config.variant == variant and r.curve]
-                if runs:
-                    _curve(axes, variant, runs)
-        for variant, (mean, error) in PUBLISHED.items():
-            if optimizer == "adamw":
-                axes.errorbar(
-                    20e6, mean, error, fmt="*", color=COLOURS[variant], markersize=9, capsize=2
-                )
-        axes.axhline(0.927, color=GREY, ls=":", lw=1)
-        axes.set_xscale("log")
-        axes.set_title(title, fontsize=9)
-        axes.set_xlabel("training instances (stars: published, 20M)", fontsize=8)
-        axes.grid(color=LINES, lw=0.6)
-    all_axes[0][0].set_ylabel("accuracy on held-out combinations")
-    handles = {
-        label: handle
-        for axes in all_axes[0]
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    all_axes[0][1].legend(list(handles.values()), list(handles), fontsize=7, loc="upper left")
-    save(figure, "paper")
-    write_page("paper", text)
-
-
-def _curve(axes: plt.Axes, variant: str, runs: Sequence[RunRecord]) -> None:
-    """Mean over seeds of the accuracy on held-out combinations, and its range."""
-    points: dict[int, list[float]] = {}
-    for run in runs:
-        last = run.config.training.steps
-        for point in run.curve:
-            if "ood_accuracy" in point and point["step"] < last:
-                points.setdefault(int(point["step"]), []).append(point["ood_accuracy"])
-        if run.config.pause is None:
-            points.setdefault(last, []).append(value(run, "ood"))
-    size = runs[0].config.training.batch_size
-    steps = sorted(points)
-    colour = COLOURS.get(variant, "black")
-    x = [size * step for step in steps]
-    axes.plot(x, [_mean(points[s]) for s in steps], color=colour, lw=1.4, label=variant)
-    axes.fill_between(
-        x, [min(points[s]) for s in steps], [max(points[s]) for s in steps],
-        color=colour, alpha=0.15, lw=0,
-    )  # fmt: skip
 
 
 def write_scores(recorded: Mapping[str, Sequence[RunRecord]]) -> None:
@@ -169,7 +70,7 @@ def write_shown(rows: Iterable[dict[str, Any]]) -> None:
     ceiling = task.ceiling("ood")
     assert ceiling is not None
     shown_of_an_entry = ("mean", "interval", "seeds")
-    raced = calls_of_races(RACES, TASK)
+    raced = calls_of_races(zoo.RACES, TASK)
     content = {
         "task": TASK,
         "chance": task.chance[task.metric],
@@ -189,10 +90,10 @@ def main(folder: Path = raven.RECORDS) -> None:
     recorded = {name: RunStore(folder / name).all() for name in raven.parts(registry)}
     output.RESULTS.mkdir(exist_ok=True)
     output.PICTURES.mkdir(exist_ok=True)
-    draw: dict[str, Callable[[Sequence[RunRecord]], None]] = {"zoo": draw_zoo, "grid": draw_grid}
-    for name, call in draw.items():
-        if recorded[name]:
-            call(recorded[name])
+    if recorded["zoo"]:
+        zoo.draw_zoo(recorded["zoo"], RunStore(folder / "zoo" / raven.AGAIN).all())
+    if recorded["grid"]:
+        draw_grid(recorded["grid"])
     draw_rules(recorded)
     if recorded["scaling"]:
         base = raven.parts(registry)["zoo"].configs("zoo", registry)[0]

@@ -217,54 +217,6 @@ def equal(
     return read
 
 
-def recall_by_state(records: Records) -> Outcome | None:
-    """Accuracy at the longest lists against the width of the head, each at its best rate."""
-    runs: dict[int, dict[float, list[RunRecord]]] = {width: {} for width in raven.STATES}
-    for record in records.get("recall-state", ()):
-        width, rate = record.config.model.head_dim, record.config.training.muon_learning_rate
-        if record.status == "complete" and record.config.variant == "linear" and width:
-            runs[width].setdefault(rate, []).append(record)
-    if not all(by_rate.keys() >= set(raven.RATES) for by_rate in runs.values()):
-        return None
-
-    def mean(chosen: Sequence[RunRecord], split: str = "valid") -> float:
-        return fmean(record.metrics[split]["accuracy"] for record in chosen)
-
-    best = [max(by_rate.values(), key=mean) for by_rate in runs.values()]
-    means = [mean(chosen, "128x32") for chosen in best]
-    order = _spearman(raven.STATES, means)
-    return Outcome(
-        ", ".join(f"{w}²: {a:.2f}" for w, a in zip(raven.STATES, means, strict=True)),
-        f"{min(map(len, best))} seeds each",
-        "reproduced" if order > 0.9 else "not reproduced",
-        f"32 pairs, trained up to 16, best of {len(raven.RATES)} rates; "
-        f"rank correlation {order:.2f}",
-    )
-
-
-def mad_order(records: Records) -> Outcome | None:
-    """The order of the six tasks by the accuracy of softmax attention."""
-    names = list(MAD)
-    scores = {
-        name: list(
-            _scores(records.get(f"mad-{name}", ()), "test", "macro_accuracy")
-            .get("softmax", {})
-            .values()
-        )
-        for name in names
-    }
-    if not all(scores.values()):
-        return None
-    means = [fmean(scores[name]) for name in names]
-    order = _spearman([MAD[name] for name in names], means)
-    return Outcome(
-        ", ".join(f"{name} {mean:.2f}" for name, mean in zip(names, means, strict=True)),
-        f"{min(map(len, scores.values()))} seeds each",
-        "reproduced" if order > 0.8 else "not reproduced",
-        f"small sizes; rank correlation with the published order {order:.2f}",
-    )
-
-
 def _over_seeds(values: Sequence[float], note: str) -> Outcome | None:
     """A figure that is to be above 0, by its interval over seeds."""
     if not values:
@@ -309,20 +261,3 @@ def attention_can_go(_: Records) -> Outcome | None:
     )
     note = "softmax, four blocks; accuracy whole, without one attention layer, without one MLP"
     return _over_seeds(ahead, f"{note}: {first}")
-
-
-#: Accuracy of the transformer in the table of Yang et al. 2024 (arXiv:2406.06484).
-MAD = {
-    "copying": 0.996,
-    "recall": 0.941,
-    "noisy-recall": 0.868,
-    "memorisation": 0.852,
-    "compression": 0.516,
-    "fuzzy-recall": 0.298,
-}
-
-
-def _spearman(one: Sequence[float], other: Sequence[float]) -> float:
-    """The rank correlation of values without ties."""
-    ranks = [np.argsort(np.argsort(values)) for values in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])

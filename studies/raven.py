@@ -3,6 +3,7 @@
     python studies/raven.py status                 what is recorded, and what is missing
     python studies/raven.py run zoo --minutes 20   the next missing runs, on this machine's cores
                             [--variants hyla,lse]  of these alone
+                            [--again]              what another machine has recorded, once more
     python studies/raven.py merge FILE...          records that another machine made
 
 A part is a comparison (`attenergy compare`), or a grid of them; a piece is one run. Records go to
@@ -38,6 +39,7 @@ from attenergy.search.runs.records import RunStore
 HERE = Path(__file__).resolve().parent
 RECORDS = HERE / "records"
 PAUSED = "paused"  # in the folder of a part: records of runs that were broken off
+AGAIN = "again"  # of runs that were recorded before, on another machine
 CHECKPOINTS = HERE.parent / "runs" / "study-checkpoints"
 
 #: Instances of the paper's runs, in steps of 128: 1 M, 2 M, 4 M, 8 M, 20 M.
@@ -211,14 +213,21 @@ def run(
     minutes: float,
     workers: int,
     variants: Iterable[str] = (),
+    again: bool = False,
 ) -> None:
-    """The next missing runs, of all variants or of some, until the time is over."""
+    """The next missing runs, of all variants or of some, until the time is over.
+
+    With `again` those that are recorded are missing, until they are recorded twice.
+    """
     folder = RECORDS / name
-    if part.same_plan:  # so that `report` and `replay` read it
+    if part.same_plan and not again:  # so that `report` and `replay` read it
         (plan,) = part.plans(name, Path("studies/records") / name)
         write_atomically(folder / COMPARE_PLAN, plan.model_dump_json(indent=2) + "\n")
-    store = RunStore(folder)
+    first = RunStore(folder)
+    store = RunStore(folder / AGAIN) if again else first
     todo = missing(part.configs(name, registry), store)
+    if again:
+        todo = [config for config in todo if first.get(config.run_key()) is not None]
     if chosen := frozenset(variants):
         there = dict.fromkeys(config.variant for config in part.configs(name, registry))
         if unknown := chosen - there.keys():
@@ -228,7 +237,7 @@ def run(
     resources = Resources(workers=workers, checkpoint_folder=str(CHECKPOINTS))
     end = time.monotonic() + 60 * minutes
     try:
-        with make_executor(resources, folder) as executor:
+        with make_executor(resources, folder / AGAIN if again else folder) as executor:
             run_all(todo, "compare", executor, store, _Report(end, part.labels(name, registry)))
     except TimeOver:
         print(f"{name}: the time is over; {len(missing(todo, store))} runs are missing")
@@ -286,6 +295,7 @@ def main() -> None:
     runs.add_argument("--minutes", type=float, default=10.0)
     runs.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     runs.add_argument("--variants", default="", help="of these alone, a,b")
+    runs.add_argument("--again", action="store_true", help="what is recorded, once more")
     merging = commands.add_parser("merge")
     merging.add_argument("files", nargs="+", type=Path)
     given = parser.parse_args()
@@ -295,7 +305,7 @@ def main() -> None:
         print(f"{merge(given.files, registry)} records are new")
     else:
         part, variants = parts(registry)[given.part], filter(None, given.variants.split(","))
-        run(given.part, part, registry, given.minutes, given.workers, variants)
+        run(given.part, part, registry, given.minutes, given.workers, variants, given.again)
 
 
 if __name__ == "__main__":

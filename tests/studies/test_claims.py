@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from attenergy.registry import load_registry
 from attenergy.search.runs import provenance
@@ -98,7 +100,7 @@ def test_recall_grows_with_the_state_or_does_not(claims: Any) -> None:
 
 
 def test_the_order_of_tasks(claims: Any) -> None:
-    published = claims.outcomes.MAD
+    published = claims.sequence_outcomes.MAD
     for sign, verdict in ((1, "reproduced"), (-1, "not reproduced")):
         records = {
             f"mad-{name}": recorded(
@@ -107,8 +109,43 @@ def test_the_order_of_tasks(claims: Any) -> None:
             for name, value in published.items()
         }
         assert outcome_of(claims, "six MAD tasks", records).verdict == verdict
+    solved = {
+        name: [r.model_copy(update={"metrics": {"test": {"macro_accuracy": 0.999}}}) for r in runs]
+        for name, runs in records.items()
+        if name not in ("mad-compression", "mad-fuzzy-recall")
+    }
+    outcome = outcome_of(claims, "six MAD tasks", records | solved)
+    assert outcome.verdict == "undecided"
+    assert "4 of 6 tasks at their ceiling" in outcome.note
     del records["mad-copying"]
     assert outcome_of(claims, "six MAD tasks", records) is None
+
+
+def test_where_seeds_solve_or_fail_the_order_of_states_is_open(claims: Any) -> None:
+    records = recorded(claims, "recall-state", "valid", "accuracy", lambda _: 0.5)
+    fails = {64: (0.9, 0.0, 0.0)}  # the widest, by seed
+
+    def with_scores(record: RunRecord) -> RunRecord:
+        width, seed = record.config.model.head_dim or 0, record.config.seed
+        accuracy = fails.get(width, (0.01 * width,) * 3)[seed - 1]
+        metrics = {"valid": {"accuracy": 0.5}, "128x32": {"accuracy": accuracy}}
+        return record.model_copy(update={"metrics": metrics})
+
+    outcome = outcome_of(
+        claims, "grows with its state", {"recall-state": list(map(with_scores, records))}
+    )
+    assert outcome.verdict == "undecided"
+    assert "64²: 0.30 (0.90)" in outcome.ours
+    assert "seeds lie far apart at 64²" in outcome.note
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=3, max_size=12))
+def test_the_rank_correlation_with_ties(claims: Any, pairs: list[tuple[int, int]]) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    one, other = zip(*pairs, strict=True)
+    assume(len(set(one)) > 1 and len(set(other)) > 1)
+    expected = stats.spearmanr(one, other).statistic
+    assert claims.sequence_outcomes.spearman(one, other) == pytest.approx(expected, abs=1e-12)
 
 
 LAYERS = ("blocks.0.mixer", "blocks.1.mixer", "all layers")

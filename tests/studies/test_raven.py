@@ -134,9 +134,35 @@ def test_a_long_run_says_every_minute_how_far_it_is(
 
 @pytest.mark.long
 def test_the_races_are_named_with_their_verdicts(figures: Any, tmp_path: Path) -> None:
-    (row,) = [r for r in figures.races(FOLDER / "races") if r.startswith("| [linear-attention]")]
+    (row,) = [
+        r for r in figures.zoo.races(FOLDER / "races") if r.startswith("| [linear-attention]")
+    ]
     assert "`linear_attention` beats `softmax` by 0.057" in row
-    assert figures.races(tmp_path) == []
+    assert figures.zoo.races(tmp_path) == []
+
+
+def test_what_is_recorded_is_run_again(
+    raven: Any, figures: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(raven, "RECORDS", tmp_path)
+    zoo = raven.parts(REGISTRY)["zoo"]
+    configs = zoo.configs("zoo", REGISTRY)[:2]
+    store = RunStore(tmp_path / "zoo")
+    for config in configs:
+        store.append(record_of(config))
+    runs: list[RunConfig] = []
+    monkeypatch.setattr(raven, "run_all", lambda todo, *_: runs.extend(todo))
+    raven.run("zoo", zoo, REGISTRY, 1.0, 1, again=True)
+    assert [config.run_key() for config in runs] == [config.run_key() for config in configs]
+    again = RunStore(tmp_path / "zoo" / raven.AGAIN)
+    again.append(record_of(configs[0]))
+    raven.run("zoo", zoo, REGISTRY, 1.0, 1, again=True)
+    assert [config.run_key() for config in runs[2:]] == [configs[1].run_key()]
+    text = figures.zoo.repeated(store.all(), again.all())
+    (row,) = [line for line in text if line.startswith("| `softmax` | 1 |")]
+    accuracy = record_of(configs[0]).metrics["ood"]["accuracy"]
+    assert f"{accuracy:.3f}, {accuracy:.3f}" in row
+    assert figures.zoo.repeated(store.all(), []) == []
 
 
 @pytest.mark.long
@@ -154,6 +180,8 @@ def test_everything_is_drawn_from_records(
         for config in parts[name].configs(name, REGISTRY)[:: 9 if name == "zoo" else 1]:
             store.append(record_of(config))
     figures.main(tmp_path / "records")
+    text = (tmp_path / "results" / "zoo.md").read_text()
+    assert "Made again" not in text
     results = tmp_path / "results"
     pages = {"zoo.md", "grid.md", "scaling.md", "rules.md", "paper.md", "claims.md"}
     assert {path.name for path in results.iterdir()} == pages

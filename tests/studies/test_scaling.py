@@ -26,8 +26,7 @@ def studies() -> Iterator[Any]:
     pytest.importorskip("matplotlib")
     sys.path.insert(0, str(FOLDER))
     try:
-        import grid
-        import scaling
+        from pages import grid, scaling
 
         yield grid, scaling
     finally:

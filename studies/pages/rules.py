@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
-from output import save, write_page
-from tables import Scores, scores_of
 
 from attenergy.search.runs.config import RunRecord
 from attenergy.testing.docs_pages import markdown
+from pages.output import save, write_page
+from pages.tables import Scores, scores_of
 
 SPLIT = "ood"
 PREFIX = "accuracy_"
 OTHER = ("accuracy", "accuracy_per_feature")
 #: Variants in the picture, from the first on.
 SHOWN = 26
+#: Accuracy of a guess among eight values.
+GUESS = 1 / 8
 PARTS = {
     "zoo": "Two blocks, 204,800 instances",
     "deep": "Four blocks, 204,800 instances",
@@ -65,20 +67,27 @@ def draw_rules(recorded: Mapping[str, Sequence[RunRecord]]) -> None:
         head = ["variant", "all features", *map(title, names)]
         text += [f"## {about}", "", *markdown.table(head, rows).splitlines(), ""]
         if part == "zoo":
-            _draw(rules, names)
+            seeds = {v: len(runs) for v, runs in scores_of(recorded[part]).items()}
+            _draw(rules, names, seeds)
     write_page("rules", text)
 
 
-def _draw(rules: Rules, names: Sequence[str]) -> None:
+def _draw(rules: Rules, names: Sequence[str], seeds: Mapping[str, int]) -> None:
     chosen = dict(list(rules.items())[:SHOWN])
-    figure, axes = plt.subplots(figsize=(7.2, 0.24 * len(chosen) + 1.3), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 0.24 * len(chosen) + 1.3), layout="constrained")
     values = [[means[name] for name in names] for means in chosen.values()]
-    axes.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    image = axes.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    bar = figure.colorbar(image, ax=axes, fraction=0.04)
+    bar.ax.axhline(GUESS, color="white", lw=1.5)
+    bar.set_ticks([0, GUESS, 0.5, 1], labels=["0", "a guess, .125", ".5", "1"], fontsize=7)
     for i, row in enumerate(values):
         for j, number in enumerate(row):
             shade = "white" if number < 0.6 else "black"
             axes.text(j, i, f"{number:.2f}", ha="center", va="center", fontsize=7, color=shade)
-    axes.set_yticks(range(len(chosen)), list(chosen), fontsize=7)
+    labels = [name if seeds[name] > 1 else f"{name} (one seed)" for name in chosen]
+    axes.set_yticks(range(len(chosen)), labels, fontsize=7)
     axes.set_xticks(range(len(names)), [title(n).replace(" ", "\n") for n in names], fontsize=7)
-    axes.set_title("accuracy on held-out combinations, by rule", fontsize=9)
+    axes.set_title(
+        f"accuracy on held-out pairs of rules, by rule: the first {len(chosen)} layers", fontsize=9
+    )
     save(figure, "rules")

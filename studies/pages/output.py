@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from attenergy.registry.files import write_atomically
 
 mpl.use("Agg")
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 RESULTS = HERE / "results"
 PICTURES = HERE.parent / "docs" / "pictures"
 BLUE, RED, GREEN, PURPLE, AMBER, GREY, ORANGE = (

@@ -19,13 +19,13 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import raven
-from output import BLUE, GREEN, LINES, ORANGE, RED, save, write_page
-from tables import complete, plus_minus, value
 
 from attenergy.search.results.statistics import t_quantile
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.tasks import make_task
 from attenergy.testing.docs_pages import markdown
+from pages.output import BLUE, GREEN, LINES, ORANGE, RED, save, write_page
+from pages.tables import complete, plus_minus, value
 
 Curves = dict[str, dict[float, list[float]]]  # variant -> quantity -> accuracies over seeds
 QUANTITIES = ("instances", "layers", "width")

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
-from output import save, write_page
-from tables import about, complete, plus_minus, value
 
 from attenergy.search.results import formats
 from attenergy.search.results.statistics import mean_interval
 from attenergy.search.runs.config import RunRecord
 from attenergy.testing.docs_pages import markdown
+from pages.output import GREY, LINES, save, write_page
+from pages.tables import about, complete, plus_minus, value
 
 Cell = tuple[float, float, float]  # steps, beta, step size
 SPLITS = ("valid", "test", "ood")
@@ -97,16 +97,19 @@ def draw_grid(records: Sequence[RunRecord]) -> None:
     steps, betas, sizes = (sorted({cell[i] for cell in cells}) for i in range(3))
     low, high = min(means.values()), max(means.values())
     figure, all_axes = plt.subplots(
-        1, len(steps), figsize=(2.4 * len(steps) + 0.8, 2.6), layout="constrained", squeeze=False
+        1, len(steps), figsize=(2.4 * len(steps) + 1.2, 2.8), layout="constrained", squeeze=False
     )
     for axes, step in zip(all_axes[0], steps, strict=True):
         # One step reads weights before it moves, so it has no size.
         columns = sizes if step > 1 else [1.0]
         rows = [[means.get((step, beta, size), math.nan) for size in columns] for beta in betas]
-        axes.imshow(rows, vmin=low, vmax=high, cmap="viridis", aspect="auto")
+        axes.set_facecolor(LINES)  # of what is not run
+        image = axes.imshow(rows, vmin=low, vmax=high, cmap="viridis", aspect="auto")
         for i, row in enumerate(rows):
             for j, number in enumerate(row):
-                if not math.isnan(number):
+                if math.isnan(number):
+                    axes.text(j, i, "not run", ha="center", va="center", fontsize=6, c=GREY)
+                else:
                     shade = "white" if number < (low + high) / 2 else "black"
                     axes.text(j, i, f"{number:.3f}", ha="center", va="center", fontsize=7, c=shade)
         names = [f"{size:g}" for size in columns] if step > 1 else ["none"]
@@ -115,6 +118,11 @@ def draw_grid(records: Sequence[RunRecord]) -> None:
         axes.set_title(f"{step:g} steps" if step > 1 else "1 step", fontsize=9)
         axes.set_xlabel("step size", fontsize=8)
     all_axes[0][0].set_ylabel("beta at the start", fontsize=8)
+    bar = figure.colorbar(image, ax=list(all_axes[0]), fraction=0.03)
+    bar.set_label("accuracy on held-out pairs (ood)", fontsize=8)
+    most = max(len(runs) for runs in cells.values())
+    seeds = "one seed" if most == 1 else f"means over up to {most} seeds"
+    figure.suptitle(f"lse on raven-small, {seeds}; grey: not run", fontsize=9)
     save(figure, "grid")
     text = ["# Steps, beta and step size of `lse`", "", *about(records, "grid")]
     text += [

@@ -1,0 +1,1 @@
+"""Pages of results and their pictures, one module for each; `studies/figures.py` makes them all."""
