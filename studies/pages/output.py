@@ -26,8 +26,8 @@ def write_page(name: str, lines: Iterable[str]) -> None:
     write_atomically(RESULTS / f"{name}.md", "\n".join([*lines, made, ""]))
 
 
-def save(figure: plt.Figure, name: str) -> None:
+def save(figure: plt.Figure, name: str, dpi: int = 110) -> None:
     """A picture of the study, which is then closed."""
-    figure.savefig(PICTURES / f"study-{name}.png", dpi=110, facecolor="white")
+    figure.savefig(PICTURES / f"study-{name}.png", dpi=dpi, facecolor="white")
     plt.close(figure)
     print(f"docs/pictures/study-{name}.png")

@@ -31,6 +31,7 @@ def draw_paper(by_part: Mapping[str, Sequence[RunRecord]]) -> None:
     figure, all_axes = plt.subplots(
         1, 2, figsize=(9.4, 4), layout="constrained", sharey=True, sharex=True
     )
+    ceiling = _ceiling(by_part)
     for axes, (optimizer, title) in zip(all_axes, TITLES.items(), strict=True):
         for part, records in by_part.items():
             if f"-{optimizer}-" not in part:
@@ -47,7 +48,6 @@ def draw_paper(by_part: Mapping[str, Sequence[RunRecord]]) -> None:
             axes.errorbar(
                 place, mean, error, fmt="*", color=COLOURS[variant], markersize=9, capsize=2
             )
-        ceiling = _ceiling(by_part)
         axes.axhline(ceiling, color=GREY, ls=":", lw=1)
         axes.text(3e5, ceiling - 0.035, f"exact solver, {ceiling:.3f}", fontsize=7, color=GREY)
         axes.set_xscale("log")

@@ -90,4 +90,4 @@ def _draw(rules: Rules, names: Sequence[str], seeds: Mapping[str, int]) -> None:
     axes.set_title(
         f"accuracy on held-out pairs of rules, by rule: the first {len(chosen)} layers", fontsize=9
     )
-    save(figure, "rules")
+    save(figure, "rules", dpi=90)
