@@ -19,7 +19,8 @@ from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
 
 _ALWAYS = ("model.heads", "training.learning_rate")
-_IF_OTHER = ("model.layers", "model.width", "training.weight_decay")  # than the task's own
+#: Of model and training, what is not shown though it is other than the task's own.
+_NOT_SHOWN = ("steps", "evaluate_every", "valid_instances", "test_instances", "prune_after")
 
 _NARROW = 72  # columns; below, the display leaves settings and reasons out
 _STATUS = {"complete": ("done", "green"), "pruned": ("pruned", "yellow")}  # all others are red
@@ -202,13 +203,13 @@ def _dim(text: str) -> Text:
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
     """What is shown of a run: the layer's settings, heads and rate, and what is not the task's."""
-    own = config.task_spec
     other = [
-        path
-        for path in _IF_OTHER
-        for part, name in [path.split(".")]
-        if getattr(getattr(config, part), name) != getattr(getattr(own, part), name)
+        f"{part}.{name}"
+        for part in ("model", "training")
+        for name, value in getattr(config, part)
+        if value != getattr(getattr(config.task_spec, part), name) and name not in _NOT_SHOWN
     ]
+    other = [path for path in other if path not in _ALWAYS]
     return short_settings(config, (*_ALWAYS, *other))
 
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from attenergy.search.display.live import LiveListener
+from attenergy.search.display.live import LiveListener, settings_of
 from attenergy.search.display.state import ProgressState
 
 
@@ -132,6 +132,25 @@ def test_before_the_first_phase_nothing_is_counted() -> None:
     text = draw(live(ProgressState("accuracy")))
     assert "starting" in text
     assert "0/0" not in text
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "shown"),
+    [
+        ("training", "muon_learning_rate", "muon_lr"),
+        ("training", "weight_decay", "weight_decay"),
+        ("training", "batch_size", "batch_size"),
+        ("model", "mlp", "mlp"),
+        ("model", "width", "width"),
+    ],
+)
+def test_what_is_tuned_is_shown_whatever_it_is(make_record, part, name, shown) -> None:
+    config = make_record("softmax").config
+    usual = getattr(getattr(config.task_spec, part), name)
+    alike = getattr(config, part).model_copy(update={name: usual})
+    other = alike.model_copy(update={name: (usual or 0) + 1})
+    assert shown not in settings_of(config.model_copy(update={part: alike}))
+    assert settings_of(config.model_copy(update={part: other}))[shown] == (usual or 0) + 1
 
 
 def test_names_in_square_brackets_are_not_markup(state, make_record) -> None:
