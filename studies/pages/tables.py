@@ -128,6 +128,8 @@ def calls_of_races(folder: Path, task: str) -> dict[str, dict[str, str | int | f
     called: dict[str, dict[str, str | int | float]] = {}
     for _, board in _boards(folder):
         for row in board.verdict.rows if board.task == task else ():
+            if row.call == "undecided" and row.variant in called:
+                continue  # another race has called it, or had it first
             called[row.variant] = {
                 "call": row.call, "difference": round(row.difference, 4),
                 "column": "valid", "seeds": row.seeds,
