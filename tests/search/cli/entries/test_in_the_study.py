@@ -36,7 +36,7 @@ def test_every_entry_that_was_measured_has_a_line() -> None:
         assert bool(score[4]) == (name != "softmax")
         assert bool(score[5]) == ("race" in entries[name])
     assert in_the_study("linear_attention", VARIANTS["linear_attention"]).endswith(
-        "; over 13 fresh seeds it beats softmax by 0.057 on valid"
+        "; over 14 fresh seeds it beats softmax by 0.064 on valid"
     )
 
 
