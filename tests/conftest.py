@@ -149,7 +149,7 @@ Golden = Callable[[str], dict[str, np.ndarray]]
 
 
 #: Threads of PyTorch: one, unless the environment asks for more (`make test-processors` does).
-THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
+THREADS = int(os.environ.get("OMP_NUM_THREADS") or "1")
 
 
 @pytest.fixture(autouse=True)
