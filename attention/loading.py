@@ -40,6 +40,8 @@ from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.attention.saving.weights import SavedError, rebuild
 from attenergy.registry import ArgumentError, EnergySpec, name_plugins
 
+#: What stands elsewhere in the description of a layer around heads, or in none.
+_NOT_SETTINGS = {"energy", "heads", "head_dim", "dropout", "registry", "device", "dtype"}
 #: Builds a user's model, and says what of `make_layer` it left to the run.
 build_own = partial(build_own_model, describe=describe_layers, build=layer_of_model)
 
@@ -97,13 +99,10 @@ def _build_layer(arguments: LayerArguments) -> nn.Module:
     if kind in ("lookup", "pooling"):
         cls = EnergyLookup if kind == "lookup" else EnergyPooling
         return cls(energy=spec, dropout=arguments.dropout, **settings)
-    del settings["head_dim"]
+    if strange := _NOT_SETTINGS & arguments.settings.keys():
+        raise ArgumentError(f"'{min(strange)}' is no setting of a {kind}", topic="saved-model")
     if kind == "multihead":
-        if (
-            strange := {"energy", "device", "dtype", "registry", "dropout"}
-            & arguments.settings.keys()
-        ):
-            raise ArgumentError(f"'{min(strange)}' is no setting of it", topic="saved-model")
+        del settings["head_dim"]
         return EnergyMultiheadAttention(energy=spec, dropout=arguments.dropout, **settings)
     # PyTorch Geometric takes seconds to import.
     from attenergy.attention.graphs.description import build_graph_layer

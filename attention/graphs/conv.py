@@ -240,18 +240,15 @@ class EnergyConv(Pretrained, MessagePassing):
                 topic="saved-model",
             )
         source, target = self.key.weight.shape[1], self.query.weight.shape[1]
+        bipartite = isinstance(self.in_channels, (tuple, list))
         return arguments_around(
             self.relaxation, "conv", embed_dim=self.out_channels, num_heads=self.heads,
             head_dim=self.relaxation.energy.dim, dropout=check_dropout(self.dropout),
-            in_channels=source, target_channels=target if self._bipartite else None,
+            in_channels=source, target_channels=target if bipartite else None,
             bias=self.out.bias is not None,
             add_self_loops=check_flag("add_self_loops", self.add_self_loops),
             edge_dim=None if self.edge is None else self.edge.in_features,
         )  # fmt: skip
-
-    @property
-    def _bipartite(self) -> bool:
-        return isinstance(self.in_channels, (tuple, list))
 
     def message(  # type: ignore[override]
         self, patterns: Tensor, alpha: Tensor

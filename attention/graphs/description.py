@@ -13,8 +13,6 @@ from attenergy.attention.modules.arguments import check_flag
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.registry import ArgumentError, EnergySpec
 
-#: What stands elsewhere in a description, or in none.
-_NOT_SETTINGS = ("energy", "heads", "dropout", "head_dim", "registry")
 _SIZES = {
     "conv": ("in_channels",),
     "gnn": ("in_channels", "num_layers"),
@@ -30,8 +28,6 @@ def build_graph_layer(arguments: LayerArguments, spec: EnergySpec) -> nn.Module:
     """
     kind, width, heads = arguments.kind, arguments.embed_dim, arguments.num_heads
     settings: dict[str, Any] = dict(arguments.settings)
-    if strange := [name for name in _NOT_SETTINGS if name in settings]:
-        raise ArgumentError(f"'{strange[0]}' is no setting of a {kind}", topic="saved-model")
     if absent := [name for name in _SIZES[kind] if name not in settings]:
         raise ArgumentError(f"a {kind} needs {' and '.join(absent)}", topic="saved-model")
     settings |= {"heads": heads, "energy": spec, "head_dim": arguments.head_dim}
