@@ -183,12 +183,12 @@ def random_of_export(
         return {name: ids}, said
     width = arguments.size if isinstance(arguments, ModelArguments) else arguments.embed_dim
     noise = torch.randn(instances, count, width, generator=generator)
-    names = _of_sequence(arguments) if isinstance(arguments, LayerArguments) else (name,)
+    names = _of_drop_in(arguments) if isinstance(arguments, LayerArguments) else ()
     said = f"{instances} x {count} tokens of random noise, seed {seed}"
     return dict.fromkeys(names or (name,), noise), said
 
 
-def _of_sequence(arguments: LayerArguments) -> tuple[str, ...]:
+def _of_drop_in(arguments: LayerArguments) -> tuple[str, ...]:
     """The arguments of a drop-in that attends within a sequence; none for layers of other kinds.
 
     Raises:
