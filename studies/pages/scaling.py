@@ -1,89 +1,31 @@
 """Accuracy against instances, layers and width: fitted curves, a table and a picture.
 
-One quantity at a time is changed from two blocks of width 64 and 204,800 instances. Along each the
-odds of the accuracy among what the exact solver reaches are fitted by a power of the quantity,
-
-    a / (c - a) = (x / h)^g,      a: accuracy, c: ceiling, h: where half of it is reached,
-
-a straight line in logarithms, by least squares over all runs: 2^g is by how much a doubling
-multiplies the odds.
+One quantity at a time is changed from two blocks of width 64 and 204,800 instances.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import raven
 
-from attenergy.search.results.statistics import t_quantile
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.tasks import make_task
 from attenergy.testing.docs_pages import markdown
+from pages.curves import LevellingOff, Line, Points, levelling_off, line
 from pages.output import BLUE, GREEN, LINES, ORANGE, RED, save, write_page
 from pages.tables import complete, plus_minus, value
 
 Curves = dict[str, dict[float, list[float]]]  # variant -> quantity -> accuracies over seeds
+Fits = Mapping[str, LevellingOff | Line | None]
 QUANTITIES = ("instances", "layers", "width")
 COLOURS = dict(zip(raven.SCALED, (BLUE, ORANGE, GREEN, RED), strict=True))
 SPLIT = "ood"
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The odds of the accuracy as a power of a quantity.
-
-    Attributes:
-        half: where half of the ceiling is reached.
-        growth: the exponent g.
-        low: lower end of its 95 % interval, by Student's t over the runs about the line.
-        high: the upper end.
-        residual: root mean square of accuracies minus the curve.
-        ceiling: of the accuracy.
-    """
-
-    half: float
-    growth: float
-    low: float
-    high: float
-    residual: float
-    ceiling: float
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        odds = (np.asarray(x) / self.half) ** self.growth
-        result: np.ndarray = self.ceiling * odds / (1 + odds)
-        return result
-
-
-def fit(points: Mapping[float, Sequence[float]], ceiling: float) -> Fit | None:
-    """Fit one curve; None for fewer than three runs, or where nothing grows.
-
-    Args:
-        points: quantity -> accuracies.
-        ceiling: the highest that can be.
-    """
-    pairs = [(x, a) for x, values in points.items() for a in values]
-    if len(pairs) < 3 or len(points) < 2:
-        return None
-    x, a = np.array(pairs, dtype=float).T
-    share = np.clip(a / ceiling, 1e-4, 1 - 1e-4)  # an accuracy may be none at all
-    across, up = np.log(x), np.log(share / (1 - share))
-    centred = across - across.mean()
-    spread = float(centred @ centred)
-    growth = float(centred @ up) / spread
-    left = up - up.mean() - growth * centred
-    error = math.sqrt(float(left @ left) / (len(x) - 2) / spread)
-    margin = t_quantile(len(x) - 2) * error
-    if growth <= 0:
-        return None
-    half = math.exp(float(across.mean() - up.mean() / growth))
-    curve = Fit(half, growth, growth - margin, growth + margin, 0.0, ceiling)
-    residual = float(np.sqrt(np.mean((a - curve(x)) ** 2)))
-    return Fit(half, growth, growth - margin, growth + margin, residual, ceiling)
+_OF_CURVES = ("levels off at", "starts at", "power", "residual", "last, from the others")
+_OF_LINES = ("by a doubling",)
 
 
 def size_of(config: RunConfig) -> dict[str, float]:
@@ -110,22 +52,41 @@ def curves_of(records: Iterable[RunRecord], base: RunConfig) -> dict[str, Curves
     return result
 
 
-def _table(quantity: str, curves: Curves, fits: dict[str, Fit | None]) -> list[str]:
+def fits_of(quantity: str, curves: Curves, ceiling: float) -> Fits:
+    """By variant the curve against a quantity: only of instances there are enough to level off."""
+    if quantity == "instances":
+        return {variant: levelling_off(points, ceiling) for variant, points in curves.items()}
+    return {variant: line(points) for variant, points in curves.items()}
+
+
+def _cells(curve: LevellingOff | Line | None, points: Points) -> list[str]:
+    """What is shown of a curve; of one that levels off, what it would have said of the last."""
+    if curve is None:
+        return []
+    if isinstance(curve, Line):
+        return [f"{curve.doubling:+.3f} ({curve.low:+.3f} to {curve.high:+.3f})"]
+    high = f"{curve.high:.2f}" if curve.high < curve.ceiling else "the ceiling"
+    last = max(points)
+    before = levelling_off({x: a for x, a in points.items() if x != last}, curve.ceiling)
+    return [
+        f"{curve.plateau:.2f} ({curve.low:.2f} to {high})",
+        f"{curve.start:,.3g}",
+        f"{curve.power:.2f}",
+        f"{curve.residual:.3f}",
+        f"{before(last):.3f}" if before is not None else "",
+    ]
+
+
+def _table(quantity: str, curves: Curves, fits: Fits) -> list[str]:
     sizes = sorted({x for points in curves.values() for x in points})
-    head = ["variant", *(f"{x:,.0f}" for x in sizes), "half at", "odds by a doubling", "residual"]
+    of_fits = _OF_CURVES if quantity == "instances" else _OF_LINES
     rows = []
     for variant, points in curves.items():
         cells = [f"`{variant}`"]
         cells += [plus_minus(points[x]) if x in points else "" for x in sizes]
-        curve = fits[variant]
-        if curve is None:
-            cells += ["", "", ""]
-        else:
-            low, middle, high = (2**g for g in (curve.low, curve.growth, curve.high))
-            near = sizes[0] / 10 <= curve.half <= 10 * sizes[-1]
-            cells += [f"{curve.half:,.3g}" if near else "far off"]
-            cells += [f"x {middle:.2f} ({low:.2f} to {high:.2f})", f"{curve.residual:.3f}"]
-        rows.append(cells)
+        of_curve = _cells(fits[variant], points)
+        rows.append([*cells, *of_curve, *[""] * (len(of_fits) - len(of_curve))])
+    head = ["variant", *(f"{x:,.0f}" for x in sizes), *of_fits]
     runs = sum(len(values) for points in curves.values() for values in points.values())
     return [
         f"## {quantity.capitalize()}",
@@ -137,7 +98,7 @@ def _table(quantity: str, curves: Curves, fits: dict[str, Fit | None]) -> list[s
     ]
 
 
-def _panel(axes: Any, quantity: str, curves: Curves, fits: dict[str, Fit | None]) -> None:
+def _panel(axes: Any, quantity: str, curves: Curves, fits: Fits) -> None:
     sizes = sorted({x for points in curves.values() for x in points})
     across = np.geomspace(sizes[0], sizes[-1], 100)
     for variant, points in curves.items():
@@ -163,9 +124,13 @@ def _about(base: RunConfig, ceiling: float, chance: float) -> list[str]:
         "Accuracy on held-out combinations, where one quantity is changed from "
         f"{usual['layers']:g} blocks of width {usual['width']:g} and {usual['instances']:,.0f} "
         f"instances. The ceiling is {ceiling:.3f}, chance {chance:.2g}; intervals are 95 %, over "
-        "seeds. `half at` is where the fitted curve reaches half of the ceiling, `odds by a "
-        "doubling` by how much twice as much multiplies a / (ceiling - a), `residual` the root "
-        "mean square of accuracies about the curve."
+        "seeds.",
+        "",
+        "Against instances `a = plateau * (1 - (instances / start)^-power)` is fitted by least "
+        "squares: where it levels off, with all plateaus that fit about as well (95 %, F test), "
+        "where it leaves zero, and the root mean square of accuracies about it; then what the "
+        "curve through all but the most instances says of these. Against layers and width a "
+        "straight line in the logarithm: by how much twice as much raises the accuracy.",
     ]
 
 
@@ -188,7 +153,7 @@ def draw_scaling(recorded: Mapping[str, Sequence[RunRecord]], base: RunConfig) -
     text = ["# Size and data", "", *_about(base, ceiling.value, task.chance["accuracy"]), ""]
     for axes, quantity in zip(all_axes, QUANTITIES, strict=True):
         chosen = dict(sorted(curves[quantity].items(), key=lambda item: order[item[0]]))
-        fits = {variant: fit(points, ceiling.value) for variant, points in chosen.items()}
+        fits = fits_of(quantity, chosen, ceiling.value)
         text += _table(quantity, chosen, fits)
         _panel(axes, quantity, chosen, fits)
     all_axes[0].set_ylabel("accuracy on held-out combinations", fontsize=8)

@@ -19,6 +19,7 @@ from attenergy.search.runs.config import RunConfig, RunRecord
 FOLDER = Path(__file__).resolve().parents[2] / "studies"
 REGISTRY = load_registry(plugins=False)
 scipy_stats = pytest.importorskip("scipy.stats")
+scipy_optimize = pytest.importorskip("scipy.optimize")
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,13 @@ def studies() -> Iterator[Any]:
         yield grid, scaling
     finally:
         sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="module")
+def curves(studies: Any) -> Any:
+    from pages import curves
+
+    return curves
 
 
 def records_of(configs: list[RunConfig], score: Callable[[RunConfig], float]) -> list[RunRecord]:
@@ -46,49 +54,112 @@ def records_of(configs: list[RunConfig], score: Callable[[RunConfig], float]) ->
     ]
 
 
-def test_a_curve_without_noise_is_the_curve(studies: Any) -> None:
-    _, scaling = studies
-    points = {x: [0.98 * (x / 3e5) ** 1.7 / (1 + (x / 3e5) ** 1.7)] for x in (64e3, 128e3, 1e6)}
-    curve = scaling.fit(points, 0.98)
-    assert curve.half == pytest.approx(3e5)
-    assert curve.growth == pytest.approx(1.7)
-    assert (curve.low, curve.high) == pytest.approx((1.7, 1.7))
-    assert curve.residual == pytest.approx(0.0, abs=1e-12)
-    assert curve(np.array([3e5])) == pytest.approx([0.49])
+def levelling_off(x: Any, plateau: float, start: float, power: float) -> Any:
+    return plateau * (1 - (x / start) ** -power)
 
 
-def test_the_interval_of_the_exponent_is_that_of_a_regression(studies: Any) -> None:
-    _, scaling = studies
+SIZES = (64e3, 128e3, 204.8e3, 512e3, 1024e3)
+
+
+@pytest.mark.parametrize(("plateau", "start", "power"), [(0.6, 5e4, 0.8), (0.4, 3e4, 2.0)])
+def test_a_curve_without_noise_is_the_curve(
+    curves: Any, plateau: float, start: float, power: float
+) -> None:
+    points = {x: [levelling_off(x, plateau, start, power)] for x in SIZES}
+    curve = curves.levelling_off(points, 0.983)
+    assert curve.plateau == pytest.approx(plateau, abs=0.005)
+    assert curve.start == pytest.approx(start, rel=0.02)
+    assert curve.power == pytest.approx(power, rel=0.03)
+    assert curve.low <= curve.plateau <= curve.high
+    assert curve.residual < 1e-3
+    assert curve(300e3) == pytest.approx(levelling_off(300e3, plateau, start, power), abs=2e-3)
+    assert curve(1.0) == 0.0
+
+
+def test_the_fit_is_that_of_a_general_solver(curves: Any) -> None:
     draw = random.Random(7)
-    points = {x: [min(0.9, 0.1 * x + draw.gauss(0, 0.03)) for _ in range(3)] for x in (1, 2, 3, 4)}
-    curve = scaling.fit(points, 0.983)
-    x = np.log([x for x, values in points.items() for _ in values])
-    y = [math.log(a / (0.983 - a)) for values in points.values() for a in values]
-    line = scipy_stats.linregress(x, y)
-    margin = scipy_stats.t.ppf(0.975, len(x) - 2) * line.stderr
-    expected = (line.slope, line.slope - margin, line.slope + margin)
-    assert (curve.growth, curve.low, curve.high) == pytest.approx(expected)
-    assert curve.half == pytest.approx(math.exp(-line.intercept / line.slope))
+    points = {
+        x: [levelling_off(x, 0.6, 5e4, 0.8) + draw.gauss(0, 0.01) for _ in range(2)] for x in SIZES
+    }
+    curve = curves.levelling_off(points, 0.983)
+    x, a = (np.array(v) for v in zip(*[(x, a) for x in SIZES for a in points[x]], strict=True))
+    best, covariance = scipy_optimize.curve_fit(levelling_off, x, a, p0=(0.5, 4e4, 1.0))
+    expected = np.sqrt(np.mean((a - levelling_off(x, *best)) ** 2))
+    assert curve.residual == pytest.approx(expected, rel=1e-2)
+    assert curve.plateau == pytest.approx(best[0], abs=0.01)
+    margin = scipy_stats.t.ppf(0.975, len(x) - 3) * math.sqrt(covariance[0, 0])
+    assert curve.plateau - curve.low == pytest.approx(margin, rel=0.5)  # of the curve's tangent
+    assert curve.high - curve.plateau > 0.5 * margin
+
+
+def test_its_interval_is_that_of_a_test_of_each_plateau(curves: Any) -> None:
+    draw = random.Random(3)
+    points = {x: [levelling_off(x, 0.6, 5e4, 0.8) + draw.gauss(0, 0.02)] for x in SIZES}
+    curve = curves.levelling_off(points, 0.983)
+    x, a = np.array(SIZES), np.array([points[x][0] for x in SIZES])
+
+    def squares(plateau: float) -> float:
+        def missing(x: Any, start: float, power: float) -> Any:
+            return levelling_off(x, plateau, start, power)
+
+        best, _ = scipy_optimize.curve_fit(missing, x, a, p0=(5e4, 0.8))
+        return float(np.sum((a - missing(x, *best)) ** 2))
+
+    least = len(x) * curve.residual**2
+    critical = scipy_stats.f.ppf(0.95, 1, len(x) - 3)
+    inside = [(squares(c) - least) / (least / (len(x) - 3)) <= critical for c in (curve.low, 0.6)]
+    assert inside == [True, True]
+    assert (squares(curve.low - 0.01) - least) / (least / (len(x) - 3)) > critical
+
+
+def test_a_straight_line_is_that_of_a_regression(curves: Any) -> None:
+    draw = random.Random(7)
+    points = {x: [0.1 * x + draw.gauss(0, 0.03) for _ in range(3)] for x in (1, 2, 3, 4)}
+    fitted = curves.line(points)
+    x = np.log2([x for x, values in points.items() for _ in values])
+    expected = scipy_stats.linregress(x, [a for values in points.values() for a in values])
+    margin = scipy_stats.t.ppf(0.975, len(x) - 2) * expected.stderr
+    assert fitted.doubling == pytest.approx(expected.slope)
+    assert (fitted.low, fitted.high) == pytest.approx(
+        (expected.slope - margin, expected.slope + margin)
+    )
+    assert fitted(4.0) == pytest.approx(expected.intercept + 2 * expected.slope)
 
 
 @pytest.mark.parametrize(
-    "points",
+    ("points", "sloped"),
     [
-        {},
-        {1.0: [0.1]},
-        {1.0: [0.1], 2.0: [0.2]},
-        {1.0: [0.1, 0.2, 0.3]},
-        {1.0: [0.4], 2.0: [0.3], 3.0: [0.1]},
+        ({}, False),
+        ({1.0: [0.1]}, False),
+        ({1.0: [0.1], 2.0: [0.2]}, False),
+        ({1.0: [0.1, 0.2, 0.3]}, False),
+        ({1.0: [0.1, 0.2], 2.0: [0.3, 0.4]}, True),
+        ({1.0: [0.1], 2.0: [0.3], 4.0: [0.4]}, True),
+        ({1.0: [0.4], 2.0: [0.3], 3.0: [0.1], 4.0: [0.05]}, True),
     ],
 )
-def test_too_little_or_what_does_not_grow_has_no_curve(studies: Any, points: Any) -> None:
-    assert studies[1].fit(points, 0.98) is None
+def test_too_little_or_what_does_not_grow_has_no_curve(
+    curves: Any, points: Any, sloped: bool
+) -> None:
+    assert curves.levelling_off(points, 0.98) is None
+    assert (curves.line(points) is not None) == sloped
 
 
-def test_accuracies_of_none_and_of_all_are_no_error(studies: Any) -> None:
-    curve = studies[1].fit({1: [0.0], 2: [0.5], 4: [0.99]}, 0.98)
-    assert 0 < curve.half < 4
+def test_accuracies_of_none_and_of_all_are_no_error(curves: Any) -> None:
+    curve = curves.levelling_off({1: [0.0], 2: [0.5], 4: [0.98], 8: [0.98]}, 0.98)
+    assert 0 < curve.plateau <= curve.high <= 0.98
     assert math.isfinite(curve.residual)
+    assert curves.levelling_off({1: [0.0], 2: [0.0], 4: [0.0], 8: [0.0]}, 0.98) is None
+
+
+def test_the_last_is_what_the_others_say_of_it(studies: Any) -> None:
+    _, scaling = studies
+    points = {x: [levelling_off(x, 0.6, 5e4, 0.8)] for x in SIZES[:-1]} | {SIZES[-1]: [0.9]}
+    points[SIZES[1]] *= 2
+    curve = scaling.fits_of("instances", {"softmax": points}, 0.983)["softmax"]
+    cells = scaling._cells(curve, points)
+    assert float(cells[-1]) == pytest.approx(levelling_off(SIZES[-1], 0.6, 5e4, 0.8), abs=5e-3)
+    assert len(cells) == len(scaling._OF_CURVES)
 
 
 def test_runs_go_to_the_quantity_that_they_change(studies: Any) -> None:
