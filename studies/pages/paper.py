@@ -9,7 +9,7 @@ import raven
 
 from attenergy.search.runs.config import RunRecord
 from attenergy.tasks import make_task
-from pages.output import AMBER, BLUE, GREEN, GREY, LINES, PURPLE, RED, save, write_page
+from pages.output import AMBER, BLUE, GREEN, GREY, LINES, ORANGE, PURPLE, RED, save, write_page
 from pages.tables import about, complete, scores_of, table, value
 
 #: Schug et al. 2025, Table A1: accuracy on held-out combinations after 20 M instances, its standard
@@ -17,7 +17,8 @@ from pages.tables import about, complete, scores_of, table, value
 PUBLISHED = {"hyla": (0.6913, 0.0190), "softmax": (0.5656, 0.0105), "linear": (0.5630, 0.0111)}
 #: By how much their stars are moved aside, so that two that are equal are seen.
 _ASIDE = {"softmax": 0.92, "linear": 1.09}
-COLOURS = dict(zip(raven.LEADERS, (BLUE, RED, GREEN, PURPLE, AMBER, GREY, "black"), strict=True))
+_COLOURS = (BLUE, RED, GREEN, PURPLE, GREY, AMBER, ORANGE, "black")
+COLOURS = dict(zip(raven.LEADERS, _COLOURS, strict=True))
 TITLES = {"adamw": "AdamW, 1e-3, decay 0.1", "muon": "Muon, 0.02, decay 0.1"}
 
 

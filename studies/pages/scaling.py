@@ -22,7 +22,7 @@ from pages.tables import complete, plus_minus, value
 Curves = dict[str, dict[float, list[float]]]  # variant -> quantity -> accuracies over seeds
 Fits = Mapping[str, LevellingOff | Line | None]
 QUANTITIES = ("instances", "layers", "width")
-COLOURS = dict(zip(raven.SCALED, (BLUE, ORANGE, GREEN, RED), strict=True))
+COLOURS = dict(zip(raven.SCALED, (BLUE, ORANGE, GREEN, RED, "black"), strict=True))
 SPLIT = "ood"
 _OF_CURVES = ("levels off at", "starts at", "power", "residual", "last, from the others")
 _OF_LINES = ("by a doubling",)
