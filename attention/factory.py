@@ -15,6 +15,7 @@ from attenergy.attention.modules.arguments import check_size
 from attenergy.attention.modules.projections import head_width
 from attenergy.attention.saving.format import AnyLayer, GroupsArguments, LayerArguments
 from attenergy.energies import EnergyLike
+from attenergy.energies.factory import class_of
 from attenergy.energies.sources import is_formula
 from attenergy.registry import (
     ArgumentError,
@@ -180,7 +181,7 @@ def layer_of_model(arguments: AnyLayer, length: int, **extra: bool) -> nn.Module
 
     Args:
         arguments: of a layer that `make_layer` makes.
-        length: of the model's sequences; some mixers have parameters for every position.
+        length: of the model's sequences; some layers have parameters for every position.
         **extra: further settings (`rotary`).
     """
     if isinstance(arguments, GroupsArguments):
@@ -195,6 +196,8 @@ def layer_of_model(arguments: AnyLayer, length: int, **extra: bool) -> nn.Module
 def for_model(arguments: LayerArguments, length: int, extra: dict[str, bool]) -> dict[str, Any]:
     """The settings of a layer in a model; see `layer_of_model`."""
     settings: dict[str, Any] = {**arguments.settings, **extra}
+    if isinstance(arguments.spec, EnergySpec) and class_of(arguments.spec).fixed_length:
+        settings.setdefault("length", length)
     if isinstance(arguments.spec, MixerSpec):
         settings.setdefault("length", length)
         if not CLASSES.lookup(arguments.spec.class_).takes_rotary:

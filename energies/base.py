@@ -67,6 +67,8 @@ class Energy(Settled):
     #: see each other, and X is a copy of them, held fixed while the gradient is taken: a joint
     #: energy ignores it, a game (not `states_interact`) reads the other states from it.
     reads_patterns: ClassVar[bool] = True
+    #: Whether the option `length` is the greatest number of states; a model gives its own.
+    fixed_length: ClassVar[bool] = False
     #: Whether E has derivatives of all orders (no relu, no absolute value).
     smooth: bool = True
     reads_field: bool = True

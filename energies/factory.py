@@ -23,6 +23,7 @@ from attenergy.energies.spins.n_vector import NVector
 from attenergy.energies.spins.potts import Potts
 from attenergy.energies.spins.spherical_spins import SphericalSpins
 from attenergy.energies.spins.vector_spins import GaussianSpins, VectorSpins
+from attenergy.energies.tokens.place_rbm import PlaceRBM
 from attenergy.energies.tokens.token_attention import (
     CausalTokens,
     EnergyTransformer,
@@ -45,6 +46,7 @@ CLASSES: Catalogue[type[Energy]] = Catalogue(
         "KernelMemory": KernelMemory,
         "Learned": Learned,
         "NVector": NVector,
+        "PlaceRBM": PlaceRBM,
         "RandomFeatures": RandomFeatures,
         "TwoLayer": TwoLayer,
         "Boltzmann": Boltzmann,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.mixers.base import HeadInputs, Mixer, Sizes, State
-from attenergy.attention.mixers.fixed_length import check_places, first_places
+from attenergy.energies.tokens.places import check_places, first_places
 from attenergy.attention.mixers.weights import hide, scores
 from attenergy.attention.modules.arguments import check_size, fixed, option
 from attenergy.attention.modules.initialisation import lecun_normal_
@@ -77,7 +77,7 @@ class LowRankAttention(Mixer):
 
     def heads(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return q (B, H, L, d), k (B, H, S, d) and v (B, H, S, e)."""
-        check_places(x if context is None else context, self.length)
+        check_places((x if context is None else context).shape[1], self.length, "a mixer")
         return super().heads(x, context)
 
     def weights(self, q: Tensor, k: Tensor, seen: Tensor | None, field: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from attenergy.attention.mixers.base import HeadInputs, PatternMixer, Sizes, State
-from attenergy.attention.mixers.fixed_length import check_places, first_places
+from attenergy.energies.tokens.places import check_places, first_places
 from attenergy.attention.mixers.weights import hide
 from attenergy.attention.modules.arguments import check_size, fixed, option
 from attenergy.attention.modules.initialisation import lecun_normal_
@@ -76,9 +76,9 @@ class TokenMixing(PatternMixer):
 
     def heads(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Return tensors of width 0 for q and k, and v (B, H, S, e)."""
-        check_places(x, self.length)
+        check_places(x.shape[1], self.length, "a mixer")
         if context is not None:
-            check_places(context, self.length)
+            check_places(context.shape[1], self.length, "a mixer")
         return super().heads(x, context)
 
     def fast_path(self, heads: HeadInputs) -> Tensor:

@@ -191,6 +191,49 @@ def causal_attention_step(spec: EnergySpec) -> tuple[float, float]:
     return error_of(got, want), 1e-12
 
 
+def _machine(spec: EnergySpec, seed: int, **settings: int) -> tuple[Energy, Tensor, Tensor]:
+    """A machine over places, with its couplings and states."""
+    energy = single(spec, **settings)
+    return energy, energy.get_parameter("couplings").detach(), draw(seed, _TOKENS, DIM)
+
+
+def place_rbm_loops(spec: EnergySpec) -> tuple[float, float]:
+    """sum_d [1/2 sum_i xi_id^2 - sum_k log cosh(sum_i W_ki xi_id)] by loops; some states hidden."""
+    energy, W, g = _machine(spec, 75, hidden=3, length=_TOKENS + 2)
+
+    def value(chosen: list[int]) -> float:
+        total = 0.5 * sum(float(g[i, d]) ** 2 for i in chosen for d in range(DIM))
+        for k, d in itertools.product(range(3), range(DIM)):
+            drive = sum(float(W[k, place] * g[i, d]) for place, i in enumerate(chosen))
+            total -= math.log(math.cosh(drive))
+        return total
+
+    mask = torch.tensor([True, False, True, True, False])
+    pairs = mask[:, None] & mask
+    error = abs(energy(g, g).item() - value([0, 1, 2, 3, 4]))
+    return max(error, abs(energy(g, g, mask=pairs).item() - value([0, 2, 3]))), 1e-12
+
+
+def hidden_units_of_places(spec: EnergySpec) -> tuple[float, float]:
+    """-log of the mean of exp(-1/2 |x|^2 + h'Wx) over all h in {-1, 1}^hidden, per component."""
+    energy, W, g = _machine(spec, 76, hidden=4, length=_TOKENS)
+    value = torch.zeros((), dtype=g.dtype)
+    for x in g.unbind(-1):
+        units = itertools.product((-1.0, 1.0), repeat=4)
+        terms = [torch.tensor(h).to(W) @ W @ x - 0.5 * x @ x for h in units]
+        value = value - torch.stack(terms).exp().mean().log()
+    return error_of(energy(g, g).detach(), value), 1e-12
+
+
+def tied_token_mixing(spec: EnergySpec) -> tuple[float, float]:
+    """A step of size 1 is W' tanh(W xi), whatever the state was; half of it goes half of the way."""
+    energy, W, g = _machine(spec, 77, hidden=3, length=_TOKENS)
+    mixed = W.mT @ torch.tanh(W @ g)
+    whole = relax(energy, g, g, steps=1, step_size=1.0).state.detach()
+    half = relax(energy, g, g, steps=1, step_size=0.5).state.detach()
+    return max(error_of(whole, mixed), error_of(half, 0.5 * (g + mixed))), 1e-12
+
+
 ANSWERS = (
     hebbian_spins,
     spins_in_turn,
@@ -202,4 +245,7 @@ ANSWERS = (
     hyper_set_loops,
     two_tokens_repel,
     causal_attention_step,
+    place_rbm_loops,
+    hidden_units_of_places,
+    tied_token_mixing,
 )

@@ -1,4 +1,4 @@
-"""Mixers that have parameters for every place of a sequence: checks, and cutting to a length."""
+"""Parameters for every place of a sequence: checks, and cutting to a length."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ from torch import Tensor
 from attenergy.registry import ShapeError
 
 
-def check_places(sequence: Tensor, length: int) -> None:
-    """Check that a sequence (B, N, width) has no more than `length` places.
+def check_places(count: int, length: int, whose: str) -> None:
+    """Check that a sequence has no more than `length` places.
+
+    Not while it is exported: the check would bound an open length, and `first_places` fails there.
+
+    Args:
+        count: places of the sequence.
+        length: for how many there are parameters.
+        whose: what has the parameters, with its article.
 
     Raises:
         ValueError: it has.
     """
-    if sequence.shape[1] > length:
+    if not torch.compiler.is_exporting() and count > length:
         raise ShapeError(
-            f"a sequence of {sequence.shape[1]} places is too long for a mixer of {length}; "
+            f"a sequence of {count} places is too long for {whose} of {length}; "
             "build it with a greater length"
         )
 
