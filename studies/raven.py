@@ -51,12 +51,12 @@ RATES = (0.02, 0.01, 0.04)
 #: The paper's architectures, an energy with two steps, energies near softmax, and the zoo's first.
 LEADERS = (
     *("softmax", "linear", "hyla", "lse", "zero_sink", "graph_memory", "linear_attention"),
-    "token_mixing",  # a control that looks at no content
+    *("token_mixing", "place_rbm"),  # which look at no content
 )
 #: Of whose codes and layers claims are made.
 DEEP = ("softmax", "hyla")
 #: Whose size and data are changed, one at a time, from two blocks of width 64 and 1600 steps.
-SCALED = ("softmax", "linear_attention", "hyla", "attention_sh", "token_mixing")
+SCALED = ("softmax", "linear_attention", "hyla", "attention_sh", "token_mixing", "place_rbm")
 SIZES: tuple[dict[str, Any], ...] = (
     *({"steps": steps} for steps in (500, 1000, 4000, 8000)),  # 64k to 1M instances
     *({"layers": layers} for layers in (1, 3, 4)),

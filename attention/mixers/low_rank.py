@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.mixers.base import HeadInputs, Mixer, Sizes, State
-from attenergy.energies.tokens.places import check_places, first_places
 from attenergy.attention.mixers.weights import hide, scores
 from attenergy.attention.modules.arguments import check_size, fixed, option
 from attenergy.attention.modules.initialisation import lecun_normal_
 from attenergy.energies.masks import same_for_all_states
+from attenergy.energies.tokens.places import check_places, first_places
 
 
 class LowRankAttention(Mixer):

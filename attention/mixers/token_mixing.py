@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from attenergy.attention.mixers.base import HeadInputs, PatternMixer, Sizes, State
-from attenergy.energies.tokens.places import check_places, first_places
 from attenergy.attention.mixers.weights import hide
 from attenergy.attention.modules.arguments import check_size, fixed, option
 from attenergy.attention.modules.initialisation import lecun_normal_
 from attenergy.attention.modules.projections import visible
 from attenergy.energies.masks import same_for_all_states
+from attenergy.energies.tokens.places import check_places, first_places
 
 
 class TokenMixing(PatternMixer):

@@ -14,9 +14,15 @@ mpl.use("Agg")
 HERE = Path(__file__).resolve().parents[1]
 RESULTS = HERE / "results"
 PICTURES = HERE.parent / "docs" / "pictures"
-BLUE, RED, GREEN, PURPLE, AMBER, GREY, ORANGE = (
-    "#1b6ca8", "#d1495b", "#2a9d5c", "#8e44ad", "#c78500", "#5f6b73", "#e07a1f",
+BLUE, RED, GREEN, PURPLE, AMBER, GREY, ORANGE, TEAL = (
+    "#1b6ca8", "#d1495b", "#2a9d5c", "#8e44ad", "#c78500", "#5f6b73", "#e07a1f", "#00a5b5",
 )  # fmt: skip
+#: Of the layers that have a line in several pictures.
+OF_LAYERS = {
+    "softmax": BLUE, "linear": RED, "hyla": GREEN, "lse": PURPLE, "zero_sink": GREY,
+    "graph_memory": AMBER, "linear_attention": ORANGE, "attention_sh": RED,
+    "token_mixing": "black", "place_rbm": TEAL,
+}  # fmt: skip
 LINES = "#e3e6e8"  # of a grid behind a plot
 
 

@@ -9,7 +9,19 @@ import raven
 
 from attenergy.search.runs.config import RunRecord
 from attenergy.tasks import make_task
-from pages.output import AMBER, BLUE, GREEN, GREY, LINES, ORANGE, PURPLE, RED, save, write_page
+from pages.output import GREY, LINES, OF_LAYERS, save, write_page
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    LINES,
+    ORANGE,
+    PURPLE,
+    RED,
+    TEAL,
+    save,
+    write_page,
+)
 from pages.tables import about, complete, scores_of, table, value
 
 #: Schug et al. 2025, Table A1: accuracy on held-out combinations after 20 M instances, its standard
@@ -17,8 +29,6 @@ from pages.tables import about, complete, scores_of, table, value
 PUBLISHED = {"hyla": (0.6913, 0.0190), "softmax": (0.5656, 0.0105), "linear": (0.5630, 0.0111)}
 #: By how much their stars are moved aside, so that two that are equal are seen.
 _ASIDE = {"softmax": 0.92, "linear": 1.09}
-_COLOURS = (BLUE, RED, GREEN, PURPLE, GREY, AMBER, ORANGE, "black")
-COLOURS = dict(zip(raven.LEADERS, _COLOURS, strict=True))
 TITLES = {"adamw": "AdamW, 1e-3, decay 0.1", "muon": "Muon, 0.02, decay 0.1"}
 
 
@@ -47,7 +57,7 @@ def draw_paper(by_part: Mapping[str, Sequence[RunRecord]]) -> None:
         for variant, (mean, error) in PUBLISHED.items() if optimizer == "adamw" else ():
             place = 20e6 * _ASIDE.get(variant, 1.0)
             axes.errorbar(
-                place, mean, error, fmt="*", color=COLOURS[variant], markersize=9, capsize=2
+                place, mean, error, fmt="*", color=OF_LAYERS[variant], markersize=9, capsize=2
             )
         axes.axhline(ceiling, color=GREY, ls=":", lw=1)
         axes.text(3e5, ceiling - 0.035, f"exact solver, {ceiling:.3f}", fontsize=7, color=GREY)

@@ -16,13 +16,12 @@ from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.tasks import make_task
 from attenergy.testing.docs_pages import markdown
 from pages.curves import LevellingOff, Line, Points, levelling_off, line
-from pages.output import BLUE, GREEN, LINES, ORANGE, RED, save, write_page
+from pages.output import LINES, OF_LAYERS, save, write_page
 from pages.tables import complete, plus_minus, value
 
 Curves = dict[str, dict[float, list[float]]]  # variant -> quantity -> accuracies over seeds
 Fits = Mapping[str, LevellingOff | Line | None]
 QUANTITIES = ("instances", "layers", "width")
-COLOURS = dict(zip(raven.SCALED, (BLUE, ORANGE, GREEN, RED, "black"), strict=True))
 SPLIT = "ood"
 _OF_CURVES = ("levels off at", "starts at", "power", "residual", "last, from the others")
 _OF_LINES = ("by a doubling",)
@@ -102,7 +101,7 @@ def _panel(axes: Any, quantity: str, curves: Curves, fits: Fits) -> None:
     sizes = sorted({x for points in curves.values() for x in points})
     across = np.geomspace(sizes[0], sizes[-1], 100)
     for variant, points in curves.items():
-        colour = COLOURS[variant]
+        colour = OF_LAYERS[variant]
         for x, values in points.items():
             axes.plot([x] * len(values), values, ".", color=colour, markersize=5)
         if (curve := fits[variant]) is not None:

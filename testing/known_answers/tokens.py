@@ -226,7 +226,7 @@ def hidden_units_of_places(spec: EnergySpec) -> tuple[float, float]:
 
 
 def tied_token_mixing(spec: EnergySpec) -> tuple[float, float]:
-    """A step of size 1 is W' tanh(W xi), whatever the state was; half of it goes half of the way."""
+    """A step of size 1 ends at W' tanh(W xi), one of half the size half of the way there."""
     energy, W, g = _machine(spec, 77, hidden=3, length=_TOKENS)
     mixed = W.mT @ torch.tanh(W @ g)
     whole = relax(energy, g, g, steps=1, step_size=1.0).state.detach()
