@@ -10,18 +10,6 @@ import raven
 from attenergy.search.runs.config import RunRecord
 from attenergy.tasks import make_task
 from pages.output import GREY, LINES, OF_LAYERS, save, write_page
-    AMBER,
-    BLUE,
-    GREEN,
-    GREY,
-    LINES,
-    ORANGE,
-    PURPLE,
-    RED,
-    TEAL,
-    save,
-    write_page,
-)
 from pages.tables import about, complete, scores_of, table, value
 
 #: Schug et al. 2025, Table A1: accuracy on held-out combinations after 20 M instances, its standard
@@ -85,7 +73,7 @@ def _ceiling(by_part: Mapping[str, Sequence[RunRecord]]) -> float:
 
 def _curve(axes: plt.Axes, variant: str, runs: Sequence[RunRecord]) -> None:
     """Accuracy on held-out combinations of every run, thin, and their mean."""
-    colour, points = COLOURS.get(variant, "black"), {}
+    colour, points = OF_LAYERS.get(variant, "black"), {}
     for run in runs:
         last, size = run.config.training.steps, run.config.training.batch_size
         own = {
