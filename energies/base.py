@@ -69,6 +69,8 @@ class Energy(Settled):
     reads_patterns: ClassVar[bool] = True
     #: Whether the option `length` is the greatest number of states; a model gives its own.
     fixed_length: ClassVar[bool] = False
+    #: Whether a mask may hide single pairs. Else it says which states take part, all or none.
+    hides_pairs: ClassVar[bool] = True
     #: Whether E has derivatives of all orders (no relu, no absolute value).
     smooth: bool = True
     reads_field: bool = True

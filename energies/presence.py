@@ -37,6 +37,20 @@ def may_count(present: Tensor) -> bool:
     return type(present) is Tensor
 
 
+def hidden_among_present(mask: Tensor) -> bool:
+    """Whether a state that takes part is hidden from another one that does.
+
+    False where numbers may not be looked at.
+
+    Args:
+        mask: boolean (..., L, L), True = visible.
+    """
+    if not may_count(mask):
+        return False
+    present = mask.any(-1, keepdim=True)
+    return not bool((mask | ~(present & present.mT)).all())
+
+
 def all_present(mask: Tensor, axis: int) -> bool:
     """Whether nothing is padded; false where numbers may not be looked at.
 

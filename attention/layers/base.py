@@ -35,6 +35,7 @@ from attenergy.attention.solvers.relax import Relaxation, take_steps
 from attenergy.attention.solvers.step_sizes import default_step_size
 from attenergy.energies import Energy, EnergyLike, source_of
 from attenergy.energies.graphs.base import OnGraph
+from attenergy.energies.presence import hidden_among_present
 from attenergy.registry import ArgumentError, GraphError, Reading, Registry
 
 __all__ = ["EnergyLayer", "Read"]
@@ -251,11 +252,21 @@ class EnergyLayer(Pretrained, PairDropout):
 
         Only where states interact and are their own patterns (`within`): a padded position must not
         pull on its neighbours.
+
+        Raises:
+            ValueError: the mask hides pairs, and the energy can leave out whole states only.
         """
         if mask is None or not (within and self.energy.states_interact):
             return mask
         mask = mask | mask.new_zeros(1, 1)  # two axes at least
-        return mask & mask.any(-2, keepdim=True).mT
+        mask = mask & mask.any(-2, keepdim=True).mT
+        if not self.energy.hides_pairs and hidden_among_present(mask):
+            raise ArgumentError(
+                f"'{self.energy.spec.title}' couples all states that take part, so its mask can "
+                "leave out whole states (padding), and hide none from another one",
+                topic="couples-states",
+            )
+        return mask
 
     def chosen(self, settings: dict[str, Any]) -> dict[str, Any]:
         """The settings that are meant for the projections."""

@@ -28,7 +28,8 @@ class PlaceRBM(Energy):
     (0, 2) raises E, and E is bounded below, as log cosh grows linearly.
 
     The place of a state is the number of states before it that take part: one that sees nothing
-    takes none and has no place, so padding changes nothing.
+    takes none and has no place, so padding changes nothing. Couplings of places know no pairs: a layer
+    refuses a mask that hides some states from others.
 
     Options:
         length: greatest number of states that take part; a model gives its own.
@@ -52,13 +53,14 @@ class PlaceRBM(Energy):
 
     latex = (
         r"\sum_d\left[\tfrac12\sum_i\xi_{id}^2"
-        r" - \sum_k\log\cosh\left(\textstyle\sum_i W_{ki}\,\xi_{id}\right)\right]"
+        r" - \sum_k\log\cosh\left(\sum_i W_{ki}\,\xi_{id}\right)\right]"
     )
     states_interact: ClassVar[bool] = True
     patterns_interact: ClassVar[bool] = True  # their order matters
     reads_patterns: ClassVar[bool] = False
     reads_field = False
     fixed_length: ClassVar[bool] = True
+    hides_pairs: ClassVar[bool] = False
 
     def setup(self) -> None:
         """Draw the couplings."""

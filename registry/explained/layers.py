@@ -113,7 +113,8 @@ LAYERS = (
         "Some energies couple the states with each other (spins on a graph, the Energy "
         "Transformer): they have no separate patterns, and later states would act on earlier "
         "ones. Mixers of a sequence with itself take no other sequence either.",
-        "`is_causal=True`, a context, or pooling and lookup with such an energy.",
+        "`is_causal=True`, a context, or pooling and lookup with such an energy; a mask that hides "
+        "pairs from an energy that couples places.",
         "Take an energy of one state and stored patterns for this place, such as lse.",
         Example(
             f"{_IMPORTS}layer = attenergy.EnergyAttention("

@@ -159,7 +159,10 @@ def test_every_energy_runs_and_trains_in_a_model_without_causality(energy):
 
 @pytest.mark.parametrize("energy", INTERACTING)
 def test_coupled_states_are_refused_where_they_do_not_fit(energy):
-    for name, message in (("llama", "is causal: later ones"), ("t5", "causal|two sequences")):
+    for name, message in (
+        ("llama", "is causal: later ones"),
+        ("t5", "causal|two sequences|reads no field"),
+    ):
         model = hf_model(name)
         with pytest.raises(ValueError, match=message):
             energize(model, energy, registry=REGISTRY)

@@ -26,7 +26,7 @@ from tests.attention.integrations.conftest import (
 
 NAMES = list(REGISTRY.energies)
 ENERGIES = {n: make_energy(n, dim=4, registry=REGISTRY) for n in NAMES}
-WITHOUT_FIELD = [n for n in NAMES if not ENERGIES[n].reads_field]
+WITHOUT_FIELD = [n for n in NAMES if not ENERGIES[n].reads_field and ENERGIES[n].hides_pairs]
 ALONE = [n for n in NAMES if not ENERGIES[n].states_interact]
 
 

@@ -18,7 +18,7 @@ from attenergy.testing.cases import float64
 REGISTRY = load_registry(plugins=False)
 # Tokens that act on each other both ways; no order of time fits them.
 NOT_CAUSAL = [
-    "energy_transformer", "energy_transformer_block", "hyper_set", "graph_hopfield",
+    "energy_transformer", "energy_transformer_block", "hyper_set", "graph_hopfield", "place_rbm",
     "vector_spins", "gaussian_spins", "spherical_spins", "n_vector", "potts",
 ]  # fmt: skip
 CAUSAL = [name for name in REGISTRY.energies if name not in NOT_CAUSAL]
