@@ -99,8 +99,10 @@ def derived(
 
 def visibility(module: nn.Module) -> list[dict[str, Any]]:
     """What a layer may be told of who sees whom."""
-    coupled = getattr(getattr(module, "energy", None), "states_interact", False)
-    return [{}, {"mask": pairs()}, *([] if coupled else [{"is_causal": True}])]
+    energy = getattr(module, "energy", None)
+    coupled = getattr(energy, "states_interact", False)
+    hidden = pairs() if getattr(energy, "hides_pairs", True) else pairs().any(-2, keepdim=True)
+    return [{}, {"mask": hidden}, *([] if coupled else [{"is_causal": True}])]
 
 
 def models() -> Iterator[tuple[str, nn.Module, Tensor]]:

@@ -31,6 +31,11 @@ def causal():
     return hidden
 
 
+def hidden_from(energy):
+    """Pairs where a mask may hide these, else one of the tokens from all."""
+    return causal() if energy.hides_pairs else (torch.arange(L) == 1).expand(L, L)
+
+
 def as_numbers(hidden, never):
     return torch.zeros(hidden.shape, dtype=torch.float64).masked_fill(hidden, never)
 
@@ -41,7 +46,7 @@ def test_numbers_that_hide_in_multihead_attention(name):
     ours = EnergyMultiheadAttention(
         E, H, batch_first=True, energy=name, registry=REGISTRY, steps=2
     ).double()
-    x, hidden = draw(B, L, E).requires_grad_(), causal()
+    x, hidden = draw(B, L, E).requires_grad_(), hidden_from(ours.heads.energy)
     padding = torch.zeros(B, L, dtype=torch.bool)
     padding[0, -2:] = True
 
@@ -67,7 +72,7 @@ def test_numbers_that_hide_in_models(name):
     model = energize(hf.BertModel(config).double(), name, registry=REGISTRY, steps=2)
     (module,) = attention_modules(model).values()
     q, k, v = (draw(B, H, L, E // H) for _ in range(3))
-    hidden = causal().expand(B, 1, L, L)
+    hidden = hidden_from(module.energy_heads.energy).expand(B, 1, L, L)
     want = energy_attention(module, q, k, v, ~hidden, scaling=module.scaling)[0]
     for never in NEVER:
         numbers = as_numbers(hidden, never)

@@ -128,6 +128,7 @@ def test_stacked_models(name):
 def test_gradients_of_first_and_second_order(name):
     layer, x = make(name), draw(1, 3, E).requires_grad_()
     mask = torch.tensor([[True, True, False], [True, True, True], [False, False, True]])
+    mask = mask if layer.energy.hides_pairs else mask[0]
     assert torch.autograd.gradcheck(lambda y: layer(y, mask=mask), (x,), fast_mode=True)
     assert torch.autograd.gradgradcheck(lambda y: layer(y, mask=mask), (x,), fast_mode=True)
 

@@ -7,6 +7,7 @@ import torch
 
 from attenergy.attention import Transformer, make_layer
 from attenergy.attention.models.rows import at_rows, states_apart
+from attenergy.energies.factory import class_of
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
@@ -38,6 +39,9 @@ MASKS = {
 }
 
 
+NO_PAIRS = [n for n, spec in REGISTRY.energies.items() if not class_of(spec).hides_pairs]
+
+
 @pytest.mark.by_kind(
     "lse", "rbm", "sparsemax", "graph_hopfield", "continuous_time", "energy_transformer",
     "softmax", "hyla", "low_rank", "performer", "window",
@@ -45,7 +49,8 @@ MASKS = {
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_those_of_the_whole_with_their_gradients(name, named):
     model, inputs = model_of(name), torch.randn(2, 9, 3, dtype=torch.float64)
-    cases = [(mask, False) for mask in MASKS] + [("none", True)]
+    masks = ["none", "padding"] if name in NO_PAIRS else list(MASKS)
+    cases = [(mask, False) for mask in masks] + [("none", True)]
     for mask, causal in cases:
         with named(f"{mask} mask, causal {causal}"):
             if causal and not causal_is_possible(model, inputs):

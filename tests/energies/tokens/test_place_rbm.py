@@ -130,7 +130,7 @@ def test_a_model_gives_its_length_and_says_which_it_is_when_it_is_saved(tmp_path
     (energy,) = [m for m in model.modules() if isinstance(m, attenergy.Energy)]
     assert energy.couplings.shape == (2, 64, 11)
     model.save_pretrained(tmp_path / "model")
-    again = attenergy.load(tmp_path / "model")
+    again = attenergy.load(tmp_path / "model", part="model")
     tokens = torch.randint(5, (2, 11))
     torch.testing.assert_close(again(tokens), model(tokens))
 
