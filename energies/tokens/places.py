@@ -24,7 +24,7 @@ def check_places(count: int, length: int, whose: str) -> None:
     if not torch.compiler.is_exporting() and count > length:
         raise ShapeError(
             f"a sequence of {count} places is too long for {whose} of {length}; "
-            "build it with a greater length"
+            f"build it with length={count}"
         )
 
 
