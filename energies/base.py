@@ -38,7 +38,8 @@ class Energy(Settled):
 
     A state that sees no pattern has energy 0; energies of a batch are never averaged.
     Sub-classes implement `energy`, and may implement `weights`, `radial` and `coupling` to give
-    the gradient in closed form, grad_xi E = radial * xi - weights @ X + coupling. Numbers and texts
+    the gradient in closed form, grad_xi E = radial * xi - weights @ X + coupling, or without the
+    weights. Numbers and texts
     that `setup` sets are fixed from then on (`Settled`).
 
     Args:
@@ -76,6 +77,8 @@ class Energy(Settled):
     reads_field: bool = True
     #: Whether `weights`, `radial` and `coupling` are there.
     has_weights: bool = False
+    #: Whether `radial` and `coupling` are the whole gradient, without weights over patterns.
+    has_coupling: bool = False
     #: Whether `attention` gives the weights as a softmax of the scores.
     is_attention: bool = False
     #: Whether `row_form` gives the weights as a kernel of the scores.
@@ -130,6 +133,11 @@ class Energy(Settled):
     def values(self) -> Values:
         """Parameters by name, in their own units."""
         return self.parameters_.values()
+
+    @property
+    def has_closed_form(self) -> bool:
+        """Whether the gradient is there in closed form, with weights or without."""
+        return self.has_weights or self.has_coupling
 
     def quadratic(self) -> Tensor | float | None:
         """A with E = 1/2 xi'A xi - v(xi), v convex (or A an upper bound); None if not known.

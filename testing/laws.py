@@ -50,7 +50,7 @@ def energy_is_the_truth(spec: EnergySpec) -> Outcome:
         _check_field(case)
         names |= set(quick(case.energy)[1:])
         worst = max(worst, _apart(case, quick(case.energy)[1:]))
-    if not case.energy.has_weights:  # where traces are used; the last case has mask and field
+    if not case.energy.has_closed_form:  # where traces are used; the last case has mask and field
         names.add("traced")
         shown = case.with_(mask=None) if deletes(case.energy) else case
         worst = max(worst, _apart(shown, ["traced"]))
@@ -138,7 +138,7 @@ def _check_derivatives(case: Case) -> None:
 
 def _differentiable(energy: Energy) -> Backend:
     """The fastest backend that torch's checks of derivatives take, at any size."""
-    return "scores" if energy.has_weights else "eager"
+    return "scores" if energy.has_closed_form else "eager"
 
 
 def _check_modes(energy: Energy, case: Case, *, compiled: bool) -> None:

@@ -118,7 +118,7 @@ def _felt(case: Case, shown: Tensor, rows: Tensor | None = None) -> list[Tensor]
     """
     rows = torch.arange(case.xi.shape[-2]) if rows is None else rows
     xi, X = case.xi.clone().requires_grad_(), case.X.clone().requires_grad_()
-    backend: Backend = "scores" if case.energy.has_weights else "eager"
+    backend: Backend = "scores" if case.energy.has_closed_form else "eager"
     value = case.energy(xi, X, mask=case.mask, field=case.field)
     value = value if case.energy.states_interact else value[..., rows]
     slope = gradient(

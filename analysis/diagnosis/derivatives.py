@@ -64,7 +64,7 @@ def some_states(call: AttentionCall, generator: torch.Generator) -> tuple[Proble
         field=some(problem.field),
         opened=some(problem.opened),
         occupied=some(problem.occupied),
-        backend="scores" if problem.energy.has_weights else "eager",
+        backend="scores" if problem.energy.has_closed_form else "eager",
     )
     return smaller, state(start).detach(), state(end).detach()
 

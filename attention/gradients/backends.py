@@ -21,7 +21,7 @@ def backends(energy: Energy) -> tuple[Backend, ...]:
         'eager'
     """
     available: list[Backend] = ["eager", "traced"]
-    if energy.has_weights:
+    if energy.has_closed_form:
         available.append("scores")
     if energy.is_attention:
         available.append("sdpa")

@@ -4,15 +4,16 @@ Backends:
     eager    `torch.func.grad` of the energy; works for every energy
     traced   the same as a graph of plain operations, for `torch.export`, ONNX and checkpointing
              (`attenergy.attention.gradients.traced`)
-    scores   radial * xi - weights @ X + coupling, for energies that have weights; on a CPU in
-             blocks where they depend on one row of scores (`attenergy.attention.gradients.blocked`)
+    scores   radial * xi - weights @ X + coupling, for energies that have weights, or that have a
+             coupling alone; on a CPU in blocks where weights depend on one row of scores
+             (`attenergy.attention.gradients.blocked`)
     sdpa     the same through `scaled_dot_product_attention`, for softmax weights
     chunked  scores or eager, some states at a time, in memory that does not grow with their number;
              for states that do not interact (`attenergy.attention.gradients.chunked`)
     flex     softmax weights through FlexAttention; derivatives on CUDA only
              (`attenergy.attention.gradients.flex`)
     auto     sdpa where it applies and pays (`attenergy.attention.gradients.sdpa`), else scores;
-             without weights eager, or traced where `torch.func.grad` is refused. Above a limit of
+             without a closed form eager, or traced where `torch.func.grad` is refused. Above a limit of
              memory (`attenergy.attention.gradients.chunked.THRESHOLD`) chunked in place of eager
              and of scores that are not read in blocks
 """
@@ -60,7 +61,7 @@ def _resolve(
         return "sdpa"
     if large and not (energy.has_row_form and blocks_fit(xi, X)):
         return "chunked"
-    return "scores" if energy.has_weights else _by_autograd()
+    return "scores" if energy.has_closed_form else _by_autograd()
 
 
 def gradient(
@@ -94,7 +95,7 @@ def prepared_gradient(given: Prepared, xi: Tensor, X: Tensor, backend: Backend) 
         return no_slope(energy, xi, X, field)
     kind = _resolve(energy, backend, xi, X, field)
     if kind == "chunked":
-        inner: Backend = "scores" if energy.has_weights else _by_autograd()
+        inner: Backend = "scores" if energy.has_closed_form else _by_autograd()
         rows = partial(_gradient_of_rows, backend=inner)
         return in_chunks(rows, energy, xi, (X,), given.mask, field)
     return _gradient(given, xi, X, kind)
@@ -130,8 +131,11 @@ def _gradient(given: Prepared, xi: Tensor, X: Tensor, backend: Backend) -> Tenso
 
         grad: Tensor = torch.func.grad(total)(xi)
     else:
-        pulled = _read(energy, xi, X, X, given.opened, field, backend)
-        grad = _minus(energy.radial(xi, X, given.opened, field), xi, pulled)
+        radial = energy.radial(xi, X, given.opened, field)
+        if energy.has_weights:
+            grad = _minus(radial, xi, _read(energy, xi, X, X, given.opened, field, backend))
+        else:
+            grad = radial * xi
         coupling = energy.coupling(xi, given.mask)
         grad = grad if coupling is None else grad + coupling
     return grad if occupied is None else torch.where(occupied, grad, 0.0)

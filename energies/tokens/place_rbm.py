@@ -59,6 +59,7 @@ class PlaceRBM(Energy):
     patterns_interact: ClassVar[bool] = True  # their order matters
     reads_patterns: ClassVar[bool] = False
     reads_field = False
+    has_coupling = True
     fixed_length: ClassVar[bool] = True
     hides_pairs: ClassVar[bool] = False
 
@@ -72,13 +73,27 @@ class PlaceRBM(Energy):
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The joint energy, (...)."""
+        xi, couplings = self._taking_part(xi, mask)
+        return 0.5 * xi.square().sum((-2, -1)) - logcosh(_drive(couplings, xi)).sum((-2, -1))
+
+    def coupling(self, xi: Tensor, mask: Tensor | None) -> Tensor:
+        """-W' tanh(W xi), (..., L, D)."""
+        xi, couplings = self._taking_part(xi, mask)
+        return -_drive(couplings.mT, torch.tanh(_drive(couplings, xi)))
+
+    def _taking_part(self, xi: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The states, 0 where they take no part, and the couplings (..., hidden, L) of them all."""
         check_places(xi.shape[-2], self.length, "couplings")
         couplings = first_places(self.couplings, -1, xi.shape[-2])
-        if mask is not None and not all_present(mask, -1):
-            present = mask.any(-1).expand(*mask.shape[:-2], xi.shape[-2])
-            xi = torch.where(present.unsqueeze(-1), xi, 0.0)
-            couplings = _at_places(couplings, present)
-        return 0.5 * xi.square().sum((-2, -1)) - logcosh(couplings @ xi).sum((-2, -1))
+        if mask is None or all_present(mask, -1):
+            return xi, couplings
+        present = mask.any(-1).expand(*mask.shape[:-2], xi.shape[-2])
+        return torch.where(present.unsqueeze(-1), xi, 0.0), _at_places(couplings, present)
+
+
+def _drive(couplings: Tensor, units: Tensor) -> Tensor:
+    """Couplings (..., K, L) times units (..., L, D); one product for samples that share them."""
+    return torch.einsum("...kl,...ld->...kd", couplings, units)
 
 
 def _at_places(couplings: Tensor, present: Tensor) -> Tensor:

@@ -110,6 +110,8 @@ def _states(spec: EnergySpec, energy: Energy) -> list[str]:
         )
     elif energy.has_weights:
         lines.append("It has weights over patterns in closed form.")
+    elif energy.has_coupling:
+        lines.append("It has no weights over patterns; the step is there in closed form.")
     else:
         lines.append("It has no weights over patterns: the step differentiates the energy.")
     by_weights = spec.read == "weights" or (spec.read is None and energy.has_weights)
