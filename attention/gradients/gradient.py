@@ -13,9 +13,9 @@ Backends:
     flex     softmax weights through FlexAttention; derivatives on CUDA only
              (`attenergy.attention.gradients.flex`)
     auto     sdpa where it applies and pays (`attenergy.attention.gradients.sdpa`), else scores;
-             without a closed form eager, or traced where `torch.func.grad` is refused. Above a limit of
-             memory (`attenergy.attention.gradients.chunked.THRESHOLD`) chunked in place of eager
-             and of scores that are not read in blocks
+             without a closed form eager, or traced where `torch.func.grad` is refused. Above a
+             limit of memory (`attenergy.attention.gradients.chunked.THRESHOLD`) chunked in place of
+             eager and of scores that are not read in blocks
 """
 
 from __future__ import annotations

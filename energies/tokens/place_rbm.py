@@ -28,8 +28,8 @@ class PlaceRBM(Energy):
     (0, 2) raises E, and E is bounded below, as log cosh grows linearly.
 
     The place of a state is the number of states before it that take part: one that sees nothing
-    takes none and has no place, so padding changes nothing. Couplings of places know no pairs: a layer
-    refuses a mask that hides some states from others.
+    takes none and has no place, so padding changes nothing. Couplings of places know no pairs: a
+    layer refuses a mask that hides some states from others.
 
     Options:
         length: greatest number of states that take part; a model gives its own.
