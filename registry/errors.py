@@ -318,9 +318,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def dotted(path: Path) -> str:
-    """A path as text: `energies.lse.steps`; unusual keys are shown in quotes."""
+    """A path as text: `energies.lse.steps`; unusual keys are shown in quotes, long ones cut."""
     return ".".join(
-        str(part) if isinstance(part, int) or re.fullmatch(r"[\w-]+", part) else clipped(repr(part))
+        clipped(str(part) if isinstance(part, int) or re.fullmatch(r"[\w-]+", part) else repr(part))
         for part in path
     )
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from attenergy.energies import Domain, domain_of, guarantee_of
 from attenergy.registry import EnergySpec
-from attenergy.testing.cases import Case, build, draw, random_case, settings_of
+from attenergy.testing.cases import (
+    MANY_PATTERNS,
+    WIDE,
+    Case,
+    build,
+    draw,
+    random_case,
+    settings_of,
+    wide_case,
+)
 from attenergy.testing.results import LawBroken
-from attenergy.testing.sweeps import betas, parameter_sweep
+from attenergy.testing.sweeps import betas, choices_at_ends, parameter_sweep
 
 #: Distances from the origin at which the energy is looked at.
 FAR = tuple(10.0 ** (3 + step / 2) for step in range(8))
@@ -26,8 +38,8 @@ def bounded(spec: EnergySpec) -> tuple[float, float, str] | str:
     """
     if _is_bounded(domain_of(spec)):
         return 0.0, 0.0, f"the domain '{spec.domain}' is bounded"
-    for settings in [*settings_of(spec), *betas(spec), *parameter_sweep(spec)]:
-        if not _falls(random_case(build(spec, **settings))):
+    for case, settings in _looked_at(spec):
+        if not _falls(case):
             continue
         shown = ", ".join(f"{name} {value}" for name, value in settings.items())
         what = "WARNING: the energy falls without bound" + (f" at {shown}" if shown else "")
@@ -37,6 +49,16 @@ def bounded(spec: EnergySpec) -> tuple[float, float, str] | str:
             )
         return f"{what}; states may run away"
     return 0.0, 0.0, "the energy far from the origin"
+
+
+def _looked_at(spec: EnergySpec) -> Iterator[tuple[Case, dict[str, Any]]]:
+    """Problems, and what is set in each: settings and parameters; then many patterns."""
+    swept = (*parameter_sweep(spec), *choices_at_ends(spec))
+    for settings in (*settings_of(spec), *betas(spec), *swept):
+        yield random_case(build(spec, **settings)), settings
+    for settings in settings_of(spec):
+        if (wide := wide_case(spec, **settings)) is not None:
+            yield wide, {**settings, "patterns": MANY_PATTERNS, "D": WIDE}
 
 
 def _is_bounded(domain: Domain) -> bool:
@@ -56,18 +78,20 @@ def _falls(case: Case) -> bool:
 def falls_on(path: Tensor) -> Tensor:
     """Where energies (distances, ...) at the distances `FAR` still fall at the last of them.
 
-    From each to the next as much as before or more: a logarithm does, and what approaches a limit
+    From each to the next as much as before or more, as a logarithm does; or, over the last four of
+    them, at least three times as much, as what begins to fall far out does. What approaches a limit
     or goes up and down does not.
 
     Example:
         >>> far = torch.tensor(FAR)
-        >>> falls_on(torch.stack([-far.log(), -1/far, far], -1))
-        tensor([ True, False, False])
+        >>> falls_on(torch.stack([-far.log(), -1/far, far, far**2 - 1e-9 * far**4], -1))
+        tensor([ True, False, False,  True])
     """
     fall = path[:-1] - path[1:]
     lasting = (fall[1:] > 0.9 * fall[:-1]) & (fall[:-1] > 0.01)
     steady = lasting | (path[2:] == -torch.inf) | path[2:].isnan()
-    return steady.all(0)
+    growing = (fall[1:] > 3 * fall[:-1]) & (fall[:-1] > 1)
+    return steady.all(0) | growing[-2:].all(0)
 
 
 def _directions(case: Case) -> tuple[Tensor, Tensor]:

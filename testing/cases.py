@@ -15,6 +15,8 @@ from attenergy.energies import Energy, make_energy
 from attenergy.registry import EnergySpec
 
 BATCH, HEADS, STATES, PATTERNS, DIM = 2, 2, 3, 5, 4
+#: Of a problem for what holds at one size and breaks at another.
+MANY_PATTERNS, WIDE = 64, 16
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,17 @@ def variations(
         yield plain.with_(mask=mask, field=field)
 
 
-def build(spec: EnergySpec, seed: int = 0, *, heads: int | None = HEADS, **settings: Any) -> Energy:
+def build(
+    spec: EnergySpec,
+    seed: int = 0,
+    *,
+    heads: int | None = HEADS,
+    dim: int = DIM,
+    **settings: Any,
+) -> Energy:
     """An energy in float64 whose per-head parameters differ between the heads."""
     with float64():
-        energy = make_energy(spec, dim=DIM, num_heads=heads, **settings)
+        energy = make_energy(spec, dim=dim, num_heads=heads, **settings)
     with torch.no_grad():
         for parameter in energy.parameters():
             parameter.add_(0.1 * draw(seed + 3, *parameter.shape))
@@ -152,6 +161,14 @@ def random_case(
     xi = energy.from_real(draw(seed + 4, batch, *heads, states, energy.dim))
     X = draw(seed + 5, batch, *heads, patterns, energy.dim)
     return Case(energy, xi, X if energy.reads_patterns else xi)
+
+
+def wide_case(spec: EnergySpec, seed: int = 0, **settings: Any) -> Case | None:
+    """More patterns and components, for a formula; None for a class, which may sum over them."""
+    if spec.formula is None:
+        return None
+    energy = build(spec, seed, dim=WIDE, **settings)
+    return random_case(energy, seed, (BATCH, STATES, MANY_PATTERNS))
 
 
 def generator(seed: int) -> torch.Generator:

@@ -15,15 +15,17 @@ from attenergy.testing.cases import DIM, generator
 
 _MOST = 6  # of the values of a list or of a range of integers
 _CORNERS = 8
+_GROWN = 10.0  # to which training may take what begins near 0
 
 
 def parameter_sweep(spec: EnergySpec) -> Iterator[dict[str, Any]]:
     """Each parameter that is searched or learned, alone; then all of them together.
 
-    A number takes the ends and the middles of its search range. Where there is none, a tenth and
-    ten times its first value (with both signs where it may have both), or values near the ends of
-    a unit interval; so does a tensor, in all entries. Together they take the corners: every
-    combination of least and largest values or, where there are too many, some of them at random.
+    A number takes the ends and the middles of its search range. Where there is none, a tenth of its
+    first value and ten times that, or 10 if that is more (with both signs where it may have both),
+    or values near the ends of a unit interval; so does a tensor, in all entries. Together they take
+    the corners: every combination of least and largest values or, where there are too many, some of
+    them at random.
     """
     values = {name: _values(name, parameter) for name, parameter in spec.parameters.items()}
     values = {name: several for name, several in values.items() if several}
@@ -33,6 +35,17 @@ def parameter_sweep(spec: EnergySpec) -> Iterator[dict[str, Any]]:
         ends = [(min(several), max(several)) for several in values.values()]
         for corner in _corners(ends):
             yield dict(zip(values, corner, strict=True))
+
+
+def choices_at_ends(spec: EnergySpec) -> Iterator[dict[str, Any]]:
+    """Every choice that is not the default, with parameters at the ends of what is looked at."""
+    values = {name: _values(name, parameter) for name, parameter in spec.parameters.items()}
+    ends = {name: (min(several), max(several)) for name, several in values.items() if several}
+    for name, choice in spec.choices.items():
+        for option in choice.options if ends else ():
+            if option != choice.default:
+                for corner in _corners(list(ends.values())):
+                    yield {name: option, **dict(zip(ends, corner, strict=True))}
 
 
 def betas(spec: EnergySpec) -> list[dict[str, Any]]:
@@ -64,7 +77,7 @@ def _values(name: str, parameter: Parameter) -> list[float]:
     if parameter.constraint == "unit":
         return [0.02, 0.98]
     start = abs(initial_value(name, parameter, DIM, None)) or 1.0
-    values = [0.1 * start, 10.0 * start]
+    values = [0.1 * start, max(10.0 * start, _GROWN)]
     return values if parameter.constraint == "positive" else [*values, *(-v for v in values)]
 
 

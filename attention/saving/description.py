@@ -19,6 +19,7 @@ from attenergy.attention.saving.format import (
     ModelArguments,
 )
 from attenergy.attention.saving.own_model import OwnModelArguments
+from attenergy.attention.saving.validation_text import problems
 from attenergy.attention.saving.weights import SavedError, read_json
 from attenergy.registry import ArgumentError, ArgumentTypeError, missing, read_needs
 from attenergy.registry.errors import clipped
@@ -88,10 +89,7 @@ def read_description(folder: str | Path) -> Arguments:
         grouped = isinstance(content, dict) and "groups" in content
         return (GroupsArguments if grouped else LayerArguments).model_validate(content)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, (part, *e['loc'])))}: {e['msg']}" for e in error.errors()
-        )
-        raise SavedError(f"{path}: {wrong}") from None
+        raise SavedError(f"{path}: {problems(error, part)}") from None
 
 
 def _check_plugins(needs: object, place: Path) -> None:
@@ -99,7 +97,7 @@ def _check_plugins(needs: object, place: Path) -> None:
     try:
         text = missing(read_needs(needs))
     except ValidationError as error:
-        raise SavedError(f"{place}: plugins: {error.errors()[0]['msg']}") from None
+        raise SavedError(f"{place}: plugins: {clipped(error.errors()[0]['msg'], 300)}") from None
     if text:
         raise SavedError(f"{place}: {text}")
 

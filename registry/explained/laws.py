@@ -113,7 +113,8 @@ LAWS = (
         "Then a layer of several steps is a descent that ends somewhere, and not an iteration "
         "that may swing or explode.",
         "Six steps at several step sizes up to the end of the range, over every choice, over beta"
-        " and over the search range of each parameter.",
+        " and over the search range of each parameter, choices at the ends of all ranges too; a "
+        "formula also with 64 patterns of 16 components.",
         "relative rise at most 1e-9 in a step; the energy stays finite",
         "A quadratic part that is declared smaller than it is; a term that is convex in xi and "
         "added (a repulsion, `+ lse(...)`) so that the rest is not concave; a parameter that "
@@ -208,7 +209,7 @@ LAWS = (
         "Far from the origin the energy does not fall on and on.",
         "Steps that descend an energy without a floor run away, the further the more steps.",
         "The energy along random directions, along the patterns and downhill, at distances of 1e3"
-        " to 3e6, for every parameter that law 4 goes through.",
+        " to 3e6, for every choice, parameter and size that law 4 goes through.",
         "none: it falls as much from each distance to the next as before, or it does not",
         "A power of the scores above 2 against `|xi|^2`; a quadratic term with a minus and no "
         "bound.",

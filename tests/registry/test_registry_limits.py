@@ -38,3 +38,15 @@ def test_a_long_list_of_problems_is_cut_short(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 150
     assert len(lines) == 101
     assert lines[-1] == "and 50 more problems"
+
+
+@pytest.mark.parametrize("key", ["y" * 100_000, "." * 100_000, "é" * 100_000])
+def test_a_long_key_is_cut_wherever_it_stands_in_a_path(tmp_path: Path, key: str) -> None:
+    """Else it would be repeated whole with each of the problems below it."""
+    path = tmp_path / "long.yaml"
+    below = "".join(f"  a{i}: 1\n" for i in range(200))
+    for text in (f'? "{key}"\n:\n ? "{key}"\n :\n{below}', f'energies:\n ? "{key}"\n :\n{below}'):
+        path.write_text("version: 1\n" + text, encoding="utf-8")
+        with pytest.raises(RegistryError) as caught:
+            load_registry(path, builtin=False, plugins=False)
+        assert len(str(caught.value)) < 60_000

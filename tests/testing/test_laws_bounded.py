@@ -38,12 +38,31 @@ FALLING = {
     "along one pattern": "0.5*|xi|^2 - 0.5*relu(max_n(X @ xi))^2",
     "in a narrow cone": "0.5*|xi|^2 - 10*relu(sum_d(xi)/count_d()^0.5 - 0.9*|xi|)*|xi|",
     "far away only": "0.5*|xi|^2 - 1e-6*|xi|^4",
+    "very far away only": "0.5*|xi|^2 - 1e-10*sum_n((X @ xi)^4)/4",
+    "with many patterns": "0.5*|xi|^2 - 0.02*sum_n((X @ xi)^2)",
 }
 
 
 @pytest.mark.parametrize("name", FALLING)
 def test_an_energy_that_falls_is_seen(name):
     assert "WARNING" in check_law(BOUNDED, entry(FALLING[name])).note
+
+
+def test_a_choice_that_falls_at_the_end_of_a_range_is_seen():
+    """A choice alone does not, the range alone neither; what is learned may grow beyond 1."""
+    choices = {"F": {"default": "zero", "options": {"zero": "0*z", "same": "z"}}}
+    scale = {"init": 0.1, "learnable": "no", "search": {"low": 0.1, "high": 10}}
+    formula = "0.5*|xi|^2 - 0.5*scale*F(|xi|^2)"
+    both = entry(formula, choices=choices, parameters={"scale": scale})
+    assert "falls without bound at F same, scale 10" in check_law(BOUNDED, both).note
+    small = entry(
+        formula,
+        choices=choices,
+        parameters={"scale": scale | {"search": {"low": 0.1, "high": 0.5}}},
+    )
+    assert check_law(BOUNDED, small).passed
+    grown = entry("0.5*|xi|^2 - 0.5*a*|xi|^2 - lse(X @ xi)", parameters={"a": {"init": 0.05}})
+    assert "falls without bound at a 10" in check_law(BOUNDED, grown).note
 
 
 def test_an_energy_of_the_states_alone_that_falls_is_seen(monkeypatch):
@@ -61,7 +80,14 @@ def test_an_energy_of_the_states_alone_that_falls_is_seen(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "formula", ["exp(-|xi|^2)", "1/(1 + |xi|)", "cos(sum_d(xi))", "0*(xi @ xi) + tanh(sum_d(xi))"]
+    "formula",
+    [
+        "cos(7*|xi|)",
+        "exp(-|xi|^2)",
+        "1/(1 + |xi|)",
+        "cos(sum_d(xi))",
+        "0*(xi @ xi) + tanh(sum_d(xi))",
+    ],
 )
 def test_an_energy_within_bounds_passes(formula):
     result = check_law(BOUNDED, entry(formula))

@@ -93,6 +93,30 @@ BROKEN_FORMULAS = {
             },
         },
     ),
+    "a promise that breaks where a choice meets the end of a range": (
+        DESCENT,
+        {
+            "formula": "0.5*|xi|^2 + 0.5*scale*F(|xi|^2) - lse(X @ xi)",
+            "parameters": {
+                "scale": {
+                    "init": 0.001,
+                    "constraint": "positive",
+                    "learnable": "no",
+                    "search": {"low": 0.001, "high": 10, "log": True},
+                }
+            },
+            "choices": {"F": {"default": "zero", "options": {"zero": "0*z", "same": "z"}}},
+            "quadratic": 1.1,
+        },
+    ),
+    "a promise that breaks with the number of components": (
+        DESCENT,
+        {"formula": "0.5*(count_d()/4)*|xi|^2 - lse(X @ xi)"},
+    ),
+    "a promise that breaks with the number of patterns": (
+        DESCENT,
+        {"formula": "0.5*(count_n()/5)*|xi|^2 - lse(X @ xi)"},
+    ),
     "a learned vector that breaks the promise": (
         DESCENT,
         {

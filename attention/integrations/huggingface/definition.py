@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from attenergy.attention.integrations.huggingface.heads import ENTRY
 from attenergy.attention.layers.base import Read
 from attenergy.attention.saving.description import checked_folder
+from attenergy.attention.saving.validation_text import problems
 from attenergy.registry import ArgumentError, EnergySpec, PluginNeed, missing
 
 #: A size of a tensor.
@@ -72,10 +73,3 @@ def read_definition(stored: Any, path: str | Path | None) -> Definition:
     if text := missing(definition.plugins):
         raise ArgumentError(f"{path}: {text}", topic="saved-model")
     return definition
-
-
-def problems(error: ValidationError, *inside: str) -> str:
-    """What is wrong, and where."""
-    return "; ".join(
-        f"{'.'.join(map(str, (*inside, *e['loc'])))}: {e['msg']}" for e in error.errors()
-    )

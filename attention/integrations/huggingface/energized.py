@@ -13,7 +13,6 @@ from torch import nn
 from attenergy.attention.integrations.huggingface.definition import (
     Definition,
     check_place,
-    problems,
     read_definition,
 )
 from attenergy.attention.integrations.huggingface.heads import ENTRY, ModelHeads
@@ -33,6 +32,7 @@ from attenergy.attention.integrations.huggingface.request import (
 from attenergy.attention.integrations.huggingface.switch import switch, switch_alone
 from attenergy.attention.layers.base import Read
 from attenergy.attention.modules.arguments import check_module
+from attenergy.attention.saving.validation_text import problems
 from attenergy.attention.saving.weights import beside
 from attenergy.energies import EnergyLike, EnergySource, source_of, unsaved
 from attenergy.energies.graphs.base import OnGraph

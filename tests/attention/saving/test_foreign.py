@@ -205,3 +205,12 @@ def test_an_allowance_is_of_bytes_and_of_operations() -> None:
             torch.ones(10_000, 1).expand(10_000, 10_000).contiguous()
     with Allowance(5, 10**9), pytest.raises(TooLarge):
         [torch.zeros(1) for _ in range(10**9)]
+
+
+def test_a_description_with_many_mistakes_is_refused_in_a_few_lines(folder: Path) -> None:
+    described = json.loads((folder / "config.json").read_text())
+    described["model"] |= {f"unknown{i}" + "x" * (i % 300): i for i in range(9000)}
+    (folder / "config.json").write_text(json.dumps(described))
+    with pytest.raises(SavedError, match=r"and 89\d\d more") as caught:
+        load(folder)
+    assert len(str(caught.value)) < 4000
