@@ -18,7 +18,7 @@ def name_errors(spec: EnergySpec) -> list[FormulaError]:
     taken = {*SYMBOLS, *PUBLIC}
     errors = [
         FormulaError(
-            f"'{name}' cannot be a name here, it means something else",
+            f"'{name}' cannot be a name here, it means something else: {_meaning(name)}",
             path=path,
             topic="name-taken",
         )
@@ -31,6 +31,8 @@ def name_errors(spec: EnergySpec) -> list[FormulaError]:
     for choice, options in spec.choices.items():
         if options.argument in {*taken, *spec.parameters}:
             message = f"the argument '{options.argument}' means something else"
+            if options.argument in taken:
+                message += f": {_meaning(options.argument)}"
             errors.append(
                 FormulaError(message, path=("choices", choice, "argument"), topic="name-taken")
             )
@@ -45,6 +47,12 @@ def unused_errors(spec: EnergySpec) -> list[FormulaError]:
         for path, name in _named(spec)
         if name not in known
     ]
+
+
+def _meaning(name: str) -> str:
+    if name in PUBLIC:
+        return "a function of formulas"
+    return f"one of the symbols of formulas, {', '.join(sorted(SYMBOLS))}"
 
 
 def _named(spec: EnergySpec) -> list[tuple[tuple[str, str], str]]:

@@ -21,8 +21,8 @@ def entry(**changes: object) -> EnergySpec:
     ("changes", "path", "message"),
     [
         ({"formula": "|xi|^2 - lse(X @ xi)"}, "parameters.b", "never uses 'b'"),
-        ({"parameters": {"lse": {"init": 1.0}}}, "parameters.lse", "means something else"),
-        ({"parameters": {"b": {"init": 1.0}, "q": {"init": 1.0}}}, "parameters.q", "means some"),
+        ({"parameters": {"lse": {"init": 1.0}}}, "parameters.lse", "something else: a function"),
+        ({"parameters": {"b": {"init": 1.0}, "q": {"init": 1.0}}}, "parameters.q", "symbols of formulas, X, "),
         ({"choices": {"lse": PRIOR}}, "choices.lse", "means something else"),
         ({"choices": {"prior": PRIOR}}, "choices.prior", "never uses 'prior'"),
         (
