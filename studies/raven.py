@@ -3,6 +3,7 @@
     python studies/raven.py status                 what is recorded, and what is missing
     python studies/raven.py run zoo --minutes 20   the next missing runs, on this machine's cores
                             [--variants hyla,lse]  of these alone
+                            [--seeds 1]            of the first seeds alone
                             [--again]              what another machine has recorded, once more
     python studies/raven.py merge FILE...          records that another machine made
 
@@ -217,8 +218,9 @@ def run(
     workers: int,
     variants: Iterable[str] = (),
     again: bool = False,
+    seeds: int | None = None,
 ) -> None:
-    """The next missing runs, of all variants or of some, until the time is over.
+    """The next missing runs, of all variants and seeds or of some, until the time is over.
 
     With `again` those that are recorded are missing, until they are recorded twice.
     """
@@ -236,6 +238,8 @@ def run(
         if unknown := chosen - there.keys():
             raise SystemExit(str(UnknownName("variant", min(unknown), there, place=name)))
         todo = [config for config in todo if config.variant in chosen]
+    if seeds is not None:
+        todo = [config for config in todo if config.seed <= seeds]
     print(f"{name}: {len(todo)} runs are missing; {minutes:g} minutes, {workers} at a time")
     resources = Resources(workers=workers, checkpoint_folder=str(CHECKPOINTS))
     end = time.monotonic() + 60 * minutes
@@ -298,6 +302,7 @@ def main() -> None:
     runs.add_argument("--minutes", type=float, default=10.0)
     runs.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     runs.add_argument("--variants", default="", help="of these alone, a,b")
+    runs.add_argument("--seeds", type=int, help="of the first seeds alone")
     runs.add_argument("--again", action="store_true", help="what is recorded, once more")
     merging = commands.add_parser("merge")
     merging.add_argument("files", nargs="+", type=Path)
@@ -308,7 +313,10 @@ def main() -> None:
         print(f"{merge(given.files, registry)} records are new")
     else:
         part, variants = parts(registry)[given.part], filter(None, given.variants.split(","))
-        run(given.part, part, registry, given.minutes, given.workers, variants, given.again)
+        run(
+            given.part, part, registry, given.minutes, given.workers, variants, given.again,
+            given.seeds,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
