@@ -147,7 +147,7 @@ def draw_scaling(recorded: Mapping[str, Sequence[RunRecord]], base: RunConfig) -
     curves = curves_of(records, base)
     order = {variant: place for place, variant in enumerate(raven.SCALED)}
     figure, all_axes = plt.subplots(
-        1, len(QUANTITIES), figsize=(9, 3.2), layout="constrained", sharey=True
+        1, len(QUANTITIES), figsize=(9, 3.5), layout="constrained", sharey=True
     )
     text = ["# Size and data", "", *_about(base, ceiling.value, task.chance["accuracy"]), ""]
     for axes, quantity in zip(all_axes, QUANTITIES, strict=True):
@@ -156,6 +156,7 @@ def draw_scaling(recorded: Mapping[str, Sequence[RunRecord]], base: RunConfig) -
         text += _table(quantity, chosen, fits)
         _panel(axes, quantity, chosen, fits)
     all_axes[0].set_ylabel("accuracy on held-out combinations", fontsize=8)
-    all_axes[0].legend(fontsize=7, loc="upper left")
+    handles = {v: plt.Line2D([], [], color=OF_LAYERS[v], marker=".") for v in raven.SCALED}
+    figure.legend(handles.values(), handles, fontsize=7, loc="outside lower center", ncols=6)
     save(figure, "scaling")
     write_page("scaling", text)

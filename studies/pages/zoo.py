@@ -82,7 +82,7 @@ def _draw(records: Sequence[RunRecord]) -> None:
         if interval.low is not None:
             axes.plot([interval.low, interval.high], [place, place], color=colour, lw=1.2)
     for label, mark, colour, face in (
-        ("energy, mean of five seeds, 95 %", "s", BLUE, BLUE),
+        ("energy, mean over seeds, 95 %", "s", BLUE, BLUE),
         ("mixer, the same", "D", AMBER, AMBER),
         ("one seed", "s", GREY, "white"),
         ("one run", ".", "#9aa5ad", "#9aa5ad"),

@@ -22,7 +22,11 @@ def entry(**changes: object) -> EnergySpec:
     [
         ({"formula": "|xi|^2 - lse(X @ xi)"}, "parameters.b", "never uses 'b'"),
         ({"parameters": {"lse": {"init": 1.0}}}, "parameters.lse", "something else: a function"),
-        ({"parameters": {"b": {"init": 1.0}, "q": {"init": 1.0}}}, "parameters.q", "symbols of formulas, X, "),
+        (
+            {"parameters": {"b": {"init": 1.0}, "q": {"init": 1.0}}},
+            "parameters.q",
+            "symbols of formulas, X, ",
+        ),
         ({"choices": {"lse": PRIOR}}, "choices.lse", "means something else"),
         ({"choices": {"prior": PRIOR}}, "choices.prior", "never uses 'prior'"),
         (
