@@ -156,7 +156,7 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     """
     begin = context.obj or time.monotonic()
     from attenergy.search.budgets.clock import TimeBudget
-    from attenergy.search.cli.show import check_formulas, show, show_matrix
+    from attenergy.search.cli.show import check_formulas, seeds_too_few, show, show_matrix
     from attenergy.search.comparison.compare import ComparePlan, run_compare
     from attenergy.search.comparison.multi_task import run_multi_task
     from attenergy.search.display.progress import make_progress
@@ -210,6 +210,8 @@ def compare(  # noqa: PLR0913, PLR0917 - the signature is the command line
     check_formulas(loaded, chosen)
     if not several:
         with make_progress(plain, loaded, plan, chosen[0], log) as listener:
+            if warning := seeds_too_few(plan):
+                listener.message(warning)
             limit = TimeBudget.of(plan.budget, begin)
             records = run_compare(plan, loaded, listener, time_budget=limit)
         show(Path(plan.folder), form, records, export=False, explain=explain)

@@ -17,7 +17,7 @@ from attenergy.search.runs.errors import NoResult
 if TYPE_CHECKING:
     from attenergy.registry import Registry
     from attenergy.search.discovery.results.discovery import Discovery
-    from attenergy.search.planning.plan import SearchPlan
+    from attenergy.search.planning.plan import ComparePlan, SearchPlan
     from attenergy.search.report.analyses import Analysed
     from attenergy.search.results.leaderboard import Leaderboard
     from attenergy.search.results.study_folder import Study
@@ -90,6 +90,26 @@ def too_few(plan: SearchPlan, registry: Registry) -> str:
     return (
         f"{plan.trials} trials are too few for {number} variants: {number - plan.trials} of them "
         "are not tried at all; give more --trials, or name fewer with --energies"
+    )
+
+
+def seeds_too_few(plan: ComparePlan) -> str:
+    """What to say where nothing can be called with the seeds that are asked for; else empty."""
+    from attenergy.search.planning.final_budget import NONE
+    from attenergy.search.results import formats
+    from attenergy.search.results.sequential import least_seeds
+    from attenergy.search.results.verdict import LEVEL
+
+    contenders = len(set(plan.variants)) - 1
+    if contenders < 1 or plan.final_budget != NONE:
+        return ""
+    fewest = least_seeds(contenders, LEVEL)
+    if plan.seeds >= fewest:
+        return ""
+    return (
+        f"{formats.counted(plan.seeds, 'seed')} can show no sure difference: beside "
+        f"{formats.counted(contenders, 'contender')} that takes {fewest} or more; without --seeds "
+        "they are added until all is decided"
     )
 
 

@@ -20,8 +20,8 @@ from attenergy.registry import (
 )
 from attenergy.search.cli.app import app
 from attenergy.search.cli.errors import resume_command
-from attenergy.search.cli.show import too_few
-from attenergy.search.planning.plan import SearchPlan
+from attenergy.search.cli.show import seeds_too_few, too_few
+from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from attenergy.search.report.html.build import NoTemplates
 from attenergy.search.results.study_folder import NoRuns
 
@@ -163,6 +163,16 @@ def test_fewer_trials_than_variants_are_told() -> None:
         assert too_few(plan.model_copy(update=change), registry) == ""
     every = len(registry.energies) + len(registry.mixers)
     assert f"for {every} variants" in too_few(plan.model_copy(update={"variants": ()}), registry)
+
+
+@pytest.mark.parametrize(("variants", "fewest"), [("softmax,lse", 6), ("a,b,c,d", 8)])
+def test_seeds_with_which_nothing_can_be_called_are_told(variants: str, fewest: int) -> None:
+    fields = {"name": "s", "folder": "f", "task": "t", "variants": tuple(variants.split(","))}
+    plan = ComparePlan.model_validate(fields | {"seeds": fewest - 1})
+    assert f"takes {fewest} or more" in seeds_too_few(plan)
+    enough = {"seeds": fewest}
+    for change in (enough, {"final_budget": "12seeds"}, {"variants": ("softmax",)}):
+        assert seeds_too_few(plan.model_copy(update=change)) == ""
 
 
 def test_values_that_do_not_go_together_are_told_without_the_whole_plan() -> None:

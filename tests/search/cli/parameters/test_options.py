@@ -81,6 +81,9 @@ def test_a_check_shows_how_far_it_is_and_ends_with_a_summary(tmp_path: Path) -> 
     assert re.fullmatch(
         r"all \d+ laws hold for good(; \d+ do(es)? not apply)?", good.stdout.splitlines()[-1]
     )
+    far = run("energies", "check", "0.1*|xi|^2 - sum_n((X @ xi)^4)")
+    assert re.search(r"; 1 warning: the energy falls without bound$", far.stdout.rstrip())
+    assert " WARNS " in far.stdout
     both = run("energies", "check", str(tmp_path / "my.yaml"), "-f", "json", code=1)
     assert "checking bad: " in both.stderr
     last = both.stderr.splitlines()[-1]
