@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -103,6 +104,16 @@ def _check_size(text: str) -> None:
             )
 
 
+def _of_symbol(character: str) -> str:
+    """What to write in the place of a Greek letter or a sign of mathematics; empty for others."""
+    if character in _SIGNS:
+        return f"write {_SIGNS[character]}"
+    greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(character, ""))
+    if greek is None:
+        return ""
+    return f"write {greek[2].lower() if greek[1] == 'SMALL' else greek[2].capitalize()}"
+
+
 def _syntax_error(error: UnexpectedInput, text: str) -> FormulaError:
     if isinstance(error, UnexpectedCharacters):
         offset = int(error.pos_in_stream or 0)
@@ -114,7 +125,7 @@ def _syntax_error(error: UnexpectedInput, text: str) -> FormulaError:
             "'": "a transpose follows a name or a parenthesis",
             "=": "there are no assignments",
         }
-        hint = hints.get(character, "")
+        hint = hints.get(character, "") or _of_symbol(character)
         return FormulaError(
             f"unexpected character {character!r}" + (f": {hint}" if hint else ""),
             text,
@@ -159,6 +170,16 @@ def _expected(error: Any) -> str:
     return " or ".join(sorted(_TOKEN_NAMES.get(w, w) for w in wanted)) or "nothing more"
 
 
+#: What functions are called elsewhere, and here.
+_CALLED_OTHERWISE = {
+    "logsumexp": "lse(...)", "cosh": "exp(logcosh(...))", "ln": "log(...)", "norm": "|...|",
+    "sum": "sum_n(...) over patterns or sum_d(...) over components", "sech": "exp(-logcosh(...))", "square": "(...)^2", "dot": "x @ y",
+    "power": "x^n",
+}  # fmt: skip
+_SIGNS = {
+    "\u00b7": "*", "\u00d7": "*", "\u2212": "-", "\u22a4": "'", "\u221a": "sqrt(...)",
+    "\u2211": "sum_n(...)", "\u00b2": "^2",
+}  # fmt: skip
 _MEANT = {
     "D": "; the head width is written count_d()",
     "N": "; the number of visible patterns is written count_n()",
@@ -275,12 +296,15 @@ class _Reader:
             )
         if name not in FUNCTIONS:
             load_plugins()
-        if name in FUNCTIONS and name not in PUBLIC:
-            raise FormulaError(f"unknown function '{name}'", offset=offset, topic="formula-name")
         if name not in PUBLIC:
             known = [*self.macros, *PUBLIC]
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}"
+            if name in _CALLED_OTHERWISE:
+                hint = f"; write {_CALLED_OTHERWISE[name]}"
+            elif near or name in FUNCTIONS:  # those that operators stand for are not called
+                hint = f"; did you mean '{near[0]}'?" if near else ""
+            else:
+                hint = f"; known: {', '.join(known)}"
             reasons = "".join(f"; {text}" for text in failures())
             raise FormulaError(
                 f"unknown function '{name}'{hint}{reasons}", offset=offset, topic="formula-name"
