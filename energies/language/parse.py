@@ -173,8 +173,8 @@ def _expected(error: Any) -> str:
 #: What functions are called elsewhere, and here.
 _CALLED_OTHERWISE = {
     "logsumexp": "lse(...)", "cosh": "exp(logcosh(...))", "ln": "log(...)", "norm": "|...|",
-    "sum": "sum_n(...) over patterns or sum_d(...) over components", "sech": "exp(-logcosh(...))", "square": "(...)^2", "dot": "x @ y",
-    "power": "x^n",
+    "sum": "sum_n(...) over patterns or sum_d(...) over components", "sech": "exp(-logcosh(...))",
+    "square": "(...)^2", "dot": "x @ y", "power": "x^n",
 }  # fmt: skip
 _SIGNS = {
     "\u00b7": "*", "\u00d7": "*", "\u2212": "-", "\u22a4": "'", "\u221a": "sqrt(...)",
