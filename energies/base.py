@@ -15,8 +15,10 @@ from attenergy.energies.masks import (
     check_numbers,
     clear_hidden,
     clear_states,
+    fits,
     hide_by_field,
     open_rows,
+    spread,
 )
 from attenergy.energies.parameters import Parameters, Setting, Settled, check_settings
 from attenergy.energies.presence import open_to_present
@@ -38,8 +40,7 @@ class Energy(Settled):
 
     A state that sees no pattern has energy 0; energies of a batch are never averaged.
     Sub-classes implement `energy`, and may implement `weights`, `radial` and `coupling` to give
-    the gradient in closed form, grad_xi E = radial * xi - weights @ X + coupling, or without the
-    weights. Numbers and texts
+    the gradient in closed form, grad_xi E = radial * xi [- weights @ X] + coupling. Numbers and texts
     that `setup` sets are fixed from then on (`Settled`).
 
     Args:
@@ -312,14 +313,14 @@ class Energy(Settled):
                 )
         stored = (X if self.reads_patterns else xi).shape[-2]
         for name, extra in (("mask", mask), ("field", field)):
-            if extra is not None and not _fits(extra, xi.shape[-2], stored):
+            if extra is not None and not fits(extra, xi.shape[-2], stored):
                 raise MaskError(
                     f"{name} must be broadcastable to (..., L, S) = (..., {xi.shape[-2]}, "
                     f"{stored}), got {tuple(extra.shape)}"
                 )
         if mask is None and stored == 0:
             mask = torch.zeros(1, 0, dtype=torch.bool, device=xi.device)
-        mask, field = _spread(mask, stored), _spread(field, stored)
+        mask, field = spread(mask, stored), spread(field, stored)
         if field is not None and not self.is_attention:  # a softmax gives "never" the weight 0
             mask, field = hide_by_field(mask, field)
         return mask, field
@@ -327,16 +328,3 @@ class Energy(Settled):
     def extra_repr(self) -> str:
         """Title and sizes, for printing."""
         return f"{self.spec.title!r}, dim={self.dim}, num_heads={self.num_heads}"
-
-
-def _fits(value: Tensor, states: int, patterns: int) -> bool:
-    sizes = (1, 1, *value.shape)[-2:]
-    return sizes[0] in (1, states) and sizes[1] in (1, patterns)
-
-
-def _spread(value: Tensor | None, patterns: int) -> Tensor | None:
-    """(..., L|1, S): sums over patterns need each of them, whatever was left to broadcasting."""
-    if value is None or (value.ndim >= 2 and value.shape[-1] == patterns):
-        return value
-    value = value.expand(*(1,) * (2 - value.ndim), *value.shape)
-    return value.expand(*value.shape[:-1], patterns)

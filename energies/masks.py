@@ -201,3 +201,17 @@ def check_mask(mask: Tensor | None, field: Tensor | None) -> None:
         )
     if field is not None and not field.is_floating_point():
         raise MaskError(f"field must be floating point, got {field.dtype}")
+
+
+def fits(value: Tensor, states: int, patterns: int) -> bool:
+    """Whether a mask or field can be broadcast to (..., states, patterns)."""
+    sizes = (1, 1, *value.shape)[-2:]
+    return sizes[0] in (1, states) and sizes[1] in (1, patterns)
+
+
+def spread(value: Tensor | None, patterns: int) -> Tensor | None:
+    """(..., L|1, S): sums over patterns need each of them, whatever was left to broadcasting."""
+    if value is None or (value.ndim >= 2 and value.shape[-1] == patterns):
+        return value
+    value = value.expand(*(1,) * (2 - value.ndim), *value.shape)
+    return value.expand(*value.shape[:-1], patterns)
