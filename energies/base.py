@@ -40,8 +40,8 @@ class Energy(Settled):
 
     A state that sees no pattern has energy 0; energies of a batch are never averaged.
     Sub-classes implement `energy`, and may implement `weights`, `radial` and `coupling` to give
-    the gradient in closed form, grad_xi E = radial * xi [- weights @ X] + coupling. Numbers and texts
-    that `setup` sets are fixed from then on (`Settled`).
+    the gradient in closed form, grad_xi E = radial * xi [- weights @ X] + coupling. What `setup`
+    sets of numbers and texts is fixed from then on (`Settled`).
 
     Args:
         spec: the entry.

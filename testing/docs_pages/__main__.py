@@ -12,7 +12,9 @@ from attenergy.testing.docs_pages.entries.facts import Facts
 from attenergy.testing.docs_pages.entries.pages import pages
 from attenergy.testing.docs_pages.entries.task_page import ceilings
 from attenergy.testing.docs_pages.errors import errors_page, laws_page
+from attenergy.testing.docs_pages.fields import fields_page
 from attenergy.testing.docs_pages.formulas import formulas_page
+from attenergy.testing.docs_pages.glossary import glossary_page
 from attenergy.testing.docs_pages.tasks import tasks_page
 from attenergy.testing.edge_cases import at_the_edges
 
@@ -27,6 +29,8 @@ def write(folder: Path) -> None:
         "formulas.md": formulas_page(),
         "errors.md": errors_page(),
         "laws.md": laws_page(),
+        "registry_fields.md": fields_page(),
+        "glossary.md": glossary_page(),
         **dict(pages(Facts(folder, registry, edges, all_ceilings(registry)))),
     }
     for address, text in texts.items():

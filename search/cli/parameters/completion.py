@@ -32,8 +32,10 @@ def _studies(folder: Path) -> Iterator[str]:
 
 def _explanations() -> Iterator[str]:
     from attenergy.registry.explained import EXPLAINED
+    from attenergy.registry.explained.glossary import glossary_words
 
     yield from EXPLAINED
+    yield from glossary_words()
 
 
 def _started(names: Iterator[str], incomplete: str, separators: str = "") -> list[str]:
