@@ -20,8 +20,8 @@ def describe(spec: EnergySpec) -> dict[str, str | bool]:
 
     Returns:
         `formula` (of a class: the first paragraph of its description), `latex`, `update` (as text),
-        `safe_steps` (step sizes that never raise E), `score_path` (weights are derived once) and
-        `attention` (one step reaches `scaled_dot_product_attention`).
+        `safe_steps` (step sizes that never raise E), `score_path` (weights are derived once),
+        `closed_form` (so is the gradient, with weights or without) and `attention` (one step reaches `scaled_dot_product_attention`).
 
     Example:
         >>> registry = attenergy.load_registry(plugins=False)
@@ -37,6 +37,7 @@ def describe(spec: EnergySpec) -> dict[str, str | bool]:
             "update": "-grad_xi E",
             "safe_steps": _safe_steps(spec),
             "score_path": bool(cls.has_weights),
+            "closed_form": bool(cls.has_weights or cls.has_coupling),
             "attention": False,
         }
     tree = formula_tree(spec)
@@ -56,6 +57,7 @@ def describe(spec: EnergySpec) -> dict[str, str | bool]:
         "update": update,
         "safe_steps": _safe_steps(spec),
         "score_path": form is not None,
+        "closed_form": form is not None,
         "attention": form is not None and form.attention is not None,
     }
 

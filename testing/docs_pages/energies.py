@@ -22,7 +22,8 @@ _CATALOGUE = """\
 
 *Steps that never raise E*: step sizes for which law 4 holds, all states at once or one after the
 other. *Fast path*: `sdpa` reaches `scaled_dot_product_attention`, `weights` has weights over
-patterns in closed form, `autograd` differentiates the energy in every step.
+patterns in closed form, `closed form` has the gradient without them, `autograd` differentiates the
+energy in every step.
 """
 
 _EDGES = """\
@@ -62,4 +63,6 @@ def _path(spec: EnergySpec) -> str:
     said = describe(spec)
     if said["attention"]:
         return "sdpa"
-    return "weights" if said["score_path"] else "autograd"
+    if said["score_path"]:
+        return "weights"
+    return "closed form" if said["closed_form"] else "autograd"

@@ -222,6 +222,7 @@ def test_what_is_said_of_entries():
     assert {n for n in said if not said[n]["score_path"]} >= WITHOUT_WEIGHTS
     for name, spec in REGISTRY.energies.items():
         assert said[name]["score_path"] == make(name).has_weights
+        assert said[name]["closed_form"] == make(name).has_closed_form
         assert said[name]["attention"] == make(name).is_attention
         assert said[name]["formula"] == spec.formula or spec.formula is None
         assert said[name]["formula"].startswith("E") or spec.formula is not None

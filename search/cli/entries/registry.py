@@ -267,7 +267,8 @@ def _spec_page(facts: dict[str, Any], spec: VariantSpec) -> RenderableType:
     lines = {"name": facts["name"], "title": spec.title, "about": spec.doc}
     lines |= {key: str(facts[key]) for key in ("formula", "update", "latex") if facts.get(key)}
     if "attention" in facts:
-        path = "from weights over the patterns" if facts["score_path"] else "by autograd"
+        without = "in closed form" if facts["closed_form"] else "by autograd"
+        path = "from weights over the patterns" if facts["score_path"] else without
         lines["computed"] = f"{path}; one step is softmax attention" if facts["attention"] else path
     lines["reference"] = spec.reference
     if isinstance(spec, StackSpec):
