@@ -21,7 +21,8 @@ def describe(spec: EnergySpec) -> dict[str, str | bool]:
     Returns:
         `formula` (of a class: the first paragraph of its description), `latex`, `update` (as text),
         `safe_steps` (step sizes that never raise E), `score_path` (weights are derived once),
-        `closed_form` (so is the gradient, with weights or without) and `attention` (one step reaches `scaled_dot_product_attention`).
+        `closed_form` (so is the gradient, with weights or without) and `attention` (one step
+        reaches `scaled_dot_product_attention`).
 
     Example:
         >>> registry = attenergy.load_registry(plugins=False)
