@@ -99,12 +99,12 @@ def _table(quantity: str, curves: Curves, fits: Fits) -> list[str]:
 
 def _panel(axes: Any, quantity: str, curves: Curves, fits: Fits) -> None:
     sizes = sorted({x for points in curves.values() for x in points})
-    across = np.geomspace(sizes[0], sizes[-1], 100)
     for variant, points in curves.items():
         colour = OF_LAYERS[variant]
         for x, values in points.items():
             axes.plot([x] * len(values), values, ".", color=colour, markersize=5)
         if (curve := fits[variant]) is not None:
+            across = np.geomspace(min(points), max(points), 100)
             axes.plot(across, curve(across), color=colour, lw=1.3, label=variant)
     axes.set_xscale("log")
     axes.set_xticks(sizes, [_short(x) for x in sizes], fontsize=7, minor=False)
