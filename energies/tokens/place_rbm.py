@@ -93,6 +93,8 @@ class PlaceRBM(Energy):
 
 def _drive(couplings: Tensor, units: Tensor) -> Tensor:
     """Couplings (..., K, L) times units (..., L, D); one product for samples that share them."""
+    if torch.compiler.is_exporting():  # ONNX has no sums over axes that one side lacks
+        return couplings @ units
     return torch.einsum("...kl,...ld->...kd", couplings, units)
 
 

@@ -107,8 +107,8 @@ def seeds_too_few(plan: ComparePlan) -> str:
     if plan.seeds >= fewest:
         return ""
     return (
-        f"{formats.counted(plan.seeds, 'seed')} can show no sure difference: beside "
-        f"{formats.counted(contenders, 'contender')} that takes {fewest} or more; without --seeds "
+        f"{formats.counted(plan.seeds, 'seed')} can show no sure difference: for "
+        f"{formats.counted(contenders, 'contender')} it takes {fewest} or more; without --seeds "
         "they are added until all is decided"
     )
 
