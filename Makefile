@@ -11,11 +11,12 @@ FILES := $(sort $(shell find $(ROOMS) -name '*.py' -o -name '*.lark'))
 # One thread a process: the suite and the search run several processes.
 export OMP_NUM_THREADS ?= 1
 
-ENERGIES ?= lse,rbm
+ENERGIES ?= lse,place_rbm
 RUNS ?= runs
 # The recipe is fixed, at a decay that suits the baseline; what is searched are the energies, beta and steps.
-RECIPE := --fix heads=8 --fix learning_rate=1e-2 --fix muon_learning_rate=0.03 --fix weight_decay=0.2 --fix warmup=50
-SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 6 --match "" --steps 300 \
+RECIPE := --fix heads=8 --fix learning_rate=1e-2 --fix muon_learning_rate=0.03 --fix weight_decay=0.2 --fix warmup=50 \
+	$(if $(findstring place_rbm,$(ENERGIES)),--fix place_rbm.steps=1 --fix place_rbm.hidden=64)
+SEARCH ?= --task raven-small --study make-search --energies $(ENERGIES) --trials 8 --match "" --steps 300 \
 	--finalists 2 --seeds 3 --final-budget 17runs --final-steps 1100 $(RECIPE) --folder $(RUNS) --workers 2 --resume
 
 .PHONY: help install test test-long test-slow test-processors test-min test-latest lint typecheck search bench docs pages pictures site modes schema wheel clean FORCE
