@@ -136,13 +136,18 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writ
         for state in (_STATE.files, _STATE.failures, _STATE.named):
             state.clear()
 
+    names = set()
+
     def write(name: str, code: str) -> None:
+        names.add(name)
         monkeypatch.delitem(sys.modules, name, raising=False)
         (place / f"{name}.py").write_text(code)
         forget()
 
     yield write
     forget()
+    for name in names:  # it may have been imported, and there was none before to be put back
+        sys.modules.pop(name, None)
 
 
 Golden = Callable[[str], dict[str, np.ndarray]]
