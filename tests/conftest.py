@@ -136,18 +136,20 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writ
         for state in (_STATE.files, _STATE.failures, _STATE.named):
             state.clear()
 
-    names = set()
+    before: dict[str, Any] = {}  # modules of these names, if there are any
 
     def write(name: str, code: str) -> None:
-        names.add(name)
-        monkeypatch.delitem(sys.modules, name, raising=False)
+        module = sys.modules.pop(name, None)
+        before.setdefault(name, module)  # what is written again was the test's own
         (place / f"{name}.py").write_text(code)
         forget()
 
     yield write
     forget()
-    for name in names:  # it may have been imported, and there was none before to be put back
+    for name, module in before.items():
         sys.modules.pop(name, None)
+        if module is not None:
+            sys.modules[name] = module
 
 
 Golden = Callable[[str], dict[str, np.ndarray]]
