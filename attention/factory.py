@@ -196,12 +196,11 @@ def layer_of_model(arguments: AnyLayer, length: int, **extra: bool) -> nn.Module
 def for_model(arguments: LayerArguments, length: int, extra: dict[str, bool]) -> dict[str, Any]:
     """The settings of a layer in a model; see `layer_of_model`."""
     settings: dict[str, Any] = {**arguments.settings, **extra}
-    if isinstance(arguments.spec, EnergySpec) and class_of(arguments.spec).fixed_length:
+    spec = arguments.spec
+    if isinstance(spec, MixerSpec) or class_of(spec).fixed_length:
         settings.setdefault("length", length)
-    if isinstance(arguments.spec, MixerSpec):
-        settings.setdefault("length", length)
-        if not CLASSES.lookup(arguments.spec.class_).takes_rotary:
-            settings.pop("rotary", None)
+    if isinstance(spec, MixerSpec) and not CLASSES.lookup(spec.class_).takes_rotary:
+        settings.pop("rotary", None)
     return settings
 
 

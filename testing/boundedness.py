@@ -10,18 +10,9 @@ from torch import Tensor
 
 from attenergy.energies import Domain, domain_of, guarantee_of
 from attenergy.registry import EnergySpec
-from attenergy.testing.cases import (
-    MANY_PATTERNS,
-    WIDE,
-    Case,
-    build,
-    draw,
-    random_case,
-    settings_of,
-    wide_case,
-)
-from attenergy.testing.results import LawBroken
-from attenergy.testing.sweeps import betas, choices_at_ends, parameter_sweep
+from attenergy.testing.cases import Case, build, draw, random_case, settings_of, wide_cases
+from attenergy.testing.results import WARNING, LawBroken
+from attenergy.testing.sweeps import betas, parameter_sweep
 
 #: Distances from the origin at which the energy is looked at.
 FAR = tuple(10.0 ** (3 + step / 2) for step in range(8))
@@ -42,7 +33,7 @@ def bounded(spec: EnergySpec) -> tuple[float, float, str] | str:
         if not _falls(case):
             continue
         shown = ", ".join(f"{name} {value}" for name, value in settings.items())
-        what = "WARNING: the energy falls without bound" + (f" at {shown}" if shown else "")
+        what = f"{WARNING}the energy falls without bound" + (f" at {shown}" if shown else "")
         if guarantee_of(spec) != "none" and "unbounded" not in spec.doc.lower():
             raise LawBroken(
                 f"{what}, and the entry promises that steps descend; let its doc say 'unbounded'"
@@ -53,12 +44,9 @@ def bounded(spec: EnergySpec) -> tuple[float, float, str] | str:
 
 def _looked_at(spec: EnergySpec) -> Iterator[tuple[Case, dict[str, Any]]]:
     """Problems, and what is set in each: settings and parameters; then many patterns."""
-    swept = (*parameter_sweep(spec), *choices_at_ends(spec))
-    for settings in (*settings_of(spec), *betas(spec), *swept):
+    for settings in (*settings_of(spec), *betas(spec), *parameter_sweep(spec)):
         yield random_case(build(spec, **settings)), settings
-    for settings in settings_of(spec):
-        if (wide := wide_case(spec, **settings)) is not None:
-            yield wide, {**settings, "patterns": MANY_PATTERNS, "D": WIDE}
+    yield from wide_cases(spec)
 
 
 def _is_bounded(domain: Domain) -> bool:

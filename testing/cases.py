@@ -163,12 +163,15 @@ def random_case(
     return Case(energy, xi, X if energy.reads_patterns else xi)
 
 
-def wide_case(spec: EnergySpec, seed: int = 0, **settings: Any) -> Case | None:
-    """More patterns and components, for a formula; None for a class, which may sum over them."""
-    if spec.formula is None:
-        return None
-    energy = build(spec, seed, dim=WIDE, **settings)
-    return random_case(energy, seed, (BATCH, STATES, MANY_PATTERNS))
+def wide_cases(spec: EnergySpec, seed: int = 0) -> Iterator[tuple[Case, dict[str, Any]]]:
+    """Every setting of a formula with more patterns and components, and what is set.
+
+    None of a class, which may sum over all of them.
+    """
+    for settings in settings_of(spec) if spec.formula is not None else ():
+        energy = build(spec, seed, dim=WIDE, **settings)
+        case = random_case(energy, seed, (BATCH, STATES, MANY_PATTERNS))
+        yield case, {**settings, "patterns": MANY_PATTERNS, "D": WIDE}
 
 
 def generator(seed: int) -> torch.Generator:

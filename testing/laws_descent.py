@@ -10,18 +10,9 @@ import torch
 from attenergy.attention import relax
 from attenergy.energies import domain_of, guarantee_of
 from attenergy.registry import EnergySpec
-from attenergy.testing.cases import (
-    MANY_PATTERNS,
-    WIDE,
-    Case,
-    build,
-    random_case,
-    settings_of,
-    variations,
-    wide_case,
-)
+from attenergy.testing.cases import Case, build, random_case, settings_of, variations, wide_cases
 from attenergy.testing.results import LawBroken
-from attenergy.testing.sweeps import betas, choices_at_ends, parameter_sweep
+from attenergy.testing.sweeps import betas, parameter_sweep
 
 _STEPS = 6
 
@@ -38,17 +29,15 @@ def descent(spec: EnergySpec) -> tuple[float, float, str] | str:
     for settings in _problems(spec):
         for case in variations(build(spec, **settings)):
             worst = max(worst, _largest_rise(case, gammas, solver, settings))
-    swept = [*parameter_sweep(spec), *choices_at_ends(spec)]
+    swept = list(parameter_sweep(spec))
     for settings in swept:
         *_, full = variations(build(spec, **settings))
         for case in (random_case(full.energy), full):
             worst = max(worst, _largest_rise(case, gammas[-1:], solver, settings))
     alone = random_case(build(spec, heads=None))
     worst = max(worst, _largest_rise(alone, gammas[-1:], solver, {"heads": "none"}))
-    for settings in settings_of(spec):
-        if (wide := wide_case(spec, **settings)) is not None:
-            at = {**settings, "patterns": MANY_PATTERNS, "D": WIDE}
-            worst = max(worst, _largest_rise(wide, gammas[-1:], solver, at))
+    for case, settings in wide_cases(spec):
+        worst = max(worst, _largest_rise(case, gammas[-1:], solver, settings))
     shown = f"{solver}, step sizes {gammas[0]:g} to {gammas[-1]:g}"
     names = {name for settings in (*swept, *betas(spec)) for name in settings} - {*spec.choices}
     shown += "".join(f", any {name}" for name in sorted(names))

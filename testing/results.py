@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: At the beginning of the note of an energy that passes, and does what its user is to know of.
+WARNING = "WARNING: "
+
 
 @dataclass(frozen=True)
 class LawResult:
@@ -25,6 +28,12 @@ class LawResult:
     passed: bool | None
     figure: float | None = None
     note: str = ""
+
+    @property
+    def warning(self) -> str:
+        """What a user is to know of an energy that passes; empty if nothing."""
+        warns = self.passed is None and self.note.startswith(WARNING)
+        return self.note.removeprefix(WARNING).split(";")[0] if warns else ""
 
     def __str__(self) -> str:
         verdict = {True: "pass", False: "FAIL", None: "n/a "}[self.passed]

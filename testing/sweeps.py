@@ -19,33 +19,28 @@ _GROWN = 10.0  # to which training may take what begins near 0
 
 
 def parameter_sweep(spec: EnergySpec) -> Iterator[dict[str, Any]]:
-    """Each parameter that is searched or learned, alone; then all of them together.
+    """Each parameter that is searched or learned, alone; all of them together; and with choices.
 
     A number takes the ends and the middles of its search range. Where there is none, a tenth of its
     first value and ten times that, or 10 if that is more (with both signs where it may have both),
     or values near the ends of a unit interval; so does a tensor, in all entries. Together they take
     the corners: every combination of least and largest values or, where there are too many, some of
-    them at random.
+    them at random. So they do with every choice that is not the default.
     """
     values = {name: _values(name, parameter) for name, parameter in spec.parameters.items()}
     values = {name: several for name, several in values.items() if several}
     for name, several in values.items():
         yield from ({name: value} for value in several)
+    if not values:
+        return
+    ends = [(min(several), max(several)) for several in values.values()]
+    corners = [dict(zip(values, corner, strict=True)) for corner in _corners(ends)]
     if len(values) > 1:
-        ends = [(min(several), max(several)) for several in values.values()]
-        for corner in _corners(ends):
-            yield dict(zip(values, corner, strict=True))
-
-
-def choices_at_ends(spec: EnergySpec) -> Iterator[dict[str, Any]]:
-    """Every choice that is not the default, with parameters at the ends of what is looked at."""
-    values = {name: _values(name, parameter) for name, parameter in spec.parameters.items()}
-    ends = {name: (min(several), max(several)) for name, several in values.items() if several}
+        yield from corners
     for name, choice in spec.choices.items():
-        for option in choice.options if ends else ():
+        for option in choice.options:
             if option != choice.default:
-                for corner in _corners(list(ends.values())):
-                    yield {name: option, **dict(zip(ends, corner, strict=True))}
+                yield from ({name: option, **corner} for corner in corners)
 
 
 def betas(spec: EnergySpec) -> list[dict[str, Any]]:

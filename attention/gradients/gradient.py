@@ -43,8 +43,10 @@ from attenergy.energies import Energy
 from attenergy.energies.masks import check_tensor, clear_hidden, clear_states
 
 
-def _by_autograd() -> Backend:
-    """The form of autograd's gradient that is possible here."""
+def _of_all_states(energy: Energy) -> Backend:
+    """The closed form, or else the form of autograd's gradient that is possible here."""
+    if energy.has_closed_form:
+        return "scores"
     return "traced" if trace_needed() else "eager"
 
 
@@ -61,7 +63,7 @@ def _resolve(
         return "sdpa"
     if large and not (energy.has_row_form and blocks_fit(xi, X)):
         return "chunked"
-    return "scores" if energy.has_closed_form else _by_autograd()
+    return _of_all_states(energy)
 
 
 def gradient(
@@ -95,8 +97,7 @@ def prepared_gradient(given: Prepared, xi: Tensor, X: Tensor, backend: Backend) 
         return no_slope(energy, xi, X, field)
     kind = _resolve(energy, backend, xi, X, field)
     if kind == "chunked":
-        inner: Backend = "scores" if energy.has_closed_form else _by_autograd()
-        rows = partial(_gradient_of_rows, backend=inner)
+        rows = partial(_gradient_of_rows, backend=_of_all_states(energy))
         return in_chunks(rows, energy, xi, (X,), given.mask, field)
     return _gradient(given, xi, X, kind)
 

@@ -301,10 +301,10 @@ class _Reader:
             near = difflib.get_close_matches(name, known, 1)
             if name in _CALLED_OTHERWISE:
                 hint = f"; write {_CALLED_OTHERWISE[name]}"
-            elif near or name in FUNCTIONS:  # those that operators stand for are not called
-                hint = f"; did you mean '{near[0]}'?" if near else ""
-            else:
-                hint = f"; known: {', '.join(known)}"
+            elif near:
+                hint = f"; did you mean '{near[0]}'?"
+            else:  # those that operators stand for are not called
+                hint = "" if name in FUNCTIONS else f"; known: {', '.join(known)}"
             reasons = "".join(f"; {text}" for text in failures())
             raise FormulaError(
                 f"unknown function '{name}'{hint}{reasons}", offset=offset, topic="formula-name"

@@ -88,9 +88,9 @@ def levelling_off(points: Points, ceiling: float) -> LevellingOff | None:
     falls = (x / middle) ** -POWERS[:, None]  # (powers, runs)
     plateaus = np.linspace(0.0, ceiling, PLATEAUS + 1)[1:]
     missing = plateaus[:, None] - a  # (plateaus, runs)
-    scale = np.maximum(missing @ falls.T / (falls**2).sum(-1), 1e-12)  # (plateaus, powers)
-    squares = (missing**2).sum(-1)[:, None] - 2 * scale * (missing @ falls.T)
-    squares += scale**2 * (falls**2).sum(-1)
+    together, own = missing @ falls.T, (falls**2).sum(-1)  # (plateaus, powers), (powers,)
+    scale = np.maximum(together / own, 1e-12)
+    squares = (missing**2).sum(-1)[:, None] - 2 * scale * together + scale**2 * own
     p, g = np.unravel_index(int(squares.argmin()), squares.shape)
     least, free = float(squares[p, g]), len(x) - 3
     fits = squares.min(-1) <= least * (1 + t_quantile(free) ** 2 / free) + 1e-12

@@ -20,8 +20,6 @@ from attenergy.search.cli.parameters import values
 from attenergy.search.cli.parameters.completion import complete_energy
 from attenergy.search.cli.parameters.options import Format, FormatOption, emit, load
 
-_WARNING = "WARNING: "  # at the beginning of a law's note
-
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -150,7 +148,7 @@ def _laws(laws: list[tuple[str, LawResult]]) -> RenderableType:
         [
             name,
             law.law,
-            "WARNS" if _warns(law) else words[law.passed],
+            "WARNS" if law.warning else words[law.passed],
             "" if law.figure is None else f"{law.figure:.1e}",
             law.note,
         ]
@@ -183,16 +181,6 @@ def _names_of_broken(laws: list[tuple[str, LawResult]]) -> list[str]:
     return [law.name for law in LAWS if law.label in broken]
 
 
-def _warns(law: LawResult) -> bool:
-    """Whether an energy passes, and does something that its user is to know of."""
-    return law.passed is None and law.note.startswith(_WARNING)
-
-
-def _about(notes: list[str]) -> str:
-    """What warnings say, each once."""
-    return ", ".join(dict.fromkeys(note.removeprefix(_WARNING).split(";")[0] for note in notes))
-
-
 def _summary(laws: list[tuple[str, LawResult]]) -> str:
     """`all 14 laws hold for mine; 3 do not apply`, or which energies break some."""
     from attenergy.search.results import formats
@@ -200,12 +188,13 @@ def _summary(laws: list[tuple[str, LawResult]]) -> str:
     names = list(dict.fromkeys(name for name, _ in laws))
     broken = Counter(name for name, law in laws if law.passed is False)
     held = sum(law.passed is True for _, law in laws)
-    warnings = [law.note for _, law in laws if _warns(law)]
+    warnings = [law.warning for _, law in laws if law.warning]
     rest = sum(law.passed is None for _, law in laws) - len(warnings)
     about = printable(names[0]) if len(names) == 1 else f"{len(names)} energies"
     others = f"; {rest} {'does' if rest == 1 else 'do'} not apply" if rest else ""
     if warnings:
-        others += f"; {formats.counted(len(warnings), 'warning')}: {_about(warnings)}"
+        each = ", ".join(dict.fromkeys(warnings))
+        others += f"; {formats.counted(len(warnings), 'warning')}: {each}"
     if not broken:
         return f"all {held} laws hold for {about}{others}"
     who = ", ".join(f"{printable(name)} breaks {number}" for name, number in broken.items())

@@ -116,7 +116,7 @@ def _of_class(spec: EnergySpec) -> str:
     own = [block for block in paragraphs(cls)[1:] if of_gradient(block)]
     how = (
         "The class gives the gradient in closed form; the tests compare it with `torch.func.grad`."
-        if cls.has_weights or cls.has_coupling
+        if describe(spec)["closed_form"]
         else "The step is minus the gradient of the energy, by `torch.func.grad`."
     )
     return "\n".join([f"{how}\n", prose(own)])
