@@ -21,7 +21,7 @@ from attenergy.registry import (
     ArgumentError,
     EnergySpec,
     MixerSpec,
-    Registry,
+    RegistryLike,
     StackSpec,
     VariantSpec,
     given_registry,
@@ -44,7 +44,7 @@ def make_layer(
     *,
     embed_dim: int,
     num_heads: int,
-    registry: Registry | None = None,
+    registry: RegistryLike | None = None,
     head_dim: int | None = None,
     dropout: float = 0.0,
     **settings: Any,
@@ -57,7 +57,8 @@ def make_layer(
             quarters of the heads.
         embed_dim: E.
         num_heads: H.
-        registry: where the name is looked up; the built-in one and plug-ins if None.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         head_dim: width of a head; E / H if None.
         dropout: probability of dropping a weight in training.
         **settings: for an energy its parameters, choices and options, and everything else that
@@ -90,7 +91,7 @@ def make_layer(
     )  # fmt: skip
 
 
-def _entry_of(layer: LayerLike, registry: Registry | None) -> LayerLike:
+def _entry_of(layer: LayerLike, registry: RegistryLike | None) -> LayerLike:
     """The entry of a name; anything else as it is."""
     if isinstance(layer, str) and (is_stack_name(layer) or not is_formula(layer)):
         return given_registry(registry).variant(layer)

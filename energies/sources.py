@@ -26,7 +26,7 @@ from attenergy.registry import (
     ArgumentTypeError,
     EnergySpec,
     MixerSpec,
-    Registry,
+    RegistryLike,
     given_registry,
 )
 from attenergy.registry.errors import clipped
@@ -100,7 +100,7 @@ def make_energy(
     *,
     dim: int,
     num_heads: int | None = None,
-    registry: Registry | None = None,
+    registry: RegistryLike | None = None,
     **settings: Any,
 ) -> Energy:
     """Build an energy.
@@ -116,7 +116,8 @@ def make_energy(
         dim: head width D of states and patterns.
         num_heads: H, giving per-head parameters of shape (H, 1, 1) for tensors (..., H, L, D);
             None gives shared parameters for tensors (..., L, D).
-        registry: where the name is looked up; the built-in one and plug-ins if None.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         **settings: initial values of parameters, choices and options. Of a formula or a function
             they declare its parameters: a number, an expression in D, or what an entry would say,
             as a dict or a `Parameter`. Numbers above 0 stay above 0. `beta` starts at 1/sqrt(D).
@@ -133,7 +134,7 @@ def source_of(
     energy: Any,
     settings: Mapping[str, Any] | None = None,
     *,
-    registry: Registry | None = None,
+    registry: RegistryLike | None = None,
     others: Collection[str] = (),
     argument: str = "energy",
 ) -> EnergySource:
@@ -205,7 +206,7 @@ def _no_energy(argument: str, energy: Any) -> str:
     )
 
 
-def _of_name(name: str, registry: Registry | None) -> EnergySpec:
+def _of_name(name: str, registry: RegistryLike | None) -> EnergySpec:
     registry = given_registry(registry)
     spec = registry.layer(name)
     if isinstance(spec, MixerSpec):
@@ -243,7 +244,7 @@ def _with_advice(error: FormulaError, text: str, undeclared: list[str]) -> Formu
     return FormulaError(error.message + advice, text, error.offset, topic=error.topic)
 
 
-def _of_class(cls: type[Energy], registry: Registry | None) -> EnergySpec:
+def _of_class(cls: type[Energy], registry: RegistryLike | None) -> EnergySpec:
     """The class's own `entry`, else the one of the registry that names it, else a bare one."""
     if cls in (Energy, FormulaEnergy):
         raise ArgumentError(

@@ -24,7 +24,7 @@ from attenergy.registry.errors import (
     UnknownName,
     nearest,
 )
-from attenergy.registry.loader import Registry, given_registry, load_registry
+from attenergy.registry.loader import Registry, RegistryLike, given_registry, load_registry
 from attenergy.registry.needs import (
     PluginNeed,
     Use,
@@ -100,6 +100,7 @@ __all__ = [
     "Registry",
     "RegistryError",
     "RegistryFile",
+    "RegistryLike",
     "Scalar",
     "SearchSpaceError",
     "ShapeError",

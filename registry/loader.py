@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -39,7 +38,7 @@ from attenergy.registry.tunables import Range
 from attenergy.registry.yaml_document import Document, read_yaml
 from attenergy.registry.yaml_scalars import Text
 
-_OF_A_FILE = "from a file of yours: --registry FILE, in Python registry=load_registry(FILE)"
+_OF_A_FILE = "from a file of yours: --registry FILE, in Python registry=FILE"
 #: Of an energy, as they are written.
 _KEYS = {field.alias or name for name, field in EnergySpec.model_fields.items()}
 _MOST_PROBLEMS = 200  # of one kind in one file; nobody reads more, and each takes time
@@ -147,6 +146,10 @@ class Registry:
         return text.at(offset) if text is not None else None
 
 
+#: What is taken where a registry is asked for: one, or the path of a file on top of the built-in.
+RegistryLike = Registry | str | os.PathLike[str]
+
+
 def load_registry(
     *paths: str | os.PathLike[str], builtin: bool = True, plugins: bool = True
 ) -> Registry:
@@ -210,11 +213,14 @@ def _readable(document: Document) -> Iterator[tuple[str, EnergySpec]]:
             yield name, EnergySpec.model_validate(known, strict=True, by_name=False)
 
 
-def given_registry(registry: Any) -> Registry:
-    """The registry that a caller gave, or the built-in one and plug-ins for None.
+def given_registry(registry: RegistryLike | None) -> Registry:
+    """The registry that a caller gave: one, a file, or None for the built-in one and plug-ins.
+
+    A file's entries come on top of the built-in ones, as with `load_registry`.
 
     Raises:
-        TypeError: it is neither.
+        RegistryError: anything wrong in the file.
+        TypeError: it is none of them.
 
     Example:
         >>> "lse" in given_registry(None).energies
@@ -222,10 +228,12 @@ def given_registry(registry: Any) -> Registry:
     """
     if registry is None:
         return load_registry()
+    if isinstance(registry, (str, os.PathLike)):
+        return load_registry(registry)
     if not isinstance(registry, Registry):
         raise ArgumentTypeError(
-            "registry must be a Registry, as load_registry(files) gives it, or None, got "
-            f"{type(registry).__name__}"
+            "registry must be a Registry, as load_registry(files) gives it, the path of a file, or "
+            f"None, got {type(registry).__name__}"
         )
     return registry
 

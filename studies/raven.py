@@ -54,6 +54,8 @@ LEADERS = (
     *("softmax", "linear", "hyla", "lse", "zero_sink", "graph_memory", "linear_attention"),
     *("token_mixing", "place_rbm"),  # which look at no content
 )
+#: With heads of 8 components, of all width, where the paper's size has 4: both kinds, and in turn.
+WIDE = ("softmax", "place_rbm", "softmax/place_rbm/softmax/place_rbm")
 #: Of whose codes and layers claims are made.
 DEEP = ("softmax", "hyla")
 #: Whose size and data are changed, one at a time, from two blocks of width 64 and 1600 steps.
@@ -66,7 +68,6 @@ SIZES: tuple[dict[str, Any], ...] = (
 #: Without dropout, which the published code has in training and the paper does not tell of.
 _PAPER: dict[str, Any] = {
     **{"dropout": 0.0, "evaluate_every": 2000, "valid_instances": 4096, "test_instances": 8192},
-    "lse.steps": 2,
 }
 
 
@@ -134,8 +135,11 @@ def parts(registry: Registry) -> dict[str, Part]:
     for length, steps in LENGTHS.items():
         for optimizer, fix in (("adamw", {}), ("muon", muon)):
             title = f"The paper's size, {length} instances, {optimizer}"
-            chosen = ((LEADERS, {**_PAPER, **fix}),)
+            chosen = ((LEADERS, {**_PAPER, **fix, "lse.steps": 2}),)
             result[f"paper-{optimizer}-{length}"] = Part("raven", title, chosen, 3, steps)
+    wide = {**_PAPER, **muon, "head_dim": 8}
+    title = "The paper's size, 1M instances, muon, heads of 8"
+    result["paper-wide-1M"] = Part("raven", title, ((WIDE, wide),), 3, LENGTHS["1M"])
     return result | _of_claims(registry)
 
 

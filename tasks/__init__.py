@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attenergy.registry import Catalogue, Registry, TaskSpec, given_registry
+from attenergy.registry import Catalogue, RegistryLike, TaskSpec, given_registry
 from attenergy.tasks.core.base import IGNORE, Task, check_known
 from attenergy.tasks.core.batches import Batch, Estimate, Inputs, Outputs
 from attenergy.tasks.core.latents import HasLatents, Latents
@@ -182,7 +182,7 @@ register_task = CLASSES.register
 def make_task(
     name_or_spec: str | TaskSpec,
     *,
-    registry: Registry | None = None,
+    registry: RegistryLike | None = None,
     seed: int = 0,
     split_seed: int = 0,
     **options: Any,

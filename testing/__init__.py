@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from attenergy.energies import EnergyLike, FormulaError, source_of
-from attenergy.registry import Registry, UnknownName
+from attenergy.registry import RegistryLike, UnknownName
 from attenergy.testing.cases import Case, cases, random_case
 from attenergy.testing.known_answers import KNOWN_ANSWERS
 from attenergy.testing.laws import LAWS
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def check_energy(
-    energy: EnergyLike, registry: Registry | None = None, **settings: Any
+    energy: EnergyLike, registry: RegistryLike | None = None, **settings: Any
 ) -> list[LawResult]:
     """Check every law on an energy.
 

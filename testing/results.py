@@ -32,7 +32,7 @@ class LawResult:
     @property
     def warning(self) -> str:
         """What a user is to know of an energy that passes; empty if nothing."""
-        warns = self.passed is None and self.note.startswith(WARNING)
+        warns = self.passed is not False and self.note.startswith(WARNING)
         return self.note.removeprefix(WARNING).split(";")[0] if warns else ""
 
     def __str__(self) -> str:

@@ -23,7 +23,7 @@ from attenergy.analysis.landscapes.wording import (
 )
 from attenergy.analysis.result import Progress, Result, Table
 from attenergy.energies import EnergyLike, domain_of, source_of
-from attenergy.registry import AnalysisError, Registry
+from attenergy.registry import AnalysisError, RegistryLike
 
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
@@ -55,7 +55,7 @@ class Landscape(Surface, Result):
     def sentence(self) -> str:
         """How many minima there are, of which kinds, and the largest basin."""
         minima, count = self.minima.minima, len(self.patterns)
-        stored = f"{count} stored pattern{'s' if count > 1 else ''}"
+        stored = f"{count} {self.problem.seen}{'s' if count > 1 else ''}"
         if not minima:
             why = (
                 "every drawn state leaves for infinity"
@@ -173,7 +173,7 @@ def landscape(
     step_size: float | None = None,
     seed: int = 0,
     name: str | None = None,
-    registry: Registry | None = None,
+    registry: RegistryLike | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Landscape:

@@ -57,6 +57,11 @@ class OneState:
         return X if self.head is None else X[self.head if X.shape[0] > 1 else 0]
 
     @property
+    def seen(self) -> str:
+        """What one of `patterns` is called: a stored pattern, or a state where none is read."""
+        return "stored pattern" if self.energy.reads_patterns else "other state"
+
+    @property
     def has_weights(self) -> bool:
         """Whether the energy has weights over patterns."""
         return self.energy.has_weights

@@ -61,7 +61,7 @@ def draw_surface(axes: Axes, surface: Surface, plane: Plane) -> None:
 
 
 def draw_patterns(axes: Axes, surface: Surface) -> None:
-    """Mark the stored patterns, with their numbers where they are few."""
+    """Mark the patterns, with their numbers where they are few."""
     places = surface.patterns.numpy()
     axes.plot(
         places[:, 0],
@@ -70,7 +70,7 @@ def draw_patterns(axes: Axes, surface: Surface) -> None:
         marker="x" if len(places) <= _NUMBERED else ".",
         markersize=7 if len(places) <= _NUMBERED else 4,
         color=colour("ink"),
-        label="stored pattern",
+        label=surface.problem.seen,
         zorder=4,
     )
     for number, (x, y) in enumerate(places if len(places) <= _NUMBERED else ()):
@@ -99,7 +99,7 @@ def _surface(surface: Surface, plane: Plane, name: str, title: str) -> Picture:
             _mark(axes, minimum, minimum.coordinates, tone)
         _legend(axes)
     about = (
-        "Energy over the plane, the darker the lower; crosses are stored patterns, lines are "
+        f"Energy over the plane, the darker the lower; crosses are {surface.problem.seen}s, lines are "
         "relaxations, filled marks are minima."
     )
     return Picture(name, title, about, figure)
@@ -156,7 +156,7 @@ def _around(surface: Surface, name: str, title: str) -> Picture:
         _legend(axes)
     about = (
         "Energy around the circle of states; each colour is the basin of the minimum marked in "
-        "it, dashed lines are the directions of the stored patterns."
+        f"it, dashed lines are the directions of the {surface.problem.seen}s."
     )
     return Picture(name, title, about, figure)
 

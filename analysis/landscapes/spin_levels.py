@@ -14,7 +14,7 @@ from attenergy.analysis.landscapes.patterns import checked_patterns, planted_pat
 from attenergy.analysis.landscapes.wording import about_energy, kinds_text, name_of
 from attenergy.analysis.result import Progress, Result, Table
 from attenergy.energies import EnergyLike, domain_of, source_of
-from attenergy.registry import AnalysisError, Registry
+from attenergy.registry import AnalysisError, RegistryLike
 
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
@@ -111,7 +111,7 @@ def spin_levels(
     *,
     seed: int = 0,
     name: str | None = None,
-    registry: Registry | None = None,
+    registry: RegistryLike | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> SpinLevels:

@@ -18,7 +18,7 @@ from attenergy.analysis.landscapes.spin_levels import spin_minima
 from attenergy.analysis.landscapes.wording import kinds_text, name_of
 from attenergy.analysis.result import Progress, Result, Table
 from attenergy.energies import EnergyLike, domain_of, source_of
-from attenergy.registry import AnalysisError, Registry, UnknownName
+from attenergy.registry import AnalysisError, RegistryLike, UnknownName
 
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
@@ -157,7 +157,7 @@ def sweep_minima(
     count: int = 25,
     seed: int = 0,
     name: str | None = None,
-    registry: Registry | None = None,
+    registry: RegistryLike | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> MinimaSweep:

@@ -13,7 +13,7 @@ from attenergy.analysis.landscapes.one_state import one_state
 from attenergy.analysis.landscapes.wording import about_energy, name_of
 from attenergy.analysis.result import Result, Table
 from attenergy.energies import EnergyLike, source_of
-from attenergy.registry import AnalysisError, Registry
+from attenergy.registry import AnalysisError, RegistryLike
 
 if TYPE_CHECKING:
     from attenergy.analysis.drawing import Picture
@@ -102,7 +102,7 @@ def weight_curves(
     low: float = -6.0,
     high: float = 6.0,
     names: Sequence[str] | None = None,
-    registry: Registry | None = None,
+    registry: RegistryLike | None = None,
     **settings: Any,
 ) -> WeightCurves:
     """The weight of a pattern against its score, alone and beside a pattern of score 0.

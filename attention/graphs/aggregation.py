@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.aggr.base import Aggregation
 
-from attenergy.attention.graphs.inputs import check_sizes, head_width, reset_linear
+from attenergy.attention.graphs.inputs import (
+    check_sets,
+    check_sizes,
+    head_width,
+    reset_linear,
+    sets_between,
+)
 from attenergy.attention.graphs.set_heads import SetHeads, split_heads
 from attenergy.attention.graphs.sets import Sets
 from attenergy.attention.layers.description import arguments_around
@@ -100,7 +106,7 @@ class EnergyAggregation(Pretrained, Aggregation):
 
         Raises:
             TypeError: something is no tensor.
-            ValueError: a shape does not fit.
+            ValueError: a shape does not fit, or the number of a set.
         """
         check_numbers("x", x, weight_of(self.key))
         self.assert_two_dimensional_input(x, dim)
@@ -108,7 +114,8 @@ class EnergyAggregation(Pretrained, Aggregation):
             raise GraphError(f"x must be (n, {self.channels}), got {tuple(x.shape)}")
         if index is None:
             assert ptr is not None  # PyTorch Geometric sees to one of them
-            index = torch.repeat_interleave(ptr.diff(), output_size=len(x))
+            index = sets_between(ptr, len(x))
+        check_sets(index, len(x), dim_size)
         count = dim_size if dim_size is not None else int(index.max()) + 1
         sets = Sets(index, count)
         read, _ = self.relaxation(

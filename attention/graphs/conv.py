@@ -12,6 +12,7 @@ from torch_geometric.utils import add_self_loops, remove_self_loops
 from attenergy.attention.graphs.inputs import (
     LAZY,
     check_sizes,
+    check_width,
     head_width,
     node_map,
     nodes_and_edges,
@@ -33,7 +34,7 @@ from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.energies import Energy, EnergyLike
-from attenergy.registry import ArgumentError, GraphError, Registry
+from attenergy.registry import ArgumentError, GraphError, RegistryLike
 
 #: Settings of a layer that are not its energy's, with their defaults.
 _OWN = {"head_dim": None, "bias": True, "add_self_loops": False}
@@ -78,7 +79,8 @@ class EnergyConv(Pretrained, MessagePassing):
         read: `weights`, `state`, or `auto` to follow the entry.
         edge_dim: width of `edge_attr`; None if there is none.
         dropout: probability of dropping a weight in training, where weights are read.
-        registry: where the name is looked up; the built-in one and plug-ins if None.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         **settings: parameters, choices and options of the energy; `head_dim` (D; out_channels / H
             if absent), `bias` (of the maps, True), `add_self_loops` (False; replaces those there
             are, field 0), `form` (`auto`; see `attenergy.attention.graphs.set_heads`), and
@@ -111,7 +113,7 @@ class EnergyConv(Pretrained, MessagePassing):
         read: Read = "auto",
         edge_dim: int | None = None,
         dropout: float = 0.0,
-        registry: Registry | None = None,
+        registry: RegistryLike | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(aggr="sum", node_dim=0)
@@ -183,8 +185,11 @@ class EnergyConv(Pretrained, MessagePassing):
                 energy that reads no field, or weights where none are read by.
         """
         sources, targets, count, edges, values = nodes_and_edges(x, edge_index, size)
-        for given in (sources,) if targets is None else (sources, targets):
-            check_numbers("x", given, weight_of(self.out))
+        check_numbers("x", sources, weight_of(self.out))
+        check_width("sources", sources, self.key)
+        if targets is not None:
+            check_numbers("x", targets, weight_of(self.out))
+            check_width("targets", targets, self.query)
         if edge_attr is None and self.edge is not None:
             edge_attr = values
         field = self._field(edges, edge_weight, edge_attr)

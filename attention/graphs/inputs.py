@@ -100,6 +100,63 @@ def nodes_and_edges(
     return sources, targets, count, edges, values
 
 
+def check_width(who: str, nodes: Tensor, linear: nn.Linear) -> None:
+    """Check that nodes have as many features as the map that they go through.
+
+    Args:
+        who: whose features they are, "sources" or "targets".
+        nodes: (N, width).
+        linear: the map; one that has not seen its first input takes any width.
+
+    Raises:
+        ValueError: they have not.
+    """
+    if linear.in_features and nodes.shape[1] != linear.in_features:
+        raise GraphError(
+            f"x must be (N, {linear.in_features}), got {tuple(nodes.shape)} for the {who}"
+        )
+
+
+def sets_between(ptr: Tensor, elements: int) -> Tensor:
+    """The set (n,) of each of n sorted elements, from where each set begins and the last one ends.
+
+    Raises:
+        ValueError: it does not end with their number; on a CPU, as a GPU would have to wait for it.
+    """
+    known = ptr.device.type == "cpu" and not torch.compiler.is_compiling()
+    if known and (ptr.ndim != 1 or not len(ptr) or int(ptr[-1]) != elements):
+        raise GraphError(
+            f"ptr must go from 0 to the number of elements, {elements}, got {ptr.tolist()[-9:]}"
+        )
+    return torch.repeat_interleave(ptr.diff(), output_size=elements)
+
+
+def check_sets(index: Any, elements: int, count: int | None) -> None:
+    """Check the set of each element; their range on a CPU only, as a GPU would have to wait for it.
+
+    Args:
+        index: (n,), from 0.
+        elements: n.
+        count: of sets; as many as the index says if None.
+
+    Raises:
+        TypeError: it is no tensor.
+        ValueError: a type, a shape or a number does not fit.
+    """
+    check_tensor("index", index)
+    if index.ndim != 1 or len(index) != elements or index.dtype not in (torch.int64, torch.int32):
+        raise GraphError(
+            f"index must be whole numbers ({elements},), one for each element, got "
+            f"{tuple(index.shape)} of {index.dtype}"
+        )
+    if torch.compiler.is_compiling() or index.device.type != "cpu" or not elements:
+        return
+    low, high = int(index.min()), int(index.max())
+    if low < 0 or (count is not None and high >= count):
+        most = "" if count is None else f" to {count - 1}"
+        raise GraphError(f"sets are numbered from 0{most}, index has {low} to {high}")
+
+
 def _pair(x: Any) -> tuple[Tensor, Tensor | None]:
     sources, targets = x if isinstance(x, (tuple, list)) and len(x) == 2 else (x, x)
     for name, nodes in (("sources", sources), ("targets", targets)):

@@ -28,7 +28,7 @@ from attenergy.attention.modules.arguments import option
 from attenergy.attention.modules.learned_step_size import LearnedStepSize
 from attenergy.attention.solvers.problem import pose
 from attenergy.energies import Energy, EnergyLike
-from attenergy.registry import ArgumentError, Registry, UnknownName
+from attenergy.registry import ArgumentError, RegistryLike, UnknownName
 
 Form = Literal["auto", "padded", "segments"]
 
@@ -53,7 +53,8 @@ class SetHeads(EnergyLayer):
         steps: number of steps, from 1; the entry's default if None.
         step_size: gamma; the entry's default if None.
         read: `weights`, `state`, or `auto` to follow the entry.
-        registry: where the name is looked up; the built-in one and plug-ins if None.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         form: `auto`, `padded` or `segments`.
         **settings: parameters, choices and options of the energy, and settings of `EnergyLayer`.
 
@@ -75,7 +76,7 @@ class SetHeads(EnergyLayer):
         steps: int | None = None,
         step_size: float | None = None,
         read: Read = "auto",
-        registry: Registry | None = None,
+        registry: RegistryLike | None = None,
         form: Form = "auto",
         **settings: Any,
     ) -> None:

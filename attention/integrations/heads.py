@@ -16,7 +16,7 @@ from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.attention.solvers.problem import pose
 from attenergy.energies import EnergyLike
 from attenergy.energies.masks import NEVER
-from attenergy.registry import ArgumentError, MaskError, Registry
+from attenergy.registry import ArgumentError, MaskError, RegistryLike
 
 
 class EnergyHeads(EnergyLayer):
@@ -32,7 +32,8 @@ class EnergyHeads(EnergyLayer):
         steps: number of steps, from 1; the entry's default if None.
         step_size: gamma; the entry's default if None.
         read: `weights`, `state`, or `auto` to follow the entry.
-        registry: where the name is looked up; the built-in one and plug-ins if None.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         **settings: initial values of the energy's parameters, choices and options, and `backend`,
             `solver`, `learn_step_size` and `energy_per_step`, which `EnergyAttention` explains.
 
@@ -50,7 +51,7 @@ class EnergyHeads(EnergyLayer):
         steps: int | None = None,
         step_size: float | None = None,
         read: Read = "auto",
-        registry: Registry | None = None,
+        registry: RegistryLike | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(

@@ -30,7 +30,7 @@ from attenergy.attention.modules.projections import visible
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.energies import EnergyLike
-from attenergy.registry import ArgumentError, ArgumentTypeError, Registry
+from attenergy.registry import ArgumentError, ArgumentTypeError, RegistryLike
 
 
 class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
@@ -58,7 +58,8 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
         energy: whatever names one; see `attenergy.make_energy`.
         steps: number of steps, from 1; the entry's default if None.
         step_size: gamma; the entry's default if None.
-        registry: where the name is looked up; the built-in one and plug-ins if None.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         **settings: initial values of the energy's parameters, choices and options; `read` (`auto`,
             `weights` or `state`; values are not used where the state is read); and what
             `EnergyHeads` takes.
@@ -98,7 +99,7 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
         energy: EnergyLike = "lse",
         steps: int | None = None,
         step_size: float | None = None,
-        registry: Registry | None = None,
+        registry: RegistryLike | None = None,
         **settings: Any,
     ) -> None:
         check_size("embed_dim", embed_dim)

@@ -36,7 +36,7 @@ from attenergy.attention.solvers.step_sizes import default_step_size
 from attenergy.energies import Energy, EnergyLike, source_of
 from attenergy.energies.graphs.base import OnGraph
 from attenergy.energies.presence import hidden_among_present
-from attenergy.registry import ArgumentError, GraphError, Reading, Registry
+from attenergy.registry import ArgumentError, GraphError, Reading, RegistryLike
 
 __all__ = ["EnergyLayer", "Read"]
 
@@ -65,7 +65,8 @@ class EnergyLayer(Pretrained, PairDropout):
             solver goes on until states rest (`fixed_point`).
         step_size: gamma; the entry's default if None.
         read: `weights`, `state` or `auto`; see `EnergyAttention`.
-        registry: where the name is looked up; the built-in one and plug-ins if None.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         dropout: of (state, pattern) pairs.
         settings: everything else, by name: parameters, choices and options of the energy, and
             `SETTINGS` and `PROJECTION_SETTINGS` of the layer.
@@ -99,7 +100,7 @@ class EnergyLayer(Pretrained, PairDropout):
         steps: int | None,
         step_size: float | None,
         read: Read,
-        registry: Registry | None,
+        registry: RegistryLike | None,
         dropout: float,
         settings: dict[str, Any],
     ) -> None:

@@ -25,7 +25,7 @@ from attenergy.attention.modules.projections import (
 )
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.energies import EnergyLike
-from attenergy.registry import ArgumentError, Registry, ShapeError
+from attenergy.registry import ArgumentError, RegistryLike, ShapeError
 
 __all__ = ["EnergyAttention", "Read"]
 
@@ -52,7 +52,8 @@ class EnergyAttention(EnergyLayer):
         read: `weights` needs an energy that has weights; `auto` follows the entry and, where it is
             silent, reads weights if there are any.
         head_dim: D; E / H if None.
-        registry: where the name is looked up; the built-in one and plug-ins if None.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         dropout: probability of dropping a (state, pattern) pair in training, for all heads and
             samples at once; only when weights are read.
         **settings: initial values of the energy's parameters, choices and options, and
@@ -117,7 +118,7 @@ class EnergyAttention(EnergyLayer):
         step_size: float | None = None,
         read: Read = "auto",
         head_dim: int | None = None,
-        registry: Registry | None = None,
+        registry: RegistryLike | None = None,
         dropout: float = 0.0,
         **settings: Any,
     ) -> None:

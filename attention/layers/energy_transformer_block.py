@@ -20,7 +20,7 @@ from attenergy.attention.solvers.relax import Relaxation
 from attenergy.energies import Energy, EnergyLike, make_energy, source_of
 from attenergy.energies.memories.lagrangians import normalised
 from attenergy.energies.parameters import constant
-from attenergy.registry import ArgumentError, Registry, given_registry
+from attenergy.registry import ArgumentError, Registry, RegistryLike, given_registry
 
 _EPS = 1e-5  # under the root of the layer norm
 
@@ -84,7 +84,7 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
         head_dim: int | None = None,
         steps: int = 12,
         step_size: float = 0.1,
-        registry: Registry | None = None,
+        registry: RegistryLike | None = None,
         **settings: Any,
     ) -> None:
         super().__init__()

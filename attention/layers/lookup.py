@@ -23,7 +23,7 @@ from attenergy.attention.modules.projections import (
 )
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.energies import EnergyLike
-from attenergy.registry import ArgumentError, Registry
+from attenergy.registry import ArgumentError, RegistryLike
 
 
 class EnergyLookup(EnergyLayer):
@@ -43,7 +43,8 @@ class EnergyLookup(EnergyLayer):
         step_size: gamma.
         read: `auto`, `weights` or `state`.
         head_dim: D; E / H if None.
-        registry: where the name is looked up; the built-in one and plug-ins if None.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         dropout: of (state, pattern) pairs.
         **settings: of `EnergyAttention`, but for those of its context (`context_dim`,
             `value_context_dim`, `num_kv_heads`) and of its order (`rotary`).
@@ -80,7 +81,7 @@ class EnergyLookup(EnergyLayer):
         step_size: float | None = None,
         read: Read = "auto",
         head_dim: int | None = None,
-        registry: Registry | None = None,
+        registry: RegistryLike | None = None,
         dropout: float = 0.0,
         **settings: Any,
     ) -> None:

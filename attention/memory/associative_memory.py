@@ -24,7 +24,7 @@ from attenergy.attention.modules.arguments import (
 )
 from attenergy.attention.solvers.step_sizes import default_step_size
 from attenergy.energies import Energy, EnergyLike, EnergySource, source_of
-from attenergy.registry import RecallError, Registry, nearest
+from attenergy.registry import RecallError, RegistryLike, nearest
 
 __all__ = ["AssociativeMemory", "Mode", "Order"]
 
@@ -50,7 +50,8 @@ class AssociativeMemory:
     Args:
         energy: whatever names one; see `attenergy.make_energy`. One that is made has no heads.
         dim: width D of the patterns; that of the first patterns stored if None.
-        registry: where the name is looked up; the built-in one and plug-ins if None.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         **settings: parameters, choices and options of the energy, such as `beta`.
 
     Raises:
@@ -65,7 +66,7 @@ class AssociativeMemory:
         energy: EnergyLike,
         *,
         dim: int | None = None,
-        registry: Registry | None = None,
+        registry: RegistryLike | None = None,
         **settings: Any,
     ) -> None:
         if dim is not None:

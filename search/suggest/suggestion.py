@@ -16,7 +16,7 @@ from attenergy.registry import (
     ArgumentTypeError,
     MixerSpec,
     Range,
-    Registry,
+    RegistryLike,
     Scalar,
     SearchSpaceError,
     StackSpec,
@@ -70,7 +70,7 @@ def suggest(
     variants: str | Sequence[LayerLike] | Mapping[str, LayerLike],
     *,
     prefix: str = "",
-    registry: Registry | None = None,
+    registry: RegistryLike | None = None,
     fix: Mapping[str, Scalar] | None = None,
 ) -> Suggestion:
     """Let a trial of your own study choose a layer: which energy, and all that its entry searches.
@@ -113,7 +113,7 @@ def suggest(
     return Suggestion(variant, layers[variant], settings)
 
 
-def _layers(variants: Any, registry: Registry | None) -> dict[str, VariantSpec]:
+def _layers(variants: Any, registry: RegistryLike | None) -> dict[str, VariantSpec]:
     """The entries of all variants, by name."""
     if isinstance(variants, str):
         variants = [variants]
@@ -139,7 +139,7 @@ def _layers(variants: Any, registry: Registry | None) -> dict[str, VariantSpec]:
     return layers
 
 
-def _entry(layer: Any, registry: Registry | None) -> VariantSpec:
+def _entry(layer: Any, registry: RegistryLike | None) -> VariantSpec:
     if isinstance(layer, str) and (is_stack_name(layer) or not is_formula(layer)):
         layer = given_registry(registry).variant(layer)
     if isinstance(layer, StackSpec) and len(layer.pattern) > 1:

@@ -209,7 +209,7 @@ def test_places_point_to_keys_of_mappings_and_to_scalars(load: Load) -> None:
         (
             lambda r: r.layer("?"),
             "no energy or mixer '?' (from a file of yours: --registry FILE, in Python "
-            "registry=load_registry(FILE)); known: lse, ",
+            "registry=FILE); known: lse, ",
         ),
         (lambda r: r.task("raven-smal"), "no task 'raven-smal' (did you mean 'raven-small'?)"),
         (

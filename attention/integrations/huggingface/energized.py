@@ -40,7 +40,7 @@ from attenergy.registry import (
     ArgumentError,
     ArgumentTypeError,
     GraphError,
-    Registry,
+    RegistryLike,
     layer_uses,
     name_plugins,
     needed,
@@ -65,7 +65,7 @@ def energize(
     steps: int | None = None,
     step_size: float | None = None,
     read: Read = "auto",
-    registry: Registry | None = None,
+    registry: RegistryLike | None = None,
     **settings: Any,
 ) -> Model:
     """Give every attention module of a Hugging Face model an energy, in place.
@@ -87,7 +87,8 @@ def energize(
         steps: number of steps, from 1; the entry's default if None.
         step_size: gamma; the entry's default if None.
         read: `weights`, `state`, or `auto` to follow the entry.
-        registry: where the name is looked up; the built-in one and plug-ins if None.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         **settings: initial values of the energy's parameters, choices and options, and what
             `EnergyHeads` takes.
 

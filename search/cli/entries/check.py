@@ -189,7 +189,7 @@ def _summary(laws: list[tuple[str, LawResult]]) -> str:
     broken = Counter(name for name, law in laws if law.passed is False)
     held = sum(law.passed is True for _, law in laws)
     warnings = [law.warning for _, law in laws if law.warning]
-    rest = sum(law.passed is None for _, law in laws) - len(warnings)
+    rest = sum(law.passed is None and not law.warning for _, law in laws)
     about = printable(names[0]) if len(names) == 1 else f"{len(names)} energies"
     others = f"; {rest} {'does' if rest == 1 else 'do'} not apply" if rest else ""
     if warnings:

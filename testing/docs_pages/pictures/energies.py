@@ -69,9 +69,10 @@ def _read(result: Landscape | SpinLevels) -> str:
     """How the picture is read."""
     if not isinstance(result, Landscape):
         return "Each dot is one of all states of the spins, by its nearest pattern and its energy."
+    seen = result.problem.seen
     if isinstance(result.chart, Circle):
-        return "Lines across are the angles of the stored patterns; colours are basins."
+        return f"Lines across are the angles of the {seen}s; colours are basins."
     return (
-        "The darker, the lower; crosses are stored patterns, lines relaxations by the energy's own "
+        f"The darker, the lower; crosses are {seen}s, lines relaxations by the energy's own "
         "steps, filled marks minima."
     )

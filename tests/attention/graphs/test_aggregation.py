@@ -138,6 +138,11 @@ def test_what_does_not_fit():
         (lambda: EnergyAggregation(8, 2, "potts"), "couples its states"),
         (lambda: make()(draw(3, 5), INDEX[:3]), r"\(n, 8\)"),
         (lambda: make()(draw(2, 3, C), INDEX[:3]), "two-dimensional"),
+        (lambda: make()(draw(4, C), INDEX[:3]), r"numbers \(4,\), .* got \(3,\) of torch.int64"),
+        (lambda: make()(draw(3, C), INDEX[:3].double()), r"got \(3,\) of torch.float64"),
+        (lambda: make()(draw(3, C), INDEX[:3] - 9), "from 0.*, index has -"),
+        (lambda: make()(draw(3, C), torch.tensor([0, 5, 1]), dim_size=2), "from 0 to 1, .* 0 to 5"),
+        (lambda: make()(draw(3, C), ptr=torch.tensor([0, 1, 2])), r"elements, 3, got \[0, 1, 2\]"),
     ):
         with pytest.raises(ValueError, match=words):
             call()

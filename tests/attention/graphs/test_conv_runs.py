@@ -100,6 +100,8 @@ def test_inputs_that_do_not_fit():
     for call, words in (
         (lambda: conv(x, EDGES + 1), "0 to 5, edge_index has 1 to 6"),
         (lambda: conv(x, EDGES.double()), "integers"),
+        (lambda: conv(x[:, 1:], EDGES), rf"\(N, {C}\), got \({N}, {C - 1}\) for the sources"),
+        (lambda: conv((x, x[:, 1:]), EDGES), rf"\({N}, {C - 1}\) for the targets"),
         (lambda: conv(x, EDGES, weight[1:]), "edge_weight must be"),
         (lambda: conv(x, EDGES, None, weight), "no edge_dim"),
         (lambda: make_conv(edge_dim=2)(x, EDGES, None, weight), r"\(8, 2\)"),
