@@ -235,11 +235,11 @@ def layer_makers(
                 "layers must name a layer for every block, without make_layer, got "
                 f"{layers!r:.80}{'' if make_layer is None else ' and make_layer'}"
             )
-        sizes: dict[str, Any] = {"embed_dim": embed_dim, "num_heads": num_heads}
         known = given_registry(None)
         makers: list[MakeLayer] = []
         for layer in [layers] if isinstance(layers, str) else layers:
             entry = _entry_of(layer, known)
+            sizes: dict[str, Any] = {"embed_dim": embed_dim, "num_heads": num_heads}
             if isinstance(entry, (EnergySpec, MixerSpec, StackSpec)):
                 name = layer if isinstance(layer, str) else ""
                 described = describe_layers(
@@ -247,6 +247,8 @@ def layer_makers(
                 )
                 makers += [partial(layer_of_model, one, length) for one in described]
             else:
+                if isinstance(entry, type) and getattr(entry, "fixed_length", False):
+                    sizes["length"] = length
                 makers.append(partial(_make_layer, entry, registry=known, **sizes))
         return makers
     count = check_size("layers", layers)

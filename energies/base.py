@@ -221,8 +221,8 @@ class Energy(Settled):
             return self.energy(xi, X, None, field)
         if mask.shape[-1] == 0:
             return self._of_nothing(xi, X, mask)
-        occupied = mask.any(-1, keepdim=True)
-        xi, X = clear_hidden(mask, clear_states(xi, occupied), X)
+        xi = clear_states(xi, mask.any(-1, keepdim=True))
+        xi, X = clear_hidden(mask, xi, X if self.reads_patterns or not self.states_interact else xi)
         return self.cleared(xi, X, mask, field)
 
     def cleared(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:

@@ -10,7 +10,10 @@ from collections.abc import MutableMapping
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from attenergy.registry import ArgumentError
 
 
 def open_to_present(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,27 +37,53 @@ def may_count(present: Tensor) -> bool:
         if torch._C._functorch.is_batchedtensor(present):
             return False
         present = torch._C._functorch.get_unwrapped(present)
-    return type(present) is Tensor
+    return type(present) is Tensor and present.device.type != "meta"
 
 
-def hidden_among_present(mask: Tensor) -> bool:
-    """Whether a state that takes part is hidden from another one that does.
+def refuse_hidden_pairs(mask: Tensor, message: str) -> None:
+    """Refuse a mask in which a state that takes part is hidden from another one that does.
 
-    False where numbers may not be looked at.
+    Under `torch.vmap` every sample is looked at. A graph that is compiled or exported has no branch
+    to raise from and gets an assertion instead. Fake tensors, those without numbers and what
+    `torch.jit.trace` sees pass.
 
     Args:
         mask: boolean (..., L, L), True = visible.
+        message: what is said then.
+
+    Raises:
+        ValueError: there is one; a graph raises RuntimeError.
     """
-    if not may_count(mask):
-        return False
+    compiling = torch.compiler.is_compiling()
+    if not compiling:
+        mask = _all_samples(mask)
+        if torch._C._get_tracing_state() is not None or isinstance(mask, FakeTensor):
+            return
+    if mask.device.type == "meta":
+        return
     present = mask.any(-1, keepdim=True)
-    return not bool((mask | ~(present & present.mT)).all())
+    fine = (mask | ~(present & present.mT)).all()
+    if compiling:
+        torch._assert_async(fine, message)
+    elif not bool(fine):
+        raise ArgumentError(message, topic="couples-states")
+
+
+def _all_samples(tensor: Tensor) -> Tensor:
+    """What the transforms of `torch.func` go over, all at once, as further axes in front."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        axis = functorch.maybe_get_bdim(tensor) if functorch.is_batchedtensor(tensor) else None
+        tensor = functorch.get_unwrapped(tensor)
+        tensor = tensor if axis is None else tensor.movedim(axis, 0)
+    return tensor
 
 
 def all_present(mask: Tensor, axis: int) -> bool:
     """Whether nothing is padded; false where numbers may not be looked at.
 
-    Every step of a relaxation asks this of the same mask, so the answer is kept beside it.
+    Every step of a relaxation asks this of the same mask, so the answer is kept beside it until the
+    mask changes; what numpy writes into memory that it shares with a tensor, PyTorch does not see.
 
     Args:
         mask: boolean (..., L, S), True = visible.

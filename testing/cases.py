@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from attenergy.energies import Energy, make_energy
+from attenergy.energies.factory import class_of
 from attenergy.registry import EnergySpec
 
 BATCH, HEADS, STATES, PATTERNS, DIM = 2, 2, 3, 5, 4
+#: More places than any problem has but those of many patterns, which have no places.
+LONGEST = 8
 #: Of a problem for what holds at one size and breaks at another.
 MANY_PATTERNS, WIDE = 64, 16
 
@@ -126,7 +129,12 @@ def build(
     dim: int = DIM,
     **settings: Any,
 ) -> Energy:
-    """An energy in float64 whose per-head parameters differ between the heads."""
+    """An energy in float64 whose per-head parameters differ between the heads.
+
+    One with parameters for every place has them for all places of the problems, too.
+    """
+    if class_of(spec).fixed_length and "length" in spec.options:
+        settings = {"length": max(LONGEST, spec.options["length"].default), **settings}
     with float64():
         energy = make_energy(spec, dim=dim, num_heads=heads, **settings)
     with torch.no_grad():

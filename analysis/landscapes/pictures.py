@@ -99,8 +99,8 @@ def _surface(surface: Surface, plane: Plane, name: str, title: str) -> Picture:
             _mark(axes, minimum, minimum.coordinates, tone)
         _legend(axes)
     about = (
-        f"Energy over the plane, the darker the lower; crosses are {surface.problem.seen}s, lines are "
-        "relaxations, filled marks are minima."
+        f"Energy over the plane, the darker the lower; crosses are {surface.problem.seen}s, lines "
+        "are relaxations, filled marks are minima."
     )
     return Picture(name, title, about, figure)
 

@@ -50,7 +50,9 @@ def prepare(
         rows = (1,) if mask is None else mask.shape[:-1]
         mask = torch.zeros(*rows, 1, dtype=torch.bool, device=X.device)
         X, field = pad(X, (0, 0, 0, 1)), None if field is None else pad(field, (0, 1))
-    xi, X = clear_hidden(mask, all_states(energy, xi, X, mask, field), X)
+    states = all_states(energy, xi, X, mask, field)
+    is_read = energy.reads_patterns or not energy.states_interact
+    xi, X = clear_hidden(mask, states, X if is_read else states)
     return Prepared(energy, X, mask, field, *opened_rows(energy, mask), patterns), xi
 
 

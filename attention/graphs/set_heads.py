@@ -211,10 +211,14 @@ def check_energy(energy: Energy) -> None:
         (energy.patterns_interact, "reads its patterns in an order, and neighbours have none"),
     ):
         if wrong:
+            elsewhere = (
+                "on a graph it can be used by `EnergyAttention` over all nodes, with the adjacency "
+                "as the mask or by `energy.use_graph`"
+                if energy.hides_pairs
+                else "it couples places, which the nodes of a graph do not have"
+            )
             raise ArgumentError(
-                f"'{energy.spec.title}' {reason}; on a graph it can be used by `EnergyAttention` "
-                "over all nodes, with the adjacency as the mask or by `energy.use_graph`",
-                topic="couples-states",
+                f"'{energy.spec.title}' {reason}; {elsewhere}", topic="couples-states"
             )
 
 

@@ -135,7 +135,8 @@ class EnergyHeads(EnergyLayer):
         if not within or X.shape[-2] != xi.shape[-2]:
             raise ArgumentError(
                 f"'{self.energy.spec.title}' is an energy of the states alone; it takes neither "
-                f"other patterns nor a cache, got {xi.shape[-2]} states and {X.shape[-2]} patterns",
+                f"other patterns nor a cache (key and value must be the tensor that query is), got "
+                f"{xi.shape[-2]} states and {X.shape[-2]} patterns",
                 topic="couples-states",
             )
 

@@ -18,6 +18,7 @@ from attenergy.attention.layers.head_groups import HeadGroups
 from attenergy.attention.mixers.base import Mixer
 from attenergy.attention.saving.format import AnyLayer, LayerArguments
 from attenergy.attention.saving.own_model import OwnModelArguments
+from attenergy.energies.factory import class_of
 from attenergy.registry import ArgumentError, EnergySpec, OwnModelError, StackSpec
 from attenergy.registry.stacks import blocks_of
 
@@ -181,7 +182,10 @@ def _replace(model: nn.Module, arguments: OwnModelArguments, describe: Describe)
         layers = _layers(arguments, describe, part.embed_dim, part.num_heads, part.head_dim)
         layer = layers[number % len(layers)]
         if isinstance(layer, LayerArguments) and isinstance(layer.spec, EnergySpec):
-            exchange({place: part}, layer.spec, dict(layer.settings))
+            settings = dict(layer.settings)
+            if class_of(layer.spec).fixed_length:
+                settings.setdefault("length", arguments.task.inputs.length)
+            exchange({place: part}, layer.spec, settings)
         elif not isinstance(layer, LayerArguments) or not _is_softmax(layer):
             what = "mixer" if isinstance(layer, LayerArguments) else "groups of heads"
             raise OwnModelError(

@@ -35,7 +35,7 @@ from attenergy.attention.solvers.relax import Relaxation, take_steps
 from attenergy.attention.solvers.step_sizes import default_step_size
 from attenergy.energies import Energy, EnergyLike, source_of
 from attenergy.energies.graphs.base import OnGraph
-from attenergy.energies.presence import hidden_among_present
+from attenergy.energies.presence import refuse_hidden_pairs
 from attenergy.registry import ArgumentError, GraphError, Reading, RegistryLike
 
 __all__ = ["EnergyLayer", "Read"]
@@ -261,11 +261,11 @@ class EnergyLayer(Pretrained, PairDropout):
             return mask
         mask = mask | mask.new_zeros(1, 1)  # two axes at least
         mask = mask & mask.any(-2, keepdim=True).mT
-        if not self.energy.hides_pairs and hidden_among_present(mask):
-            raise ArgumentError(
+        if not self.energy.hides_pairs:
+            refuse_hidden_pairs(
+                mask,
                 f"'{self.energy.spec.title}' couples all states that take part, so its mask can "
                 "leave out whole states (padding), and hide none from another one",
-                topic="couples-states",
             )
         return mask
 

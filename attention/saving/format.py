@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save_file
 from torch import nn
 
-from attenergy.attention.saving.own_model import OwnModelArguments
+from attenergy.attention.saving.own_model import OwnModelArguments, Size
 from attenergy.attention.saving.weights import SavedError, state_of
 from attenergy.registry import (
     ArgumentError,
@@ -60,9 +60,9 @@ class LayerArguments(_Arguments):
     memory: EnergySpec | None = None
     name: str
     spec: EnergySpec | MixerSpec
-    embed_dim: int = Field(ge=1)
-    num_heads: int = Field(ge=1)
-    head_dim: int | None = Field(default=None, ge=1)
+    embed_dim: Size
+    num_heads: Size
+    head_dim: Size | None = None
     dropout: float = Field(default=0.0, ge=0, lt=1)
     settings: dict[str, bool | float | int | str] = {}
 
@@ -107,18 +107,18 @@ class ModelArguments(_Arguments):
     layer: AnyLayer
     blocks: tuple[AnyLayer, ...] | None = None
     kind: Literal["vector", "token", "memory"]
-    size: int = Field(ge=1)
-    length: int = Field(ge=1)
-    channels: int = Field(default=1, ge=1)
-    outputs: int = Field(ge=1)
-    layers: int = Field(ge=1)
-    mlp: int = Field(ge=0)
+    size: Size
+    length: Size
+    channels: Size = 1
+    outputs: Size
+    layers: Size
+    mlp: int = Field(ge=0, strict=True)
     positions: Literal["relative", "absolute", "rotary", "none"]
-    causal: bool = False
-    conv: int = Field(default=0, ge=0)
+    causal: bool = Field(default=False, strict=True)
+    conv: int = Field(default=0, ge=0, strict=True)
     readout: Literal["position", "bottleneck", "tied"] = "position"
-    checkpoint: bool = False
-    language: bool = False
+    checkpoint: bool = Field(default=False, strict=True)
+    language: bool = Field(default=False, strict=True)
     without: tuple[tuple[Part, ...], ...] | None = None
 
     @model_validator(mode="after")

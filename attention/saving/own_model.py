@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from attenergy.registry import ModelSpec, OwnModel, Scalar, VariantSpec
+
+#: A number of something; no text, no truth value and no fraction is one.
+Size = Annotated[int, Field(ge=1, strict=True)]
 
 
 class _Arguments(BaseModel):
@@ -17,15 +20,15 @@ class InputArguments(_Arguments):
     """What a model reads; see `attenergy.tasks.Inputs`."""
 
     kind: Literal["vector", "token"]
-    size: int = Field(ge=1)
-    length: int = Field(ge=1)
-    channels: int = Field(default=1, ge=1)
+    size: Size
+    length: Size
+    channels: Size = 1
 
 
 class OutputArguments(_Arguments):
     """What a model answers; see `attenergy.tasks.Outputs`."""
 
-    size: int = Field(ge=1)
+    size: Size
     kind: Literal["class", "number"] = "class"
 
 
@@ -39,7 +42,7 @@ class TaskArguments(_Arguments):
     inputs: InputArguments
     outputs: OutputArguments
     scored: tuple[int | None, int | None] | None = None
-    masks_pairs: bool = False
+    masks_pairs: bool = Field(default=False, strict=True)
     options: dict[str, Scalar] = {}
 
     @property

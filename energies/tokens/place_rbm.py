@@ -12,6 +12,7 @@ from attenergy.energies.base import Energy
 from attenergy.energies.language.numerics import logcosh
 from attenergy.energies.presence import all_present
 from attenergy.energies.tokens.places import check_places, first_places
+from attenergy.registry import ParameterError
 
 
 class PlaceRBM(Energy):
@@ -29,17 +30,18 @@ class PlaceRBM(Energy):
 
     The place of a state is the number of states before it that take part: one that sees nothing
     takes none and has no place, so padding changes nothing. Couplings of places know no pairs: a
-    layer refuses a mask that hides some states from others.
+    layer refuses a mask that hides some states from others (compiled or exported, by an assertion).
 
     Options:
-        length: greatest number of states that take part; a model gives its own.
+        length: greatest length of a sequence, padding included; a model gives its own.
         hidden: hidden units of every head.
         seed: of the first couplings, normal with variance 1/hidden.
 
     Shapes: as `Energy`, with E (...): one number for all states.
 
     Raises:
-        ValueError: an option out of range; when called, more states than `length`.
+        ValueError: an option that the entry lacks or out of range; when called, more states than
+            `length`.
 
     Source: restricted Boltzmann machines with Gaussian visible units (Welling, Rosen-Zvi and Hinton
     2004); token mixing of Tolstikhin et al. 2021, arXiv:2105.01601.
@@ -65,11 +67,20 @@ class PlaceRBM(Energy):
 
     def setup(self) -> None:
         """Draw the couplings."""
+        for name in sorted({"length", "hidden"} - self.spec.options.keys()):
+            raise ParameterError(
+                f"the entry '{self.spec.title}' lacks the option '{name}' of its class; with it: "
+                f"options: {{{name}: {{default: 64}}}}"
+            )
         self.length, hidden = self.whole_option("length", 1), self.whole_option("hidden", 1)
         generator = torch.Generator().manual_seed(self.whole_option("seed", 0))
         heads = () if self.num_heads is None else (self.num_heads,)
         drawn = torch.randn(*heads, hidden, self.length, generator=generator)
         self.couplings = nn.Parameter(drawn / math.sqrt(hidden))
+
+    def extra_repr(self) -> str:
+        """Title and sizes, for printing."""
+        return f"{super().extra_repr()}, length={self.length}, hidden={self.couplings.shape[-2]}"
 
     def energy(self, xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None) -> Tensor:
         """The joint energy, (...)."""

@@ -114,7 +114,8 @@ LAWS = (
         "that may swing or explode.",
         "Six steps at several step sizes up to the end of the range, over every choice, over beta"
         " and over the search range of each parameter, choices at the ends of all ranges too; a "
-        "formula also with 64 patterns of 16 components.",
+        "formula also with 64 patterns of 16 components. If the entry's own step sizes leave the "
+        "range, its steps may raise the energy, and that is a warning.",
         "relative rise at most 1e-9 in a step; the energy stays finite",
         "A quadratic part that is declared smaller than it is; a term that is convex in xi and "
         "added (a repulsion, `+ lse(...)`) so that the rest is not concave; a parameter that "

@@ -23,7 +23,7 @@ from attenergy.search.cli.parameters.options import Format, FormatOption, emit, 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from attenergy.registry import EnergySpec, Registry
+    from attenergy.registry import EnergySpec, Problem, Registry
     from attenergy.testing import LawResult
 
 
@@ -109,9 +109,23 @@ def entries_of(path: Path, chosen: str | None) -> dict[str, EnergySpec]:
     registry = load([path])
     names = _energies_of(registry, path, chosen)
     problems = formula_problems(registry, names) + solver_problems(registry, names)
+    problems = problems or list(_not_made(registry, names))
     if problems:
         raise RegistryError(problems)
     return {name: registry.energies[name] for name in names}
+
+
+def _not_made(registry: Registry, names: list[str]) -> Iterator[Problem]:
+    """The entries of which no energy can be made, as one that lacks an option of its class."""
+    from attenergy.energies import make_energy
+    from attenergy.registry import AttenergyError, Problem
+
+    for name in names:
+        try:
+            make_energy(registry.energies[name], dim=4)
+        except AttenergyError as error:
+            place = registry.places["energies", name]
+            yield Problem(place, f"energies.{name}", str(error), error.topic)
 
 
 def file_and_name(text: str) -> tuple[Path, str | None]:

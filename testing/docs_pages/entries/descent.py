@@ -66,11 +66,12 @@ def _why(spec: EnergySpec) -> str:
         )
     if spec.quadratic is not None:
         largest = f"{domain.largest_step:g}"
+        at_any = ", at any inverse temperature" if "beta" in spec.parameters else ""
         return (
             "$E = \\tfrac12 \\xi^\\top A \\xi - v(\\xi)$ with $v$ convex and $A$ = "
             f"`{spec.quadratic}`: with the tangent of $-v$ in its place $E$ becomes a parabola "
             "that lies above it and touches it at the state. So every step with $\\gamma$ in "
-            f"(0, {largest}) ends at least as low, at any inverse temperature."
+            f"(0, {largest}) ends at least as low{at_any}."
         )
     if domain.discrete:
         return (

@@ -17,8 +17,8 @@ from attenergy.testing.docs_pages.markdown import bullets, paragraphs, plain, pr
 from attenergy.testing.known_answers import KNOWN_ANSWERS
 
 _EMPTY_ROW = (
-    "A pattern that the mask hides has no influence at all ([law 2](../laws.md#law-masking)); a "
-    "state that sees no pattern stays where it is, with finite gradients."
+    "A {stored} that the mask hides has no influence at all ([law 2](../laws.md#law-masking)); a "
+    "state that sees no {stored} stays where it is, with finite gradients."
 )
 
 
@@ -37,7 +37,7 @@ def energy_page(facts: Facts, name: str) -> str:
         section("Steps and descent", descent(spec)),
         section("States and weights", bullets(_states(spec, energy))),
         section("Known answers", _answers(spec)),
-        section("At the edges", _edges(facts, name)),
+        section("At the edges", _edges(facts, name, energy.reads_patterns)),
         section(
             "Capacity" if spec.capacity else "Measured",
             sections.joined(sections.sentence(spec.capacity), measured(name, facts.result)),
@@ -102,7 +102,11 @@ def _states(spec: EnergySpec, energy: Energy) -> list[str]:
             "context."
         )
     if energy.patterns_interact:
-        lines.append("The patterns' order, or their places on a graph, counts.")
+        lines.append(
+            "The patterns' order, or their places on a graph, counts."
+            if energy.reads_patterns
+            else "The order of the states counts."
+        )
     if energy.is_attention:
         lines.append(
             "Its weights over patterns are a softmax, so a step runs through "
@@ -145,12 +149,12 @@ def _answers(spec: EnergySpec) -> str:
     return "The tests compare it with what is known without the toolkit:\n\n" + bullets(lines)
 
 
-def _edges(facts: Facts, name: str) -> str:
+def _edges(facts: Facts, name: str, reads_patterns: bool) -> str:
     verdicts = facts.edges[name]
     finite = [case for case, verdict in verdicts.items() if verdict == "finite"]
     refused = {c: v for c, v in verdicts.items() if v not in {"finite", "-"}}
     lines = [
-        _EMPTY_ROW,
+        _EMPTY_ROW.format(stored="pattern" if reads_patterns else "state"),
         "Energy, two steps and the gradients of both are finite at: "
         f"{', '.join(plain(case) for case in finite)}.",
         *(f"{plain(case)}: {plain(verdict)}." for case, verdict in refused.items()),

@@ -38,9 +38,12 @@ def energy_formula(spec: EnergySpec) -> str:
     if spec.formula is not None:
         parts.append("As the registry types it:\n\n" + fence(str(said["formula"])))
     else:
-        name = f"The class `{spec.class_}` of `attenergy.energies`:"
-        parts.append(f"{name}\n\n" + fence(paragraphs(class_of(spec))[0]))
-    left = r"E(\xi;\, X, h) = "
+        cls = class_of(spec)
+        name = f"The class `{spec.class_}` of `{cls.__module__}`:"
+        parts.append(f"{name}\n\n" + fence(paragraphs(cls)[0]))
+    read = ["X"] * class_of(spec).reads_patterns + ["h"] * class_of(spec).reads_field
+    given = r";\, " + ", ".join(read) if read else ""
+    left = rf"E(\xi{given}) = "
     parts.append(display(left + str(said["latex"])))
     if spec.choices:
         shown = ", ".join(f"`{name}` = `{choice.default}`" for name, choice in spec.choices.items())

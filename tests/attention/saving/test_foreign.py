@@ -18,6 +18,7 @@ from attenergy.attention.saving.weights import Allowance, SavedError, TooLarge
 from attenergy.registry import load_registry
 
 REGISTRY = load_registry(plugins=False)
+SIZES = ("size", "length", "channels", "outputs", "layers", "mlp", "conv")
 HUGE = [10**6, 2**31, 2**63]
 
 
@@ -69,9 +70,7 @@ def assert_loads_or_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("value", HUGE)
-@pytest.mark.parametrize(
-    "field", ["size", "length", "channels", "outputs", "layers", "mlp", "conv"]
-)
+@pytest.mark.parametrize("field", SIZES)
 def test_a_description_that_its_weights_do_not_explain_is_refused(
     folder: Path, field: str, value: int
 ) -> None:
@@ -86,6 +85,25 @@ def test_a_description_that_its_weights_do_not_explain_is_refused(
 def test_a_layer_of_any_size_is_refused(folder: Path, field: str, value: int) -> None:
     edit(folder, ("model", "layer", field), value)
     refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        *(
+            (where, value)
+            for where in ("embed_dim", "num_heads", "head_dim")
+            for value in (True, "2", 2.0, 2.5, [2])
+        ),
+        *((where, value) for where in SIZES for value in (True, "2", 2.0)),
+        *((where, value) for where in ("causal", "checkpoint", "language") for value in (1, "yes")),
+    ],
+)
+def test_numbers_are_no_texts_and_no_truth_values(folder: Path, where: str, value: object) -> None:
+    of_layer = where in {"embed_dim", "num_heads", "head_dim"}
+    edit(folder, ("model", *(("layer",) if of_layer else ()), where), value)
+    with pytest.raises(SavedError, match=where):
+        load(folder)
 
 
 @pytest.mark.parametrize("positions", ["relative", "absolute"])
