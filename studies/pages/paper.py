@@ -17,7 +17,9 @@ from pages.tables import about, complete, scores_of, table, value
 PUBLISHED = {"hyla": (0.6913, 0.0190), "softmax": (0.5656, 0.0105), "linear": (0.5630, 0.0111)}
 #: By how much their stars are moved aside, so that two that are equal are seen.
 _ASIDE = {"softmax": 0.92, "linear": 1.09}
+#: In the order of the page; the last has a table alone.
 TITLES = {"adamw": "AdamW, 1e-3, decay 0.1", "muon": "Muon, 0.02, decay 0.1"}
+WIDE = ("wide", "Muon, heads of 8 components instead of 4")
 
 
 def draw_paper(by_part: Mapping[str, Sequence[RunRecord]]) -> None:
@@ -35,9 +37,7 @@ def draw_paper(by_part: Mapping[str, Sequence[RunRecord]]) -> None:
         for part, records in by_part.items():
             if f"-{optimizer}-" not in part:
                 continue
-            text += [f"## {title}, {part.rsplit('-', 1)[-1]} instances", ""]
-            text += about(records, part)
-            text += [*table(scores_of(records), "softmax", ("valid", "test", "ood")), ""]
+            text += _section(title, part, records)
             for variant in raven.LEADERS:
                 runs = [r for r in records if r.config.variant == variant and r.curve]
                 if runs:
@@ -61,7 +61,19 @@ def draw_paper(by_part: Mapping[str, Sequence[RunRecord]]) -> None:
     }
     all_axes[1].legend(list(handles.values()), list(handles), fontsize=7, loc="center right")
     save(figure, "paper")
+    kind, title = WIDE
+    for part, records in by_part.items():
+        text += _section(title, part, records) if f"-{kind}-" in part else []
     write_page("paper", text)
+
+
+def _section(title: str, part: str, records: Sequence[RunRecord]) -> list[str]:
+    """The table of a part."""
+    return [
+        *(f"## {title}, {part.rsplit('-', 1)[-1]} instances", ""),
+        *about(records, part),
+        *(*table(scores_of(records), "softmax", ("valid", "test", "ood")), ""),
+    ]
 
 
 def _ceiling(by_part: Mapping[str, Sequence[RunRecord]]) -> float:

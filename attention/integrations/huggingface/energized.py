@@ -87,8 +87,7 @@ def energize(
         steps: number of steps, from 1; the entry's default if None.
         step_size: gamma; the entry's default if None.
         read: `weights`, `state`, or `auto` to follow the entry.
-        registry: where the name is looked up: a registry, or a file added to the built-in one and
-            plug-ins, which are taken if None.
+        registry: where the name is looked up, one or a file; built-in and plug-ins if None.
         **settings: initial values of the energy's parameters, choices and options, and what
             `EnergyHeads` takes.
 

@@ -41,6 +41,35 @@ def test_what_is_in_no_file_is_checked(check, energy):
 
 
 @pytest.mark.parametrize(
+    ("words", "numbers"),
+    [
+        (["--law", "7"], "7"),
+        (["--law", "law-bounded"], "9"),
+        (["--law", "7", "--law", "law-descent", "--law", "7"], "47"),
+    ],
+)
+def test_some_laws_alone(words, numbers):
+    result = CliRunner().invoke(app, ["energies", "check", "lse", *words, "-f", "json"])
+    assert result.exit_code == 0, result.stderr
+    assert "".join(row["law"][0] for row in json.loads(result.stdout)) == numbers
+    count = {1: "1 law holds for lse", 2: "all 2 laws hold for lse"}[len(numbers)]
+    assert count in result.stderr
+
+
+def test_laws_that_do_not_apply_or_are_not_there():
+    run = CliRunner().invoke
+    result = run(app, ["energies", "check", "0.5*|xi|^4 - lse(X @ xi)", "--law", "4"])
+    assert result.exit_code == 0
+    assert "no law is broken by" in result.stdout
+    assert "1 does not apply" in result.stdout
+    result = run(app, ["energies", "check", "lse", "--law", "law-decent"])
+    assert result.exit_code == 2
+    assert "no law 'law-decent' (did you mean 'law-descent'?); known: 1, 2" in " ".join(
+        result.stderr.replace("│", " ").split()
+    )
+
+
+@pytest.mark.parametrize(
     ("words", "named"),
     [
         (["0.5*|xi|^2 - lsee(X @ xi)"], "column 14: unknown function 'lsee'; did you mean 'lse'?"),
