@@ -35,6 +35,7 @@ from attenergy.search.engines.factory import make_executor
 from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.search.runs.events import Listener
+from attenergy.search.runs.recorded_texts import with_recorded_texts
 from attenergy.search.runs.records import RunStore
 
 HERE = Path(__file__).resolve().parent
@@ -103,6 +104,7 @@ class Part:
     def _with_settings(
         self, name: str, registry: Registry
     ) -> list[tuple[RunConfig, dict[str, Any]]]:
+        registry = with_recorded_texts(registry, RunStore(RECORDS / name).all())
         first = [
             (configure(plan, registry, variant), plan.fix)
             for plan in self.plans(name, RECORDS / name)

@@ -40,7 +40,8 @@ from attenergy.search.runs.plugin_needs import (
     write_needs,
 )
 from attenergy.search.runs.provenance import Purpose
-from attenergy.search.runs.records import RunStore
+from attenergy.search.runs.recorded_texts import with_recorded_texts
+from attenergy.search.runs.records import RunStore, read_records
 from attenergy.search.storage.refusal import removed_if_refused
 from attenergy.search.training.model import uses
 from attenergy.tasks import Task, make_task
@@ -93,8 +94,9 @@ def run_compare(
             variants that are known to be beyond the limits of cost.
         SameFailure: every run fails, and in the same way.
     """
-    folder = Path(plan.folder)
+    folder, known = Path(plan.folder), tuple(known)
     check_needs(folder)
+    registry = with_recorded_texts(registry, [*read_records(folder), *known])
     budget = time_budget or TimeBudget.of(plan.budget)
     plan = as_begun(plan)  # shortened once, they stay comparable with a clock and without
     plain = {variant: configure(plan, registry, variant) for variant in plan.variants}

@@ -46,7 +46,8 @@ from attenergy.search.runs.plugin_needs import (
     upgrades,
     write_needs,
 )
-from attenergy.search.runs.records import RunStore
+from attenergy.search.runs.recorded_texts import with_recorded_texts
+from attenergy.search.runs.records import RunStore, read_records
 from attenergy.search.storage.database import open_storage, problems_with, shown_url, url_of
 from attenergy.search.storage.heartbeat import heartbeats
 from attenergy.search.storage.refusal import removed_if_refused
@@ -121,6 +122,7 @@ def run_search(
         ValueError: the plan names something unknown or impossible.
     """
     check_needs(Path(plan.folder), to_go_on=True)
+    registry = with_recorded_texts(registry, read_records(Path(plan.folder)))
     budget = time_budget or TimeBudget.of(plan.budget)
     plan = with_pause(plan if budget is None else as_begun(plan))
     parts = SearchParts.of(plan, registry)

@@ -49,9 +49,9 @@ Made by `make docs` from what `attenergy explain NAME` prints; a test compares, 
 example breaks its law.
 
 `attenergy energies check FILE[:NAME]|FORMULA|NAME|MODULE:NAME` checks an energy against nine laws,
-one alone with `--law 4`, and `attenergy.testing.check_energy` does so in Python. Every built-in energy obeys them. A law that
-does not apply to an energy is no failure: `n/a` says why. The advice that `attenergy analyse MODEL
-laws` gives on trained models is another thing, with
+one alone with `--law 4`, and `attenergy.testing.check_energy` does so in Python. Every built-in
+energy obeys them. A law that does not apply to an energy is no failure: `n/a` says why. The advice
+that `attenergy analyse MODEL laws` gives on trained models is another thing, with
 [twelve rules of its own](analysis/laws.md).
 
 ## Why is my energy rejected?
