@@ -52,8 +52,8 @@ STATES = (4, 8, 16, 32, 64)
 RATES = (0.02, 0.01, 0.04)
 #: The paper's architectures, an energy with two steps, energies near softmax, and the zoo's first.
 LEADERS = (
-    *("softmax", "linear", "hyla", "lse", "zero_sink", "graph_memory", "linear_attention"),
-    *("token_mixing", "place_rbm"),  # which look at no content
+    *("softmax", "linear", "hyla", "lse", "zero_sink", "linear_attention"),
+    *("token_mixing", "place_rbm"),  # which couple places
 )
 #: With heads of 8 components, of all width, where the paper's size has 4: both kinds, and in turn.
 WIDE = ("softmax", "place_rbm", "softmax/place_rbm/softmax/place_rbm")
