@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attenergy.registry import ArgumentError, Registry, Scalar, UnknownName
+from attenergy.registry import ArgumentError, AttenergyError, Registry, Scalar, UnknownName
 from attenergy.registry.files import write_atomically
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.budgets.shares import shares_of_time
@@ -256,5 +256,6 @@ def _unfit(plan: ComparePlan, registry: Registry) -> dict[str, str]:
         try:
             check_buildable(config, task)
         except ValueError as error:
-            missing[variant] = in_one_line(error)
+            own = isinstance(error, AttenergyError)
+            missing[variant] = str(error) if own else in_one_line(error)
     return missing

@@ -1,4 +1,4 @@
-"""A user's own model, tried on two instances before anything is searched.
+"""A model, above all a user's own, tried on two instances before anything is searched.
 
 What a search or comparison is asked for is a name and options; what comes of it here is the part of
 a run's configuration, and what the model does with the rest of it.
@@ -19,6 +19,7 @@ from attenergy.attention.integrations.model_builders import MODELS
 from attenergy.attention.integrations.own_model import attention_of
 from attenergy.attention.loading import build_own
 from attenergy.registry import (
+    ArgumentError,
     AttenergyError,
     OwnModel,
     OwnModelError,
@@ -89,16 +90,26 @@ def own_model(name: str | None, options: Mapping[str, Scalar]) -> OwnModel | Non
 
 
 def check_buildable(config: RunConfig, task: Task) -> Tried | None:
-    """See that the model of a run can be built, and can have its loss on energies.
+    """See that the model of a run can be built, answers, and can have its loss on energies.
 
-    A user's model has to answer and learn as well.
+    It answers two instances of every split, which may be longer than those of the training. A
+    user's model has to learn as well.
 
     Raises:
         ValueError: it cannot.
     """
     tried = None if config.own_model is None else try_model(config)
-    if tried is None or config.training.energy_term is not None:
-        make_energy_loss(build_model(config, task), config.training, config.variant)
+    if tried is not None and config.training.energy_term is None:
+        return tried
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        model = build_model(config, task).eval()
+        make_energy_loss(model, config.training, config.variant)
+        try:
+            for split in () if tried is not None else task.splits:
+                predict(model, task.batch(split, 0, _BATCH), task.scored_positions)
+        except AttenergyError as error:
+            about = f"{config.variant} cannot answer {config.task}: {error}"
+            raise ArgumentError(about, topic=error.topic) from error
     return tried
 
 
