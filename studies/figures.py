@@ -2,9 +2,10 @@
 
 Writes the tables `studies/results/zoo.md` (every energy and mixer on raven-small), `paper.md` (the
 paper's size), `grid.md` (steps, beta and step size of `lse`), `scaling.md` (instances, layers and
-width), `rules.md` (accuracies by rule) and `claims.md` (claims of the field, and what was seen
-here); pictures of all but the last as `docs/pictures/study-*.png`; and the scores for the pages of
-the entries. What has no records yet is left out.
+width), `stacks.md` (couplings of places and attention in one model), `rules.md` (accuracies by
+rule) and `claims.md` (claims of the field, and what was seen here); pictures of most of them as
+`docs/pictures/study-*.png`; and the scores for the pages of the entries. What has no records yet is
+left out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pages.grid import draw_grid
 from pages.paper import draw_paper
 from pages.rules import draw_rules
 from pages.scaling import draw_scaling
+from pages.stacks import draw_stacks
 from pages.tables import calls_of_races, column, scores_of
 
 from attenergy.registry import load_registry
@@ -92,6 +94,8 @@ def main(folder: Path = raven.RECORDS) -> None:
     output.PICTURES.mkdir(exist_ok=True)
     if recorded["zoo"]:
         zoo.draw_zoo(recorded["zoo"], RunStore(folder / "zoo" / raven.AGAIN).all())
+    if recorded["stacks"]:
+        draw_stacks(recorded["stacks"], recorded["zoo"])
     if recorded["grid"]:
         draw_grid(recorded["grid"])
     draw_rules(recorded)

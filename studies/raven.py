@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compared import DEEP, LEADERS, LENGTHS, MIXED, RATES, SCALED, SIZES, STATES, WIDE
 from pydantic import ValidationError
 
 from attenergy.registry import Registry, UnknownName, load_registry
@@ -44,28 +45,6 @@ PAUSED = "paused"  # in the folder of a part: records of runs that were broken o
 AGAIN = "again"  # of runs that were recorded before, on another machine
 CHECKPOINTS = HERE.parent / "runs" / "study-checkpoints"
 
-#: Instances of the paper's runs, in steps of 128: 1 M, 2 M, 4 M, 8 M, 20 M.
-LENGTHS = {"1M": 8000, "2M": 16000, "4M": 32000, "8M": 64000, "20M": 156250}
-#: Widths of the head of linear attention, whose state has so many numbers squared.
-STATES = (4, 8, 16, 32, 64)
-#: Rates of Muon among which each of them has its best, the registry's first.
-RATES = (0.02, 0.01, 0.04)
-#: The paper's architectures, an energy with two steps, energies near softmax, and the zoo's first.
-LEADERS = (
-    *("softmax", "linear", "hyla", "lse", "zero_sink", "linear_attention"),
-    *("token_mixing", "place_rbm"),  # which couple places
-)
-#: With heads of 8 components, of all width, where the paper's size has 4: both kinds, and in turn.
-WIDE = ("softmax", "place_rbm", "softmax/place_rbm/softmax/place_rbm")
-#: Of whose codes and layers claims are made.
-DEEP = ("softmax", "hyla")
-#: Whose size and data are changed, one at a time, from two blocks of width 64 and 1600 steps.
-SCALED = ("softmax", "linear_attention", "hyla", "attention_sh", "token_mixing", "place_rbm")
-SIZES: tuple[dict[str, Any], ...] = (
-    *({"steps": steps} for steps in (500, 1000, 4000, 8000)),  # 64k to 1M instances
-    *({"layers": layers} for layers in (1, 3, 4)),
-    *({"width": width, "mlp": 2 * width} for width in (32, 96, 128)),
-)
 #: Without dropout, which the published code has in training and the paper does not tell of.
 _PAPER: dict[str, Any] = {
     **{"dropout": 0.0, "evaluate_every": 2000, "valid_instances": 4096, "test_instances": 8192},
@@ -131,6 +110,7 @@ def parts(registry: Registry) -> dict[str, Part]:
     muon = {"optimizer": "muon", "muon_learning_rate": 0.02, "learning_rate": 3e-3}
     result = {
         "zoo": Part("raven-small", "Every energy and mixer, as it is", ((everyone, {}),), 5),
+        "stacks": Part("raven-small", "Places and attention in one model", ((MIXED, {}),), 5),
         "grid": Part("raven-small", "lse: steps, beta, step size", grid, 3, same_plan=False),
         "scaling": Part("raven-small", "Instances, layers and width", scaling, 3, same_plan=False),
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+import compared
 import numpy as np
-import raven
 from outcomes import Outcome, Records, Verdict
 
 from attenergy.search.runs.config import RunRecord
@@ -32,29 +32,29 @@ def recall_by_state(records: Records) -> Outcome | None:
     The rate is that of the best mean on `valid`. Where some seeds solve the task and others do not,
     the order of means says how training went, and the verdict is open.
     """
-    runs: dict[int, dict[float, list[RunRecord]]] = {width: {} for width in raven.STATES}
+    runs: dict[int, dict[float, list[RunRecord]]] = {width: {} for width in compared.STATES}
     for record in records.get("recall-state", ()):
         width, rate = record.config.model.head_dim, record.config.training.muon_learning_rate
         if record.status == "complete" and record.config.variant == "linear" and width:
             runs[width].setdefault(rate, []).append(record)
-    if not all(by_rate.keys() >= set(raven.RATES) for by_rate in runs.values()):
+    if not all(by_rate.keys() >= set(compared.RATES) for by_rate in runs.values()):
         return None
     best = [
         max(by_rate.values(), key=lambda r: fmean(_of(r, "valid"))) for by_rate in runs.values()
     ]
     scores = [_of(chosen, "128x32") for chosen in best]
-    order = spearman(raven.STATES, [fmean(values) for values in scores])
-    apart = [w for w, v in zip(raven.STATES, scores, strict=True) if max(v) - min(v) > _APART]
+    order = spearman(compared.STATES, [fmean(values) for values in scores])
+    apart = [w for w, v in zip(compared.STATES, scores, strict=True) if max(v) - min(v) > _APART]
     verdict: Verdict = "reproduced" if order > 0.9 else "undecided" if apart else "not reproduced"
     failed = f"; seeds lie far apart at {', '.join(f'{w}²' for w in apart)}" if apart else ""
     return Outcome(
         ", ".join(
             f"{w}²: {fmean(v):.2f} ({max(v):.2f})"
-            for w, v in zip(raven.STATES, scores, strict=True)
+            for w, v in zip(compared.STATES, scores, strict=True)
         ),
         f"{min(map(len, best))} seeds each",
         verdict,
-        f"32 pairs, trained up to 16; mean (best seed) at the best of {len(raven.RATES)} rates "
+        f"32 pairs, trained up to 16; mean (best seed) at the best of {len(compared.RATES)} rates "
         f"on valid; rank correlation of means {order:.2f}{failed}",
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import compared
 import matplotlib.pyplot as plt
-import raven
 
 from attenergy.search.runs.config import RunRecord
 from attenergy.tasks import make_task
@@ -38,7 +38,7 @@ def draw_paper(by_part: Mapping[str, Sequence[RunRecord]]) -> None:
             if f"-{optimizer}-" not in part:
                 continue
             text += _section(title, part, records)
-            for variant in raven.LEADERS:
+            for variant in compared.LEADERS:
                 runs = [r for r in records if r.config.variant == variant and r.curve]
                 if runs:
                     _curve(axes, variant, runs)

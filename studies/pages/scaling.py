@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import compared
 import matplotlib.pyplot as plt
 import numpy as np
-import raven
 
 from attenergy.search.runs.config import RunConfig, RunRecord
 from attenergy.tasks import make_task
@@ -43,7 +43,7 @@ def curves_of(records: Iterable[RunRecord], base: RunConfig) -> dict[str, Curves
     for record in complete(records):
         size = size_of(record.config)
         changed = [q for q in QUANTITIES if size[q] != usual[q]]
-        if record.config.variant not in raven.SCALED or len(changed) > 1:
+        if record.config.variant not in compared.SCALED or len(changed) > 1:
             continue
         for quantity in changed or QUANTITIES:
             points = result[quantity].setdefault(record.config.variant, {})
@@ -145,7 +145,7 @@ def draw_scaling(recorded: Mapping[str, Sequence[RunRecord]], base: RunConfig) -
     ceiling = task.ceiling(SPLIT)
     assert ceiling is not None
     curves = curves_of(records, base)
-    order = {variant: place for place, variant in enumerate(raven.SCALED)}
+    order = {variant: place for place, variant in enumerate(compared.SCALED)}
     figure, all_axes = plt.subplots(
         1, len(QUANTITIES), figsize=(9, 3.5), layout="constrained", sharey=True
     )
@@ -156,7 +156,7 @@ def draw_scaling(recorded: Mapping[str, Sequence[RunRecord]], base: RunConfig) -
         text += _table(quantity, chosen, fits)
         _panel(axes, quantity, chosen, fits)
     all_axes[0].set_ylabel("accuracy on held-out combinations", fontsize=8)
-    handles = {v: plt.Line2D([], [], color=OF_LAYERS[v], marker=".") for v in raven.SCALED}
+    handles = {v: plt.Line2D([], [], color=OF_LAYERS[v], marker=".") for v in compared.SCALED}
     figure.legend(handles.values(), handles, fontsize=7, loc="outside lower center", ncols=6)
     save(figure, "scaling")
     write_page("scaling", text)
