@@ -97,8 +97,9 @@ def about(records: Sequence[RunRecord], part: str) -> list[str]:
         f"Chance {task.chance['accuracy']:.2g}; the exact solver reaches {shown}. "
         f"{training.steps} steps of {training.batch_size} "
         f"({training.steps * training.batch_size:,} instances) for every run. "
-        f"{formats.counted(len(records), 'run')}, recorded in `studies/records/{part}/records.jsonl`, on "
-        f"{', '.join(devices)} ({'; '.join(programs)}), PyTorch {', '.join(versions)}. "
+        f"{formats.counted(len(records), 'run')}, recorded in "
+        f"`studies/records/{part}/records.jsonl`, on {', '.join(devices)} "
+        f"({'; '.join(programs)}), PyTorch {', '.join(versions)}. "
         "Intervals are 95 %, by Student's t over seeds; the seed chooses weights and training "
         "instances, the held-out combinations are "
         "the same for all.",

@@ -163,12 +163,15 @@ def test_the_last_is_what_the_others_say_of_it(studies: Any) -> None:
 
 
 def test_runs_go_to_the_quantity_that_they_change(studies: Any) -> None:
+    import compared
+    import raven
+
     _, scaling = studies
-    parts = scaling.raven.parts(REGISTRY)
+    parts = raven.parts(REGISTRY)
     configs = {name: parts[name].configs(name, REGISTRY) for name in ("zoo", "deep", "scaling")}
     everything = [c for chosen in configs.values() for c in chosen]
     curves = scaling.curves_of(records_of(everything, lambda c: c.model.layers), configs["zoo"][0])
-    for variant in scaling.compared.SCALED:
+    for variant in compared.SCALED:
         assert sorted(curves["instances"][variant]) == [64e3, 128e3, 204.8e3, 512e3, 1024e3]
         assert sorted(curves["width"][variant]) == [32, 64, 96, 128]
         layers = curves["layers"][variant]
@@ -176,13 +179,15 @@ def test_runs_go_to_the_quantity_that_they_change(studies: Any) -> None:
         assert all(set(values) == {x} for x, values in layers.items())
         assert len(layers[2]) == 5
         assert len(layers[1]) == len(layers[4]) == 3
-    assert curves["instances"].keys() == set(scaling.compared.SCALED)
+    assert curves["instances"].keys() == set(compared.SCALED)
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_effects_of_one_quantity_alone(studies: Any, seeds: int) -> None:
-    grid, scaling = studies
-    configs = scaling.raven.parts(REGISTRY)["grid"].configs("grid", REGISTRY)
+    import raven
+
+    grid, _ = studies
+    configs = raven.parts(REGISTRY)["grid"].configs("grid", REGISTRY)
 
     def score(config: RunConfig) -> float:
         s = config.settings
