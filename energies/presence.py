@@ -44,8 +44,8 @@ def refuse_hidden_pairs(mask: Tensor, message: str) -> None:
     """Refuse a mask in which a state that takes part is hidden from another one that does.
 
     Under `torch.vmap` every sample is looked at. A graph that is compiled or exported has no branch
-    to raise from and gets an assertion instead. Fake tensors, those without numbers and what
-    `torch.jit.trace` sees pass.
+    to raise from and gets an assertion instead, but for a `torch.vmap` within it. Fake
+    tensors, those without numbers and what `torch.jit.trace` sees pass.
 
     Args:
         mask: boolean (..., L, L), True = visible.
@@ -64,7 +64,8 @@ def refuse_hidden_pairs(mask: Tensor, message: str) -> None:
     present = mask.any(-1, keepdim=True)
     fine = (mask | ~(present & present.mT)).all()
     if compiling:
-        torch._assert_async(fine, message)
+        if not torch._C._functorch.is_batchedtensor(fine):  # an assertion has no rule for vmap
+            torch._assert_async(fine, message)
     elif not bool(fine):
         raise ArgumentError(message, topic="couples-states")
 

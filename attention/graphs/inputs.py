@@ -11,6 +11,7 @@ from torch_geometric.utils import is_sparse, to_edge_index
 
 from attenergy.attention.modules.arguments import check_size, check_tensor
 from attenergy.attention.modules.initialisation import dense, lecun_normal_
+from attenergy.energies.presence import may_count
 from attenergy.registry import ArgumentError, GraphError
 
 #: A size that is seen in the first input.
@@ -123,11 +124,13 @@ def sets_between(ptr: Tensor, elements: int) -> Tensor:
     Raises:
         ValueError: it does not end with their number; on a CPU, as a GPU would have to wait for it.
     """
-    known = ptr.device.type == "cpu" and not torch.compiler.is_compiling()
-    if known and (ptr.ndim != 1 or not len(ptr) or int(ptr[-1]) != elements):
-        raise GraphError(
-            f"ptr must go from 0 to the number of elements, {elements}, got {ptr.tolist()[-9:]}"
-        )
+    if _may_look(ptr):
+        ends = ptr.ndim == 1 and len(ptr) > 0 and (int(ptr[0]), int(ptr[-1])) == (0, elements)
+        if not ends or bool((ptr.diff() < 0).any()):
+            raise GraphError(
+                f"ptr must go from 0 to the number of elements, {elements}, and never fall, got "
+                f"{ptr.tolist()[:9]}"
+            )
     return torch.repeat_interleave(ptr.diff(), output_size=elements)
 
 
@@ -149,12 +152,19 @@ def check_sets(index: Any, elements: int, count: int | None) -> None:
             f"index must be whole numbers ({elements},), one for each element, got "
             f"{tuple(index.shape)} of {index.dtype}"
         )
-    if torch.compiler.is_compiling() or index.device.type != "cpu" or not elements:
+    if not _may_look(index) or not elements:
         return
     low, high = int(index.min()), int(index.max())
     if low < 0 or (count is not None and high >= count):
         most = "" if count is None else f" to {count - 1}"
         raise GraphError(f"sets are numbered from 0{most}, index has {low} to {high}")
+
+
+def _may_look(tensor: Tensor) -> bool:
+    """Whether an error may depend on the numbers in a tensor: on a CPU, while nothing is traced."""
+    if not may_count(tensor) or tensor.device.type != "cpu":
+        return False
+    return torch._C._len_torch_dispatch_stack() == 0  # not under `make_fx`
 
 
 def _pair(x: Any) -> tuple[Tensor, Tensor | None]:
@@ -190,7 +200,7 @@ def _checked(edge_index: Tensor) -> Tensor:
 
 def _check_edges(edges: Tensor, sources: int, targets: int) -> None:
     """Check that edges stay within the nodes; on a CPU, as a GPU would have to wait for it."""
-    if torch.compiler.is_compiling() or edges.device.type != "cpu" or not edges.numel():
+    if not _may_look(edges) or not edges.numel():
         return
     for name, nodes, used in (("source", sources, edges[0]), ("target", targets, edges[1])):
         if not 0 <= int(used.min()) <= int(used.max()) < nodes:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import save_file
 from torch import nn
 
-from attenergy.attention.saving.own_model import OwnModelArguments, Size
+from attenergy.attention.saving.own_model import OwnModelArguments, Size, Whole
 from attenergy.attention.saving.weights import SavedError, state_of
 from attenergy.registry import (
     ArgumentError,
@@ -112,13 +112,13 @@ class ModelArguments(_Arguments):
     channels: Size = 1
     outputs: Size
     layers: Size
-    mlp: int = Field(ge=0, strict=True)
+    mlp: Whole = Field(ge=0)
     positions: Literal["relative", "absolute", "rotary", "none"]
-    causal: bool = Field(default=False, strict=True)
-    conv: int = Field(default=0, ge=0, strict=True)
+    causal: bool = False
+    conv: Whole = Field(default=0, ge=0)
     readout: Literal["position", "bottleneck", "tied"] = "position"
-    checkpoint: bool = Field(default=False, strict=True)
-    language: bool = Field(default=False, strict=True)
+    checkpoint: bool = False
+    language: bool = False
     without: tuple[tuple[Part, ...], ...] | None = None
 
     @model_validator(mode="after")

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from numbers import Integral
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from attenergy.registry import ModelSpec, OwnModel, Scalar, VariantSpec
 
-#: A number of something; no text, no truth value and no fraction is one.
-Size = Annotated[int, Field(ge=1, strict=True)]
+
+def _plain_whole(value: Any) -> Any:
+    """A whole number of another make (numpy's) as Python's; anything else as it is."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    return int(value) if whole else value
+
+
+#: A whole number; no text, no truth value and no fraction is one.
+Whole = Annotated[int, BeforeValidator(_plain_whole), Field(strict=True)]
+#: A number of something.
+Size = Annotated[Whole, Field(ge=1)]
 
 
 class _Arguments(BaseModel):
@@ -42,7 +52,7 @@ class TaskArguments(_Arguments):
     inputs: InputArguments
     outputs: OutputArguments
     scored: tuple[int | None, int | None] | None = None
-    masks_pairs: bool = Field(default=False, strict=True)
+    masks_pairs: bool = False
     options: dict[str, Scalar] = {}
 
     @property

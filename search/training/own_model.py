@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from attenergy.attention.integrations.model_builders import MODELS
 from attenergy.attention.integrations.own_model import attention_of
+from attenergy.attention.layers.base import EnergyLayer
 from attenergy.attention.loading import build_own
 from attenergy.registry import (
     ArgumentError,
@@ -92,25 +93,45 @@ def own_model(name: str | None, options: Mapping[str, Scalar]) -> OwnModel | Non
 def check_buildable(config: RunConfig, task: Task) -> Tried | None:
     """See that the model of a run can be built, answers, and can have its loss on energies.
 
-    It answers two instances of every split, which may be longer than those of the training. A
-    user's model has to learn as well.
+    One whose layers do not take every task answers two instances of every split, which may be
+    longer than those of the training. A user's model has to answer and learn, too.
 
     Raises:
         ValueError: it cannot.
     """
     tried = None if config.own_model is None else try_model(config)
-    if tried is not None and config.training.energy_term is None:
-        return tried
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        model = build_model(config, task).eval()
-        make_energy_loss(model, config.training, config.variant)
-        try:
-            for split in () if tried is not None else task.splits:
-                predict(model, task.batch(split, 0, _BATCH), task.scored_positions)
-        except AttenergyError as error:
-            about = f"{config.variant} cannot answer {config.task}: {error}"
-            raise ArgumentError(about, topic=error.topic) from error
+    if config.training.energy_term is not None:
+        make_energy_loss(build_model(config, task), config.training, config.variant)
+    if tried is None:
+        with torch.random.fork_rng(devices=[]):
+            _check_answers(config, task)
     return tried
+
+
+@torch.no_grad()
+def _check_answers(config: RunConfig, task: Task) -> None:
+    """Let a model answer, if it has layers that do not take every task.
+
+    Any error but one of the toolkit's is left to the run, which is recorded as failed.
+    """
+    try:
+        model = build_model(config, task).eval()
+        for split in task.splits if _is_choosy(model) else ():
+            predict(model, task.batch(split, 0, _BATCH), task.scored_positions)
+    except AttenergyError as error:
+        about = f"{config.variant} cannot answer {config.task}: {error}"
+        raise ArgumentError(about, topic=error.topic) from error
+    except Exception:
+        return
+
+
+def _is_choosy(model: nn.Module) -> bool:
+    """Whether some layer couples its states, or has parameters for every place."""
+    return any(
+        part.energy.states_interact or part.energy.fixed_length
+        for part in model.modules()
+        if isinstance(part, EnergyLayer)
+    )
 
 
 def try_model(config: RunConfig) -> Tried:

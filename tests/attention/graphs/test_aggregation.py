@@ -7,6 +7,8 @@ import pickle
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch_geometric.nn import SAGEConv, Sequential
 from torch_geometric.nn.aggr import MultiAggregation
 
@@ -142,7 +144,22 @@ def test_what_does_not_fit():
         (lambda: make()(draw(3, C), INDEX[:3].double()), r"got \(3,\) of torch.float64"),
         (lambda: make()(draw(3, C), INDEX[:3] - 9), "from 0.*, index has -"),
         (lambda: make()(draw(3, C), torch.tensor([0, 5, 1]), dim_size=2), "from 0 to 1, .* 0 to 5"),
-        (lambda: make()(draw(3, C), ptr=torch.tensor([0, 1, 2])), r"elements, 3, got \[0, 1, 2\]"),
+        *(
+            (lambda ends=ends: make()(draw(3, C), ptr=torch.tensor(ends)), "from 0 to .*, 3, and")
+            for ends in ([0, 1, 2], [1, 3], [0, 2, 1, 3], [[0, 3]])
+        ),
     ):
         with pytest.raises(ValueError, match=words):
             call()
+
+
+def test_sets_without_numbers_that_may_be_looked_at():
+    module, x, index = make(), draw(2, 3, C), torch.tensor([[0, 1, 1], [1, 0, 1]])
+    want = torch.stack([module(*each, dim_size=2) for each in zip(x, index, strict=True)])
+    mapped = torch.vmap(lambda x, index: module(x, index, dim_size=2))(x, index)
+    torch.testing.assert_close(mapped, want)
+    traced = make_fx(lambda x, index: module(x, index, dim_size=2))(x[0], index[0])
+    torch.testing.assert_close(traced(x[1], index[1]), want[1])
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = module(mode.from_tensor(x[0]), mode.from_tensor(index[0]), dim_size=2)
+    assert fake.shape == want[0].shape

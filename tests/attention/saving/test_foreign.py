@@ -96,7 +96,6 @@ def test_a_layer_of_any_size_is_refused(folder: Path, field: str, value: int) ->
             for value in (True, "2", 2.0, 2.5, [2])
         ),
         *((where, value) for where in SIZES for value in (True, "2", 2.0)),
-        *((where, value) for where in ("causal", "checkpoint", "language") for value in (1, "yes")),
     ],
 )
 def test_numbers_are_no_texts_and_no_truth_values(folder: Path, where: str, value: object) -> None:

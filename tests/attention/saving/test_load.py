@@ -313,3 +313,14 @@ def test_what_is_no_path_is_refused(path, error, message):
     for read in (attenergy.load, attenergy.EnergyAttention.from_pretrained):
         with pytest.raises(error, match=message):
             read(path)
+
+
+@pytest.mark.parametrize("name", ["outputs", "heads", "mlp", "length", "conv"])
+def test_sizes_of_numpy_are_whole_numbers(tmp_path: Path, name: str) -> None:
+    numpy = pytest.importorskip("numpy")
+    sizes = {"outputs": 4, "width": 16, "heads": 2, "mlp": 8, "size": 3, "length": 5, "conv": 2}
+    sizes[name] = numpy.int64(sizes[name])
+    model = attenergy.Transformer(layers=["lse"], positions="absolute", kind="vector", **sizes)
+    model.save_pretrained(tmp_path / "saved")
+    again = attenergy.load(tmp_path / "saved", part="model")
+    assert type(again.description().model_dump()[{"heads": "layer"}.get(name, name)]) in (int, dict)

@@ -75,6 +75,16 @@ def test_every_sample_of_a_map_is_looked_at() -> None:
             call()
 
 
+def test_a_map_within_a_graph() -> None:
+    module, x = layer(), draw(1, 2, N, 8)
+
+    def mapped(x: Tensor, mask: Tensor) -> Tensor:
+        return torch.vmap(lambda x, mask: module(x[None], mask=mask[None])[0])(x, mask)
+
+    compiled = torch.compile(mapped, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, PADDING), module(x, mask=PADDING))
+
+
 def test_a_mask_of_a_class_of_its_own_is_looked_at() -> None:
     x = draw(1, 2, N, 8)
     got = layer()(x, mask=PADDING.as_subclass(OfAClass))

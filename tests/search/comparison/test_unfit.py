@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
 
 from attenergy.energies import make_energy
+from attenergy.energies.tokens.place_rbm import PlaceRBM
 from attenergy.registry import ArgumentError, load_registry
 from attenergy.search.comparison.compare import run_compare
 from attenergy.search.planning.plan import ComparePlan
@@ -59,3 +61,19 @@ def test_what_fits_is_trained(tmp_path: Path) -> None:
     listener = Started()
     run_compare(plan(tmp_path, "latch", "softmax", "place_rbm"), REGISTRY, listener)
     assert listener.count == 2
+
+
+class Broken(PlaceRBM):
+    """One that has a mistake."""
+
+    def coupling(self, xi: Tensor, mask: Tensor | None) -> Tensor:
+        raise RuntimeError("a mistake of mine")
+
+
+def test_a_mistake_in_a_class_is_a_run_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PlaceRBM, "coupling", Broken.coupling)
+    records = run_compare(plan(tmp_path, "latch", "softmax", "place_rbm"), REGISTRY, Listener())
+    assert [record.status for record in records] == ["complete", "failed"]
+    assert "a mistake of mine" in records[1].reason

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from attenergy.registry import EnergySpec, Registry, load_registry
+from attenergy.registry import EnergySpec, Registry, StackEntry, load_registry
 from attenergy.search.comparison.compare import run_compare
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from attenergy.search.runs.config import RunRecord
@@ -88,6 +89,46 @@ def test_of_several_recorded_entries_the_one_that_decides_the_same(
     assert with_recorded_texts(changed, [first]) is changed
 
 
+def test_texts_that_some_run_has_stay(records: list[RunRecord]) -> None:
+    mine = next(record for record in records if record.config.variant == "mine")
+    registry = with_mine(title="My own")
+    newer = mine.config.model_copy(update={"layer": registry.energies["mine"]})
+    both = [mine, mine, mine.model_copy(update={"config": newer})]
+    assert with_recorded_texts(registry, both) is registry
+    other = with_mine(title="Mine at last")
+    assert with_recorded_texts(other, both).energies["mine"].title == "Mine"  # of the most runs
+    assert with_recorded_texts(other, both[1:] + both[2:]).energies["mine"].title == "My own"
+
+
+@pytest.mark.parametrize(("before", "now"), [(1, True), (0, False)])
+def test_a_number_is_no_truth_value(before: int, now: bool, records: list[RunRecord]) -> None:
+    def place_rbm(seed: int, title: str) -> EnergySpec:
+        options = {"length": {"default": 64}, "hidden": {"default": 3}, "seed": {"default": seed}}
+        fields = {"title": title, "class": "PlaceRBM", "quadratic": 1.0, "options": options}
+        return EnergySpec.model_validate(fields)
+
+    config = records[0].config.model_copy(
+        update={"variant": "mine", "layer": place_rbm(before, "Mine")}
+    )
+    registry = replace(REGISTRY, energies={"mine": place_rbm(now, "My own")})
+    record = records[0].model_copy(update={"config": config})
+    assert with_recorded_texts(registry, [record]) is registry
+
+
+def test_texts_of_a_named_stack(tmp_path: Path) -> None:
+    def of(title: str, energy: str, *pattern: str) -> Registry:
+        stack = StackEntry(title=title, doc=f"About {title}.", pattern=pattern)
+        return replace(with_mine(title=energy), stacks={"both": stack})
+
+    fix = {"layers": 2, "valid_instances": 8, "test_instances": 8}
+    chosen = plan(tmp_path / "c", variants=("softmax", "both"), fix=fix)
+    first = run_compare(chosen, of("Both", "Mine", "lse", "mine"), Listener())
+    renamed = of("The two", "My own", "lse", "mine")
+    assert run_compare(chosen, renamed, Listener()) == first
+    turned = of("The two", "My own", "mine", "lse")
+    assert with_recorded_texts(turned, first).stacks["both"].title == "The two"
+
+
 def test_texts_of_a_task_and_no_more_of_it(records: list[RunRecord]) -> None:
     task = REGISTRY.tasks["latch"]
     changed = task.model_copy(update={"title": "Another title", "doc": "Another text."})
@@ -102,7 +143,7 @@ def test_texts_of_a_task_and_no_more_of_it(records: list[RunRecord]) -> None:
 def test_what_decides_is_all_but_texts() -> None:
     fields = set(EnergySpec.model_fields) - {f for text in TEXTS for f in text} | {"parameters"}
     assert {EnergySpec.model_fields[name].alias or name for name in fields} == set(
-        deciding(with_mine().energies["mine"])
+        json.loads(deciding(with_mine().energies["mine"]))
     )
 
 
