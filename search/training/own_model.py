@@ -116,7 +116,7 @@ def _check_answers(config: RunConfig, task: Task) -> None:
     """
     try:
         model = build_model(config, task).eval()
-        for split in task.splits if _is_choosy(model) else ():
+        for split in task.splits if _couples_states_or_places(model) else ():
             predict(model, task.batch(split, 0, _BATCH), task.scored_positions)
     except AttenergyError as error:
         about = f"{config.variant} cannot answer {config.task}: {error}"
@@ -125,7 +125,7 @@ def _check_answers(config: RunConfig, task: Task) -> None:
         return
 
 
-def _is_choosy(model: nn.Module) -> bool:
+def _couples_states_or_places(model: nn.Module) -> bool:
     """Whether some layer couples its states, or has parameters for every place."""
     return any(
         part.energy.states_interact or part.energy.fixed_length
