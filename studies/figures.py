@@ -28,6 +28,7 @@ from pages.tables import calls_of_races, column, scores_of
 
 from attenergy.registry import load_registry
 from attenergy.registry.files import write_atomically
+from attenergy.registry.stacks import is_stack_name
 from attenergy.search.results.statistics import mean_interval
 from attenergy.search.runs.config import RunRecord
 from attenergy.search.runs.records import RunStore
@@ -46,6 +47,8 @@ def write_scores(recorded: Mapping[str, Sequence[RunRecord]]) -> None:
     for part, records in recorded.items():
         shown = part == "zoo" or part.startswith("paper-")
         for variant, runs in scores_of(records).items() if shown else ():
+            if is_stack_name(variant):  # which has no page
+                continue
             interval = mean_interval(list(column(runs, "ood").values()))
             rows.append(
                 {
