@@ -63,7 +63,7 @@ def test_a_path_is_as_its_registry(name: str, file: Path) -> None:
     made = CALLS[name](attenergy.load_registry(file))
     for path in (file, str(file)):
         assert type(CALLS[name](path)) is type(made)
-    with pytest.raises(ValueError, match="mine|my_mixer|my_task"):
+    with pytest.raises(ValueError, match=r"mine|my_mixer|my_task"):
         CALLS[name](None)
 
 
