@@ -83,8 +83,8 @@ def _all_samples(tensor: Tensor) -> Tensor:
 def all_present(mask: Tensor, axis: int) -> bool:
     """Whether nothing is padded; false where numbers may not be looked at.
 
-    Every step of a relaxation asks this of the same mask, so the answer is kept beside it until the
-    mask changes; what numpy writes into memory that it shares with a tensor, PyTorch does not see.
+    Every step of a relaxation asks this of the same mask, so the answer is stored beside it until
+    the mask changes; what numpy writes into memory that both share, PyTorch does not see.
 
     Args:
         mask: boolean (..., L, S), True = visible.

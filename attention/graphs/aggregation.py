@@ -115,7 +115,8 @@ class EnergyAggregation(Pretrained, Aggregation):
         if index is None:
             assert ptr is not None  # PyTorch Geometric sees to one of them
             index = sets_between(ptr, len(x))
-        check_sets(index, len(x), dim_size)
+        else:
+            check_sets(index, len(x), dim_size)
         count = dim_size if dim_size is not None else int(index.max()) + 1
         sets = Sets(index, count)
         read, _ = self.relaxation(

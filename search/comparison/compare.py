@@ -41,7 +41,7 @@ from attenergy.search.runs.plugin_needs import (
 )
 from attenergy.search.runs.provenance import Purpose
 from attenergy.search.runs.recorded_texts import with_recorded_texts
-from attenergy.search.runs.records import RunStore, read_records
+from attenergy.search.runs.records import RunStore
 from attenergy.search.storage.refusal import removed_if_refused
 from attenergy.search.training.model import uses
 from attenergy.tasks import Task, make_task
@@ -96,7 +96,8 @@ def run_compare(
     """
     folder, known = Path(plan.folder), tuple(known)
     check_needs(folder)
-    registry = with_recorded_texts(registry, [*read_records(folder), *known])
+    store = RunStore(folder)
+    registry = with_recorded_texts(registry, [*store.all(), *known])
     budget = time_budget or TimeBudget.of(plan.budget)
     plan = as_begun(plan)  # shortened once, they stay comparable with a clock and without
     plain = {variant: configure(plan, registry, variant) for variant in plan.variants}
@@ -129,7 +130,7 @@ def run_compare(
         if timed is not None:
             listener, written = timed.watching(listener, executor)
             stack.enter_context(written)
-        store = RunStore(folder)
+        store.refresh()
         for record in known:
             if store.get(record.key) is None:
                 store.append(record)

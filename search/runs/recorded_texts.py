@@ -43,9 +43,12 @@ def with_recorded_texts(registry: Registry, records: Iterable[RunRecord]) -> Reg
     changed: dict[str, dict[str, Any]] = {}
     for (section, name), specs in recorded.items():
         own = _own(registry, section, name)
-        alike = [] if own is None else [s for s in specs if deciding(s) == deciding(own)]
+        if own is None or own in specs:  # as nearly always
+            continue
+        decides = deciding(own)
+        alike = [spec for spec in specs if deciding(spec) == decides]
         texts = [_texts(spec) for spec in alike]
-        if own is None or not texts or _texts(own) in texts:
+        if not texts or _texts(own) in texts:
             continue
         chosen = alike[texts.index(max(texts, key=texts.count))]
         entries = changed.setdefault(section, dict(getattr(registry, section)))
