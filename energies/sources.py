@@ -51,6 +51,7 @@ class EnergySource:
         spec: its entry.
         settings: initial values of parameters, choices and options, all of them the entry's.
         made: the energy, if it is made already.
+        name: the entry's in the registry, if that is where it is from.
 
     Example:
         >>> source_of("lse", {"beta": 2.0}).settings
@@ -60,6 +61,7 @@ class EnergySource:
     spec: EnergySpec
     settings: dict[str, Setting]
     made: Energy | None = None
+    name: str = ""
 
     def make(self, dim: int, num_heads: int | None = None) -> Energy:
         """The energy; one that is made already is the result, if its sizes fit.
@@ -69,7 +71,10 @@ class EnergySource:
             FormulaError: the entry's formula is wrong.
         """
         if self.made is None:
-            return class_of_entry(self.spec)(self.spec, dim, num_heads, self.settings)
+            try:
+                return class_of_entry(self.spec)(self.spec, dim, num_heads, self.settings)
+            except FormulaError as error:
+                raise error.in_entry(self.name) from None
         if (self.made.dim, self.made.num_heads) != (dim, num_heads):
             raise ArgumentError(
                 f"the energy is made with dim={self.made.dim} and num_heads={self.made.num_heads}, "
@@ -158,7 +163,7 @@ def source_of(
         '0.5*|xi|^2 - lse(beta*X @ xi)/beta'
     """
     settings = dict(settings or {})
-    made = None
+    made, name = None, ""
     if isinstance(energy, Energy):
         made, spec = energy, energy.spec
         if settings:
@@ -171,7 +176,7 @@ def source_of(
     elif isinstance(energy, str) and is_formula(energy) and not is_stack_name(energy):
         spec, settings = _of_formula(energy, settings, others), {}
     elif isinstance(energy, str):
-        spec = _of_name(energy, registry)
+        spec, name = _of_name(energy, registry), energy
     elif isinstance(energy, EnergySpec):
         spec = energy
     elif isinstance(energy, type) and issubclass(energy, Energy):
@@ -181,7 +186,7 @@ def source_of(
     else:
         raise ArgumentTypeError(_no_energy(argument, energy), topic="energy-argument")
     _check(spec, settings, others)
-    return EnergySource(spec, settings, made)
+    return EnergySource(spec, settings, made, name)
 
 
 def is_formula(text: str) -> bool:

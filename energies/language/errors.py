@@ -12,7 +12,8 @@ class FormulaError(AttenergyError, ValueError):
         message: what is wrong, in one line.
         text: the formula, if it came from text.
         offset: position of the offending character in `text`, from 0.
-        path: keys below the entry that lead to `text`, if it is not the formula itself.
+        path: keys below the entry that lead to `text`, if it is not the formula itself; from the
+            registry's `energies` on where the entry is known.
         topic: as in `AttenergyError`.
 
     Example:
@@ -44,6 +45,13 @@ class FormulaError(AttenergyError, ValueError):
             return self.message
         where = f"{'.'.join(self.path) or 'formula'}, column {self.offset + 1}"
         return "\n".join(filter(None, (f"{where}: {self.message}", self.excerpt())))
+
+    def in_entry(self, name: str) -> FormulaError:
+        """The same error with the place of its entry of the registry; itself without a name."""
+        if not name or self.path[:1] == ("energies",):
+            return self
+        path = ("energies", name, *(self.path or ("formula",)))
+        return type(self)(self.message, self.text, self.offset, path, self.topic)
 
     def excerpt(self, width: int = 72) -> str:
         """The part of the formula around the error and, below it, a caret."""

@@ -58,3 +58,30 @@ def test_names_are_checked(changes: dict[str, object], path: str, message: str) 
 def test_a_quadratic_part_may_use_the_width() -> None:
     energy = make_energy(entry(quadratic="b*D"), dim=6)
     assert energy.quadratic().item() == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"formula": "|xi|^2 - lse(b*X @ xi"}, "formula, column 22"),
+        ({"formula": "|xi|^2 - lse(b*X @ x)"}, "formula, column 20"),
+        ({"formula": "b*X @ xi"}, "formula, column 1"),
+        (
+            {
+                "formula": "|xi|^2 - p(b*X @ xi)",
+                "choices": {"p": {"default": "a", "options": {"a": "lse(z) + y"}}},
+            },
+            "choices.p.options.a, column 10",
+        ),
+    ],
+)
+def test_an_error_of_a_formula_names_the_entry_that_it_is_from(
+    changes: dict[str, object], place: str
+) -> None:
+    spec = entry(**changes)
+    with pytest.raises(FormulaError) as named:
+        make_energy("test", dim=4, registry=Registry(energies={"test": spec}))
+    assert str(named.value).startswith(f"energies.test.{place}: ")
+    with pytest.raises(FormulaError) as alone:
+        make_energy(spec, dim=4)
+    assert str(alone.value).startswith(f"{place}: ")
