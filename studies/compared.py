@@ -17,6 +17,8 @@ LEADERS = (
 )
 #: With heads of 8 components, of all width, where the paper's size has 4: both kinds, and in turn.
 WIDE = ("softmax", "place_rbm", "softmax/place_rbm/softmax/place_rbm")
+#: Whose heads are fewer and wider, or more and narrower, at one width of the model.
+HEADED = ("softmax", "linear_attention", "hyla", "place_rbm")
 #: Couplings of places and attention in one model: one block after the other, or groups of heads.
 MIXED = (
     *("softmax/place_rbm", "place_rbm/softmax", "place_rbm+softmax"),

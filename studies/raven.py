@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from compared import DEEP, LEADERS, LENGTHS, MIXED, RATES, SCALED, SIZES, STATES, WIDE
+from compared import DEEP, HEADED, LEADERS, LENGTHS, MIXED, RATES, SCALED, SIZES, STATES, WIDE
 from pydantic import ValidationError
 
 from attenergy.registry import Registry, UnknownName, load_registry
@@ -107,10 +107,14 @@ def parts(registry: Registry) -> dict[str, Part]:
     scaling = tuple(
         (tuple(v for v in SCALED if size != deep or v not in DEEP), size) for size in SIZES
     )
+    heads = tuple((HEADED, {"heads": number}) for number in (2, 4, 16))  # of width 64; 8 in the zoo
     muon = {"optimizer": "muon", "muon_learning_rate": 0.02, "learning_rate": 3e-3}
+    rates = tuple((everyone, {"muon_learning_rate": rate}) for rate in RATES[1:])
     result = {
         "zoo": Part("raven-small", "Every energy and mixer, as it is", ((everyone, {}),), 5),
+        "rates": Part("raven-small", "Each at other rates", rates, 1, same_plan=False),
         "stacks": Part("raven-small", "Places and attention in one model", ((MIXED, {}),), 5),
+        "heads": Part("raven-small", "Heads, at one width", heads, 5, same_plan=False),
         "grid": Part("raven-small", "lse: steps, beta, step size", grid, 3, same_plan=False),
         "scaling": Part("raven-small", "Instances, layers and width", scaling, 3, same_plan=False),
     }
@@ -122,6 +126,9 @@ def parts(registry: Registry) -> dict[str, Part]:
     wide = {**_PAPER, **muon, "head_dim": 8}
     title = "The paper's size, 1M instances, muon, heads of 8"
     result["paper-wide-1M"] = Part("raven", title, ((WIDE, wide),), 3, LENGTHS["1M"])
+    fewer = {**_PAPER, **muon, "heads": 8, "head_dim": 8}  # where the paper has 16 of 4
+    title = "The paper's size, 1M instances, muon, 8 heads of 8"
+    result["paper-heads-1M"] = Part("raven", title, ((HEADED, fewer),), 3, LENGTHS["1M"])
     return result | _of_claims(registry)
 
 

@@ -228,7 +228,7 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     Exit code 0: there is a result. 1: no run gave one. 2: it cannot be done as it was asked for.
     130, 143, 129: stopped by Ctrl-C, SIGTERM, SIGHUP.
     """
-    from attenergy.search.cli.show import check_formulas, show, too_few
+    from attenergy.search.cli.show import check_formulas, show
     from attenergy.search.display.progress import make_progress
     from attenergy.search.planning.search_file import complete_plan, read_search_file
     from attenergy.search.runs.plugin_needs import check_needs
@@ -299,8 +299,6 @@ def search(  # noqa: PLR0913, PLR0917 - the signature is the command line
     chosen = (*plan.variants, plan.baseline) if plan.variants else (*loaded.energies,)
     check_formulas(loaded, chosen)
     with make_progress(plain, loaded, plan, plan.baseline, log) as listener:
-        if warning := too_few(plan, loaded):
-            listener.message(warning)
         limit = TimeBudget.of(plan.budget, begin)
         records = run_search(plan, loaded, listener, resume=resume, time_budget=limit)
     show(Path(plan.folder), form, records, export=export, explain=explain)

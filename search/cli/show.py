@@ -17,7 +17,7 @@ from attenergy.search.runs.errors import NoResult
 if TYPE_CHECKING:
     from attenergy.registry import Registry
     from attenergy.search.discovery.results.discovery import Discovery
-    from attenergy.search.planning.plan import ComparePlan, SearchPlan
+    from attenergy.search.planning.plan import ComparePlan
     from attenergy.search.report.analyses import Analysed
     from attenergy.search.results.leaderboard import Leaderboard
     from attenergy.search.results.study_folder import Study
@@ -79,18 +79,6 @@ def check_formulas(registry: Registry, chosen: tuple[str, ...]) -> None:
     problems = formula_problems(registry, names) + solver_problems(registry, names)
     if problems:
         raise RegistryError(problems)
-
-
-def too_few(plan: SearchPlan, registry: Registry) -> str:
-    """What to say where there are fewer trials than variants; else empty."""
-    every = plan.variants or (*registry.energies, *registry.mixers)
-    number = len({plan.baseline, *every})
-    if "variant" in plan.fix or plan.trials is None or plan.trials >= number:
-        return ""
-    return (
-        f"{plan.trials} trials are too few for {number} variants: {number - plan.trials} of them "
-        "are not tried at all; give more --trials, or name fewer with --energies"
-    )
 
 
 def seeds_too_few(plan: ComparePlan) -> str:

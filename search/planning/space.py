@@ -29,7 +29,7 @@ from attenergy.search.planning.cost_limits import CostLimits
 from attenergy.search.planning.plan import SearchPlan
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training.known_cost import KnownCosts
-from attenergy.search.training.own_model import own_model, try_model
+from attenergy.search.training.own_model import fields_in_use, own_model, try_model
 from attenergy.search.training.schedule import SCHEDULES
 
 _MODEL = tuple(ModelSpec.model_fields)
@@ -74,7 +74,7 @@ class Space:
             self._layers, terms or Range(choices=(term,)), self._named
         )
         self._layers = {n: v for n, v in self._layers.items() if n not in self.left_out}
-        self._fields = self._fields_in_use() if self._own is not None else frozenset(_MODEL)
+        self._fields = self._fields_in_use()
         for variant, layer in self._layers.items():
             ranges.check_solvers(variant, layer, self._head_width)
         self.choices: dict[str, Range] = {"variant": Range(choices=tuple(self._layers))}
@@ -94,14 +94,15 @@ class Space:
         self.wishes = tuple(blocks.checked(wish, self.distributions()) for wish in plan.enqueue)
 
     def _fields_in_use(self) -> frozenset[str]:
-        """Fields of the run's model that a user's model depends on; every variant is tried in it.
+        """Fields of the run's model that decide anything; every variant is tried in a user's model.
 
-        A variant that it cannot take is left out, if nobody has named it.
+        A variant that the model or the task cannot take is left out, if nobody has named it.
         """
         fields: frozenset[str] = frozenset()
+        causal = {n: v for n, v in self._fix.items() if n == "causal" and isinstance(v, bool)}
         for name in self.variants:
             try:
-                fields |= try_model(self._config(name, {}, {})).fields
+                fields |= fields_in_use(self._config(name, {}, causal))
             except ArgumentError as error:
                 if name in self._named:
                     raise

@@ -39,13 +39,19 @@ class SearchParts:
     needs: list[PluginNeed]
     equal: EqualTraining
 
-    def said(self) -> list[str]:
-        """What a user should know before anything is trained."""
+    def said(self, plan: SearchPlan) -> list[str]:
+        """What a user should know of a plan before anything is trained."""
         reference, left_out = self.space.reference(), self.space.left_out
         own = reference.own_model
         texts = [] if own is None else try_model(reference).said(own.build)
         if left_out:
             texts.append(f"left out: {', '.join(left_out)} ({next(iter(left_out.values()))})")
+        number = len(self.space.variants)
+        if "variant" not in plan.fix and plan.trials is not None and plan.trials < number:
+            texts.append(
+                f"{plan.trials} trials are too few for {number} variants: {number - plan.trials} "
+                "of them are not tried at all; give more --trials, or name fewer with --energies"
+            )
         return texts
 
     @classmethod

@@ -187,7 +187,7 @@ def _run(
     on_remote_record = partial(_on_remote_record, parts.pruner, listener)
     session = None if timed is None else timed.session
     queue = TrialQueue(context, study, parts.equal, on_remote_record, session)
-    for text in [*parts.said(), *say_beforehand(context.space, plan.baseline)]:
+    for text in [*parts.said(plan), *say_beforehand(context.space, plan.baseline)]:
         listener.message(text)
     while True:
         try:

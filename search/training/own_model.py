@@ -19,14 +19,18 @@ from attenergy.attention.integrations.model_builders import MODELS
 from attenergy.attention.integrations.own_model import attention_of
 from attenergy.attention.layers.base import EnergyLayer
 from attenergy.attention.loading import build_own
+from attenergy.energies.factory import class_of
 from attenergy.registry import (
     ArgumentError,
     AttenergyError,
+    MixerSpec,
+    ModelSpec,
     OwnModel,
     OwnModelError,
     Scalar,
     TaskSpec,
 )
+from attenergy.registry.stacks import entries_of
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.runs.failures import clean
 from attenergy.search.training.energy_loss import make_energy_loss
@@ -106,6 +110,24 @@ def check_buildable(config: RunConfig, task: Task) -> Tried | None:
         with torch.random.fork_rng(devices=[]):
             _check_answers(config, task)
     return tried
+
+
+def fields_in_use(config: RunConfig) -> frozenset[str]:
+    """The fields of a run's model that decide anything: all, or those that a user's model reads.
+
+    Raises:
+        ArgumentError: the model cannot take the layer, or the layer cannot take the task: one that
+            couples states, or has parameters for every place, does not take all.
+    """
+    if config.own_model is not None:
+        return try_model(config).fields
+    for layer in entries_of(config.variant, config.layer).values():
+        energy = None if isinstance(layer, MixerSpec) else class_of(layer)
+        if energy is not None and (energy.states_interact or energy.fixed_length):
+            with torch.random.fork_rng(devices=[]):
+                _check_answers(config, make_task(config.task_spec, split_seed=config.split_seed))
+            break
+    return frozenset(ModelSpec.model_fields)
 
 
 @torch.no_grad()

@@ -16,11 +16,10 @@ from attenergy.registry import (
     MissingPackage,
     RegistryError,
     UnknownName,
-    load_registry,
 )
 from attenergy.search.cli.app import app
 from attenergy.search.cli.errors import resume_command
-from attenergy.search.cli.show import seeds_too_few, too_few
+from attenergy.search.cli.show import seeds_too_few
 from attenergy.search.planning.plan import ComparePlan, SearchPlan
 from attenergy.search.report.html.build import NoTemplates
 from attenergy.search.results.study_folder import NoRuns
@@ -153,16 +152,6 @@ def test_a_lost_file_is_named_and_an_error_of_a_value_is_told_without_its_model(
         "--workers: Input should be greater than or equal to 0, got -1",
         "--trials: Input should be greater than or equal to 1, got 0",
     ]
-
-
-def test_fewer_trials_than_variants_are_told() -> None:
-    registry = load_registry()
-    plan = SearchPlan(study="s", folder="f", task="t", trials=2, variants=("lse", "rbm"))
-    assert too_few(plan, registry).startswith("2 trials are too few for 3 variants: 1 of them")
-    for change in ({"trials": 3}, {"baseline": "rbm"}, {"fix": {"variant": "lse"}}):
-        assert too_few(plan.model_copy(update=change), registry) == ""
-    every = len(registry.energies) + len(registry.mixers)
-    assert f"for {every} variants" in too_few(plan.model_copy(update={"variants": ()}), registry)
 
 
 @pytest.mark.parametrize(("variants", "fewest"), [("softmax,lse", 6), ("a,b,c,d", 8)])
