@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from attenergy.registry import AttenergyError, Registry, Scalar, needed
 from attenergy.registry.files import write_atomically
+from attenergy.registry.stacks import entries_of
 from attenergy.search.budgets.clock import TimeBudget
 from attenergy.search.budgets.comparison import begin, finals_that_fit
 from attenergy.search.budgets.timed import Timed, as_begun, with_steps
@@ -31,6 +32,7 @@ from attenergy.search.planning.plan import COMPARE_PLAN, ComparePlan
 from attenergy.search.results.finals import Finals
 from attenergy.search.runs.checkpoints import CheckpointRemoval
 from attenergy.search.runs.config import RunConfig, RunRecord
+from attenergy.search.runs.errors import StudyBusy
 from attenergy.search.runs.events import Listener
 from attenergy.search.runs.failure_watch import FailureWatch
 from attenergy.search.runs.plugin_needs import (
@@ -40,9 +42,11 @@ from attenergy.search.runs.plugin_needs import (
     write_needs,
 )
 from attenergy.search.runs.provenance import Purpose
-from attenergy.search.runs.recorded_texts import with_recorded_texts
+from attenergy.search.runs.recorded_texts import deciding, with_recorded_texts
 from attenergy.search.runs.records import RunStore
+from attenergy.search.storage.locks import FileLock
 from attenergy.search.storage.refusal import removed_if_refused
+from attenergy.search.storage.study_lock import LOCK
 from attenergy.search.training.model import uses
 from attenergy.tasks import Task, make_task
 
@@ -89,7 +93,9 @@ def run_compare(
 
     Raises:
         UnknownName: if the registry lacks the task or a variant, or nothing takes a name in `fix`.
-        ComparisonMismatch: if the folder holds a comparison with another task, length or `fix`.
+        ComparisonMismatch: if the folder holds a comparison with another task, length or `fix`, or
+            with an entry that was defined otherwise.
+        StudyBusy: another process is running it.
         ValueError: for values in `fix` or options that do not fit, a time that is too short, or
             variants that are known to be beyond the limits of cost.
         SameFailure: every run fails, and in the same way.
@@ -113,7 +119,9 @@ def run_compare(
         check_reaches_workers(needs)
     _check_plan(plan, folder)
     _check_source(plain[plan.variants[0]], folder)
+    _check_entries(plain, [*store.all(), *known], folder)
     with removed_if_refused(folder), ExitStack() as stack:
+        stack.enter_context(_alone(folder))
         executor = stack.enter_context(make_executor(plan, folder))
         timed: Timed | None = None
         if budget is not None:
@@ -232,7 +240,7 @@ def _check_plan(plan: ComparePlan, folder: Path) -> None:
                     f"{folder} holds a comparison with {name}={before!r}, not {now!r}; "
                     "give this one another name"
                 )
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
         raise ComparisonMismatch(f"{folder}: holds something else; give this one another name")
 
 
@@ -240,6 +248,44 @@ def _fixed(fix: Mapping[str, Scalar], variants: Collection[str]) -> dict[str, Sc
     """What is fixed for all, or for one of these variants."""
     parts = {name: name.partition(".") for name in fix}
     return {n: fix[n] for n, (owner, dot, _) in parts.items() if not dot or owner in variants}
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from running the same comparison, whose runs they would both make.
+
+    Raises:
+        StudyBusy: one is at it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with closing(FileLock(folder / LOCK)) as lock:
+        if not lock.acquire():
+            raise StudyBusy(folder.name)
+        yield
+
+
+def _check_entries(
+    plain: Mapping[str, RunConfig], records: Iterable[RunRecord], folder: Path
+) -> None:
+    """Refuse to go on with variants or a task whose entries have changed since the first runs."""
+    for record in records:
+        before, now = record.config, plain.get(record.config.variant)
+        if now is None or (before.layer, before.task_spec) == (now.layer, now.task_spec):
+            continue
+        own = _deciding_entries(now)
+        for what, said in _deciding_entries(before).items():
+            if own.get(what, said) != said:
+                raise ComparisonMismatch(
+                    f"{folder} holds runs with the {what} as it was defined then; give this "
+                    "comparison another name, or the entry"
+                )
+
+
+def _deciding_entries(config: RunConfig) -> dict[str, str]:
+    """What the entries of a run say, but for their texts, by what they are."""
+    layers = entries_of(config.variant, config.layer)
+    entries = {f"variant {name!r}": deciding(layer) for name, layer in layers.items()}
+    return {**entries, f"task {config.task!r}": deciding(config.task_spec)}
 
 
 def _check_source(config: RunConfig, folder: Path) -> None:

@@ -26,8 +26,8 @@ def verdict_over(matrix: Matrix, verdicts: Mapping[str, Verdict]) -> Verdict:
     """How often each variant beats the first one, loses to it, or is undecided.
 
     Each task is decided by itself, at its own 5 %: among many tasks a few calls may be wrong. The
-    kind is `beats` if a variant wins somewhere and loses nowhere, `loses` if all lose wherever
-    they are decided, `unlearned` if nobody learned any task, else `undecided`.
+    kind is `beats` if a variant wins somewhere and loses nowhere, `loses` if one loses somewhere
+    and nobody wins anywhere, `unlearned` if nobody learned any task, else `undecided`.
 
     Args:
         matrix: the comparison.
@@ -59,9 +59,10 @@ def kind_of(counts: Iterable[Counter[str]], unlearned: bool) -> Kind:
         return "unlearned"
     if any(calls["beats"] and not calls["loses"] for calls in counts):
         return "beats"
-    if all(set(+calls) == {"loses"} for calls in counts):
-        return "loses" if counts else "none"
-    return "undecided"
+    if not counts:
+        return "none"
+    lost = any(calls["loses"] for calls in counts)
+    return "loses" if lost and not any(calls["beats"] for calls in counts) else "undecided"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
+from attenergy.registry import ArgumentError
 from attenergy.search.planning.final_budget import FinalBudget
 from attenergy.search.results import formats
 from attenergy.search.results.race import RaceRules, Round, next_round
@@ -77,6 +78,7 @@ class Finals:
         self._reference, self._seeds, self._budget = reference, seeds, budget
         self._task, self._slots, self._clock = task, max(1, slots), clock
         self._since, self._allowed = clock(), allowed
+        self._checked: set[str] = set()  # keys of records whose seed is the run's
 
     @property
     def first_round(self) -> list[RunConfig]:
@@ -134,8 +136,25 @@ class Finals:
         by_name: dict[str, dict[int, RunRecord]] = {name: {} for name in self._configs}
         for record in records:
             if record.config_hash in by_name and record.config.seed >= self._first:
+                self._check_key(record)
                 by_name[record.config_hash][record.config.seed] = record
         return by_name
+
+    def _check_key(self, record: RunRecord) -> None:
+        """See that the record is of the run that its key says, or it would be made for ever.
+
+        Raises:
+            ArgumentError: it is of another seed.
+        """
+        if record.key in self._checked:
+            return
+        if self._run(record.config_hash, record.config.seed).run_key() != record.key:
+            raise ArgumentError(
+                f"the record of run {record.key} says seed {record.config.seed}, which is not the "
+                "seed of that run: it was changed by hand; remove its line from records.jsonl",
+                topic="record-file",
+            )
+        self._checked.add(record.key)
 
     def _score(self, record: RunRecord) -> float | None:
         if record.status != "complete":

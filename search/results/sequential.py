@@ -37,6 +37,7 @@ _FOLLOWS = np.array([0.7, 3.0])
 _WEIGHTS = np.array([0.4, 0.6])
 _GRID = 400
 _BISECTIONS = 40
+_REACH = 1000.0  # in spreads of the data, where no bound is nearer
 _SIMULATIONS = 400
 
 
@@ -73,6 +74,30 @@ def anytime_p(differences: Sequence[float]) -> float:
     return float(np.exp(-max(0.0, logs.max(initial=0.0))))
 
 
+def side(differences: Sequence[float]) -> int:
+    """Which of the two bets won where the evidence was strongest: 1 "better", -1 "worse".
+
+    The mean of lopsided differences may lie on the other side: then their centre is not what most
+    of them say, and neither direction can be called.
+
+    Args:
+        differences: as of `evidence`.
+
+    Returns:
+        0 without any difference but zero.
+
+    Example:
+        >>> side([0.01] * 11 + [-0.6])
+        1
+    """
+    data = _checked(differences)
+    if not data.any():
+        return 0
+    better, worse = _log_bets(data[None])[:, 0]
+    most = int(np.logaddexp(better, worse).argmax())
+    return int(np.sign(better[most] - worse[most]))
+
+
 def anytime_p_values(differences: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """`anytime_p` of every contender, corrected for their number (`holm`), at any moment.
 
@@ -83,7 +108,9 @@ def anytime_p_values(differences: Mapping[str, Sequence[float]]) -> dict[str, fl
 
 
 def anytime_interval(
-    differences: Sequence[float], level: float = 0.95, bounds: tuple[float, float] = (-1.0, 1.0)
+    differences: Sequence[float],
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> tuple[float, float]:
     """All m for which "the differences are symmetric about m" is not refused at 1 - `level`.
 
@@ -93,10 +120,16 @@ def anytime_interval(
     Args:
         differences: as of `evidence`.
         level: chance that the centre is inside at all times.
-        bounds: where the centre can lie; differences of accuracies lie between -1 and 1.
+        bounds: where the centre can lie; differences of accuracies lie between -1 and 1, those
+            of other scores anywhere.
 
     Raises:
         ValueError: `level` is not between 0 and 1, or the bounds are not in order.
+
+    Example:
+        >>> low, high = anytime_interval([3.4, 3.5, 3.6, 3.5, 3.4, 3.6, 3.5, 3.5])
+        >>> 3.3 < low < 3.5 < high < 3.6
+        True
     """
     data = _checked(differences)
     low, high = bounds
@@ -104,7 +137,7 @@ def anytime_interval(
         raise ArgumentError(f"level must lie between 0 and 1, got {level:g}")
     if not low < high:
         raise ArgumentError(f"bounds must be in order, got {low:g} and {high:g}")
-    if not data.size:
+    if data.size < least_seeds(1, 1 - level):
         return low, high
     centre = min(max(float(np.median(data)), low), high)
     return _edge(data, centre, low, level), _edge(data, centre, high, level)
@@ -178,17 +211,23 @@ def _log_evidence(rows: np.ndarray) -> np.ndarray:
     """Return log E_1, ..., log E_n of every row of differences (R, n)."""
     if not rows.shape[1]:
         return rows
+    total: np.ndarray = np.logaddexp.reduce(_log_bets(rows), axis=0)
+    return total
+
+
+def _log_bets(rows: np.ndarray) -> np.ndarray:
+    """The logarithms of what the bets on "better" and on "worse" add to it, (2, R, n)."""
     count = np.arange(1, rows.shape[1] + 1)
     largest = np.abs(rows).max(axis=1, keepdims=True)
     scaled = rows / np.where(largest > 0, largest, 1.0)  # squares of tiny differences vanish
     size = np.sqrt(np.cumsum(scaled**2, axis=1) / count)
     x = np.divide(scaled, size, out=np.zeros_like(scaled), where=size > 0)
-    y = np.concatenate([_FOLLOWS, -_FOLLOWS])[:, None, None] * x
+    y = np.array([1.0, -1.0])[:, None, None, None] * _FOLLOWS[:, None, None] * x
     # log(1 + tanh y), written so that it keeps its digits where tanh y nears -1.
-    fortunes = np.cumsum(math.log(2) - np.logaddexp(0, -2 * y), axis=2)
-    logs = fortunes + np.log(np.tile(_WEIGHTS, 2) / 2)[:, None, None]
-    total: np.ndarray = np.logaddexp.reduce(logs, axis=0)
-    return total
+    fortunes = np.cumsum(math.log(2) - np.logaddexp(0, -2 * y), axis=3)
+    logs = fortunes + np.log(_WEIGHTS / 2)[:, None, None]
+    bets: np.ndarray = np.logaddexp.reduce(logs, axis=1)
+    return bets
 
 
 def _edge(data: np.ndarray, inside: float, bound: float, level: float) -> float:
@@ -199,6 +238,7 @@ def _edge(data: np.ndarray, inside: float, bound: float, level: float) -> float:
         above: np.ndarray = _log_evidence(data[None] - centres[:, None]).max(axis=1) >= limit
         return above
 
+    bound = _far(data, inside, bound)
     # Towards the data the steps are smaller, as there the answer changes.
     grid = inside + (bound - inside) * np.linspace(0, 1, _GRID) ** 4
     open_ = np.nonzero(~refused(grid))[0]
@@ -215,6 +255,16 @@ def _edge(data: np.ndarray, inside: float, bound: float, level: float) -> float:
         else:
             near = middle
     return far
+
+
+def _far(data: np.ndarray, inside: float, bound: float) -> float:
+    """A place towards `bound` that is so far from all data that it is refused if any is.
+
+    Seen from there the differences are equal, but for a thousandth of their spread.
+    """
+    spread = float(np.ptp(data)) or abs(inside) or 1.0
+    reach = _REACH * spread
+    return max(bound, inside - reach) if bound < inside else min(bound, inside + reach)
 
 
 def _checked(differences: Sequence[float]) -> np.ndarray:

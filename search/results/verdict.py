@@ -14,6 +14,7 @@ from attenergy.search.results.sequential import (
     anytime_p_values,
     least_seeds,
     seeds_to_decide,
+    side,
 )
 from attenergy.search.results.statistics import paired_differences
 
@@ -34,9 +35,9 @@ NAMED = 6
 class RowVerdict:
     """One finalist against the baseline, over the seeds that both have.
 
-    `low` and `high` bound the difference at all times with 95 % (`anytime_interval`); None while
-    there are too few seeds to bound it. `p` is that of `anytime_p`, corrected for the number of
-    finalists. `more_seeds` are likely to decide an undecided one; None if no number is in sight.
+    `low` and `high` bound the difference at all times with 95 % (`bounds_of`); None while there are
+    too few seeds to bound it. `p` is that of `anytime_p`, corrected for the number of finalists.
+    `more_seeds` are likely to decide an undecided one; None if no number is in sight.
     """
 
     variant: str
@@ -80,7 +81,9 @@ def calls(
 ) -> dict[str, tuple[Call, float]]:
     """The call and the p of each contender: a function of scores alone.
 
-    Pairs are taken in the order of their seeds; a contender without one is left out.
+    Pairs are taken in the order of their seeds; a contender without one is left out. A direction is
+    called where the evidence and the mean of the differences agree on it: one that is ahead with
+    most seeds and behind in the mean, for a few that went wrong, is undecided however small its p.
 
     Args:
         contenders: name -> seed -> score.
@@ -90,9 +93,28 @@ def calls(
     pairs = {name: paired_differences(baseline, scores) for name, scores in contenders.items()}
     verdicts: dict[str, tuple[Call, float]] = {}
     for name, p in anytime_p_values(pairs).items():
-        better = fmean(pairs[name]) > 0
-        verdicts[name] = ("undecided" if p > level else "beats" if better else "loses", p)
+        verdicts[name] = ("undecided" if p > level else _direction(pairs[name]), p)
     return verdicts
+
+
+def _direction(differences: Sequence[float]) -> Call:
+    """What strong evidence says, if the mean says the same."""
+    mean, evident = fmean(differences), side(differences)
+    if mean * evident <= 0:
+        return "undecided"
+    return "beats" if evident > 0 else "loses"
+
+
+def bounds_of(differences: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """The 95 % bounds of a difference at all times; None while there are too few pairs for any.
+
+    `anytime_interval` bounds the centre of symmetry, from which the mean of lopsided differences
+    may lie off: it is stretched to the mean.
+    """
+    if len(differences) < least_seeds():
+        return None, None
+    (low, high), mean = anytime_interval(differences), fmean(differences)
+    return min(low, mean), max(high, mean)
 
 
 def decide(
@@ -138,22 +160,17 @@ def _row_verdict(
 ) -> RowVerdict:
     call, p = known
     differences = paired_differences(reference.values[column], row.values[column])
-    bounded = len(differences) >= least_seeds()
-    mean = fmean(differences)
-    low, high = anytime_interval(differences) if bounded else (None, None)
-    if low is not None and high is not None:
-        # It bounds the centre of symmetry, from which the mean of lopsided differences may lie off.
-        low, high = min(low, mean), max(high, mean)
+    low, high = bounds_of(differences)
     return RowVerdict(
         variant=row.variant,
         rank=row.rank,
         call=call,
-        difference=mean,
+        difference=fmean(differences),
         low=low,
         high=high,
         p=p,
         seeds=len(differences),
-        more_seeds=seeds_to_decide(differences, tests) if call == "undecided" else None,
+        more_seeds=seeds_to_decide(differences, tests) or None if call == "undecided" else None,
     )
 
 
@@ -173,7 +190,7 @@ def _sentence(verdicts: Sequence[RowVerdict], baseline: str, column: str) -> str
         called = [row for row in verdicts if row.call == call]
         for row in called[:NAMED]:
             words = "beats" if call == "beats" else "loses to"
-            gap = f"{abs(row.difference):.3f}{_bounds(row)}"
+            gap = f"{abs(row.difference):.3f}{_bounds(row, call)}"
             parts.append(f"{name(row)} {words} `{baseline}` by {gap}")
         if more := len(called[NAMED:]):
             verb = ("beats", "beat") if call == "beats" else ("loses to", "lose to")
@@ -190,16 +207,20 @@ def _sentence(verdicts: Sequence[RowVerdict], baseline: str, column: str) -> str
     return f"On `{column}`, " + "; ".join(parts) + "."
 
 
-def _bounds(row: RowVerdict) -> str:
+def _bounds(row: RowVerdict, call: str) -> str:
     if row.low is None or row.high is None:
         return f" ({counted(row.seeds, 'seed')})"
-    ends = sorted((abs(row.low), abs(row.high)))
+    ends = (row.low, row.high) if call == "beats" else (-row.high, -row.low)
     return f" (95 %: {ends[0]:.3f} to {ends[1]:.3f}, {counted(row.seeds, 'seed')})"
 
 
 def _undecided(row: RowVerdict, name: str, baseline: str) -> str:
     seeds = counted(row.seeds, "seed")
     about = f"{name} and `{baseline}` are undecided at {signed(row.difference)} after {seeds}"
+    if row.p <= LEVEL:
+        most = "ahead" if row.difference < 0 else "behind"
+        mean = "behind" if row.difference < 0 else "ahead"
+        return f"{about}: {most} with most seeds, {mean} in the mean, which a few decide"
     if row.more_seeds is not None:
         return f"{about}: about {row.more_seeds} more are likely to decide"
     ends = ""

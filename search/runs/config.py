@@ -138,6 +138,8 @@ class RunRecord(BaseModel):
         return recordable(reason) if isinstance(reason, str) else reason
 
 
+#: A score beyond it, either way, is that of a run that diverged; a cost is no cost.
+LARGEST = 1e100
 #: Fields that came later: absent where there is nothing, so runs of then keep their keys.
 _OPTIONAL = frozenset({"pause", "own_model"})
 #: Fields of a training that came later, with what held before: runs of then keep their keys.

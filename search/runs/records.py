@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from attenergy.registry import ArgumentError
 from attenergy.registry.files import open_regular
 from attenergy.registry.printable import printable
-from attenergy.search.runs.config import RunRecord
+from attenergy.search.runs.config import LARGEST, RunRecord
 
 RECORDS = "records.jsonl"
 MAX_LINE = 4_000_000  # bytes of one record
@@ -158,13 +158,31 @@ class _Common:
 
 def _parsed(line: bytes, path: Path, number: int, common: _Common) -> RunRecord:
     try:
-        return common.shared(RunRecord.model_validate_json(line))
+        record = RunRecord.model_validate_json(line)
     except ValidationError as error:
-        raise ArgumentError(
-            f"{path}:{number}: not a run record: {first_problem(error)}; without this line the "
-            "rest can be read",
-            topic="record-file",
-        ) from error
+        raise _no_record(path, number, first_problem(error)) from error
+    if wrong := _beyond(record):
+        raise _no_record(path, number, wrong)
+    return common.shared(record)
+
+
+def _no_record(path: Path, number: int, wrong: str) -> ArgumentError:
+    return ArgumentError(
+        f"{path}:{number}: not a run record: {wrong}; without this line the rest can be read",
+        topic="record-file",
+    )
+
+
+def _beyond(record: RunRecord) -> str:
+    """Which score or cost is no number that a run can have; empty if none is."""
+    groups = {f"metrics.{name}": each for name, each in record.metrics.items()}
+    groups["cost"] = record.cost
+    for group, values in groups.items():
+        for name, value in values.items():
+            if not abs(value) <= LARGEST:
+                place = printable(f"{group}.{name}"[:200], lines=False)
+                return f"{place}: {value:g} is not between -{LARGEST:g} and {LARGEST:g}"
+    return ""
 
 
 def first_problem(error: ValidationError) -> str:

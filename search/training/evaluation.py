@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 
 from attenergy.registry import TrainingSpec
+from attenergy.search.runs.config import LARGEST
 from attenergy.search.runs.failures import Diverged
 from attenergy.search.training.predict import predict
 from attenergy.tasks import Task
@@ -34,7 +33,7 @@ def evaluate(
     The batch size decides the memory, and no score but for rounding.
 
     Raises:
-        Diverged: if one of them is not finite; `where` completes the message.
+        Diverged: if one of them is not finite, or beyond all bounds; `where` completes the message.
     """
     model.eval()
     try:
@@ -48,6 +47,6 @@ def evaluate(
     finally:
         model.train()
     for name, value in scores.items():
-        if not math.isfinite(value):
+        if not abs(value) <= LARGEST:
             raise Diverged(f"{split} {name} {value} {where}".rstrip())
     return scores

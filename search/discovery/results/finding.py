@@ -18,10 +18,9 @@ from attenergy.search.discovery.results.order import best, last_score
 from attenergy.search.results.formats import counted, fixed, signed
 from attenergy.search.results.leaderboard import Leaderboard
 from attenergy.search.results.ranking import Row
-from attenergy.search.results.sequential import anytime_interval, least_seeds
 from attenergy.search.results.statistics import paired_differences
 from attenergy.search.results.study_folder import Study, read_study
-from attenergy.search.results.verdict import LEVEL, Call, Kind, Verdict, calls, learned
+from attenergy.search.results.verdict import LEVEL, Call, Kind, Verdict, bounds_of, calls, learned
 from attenergy.search.runs.names import path_part
 from attenergy.search.runs.records import RECORDS
 
@@ -166,10 +165,9 @@ def _against(discovery: Discovery, final: Final, winner: Formula) -> list[Agains
             continue
         call, p = decided[winner.name]
         gaps = paired_differences(other.values["valid"], row.values["valid"])
-        low, high = anytime_interval(gaps) if len(gaps) >= least_seeds() else (None, None)
         rows.append(
             Against(
-                *(final.task, final.held_out, control, call, fmean(gaps), low, high, p),
+                *(final.task, final.held_out, control, call, fmean(gaps), *bounds_of(gaps), p),
                 seeds=len(gaps),
             )
         )

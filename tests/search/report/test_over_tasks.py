@@ -48,6 +48,11 @@ def test_calls_are_counted_over_tasks() -> None:
     [
         ({"a": said("loses", lse="loses")}, "loses"),
         ({"a": said("undecided", lse="undecided")}, "undecided"),
+        (
+            {"a": said("loses", lse="loses"), "b": said("undecided", lse="undecided")},
+            "loses",
+        ),
+        ({"a": said("loses", lse="loses", rbm="undecided")}, "loses"),
         ({"a": said("beats", lse="beats"), "b": said("loses", lse="loses")}, "undecided"),
         ({"a": said("unlearned", lse="undecided")}, "unlearned"),
         ({"a": said("none")}, "none"),

@@ -16,6 +16,7 @@ from attenergy.search.results.sequential import (
     evidence,
     least_seeds,
     seeds_to_decide,
+    side,
 )
 
 SIZES = st.lists(st.floats(0.001, 1.0), min_size=1, max_size=6)
@@ -26,9 +27,9 @@ def by_hand(differences: list[float]) -> float:
     total, squares = 0.0, [d * d for d in differences]
     scales = [math.sqrt(sum(squares[: i + 1]) / (i + 1)) for i in range(len(squares))]
     for weight, c in ((0.4, 0.7), (0.6, 3.0)):
-        for side in (1, -1):
+        for sign in (1, -1):
             factors = (
-                1 + side * math.tanh(c * d / s) if s else 1.0
+                1 + sign * math.tanh(c * d / s) if s else 1.0
                 for d, s in zip(differences, scales, strict=True)
             )
             total += weight / 2 * math.prod(factors)
@@ -107,7 +108,7 @@ def test_the_interval_holds_the_centre_at_every_moment() -> None:
 
 @given(st.lists(st.floats(-0.5, 0.5), min_size=6, max_size=12))
 def test_zero_is_outside_of_the_interval_exactly_if_p_says_so(differences: list[float]) -> None:
-    low, high = anytime_interval(differences)
+    low, high = anytime_interval(differences, bounds=(-1, 1))
     assert -1 <= low <= high <= 1
     p = anytime_p(differences)
     if abs(p - 0.05) > 1e-6 and p <= 0.05:
@@ -115,7 +116,7 @@ def test_zero_is_outside_of_the_interval_exactly_if_p_says_so(differences: list[
 
 
 def test_few_pairs_bound_nothing() -> None:
-    assert anytime_interval([]) == (-1.0, 1.0)
+    assert anytime_interval([]) == (-math.inf, math.inf)
     assert anytime_interval([0.1] * 5, bounds=(-2, 2)) == (-2, 2)
     low, high = anytime_interval([0.1, 0.11, 0.12, 0.1, 0.11, 0.12])
     assert 0 < low < 0.11 < high < 0.2
@@ -159,3 +160,40 @@ def test_what_is_refused() -> None:
         least_seeds(0)
     with pytest.raises(ValueError, match="level must lie between 0 and 1, got 0"):
         least_seeds(1, 0)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 0.1, 30.0, 1e9])
+@pytest.mark.parametrize("shift", [0.0, -2.0, 3.5])
+def test_bounds_move_with_the_scores_whatever_their_size(scale: float, shift: float) -> None:
+    """Accuracies lie between 0 and 1; R2, bits and scores of a user's own task lie anywhere."""
+    data = np.random.default_rng(3).normal(0.5, 1.0, size=12)
+    low, high = anytime_interval(list(data))
+    moved = anytime_interval(list(scale * (data + shift)))
+    assert moved == pytest.approx((scale * (low + shift), scale * (high + shift)), rel=1e-6)
+    assert low < np.median(data) < high
+
+
+def test_without_enough_pairs_the_centre_may_lie_anywhere() -> None:
+    assert anytime_interval([0.1] * 5) == (-math.inf, math.inf)
+    assert anytime_interval([0.1] * 5, bounds=(-1, 1)) == (-1, 1)
+    low, high = anytime_interval([0.9] * 12, bounds=(-0.5, 0.5))
+    assert -0.5 <= low <= high <= 0.5
+
+
+@given(st.lists(st.floats(-1, 1).map(lambda d: round(d, 3)), min_size=1, max_size=12))
+def test_the_side_is_that_of_the_larger_bet(differences: list[float]) -> None:
+    """By the formula, where all that is laid on one side is left out."""
+    values = evidence(differences)
+    most = max(range(len(values)), key=values.__getitem__)
+    data = differences[: most + 1]
+    scales = [math.sqrt(sum(d * d for d in data[: i + 1]) / (i + 1)) for i in range(len(data))]
+    bets = {}
+    for sign in (1, -1):
+        bets[sign] = sum(
+            weight * math.prod(1 + sign * math.tanh(c * d / s) if s else 1.0
+                               for d, s in zip(data, scales, strict=True))
+            for weight, c in ((0.4, 0.7), (0.6, 3.0))
+        )  # fmt: skip
+    if abs(bets[1] - bets[-1]) > 1e-9:
+        assert side(differences) == (1 if bets[1] > bets[-1] else -1)
+    assert side([-d for d in differences]) == -side(differences)

@@ -179,3 +179,50 @@ def test_looking_at_every_moment_calls_equal_contenders_different_in_one_of_twen
 )
 def test_a_tenth_of_the_way_to_the_ceiling_is_learned(score, chance, ceiling, expected) -> None:
     assert learned(score, chance, ceiling) is expected
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("broken", [1, 2])
+def test_a_direction_is_called_where_most_seeds_and_the_mean_agree(
+    board, sign: int, broken: int
+) -> None:
+    """Ahead with most seeds, and behind in the mean, for one or two that collapsed."""
+    gaps = [0.01, 0.011, 0.012, 0.009] * 4
+    base = [0.9 + 0.001 * (i % 3) for i in range(len(gaps))]
+    gaps[len(gaps) - broken :] = [-0.55] * broken
+    rival = [score + sign * gap for score, gap in zip(base, gaps, strict=True)]
+    verdict = board(softmax=base, lse=rival).verdict
+    (row,) = verdict.rows
+    assert row.p <= 0.05
+    assert row.difference * sign < 0
+    assert (row.call, verdict.kind, row.more_seeds) == ("undecided", "undecided", None)
+    words = ("ahead with most seeds, behind in the mean", "behind with most seeds, ahead in the")
+    assert words[sign < 0] in verdict.sentence
+    assert row.low is not None
+    assert row.high is not None
+    assert row.low <= row.difference <= row.high
+
+
+@pytest.mark.parametrize(("sign", "words"), [(1, "beats"), (-1, "loses to")])
+def test_a_sentence_has_the_ends_of_the_interval_on_their_side(
+    board, sign: int, words: str
+) -> None:
+    gaps = [0.02, 0.05, 0.03, 0.06, 0.04, 0.03, 0.05, 0.04]
+    rival = [score + sign * gap for score, gap in zip(BASE, gaps, strict=True)]
+    verdict = board(softmax=BASE, lse=rival).verdict
+    (row,) = verdict.rows
+    low, high = sorted((sign * (row.low or 0.0), sign * (row.high or 0.0)))
+    assert f"`lse` {words} `softmax` by 0.040 (95 %: {low:.3f} to {high:.3f}" in verdict.sentence
+
+
+def test_bounds_of_scores_that_are_no_accuracies(make_record, known_task) -> None:
+    base = [-2.6, -2.4, -2.7, -2.5, -2.6, -2.5, -2.4, -2.6]
+    rival = [score + gap for score, gap in zip(base, [3.4, 3.5, 3.6, 3.5] * 2, strict=True)]
+    records = [
+        make_record(variant, (score, score, score), seed=seed, purpose="final")
+        for variant, values in (("softmax", base), ("lse", rival))
+        for seed, score in enumerate(values)
+    ]
+    (row,) = leaderboard(records, known_task).verdict.rows
+    assert row.call == "beats"
+    assert 3.3 < (row.low or 0.0) < row.difference < (row.high or 0.0) < 3.7
