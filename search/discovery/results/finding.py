@@ -165,9 +165,10 @@ def _against(discovery: Discovery, final: Final, winner: Formula) -> list[Agains
             continue
         call, p = decided[winner.name]
         gaps = paired_differences(other.values["valid"], row.values["valid"])
+        low, high = bounds_of(gaps)
         rows.append(
             Against(
-                *(final.task, final.held_out, control, call, fmean(gaps), *bounds_of(gaps), p),
+                *(final.task, final.held_out, control, call, fmean(gaps), low, high, p),
                 seeds=len(gaps),
             )
         )
