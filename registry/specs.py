@@ -37,6 +37,9 @@ Kind = Literal["energies", "mixers", "stacks", "tasks", "spaces", "bundles"]
 Descends = Literal["parallel", "sequential", "none"]
 Reading = Literal["weights", "state"]
 
+#: The most steps of a layer's update and of a training; more are a slip.
+MOST_UPDATES, MOST_STEPS = 100_000, 10**9
+
 
 class EnergySpec(Entry):
     """An energy function E(xi; X, h) and everything a layer and a search need to know of it.
@@ -76,8 +79,9 @@ class EnergySpec(Entry):
             )
         if self.class_ is None and self.options:
             raise ArgumentError("'options' belong to a class; a formula has 'choices'")
-        if not all(isinstance(v, int) and v >= 1 for v in _numbers(self.steps)):
-            raise ArgumentError("'steps' are whole numbers from 1")
+        steps = _numbers(self.steps)
+        if not all(isinstance(v, int) and 1 <= v <= MOST_UPDATES for v in steps):
+            raise ArgumentError(f"'steps' are whole numbers from 1 to {MOST_UPDATES:,}")
         if not all(isinstance(v, (int, float)) and v > 0 for v in _numbers(self.step_size)):
             raise ArgumentError("'step_size' is a number above 0")
         return self
@@ -245,7 +249,7 @@ class TrainingSpec(Entry):
         100
     """
 
-    steps: Annotated[int, Field(ge=0)]  # 0: the model is used as it is built
+    steps: Annotated[int, Field(ge=0, le=MOST_STEPS)]  # 0: the model is used as it is built
     batch_size: Annotated[int, Field(ge=1)] = 128
     #: `adamw` for everything, or `muon` for the matrices of the blocks and AdamW for the rest.
     optimizer: Literal["adamw", "muon"] = "adamw"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from attenergy.registry import ArgumentError, Catalogue, Scalar, SearchSpaceError
+from attenergy.registry.specs import MOST_STEPS
 from attenergy.search.engines.base import Resources
 from attenergy.search.planning.amounts import Share
 from attenergy.search.planning.cost_limits import CostLimitFields
@@ -39,6 +40,8 @@ def _known(table: Catalogue[Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
+#: The most seeds of anything; more are a slip, and their list would fill the memory.
+MOST_SEEDS = 10_000
 #: Key of a validation context: the plan was carried out, perhaps with rows of a plug-in's.
 RECORDED = "recorded"
 SamplerName = Annotated[str, _known(SAMPLERS)]
@@ -130,10 +133,10 @@ class SearchPlan(Resources):
     pause: Annotated[Share, Field(ge=0, lt=1)] | None = None
     survivors: Annotated[Share, Field(gt=0, le=1)] = SURVIVORS
     finalists: Annotated[int, Field(ge=0)] = 3
-    seeds: Annotated[int, Field(ge=1)] = 3
+    seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 3
     final_budget: FinalBudgetText = DEFAULT
-    final_steps: Annotated[int, Field(ge=1)] | None = None
-    train_steps: Annotated[int, Field(ge=1)] | None = None
+    final_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
+    train_steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     fairness: Fairness = "steps"
     seconds: Annotated[float, Field(gt=0)] | None = None
     baseline: str = "softmax"
@@ -242,11 +245,11 @@ class ComparePlan(Resources):
     task_options: dict[str, Scalar] = Field(default={})
     variants: Annotated[tuple[str, ...], Field(min_length=1)]
     budget: TimeText | None = None
-    seeds: Annotated[int, Field(ge=1)] = 5
+    seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 5
     final_budget: FinalBudgetText = DEFAULT
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     tune: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=1)]] = Field(default={})
-    steps: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
     fairness: Fairness = "steps"
     seconds: Annotated[float, Field(gt=0)] | None = None
     split_seed: Annotated[int, Field(ge=0)] = 0

@@ -95,7 +95,7 @@ SECTIONS = (
         "### Step size and steps",
         TunableNumber,
         "number with a range",
-        "`step_size` is above 0, `steps` are whole numbers from 1.\n",
+        "`step_size` is above 0, `steps` are whole numbers from 1 to 100,000.\n",
         ("energies", "graph_memory", "step_size"),
     ),
     Section("### Solvers", SolverChoice, "solver", "", ("energies", "graph_hopfield", "solver")),

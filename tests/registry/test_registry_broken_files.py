@@ -120,6 +120,11 @@ BROKEN = {
         "  «b: {title: B, formula: f, steps: {default: 2, search: {choices: [2, true]}}}\n",
         ["not true or false (got true)", "'steps' are whole numbers from 1"],
     ),
+    "more-steps-than-anybody-waits-for": (
+        "version: 1\nenergies:\n  «a: {title: A, formula: f, steps: {default: 100001}}\n"
+        "  «b: {title: B, formula: f, steps: {default: 2, search: {low: 1, high: 1000000}}}\n",
+        ["'steps' are whole numbers from 1 to 100,000"] * 2,
+    ),
     "switches": (
         "version: 1\nmixers:\n  a:\n    title: A\n    class: A\n    options:\n"
         "      «p: {default: 1, search: {choices: [true, false]}}\n"

@@ -191,7 +191,11 @@ def test_settings_go_to_their_own_variant(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"variants": ()}, {"seeds": 0}, {"name": "a/b"}, {"learning_rates": (0,)}]
+    "changes",
+    [
+        *({"variants": ()}, {"name": "a/b"}, {"learning_rates": (0,)}),
+        *({"seeds": 0}, {"seeds": 10**9}, {"steps": 0}, {"steps": 10**20}),
+    ],
 )
 def test_impossible_plans_are_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
