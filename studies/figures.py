@@ -1,11 +1,12 @@
 """Tables and pictures of the Raven study from its records: `make study-figures`.
 
 Writes the tables `studies/results/zoo.md` (every energy and mixer on raven-small), `rates.md` (each
-at three rates), `paper.md` (the paper's size), `grid.md` (steps, beta and step size of `lse`),
-`scaling.md` (instances, layers and width), `stacks.md` (couplings of places and attention in one
-model), `rules.md` (accuracies by rule) and `claims.md` (claims of the field, and what was seen
-here); pictures of most of them as `docs/pictures/study-*.png`; and the scores for the pages of the
-entries. What has no records yet is left out.
+at three rates), `heads.md` (their number and width), `paper.md` (the paper's size), `grid.md`
+(steps, beta and step size of `lse`), `scaling.md` (instances, layers and width), `stacks.md`
+(couplings of places and attention in one model), `rules.md` (accuracies by rule) and `claims.md`
+(claims of the field, and what was seen here); pictures of most of them as
+`docs/pictures/study-*.png`; and the scores for the pages of the entries. What has no records yet is
+left out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import raven
 from claims import write_claims
 from pages import output, zoo
 from pages.grid import draw_grid
+from pages.heads import draw_heads
 from pages.paper import draw_paper
 from pages.rates import draw_rates
 from pages.rules import draw_rules
@@ -102,6 +104,8 @@ def main(folder: Path = raven.RECORDS) -> None:
         draw_rates(recorded["rates"], recorded["zoo"])
     if recorded["stacks"]:
         draw_stacks(recorded["stacks"], recorded["zoo"])
+    if recorded["heads"]:
+        draw_heads(recorded)
     if recorded["grid"]:
         draw_grid(recorded["grid"])
     draw_rules(recorded)

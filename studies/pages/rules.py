@@ -86,7 +86,7 @@ def _draw(rules: Rules, names: Sequence[str], seeds: Mapping[str, int]) -> None:
             axes.text(j, i, f"{number:.2f}", ha="center", va="center", fontsize=7, color=shade)
     labels = [name if seeds[name] > 1 else f"{name} (one seed)" for name in chosen]
     axes.set_yticks(range(len(chosen)), labels, fontsize=7)
-    axes.set_xticks(range(len(names)), [title(n).replace(" ", "\n") for n in names], fontsize=7)
+    axes.set_xticks(range(len(names)), [title(n).replace(" ", "\n") for n in names], fontsize=6)
     axes.set_title(
         f"accuracy on held-out pairs of rules, by rule: the first {len(chosen)} layers", fontsize=9
     )
