@@ -7,6 +7,7 @@ import math
 import torch
 from torch import nn
 
+from attenergy.attention.modules.modes import evaluating
 from attenergy.registry import TrainingSpec
 from attenergy.search.runs.failures import Diverged
 from attenergy.search.training.predict import predict
@@ -31,22 +32,19 @@ def evaluate(
 ) -> dict[str, float]:
     """Average loss and metrics of the model over the first `instances` of a split.
 
-    The batch size decides the memory, and no score but for rounding.
+    The batch size decides the memory, and no score but for rounding. Afterwards every part of the
+    model is in the mode in which it was, training or evaluation.
 
     Raises:
         Diverged: if one of them is not finite; `where` completes the message.
     """
-    model.eval()
-    try:
-        with torch.inference_mode():
-            scores = task.evaluate(
-                lambda batch: predict(model, batch, task.scored_positions),
-                split,
-                instances,
-                batch_size=batch_size,
-            )
-    finally:
-        model.train()
+    with evaluating(model), torch.inference_mode():
+        scores = task.evaluate(
+            lambda batch: predict(model, batch, task.scored_positions),
+            split,
+            instances,
+            batch_size=batch_size,
+        )
     for name, value in scores.items():
         if not math.isfinite(value):
             raise Diverged(f"{split} {name} {value} {where}".rstrip())
