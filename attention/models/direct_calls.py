@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from torch import nn
 
-_BEFORE = ("_forward_pre_hooks", "_backward_pre_hooks")
-_AFTER = ("_forward_hooks", "_backward_hooks")
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
-def is_hooked(module: nn.Module, *, before_alone: bool = False) -> bool:
+def is_hooked(module: nn.Module) -> bool:
     """Whether the module has hooks of its own calls; those on its parts do not count.
 
     Hooks for all modules at once, as counters of operations register, are not looked at.
 
     Args:
         module: any.
-        before_alone: whether to pass over hooks that run after the module.
     """
-    kinds = _BEFORE if before_alone else _BEFORE + _AFTER
-    return any(getattr(module, kind, None) for kind in kinds)
+    return any(getattr(module, kind, None) for kind in _HOOKS)
 
 
 def forward_is_of(module: nn.Module, cls: type[nn.Module]) -> bool:

@@ -14,7 +14,7 @@ from attenergy.attention.gradients.chunked import can_chunk
 from attenergy.attention.layers.energy_attention import EnergyAttention
 from attenergy.attention.layers.head_groups import HeadGroups
 from attenergy.attention.mixers import Mixer
-from attenergy.attention.models.direct_calls import forward_is_newer, forward_is_of, is_hooked
+from attenergy.attention.models.direct_calls import forward_is_newer, forward_is_of
 from attenergy.attention.modules.projections import visible
 
 
@@ -22,16 +22,14 @@ def states_apart(layer: nn.Module, mask: Tensor | None = None, is_causal: bool =
     """Whether `layer` may compute some states alone: no state acts on another.
 
     Where patterns act on each other, those that no state sees count as absent; so all states have
-    to be there if the mask differs by state. A hook that runs before the layer, and a `forward` of
-    the user's own, may be meant for all states.
+    to be there if the mask differs by state. A `forward` of the user's own may be meant for all.
+    Hooks decide nothing here: they see what is computed.
 
     Args:
         layer: an energy's, a mixer, or groups of heads, all of which must allow it.
         mask: boolean with four axes, or None.
         is_causal: whether later patterns are hidden.
     """
-    if is_hooked(layer, before_alone=True):
-        return False
     if forward_is_of(layer, HeadGroups):
         groups = cast(HeadGroups, layer).groups
         return all(states_apart(group, mask, is_causal) for group in groups)

@@ -197,14 +197,6 @@ def test_another_forward_of_the_model_acts_in_decoding_as_in_a_call(layers):
     check(model)
 
 
-@pytest.mark.parametrize("layers", LAYERS)
-def test_a_hook_before_the_last_layer_sees_all_states_where_rows_are_asked_for(layers):
-    model = make(layers)
-    model.blocks[1].mixer.register_forward_pre_hook(lambda _, a: (by_place(a[0]), *a[1:]))
-    tokens = torch.randint(7, (2, 6))
-    assert_close(model(tokens, rows=slice(1, 4)), model(tokens)[:, 1:4])
-
-
 @pytest.mark.parametrize("call", ["description", "reduced", "save_pretrained"])
 def test_another_module_in_the_place_of_a_block_says_nothing_of_its_parts(call, tmp_path):
     model = make("lse")
