@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from attenergy.analysis.diagnosis.derivatives import PROBES, SAMPLES
 from attenergy.analysis.diagnosis.linear_maps import LinearMap, asymmetry
 from attenergy.analysis.untouched import untouched
+from attenergy.attention.modules.modes import evaluating
 from attenergy.attention.solvers.fixed_point import UnsolvedGradient
 
 #: What a layer was called with.
@@ -67,7 +68,7 @@ def curl_of_layer(layer: nn.Module, given: Given, generator: torch.Generator) ->
     point = some(x)
     with (
         untouched(layer),
-        _evaluating(layer),
+        evaluating(layer),  # dropout would draw anew at every call
         sdpa_kernel(SDPBackend.MATH),
         _without_fast_path(),
         warnings.catch_warnings(),
@@ -96,18 +97,6 @@ def _curl(call: Callable[[Tensor], Tensor], point: Tensor, generator: torch.Gene
 
 def _is_input(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point() and value.ndim == 3
-
-
-@contextmanager
-def _evaluating(layer: nn.Module) -> Iterator[None]:
-    """Without dropout, which draws anew at every call."""
-    training = [part for part in layer.modules() if part.training]
-    layer.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 @contextmanager

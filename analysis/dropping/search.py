@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from attenergy.analysis.subject import Inputs
 from attenergy.analysis.untouched import untouched
 from attenergy.attention.models.flops import count_flops
 from attenergy.attention.modules.arguments import check_module, check_whole
+from attenergy.attention.modules.modes import evaluating
 from attenergy.registry import AnalysisError, UnknownName
 
 Drop = Literal["joint", "attention", "mlp", "blocks"]
@@ -99,7 +99,7 @@ def redundancy(  # noqa: PLR0913 - every choice by keyword
     fed = [as_inputs(batch) for batch in batches]
     if not fed:
         raise AnalysisError("redundancy needs one batch of inputs at least")
-    with untouched(model), _evaluation_mode(model):
+    with untouched(model), evaluating(model):
         structure = structure_of(model, *fed[0])
         scores = scores_of(model, structure, fed)
         candidates = [name for name in structure.of(drop) if name in scores]
@@ -169,18 +169,6 @@ def _count(name: str, value: int | None, most: int) -> int:
     if check_whole(name, value, 1) > most:
         raise AnalysisError(f"{name} must be at most {most}, which is all there is, got {value}")
     return value
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """A context in which nothing is dropped out; afterwards every module is in its own mode."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _size(model: nn.Module, inputs: Inputs) -> Size:

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +29,7 @@ from attenergy.analysis.paths.sample import FEWEST, Options, Sample, draw_sample
 from attenergy.analysis.result import Progress
 from attenergy.analysis.untouched import untouched
 from attenergy.attention.modules.arguments import check_flag, check_module, check_whole
+from attenergy.attention.modules.modes import evaluating
 from attenergy.registry import AnalysisError, ArgumentError
 
 #: Numbers of removed heads that are scored, of few heads and of many.
@@ -127,7 +127,7 @@ def attention_paths(  # noqa: PLR0913 - every choice, each by keyword
         layers, skip, position, points, most_paths, shuffles, draws, generator, progress
     )
     own = (len(given) + 1) // 2 if prune and score is None else len(given)
-    with untouched(model), _evaluated(model):
+    with untouched(model), evaluating(model):
         sample = draw_sample(model, given[:own], answers[:own], options)
         result = _aligned(model, sample, options)
         if not prune:
@@ -144,18 +144,6 @@ def attention_paths(  # noqa: PLR0913 - every choice, each by keyword
 
 def _several(given: Any) -> list[Any]:
     return [given] if isinstance(given, Tensor) else list(given)
-
-
-@contextmanager
-def _evaluated(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, for a while."""
-    modes = [(part, part.training) for part in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 def _aligned(model: nn.Module, sample: Sample, options: Options) -> AttentionPaths:

@@ -134,3 +134,19 @@ class Block(nn.Module):
                 topic="saved-model",
             )
         return layer
+
+
+def own_blocks(blocks: nn.ModuleList) -> list[Block]:
+    """The blocks of a model.
+
+    Raises:
+        ValueError: one is a module of another class, which says nothing of its parts.
+    """
+    for number, block in enumerate(blocks):
+        if not isinstance(block, Block):
+            raise ArgumentError(
+                f"blocks[{number}] must be a Block to be described or left out, got a "
+                f"{type(block).__name__} in its place; put the block itself back before",
+                topic="saved-model",
+            )
+    return [block for block in blocks if isinstance(block, Block)]

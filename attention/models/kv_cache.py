@@ -9,7 +9,8 @@
     none        any other layer; the model then reads all positions again for every new one
 
 A layer says in `decoding` which of the first two it can do, the best first. The blocks of one model
-may have caches of different kinds.
+may have caches of different kinds. A layer with hooks, or with a `forward` that is newer than what
+it says, has none: a cache does not call it as the model does.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from attenergy.attention.layers.head_groups import HeadGroups
+from attenergy.attention.models.direct_calls import forward_is_newer, forward_is_of, is_hooked
 from attenergy.attention.modules.positions import rotates
 from attenergy.attention.modules.projections import Decoding, Projections
 
@@ -58,14 +60,21 @@ def caching(layer: nn.Module, *, has_field: bool = False) -> Kind:
         layer: a causal layer.
         has_field: whether it gets a field, as with relative positions.
     """
+    if is_hooked(layer):
+        return "none"
     if isinstance(layer, HeadGroups):
         kinds = [caching(group, has_field=has_field) for group in layer.groups]
-        return "none" if "none" in kinds else "groups"
+        direct = forward_is_of(layer, HeadGroups)
+        return "groups" if direct and "none" not in kinds else "none"
     steps = hasattr(layer, "step") and hasattr(layer, "init_state")
     ways: tuple[Decoding, ...] = getattr(layer, "decoding", ("streamed",) if steps else ())
     # A step has neither a field nor a place that a rotation could follow from.
     streams = not (has_field or rotates(layer))
-    return next((way for way in ways if way == "projected" or streams), "none")
+    fits = {
+        "projected": not forward_is_newer(layer, "decoding"),
+        "streamed": streams and not forward_is_newer(layer, "step"),
+    }
+    return next((way for way in ways if fits[way]), "none")
 
 
 def layer_cache(layer: nn.Module, *, has_field: bool = False) -> LayerCache | None:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from attenergy.attention.factory import LayerLike, MakeLayer
 from attenergy.attention.models.block import Block
+from attenergy.attention.models.direct_calls import forward_is_of, is_hooked
 from attenergy.attention.models.kv_cache import Kind, LayerCache, caching, layer_cache
 from attenergy.attention.models.transformer import Positions, Transformer
 from attenergy.attention.modules.arguments import (
@@ -24,6 +25,7 @@ from attenergy.attention.modules.arguments import (
     fixed,
     option,
 )
+from attenergy.attention.modules.modes import evaluating
 from attenergy.registry import ShapeError
 
 
@@ -98,8 +100,13 @@ class LanguageModel(Transformer):
     def caching(self) -> tuple[Kind | Literal["absent"], ...]:
         """How each block's layer is decoded (`attenergy.attention.models.kv_cache`).
 
-        "absent" where a block has none, which needs nothing of the earlier positions.
+        "absent" where a block has none, which needs nothing of the earlier positions. "none" also
+        where a block or its layer has hooks, or another module stands in its place, and everywhere
+        if the model has hooks or a `forward` of its own: they may read all positions.
         """
+        if is_hooked(self) or not forward_is_of(self, Transformer):
+            kinds: list[Kind] = ["none"] * len(self.blocks)
+            return tuple(kinds)
         return tuple(_kind(block) for block in self.blocks)
 
     @torch.no_grad()
@@ -114,7 +121,9 @@ class LanguageModel(Transformer):
         """Append n tokens, each drawn from softmax(y / temperature) of the last position.
 
         Earlier positions are not computed again if all layers allow it (`caching`). Nothing is
-        dropped out, whether or not the model is in training mode.
+        dropped out, whether or not the model is in training mode; afterwards every part is in its
+        own mode again. Hooks act as in `model(tokens)`: with one on the model, a block or its layer
+        that is what is called for every token; one on smaller parts sees each position once.
 
         Args:
             tokens: the beginning, whole numbers (B, L), L from 1.
@@ -135,31 +144,28 @@ class LanguageModel(Transformer):
             raise ShapeError(
                 f"tokens must be (B, L) with L from 1, got shape {tuple(tokens.shape)}"
             )
-        training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             decoder, new = Decoder(self), tokens
             for _ in range(n):
                 logits = decoder.extend(new)[:, -1]
                 new = _drawn(logits, temperature, generator).to(tokens.dtype)
                 tokens = torch.cat([tokens, new], dim=1)
-        finally:
-            self.train(training)
         return tokens
 
 
 class Decoder:
     """Reads a sequence piece by piece, and gives the logits that the model gives for all of it.
 
-    If all layers have a cache, only the new positions are computed; else all so far are, in every
-    piece. An energy whose patterns sit on a graph or a curve is of the second kind, and the logits
-    at a position then also depend on how many positions there are.
+    If all layers have a cache (`LanguageModel.caching`), only the new positions are computed; else
+    all so far are, in every piece, by a call of the model. An energy whose patterns sit on a graph
+    or a curve is of the second kind, and the logits at a position then also depend on how many
+    positions there are.
 
     One decoder reads one batch of sequences, from their beginning. Put the model in evaluation mode
     before, as dropout would draw anew for every piece.
 
     Args:
-        model: the language model; its parameters must stay as they are meanwhile.
+        model: the language model; its parameters and hooks must stay as they are meanwhile.
 
     Example:
         >>> model = attenergy.LanguageModel(
@@ -176,7 +182,7 @@ class Decoder:
         self.model, self.length = model, 0
         self.caches: list[LayerCache | None] | None = None
         if "none" not in model.caching:
-            self.caches = [_cache(block) for block in _blocks(model)]
+            self.caches = [_cache(block) for block in _decoded(model)]
         self.before: list[Tensor | None] = [None] * len(model.blocks)
         self.tokens: Tensor | None = None
 
@@ -194,7 +200,7 @@ class Decoder:
         x = self.model.embedding(tokens)
         if self.model.positions is not None:
             x = self.model.positions(x, self.length)
-        for index, (block, cache) in enumerate(zip(_blocks(self.model), self.caches, strict=True)):
+        for index, (block, cache) in enumerate(zip(_decoded(self.model), self.caches, strict=True)):
             if cache is not None and block.norm1 is not None:
                 z = self._convolved(block, block.norm1(x), index)
                 x = x + cache.extend(z, block.bias)
@@ -214,12 +220,14 @@ class Decoder:
         return out
 
 
-def _blocks(model: Transformer) -> list[Block]:
-    return [block for block in model.blocks if isinstance(block, Block)]
+def _decoded(model: Transformer) -> list[Block]:
+    """The blocks of a model whose parts are called in their place."""
+    return [cast(Block, block) for block in model.blocks]
 
 
 def _kind(block: nn.Module) -> Kind | Literal["absent"]:
-    assert isinstance(block, Block)  # for the type checker
+    if not isinstance(block, Block) or not forward_is_of(block, Block) or is_hooked(block):
+        return "none"
     if block.mixer is None:
         return "absent"
     return caching(block.mixer, has_field=block.bias is not None)

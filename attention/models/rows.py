@@ -6,12 +6,15 @@ patterns of all positions, and the states of some. What comes after a layer goes
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from attenergy.attention.gradients.chunked import can_chunk
 from attenergy.attention.layers.energy_attention import EnergyAttention
 from attenergy.attention.layers.head_groups import HeadGroups
 from attenergy.attention.mixers import Mixer
+from attenergy.attention.models.direct_calls import forward_is_newer, forward_is_of
 from attenergy.attention.modules.projections import visible
 
 
@@ -19,20 +22,24 @@ def states_apart(layer: nn.Module, mask: Tensor | None = None, is_causal: bool =
     """Whether `layer` may compute some states alone: no state acts on another.
 
     Where patterns act on each other, those that no state sees count as absent; so all states have
-    to be there if the mask differs by state.
+    to be there if the mask differs by state. A `forward` of the user's own may be meant for all.
+    Hooks decide nothing here: they see what is computed.
 
     Args:
         layer: an energy's, a mixer, or groups of heads, all of which must allow it.
         mask: boolean with four axes, or None.
         is_causal: whether later patterns are hidden.
     """
-    if isinstance(layer, HeadGroups):
-        return all(states_apart(group, mask, is_causal) for group in layer.groups)
-    if isinstance(layer, EnergyAttention):
-        energy = layer.energy
+    if forward_is_of(layer, HeadGroups):
+        groups = cast(HeadGroups, layer).groups
+        return all(states_apart(group, mask, is_causal) for group in groups)
+    if forward_is_of(layer, EnergyAttention):
+        energy = cast(EnergyAttention, layer).energy
         if energy.patterns_interact and (is_causal or (mask is not None and mask.shape[-2] > 1)):
             return False
         return can_chunk(energy)
+    if forward_is_newer(layer, "states_apart"):
+        return False
     return isinstance(layer, Mixer) and layer.states_apart
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar, Literal, Self, Unpack, cast, get_args
+from typing import Any, ClassVar, Literal, Self, Unpack, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,9 @@ from torch.utils.checkpoint import checkpoint as recomputed
 
 from attenergy.attention.factory import LayerLike, MakeLayer, layer_makers
 from attenergy.attention.layers.head_groups import groups_of
-from attenergy.attention.models.block import PARTS, Block
+from attenergy.attention.models.block import PARTS, Block, own_blocks
 from attenergy.attention.models.bottleneck import NORM_EPS, Bottleneck
+from attenergy.attention.models.direct_calls import forward_is_of
 from attenergy.attention.models.rows import states_apart
 from attenergy.attention.models.trace import ModelTrace, block_weights, trace
 from attenergy.attention.modules.arguments import (
@@ -213,9 +214,10 @@ class Transformer(Pretrained, nn.Module):
 
     def _may_skip(self, mask: Tensor | None, is_causal: bool) -> bool:
         """Whether the last block can be computed at some positions only, exactly."""
-        mixer = cast(Block, self.blocks[-1]).mixer
-        if self.norm is None:
-            return False  # a bottleneck answers everywhere
+        block = self.blocks[-1]
+        if self.norm is None or not isinstance(block, Block) or not forward_is_of(block, Block):
+            return False  # a bottleneck answers everywhere; another module knows of no rows
+        mixer = block.mixer
         return mixer is None or (
             states_apart(mixer, mask, is_causal)
             and not rotates(mixer)  # positions would be counted from the first row
@@ -235,9 +237,9 @@ class Transformer(Pretrained, nn.Module):
         """What the model is saved as.
 
         Raises:
-            ValueError: a layer cannot be described.
+            ValueError: a layer cannot be described, or a block is another module.
         """
-        layers = tuple(cast(Block, block).description() for block in self.blocks)
+        layers = tuple(block.description() for block in own_blocks(self.blocks))
         blocks = layers if any(layer != layers[0] for layer in layers) else None
         return ModelArguments(
             layer=layers[0], blocks=blocks, language=self.language, **self.options
@@ -253,11 +255,12 @@ class Transformer(Pretrained, nn.Module):
             without: for every block what is left out, of "attention" and "mlp".
 
         Raises:
-            ValueError: the number of blocks is another, or a part has another name.
+            ValueError: the number of blocks is another, a part has another name, or a block is
+                another module.
         """
         smaller = copy.deepcopy(self)
         smaller._leave_out(without)
-        blocks = [block for block in smaller.blocks if cast(Block, block).parts]
+        blocks = [block for block in own_blocks(smaller.blocks) if block.parts]
         smaller.blocks = nn.ModuleList(blocks or list(smaller.blocks)[:1])
         smaller.options |= {"layers": len(smaller.blocks), "positions": self.positions_used}
         smaller._describe_absent()
@@ -269,16 +272,16 @@ class Transformer(Pretrained, nn.Module):
                 f"without must hold one entry for each of {len(self.blocks)} blocks, got "
                 f"{len(without)}"
             )
-        for block, parts in zip(self.blocks, without, strict=True):
-            cast(Block, block).leave_out(parts)
+        for block, parts in zip(own_blocks(self.blocks), without, strict=True):
+            block.leave_out(parts)
         self._describe_absent()
 
     def _describe_absent(self) -> None:
         """Remember among the options what the blocks do without."""
         whole = PARTS if self.options["mlp"] else PARTS[:1]
         absent = tuple(
-            tuple(part for part in whole if part not in cast(Block, block).parts)
-            for block in self.blocks
+            tuple(part for part in whole if part not in block.parts)
+            for block in own_blocks(self.blocks)
         )
         self.options.pop("without", None)
         if any(absent):

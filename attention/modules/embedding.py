@@ -9,11 +9,15 @@ from typing import Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
+from torch.func import debug_unwrap
 
 from attenergy.attention.modules.arguments import check_numbers, check_size, check_tensor, weight_of
 from attenergy.attention.modules.initialisation import dense
 from attenergy.energies.parameters import Settled
 from attenergy.registry import ArgumentError, ShapeError
+
+#: What a table of tokens can be read by.
+TOKEN_TYPES = (torch.int64, torch.int32)
 
 
 class InputShape(TypedDict):
@@ -72,8 +76,12 @@ class InputEmbedding(Settled):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return (B, L, W) of vectors (B, L, size) or tokens (B, L) or (B, L, channels).
 
+        Tokens are int64 or int32.
+
         Raises:
-            ValueError: shape or type of the inputs does not fit.
+            ValueError: shape or type of the inputs does not fit; or a token has no row in the
+                table, but for what is compiled, exported or on an accelerator, where that cannot be
+                asked without waiting for the numbers.
         """
         check_tensor("inputs", inputs)
         if self.kind == "vector":
@@ -84,8 +92,11 @@ class InputEmbedding(Settled):
             check_numbers("inputs", inputs, weight_of(self.dense))
             out: Tensor = self.dense(inputs)
             return out
-        if inputs.is_floating_point() or inputs.dtype == torch.bool:
-            raise ShapeError(f"inputs must be whole numbers below {self.size}, got {inputs.dtype}")
+        if inputs.dtype not in TOKEN_TYPES:
+            raise ShapeError(
+                f"inputs must be whole numbers below {self.size}, got {inputs.dtype}; allowed are "
+                f"{' and '.join(map(str, TOKEN_TYPES))}"
+            )
         tokens = inputs.unsqueeze(-1) if inputs.ndim == 2 else inputs
         if tokens.ndim != 3 or tokens.shape[-1] != self.channels:
             raise ShapeError(
@@ -93,4 +104,20 @@ class InputEmbedding(Settled):
                 f"{' or (B, L)' if self.channels == 1 else ''}, got shape {tuple(inputs.shape)}"
             )
         channels = zip(self.tables, tokens.unbind(-1), strict=True)
-        return torch.cat([table(ids) for table, ids in channels], dim=-1)
+        try:
+            return torch.cat([table(ids) for table, ids in channels], dim=-1)
+        except IndexError:  # a lookup on the CPU looks at the numbers anyway
+            self._refuse_unknown(inputs)
+            raise
+
+    def _refuse_unknown(self, inputs: Tensor) -> None:
+        """Raise an error that names the first token without a row, if there is one."""
+        inputs = debug_unwrap(inputs)  # all samples of `torch.vmap`
+        wrong = ((inputs < 0) | (inputs >= self.size)).nonzero()
+        if len(wrong):
+            place = tuple(wrong[0].tolist())
+            raise ArgumentError(
+                f"inputs must be tokens from 0 to {self.size - 1}, as the vocabulary has "
+                f"{self.size}, of type {' or '.join(map(str, TOKEN_TYPES))}; got "
+                f"{int(inputs[place])} at {list(place)}"
+            )

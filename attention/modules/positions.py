@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +48,11 @@ def relative_buckets(length: int, num_buckets: int | None = None) -> Tensor:
     Args:
         length: number of positions L.
         num_buckets: N of `distance_buckets`; `length` if None.
+
+    Returns:
+        Numbers on the CPU, whatever `torch.device` is in force: "meta" would give none.
     """
-    position = torch.arange(length)
+    position = torch.arange(length, device="cpu")
     distance = position[:, None] - position[None, :]
     return distance_buckets(distance, length if num_buckets is None else num_buckets)
 
@@ -73,10 +78,9 @@ class RelativePositionBias(Settled):
         super().__init__()
         self.length = length
         self.table = nn.Parameter(torch.randn(num_heads, length) * length**-0.5)
-        self.register_buffer("buckets", relative_buckets(length), persistent=False)
-        # All distances from `length` on share a bucket, so this is all there is to know.
-        known = distance_buckets(torch.arange(length + 1), length)
-        self.register_buffer("of_distance", known, persistent=False)
+        of_pairs, of_distance = _buckets(length, self.table.device)
+        self.register_buffer("buckets", of_pairs, persistent=False)
+        self.register_buffer("of_distance", of_distance, persistent=False)
         self.settle()
 
     def forward(self, length: int, start: int = 0) -> Tensor:
@@ -86,19 +90,47 @@ class RelativePositionBias(Settled):
             length: L.
             start: the first position whose row is wanted; the rows of all if 0.
         """
+        device, of_pairs, of_distance = self.table.device, self.buckets, self.of_distance
+        if of_pairs.device != device:  # the table alone came here, as one that was assigned
+            of_pairs, of_distance = self._buckets_on(device)
         # An exported program is one for all lengths, so it cannot choose.
         if not torch.compiler.is_exporting() and length <= self.length:
-            buckets = self.buckets[start:length, :length]
+            buckets = of_pairs[start:length, :length]
         else:
-            position = torch.arange(length, device=self.table.device)
+            position = torch.arange(length, device=device)
             distance = position[start:, None] - position
-            buckets = self.of_distance[distance.clamp(0, self.length)]
+            buckets = of_distance[distance.clamp(0, self.length)]
         bias = self.table.index_select(1, buckets.flatten())
         return bias.view(1, len(self.table), *buckets.shape)
+
+    def _buckets_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The two buffers on a device, made anew if they are without numbers ("meta")."""
+        if self.buckets.is_meta:
+            return _buckets(self.length, device)
+        return self.buckets.to(device), self.of_distance.to(device)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        before = self.buckets, self.of_distance
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.buckets, self.of_distance = before  # `to_empty` would leave no numbers in them
+        self.buckets, self.of_distance = self._buckets_on(self.table.device)
+        return self
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        # They are not in the state, and the table may be elsewhere after `assign=True`.
+        self.buckets, self.of_distance = self._buckets_on(self.table.device)
 
     def extra_repr(self) -> str:
         """Sizes, for printing."""
         return f"num_heads={self.table.shape[0]}, length={self.length}"
+
+
+def _buckets(length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The buckets of all pairs of `length` positions, and those of the distances 0 ... `length`."""
+    # All distances from `length` on share a bucket, so this is all there is to know.
+    distances = torch.arange(length + 1, device="cpu")
+    return relative_buckets(length).to(device), distance_buckets(distances, length).to(device)
 
 
 class AbsolutePositions(nn.Module):

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from attenergy.attention.models.flops import count_flops
+from attenergy.attention.modules.modes import evaluating
 from attenergy.search.training.energy_loss import EnergyLoss
 from attenergy.search.training.predict import predict
 from attenergy.tasks import Batch
@@ -42,12 +43,8 @@ def forward_flops(model: nn.Module, batch: Batch, scored: slice | None = None) -
         batch: inputs (B, ...) and what may be seen.
         scored: positions outside of which nothing is scored; see `predict`.
     """
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         return count_flops(lambda: predict(model, batch, scored)) / len(batch.inputs)
-    finally:
-        model.train(training)
 
 
 def energy_loss_flops(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from attenergy.attention.modules.modes import evaluating
 from attenergy.registry import TrainingSpec
 from attenergy.search.runs.config import LARGEST
 from attenergy.search.runs.failures import Diverged
@@ -30,22 +31,19 @@ def evaluate(
 ) -> dict[str, float]:
     """Average loss and metrics of the model over the first `instances` of a split.
 
-    The batch size decides the memory, and no score but for rounding.
+    The batch size decides the memory, and no score but for rounding. Afterwards every part of the
+    model is in the mode in which it was, training or evaluation.
 
     Raises:
         Diverged: if one of them is not finite, or beyond all bounds; `where` completes the message.
     """
-    model.eval()
-    try:
-        with torch.inference_mode():
-            scores = task.evaluate(
-                lambda batch: predict(model, batch, task.scored_positions),
-                split,
-                instances,
-                batch_size=batch_size,
-            )
-    finally:
-        model.train()
+    with evaluating(model), torch.inference_mode():
+        scores = task.evaluate(
+            lambda batch: predict(model, batch, task.scored_positions),
+            split,
+            instances,
+            batch_size=batch_size,
+        )
     for name, value in scores.items():
         if not abs(value) <= LARGEST:
             raise Diverged(f"{split} {name} {value} {where}".rstrip())

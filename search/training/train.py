@@ -152,6 +152,8 @@ def _run(
     torch.manual_seed(config.seed)
     task = make_task(config.task_spec, seed=config.seed, split_seed=config.split_seed)
     model = build_model(config, task)
+    if not model.training:  # as a whole, like what many libraries load; single parts stay so
+        model.train()
     energy_loss = make_energy_loss(model, training)
     progress.cost["parameters"] = cost.count_parameters(model)
     batch = task.batch("valid", 0, 2)

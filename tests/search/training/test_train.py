@@ -17,10 +17,12 @@ from attenergy.search.planning.space import Space
 from attenergy.search.runs.config import RunConfig
 from attenergy.search.training import evaluation
 from attenergy.search.training import train as train_module
+from attenergy.search.training.cost import forward_flops
 from attenergy.search.training.evaluation import evaluate
 from attenergy.search.training.model import build_model
+from attenergy.search.training.state import TrainingState
 from attenergy.search.training.train import train
-from attenergy.tasks import Batch, make_task
+from attenergy.tasks import Batch, Task, make_task
 
 ConfigMaker = Callable[..., RunConfig]
 REGISTRY = load_registry(plugins=False)
@@ -182,3 +184,46 @@ def test_an_interrupt_passes(make_config: ConfigMaker, monkeypatch: pytest.Monke
     monkeypatch.setattr(train_module, "build_model", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(make_config())
+
+
+def modes_of(model: nn.Module) -> list[bool]:
+    return [part.training for part in model.modules()]
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 100])
+def test_measuring_leaves_every_part_in_its_mode(make_config: ConfigMaker, every: int) -> None:
+    config = make_config()
+    task = make_task(config.task_spec)
+    model = build_model(config, task)
+    for number, part in enumerate(model.modules()):
+        part.training = number % every == every - 1
+    own = modes_of(model)
+    evaluate(model, task, "valid", 8)
+    assert modes_of(model) == own
+    forward_flops(model, task.batch("valid", 0, 2), task.scored_positions)
+    assert modes_of(model) == own
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_part_in_evaluation_mode_stays_so_while_the_rest_is_trained(
+    make_config: ConfigMaker, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """But a model that is so as a whole, as one that was loaded, is trained as a whole."""
+    seen: list[list[bool]] = []
+    step, made = train_module._train_step, []
+
+    def build(config: RunConfig, task: Task) -> nn.Module:
+        model = build_model(config, task)
+        made.append((model if whole else model.get_submodule("blocks.0")).eval())
+        return model
+
+    def looked(state: TrainingState, task: Task) -> float:
+        seen.append(modes_of(made[-1]))
+        return step(state, task)
+
+    monkeypatch.setattr(train_module, "build_model", build)
+    monkeypatch.setattr(train_module, "_train_step", looked)
+    record = train(make_config(steps=10, evaluate_every=4))
+    assert record.status == "complete", record.reason
+    assert len(seen) == 10
+    assert {mode for modes in seen for mode in modes} == {whole}
