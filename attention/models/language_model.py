@@ -24,7 +24,7 @@ from attenergy.attention.modules.arguments import (
     fixed,
     option,
 )
-from attenergy.registry import ShapeError
+from attenergy.registry import RegistryLike, ShapeError
 
 
 class LanguageModel(Transformer):
@@ -47,6 +47,7 @@ class LanguageModel(Transformer):
         conv: see `Transformer`.
         checkpoint: see `Transformer`.
         without: see `Transformer`.
+        registry: see `Transformer`.
 
     Raises:
         ValueError: see `Transformer`.
@@ -83,6 +84,7 @@ class LanguageModel(Transformer):
         conv: int = 0,
         checkpoint: bool = False,
         without: Sequence[Collection[str]] | None = None,
+        registry: RegistryLike | None = None,
     ) -> None:
         check_size("vocabulary", vocabulary)
         check_flag("tied", tied)
@@ -91,7 +93,7 @@ class LanguageModel(Transformer):
             width=width, heads=heads, layers=layers, mlp=mlp,
             make_layer=make_layer, positions=positions, causal=True, conv=conv,
             readout="tied" if tied else "position", checkpoint=checkpoint,
-            without=without,
+            without=without, registry=registry,
         )  # fmt: skip
 
     @property

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,12 @@ from torch import Tensor, nn
 from attenergy.attention.modules.arguments import check_numbers, check_size, check_tensor, weight_of
 from attenergy.attention.modules.initialisation import dense
 from attenergy.energies.parameters import Settled
-from attenergy.registry import ArgumentError, ShapeError
+from attenergy.energies.settings.keywords import (
+    UnknownSetting,
+    check_settings,
+    known_arguments,
+)
+from attenergy.registry import ArgumentError, ArgumentTypeError, ShapeError
 
 
 class InputShape(TypedDict):
@@ -94,3 +101,29 @@ class InputEmbedding(Settled):
             )
         channels = zip(self.tables, tokens.unbind(-1), strict=True)
         return torch.cat([table(ids) for table, ids in channels], dim=-1)
+
+
+def check_inputs(model: Callable[..., Any], inputs: Mapping[str, object]) -> None:
+    """Refuse what is no argument of a model, and a model that does not know what it reads.
+
+    Args:
+        model: its class, whose other keywords are an `InputShape`.
+        inputs: these keywords.
+
+    Raises:
+        TypeError: one of them is none of `InputShape`, or one is missing.
+    """
+    needed = {
+        argument.name: argument.default is argument.empty
+        for argument in signature(InputEmbedding).parameters.values()
+        if argument.kind is argument.KEYWORD_ONLY
+    }
+    try:
+        with known_arguments(model):
+            check_settings(inputs, needed, "the inputs")
+    except UnknownSetting as error:
+        raise ArgumentTypeError(str(error), topic="unknown-name") from None
+    if missing := [name for name, need in needed.items() if need and name not in inputs]:
+        raise ArgumentTypeError(
+            f"{model.__name__} needs {', '.join(missing)}: what a sequence is made of"
+        )
