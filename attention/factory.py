@@ -16,6 +16,7 @@ from attenergy.attention.modules.projections import head_width
 from attenergy.attention.saving.format import AnyLayer, GroupsArguments, LayerArguments
 from attenergy.energies import EnergyLike
 from attenergy.energies.factory import class_of
+from attenergy.energies.settings.keywords import known_arguments
 from attenergy.energies.sources import is_formula
 from attenergy.registry import (
     ArgumentError,
@@ -74,21 +75,13 @@ def make_layer(
         torch.Size([2, 10, 32])
     """
     layer = _entry_of(layer, registry)
-    if isinstance(layer, StackSpec):
-        return _head_groups(layer, embed_dim, num_heads, head_dim, dropout, settings)
-    if isinstance(layer, MixerSpec):
-        return make_mixer(
-            layer,
-            embed_dim=embed_dim,
-            num_heads=num_heads,
-            head_dim=head_dim,
-            dropout=dropout,
-            **settings,
-        )
-    return EnergyAttention(
-        embed_dim, num_heads, layer, head_dim=head_dim, registry=registry, dropout=dropout,
-        **settings,
-    )  # fmt: skip
+    sizes: dict[str, Any] = {"head_dim": head_dim, "dropout": dropout}
+    with known_arguments(make_layer):
+        if isinstance(layer, StackSpec):
+            return _head_groups(layer, embed_dim, num_heads, sizes, settings)
+        if isinstance(layer, MixerSpec):
+            return make_mixer(layer, embed_dim=embed_dim, num_heads=num_heads, **sizes, **settings)
+        return EnergyAttention(embed_dim, num_heads, layer, registry=registry, **sizes, **settings)
 
 
 def _entry_of(layer: LayerLike, registry: RegistryLike | None) -> LayerLike:
@@ -102,8 +95,7 @@ def _head_groups(
     stack: StackSpec,
     embed_dim: int,
     num_heads: int,
-    head_dim: int | None,
-    dropout: float,
+    sizes: dict[str, Any],
     settings: dict[str, Any],
 ) -> nn.Module:
     if len(stack.pattern) > 1:
@@ -112,14 +104,15 @@ def _head_groups(
             "be made: give it to a model (Transformer(layers=...)), or name one of its layers",
             topic="stack",
         )
-    width = head_width(embed_dim, num_heads) if head_dim is None else head_dim
+    if sizes["head_dim"] is None:
+        sizes = {**sizes, "head_dim": head_width(embed_dim, num_heads)}
     (groups,) = layers_of(stack)
     own = settings_by_part(stack, {name: v for name, v in settings.items() if "." in name})
     common = {name: value for name, value in settings.items() if "." not in name}
     layers = [
         make_layer(
-            group.spec, embed_dim=embed_dim, num_heads=heads, head_dim=width, dropout=dropout,
-            **common, **own[group.place],
+            group.spec, embed_dim=embed_dim, num_heads=heads, **sizes, **common,
+            **own[group.place],
         )
         for group, heads in zip(groups, shared_heads(groups, num_heads), strict=True)
     ]  # fmt: skip
@@ -215,6 +208,7 @@ def layer_makers(
     embed_dim: int,
     num_heads: int,
     length: int,
+    registry: RegistryLike | None = None,
 ) -> list[MakeLayer]:
     """For each block of a model what makes its layer; `rotary=True` may be given to it.
 
@@ -225,6 +219,8 @@ def layer_makers(
         embed_dim: E.
         num_heads: H.
         length: of the model's sequences.
+        registry: where names are looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
 
     Raises:
         ValueError: unknown name, no layer, or both names and `make_layer`.
@@ -235,7 +231,7 @@ def layer_makers(
                 "layers must name a layer for every block, without make_layer, got "
                 f"{layers!r:.80}{'' if make_layer is None else ' and make_layer'}"
             )
-        known = given_registry(None)
+        known = given_registry(registry)
         makers: list[MakeLayer] = []
         for layer in [layers] if isinstance(layers, str) else layers:
             entry = _entry_of(layer, known)

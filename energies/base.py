@@ -20,7 +20,7 @@ from attenergy.energies.masks import (
     open_rows,
     spread,
 )
-from attenergy.energies.parameters import Parameters, Setting, Settled, check_settings
+from attenergy.energies.parameters import Parameters, Setting, Settled, checked_settings
 from attenergy.energies.presence import open_to_present
 from attenergy.energies.quadratic import RADIAL, quadratic_program
 from attenergy.energies.rows.kernel import MixedPatterns, RowForm
@@ -98,8 +98,7 @@ class Energy(Settled):
             raise ParameterError(f"dim and num_heads must be at least 1, got {dim} and {num_heads}")
         domain_of(spec)
         self.spec, self.dim, self.num_heads = spec, dim, num_heads
-        self.settings = dict(settings or {})
-        check_settings(self.settings, self.known_settings(spec), f"'{spec.title}'")
+        self.settings = checked_settings(settings, self.known_settings(spec), f"'{spec.title}'")
         self.parameters_ = Parameters(spec, dim, num_heads, self.settings)
         self._quadratic = quadratic_program(spec, dim)
         self.setup()

@@ -5,13 +5,22 @@ from __future__ import annotations
 import keyword
 import math
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from attenergy.energies.language import FormulaError, Number, parse
-from attenergy.registry import ArgumentError, EnergySpec, Parameter, ParameterError, nearest
+from attenergy.energies.settings.keywords import check_settings
+from attenergy.energies.settings.numbers import as_float, plain, shown
+from attenergy.registry import (
+    ArgumentError,
+    ArgumentTypeError,
+    EnergySpec,
+    Parameter,
+    ParameterError,
+)
 
 Setting = float | int | str
 
@@ -103,7 +112,8 @@ class Parameters(nn.Module):
         parameter = self.declared.get(name)
         if parameter is None or len(parameter.shape) == 2:
             raise ArgumentError(f"no parameter '{name}' that is a number", topic="unknown-name")
-        value = initial_value(name, parameter, 1, value)
+        dtype = self.raw[name].dtype if name in self.raw else None
+        value = initial_value(name, parameter, 1, value, dtype)
         if name in self.fixed:
             self.fixed[name] = value
         else:
@@ -169,58 +179,92 @@ class RawParameters(nn.Module):
         return [(name, self[name]) for name in self._stored]
 
 
-def initial_value(name: str, parameter: Parameter, dim: int, setting: Setting | None) -> float:
+def initial_value(
+    name: str,
+    parameter: Parameter,
+    dim: int,
+    setting: Setting | None,
+    dtype: torch.dtype | None = None,
+) -> float:
     """The number a parameter starts from.
 
+    Args:
+        name: of the parameter.
+        parameter: as it is declared.
+        dim: D.
+        setting: what is given in place of its initial value, or None.
+        dtype: of the tensor that it goes into; the one that tensors have by default if None.
+
     Raises:
-        ValueError: it is not a finite number within the parameter's constraint.
+        ValueError: it is not a finite number within the parameter's constraint, or not as a number
+            of that type.
     """
-    given = parameter.init if setting is None else setting
-    if not isinstance(given, (int, float, str)) or isinstance(given, bool):
+    given: Any = parameter.init if setting is None else plain(setting)
+    if isinstance(given, bool) or not isinstance(given, (Real, str)):
         raise ParameterError(
             f"parameter '{name}' must be a number or an expression in D, got {given!r}"
         )
     try:
-        value = constant(given, dim)
+        value = constant(given if isinstance(given, str) else as_float(given), dim)
     except FormulaError as error:
         raise ParameterError(f"parameter '{name}': {error.message} (in {given!r})") from None
     if not math.isfinite(value):
-        raise ParameterError(f"parameter '{name}' must be a finite number, got {given!r}")
+        raise ParameterError(f"parameter '{name}' must be a finite number, got {shown(given)}")
     if parameter.constraint == "positive" and value <= 0:
         raise ParameterError(f"parameter '{name}' must be above 0, got {value:g}")
     if parameter.constraint == "unit" and not 0 < value < 1:
         raise ParameterError(f"parameter '{name}' must lie between 0 and 1, got {value:g}")
+    limits = torch.finfo(torch.get_default_dtype() if dtype is None else dtype)
+    small = parameter.constraint == "positive" and value < limits.smallest_normal * limits.eps
+    if abs(value) > limits.max or small:
+        raise ParameterError(
+            f"parameter '{name}' must be a number that {limits.dtype} can hold, got {value:g}, "
+            f"which is {'0' if small else 'infinity'} there"
+        )
     return value
 
 
+def checked_settings(
+    settings: Mapping[str, Setting] | None, known: list[str], owner: str
+) -> dict[str, Setting]:
+    """Settings of an energy, with numbers of Python's where numpy's are given.
+
+    Raises:
+        ValueError: the energy does not have one of them.
+    """
+    given = {name: plain(value) for name, value in (settings or {}).items()}
+    check_settings(given, known, owner)
+    return given
+
+
 def constant(text: float | int | str, dim: int) -> float:
-    """The value of a number or of a constant expression in D.
+    """The value of a number or of a constant expression in D; infinite where it is too large.
 
     Raises:
         FormulaError: the expression is not a constant.
     """
-    if isinstance(text, (int, float)):
-        return float(text)
+    if not isinstance(text, str):
+        return as_float(text)
     tree = parse(text, {"D": Number(float(dim))})
     if not isinstance(tree, Number):
         raise FormulaError("this is not a constant", text, 0, topic="parameter-value")
     return tree.value
 
 
-def check_settings(settings: Mapping[str, object], known: list[str], owner: str) -> None:
-    """Refuse settings that an energy does not have.
+def check_made(energy: Any) -> None:
+    """Check that something is an energy that is made, and not what one is made from.
 
     Raises:
-        ValueError: naming the unknown setting, the nearest and all known ones.
+        TypeError: it is none.
     """
-    for name in settings:
-        if name not in known:
-            hint = nearest(name, known)
-            raise ArgumentError(
-                f"{owner} has no setting '{name}'{f' ({hint})' if hint else ''}; "
-                f"known: {', '.join(known) or 'none'}",
-                topic="unknown-name",
-            )
+    if not isinstance(getattr(energy, "parameters_", None), Parameters):
+        text = isinstance(energy, str)
+        got = shown(energy) if text else getattr(energy, "__name__", type(energy).__name__)
+        raise ArgumentTypeError(
+            "energy must be one that is made, as attenergy.make_energy("
+            f"{got if text else '...'}, dim=...) makes it, got {got}",
+            topic="energy-argument",
+        )
 
 
 def _to_raw(parameter: Parameter, value: float) -> float:

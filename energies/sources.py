@@ -10,17 +10,24 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from attenergy.energies.base import Energy
-from attenergy.energies.declarations import BETA, declared_parameter, said
+from attenergy.energies.declarations import (
+    BETA,
+    entry_with,
+    names_in,
+    no_energy,
+    with_advice,
+)
 from attenergy.energies.factory import CLASSES, OwnSpec
 from attenergy.energies.factory import class_of as class_of_entry
 from attenergy.energies.formula import FormulaEnergy, formula_tree
 from attenergy.energies.functions import arguments_of, function_class, name_of_function
-from attenergy.energies.language import PUBLIC, SYMBOLS, FormulaError
-from attenergy.energies.parameters import Setting, check_settings
+from attenergy.energies.language import FormulaError
+from attenergy.energies.parameters import Setting
+from attenergy.energies.settings.keywords import check_settings, known_arguments
+from attenergy.energies.settings.numbers import plain
 from attenergy.registry import (
     ArgumentError,
     ArgumentTypeError,
@@ -35,11 +42,6 @@ from attenergy.registry.stacks import is_stack_name
 #: What may stand wherever an energy is named.
 EnergyLike: TypeAlias = str | EnergySpec | Energy | type[Energy] | Callable[..., Tensor]
 
-#: What a search may do with an energy that says nothing of it.
-_SEARCHED: dict[str, Any] = {
-    "steps": {"default": 1, "search": {"low": 1, "high": 4}},
-    "step_size": {"default": 1.0, "search": {"low": 0.1, "high": 1.9}},
-}
 _NAME = re.compile(r"[\w.-]*")
 
 
@@ -132,7 +134,7 @@ def make_energy(
         ValueError: unknown name, class or setting, or a value out of range.
         FormulaError: the formula is wrong.
     """
-    return source_of(energy, settings, registry=registry).make(dim, num_heads)
+    return source_of(energy, settings, registry=registry, taker=make_energy).make(dim, num_heads)
 
 
 def source_of(
@@ -142,6 +144,7 @@ def source_of(
     registry: RegistryLike | None = None,
     others: Collection[str] = (),
     argument: str = "energy",
+    taker: Callable[..., Any] | None = None,
 ) -> EnergySource:
     """What an energy is made from, whatever names it.
 
@@ -151,6 +154,7 @@ def source_of(
         registry: see `make_energy`.
         others: names that mean something beside the settings, for the text of errors.
         argument: what the caller calls the energy.
+        taker: the class or function that settings were given to, whose arguments that text names.
 
     Raises:
         TypeError: `energy` is nothing that names one.
@@ -162,11 +166,15 @@ def source_of(
         >>> source.spec.formula
         '0.5*|xi|^2 - lse(beta*X @ xi)/beta'
     """
-    settings = dict(settings or {})
+    if taker is not None:
+        with known_arguments(taker, others):
+            return source_of(energy, settings, registry=registry, argument=argument)
+    settings = {key: plain(value) for key, value in (settings or {}).items()}
     made, name = None, ""
     if isinstance(energy, Energy):
         made, spec = energy, energy.spec
         if settings:
+            _check(spec, settings, others)
             names = ", ".join(settings)
             raise ArgumentError(
                 f"an energy that is made already has its own dim and settings, got {names}",
@@ -181,10 +189,10 @@ def source_of(
         spec = energy
     elif isinstance(energy, type) and issubclass(energy, Energy):
         spec = _of_class(energy, registry)
-    elif callable(energy) and not isinstance(energy, (type, nn.Module)):
+    elif _is_function(energy):
         spec, settings = _of_function(energy, settings, others), {}
     else:
-        raise ArgumentTypeError(_no_energy(argument, energy), topic="energy-argument")
+        raise ArgumentTypeError(no_energy(argument, energy), topic="energy-argument")
     _check(spec, settings, others)
     return EnergySource(spec, settings, made, name)
 
@@ -199,18 +207,6 @@ def _check(spec: EnergySpec, settings: Mapping[str, Any], others: Collection[str
     check_settings(settings, list(known), f"'{spec.title}'")
 
 
-def _no_energy(argument: str, energy: Any) -> str:
-    what = energy.__name__ if isinstance(energy, type) else type(energy).__name__
-    hint = ""
-    if isinstance(energy, nn.Module):
-        hint = "; a module with weights of its own becomes an Energy by deriving from it"
-    return (
-        f"{argument} must be the name of an energy in the registry, a formula, an entry (an "
-        "EnergySpec), a class of energies or one that is made, or a function of (xi, X), "
-        f"got {what}{hint}"
-    )
-
-
 def _of_name(name: str, registry: RegistryLike | None) -> EnergySpec:
     registry = given_registry(registry)
     spec = registry.layer(name)
@@ -222,31 +218,38 @@ def _of_name(name: str, registry: RegistryLike | None) -> EnergySpec:
     return spec
 
 
+def setting_names(energy: Any, registry: RegistryLike | None = None) -> list[str]:
+    """The settings that whatever names an energy has; of a formula, those it may declare.
+
+    Raises:
+        TypeError: `energy` is nothing that names one.
+        ValueError: an unknown name or class.
+    """
+    if isinstance(energy, str) and is_formula(energy) and not is_stack_name(energy):
+        return names_in(energy)
+    if _is_function(energy):
+        return list(arguments_of(energy).parameters)
+    spec = source_of(energy, registry=registry).spec
+    return class_of_entry(spec).known_settings(spec)
+
+
+def _is_function(energy: Any) -> bool:
+    return callable(energy) and not isinstance(energy, (type, nn.Module))
+
+
 def _of_formula(text: str, given: Mapping[str, Any], others: Collection[str]) -> EnergySpec:
     """An entry of a formula; every name in it that means nothing else is a parameter."""
-    called = {*SYMBOLS, *PUBLIC}
-    words = dict.fromkeys(re.findall(r"[A-Za-z]\w*", text))
-    names = [word for word in words if word not in called]
+    names = names_in(text)
     declared = {n: given.get(n, BETA.init) for n in names if n in given or n == "beta"}
-    spec = _entry(
+    spec = entry_with(
         EnergySpec.model_validate, {"title": clipped(text, 60), "formula": text}, declared
     )
     _check(spec, given, others)
     try:
         formula_tree(spec)
     except FormulaError as error:
-        raise _with_advice(error, text, [n for n in names if n not in declared]) from None
+        raise with_advice(error, text, [n for n in names if n not in declared]) from None
     return spec
-
-
-def _with_advice(error: FormulaError, text: str, undeclared: list[str]) -> FormulaError:
-    """The error; of a name that could be a parameter, it says how it becomes one."""
-    word = re.match(r"[A-Za-z]\w*", text[error.offset or 0 :])
-    unknown = word is not None and error.message.startswith(f"unknown name '{word[0]}' (known")
-    if word is None or word[0] not in undeclared or not unknown:
-        return error
-    advice = f"; a parameter gets its value as a keyword: {word[0]}=1.0"
-    return FormulaError(error.message + advice, text, error.offset, topic=error.topic)
 
 
 def _of_class(cls: type[Energy], registry: RegistryLike | None) -> EnergySpec:
@@ -307,21 +310,5 @@ def _entry_of_code(
     code: Any, name: str | None, content: dict[str, Any], declared: Mapping[str, Any]
 ) -> EnergySpec:
     if name is not None:
-        return _entry(EnergySpec.model_validate, {**content, "class": name}, declared)
-    return _entry(lambda data: OwnSpec.of(code, data), content, declared)
-
-
-def _entry(
-    make: Callable[[dict[str, Any]], EnergySpec],
-    content: dict[str, Any],
-    declared: Mapping[str, Any],
-) -> EnergySpec:
-    """An entry with these parameters, and with ranges for a search where it names none."""
-    parameters = {name: declared_parameter(name, value) for name, value in declared.items()}
-    content = {**_SEARCHED, **content}
-    if parameters:
-        content["parameters"] = parameters
-    try:
-        return make(content)
-    except ValidationError as error:
-        raise ArgumentError(f"{content['title']}: {said(error)}", topic="energy-argument") from None
+        return entry_with(EnergySpec.model_validate, {**content, "class": name}, declared)
+    return entry_with(lambda data: OwnSpec.of(code, data), content, declared)

@@ -47,7 +47,7 @@ def check_energy(
         >>> [result.law for result in results if result.passed is False]
         []
     """
-    spec = source_of(energy, settings, registry=registry).entry()
+    spec = source_of(energy, settings, registry=registry, taker=check_energy).entry()
     return [check_law(law, spec) for law in LAWS]
 
 

@@ -61,7 +61,7 @@ def diagnose(
         TypeError: the model is no module.
         ValueError: it has no attention that can be read.
     """
-    check_whole("seed", seed, 0)
+    seed = check_whole("seed", seed, 0)
     if untrained is not None:
         check_module("untrained", untrained)
     calls = attention_calls(model, *inputs, **arguments)

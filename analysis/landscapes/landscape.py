@@ -206,7 +206,7 @@ def landscape(
         >>> len(surface.minima)
         2
     """
-    source = source_of(energy, settings, registry=registry)
+    source = source_of(energy, settings, registry=registry, taker=landscape)
     domain = domain_of(source.spec)
     if domain.discrete:
         raise AnalysisError(

@@ -135,7 +135,7 @@ def spin_levels(
         >>> result.energies.shape  # of all 2^4 states
         torch.Size([16])
     """
-    source = source_of(energy, settings, registry=registry)
+    source = source_of(energy, settings, registry=registry, taker=spin_levels)
     domain = domain_of(source.spec)
     if not domain.discrete:
         raise AnalysisError(f"'{source.spec.title}' has states between spins: see `landscape`")

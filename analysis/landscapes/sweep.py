@@ -188,7 +188,7 @@ def sweep_minima(
         >>> [len(minima.minima) for minima in result.minima]
         [1, 1, 2]
     """
-    source = source_of(energy, settings, registry=registry)
+    source = source_of(energy, settings, registry=registry, taker=sweep_minima)
     _check_sweep(parameter, low, high, count, settings)
     if source.made is not None:
         raise AnalysisError("a sweep makes its energies; give a name, formula, entry or class")

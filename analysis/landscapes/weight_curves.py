@@ -131,7 +131,7 @@ def weight_curves(
     scores = torch.linspace(low, high, _POINTS, dtype=torch.float64)
     called, alone, against = [], [], []
     for number, energy in enumerate(energies):
-        source = source_of(energy, settings, registry=registry)
+        source = source_of(energy, settings, registry=registry, taker=weight_curves)
         title = source.spec.title
         states = torch.stack([scores, torch.zeros_like(scores)], -1)
         curves = []

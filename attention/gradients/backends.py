@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from attenergy.attention.gradients.chunked import can_chunk
 from attenergy.energies import Energy
+from attenergy.energies.parameters import check_made
 from attenergy.registry import ArgumentError, UnknownName
 
 Backend = Literal["auto", "eager", "traced", "scores", "sdpa", "chunked", "flex"]
@@ -34,8 +35,10 @@ def check_backend(energy: Energy, backend: Backend) -> None:
     """Check that the energy has the backend.
 
     Raises:
+        TypeError: the energy is not made.
         ValueError: unknown backend, or one that this energy does not have.
     """
+    check_made(energy)
     if not isinstance(backend, str) or backend not in get_args(Backend):
         raise UnknownName("backend", str(backend), get_args(Backend))
     if backend == "auto":
@@ -53,8 +56,10 @@ def check_weights(energy: Energy) -> None:
     """Check that the energy has weights over patterns.
 
     Raises:
+        TypeError: the energy is not made.
         ValueError: it has none.
     """
+    check_made(energy)
     if not energy.has_weights:
         raise ArgumentError(
             f"'{energy.spec.title}' defines no weights over patterns; read the state",

@@ -23,6 +23,7 @@ from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.energies import Energy, EnergyLike
+from attenergy.energies.settings.keywords import known_arguments
 from attenergy.registry import GraphError
 
 
@@ -64,7 +65,8 @@ class EnergyAggregation(Pretrained, Aggregation):
         bias, dim = check_flag("bias", options.pop("bias", True)), options.pop("head_dim", None)
         dim = head_width(channels, heads, dim)
         self.channels, self.heads = channels, heads
-        self.relaxation = SetHeads(energy, dim, heads, **options)
+        with known_arguments(type(self), ("bias", "head_dim")):
+            self.relaxation = SetHeads(energy, dim, heads, **options)
         self.query = nn.Parameter(torch.empty(heads, dim))
         self.key = dense(channels, heads * dim, bias)
         by_weights = self.relaxation.read == "weights"

@@ -34,6 +34,7 @@ from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.energies import Energy, EnergyLike
+from attenergy.energies.settings.keywords import known_arguments
 from attenergy.registry import ArgumentError, GraphError, RegistryLike
 
 #: Settings of a layer that are not its energy's, with their defaults.
@@ -129,10 +130,11 @@ class EnergyConv(Pretrained, MessagePassing):
         self.in_channels, self.out_channels, self.heads = in_channels, out_channels, heads
         self.add_self_loops = check_flag("add_self_loops", own["add_self_loops"])
         self.dropout = check_dropout(dropout)
-        self.relaxation = SetHeads(
-            energy, dim, heads,
-            steps=steps, step_size=step_size, read=read, registry=registry, **settings,
-        )  # fmt: skip
+        with known_arguments(type(self), _OWN):
+            self.relaxation = SetHeads(
+                energy, dim, heads,
+                steps=steps, step_size=step_size, read=read, registry=registry, **settings,
+            )  # fmt: skip
         self.query = node_map(target, heads * dim, bias)
         self.key = node_map(source, heads * dim, bias)
         by_weights = self.relaxation.read == "weights"

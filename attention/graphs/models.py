@@ -13,8 +13,10 @@ from attenergy.attention.graphs.conv import EnergyConv
 from attenergy.attention.integrations.replace import exchange
 from attenergy.attention.modules.arguments import check_flag, check_module
 from attenergy.attention.saving.format import LayerArguments
-from attenergy.attention.saving.pretrained import Pretrained, describe, plain
+from attenergy.attention.saving.pretrained import Pretrained, describe
 from attenergy.energies import Energy, EnergyLike
+from attenergy.energies.settings.keywords import known_arguments
+from attenergy.energies.settings.numbers import plain
 from attenergy.registry import ArgumentError
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -57,9 +59,10 @@ class EnergyGNN(Pretrained, BasicGNN):
         heads = kwargs.get("heads", 1)
         if "head_dim" not in kwargs and heads > 0 and self.hidden_channels % heads == 0:
             kwargs["head_dim"] = self.hidden_channels // heads
-        return EnergyConv(  # type: ignore[abstract]
-            in_channels, out_channels, dropout=self.dropout.p, **kwargs
-        )
+        with known_arguments(type(self), ("heads", "energy")):
+            return EnergyConv(  # type: ignore[abstract]
+                in_channels, out_channels, dropout=self.dropout.p, **kwargs
+            )
 
     def description(self) -> LayerArguments:
         """What the network is saved as; see `Pretrained.description`.
@@ -158,5 +161,6 @@ def energize_gps(model: Model, energy: EnergyLike = "lse", **options: Any) -> Mo
             f"{type(model).__name__} has no torch_geometric.nn.GPSConv(attn_type='multihead')",
             topic="drop-in",
         )
-    exchange(places, energy, options)
+    with known_arguments(energize_gps):
+        exchange(places, energy, options)
     return model

@@ -30,6 +30,7 @@ from attenergy.attention.modules.projections import visible
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.energies import EnergyLike
+from attenergy.energies.settings.keywords import known_arguments
 from attenergy.registry import ArgumentError, ArgumentTypeError, RegistryLike
 
 
@@ -120,7 +121,8 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
             kdim, vdim, batch_first, device, dtype,
         )  # fmt: skip
         given = {"steps": steps, "step_size": step_size, "registry": registry, **settings}
-        self.read_by(*fitting_heads(self, energy, given))
+        with known_arguments(type(self)):
+            self.read_by(*fitting_heads(self, energy, given))
 
     @classmethod
     def from_multihead(
@@ -149,7 +151,8 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
         plain = not isinstance(attention, EnergyMultiheadAttention)
         if plain:
             check_exchange("attention", attention)
-        heads = fitting_heads(attention, energy, options)
+        with known_arguments(cls.from_multihead):
+            heads = fitting_heads(attention, energy, options)
         new = copied(attention)
         if plain:
             change_class(new, cls)

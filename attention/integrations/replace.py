@@ -11,6 +11,7 @@ from attenergy.attention.integrations.exchange import change_class, check_exchan
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention, fitting_heads
 from attenergy.attention.modules.arguments import check_module
 from attenergy.energies import Energy, EnergyLike
+from attenergy.energies.settings.keywords import known_arguments
 from attenergy.registry import ArgumentError
 
 
@@ -49,7 +50,8 @@ def replace_attention(model: nn.Module, energy: EnergyLike = "lse", **options: A
         raise ArgumentError(
             f"there is no nn.MultiheadAttention inside this {type(model).__name__}", topic="drop-in"
         )
-    exchange({name or type(part).__name__: part for name, part in parts.items()}, energy, options)
+    with known_arguments(replace_attention):
+        exchange({n or type(part).__name__: part for n, part in parts.items()}, energy, options)
     without_nested(model)
     return model
 

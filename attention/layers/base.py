@@ -108,7 +108,7 @@ class EnergyLayer(Pretrained, PairDropout):
         self.dropout = dropout
         own = (*self.SETTINGS, *self.PROJECTION_SETTINGS)
         theirs = {name: value for name, value in settings.items() if name not in own}
-        source = source_of(energy, theirs, registry=registry, others=own)
+        source = source_of(energy, theirs, registry=registry, others=own, taker=type(self))
         self.energy = source.make(dim, num_heads)
         self.read = reading(self.energy, read)
         if self.read == "state" and settings.get("value_dim", dim) != dim:

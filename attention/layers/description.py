@@ -6,7 +6,7 @@ from typing import Any
 
 from attenergy.attention.layers.base import EnergyLayer
 from attenergy.attention.saving.format import Kind, LayerArguments
-from attenergy.attention.saving.pretrained import plain
+from attenergy.energies.settings.numbers import plain
 
 
 def energy_layer_arguments(layer: EnergyLayer, kind: Kind) -> LayerArguments:

@@ -20,6 +20,7 @@ from attenergy.attention.solvers.relax import Relaxation
 from attenergy.energies import Energy, EnergyLike, make_energy, source_of
 from attenergy.energies.memories.lagrangians import normalised
 from attenergy.energies.parameters import constant
+from attenergy.energies.settings.keywords import known_arguments
 from attenergy.registry import ArgumentError, Registry, RegistryLike, given_registry
 
 _EPS = 1e-5  # under the root of the layer norm
@@ -91,9 +92,10 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
         check_size("memories", memories)
         registry = given_registry(registry)
         self.steps, self.step_size = steps, step_size
-        self.attention = _attention(
-            attention, embed_dim, num_heads, head_dim, registry=registry, settings=settings
-        )
+        with known_arguments(type(self)):
+            self.attention = _attention(
+                attention, embed_dim, num_heads, head_dim, registry=registry, settings=settings
+            )
         self.memory = source_of(memory, registry=registry, argument="memory").make(embed_dim)
         _check_memory(self.memory)
         self.patterns = nn.Parameter(torch.randn(memories, embed_dim) * embed_dim**-0.5)

@@ -16,6 +16,7 @@ from attenergy.attention.modules.arguments import check_flag, check_size, check_
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.energies import EnergyLike
+from attenergy.energies.settings.keywords import known_arguments
 from attenergy.registry import ArgumentError
 
 
@@ -63,7 +64,8 @@ class EnergyPooling(Pretrained, nn.Module):
         check_size("num_queries", num_queries)
         if check_flag("rotary", settings.get("rotary", False)):
             raise ArgumentError("learned states have no positions: pooling takes no rotary")
-        self.attention = EnergyAttention(embed_dim, num_heads, energy, **settings)
+        with known_arguments(type(self), never=("rotary", "rotary_base")):
+            self.attention = EnergyAttention(embed_dim, num_heads, energy, **settings)
         if not self.attention.energy.reads_patterns:
             title = self.attention.energy.spec.title
             raise ArgumentError(

@@ -71,7 +71,7 @@ class AssociativeMemory:
     ) -> None:
         if dim is not None:
             check_size("dim", dim)
-        source = source_of(energy, settings, registry=registry)
+        source = source_of(energy, settings, registry=registry, taker=type(self))
         self._make = partial(_made, source)
         if source.made is not None and source.made.num_heads is not None:
             raise RecallError(f"a memory has no heads, the energy has {source.made.num_heads}")
@@ -187,7 +187,7 @@ class AssociativeMemory:
         if order not in get_args(Order):
             raise RecallError(f"order must be one of {get_args(Order)}, got {order!r}")
         check_whole("steps", steps, 0)
-        check_whole("seed", seed, 0)
+        seed = check_whole("seed", seed, 0)
         check_from_zero("tolerance", tolerance)
         if step_size is not None:
             check_positive("step_size", step_size)
@@ -253,7 +253,7 @@ class AssociativeMemory:
                 patterns are the same, or nothing is recalled at any beta.
         """
         energy, X = self._stored()
-        check_whole("seed", seed, 0)
+        seed = check_whole("seed", seed, 0)
 
         def recall_at(beta: float, states: Tensor) -> Tensor:
             return self.with_beta(beta).recall(states, steps=steps, mode=mode).state

@@ -85,7 +85,8 @@ def sharpened(energy: Energy, beta: float) -> Energy:
     """
     check_beta(energy)
     sharp = copy.deepcopy(energy)
-    sharp.parameters_.assign("beta", check_finite("beta", beta))
+    beta = check_finite("beta", beta)
+    sharp.parameters_.assign("beta", beta)
     if "beta" in sharp.parameters_.fixed:  # a number that is compiled in
         sharp.settings["beta"] = beta
         sharp.setup()

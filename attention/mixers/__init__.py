@@ -19,6 +19,7 @@ from attenergy.attention.mixers.scaled_heads import ScaledHeadAttention
 from attenergy.attention.mixers.token_mixing import TokenMixing
 from attenergy.attention.mixers.top_k import TopKAttention
 from attenergy.attention.mixers.window import WindowAttention
+from attenergy.energies.settings.keywords import check_settings, known_arguments
 from attenergy.registry import (
     ArgumentError,
     ArgumentTypeError,
@@ -129,6 +130,8 @@ def make_mixer(
             f"got {type(spec).__name__}"
         )
     cls = CLASSES.lookup(spec.class_)
+    with known_arguments(make_mixer):
+        check_settings(options, _options(cls), f"the mixer '{spec.title}'")
     options = {key: tunable.default for key, tunable in spec.options.items()} | options
     known = _options(cls)
     for option in options:

@@ -26,7 +26,7 @@ from attenergy.attention.modules.arguments import (
     option,
 )
 from attenergy.attention.modules.modes import evaluating
-from attenergy.registry import ShapeError
+from attenergy.registry import RegistryLike, ShapeError
 
 
 class LanguageModel(Transformer):
@@ -49,6 +49,7 @@ class LanguageModel(Transformer):
         conv: see `Transformer`.
         checkpoint: see `Transformer`.
         without: see `Transformer`.
+        registry: see `Transformer`.
 
     Raises:
         ValueError: see `Transformer`.
@@ -85,6 +86,7 @@ class LanguageModel(Transformer):
         conv: int = 0,
         checkpoint: bool = False,
         without: Sequence[Collection[str]] | None = None,
+        registry: RegistryLike | None = None,
     ) -> None:
         check_size("vocabulary", vocabulary)
         check_flag("tied", tied)
@@ -93,7 +95,7 @@ class LanguageModel(Transformer):
             width=width, heads=heads, layers=layers, mlp=mlp,
             make_layer=make_layer, positions=positions, causal=True, conv=conv,
             readout="tied" if tied else "position", checkpoint=checkpoint,
-            without=without,
+            without=without, registry=registry,
         )  # fmt: skip
 
     @property

@@ -28,13 +28,13 @@ from attenergy.attention.modules.arguments import (
     is_whole,
     option,
 )
-from attenergy.attention.modules.embedding import InputEmbedding, InputShape
+from attenergy.attention.modules.embedding import InputEmbedding, InputShape, check_inputs
 from attenergy.attention.modules.initialisation import dense
 from attenergy.attention.modules.masks import tokens_there
 from attenergy.attention.modules.positions import AbsolutePositions, RelativePositionBias, rotates
 from attenergy.attention.saving.format import ModelArguments
 from attenergy.attention.saving.pretrained import Pretrained
-from attenergy.registry import ArgumentError, UnknownName
+from attenergy.registry import ArgumentError, RegistryLike, UnknownName
 
 Positions = Literal["relative", "absolute", "rotary", "none"]
 Readout = Literal["position", "bottleneck", "tied"]
@@ -70,6 +70,8 @@ class Transformer(Pretrained, nn.Module):
             the way back: less memory, more time, equal values and gradients. Energies without
             weights over patterns need backend "traced", as `torch.func.grad` allows no such hooks.
         without: for every block what it does without, of "attention" and "mlp"; nothing if None.
+        registry: where names of layers are looked up: a registry, or a file added to the built-in
+            one and plug-ins, which are taken if None.
         **inputs: `kind`, `size`, `length` and `channels`; see `InputShape`.
 
     Attributes:
@@ -78,6 +80,7 @@ class Transformer(Pretrained, nn.Module):
         options: what it was made with besides its layer, plain values.
 
     Raises:
+        TypeError: an argument that there is not, or one that is missing.
         ValueError: unknown `kind`, `positions` or `readout`, or sizes that do not fit.
 
     Source: Schug et al. 2025, arXiv:2406.05816 (section 4).
@@ -112,8 +115,10 @@ class Transformer(Pretrained, nn.Module):
         readout: Readout = "position",
         checkpoint: bool = False,
         without: Sequence[Collection[str]] | None = None,
+        registry: RegistryLike | None = None,
         **inputs: Unpack[InputShape],
     ) -> None:
+        check_inputs(type(self), inputs)
         super().__init__()
         _check_choice("positions", positions, get_args(Positions))
         _check_choice("readout", readout, get_args(Readout))
@@ -125,7 +130,9 @@ class Transformer(Pretrained, nn.Module):
         self.causal, self.checkpoint = causal, checkpoint
         self.embedding = InputEmbedding(width, **inputs)
         length = self.embedding.length
-        makers = layer_makers(layers, make_layer, embed_dim=width, num_heads=heads, length=length)
+        makers = layer_makers(
+            layers, make_layer, embed_dim=width, num_heads=heads, length=length, registry=registry
+        )
         self.options: dict[str, Any] = {
             "outputs": outputs, "layers": len(makers), "mlp": mlp, "positions": positions,
             "causal": causal, "conv": conv, "readout": readout, "checkpoint": checkpoint, **inputs,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from torch import Tensor, nn
 
 from attenergy.energies.masks import check_numbers, check_tensor
+from attenergy.energies.settings.numbers import as_float, plain, shown
 from attenergy.registry import ArgumentError, ArgumentTypeError
 
 __all__ = [
@@ -60,9 +61,10 @@ def check_positive(name: str, value: Any) -> float:
     Raises:
         ValueError: it is none, not above 0, or not finite.
     """
-    if check_finite(name, value) <= 0:
+    number = check_finite(name, value)
+    if number <= 0:
         raise ArgumentError(f"{name} must be above 0, got {value!r}")
-    return float(value)
+    return number
 
 
 def check_from_zero(name: str, value: Any) -> float:
@@ -71,9 +73,10 @@ def check_from_zero(name: str, value: Any) -> float:
     Raises:
         ValueError: it is none, below 0, or not finite.
     """
-    if check_finite(name, value) < 0:
+    number = check_finite(name, value)
+    if number < 0:
         raise ArgumentError(f"{name} must be a number from 0, got {value!r}")
-    return float(value)
+    return number
 
 
 def check_finite(name: str, value: Any) -> float:
@@ -84,9 +87,10 @@ def check_finite(name: str, value: Any) -> float:
     """
     if not is_number(value):
         raise ArgumentError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ArgumentError(f"{name} must be a finite number, got {value!r}")
-    return float(value)
+    number = as_float(value)
+    if not math.isfinite(number):
+        raise ArgumentError(f"{name} must be a finite number, got {shown(value)}")
+    return number
 
 
 def check_share(name: str, value: Any) -> float:
@@ -96,8 +100,8 @@ def check_share(name: str, value: Any) -> float:
         ValueError: it is none.
     """
     if not is_number(value) or not 0 <= value < 1:
-        raise ArgumentError(f"{name} must be at least 0 and below 1, got {value!r}")
-    return value  # type: ignore[no-any-return]
+        raise ArgumentError(f"{name} must be at least 0 and below 1, got {shown(value)}")
+    return float(value)
 
 
 def check_flag(name: str, value: Any) -> bool:
@@ -106,6 +110,7 @@ def check_flag(name: str, value: Any) -> bool:
     Raises:
         ValueError: it is neither, nor 1 or 0.
     """
+    value = plain(value)
     if not isinstance(value, int) or value not in (0, 1):
         raise ArgumentError(f"{name} must be True or False, got {value!r}")
     return bool(value)

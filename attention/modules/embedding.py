@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,12 @@ from torch.func import debug_unwrap
 from attenergy.attention.modules.arguments import check_numbers, check_size, check_tensor, weight_of
 from attenergy.attention.modules.initialisation import dense
 from attenergy.energies.parameters import Settled
-from attenergy.registry import ArgumentError, ShapeError
+from attenergy.energies.settings.keywords import (
+    UnknownSetting,
+    check_settings,
+    known_arguments,
+)
+from attenergy.registry import ArgumentError, ArgumentTypeError, ShapeError
 
 #: What a table of tokens can be read by.
 TOKEN_TYPES = (torch.int64, torch.int32)
@@ -121,3 +128,29 @@ class InputEmbedding(Settled):
                 f"{self.size}, of type {' or '.join(map(str, TOKEN_TYPES))}; got "
                 f"{int(inputs[place])} at {list(place)}"
             )
+
+
+def check_inputs(model: Callable[..., Any], inputs: Mapping[str, object]) -> None:
+    """Refuse what is no argument of a model, and a model that does not know what it reads.
+
+    Args:
+        model: its class, whose other keywords are an `InputShape`.
+        inputs: these keywords.
+
+    Raises:
+        TypeError: one of them is none of `InputShape`, or one is missing.
+    """
+    needed = {
+        argument.name: argument.default is argument.empty
+        for argument in signature(InputEmbedding).parameters.values()
+        if argument.kind is argument.KEYWORD_ONLY
+    }
+    try:
+        with known_arguments(model):
+            check_settings(inputs, needed, "the inputs")
+    except UnknownSetting as error:
+        raise ArgumentTypeError(str(error), topic="unknown-name") from None
+    if missing := [name for name, need in needed.items() if need and name not in inputs]:
+        raise ArgumentTypeError(
+            f"{model.__name__} needs {', '.join(missing)}: what a sequence is made of"
+        )

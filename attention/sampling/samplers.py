@@ -24,6 +24,7 @@ from attenergy.attention.solvers.langevin import Chain, langevin, temperature_of
 from attenergy.energies import Energy
 from attenergy.energies.density.mixture import mixture
 from attenergy.energies.density.partition import sample
+from attenergy.energies.parameters import check_made
 from attenergy.registry import ArgumentError, UnknownName
 
 
@@ -220,8 +221,10 @@ def sampler_for(energy: Energy, name: str | None = None) -> Sampler:
     """The sampler of that name, or the first that fits the energy's domain.
 
     Raises:
+        TypeError: the energy is not made.
         ValueError: there is none of that name, or none that fits.
     """
+    check_made(energy)
     spec = energy.spec
     if not (energy.reads_patterns or energy.states_interact):
         raise ArgumentError(

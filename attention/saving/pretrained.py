@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
 
-import numpy as np
 from torch import nn
 
 from attenergy.attention.saving.format import (
@@ -28,6 +27,7 @@ from attenergy.attention.saving.format import (
 from attenergy.attention.saving.rebuilding import check_rebuilt
 from attenergy.attention.saving.weights import SavedError
 from attenergy.energies import Energy, unsaved
+from attenergy.energies.settings.numbers import plain
 from attenergy.registry import ArgumentError, EnergySpec, MixerSpec, Registry
 from attenergy.registry.printable import markdown, markdown_code
 
@@ -226,11 +226,6 @@ def _arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict
         given |= value if several else {name: value}
     given.pop("self", None)
     return given
-
-
-def plain(value: Any) -> Any:
-    """A number of numpy's as one of Python's."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _card(arguments: AnyLayer | ModelArguments, name: str) -> str:

@@ -18,6 +18,7 @@ from attenergy.attention.solvers.problem import Problem
 from attenergy.attention.solvers.step_sizes import StepSize
 from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy
+from attenergy.energies.parameters import check_made
 from attenergy.registry import ArgumentError, ParameterError
 
 
@@ -92,9 +93,10 @@ def langevin(
         >>> chain.state.shape
         torch.Size([50, 2])
     """
+    check_made(energy)
     Langevin().check(energy)
-    check_whole("steps", steps, 0)
-    check_positive("step_size", step_size)
+    steps = check_whole("steps", steps, 0)
+    step_size = check_positive("step_size", step_size)
     warmth = temperature_of(energy, temperature)
     mask, _ = energy.check(xi, X, mask, None)
     xi = all_states(energy, xi, X, mask)

@@ -12,15 +12,21 @@ import torch
 from torch import Tensor
 
 from attenergy.attention.gradients.backends import Backend, check_backend
-from attenergy.attention.modules.arguments import check_tensor, check_whole
+from attenergy.attention.modules.arguments import check_flag, check_tensor, check_whole
 from attenergy.attention.solvers.base import ImplicitGradient, Rest
-from attenergy.attention.solvers.catalogue import SOLVERS, check_solver
+from attenergy.attention.solvers.catalogue import SOLVERS, check_solver, solver_name
 from attenergy.attention.solvers.guarantee import Terms
 from attenergy.attention.solvers.problem import Problem, pose
-from attenergy.attention.solvers.step_sizes import StepSize, step_sizes
+from attenergy.attention.solvers.step_sizes import (
+    StepSize,
+    check_above_zero,
+    is_one,
+    step_sizes,
+)
 from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy, EnergyLike, source_of
-from attenergy.registry import ArgumentError, ArgumentTypeError, UnknownName
+from attenergy.energies.sources import setting_names
+from attenergy.registry import ArgumentError, ArgumentTypeError, RegistryLike, UnknownName
 
 
 class SolverOptions(TypedDict, total=False):
@@ -97,7 +103,7 @@ class Relaxation:
     objection = no_guarantee  # earlier name
 
 
-def relax(
+def relax(  # noqa: PLR0913 - every choice of a relaxation, each by keyword
     energy: EnergyLike,
     xi: Tensor,
     X: Tensor,
@@ -109,6 +115,7 @@ def relax(
     solver: str = "descent",
     backend: Backend = "auto",
     trace: bool = False,
+    registry: RegistryLike | None = None,
     **options: Any,
 ) -> Relaxation:
     r"""Take steps xi <- retract(xi, gamma/A grad_xi E(xi; X, h)), `steps` times.
@@ -149,8 +156,11 @@ def relax(
         solver: as above.
         backend: how the gradient is computed (`attenergy.attention.gradients.gradient`).
         trace: whether to record states, energies, residuals and entropies.
+        registry: where the name is looked up: a registry, or a file added to the built-in one and
+            plug-ins, which are taken if None.
         **options: as `SolverOptions`, where they go with the solver; and for an energy that is made
-            here its parameters, choices and options.
+            here its parameters, choices and options. A name that both have is refused: whoever
+            means the energy's makes it first (`attenergy.make_energy`).
 
     Raises:
         ValueError: a shape, number or name does not fit, or an argument or the energy does not go
@@ -167,15 +177,17 @@ def relax(
                 [0., 0., 1.]])
     """
     if not isinstance(energy, Energy):
-        energy, options = _made(energy, xi, options)
+        energy, options = _made(energy, xi, solver, registry, options)
     solver = check_solver(solver, energy)
     method = SOLVERS[solver]
     given = _checked_options(solver, options)
     if steps is None:
         steps = method.default_steps or 1
-    check_whole("steps", steps, 0)
+    steps = check_whole("steps", steps, 0)
+    trace = check_flag("trace", trace)
     for name, tensor in (("xi", xi), ("X", X)):
         check_tensor(name, tensor)
+    check_above_zero(step_size)
     check_backend(energy, backend)
     method.check_call(field=field, trace=trace, backend=backend, step_size=step_size)
     problem, xi = pose(energy, xi, X, mask, field, backend)
@@ -183,17 +195,40 @@ def relax(
     return take_steps(problem, xi, steps, step_size, solver=solver, trace=trace, **given)
 
 
-def _made(energy: Any, xi: Any, options: dict[str, Any]) -> tuple[Energy, dict[str, Any]]:
-    """The energy that something names, for these states, and the options that are the solver's."""
+def _made(
+    energy: Any,
+    xi: Any,
+    solver: str,
+    registry: RegistryLike | None,
+    options: dict[str, Any],
+) -> tuple[Energy, dict[str, Any]]:
+    """The energy that something names, for these states, and the options that are the solver's.
+
+    Raises:
+        ValueError: a name that an option of the solver and a setting of the energy have.
+    """
     check_tensor("xi", xi)
     known = [name for method in SOLVERS.values() for name in method.options]
-    theirs = {name: value for name, value in options.items() if name not in known}
-    source = source_of(energy, theirs, others=known)
-    made = source.make(xi.shape[-1] if xi.ndim else 0).to(xi.device)
+    ours = {name: value for name, value in options.items() if name in known}
+    dim = xi.shape[-1] if xi.ndim else 0
+    if any(value is not None for value in ours.values()):
+        taken, settings = SOLVERS[solver_name(solver)].options, setting_names(energy, registry)
+        for name, value in list(ours.items()):
+            if value is None or name not in settings:
+                continue
+            if name in taken:
+                raise ArgumentError(
+                    f"'{name}' is an option of solver '{solver}' and a setting of the energy too; "
+                    f"for the energy's, make it first: make_energy(..., dim={dim}, "
+                    f"{name}={value!r}), and what relax is given is the solver's",
+                    topic="solver",
+                )
+            del ours[name]
+    theirs = {name: value for name, value in options.items() if name not in ours}
+    source = source_of(energy, theirs, registry=registry, others=known, taker=relax)
+    made = source.make(dim).to(xi.device)
     made = made.to(xi.dtype) if xi.is_floating_point() else made
-    return made.requires_grad_(False), {
-        name: value for name, value in options.items() if name in known
-    }
+    return made.requires_grad_(False), ours
 
 
 def take_steps(
@@ -223,7 +258,7 @@ def take_steps(
     method = SOLVERS[solver]
     if not method.one_step_size:
         gammas = step_sizes(problem.energy, step_size, steps)
-    elif step_size is None or isinstance(step_size, (int, float, Tensor)):
+    elif step_size is None or is_one(step_size):
         gammas = step_sizes(problem.energy, step_size, 1)
     else:
         raise ArgumentError(

@@ -34,6 +34,7 @@ from attenergy.energies.language import (
 )
 from attenergy.energies.language.algebra import is_positive, split_factors
 from attenergy.energies.language.simplify import product
+from attenergy.energies.parameters import check_made
 from attenergy.registry import ArgumentError, ShapeError
 
 Kind = Literal["gaussian", "epanechnikov"]
@@ -100,6 +101,7 @@ def mixture(energy: Energy, X: Tensor) -> Mixture:
         tensor([[1., 0.],
                 [0., 1.]])
     """
+    check_made(energy)
     if X.ndim != 2 or X.shape[-1] != energy.dim:
         raise ShapeError(f"patterns must be (N, D) with D = {energy.dim}, got {tuple(X.shape)}")
     single = energy.num_heads is None and not energy.domain.constrained

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from attenergy.energies.base import Energy
 from attenergy.energies.density.mixture import Mixture, mixture
+from attenergy.energies.parameters import check_made
 from attenergy.registry import ArgumentError, ShapeError
 
 
@@ -109,6 +110,7 @@ def check_states(energy: Energy, states: Tensor) -> None:
     Raises:
         ValueError: they are not.
     """
+    check_made(energy)
     if not states.ndim or states.shape[-1] != energy.dim:
         raise ShapeError(
             f"states must be (..., D) with D = {energy.dim}, got {tuple(states.shape)}"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attenergy.energies import FormulaError, make_energy
+from attenergy.energies import FormulaError, make_energy, source_of
 from attenergy.energies.parameters import constant, initial_value
-from attenergy.registry import Parameter, load_registry
+from attenergy.registry import Parameter, ParameterError, load_registry
 from attenergy.testing.cases import float64
 
 REGISTRY = load_registry(plugins=False)
@@ -157,7 +158,7 @@ def test_settings_that_are_refused(declared, setting, message):
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("lse", {"beat": 1.0}, r"no setting 'beat' \(did you mean 'beta'\?\); known: beta"),
+        ("lse", {"beat": 1.0}, r"no argument 'beat' \(did you mean 'beta'\?\); known: .*: beta$"),
         ("rbm", {"prior": "spinn"}, r"'prior' cannot be 'spinn' \(did you mean 'spin'\?\)"),
         ("graph_hopfield", {"graph": "rign"}, r"no graph 'rign' \(did you mean 'ring'\?\)"),
         (
@@ -224,3 +225,79 @@ def test_copies_have_parameters_of_their_own():
     torch.testing.assert_close(twin.values()["beta"], 2 * energy.values()["beta"])
     energy.load_state_dict(twin.state_dict())
     assert torch.equal(twin.values()["beta"], energy.values()["beta"])
+
+
+def of_all_kinds(value):
+    """A number in all the kinds that Python and numpy have for it."""
+    kinds = [float, np.float16, np.float32, np.float64]
+    if value == int(value):
+        kinds += [int, np.int8, np.int64, np.uint16]
+    return [kind(value) for kind in kinds]
+
+
+@pytest.mark.parametrize(
+    "number", of_all_kinds(2.0) + of_all_kinds(0.5), ids=lambda v: type(v).__name__
+)
+@pytest.mark.parametrize("constraint", ["real", "positive"])
+def test_numbers_of_every_kind_start_a_parameter(number, constraint):
+    value = initial_value("p", parameter(constraint=constraint), 4, number)
+    assert type(value) is float
+    assert value == float(number)
+
+
+@pytest.mark.parametrize("number", of_all_kinds(3.0), ids=lambda v: type(v).__name__)
+def test_settings_of_every_kind(number):
+    """Parameters, options, and what is saved are numbers of Python's."""
+    energy = make_energy("polynomial", dim=4, power=number, registry=REGISTRY)
+    same = make_energy("polynomial", dim=4, power=3, registry=REGISTRY)
+    xi, X = torch.randn(2, 4), torch.randn(5, 4)
+    torch.testing.assert_close(energy(xi, X), same(xi, X))
+    assert all(type(v).__module__ == "builtins" for v in energy.settings.values())
+    source = source_of("0.5*|xi|^2 - lse(g*X @ xi)/g", {"g": {"init": number}})
+    assert type(source.spec.parameters["g"].init) in (int, float)
+
+
+@pytest.mark.parametrize(
+    "number", [np.bool_(True), True, np.complex64(1), [1.0], torch.tensor(1.0)]
+)
+def test_what_is_no_number_starts_no_parameter(number):
+    with pytest.raises(ParameterError, match="must be a number or an expression in D, got "):
+        initial_value("p", parameter(), 4, number)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [10**400, -(10**400), 10**5000, np.float64("inf"), float("nan")],
+    ids=["large", "small", "of_many_digits", "infinite", "nan"],
+)
+def test_numbers_beyond_all_types_are_refused(number):
+    with pytest.raises(ParameterError, match="must be a finite number, got ") as caught:
+        initial_value("p", parameter(), 4, number)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_parameter_starts_with_a_number_of_its_type(dtype):
+    """What would be infinite, or 0 where only numbers above 0 are allowed, is refused."""
+    limits = torch.finfo(dtype)
+    for value in (limits.max, limits.smallest_normal):
+        assert initial_value("p", parameter(constraint="positive"), 4, value, dtype) == value
+    if dtype == torch.float64:
+        return
+    for value in (limits.max * 2.1, limits.smallest_normal * limits.eps / 4):
+        with pytest.raises(ParameterError, match=r"which is (infinity|0) there"):
+            initial_value("p", parameter(constraint="positive"), 4, value, dtype)
+    assert initial_value("p", parameter(), 4, 1e-300, dtype) == 1e-300  # free: 0 is allowed
+
+
+def test_the_type_is_that_of_new_tensors():
+    with pytest.raises(ParameterError, match=r"that float32 can hold, got 1e\+39"):
+        make_energy("lse", dim=4, beta=1e39, registry=REGISTRY)
+    with float64():
+        energy = make_energy("lse", dim=4, beta=1e39, registry=REGISTRY)
+    X = torch.eye(4, dtype=torch.float64)
+    assert energy(X[:1], X).isfinite().all()
+    energy.parameters_.assign("beta", 1e50)  # as the tensor's type allows
+    energy.float()
+    with pytest.raises(ParameterError, match="float32 can hold"):
+        energy.parameters_.assign("beta", 1e50)

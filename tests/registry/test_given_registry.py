@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import attenergy
 from attenergy.registry import RegistryError, given_registry
@@ -33,10 +34,26 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "EnergyMultiheadAttention": lambda r: attenergy.EnergyMultiheadAttention(
         4, 2, energy="mine", registry=r
     ),
+    "LanguageModel": lambda r: attenergy.LanguageModel(
+        vocabulary=3, length=4, width=4, heads=2, layers=["mine", "my_mixer"], mlp=0, registry=r
+    ),
+    "Transformer": lambda r: attenergy.Transformer(
+        kind="vector",
+        size=3,
+        length=4,
+        outputs=2,
+        width=4,
+        heads=2,
+        layers="mine/my_mixer+mine",
+        mlp=0,
+        positions="none",
+        registry=r,
+    ),
     "make_energy": lambda r: attenergy.make_energy("mine", dim=4, registry=r),
     "make_layer": lambda r: attenergy.make_layer("mine", embed_dim=4, num_heads=2, registry=r),
     "make_mixer": lambda r: attenergy.make_mixer("my_mixer", embed_dim=4, num_heads=2, registry=r),
     "make_task": lambda r: attenergy.make_task("my_task", registry=r),
+    "relax": lambda r: attenergy.relax("mine", torch.ones(2, 4), torch.ones(3, 4), registry=r),
 }
 #: One has an energy of its own, one needs Optuna, one a model of transformers.
 ELSEWHERE = {"EnergyTransformerBlock", "energize", "suggest"}

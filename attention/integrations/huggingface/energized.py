@@ -123,9 +123,9 @@ def energize(
             "energize that one, in place",
             topic="drop-in",
         )
-    theirs = {name: value for name, value in settings.items() if name not in ModelHeads.SETTINGS}
-    source = source_of(energy, theirs, registry=registry, others=ModelHeads.SETTINGS)
-    ours = {name: value for name, value in settings.items() if name not in theirs}
+    own = ModelHeads.SETTINGS
+    ours = {name: settings.pop(name) for name in own if name in settings}
+    source = source_of(energy, settings, registry=registry, others=own, taker=energize)
     options = {"steps": steps, "step_size": step_size, "read": read, **ours}
     made = _heads(places, source, options)
     spec, settings = source.spec, ours | source.settings

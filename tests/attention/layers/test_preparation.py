@@ -172,7 +172,7 @@ def test_what_does_nothing_is_not_there(kind):
             r"no normalize_states 'rmsnorm' \(did you mean 'rms_norm'\?\)",
         ),
         ({"normalize_patterns": "L2"}, r"no normalize_patterns 'L2' \(did you mean 'l2'\?\)"),
-        ({"rotry": True}, r"has no setting 'rotry' \(did you mean 'rotary'\?\)"),
+        ({"rotry": True}, r"takes no argument 'rotry' \(did you mean 'rotary'\?\)"),
         (
             {"energy": "energy_transformer", "normalize_patterns": "l2"},
             "normalize_patterns has no use in a layer of",

@@ -42,7 +42,7 @@ SPEC = EnergySpec.model_validate(
         ({"energy": "rbm", "backend": "sdpa"}, "has no backend 'sdpa'; it has eager"),
         ({"energy": "lsee"}, r"no energy or mixer 'lsee' \(did you mean 'lse'\?\)"),
         ({"energy": "hyla"}, "'hyla' is a mixer and has no energy"),
-        ({"betta": 1.0}, r"no setting 'betta' \(did you mean 'beta'\?\); known: beta"),
+        ({"betta": 1.0}, r"no argument 'betta' \(did you mean 'beta'\?\); known: .*: beta$"),
         ({"beta": -1.0}, "'beta' must be above 0, got -1"),
     ],
 )

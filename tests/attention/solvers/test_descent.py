@@ -138,7 +138,7 @@ def test_steps_that_promise_descent_keep_it(name, share, damping, seed):
         ("lse", {"step_size": 2.5}, "step sizes from 0 to 2 are safe, 2.5 is not"),
         ("lse", {"step_size": [1.0, 3.0]}, "3 is not among them"),
         ("lse", {"step_size": torch.tensor([[1.0], [2.5], [0.5]])}, "a tensor is not among them"),
-        ("lse", {"step_size": torch.tensor(-0.1)}, "a tensor is not among them"),
+        ("lse", {"step_size": torch.tensor(2.5)}, "a tensor is not among them"),
         ("lse", {"momentum": 0.1}, "momentum may raise the energy"),
         ("lse", {"solver": "langevin", "step_size": 0.1}, "noise raises the energy"),
         ("learned", {}, "promises no descent"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from attenergy.attention import Relaxation, backends, gradient, relax
+from attenergy.attention import SOLVERS, Relaxation, backends, gradient, relax
 from attenergy.energies import guarantee_of, make_energy
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
@@ -199,3 +201,68 @@ def test_memories_are_recalled():
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         relax(make("lse"), draw(L, D), draw(S, D), **options)
+
+
+OPTIONS = sorted({name for solver in SOLVERS.values() for name in solver.options})
+
+
+def reading(name: str) -> dict[str, Any]:
+    """One energy that reads a number of that name, a formula and a function."""
+
+    def function(xi, X, **given):
+        return 0.5 * (xi * xi).sum(-1) - given[name] * torch.logsumexp(X @ xi, -1)
+
+    kept = inspect.Parameter.KEYWORD_ONLY
+    parameters = [*inspect.signature(function).parameters.values()][:2]
+    parameters += [inspect.Parameter(name, kept, default=0.5)]
+    function.__signature__ = inspect.Signature(parameters)
+    return {"formula": f"0.5*|xi|^2 - {name} * lse(X @ xi)", "function": function}
+
+
+@pytest.mark.parametrize("kind", ["formula", "function"])
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("solver", ["descent", "fixed_point", "langevin"])
+def test_a_name_that_solver_and_energy_have(name, solver, kind):
+    """It is the energy's where the solver has no such option, and refused where both have it."""
+    energy, xi, X = reading(name)[kind], draw(L, D), draw(S, D)
+    other = {"temperature": 1.0} if solver == "langevin" and name != "temperature" else {}
+    if name == "generator":
+        other = {}
+
+    def run(energy: Any, **options: Any) -> torch.Tensor:
+        torch.manual_seed(0)
+        steps = {"steps": 2, "step_size": 0.5}
+        return relax(energy, xi, X, solver=solver, **steps, **other, **options).state
+
+    if solver == "langevin" and name != "temperature" and not other:
+        other = {"temperature": 1.0}
+    if name in SOLVERS[solver].options:
+        with pytest.raises(ValueError, match=f"^'{name}' is an option of solver '{solver}' and a"):
+            run(energy, **{name: 0.9})
+        return
+    with float64():
+        made = make_energy(energy, dim=D, **{name: 0.9}).requires_grad_(False)
+    torch.testing.assert_close(run(energy, **{name: 0.9}), run(made))
+
+
+def test_an_option_that_is_none_is_nobodys():
+    energy, xi, X = reading("damping")["function"], draw(L, D), draw(S, D)
+    assert torch.equal(relax(energy, xi, X, damping=None).state, relax(energy, xi, X).state)
+
+
+def test_names_are_looked_up_in_a_registry(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        'version: 1\nenergies:\n  mine: {title: Mine, formula: "0.5*|xi|^2 - 2*lse(X @ xi)"}\n'
+    )
+    xi, X = draw(L, D), draw(S, D)
+    want = relax("0.5*|xi|^2 - 2*lse(X @ xi)", xi, X).state
+    torch.testing.assert_close(relax("mine", xi, X, registry=path).state, want)
+    with pytest.raises(ValueError, match="no energy or mixer 'mine'"):
+        relax("mine", xi, X)
+
+
+@pytest.mark.parametrize("trace", [0.5, "no", 2, None])
+def test_trace_is_a_flag(trace):
+    with pytest.raises(ValueError, match="trace must be True or False, got"):
+        relax("lse", draw(L, D), draw(S, D), trace=trace)

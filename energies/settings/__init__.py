@@ -1,0 +1,1 @@
+"""What is given to an energy: its numbers, and keywords that nothing takes."""
