@@ -170,7 +170,7 @@ class EnergyConv(Pretrained, MessagePassing):
 
         Args:
             x: nodes, or a pair of sources and targets; targets of None have no features.
-            edge_index: edges from sources to targets, or a sparse `adj_t`.
+            edge_index: edges from sources to targets, int64 or int32, or a sparse `adj_t`.
             edge_weight: numbers added to the scores of the edges.
             edge_attr: features of the edges, which `edge_dim` maps to such numbers; the values of a
                 sparse `adj_t` if None.
@@ -183,9 +183,10 @@ class EnergyConv(Pretrained, MessagePassing):
 
         Raises:
             TypeError: something is no tensor.
-            ValueError: a shape does not fit, edges leave the graph, numbers for edges with an
-                energy that reads no field, or weights where none are read by.
+            ValueError: a shape or type does not fit, edges leave the graph, numbers for edges with
+                an energy that reads no field, weights where none are read by, or another `flow`.
         """
+        self._check_flow()
         sources, targets, count, edges, values = nodes_and_edges(x, edge_index, size)
         check_numbers("x", sources, weight_of(self.out))
         check_width("sources", sources, self.key)
@@ -240,12 +241,7 @@ class EnergyConv(Pretrained, MessagePassing):
                 f"in_channels is {self.in_channels}",
                 topic="saved-model",
             )
-        if self.flow != "source_to_target":
-            raise ArgumentError(
-                f"{name} cannot be described with flow '{self.flow}': edges go from source to "
-                "target",
-                topic="saved-model",
-            )
+        self._check_flow()
         source, target = self.key.weight.shape[1], self.query.weight.shape[1]
         bipartite = isinstance(self.in_channels, (tuple, list))
         return arguments_around(
@@ -279,10 +275,8 @@ class EnergyConv(Pretrained, MessagePassing):
     def _field(self, edges: Tensor, weight: Tensor | None, attr: Tensor | None) -> Tensor | None:
         """The field h (n, H), or None."""
         field = None
-        for name, given in (("edge_weight", weight), ("edge_attr", attr)):
-            if given is not None:
-                check_tensor(name, given)
         if weight is not None:
+            check_tensor("edge_weight", weight)
             self._check_reads_field()
             if weight.shape not in ((edges.shape[1],), (edges.shape[1], self.heads)):
                 raise GraphError(
@@ -292,6 +286,7 @@ class EnergyConv(Pretrained, MessagePassing):
             field = weight.view(len(weight), -1).expand(-1, self.heads)
         if attr is None:
             return field
+        check_tensor("edge_attr", attr)
         attr = attr.unsqueeze(-1) if attr.ndim == 1 else attr
         wanted = None if self.edge is None else (edges.shape[1], self.edge.in_features)
         if self.edge is None or attr.shape != wanted:
@@ -299,8 +294,16 @@ class EnergyConv(Pretrained, MessagePassing):
                 f"edge_attr must be {'None (no edge_dim was given)' if wanted is None else wanted},"
                 f" got {tuple(attr.shape)}"
             )
+        check_numbers("edge_attr", attr, weight_of(self.edge))
         mapped: Tensor = self.edge(attr)
         return mapped if field is None else field + mapped
+
+    def _check_flow(self) -> None:
+        if self.flow != "source_to_target":
+            raise ArgumentError(
+                f"{type(self).__name__} has flow 'source_to_target' alone, got '{self.flow}': "
+                "turn the edges round, edge_index.flip(0)"
+            )
 
     def _check_reads_field(self) -> None:
         if not self.energy.reads_field:

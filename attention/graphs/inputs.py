@@ -76,7 +76,7 @@ def nodes_and_edges(
 
     Args:
         x: nodes, or a pair of sources and targets; targets may be None.
-        edge_index: edges (2, n) from sources to targets, or a sparse `adj_t`.
+        edge_index: edges (2, n) from sources to targets, int64 or int32, or a sparse `adj_t`.
         size: numbers of sources and targets, or None.
 
     Raises:
@@ -97,6 +97,7 @@ def nodes_and_edges(
             by = "adj_t" if size is None else "size"
             raise GraphError(f"{by} says {said} {name}, x has {nodes}")
     edges, values = _edges(edge_index) if sparse else (_checked(edge_index), None)
+    edges = edges.long()  # what indexes nodes
     _check_edges(edges, len(sources), count)
     return sources, targets, count, edges, values
 
@@ -190,10 +191,11 @@ def _edges(adj_t: Any) -> tuple[Tensor, Tensor | None]:
 
 def _checked(edge_index: Tensor) -> Tensor:
     check_tensor("edge_index", edge_index)
-    if edge_index.ndim != 2 or edge_index.shape[0] != 2 or edge_index.is_floating_point():
+    fits = edge_index.ndim == 2 and edge_index.shape[0] == 2
+    if not fits or edge_index.dtype not in (torch.int64, torch.int32):
         raise GraphError(
-            f"edge_index must be integers (2, n) or a sparse adj_t, got {tuple(edge_index.shape)} "
-            f"of {edge_index.dtype}"
+            "edge_index must be integers (2, n), of int64 or int32, or a sparse adj_t, got "
+            f"{tuple(edge_index.shape)} of {edge_index.dtype}"
         )
     return edge_index
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
 
 from attenergy.attention.layers.base import EnergyLayer, Read
+from attenergy.attention.modules.arguments import check_flag
+from attenergy.attention.modules.pair_dropout import check_dropout
 from attenergy.attention.solvers.problem import pose
 from attenergy.energies import EnergyLike
 from attenergy.energies.masks import NEVER
@@ -79,7 +81,8 @@ class EnergyHeads(EnergyLayer):
             values: (B, H, S, e); where the state is read they only get gradients of zero.
             mask: boolean, broadcastable to (B, H, L, S), True where a state may see a pattern.
             field: h, broadcastable to (B, H, L, S).
-            within: whether pattern i is made of what state i is made of (self-attention).
+            within: whether pattern i is made of what state i is made of (self-attention), for i
+                below L; patterns beyond are of nothing that is a state.
             dropout: probability of dropping a weight now.
             need_weights: whether to return the weights, if the energy has any.
 
@@ -100,7 +103,7 @@ class EnergyHeads(EnergyLayer):
             X = xi
         if xi.numel() == 0 or X.shape[-2] == 0:
             return self._of_nothing(xi, [X, values], need_weights)
-        mask = self.without_hidden(mask, within)
+        mask = self.without_hidden(mask, within, xi.shape[-2])
         field = self._field(field, xi)
         problem, xi = pose(energy, xi, X, mask, field, self.backend)
         state = self._relax(problem, xi, False).state
@@ -135,7 +138,7 @@ class EnergyHeads(EnergyLayer):
         if not within or X.shape[-2] != xi.shape[-2]:
             raise ArgumentError(
                 f"'{self.energy.spec.title}' is an energy of the states alone; it takes neither "
-                f"other patterns nor a cache (key and value must be the tensor that query is), got "
+                f"other patterns nor a cache (key and value must hold what query holds), got "
                 f"{xi.shape[-2]} states and {X.shape[-2]} patterns",
                 topic="couples-states",
             )
@@ -173,3 +176,32 @@ def split_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
     """
     hidden = mask <= NEVER
     return ~hidden, mask.masked_fill(hidden, 0.0)
+
+
+def fitting_heads(
+    attention: nn.MultiheadAttention, energy: EnergyLike, options: dict[str, Any]
+) -> tuple[EnergyHeads, dict[str, Any], bool]:
+    """Heads that fit an attention module, the options to make such again, and `cross_attention`.
+
+    Raises:
+        ValueError: patterns of another kind for an energy of the states alone, or as `EnergyHeads`.
+    """
+    check_dropout(attention.dropout)
+    options = dict(options)
+    cross = check_flag("cross_attention", options.pop("cross_attention", False))
+    dim, count = attention.head_dim, attention.num_heads
+    heads = EnergyHeads(energy, dim=dim, num_heads=count, **options)
+    made = heads.energy
+    added = attention.bias_k is not None or attention.add_zero_attn
+    if not made.reads_patterns and (cross or added):
+        names = "cross_attention" if cross else "add_bias_kv and add_zero_attn"
+        raise ArgumentError(
+            f"'{made.spec.title}' is an energy of the states alone, without other patterns: "
+            f"{names} must be False",
+            topic="couples-states",
+        )
+    apart = {"registry", *made.known_settings(made.spec)}
+    rest = {name: value for name, value in options.items() if name not in apart}
+    again = {**rest, **made.settings, "energy": made.spec, "dim": dim, "num_heads": count}
+    like = attention.out_proj.weight
+    return heads.to(like.device, like.dtype).train(attention.training), again, cross

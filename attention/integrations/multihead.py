@@ -16,9 +16,10 @@ from attenergy.attention.integrations.exchange import (
     check_exchange,
     copied,
 )
-from attenergy.attention.integrations.heads import EnergyHeads
+from attenergy.attention.integrations.heads import EnergyHeads, fitting_heads
 from attenergy.attention.integrations.torch_layouts import (
     joined_masks,
+    of_one_sequence,
     packed,
     to_batch_first,
     unpacked,
@@ -61,6 +62,10 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
         step_size: gamma; the entry's default if None.
         registry: where the name is looked up: a registry, or a file added to the built-in one and
             plug-ins, which are taken if None.
+        cross_attention: whether keys are of another sequence than queries; False. If not, query i
+            and key i are one position wherever there are as many of one width, whichever tensors
+            hold them. Energies that couple states ask: a position that a mask hides from all is
+            then no state either, as in `EnergyAttention`, and inputs that differ are refused.
         **settings: initial values of the energy's parameters, choices and options; `read` (`auto`,
             `weights` or `state`; values are not used where the state is read); and what
             `EnergyHeads` takes.
@@ -80,6 +85,8 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
 
     #: Of checkpoints: from 2 on the parameters are named as PyTorch's.
     _version = 2
+    #: Whether keys are of another sequence than queries.
+    cross_attention: bool = False
     q_proj_weight, k_proj_weight, v_proj_weight = map(Part, MAPS)
 
     def __init__(  # noqa: PLR0913, PLR0917 - PyTorch's signature, and the energy's
@@ -101,6 +108,7 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
         steps: int | None = None,
         step_size: float | None = None,
         registry: RegistryLike | None = None,
+        cross_attention: bool = False,
         **settings: Any,
     ) -> None:
         check_size("embed_dim", embed_dim)
@@ -120,7 +128,10 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
             embed_dim, num_heads, check_dropout(dropout), bias, add_bias_kv, add_zero_attn,
             kdim, vdim, batch_first, device, dtype,
         )  # fmt: skip
-        given = {"steps": steps, "step_size": step_size, "registry": registry, **settings}
+        given = {
+            "steps": steps, "step_size": step_size, "registry": registry,
+            "cross_attention": cross_attention, **settings,
+        }  # fmt: skip
         with known_arguments(type(self)):
             self.read_by(*fitting_heads(self, energy, given))
 
@@ -136,7 +147,8 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
         Args:
             attention: a trained or fresh `nn.MultiheadAttention`.
             energy: whatever names one; see `attenergy.make_energy`.
-            **options: `steps`, `step_size`, `registry` and `settings` of the constructor.
+            **options: `steps`, `step_size`, `registry`, `cross_attention` and `settings` of the
+                constructor.
 
         Raises:
             TypeError: it is no `nn.MultiheadAttention`.
@@ -183,7 +195,8 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
             need_weights: whether to return weights; slower.
             attn_mask: (L, S) or (B * H, L, S), in the same two forms.
             average_attn_weights: whether the weights are the mean over heads.
-            is_causal: whether `attn_mask` is causal. Without a mask, causality is applied.
+            is_causal: whether `attn_mask` is causal. Without a mask, causality is applied; None
+                stands for False.
 
         Returns:
             The result, laid out as the query is, and the weights: (B, L, S), (B, H, L, S) if not
@@ -193,7 +206,8 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
         Raises:
             TypeError: an input is no tensor.
             ValueError: a shape or type does not fit; numbers to be added to the scores of an
-                energy that reads no field; causality for an energy whose states interact.
+                energy that reads no field; causality for an energy whose states interact; a key
+                that differs from the query where they have to be one sequence.
         """
         if any(getattr(x, "is_nested", False) for x in (query, key, value)):
             masks = (attn_mask, key_padding_mask)
@@ -201,22 +215,24 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
             out, weights = self.forward(
                 x, x, x, hidden, need_weights, None, average_attn_weights, is_causal
             )
-            return packed(out, hidden), weights
-        batched, within = getattr(query, "ndim", 3) == 3, query is key
+            return packed(out, hidden, query), weights
+        is_causal = check_flag("is_causal", False if is_causal is None else is_causal)
+        batched = getattr(query, "ndim", 3) == 3
         widths = (self.embed_dim, self.kdim, self.vdim)
         query, key, value = to_batch_first(
             (query, key, value), widths, self.batch_first, weight_of(self.out_proj)
         )
-        if is_causal and self.heads.energy.states_interact:
+        energy = self.heads.energy
+        if is_causal and energy.states_interact:
             raise ArgumentError(
-                f"'{self.heads.energy.spec.title}' couples states to each other; it cannot be "
-                "causal",
+                f"'{energy.spec.title}' couples states to each other; it cannot be causal",
                 topic="couples-states",
             )
         sizes = (query.shape[0], self.num_heads, query.shape[1], key.shape[1])
         mask, field = joined_masks(attn_mask, key_padding_mask, sizes, batched)
         if is_causal and attn_mask is None:
             mask = visible(mask, True, *sizes[2:], query.device)
+        within = not self.cross_attention and of_one_sequence(energy, query, key, mask)
         xi, X, values = self._projected(query, key, value)
         extra = X.shape[-2] - sizes[3]
         mask = None if mask is None else pad(mask, (0, extra), value=True)
@@ -233,12 +249,12 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
             return out[0], None if weights is None else weights[0]
         return (out if self.batch_first else out.transpose(0, 1)), weights
 
-    def read_by(self, heads: EnergyHeads, options: dict[str, Any]) -> None:
+    def read_by(self, heads: EnergyHeads, options: dict[str, Any], cross_attention: bool) -> None:
         """Read by these heads from now on."""
         # PyTorch's transformer layers read the packed weight to step around `forward` at
         # inference, and would leave the energy out; without this flag they do not.
         self._qkv_same_embed_dim = False
-        self.heads, self._options = heads, options
+        self.heads, self._options, self.cross_attention = heads, options, cross_attention
 
     def description(self) -> LayerArguments:
         """What the layer is saved as; see `Pretrained.description`."""
@@ -247,6 +263,7 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
             dropout=check_dropout(self.dropout), bias=self.in_proj_bias is not None,
             add_bias_kv=self.bias_k is not None, add_zero_attn=self.add_zero_attn,
             kdim=self.kdim, vdim=self.vdim, batch_first=self.batch_first,
+            cross_attention=check_flag("cross_attention", self.cross_attention) or None,
         )  # fmt: skip
 
     def state_bytes(self, length: int) -> int:
@@ -301,18 +318,3 @@ class EnergyMultiheadAttention(Pretrained, nn.MultiheadAttention):
         biases = (None,) * 3 if bias is None else bias.chunk(3)
         inputs = (query, key, value)
         return tuple(linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True))
-
-
-def fitting_heads(
-    attention: nn.MultiheadAttention, energy: EnergyLike, options: dict[str, Any]
-) -> tuple[EnergyHeads, dict[str, Any]]:
-    """Heads that fit an attention module, and the options to make such ones again."""
-    check_dropout(attention.dropout)
-    dim, count = attention.head_dim, attention.num_heads
-    heads = EnergyHeads(energy, dim=dim, num_heads=count, **options)
-    made = heads.energy
-    apart = {"registry", *made.known_settings(made.spec)}
-    rest = {name: value for name, value in options.items() if name not in apart}
-    again = {**rest, **made.settings, "energy": made.spec, "dim": dim, "num_heads": count}
-    like = attention.out_proj.weight
-    return heads.to(like.device, like.dtype).train(attention.training), again

@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from attenergy.attention.integrations.exchange import change_class, check_exchange
-from attenergy.attention.integrations.multihead import EnergyMultiheadAttention, fitting_heads
+from attenergy.attention.integrations.heads import fitting_heads
+from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
 from attenergy.attention.modules.arguments import check_module
 from attenergy.energies import Energy, EnergyLike
 from attenergy.energies.settings.keywords import known_arguments
@@ -28,7 +29,8 @@ def replace_attention(model: nn.Module, energy: EnergyLike = "lse", **options: A
         model: any module, `nn.Transformer` for one.
         energy: whatever names one; see `attenergy.make_energy`. Of one that is made, every module
             gets a copy if there are several.
-        **options: `steps`, `step_size`, `registry` and `settings` of `EnergyMultiheadAttention`.
+        **options: `steps`, `step_size`, `registry`, `cross_attention` and `settings` of
+            `EnergyMultiheadAttention`.
 
     Returns:
         The model.

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from attenergy.attention.integrations.heads import split_mask
 from attenergy.attention.modules.arguments import check_numbers, check_tensor
-from attenergy.registry import MaskError, ShapeError
+from attenergy.attention.modules.projections import check_dense
+from attenergy.energies import Energy
+from attenergy.energies.presence import may_count
+from attenergy.registry import ArgumentError, MaskError, ShapeError
 
 
 def to_batch_first(
@@ -35,6 +40,7 @@ def to_batch_first(
     ndim = getattr(inputs[0], "ndim", None)
     for name, given, width in zip(("query", "key", "value"), inputs, widths, strict=True):
         check_numbers(name, given, like)
+        check_dense(name, given)
         if given.ndim not in (2, 3) or given.ndim != ndim or given.shape[-1] != width:
             layout = "(B, length, width)" if batch_first else "(length, B, width)"
             raise ShapeError(
@@ -72,25 +78,92 @@ def unpacked(
         batch_first: which layout the layer has.
 
     Raises:
-        ValueError: the three are not one tensor, there is a mask, whose shape means nothing, or the
-            batch does not come first.
+        ValueError: the three are not one tensor, there is a mask, whose shape means nothing, the
+            batch does not come first, rows are of several widths, or there are holes between them.
     """
-    nested = inputs[0]
+    nested: Any = inputs[0]
+    jagged = nested.layout is torch.jagged
     alike = all(x is nested for x in inputs) and all(mask is None for mask in masks)
     if not (alike and batch_first):
         raise MaskError(
             "a nested tensor must be query, key and value in one, without masks, in a layer made "
             "with batch_first=True"
         )
-    sizes = torch.tensor([len(row) for row in nested.unbind()], device=nested.device)
+    rows = nested.unbind()
+    by_row = not jagged or isinstance(nested.shape[-1], int)
+    if not by_row or any(row.shape[1:] != rows[0].shape[1:] for row in rows):
+        raise ShapeError("a nested tensor must be (B, *, width), with rows of one width")
+    if jagged and nested.lengths() is not None:
+        raise ShapeError("a nested tensor must have no holes; x.contiguous() is without them")
+    sizes = torch.tensor([len(row) for row in rows], device=nested.device)
     x = nested.to_padded_tensor(0.0)
     return x, torch.arange(x.shape[1], device=x.device) >= sizes[:, None]
 
 
-def packed(x: Tensor, hidden: Tensor) -> Tensor:
-    """The nested batch of what is not hidden in x (B, L, width)."""
+def packed(x: Tensor, hidden: Tensor, like: Any) -> Tensor:
+    """The nested batch of what is not hidden in x (B, L, width), which goes with another one.
+
+    Args:
+        x: a padded batch.
+        hidden: where it is padding, (B, L).
+        like: a nested tensor with rows of the same lengths; the result has its layout.
+    """
+    if like.layout is torch.jagged:  # one with other offsets could not be added to it
+        joined: Tensor = torch.nested.nested_tensor_from_jagged(x[~hidden], like.offsets())
+        return joined
     sizes = (~hidden).sum(-1).tolist()
     return torch.nested.as_nested_tensor([row[:n] for row, n in zip(x, sizes, strict=True)])
+
+
+def of_one_sequence(energy: Energy, query: Tensor, key: Tensor, mask: Tensor | None) -> bool:
+    """Whether state i and pattern i are one position: where there are as many, of one width.
+
+    It follows from shapes, never from which tensors are one, so that copies, casts, checkpoints and
+    `torch.vmap` change nothing. Where it matters, inputs that hold different numbers are refused:
+    by an assertion where the graph is compiled or exported; not under `torch.vmap` or tracing.
+
+    Args:
+        energy: what is relaxed. To one without `states_interact` that reads patterns it is all one.
+        query: (B, L, E).
+        key: (B, S, kdim).
+        mask: boolean, broadcastable to (B, H, L, S), True = visible.
+
+    Raises:
+        ValueError: shapes say so, the numbers do not, and the energy is one of the states alone, or
+            couples states while the mask hides a position from all.
+    """
+    together = energy.states_interact or not energy.reads_patterns
+    if not together or key.shape != query.shape:
+        return False
+    if key is query or (energy.reads_patterns and mask is None):
+        return True
+    compiling = torch.compiler.is_compiling()
+    if not (compiling or all(_may_look(t) for t in (query, key, mask) if t is not None)):
+        return True
+    same = ((query == key) | (query.isnan() & key.isnan())).all()
+    if energy.reads_patterns and mask is not None:
+        same = same | mask.any(-2).all()
+        reason = (
+            "couples states to each other: where query and key are of one sequence, as their "
+            "shapes say, a position that the mask hides is no state either; these hold different "
+            "numbers. Make the layer with cross_attention=True if they are two sequences"
+        )
+    else:
+        reason = (
+            "is an energy of the states alone; it takes no other patterns (key must hold what "
+            "query holds)"
+        )
+    message = f"'{energy.spec.title}' {reason}"
+    if not compiling and not same:
+        raise ArgumentError(message, topic="couples-states")
+    if compiling and not torch._C._functorch.is_batchedtensor(same):  # no rule for vmap
+        torch._assert_async(same, message)
+    return True
+
+
+def _may_look(x: Tensor) -> bool:
+    """Whether an error may depend on numbers: not while they are traced, nor under vmap."""
+    return may_count(x.detach()) and torch._C._len_torch_dispatch_stack() == 0  # `make_fx`
 
 
 def joined_masks(

@@ -248,11 +248,16 @@ class EnergyLayer(Pretrained, PairDropout):
                 topic="no-field",
             )
 
-    def without_hidden(self, mask: Tensor | None, within: bool) -> Tensor | None:
+    def without_hidden(self, mask: Tensor | None, within: bool, states: int) -> Tensor | None:
         """The mask with which positions hidden from every state are no states either.
 
         Only where states interact and are their own patterns (`within`): a padded position must not
-        pull on its neighbours.
+        pull on its neighbours. Pattern i is state i for i < L; patterns beyond are no state.
+
+        Args:
+            mask: boolean, broadcastable to (..., L, S), True where a state may see a pattern.
+            within: whether states and patterns are of one sequence.
+            states: L, at most S.
 
         Raises:
             ValueError: the mask hides pairs, and the energy can leave out whole states only.
@@ -260,10 +265,10 @@ class EnergyLayer(Pretrained, PairDropout):
         if mask is None or not (within and self.energy.states_interact):
             return mask
         mask = mask | mask.new_zeros(1, 1)  # two axes at least
-        mask = mask & mask.any(-2, keepdim=True).mT
+        mask = mask & mask.any(-2, keepdim=True)[..., :states].mT
         if not self.energy.hides_pairs:
             refuse_hidden_pairs(
-                mask,
+                mask[..., :states],
                 f"'{self.energy.spec.title}' couples all states that take part, so its mask can "
                 "leave out whole states (padding), and hide none from another one",
             )

@@ -23,6 +23,7 @@ from attenergy.attention.modules.projections import (
     head_width,
     visible,
 )
+from attenergy.attention.modules.rotary import check_offset
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.energies import EnergyLike
 from attenergy.registry import ArgumentError, RegistryLike, ShapeError
@@ -168,23 +169,25 @@ class EnergyAttention(EnergyLayer):
             trace: whether to return the weights and the steps that were taken as well.
             value_context: what values are made from, (B, S, value_context_dim); the same as the
                 patterns if None.
-            offset: position of the first state, for rotary positions; those of a `context` start
-                at 0.
+            offset: position of the first state, for rotary positions: a whole number, or a tensor
+                of one, (B, 1, 1) for one of each sample; those of a `context` start at 0.
 
         Returns:
             (B, L, E); with `need_weights` a pair of it and the weights (B, H, L, S); with `trace` a
             `LayerTrace`.
 
         Raises:
-            ValueError: a shape or type does not fit, a field for an energy that reads none, or
-                causality for an energy whose states interact.
+            TypeError: something is no tensor.
+            ValueError: a shape or type does not fit (nested and sparse tensors do not), a field for
+                an energy that reads none, or causality for an energy whose states interact.
         """
         check_shapes(x, context, mask, field, self.projections)
+        check_offset(offset, *x.shape[:2])
         stored = x if context is None else context
         source = stored if value_context is None else value_context
         self._check_values(source, stored, value_context is not None)
         seen = visible(mask, is_causal, x.shape[1], stored.shape[1], x.device)
-        seen = self._check(seen, field, is_causal, context is None)
+        seen = self._check(seen, field, is_causal, context is None, x.shape[1])
         p = self.projections
         xi, X, values = p.queries(x, offset), None, None
         if self.energy.reads_patterns:
@@ -249,7 +252,7 @@ class EnergyAttention(EnergyLayer):
             )
 
     def _check(
-        self, seen: Tensor | None, field: Tensor | None, is_causal: bool, within: bool
+        self, seen: Tensor | None, field: Tensor | None, is_causal: bool, within: bool, states: int
     ) -> Tensor | None:
         """The mask that the energy gets; refuses what it cannot honour."""
         self.check_field(field)
@@ -264,4 +267,4 @@ class EnergyAttention(EnergyLayer):
                 "act on earlier ones; it cannot be causal",
                 topic="couples-states",
             )
-        return self.without_hidden(seen, within)
+        return self.without_hidden(seen, within, states)

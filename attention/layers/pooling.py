@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from attenergy.attention.layers.energy_attention import EnergyAttention
 from attenergy.attention.layers.outputs import LayerOutput
 from attenergy.attention.modules.arguments import check_flag, check_size, check_tensor
+from attenergy.attention.modules.projections import check_dense
 from attenergy.attention.saving.format import LayerArguments
 from attenergy.attention.saving.pretrained import Pretrained
 from attenergy.energies import EnergyLike
@@ -105,6 +106,7 @@ class EnergyPooling(Pretrained, nn.Module):
             ValueError: a shape or type does not fit.
         """
         check_tensor("context", context)
+        check_dense("context", context)
         output: LayerOutput = self.attention(
             self.queries.expand(context.shape[0], -1, -1), context, mask=mask, field=field,
             need_weights=need_weights, trace=trace, value_context=value_context,

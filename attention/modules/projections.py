@@ -189,8 +189,11 @@ def visible(
         length: L.
         stored: S.
         device: where the causal mask is made.
+
+    Raises:
+        ValueError: `is_causal` is neither True nor False.
     """
-    if not is_causal:
+    if not check_flag("is_causal", is_causal):
         return mask
     causal = torch.ones(length, stored, dtype=torch.bool, device=device).tril()
     return causal if mask is None else mask & causal
@@ -240,12 +243,30 @@ def check_sequence(
 
     Raises:
         TypeError: it is no tensor.
-        ValueError: it has not, or its type is another one.
+        ValueError: it has not, its type is another one, or it is nested or sparse.
     """
     check_numbers(name, value, like)
+    check_dense(name, value)
     if value.ndim != 3 or value.shape[-1] != width:
         raise ShapeError(
             f"{name} must be {axes} with last axis {width}, got shape {tuple(value.shape)}"
+        )
+
+
+def check_dense(name: str, value: Tensor) -> None:
+    """Check that a tensor is neither nested nor sparse.
+
+    Raises:
+        ValueError: it is.
+    """
+    if value.is_nested:
+        raise ShapeError(
+            f"{name} must be a dense tensor, got a nested one; {name}.to_padded_tensor(0.0) makes "
+            "one, and a mask says what is padding"
+        )
+    if value.layout is not torch.strided:
+        raise ShapeError(
+            f"{name} must be a dense tensor, got {value.layout}; {name}.to_dense() makes one"
         )
 
 

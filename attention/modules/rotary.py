@@ -2,8 +2,43 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from attenergy.registry import ArgumentTypeError, ShapeError
+
+
+def check_offset(offset: int | Tensor, batch: int, length: int) -> None:
+    """Check the position of the first of L vectors of each sample.
+
+    Args:
+        offset: whole number, or a tensor of one; one for each sample as (B, 1, 1).
+        batch: B.
+        length: L.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: its shape is another one, as (B,), which may be positions (L,) as well.
+    """
+    given: Any = offset
+    if not isinstance(given, Tensor):
+        if not isinstance(given, (Integral, torch.SymInt)):
+            raise ArgumentTypeError(
+                f"offset must be a whole number or a tensor, got {type(given).__name__}"
+            )
+        return
+    shape = tuple(given.shape)
+    each = len(shape) == 3 and all(
+        size in (1, full) for size, full in zip(shape, (batch, 1, length), strict=True)
+    )
+    if not each and shape not in ((), (1,), (1, 1)):
+        raise ShapeError(
+            f"offset must be one number, or one for each sample, (B, 1, 1) = ({batch}, 1, 1), got "
+            f"shape {shape}; a tensor (B,) becomes one by offset[:, None, None]"
+        )
 
 
 def rotate(

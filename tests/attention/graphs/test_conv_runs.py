@@ -100,10 +100,12 @@ def test_inputs_that_do_not_fit():
     for call, words in (
         (lambda: conv(x, EDGES + 1), "0 to 5, edge_index has 1 to 6"),
         (lambda: conv(x, EDGES.double()), "integers"),
+        (lambda: conv(x, EDGES.bool()), "of int64 or int32, .* got .* of torch.bool"),
         (lambda: conv(x[:, 1:], EDGES), rf"\(N, {C}\), got \({N}, {C - 1}\) for the sources"),
         (lambda: conv((x, x[:, 1:]), EDGES), rf"\({N}, {C - 1}\) for the targets"),
         (lambda: conv(x, EDGES, weight[1:]), "edge_weight must be"),
         (lambda: conv(x, EDGES, None, weight), "no edge_dim"),
+        (lambda: conv(x, EDGES, None, weight.long()), "no edge_dim"),
         (lambda: make_conv(edge_dim=2)(x, EDGES, None, weight), r"\(8, 2\)"),
         (lambda: make_conv("learned")(x, EDGES, weight), "reads no field"),
         (
@@ -113,3 +115,46 @@ def test_inputs_that_do_not_fit():
     ):
         with pytest.raises(ValueError, match=words):
             call()
+
+
+FORMS = [("lse", "padded"), ("lse", "segments"), ("rbm", "padded")]
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("kind", [torch.int64, torch.uint8, torch.bool, torch.float32, torch.half])
+@pytest.mark.parametrize(("energy", "form"), FORMS)
+def test_features_of_edges_have_the_type_of_the_weights(energy, form, kind):
+    """As those of nodes; a sparse adjacency brings them, too."""
+    conv, x = make_conv(energy, edge_dim=1, form=form), draw(N, C)
+    attr = torch.ones(EDGES.shape[1], 1).to(kind)
+    adjacency = torch.sparse_coo_tensor(EDGES.flip(0), attr[:, 0], (N, N)).coalesce()
+    for call in (lambda: conv(x, EDGES, None, attr), lambda: conv(x, adjacency)):
+        with pytest.raises(ValueError, match=rf"edge_attr must be .*, got {kind}"):
+            call()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("loops", [False, True])
+@pytest.mark.parametrize("width", [C, 2 * C])  # PyTorch adds up wide and narrow rows in two ways
+@pytest.mark.parametrize(("energy", "form"), FORMS)
+def test_edges_of_either_integer_type_are_the_same(energy, form, width, loops):
+    conv, x = make_conv(energy, width, form=form, add_self_loops=loops), draw(N, width)
+    want = conv(x, EDGES)
+    torch.testing.assert_close(conv(x, EDGES.int()), want)
+    there = torch.zeros(N, N, dtype=torch.float64)
+    there[EDGES[1], EDGES[0]] = 1.0
+    rows = there.to_sparse_csr()
+    rows = torch.sparse_csr_tensor(
+        rows.crow_indices().int(), rows.col_indices().int(), rows.values(), rows.shape
+    )
+    torch.testing.assert_close(conv(x, rows), want)
+
+
+def test_edges_go_from_source_to_target_whatever_is_set_later():
+    conv, x = make_conv(), draw(N, C)
+    want = conv(x, EDGES)
+    conv.flow = "target_to_source"
+    with pytest.raises(ValueError, match=r"flow 'source_to_target' alone.*edge_index.flip\(0\)"):
+        conv(x, EDGES)
+    conv.flow = "source_to_target"
+    torch.testing.assert_close(conv(x, EDGES), want)

@@ -56,11 +56,19 @@ def layer(**options):
     return EnergyMultiheadAttention(E, H, energy="rbm", steps=2, **options).double()
 
 
-def test_rows_of_a_nested_tensor_do_not_see_each_other():
+LAYOUTS = [torch.strided, torch.jagged]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_of_a_nested_tensor_do_not_see_each_other(layout):
+    """The result is laid out as the input is, and can be added to it."""
     attention = layer(batch_first=True)
     rows = [draw(n, E).requires_grad_() for n in LENGTHS]
-    nested = torch.nested.as_nested_tensor(rows)
+    nested = torch.nested.as_nested_tensor(rows, layout=layout)
     out, weights = attention(nested, nested, nested)
+    assert out.layout is layout
+    for one, own, row in zip((nested + out).unbind(), out.unbind(), rows, strict=True):
+        torch.testing.assert_close(one, row + own)
     assert weights.shape == (B, L, L)
     for one, row in zip(out.unbind(), rows, strict=True):
         torch.testing.assert_close(one, attention(row, row, row)[0])
@@ -69,9 +77,10 @@ def test_rows_of_a_nested_tensor_do_not_see_each_other():
     torch.testing.assert_close(slope, torch.autograd.grad(want, rows[1])[0])
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("change", ["key", "value", "mask", "padding", "layout"])
-def test_other_nested_inputs_are_refused(change):
-    nested = torch.nested.as_nested_tensor([draw(n, E) for n in LENGTHS])
+def test_other_nested_inputs_are_refused(change, layout):
+    nested = torch.nested.as_nested_tensor([draw(n, E) for n in LENGTHS], layout=layout)
     inputs = {"query": nested, "key": nested, "value": nested}
     if change in inputs:
         inputs[change] = nested.clone()
@@ -81,3 +90,31 @@ def test_other_nested_inputs_are_refused(change):
         inputs["key_padding_mask"] = PADDING
     with pytest.raises(ValueError, match="nested"):
         layer(batch_first=change != "layout")(**inputs)
+
+
+def of_several_widths():
+    return torch.nested.as_nested_tensor([draw(2, E), draw(3, E - 2)])
+
+
+def turned():
+    nested = torch.nested.as_nested_tensor([draw(n, E) for n in LENGTHS], layout=torch.jagged)
+    return nested.transpose(1, 2)
+
+
+def with_holes():
+    starts, lengths = torch.zeros(B, dtype=torch.long), torch.tensor(LENGTHS)
+    return torch.nested.narrow(draw(B, L + 1, E), 1, starts, lengths, layout=torch.jagged)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [(of_several_widths, "rows of one width"), (turned, "of one width"), (with_holes, "no holes")],
+)
+def test_nested_tensors_of_another_form_are_refused(make, message):
+    nested = make()
+    with pytest.raises(ValueError, match=message):
+        layer(batch_first=True)(nested, nested, nested)
+    if make is with_holes:
+        nested = nested.contiguous()
+        out = layer(batch_first=True)(nested, nested, nested)[0]
+        assert (nested + out).layout is torch.jagged

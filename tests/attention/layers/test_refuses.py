@@ -10,6 +10,7 @@ from attenergy.attention import EnergyAttention, make_layer
 from attenergy.attention.graphs import EnergyConv
 from attenergy.energies import make_energy
 from attenergy.registry import EnergySpec, load_registry
+from tests.attention.conftest import LAYERS
 
 E, H = 8, 2
 REGISTRY = load_registry(plugins=False)
@@ -112,3 +113,60 @@ def test_an_array_in_place_of_a_name_is_refused_by_name(name, array):
         EnergyAttention(E, H, registry=REGISTRY, **{"steps": 2, name: array})
     with pytest.raises(ValueError, match="in_channels"):
         EnergyConv(array, E, heads=H)
+
+
+def nested(layout):
+    return torch.nested.nested_tensor([torch.zeros(3, E), torch.zeros(2, E)], layout=layout)
+
+
+#: What is no dense tensor, and what makes one.
+NOT_DENSE = {
+    "nested": (lambda: nested(torch.strided), "to_padded_tensor"),
+    "jagged": (lambda: nested(torch.jagged), "to_padded_tensor"),
+    "sparse": (lambda: torch.zeros(2, 3, E).to_sparse(), "to_dense"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("kind", NOT_DENSE)
+@pytest.mark.parametrize("name", ["lse", "rbm", "graph_hopfield", "hyla"])
+def test_inputs_are_dense(name, kind):
+    make, way = NOT_DENSE[kind]
+    layer = make_layer(name, embed_dim=E, num_heads=H, registry=REGISTRY)
+    with pytest.raises(ValueError, match=rf"x must be a dense tensor.* x\.{way}\("):
+        layer(make())
+    with pytest.raises(ValueError, match=rf"context must be a dense tensor.* context\.{way}\("):
+        layer(torch.zeros(2, 3, E), make())
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("kind", NOT_DENSE)
+@pytest.mark.parametrize("name", ["lookup", "pooling", "block"])
+def test_inputs_of_other_layers_are_dense(name, kind):
+    make, way = NOT_DENSE[kind]
+    with pytest.raises(ValueError, match=rf"must be a dense tensor.*{way}"):
+        LAYERS[name]()(make())
+
+
+@pytest.mark.parametrize("value", ["no", 2, 0.0])
+@pytest.mark.parametrize("name", ["lse", "rbm", "hyla", "token_mixing"])
+def test_causality_is_true_or_false(name, value):
+    more = {"length": 3} if name == "token_mixing" else {}
+    layer = make_layer(name, embed_dim=E, num_heads=H, registry=REGISTRY, **more)
+    with pytest.raises(ValueError, match="is_causal must be True or False"):
+        layer(torch.zeros(2, 3, E), is_causal=value)
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+@pytest.mark.parametrize("shape", [(2,), (3,), (2, 1), (1, 3), (2, 2, 1), (2, 1, 1, 1), (3, 1, 1)])
+def test_an_offset_is_one_number_or_one_for_each_sample(shape, rotary):
+    """Of two samples with three states, two axes and two heads, whatever axes have one length."""
+    layer, x = EnergyAttention(E, H, rotary=rotary, registry=REGISTRY), torch.randn(2, 3, E)
+    message = r"offset must be one number, or one for each sample, \(B, 1, 1\) = \(2, 1, 1\), got"
+    with pytest.raises(ValueError, match=message):
+        layer(x, offset=torch.zeros(shape, dtype=torch.long))
+    with pytest.raises(TypeError, match="offset must be a whole number or a tensor, got str"):
+        layer(x, offset="1")
+    want = layer(x, offset=4)
+    for one in ((), (1,), (1, 1, 1), (2, 1, 1)):
+        torch.testing.assert_close(layer(x, offset=torch.full(one, 4)), want)
