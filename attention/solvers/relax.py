@@ -17,7 +17,7 @@ from attenergy.attention.solvers.base import ImplicitGradient, Rest
 from attenergy.attention.solvers.catalogue import SOLVERS, check_solver
 from attenergy.attention.solvers.guarantee import Terms
 from attenergy.attention.solvers.problem import Problem, pose
-from attenergy.attention.solvers.step_sizes import StepSize, step_sizes
+from attenergy.attention.solvers.step_sizes import StepSize, check_sizes_fit, step_sizes
 from attenergy.attention.solvers.trace import Record
 from attenergy.energies import Energy, EnergyLike, source_of
 from attenergy.registry import ArgumentError, ArgumentTypeError, UnknownName
@@ -229,6 +229,7 @@ def take_steps(
         raise ArgumentError(
             f"solver '{solver}' takes one step_size for all steps, got a sequence", topic="solver"
         )
+    check_sizes_fit(gammas, xi)
     record = Record(problem, xi) if trace else None
     rest = method.run(problem, xi, gammas, record, steps=steps, **given)
     if solver in SOLVERS.owners:

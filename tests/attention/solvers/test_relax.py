@@ -199,3 +199,13 @@ def test_memories_are_recalled():
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         relax(make("lse"), draw(L, D), draw(S, D), **options)
+
+
+@pytest.mark.parametrize("solver", ["descent", "fixed_point", "coordinate_descent"])
+@pytest.mark.parametrize("size", [(4, 1), (2, 1), (5, 1, 1), (2, 3, 1, 1)])
+def test_step_sizes_for_other_states_are_refused(solver, size):
+    energy, xi, X = make_energy("lse", dim=8), torch.randn(4, 3, 8), torch.randn(5, 8)
+    if solver == "coordinate_descent":
+        energy = make_energy("classical_hopfield", dim=8)
+    with pytest.raises(ValueError, match=r"step_size must be .* \(4, 3, 1\), got"):
+        relax(energy, xi, X, solver=solver, step_size=torch.full(size, 0.5))
