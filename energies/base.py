@@ -11,11 +11,12 @@ from torch import Tensor
 
 from attenergy.energies.domains import DOMAINS, Domain, domain_of, guarantee_of
 from attenergy.energies.masks import (
-    check_mask,
-    check_numbers,
+    check_alike,
+    check_batch,
+    check_pairs,
+    check_vectors,
     clear_hidden,
     clear_states,
-    fits,
     hide_by_field,
     open_rows,
     spread,
@@ -24,7 +25,7 @@ from attenergy.energies.parameters import Parameters, Setting, Settled, checked_
 from attenergy.energies.presence import open_to_present
 from attenergy.energies.quadratic import RADIAL, quadratic_program
 from attenergy.energies.rows.kernel import MixedPatterns, RowForm
-from attenergy.registry import Descends, EnergySpec, MaskError, ParameterError, ShapeError
+from attenergy.registry import Descends, EnergySpec, ParameterError
 
 Values = dict[str, Tensor | float]
 _LARGEST = 2**63 - 1  # whole number that torch takes, as a seed for one
@@ -82,6 +83,8 @@ class Energy(Settled):
     has_coupling: bool = False
     #: Whether `attention` gives the weights as a softmax of the scores.
     is_attention: bool = False
+    #: Whether that softmax reads the field as a term of its scores, and nothing else reads it.
+    adds_field: bool = False
     #: Whether `row_form` gives the weights as a kernel of the scores.
     has_row_form: bool = False
 
@@ -292,36 +295,23 @@ class Energy(Settled):
         """Check shapes and types; return mask and field with S numbers on their last axis.
 
         Without any pattern there is always a mask, whose rows are empty. Where a field says "never"
-        (`attenergy.energies.masks.NEVER`) and a pattern would count otherwise, the mask hides it.
+        (`attenergy.energies.masks.NEVER`) and a pattern would count otherwise, the mask hides it;
+        a softmax that the field is added to lets it count only where the whole row says so.
 
         Raises:
             ValueError: naming the argument, what was got and what is allowed.
         """
-        check_mask(mask, field)
-        least = 2 if self.num_heads is None else 3
-        for name, value in (("xi", xi), ("X", X)):
-            check_numbers(name, value)
-            if value.ndim < least or value.shape[-1] != self.dim:
-                axes = "(..., length, D)" if least == 2 else "(..., H, length, D)"
-                raise ShapeError(
-                    f"{name} must be {axes} with D = {self.dim}, got {tuple(value.shape)}"
-                )
-            if self.num_heads is not None and value.shape[-3] not in (1, self.num_heads):
-                raise ShapeError(
-                    f"{name} has {value.shape[-3]} heads (axis -3), the energy {self.num_heads}"
-                )
+        check_vectors(xi, X, self.dim, self.num_heads)
+        if self.reads_patterns:
+            check_alike(xi, X)
         stored = (X if self.reads_patterns else xi).shape[-2]
-        for name, extra in (("mask", mask), ("field", field)):
-            if extra is not None and not fits(extra, xi.shape[-2], stored):
-                raise MaskError(
-                    f"{name} must be broadcastable to (..., L, S) = (..., {xi.shape[-2]}, "
-                    f"{stored}), got {tuple(extra.shape)}"
-                )
+        check_pairs(mask, field, xi.shape[-2], stored)
+        check_batch(xi, X, mask, field, self.num_heads)
         if mask is None and stored == 0:
             mask = torch.zeros(1, 0, dtype=torch.bool, device=xi.device)
         mask, field = spread(mask, stored), spread(field, stored)
-        if field is not None and not self.is_attention:  # a softmax gives "never" the weight 0
-            mask, field = hide_by_field(mask, field)
+        if field is not None:
+            mask, field = hide_by_field(mask, field, self.adds_field)
         return mask, field
 
     def extra_repr(self) -> str:

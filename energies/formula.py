@@ -63,6 +63,7 @@ class FormulaEnergy(Energy):
         self._plans = {with_field: make_plan(self.tree, with_field) for with_field in (False, True)}
         self.has_weights = self._plans[True].weights is not None
         self.is_attention = all(plan.scale is not None for plan in self._plans.values())
+        self.adds_field = self.is_attention and self._plans[True].adds_field
         self.has_row_form = self.has_weights and all(p.rows for p in self._plans.values())
         if self.has_weights and not _derivative_holds(self.tree, self.dim):
             warnings.warn(
@@ -70,7 +71,7 @@ class FormulaEnergy(Energy):
                 RuntimeWarning,
                 stacklevel=2,
             )
-            self.has_weights = self.is_attention = self.has_row_form = False
+            self.has_weights = self.is_attention = self.has_row_form = self.adds_field = False
         opens = any(plan.energy[1].opens for plan in self._plans.values())
         self._opens = opens and not self.is_attention
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attenergy.registry import ArgumentError, ArgumentTypeError, MaskError
+from attenergy.registry import ArgumentError, ArgumentTypeError, MaskError, ShapeError
 
 #: A field at or below this says "never", as a mask does: the usual numbers are -1e4 (-9984 in
 #: bfloat16), -1e9 and the lowest of the type.
@@ -104,14 +104,44 @@ def is_tame(tensor: Tensor) -> bool:
     return bool(-most < float(low) and float(high) < most)
 
 
-def hide_by_field(mask: Tensor | None, field: Tensor) -> tuple[Tensor, Tensor]:
+def hide_by_field(
+    mask: Tensor | None, field: Tensor, added: bool = False
+) -> tuple[Tensor | None, Tensor]:
     """The mask without the patterns whose field says "never" (`NEVER`), and the field with 0 there.
 
-    Also where the mask hides a pattern the field becomes 0.
+    Also where the mask hides a pattern the field becomes 0. On a CPU mask and field are returned as
+    they are if the field says "never" nowhere.
+
+    Args:
+        mask: boolean (..., L|1, S), True = visible; None if all are.
+        field: (..., L|1, S).
+        added: whether the field is added to scores of which a softmax is taken. That gives "never"
+            the weight 0 by itself, unless it stands at all patterns that a state may see: only such
+            rows are hidden then, and only there the field becomes 0.
     """
-    seen = ~(field <= NEVER)  # NaN is no mask: it shows
-    mask = seen if mask is None else mask & seen
-    return mask, torch.where(mask, field, 0.0)
+    numbers = field.detach()
+    if may_look(numbers) and (not numbers.numel() or float(numbers.amin()) > NEVER):
+        return mask, field
+    if not added:
+        seen = ~(numbers <= NEVER)  # NaN is no mask: it shows
+        mask = seen if mask is None else mask & seen
+        return mask, torch.where(mask, field, 0.0)
+    if mask is None:
+        occupied = ~(numbers.amax(-1, keepdim=True) <= NEVER)
+    else:
+        occupied = (mask & ~(numbers <= NEVER)).any(-1, keepdim=True)
+    if may_look(occupied) and bool(occupied.all()):
+        return mask, field
+    rows = occupied.expand(*occupied.shape[:-1], field.shape[-1])  # in no memory: `whole_rows`
+    return rows if mask is None else mask & occupied, torch.where(occupied, field, 0.0)
+
+
+def whole_rows(mask: Tensor) -> Tensor | None:
+    """(..., L, 1) of a mask that shows all patterns or none to each state; None of another one.
+
+    Only of one that was made by `expand`, which its strides show without a look at its numbers.
+    """
+    return mask[..., :1] if mask.shape[-1] > 1 and mask.stride(-1) == 0 else None
 
 
 def same_for_all_states(mask: Tensor | None) -> bool:
@@ -184,12 +214,45 @@ def _brought_together(value: Tensor, like: Tensor) -> bool:
     )
 
 
-def check_mask(mask: Tensor | None, field: Tensor | None) -> None:
-    """Check the types of a mask and a field.
+def check_vectors(xi: Tensor, X: Tensor, dim: int, num_heads: int | None) -> None:
+    """Check states (..., L, D) and patterns (..., S, D), each with an axis of heads if there is H.
 
     Raises:
         TypeError: one is no tensor.
-        ValueError: the mask is not boolean, or the field not floating point.
+        ValueError: one has other axes, or no floating-point numbers.
+    """
+    least = 2 if num_heads is None else 3
+    for name, value in (("xi", xi), ("X", X)):
+        check_numbers(name, value)
+        if value.ndim < least or value.shape[-1] != dim:
+            axes = "(..., length, D)" if least == 2 else "(..., H, length, D)"
+            raise ShapeError(f"{name} must be {axes} with D = {dim}, got {tuple(value.shape)}")
+        if num_heads is not None and value.shape[-3] not in (1, num_heads):
+            raise ShapeError(
+                f"{name} has {value.shape[-3]} heads (axis -3), the energy {num_heads}"
+            )
+
+
+def check_alike(xi: Tensor, X: Tensor) -> None:
+    """Check that states and patterns are of one type, unless autocast brings them together.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if xi.dtype == X.dtype or _brought_together(xi, X):
+        return
+    raise ArgumentError(
+        f"xi and X must have one type, got xi of {xi.dtype} and X of {X.dtype}; give "
+        f"xi.to({X.dtype}) or X.to({xi.dtype})"
+    )
+
+
+def check_pairs(mask: Tensor | None, field: Tensor | None, states: int, patterns: int) -> None:
+    """Check types, and that the last two axes can be broadcast to (L, S).
+
+    Raises:
+        TypeError: one is no tensor.
+        ValueError: the mask is not boolean, the field not floating point, or an axis does not fit.
     """
     for name, value in (("mask", mask), ("field", field)):
         if value is not None:
@@ -201,12 +264,44 @@ def check_mask(mask: Tensor | None, field: Tensor | None) -> None:
         )
     if field is not None and not field.is_floating_point():
         raise MaskError(f"field must be floating point, got {field.dtype}")
+    for name, value in (("mask", mask), ("field", field)):
+        if value is not None and not _fits(value, states, patterns):
+            raise MaskError(
+                f"{name} must be broadcastable to (..., L, S) = (..., {states}, {patterns}), "
+                f"got {tuple(value.shape)}"
+            )
 
 
-def fits(value: Tensor, states: int, patterns: int) -> bool:
+def _fits(value: Tensor, states: int, patterns: int) -> bool:
     """Whether a mask or field can be broadcast to (..., states, patterns)."""
     sizes = (1, 1, *value.shape)[-2:]
     return sizes[0] in (1, states) and sizes[1] in (1, patterns)
+
+
+def check_batch(
+    xi: Tensor, X: Tensor, mask: Tensor | None, field: Tensor | None, num_heads: int | None
+) -> None:
+    """Check that the axes before the last two can be broadcast together; the last is of heads.
+
+    Raises:
+        ValueError: two sizes of one axis differ, and neither is 1.
+    """
+    if mask is None and field is None and xi.shape[:-2] == X.shape[:-2]:
+        return  # as in most layers; `check_vectors` has compared their heads
+    sizes = {} if num_heads is None else {-3: (num_heads, "the energy (heads)")}
+    for name, tensor in (("xi", xi), ("X", X), ("mask", mask), ("field", field)):
+        shape = () if tensor is None else tensor.shape
+        for axis in range(-3, -len(shape) - 1, -1):
+            size = shape[axis]
+            if size == 1:
+                continue
+            other, owner = sizes.setdefault(axis, (size, name))
+            if other != size:
+                raise (ShapeError if name == "X" else MaskError)(
+                    f"{name} has {size} entries on axis {axis} and {owner} has {other}; the axes "
+                    "before the last two must have equal sizes, or 1, got xi "
+                    f"{tuple(xi.shape)} and {name} {tuple(shape)}"
+                )
 
 
 def spread(value: Tensor | None, patterns: int) -> Tensor | None:

@@ -18,6 +18,7 @@ from attenergy.energies.language import (
     score_form,
     stable_form,
 )
+from attenergy.energies.language.algebra import split_factors, split_terms
 from attenergy.energies.rows.kernel import RowKernel
 
 Pair = tuple[Program, Program]  # without and with a mask
@@ -34,7 +35,11 @@ class _Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """Programs of one formula, with or without a field."""
+    """Programs of one formula, with or without a field.
+
+    Attributes:
+        adds_field: whether the field is read once, as a term of the scores of a softmax.
+    """
 
     energy: Pair
     weights: Pair | None = None
@@ -43,6 +48,7 @@ class Plan:
     bias: Pair | None = None
     rows: _Rows | None = None
     sink: tuple[Pair | float, Pair | None] | None = None
+    adds_field: bool = False
 
 
 @remembered(256)
@@ -72,6 +78,7 @@ def make_plan(tree: Expr, with_field: bool) -> Plan:
         radial,
         _value(scale),
         _bias(bias),
+        adds_field=_readings(form.readout) == 1 and _adds_field(bias),
     )
 
 
@@ -80,6 +87,19 @@ def _rows(form: ScoreForm) -> _Rows | None:
         return None
     kernel, scale, bias, others = form.rows
     return _Rows(kernel, _value(scale), _bias(bias), tuple(map(_value, others)))
+
+
+def _adds_field(bias: Expr) -> bool:
+    """Whether one term of the bias is the field, times a number above 0 at most."""
+    terms = map(split_factors, split_terms(bias))
+    return any(number > 0 and factors == [FIELD] for number, factors in terms)
+
+
+def _readings(tree: Expr) -> int:
+    """How often the field stands in a tree."""
+    if tree == FIELD:
+        return 1
+    return sum(map(_readings, tree.args)) if isinstance(tree, Call) and "h" in tree.names else 0
 
 
 def _value(tree: Expr) -> Pair | float:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from attenergy.energies import Energy
-from attenergy.energies.masks import clear_hidden, may_look
+from attenergy.energies.masks import clear_hidden, may_look, whole_rows
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def opened_rows(energy: Energy, mask: Tensor | None) -> tuple[Tensor | None, Ten
         return None, None
     if may_look(mask) and bool(mask.any(-1).all()):  # as under a causal mask: no row to open
         return mask, None
-    return energy.opened(mask)
+    rows = whole_rows(mask)
+    return energy.opened(mask) if rows is None else (None, rows)
 
 
 def all_states(energy: Energy, xi: Tensor, X: Tensor, *extra: Tensor | None) -> Tensor:

@@ -13,13 +13,35 @@ from torch_geometric.utils import softmax
 
 from attenergy.attention.graphs.sets import Sets
 from attenergy.energies import Energy
+from attenergy.energies.masks import hide_by_field
 from attenergy.energies.quadratic import RADIAL
 
 
+def seen_by_field(field: Tensor | None, sets: Sets) -> tuple[Tensor | None, Tensor]:
+    """Which elements a field shows, (n, H), and which sets have one of these, (N, H|1, 1, 1).
+
+    A field that says "never" (`attenergy.energies.masks.NEVER`) hides. The former is None if all
+    elements are shown, as far as that can be seen without waiting.
+
+    Args:
+        field: h (n, H), or None.
+        sets: which set each element belongs to.
+    """
+    mask = None if field is None else hide_by_field(None, field)[0]
+    if mask is None:
+        return None, sets.occupied
+    return mask, (sets.sum(mask.long()) > 0)[..., None, None]
+
+
 def segment_weights(
-    energy: Energy, xi: Tensor, X: Tensor, field: Tensor | None, sets: Sets
+    energy: Energy,
+    xi: Tensor,
+    X: Tensor,
+    field: Tensor | None,
+    sets: Sets,
+    seen: tuple[Tensor | None, Tensor],
 ) -> Tensor:
-    """softmax(scale * x'xi + bias) within every set, (n, H).
+    """softmax(scale * x'xi + bias) within every set, (n, H); 0 for elements that are hidden.
 
     Args:
         energy: one that `has_segments`.
@@ -27,7 +49,11 @@ def segment_weights(
         X: one pattern for each element, (n, H, D).
         field: h (n, H), or None.
         sets: which set each element belongs to.
+        seen: what `seen_by_field` gives.
     """
+    mask, occupied = seen
+    if mask is not None and field is not None:
+        field = torch.where(mask, field, 0.0)
     scores = (xi.squeeze(-2)[sets.index] * X).sum(-1)
     # Each element is a problem of its own, with one state and one pattern.
     parts = energy.attention(
@@ -36,8 +62,12 @@ def segment_weights(
     assert parts is not None
     scale, bias = parts
     exponent = scale * scores[..., None, None]
-    exponent = exponent if bias is None else exponent + bias
-    return softmax(exponent[..., 0, 0], sets.index, num_nodes=sets.count)
+    exponent = (exponent if bias is None else exponent + bias)[..., 0, 0]
+    if mask is None:
+        return softmax(exponent, sets.index, num_nodes=sets.count)
+    empty = ~occupied[..., 0, 0][sets.index]  # of all their elements, which are shown meanwhile
+    exponent = torch.where(mask | empty, exponent, -torch.inf)
+    return torch.where(mask, softmax(exponent, sets.index, num_nodes=sets.count), 0.0)
 
 
 def segment_step(energy: Energy, xi: Tensor, pulled: Tensor, step_size: float) -> Tensor:

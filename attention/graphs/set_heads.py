@@ -21,7 +21,12 @@ from torch import Tensor
 from torch.nn.functional import dropout as drop
 
 from attenergy.attention.gradients.gradient import attention_weights
-from attenergy.attention.graphs.segments import has_segments, segment_step, segment_weights
+from attenergy.attention.graphs.segments import (
+    has_segments,
+    seen_by_field,
+    segment_step,
+    segment_weights,
+)
 from attenergy.attention.graphs.sets import Padding, Sets
 from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.attention.modules.arguments import option
@@ -113,7 +118,8 @@ class SetHeads(EnergyLayer):
 
         Returns:
             (N, H, e), or (N, H, D) where the state is read, and the weights read by (n, H), after
-            dropout. The state of an empty set does not move and reads 0 by weights.
+            dropout. The state of an empty set, or of one that a field hides as a whole, does not
+            move and reads 0 by weights.
         """
         state = self.energy.from_real(xi.unsqueeze(-2))
         field = None if field is None else field.to(state.dtype)
@@ -130,13 +136,14 @@ class SetHeads(EnergyLayer):
         self, state: Tensor, X: Tensor, field: Tensor | None, sets: Sets, pull: Pull
     ) -> tuple[Tensor, Tensor | None]:
         """The state after the moves, (N, H, 1, D), and the weights to read by, (n, H)."""
+        seen = seen_by_field(field, sets)
 
         def weights() -> Tensor:
-            return segment_weights(self.energy, state, X, field, sets)
+            return segment_weights(self.energy, state, X, field, sets, seen)
 
         for _ in range(self.moves):
             moved = segment_step(self.energy, state, pull(weights(), X), self.step_size)
-            state = torch.where(sets.occupied, moved, state)
+            state = torch.where(seen[1], moved, state)
         return state, weights() if self.read == "weights" else None
 
     def _by_padding(

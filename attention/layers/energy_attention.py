@@ -14,7 +14,7 @@ from attenergy.attention.layers.base import EnergyLayer, Read
 from attenergy.attention.layers.description import energy_layer_arguments
 from attenergy.attention.layers.outputs import LayerOutput
 from attenergy.attention.modules.arguments import check_size, weight_of
-from attenergy.attention.modules.masks import seen_alone
+from attenergy.attention.modules.masks import seen_alone, states_of
 from attenergy.attention.modules.projections import (
     Decoding,
     Projections,
@@ -189,11 +189,14 @@ class EnergyAttention(EnergyLayer):
         seen = visible(mask, is_causal, x.shape[1], stored.shape[1], x.device)
         seen = self._check(seen, field, is_causal, context is None, x.shape[1])
         p = self.projections
-        xi, X, values = p.queries(x, offset), None, None
+        stored, given = seen_alone(stored, mask), stored
+        states = states_of(x, stored) if context is None else x
+        xi, X, values = p.queries(states, offset), None, None
         if self.energy.reads_patterns:
-            X = p.expanded(p.keys(seen_alone(stored, mask), offset if context is None else 0))
+            X = p.expanded(p.keys(stored, offset if context is None else 0))
         if self.read == "weights":
-            values = p.expanded(p.values(seen_alone(source, mask)))
+            source = stored if source is given else seen_alone(source, mask)
+            values = p.expanded(p.values(source))
         heads = self.attend(
             xi, X, values, mask=seen, field=field, need_weights=need_weights, trace=trace
         )

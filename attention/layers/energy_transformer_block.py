@@ -152,8 +152,9 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
             x: tokens (B, L, E).
             mask: boolean, as of `Transformer`. (L) or (B, L): False at tokens that are not there;
                 they keep their x, and nothing depends on it. (B, L, L), or with four axes
-                broadcastable to (B, H, L, L): True where a token may see another; one that sees
-                none is not there.
+                broadcastable to (B, H, L, L): True where a token may see another. One that sees
+                none is not there, nor is one that none sees, as in `EnergyAttention`; so a padding
+                mask has the same meaning with four axes, (B, 1, 1, L).
             field: h, broadcastable to (B, H, L, L), for an attention energy that reads one.
             trace: whether to return energies (steps + 1, B), before the first step and after each,
                 and residuals |dE/dg| (steps, B, L), beside the tokens (`state`).
@@ -165,6 +166,9 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
         check_sequence("x", x, "(B, L, E)", width, self.patterns)
         if field is not None and not self.attention.reads_field:
             raise ArgumentError(f"'{self.attention.spec.title}' reads no field h", topic="no-field")
+        start, present = x, _visible(mask, x)[1]
+        if present is not None:  # whatever stands elsewhere must not reach a derivative
+            x = torch.where(present, x, 0.0)
         g, energies, residuals = self.normal(x), [], []
         if trace:
             energies.append(self.energy(g, mask=mask, field=field))
@@ -175,6 +179,7 @@ class EnergyTransformerBlock(Pretrained, nn.Module):
             if trace:
                 energies.append(self.energy(g, mask=mask, field=field))
                 residuals.append(torch.linalg.vector_norm(slope, dim=-1))
+        x = x if present is None else torch.where(present, x, start)
         if not trace:
             return x
         return Relaxation(x, torch.stack(energies), torch.stack(residuals))
@@ -260,4 +265,5 @@ def _visible(mask: Tensor | None, g: Tensor) -> tuple[Tensor | None, Tensor | No
     pairs, padding = tokens_there(mask, g.shape[0], g.shape[1])
     if padding is not None:
         return pairs & padding[:, None, :, None], padding.unsqueeze(-1)
+    pairs = pairs & pairs.any(-2, keepdim=True).mT  # what nobody sees looks at nobody
     return pairs, pairs.any(-1).any(1).unsqueeze(-1)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attenergy.attention.mixers.weights import masked_softmax, scores
 from attenergy.attention.modules.arguments import check_flag, check_size, fixed, option
-from attenergy.attention.modules.masks import seen_alone
+from attenergy.attention.modules.masks import seen_alone, states_of
 from attenergy.attention.modules.pair_dropout import PairDropout
 from attenergy.attention.modules.positions import rotates
 from attenergy.attention.modules.projections import Decoding, Projections, check_shapes, visible
@@ -159,7 +159,8 @@ class Mixer(Pretrained, PairDropout):
         """
         self._check(x, context, mask, field, need_weights)
         if mask is not None:
-            context = seen_alone(x if context is None else context, mask)
+            within, context = context is None, seen_alone(x if context is None else context, mask)
+            x = states_of(x, context) if within else x
         q, k, v = self.heads(x, context)
         if field is not None:
             field = field.to(q.dtype)  # under autocast a field may come in a wider type

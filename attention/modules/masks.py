@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from attenergy.attention.modules.arguments import check_tensor
 from attenergy.energies.masks import is_tame, may_look
@@ -33,6 +34,11 @@ def tokens_there(mask: Tensor, batch: int, length: int) -> tuple[Tensor, Tensor 
     if mask.dtype != torch.bool:
         raise MaskError(f"mask must be boolean, True where there is something, got {mask.dtype}")
     if mask.ndim == 4:
+        if mask.shape[0] not in (1, batch) or {*mask.shape[2:]} - {1, length}:
+            raise MaskError(
+                f"a mask with four axes must be broadcastable to (B, H, L, L) = ({batch}, H, "
+                f"{length}, {length}), got shape {tuple(mask.shape)}"
+            )
         return mask, None
     if mask.ndim == 3:
         if mask.shape[0] not in (1, batch) or mask.shape[1:] != (length, length):
@@ -55,29 +61,37 @@ def tokens_there(mask: Tensor, batch: int, length: int) -> tuple[Tensor, Tensor 
 def check_meaning(mask: Tensor, full: tuple[int, int, int, int]) -> None:
     """Refuse a mask of pairs that may as well be one of whole samples, by its shape.
 
+    Axes of length 1 are broadcast in either meaning. Also compiled; in a graph that is exported
+    for any lengths it is asked of those that are numbers.
+
     Args:
-        mask: of a layer.
+        mask: of a layer, broadcastable to `full`.
         full: (B, H, L, S).
 
     Raises:
         ValueError: it has two axes (L, S) that may be padding (B, S), or three (H, L, S) that may
             be pairs of each sample (B, L, S).
     """
-    if torch.compiler.is_compiling():  # lengths may be open
-        return
-    batch, heads, length, stored = full
-    if mask.ndim == 2 and mask.shape == (length, stored) and batch == length > 1:
+    batch, heads, length, _ = full
+    if mask.ndim == 2 and _both(mask.shape[0], batch, length):
         raise MaskError(
             f"a mask of shape {tuple(mask.shape)} may be pairs (L, S) or padding (B, S), as the "
             f"batch size is {batch}: give pairs as mask[None, None] and padding as "
             "mask[:, None, None, :]"
         )
-    if mask.ndim == 3 and mask.shape == (heads, length, stored) and batch == heads > 1:
+    if mask.ndim == 3 and _both(mask.shape[0], batch, heads):
         raise MaskError(
             f"a mask of shape {tuple(mask.shape)} may be pairs of each head (H, L, S) or of each "
             f"sample (B, L, S), as the batch size is {batch}: give the former as mask[None] and "
             "the latter as mask[:, None]"
         )
+
+
+def _both(size: int, batch: int, other: int) -> bool:
+    """Whether the first axis of a mask may be the batch and another one as well."""
+    if torch.compiler.is_exporting():  # a comparison of open lengths would close them
+        return all(map(statically_known_true, (size == batch, size == other, size != 1)))
+    return size == batch == other != 1
 
 
 def seen_alone(stored: Tensor, mask: Tensor | None) -> Tensor:
@@ -94,3 +108,18 @@ def seen_alone(stored: Tensor, mask: Tensor | None) -> Tensor:
         return stored
     rows = mask.expand(*(1,) * (4 - mask.ndim), *mask.shape)
     return stored.masked_fill(~rows.any(1).any(1).unsqueeze(-1), 0.0)
+
+
+def states_of(x: Tensor, shown: Tensor) -> Tensor:
+    """States (B, L, E) with 0 for those that no state sees and whose numbers are not finite.
+
+    Of self-attention, where padding is a state, too: what it reads is of no use, but numbers that
+    are not finite would go through its map into the derivatives of all parameters.
+
+    Args:
+        x: what states are made from.
+        shown: what `seen_alone` made of it.
+    """
+    if shown is x:
+        return x
+    return torch.where(torch.isfinite(x.detach()).all(-1, keepdim=True), x, shown)

@@ -20,6 +20,7 @@ from attenergy.attention.solvers.problem import Problem, pose
 from attenergy.attention.solvers.step_sizes import (
     StepSize,
     check_above_zero,
+    check_sizes_fit,
     is_one,
     step_sizes,
 )
@@ -264,6 +265,7 @@ def take_steps(
         raise ArgumentError(
             f"solver '{solver}' takes one step_size for all steps, got a sequence", topic="solver"
         )
+    check_sizes_fit(gammas, xi)
     record = Record(problem, xi) if trace else None
     rest = method.run(problem, xi, gammas, record, steps=steps, **given)
     if solver in SOLVERS.owners:

@@ -105,6 +105,23 @@ def check_step_size(gamma: StepSize) -> StepSize:
     return gamma
 
 
+def check_sizes_fit(gammas: Sequence[StepSize], xi: Tensor) -> None:
+    """Check that step sizes go with states (..., L, D).
+
+    Raises:
+        ValueError: a tensor cannot be broadcast with (..., L, 1).
+    """
+    rows = (*xi.shape[:-1], 1)
+    for gamma in gammas:
+        sizes = gamma.shape if isinstance(gamma, Tensor) else ()
+        pairs = zip(sizes[::-1], rows[::-1], strict=False)
+        if any(own not in (size, 1) and size != 1 for own, size in pairs):
+            raise ArgumentError(
+                f"step_size must be broadcastable to (..., L, 1) = {rows}, got {tuple(sizes)}",
+                topic="step-size",
+            )
+
+
 def scaled_step(gamma: StepSize, direction: Tensor) -> Tensor:
     """The step gamma * direction; the common gamma = 1 costs nothing, backward either."""
     return direction if isinstance(gamma, float) and gamma == 1.0 else gamma * direction

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
+from attenergy.attention import gradient, relax
 from attenergy.energies import GraphHopfield, GraphMemory, describe, make_energy, open_rows
 from attenergy.registry import load_registry
 from attenergy.testing.cases import float64
@@ -156,6 +159,32 @@ def test_errors(name, stored, named):
         match = message.replace("[46]", "6" if energy.reads_patterns else "4")
         with named(case), pytest.raises(ValueError, match=match):
             energy(given.pop("xi"), given.pop("X"), **given)
+
+
+@pytest.mark.parametrize("name", ["lse", "l2_lse", "sparsemax", "rbm", "ising_mean_field"])
+@pytest.mark.parametrize("heads", [None, 2])
+def test_what_does_not_go_together_is_named(name, heads):
+    energy = make_energy(name, dim=4, num_heads=heads).double()
+    axis = () if heads is None else (heads,)
+    xi, X = torch.randn(3, *axis, 2, 4).double(), torch.randn(3, *axis, 5, 4).double()
+    calls = (partial(energy), partial(gradient, energy), partial(relax, energy))
+    for call in calls:
+        with pytest.raises(ValueError, match=r"xi of torch.float64 and X of torch.float32"):
+            call(xi, X.float())
+        with pytest.raises(ValueError, match=r"X has 2 entries on axis -\d and xi has 3"):
+            call(xi, X[:2])
+        with pytest.raises(ValueError, match=r"mask has 4 entries on axis -\d and xi has 3"):
+            call(xi, X, mask=torch.ones(4, *axis, 2, 5).bool())
+        if energy.reads_field:
+            with pytest.raises(ValueError, match=r"field has 4 entries on axis -\d and X has 3"):
+                call(xi[:1], X, field=torch.zeros(4, *axis, 1, 5).double())
+        if heads is not None:
+            with pytest.raises(ValueError, match=r"mask has 3 entries on axis -3 and the energy"):
+                call(xi, X, mask=torch.ones(3, 2, 5).bool())
+    for few in (xi[0], xi[:1]):
+        assert energy(few, X).shape == energy(xi, X).shape
+    with torch.autocast("cpu", torch.bfloat16):
+        assert energy.float()(xi.float(), X.bfloat16()).isfinite().all()
 
 
 def test_no_head_axis_is_asked_for_without_heads():

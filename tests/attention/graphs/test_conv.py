@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch_geometric.nn import GATConv
@@ -265,3 +267,37 @@ def test_settings_of_layers_are_understood_by_the_padded_form():
     conv.reset_parameters()
     fresh = make_conv(steps=3, **settings).relaxation.state_dict()
     torch.testing.assert_close(dict(conv.relaxation.state_dict()), dict(fresh))
+
+
+@pytest.mark.parametrize("never", [-math.inf, -1e9])
+@pytest.mark.parametrize("read", ["weights", "state"])
+@pytest.mark.parametrize(
+    ("energy", "form"),
+    [
+        *[(e, f) for e in ("lse", "l2_lse") for f in ("segments", "padded")],
+        ("0.5*|xi|^2 - lse(X@xi - h)", "segments"),
+        ("sparsemax", "padded"),
+    ],
+)
+def test_edges_whose_numbers_say_never_are_no_edges(energy, form, read, never):
+    """Also where they are all edges of a node, for all heads or for one."""
+    conv, x = make_conv(energy, form=form, read=read), draw(N, C)
+    edges = torch.tensor([[0, 2, 3, 1, 4, 5, 0], [1, 1, 0, 0, 4, 4, 4]])  # of the nodes 0, 1, 4
+    cut = torch.tensor([True, True, False, True, False, False, True])
+
+    def outcome(edges, numbers):
+        numbers = numbers.clone().requires_grad_()
+        out = conv(x, edges, torch.where(torch.isfinite(numbers), numbers, never))
+        parameters = [p for p in conv.parameters() if p.requires_grad]
+        return out, torch.autograd.grad(
+            out.cos().sum(), parameters, allow_unused=True, materialize_grads=True
+        )
+
+    numbers = draw(7, H)
+    hidden = torch.where(cut[:, None], -math.inf, numbers)
+    torch.testing.assert_close(outcome(edges, hidden), outcome(edges[:, ~cut], numbers[~cut]))
+    hidden = torch.where(cut[:, None] & torch.tensor([True, False]), -math.inf, numbers)
+    out, slopes = outcome(edges, hidden)
+    assert out.isfinite().all()
+    assert all(slope.isfinite().all() for slope in slopes)
+    assert not torch.allclose(out[1], outcome(edges[:, ~cut], numbers[~cut])[0][1])

@@ -123,6 +123,31 @@ def test_padding_equals_leaving_out(attention):
     torch.testing.assert_close(block(changed, mask=padding)[padding], path.state[padding])
 
 
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_a_padding_mask_has_one_meaning_in_every_shape(attention):
+    block, x = make(attention), draw(2, 5, 8)
+    there = torch.tensor([[True, True, False, True, False], [True, True, True, True, False]])
+    other = torch.where(there.unsqueeze(-1), x, draw(2, 5, 8))
+    want = block(x, mask=there, trace=True)
+    field = draw(2, 2, 5, 5) if block.attention.reads_field else None
+    with_field = block(x, mask=there, field=field)
+    rows = there[:, None, None, :]
+    for mask in (
+        there,
+        rows,
+        rows.expand(2, 2, 1, 5),
+        rows.expand(2, 1, 5, 5),
+        rows[:, 0] & there[..., None],
+    ):
+        for inputs in (x, other):
+            path = block(inputs, mask=mask, trace=True)
+            torch.testing.assert_close(path.state[there], want.state[there])
+            torch.testing.assert_close(path.energies, want.energies)
+            assert torch.equal(path.state[~there], inputs[~there])
+            again = block(inputs, mask=mask, field=field)
+            torch.testing.assert_close(again[there], with_field[there])
+
+
 def test_groups_that_do_not_see_each_other_are_two_samples():
     block, x = make(), draw(1, 6, 8)
     group = torch.tensor([0, 0, 0, 1, 1, 1])

@@ -105,3 +105,46 @@ def test_hidden_patterns_of_pooling():
         pooling = EnergyPooling(8, 2, num_queries=3, registry=REGISTRY)
     context = draw(2, 5, 8)
     both(pooling, partial(pooling, mask=KEEP), context, spoiled(context, math.nan))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    "name", ["lse", "sparsemax", "rbm", "graph_hopfield", "energy_transformer", *REGISTRY.mixers]
+)
+def test_padding_of_self_attention_in_derivatives(name, value):
+    """Padding is a state, too: a loss that leaves its output out has finite derivatives."""
+    sizes = {"embed_dim": 8, "num_heads": 2, "registry": REGISTRY}
+    with float64():
+        if name in REGISTRY.energies:
+            layer = make_layer(name, steps=2, **sizes)
+        else:
+            layer = make_mixer(name, length=6, **sizes)
+    x, padding = draw(2, 5, 8), KEEP.expand(2, 1, 1, 5)
+    for mask in (padding, KEEP, padding.expand(2, 2, 5, 5)):
+        both(layer, lambda z, m=mask: layer(z, mask=m)[:, KEEP], x, spoiled(x, value))
+
+
+def test_a_state_that_no_pattern_hides_keeps_its_numbers():
+    with float64():
+        layer = EnergyAttention(8, 2, registry=REGISTRY)
+    x, context = draw(2, 5, 8), draw(2, 3, 8)
+    mask = torch.ones(5, 5, dtype=torch.bool)
+    mask[:, 2] = False  # seen by none, but reads
+    moved = x.clone()
+    moved[:, 2] += 1.0
+    own, other = (layer(z, mask=mask[None, None])[:, 2] for z in (x, moved))
+    assert not torch.allclose(own, other)
+    x[:, 2] = math.nan
+    assert layer(x, context, mask=torch.ones(3).bool())[:, 2].isnan().all()
+    assert layer(x, mask=torch.ones(5).bool()).isnan().all()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_padding_of_the_block_in_derivatives(value):
+    with float64():
+        block = EnergyTransformerBlock(8, 2, memories=3, steps=2, registry=REGISTRY)
+    x, rows = draw(2, 5, 8), KEEP.expand(2, 1, 1, 5)
+    for mask in (KEEP, KEEP.expand(2, 5), rows, rows.expand(2, 1, 5, 5)):
+        both(block, lambda z, m=mask: block(z, mask=m)[:, KEEP], x, spoiled(x, value))
+        kept = block(spoiled(x, value), mask=mask)[:, ~KEEP]
+        torch.testing.assert_close(kept, torch.full_like(kept, value), equal_nan=True)

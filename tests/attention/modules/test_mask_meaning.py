@@ -60,6 +60,53 @@ def test_masks_of_layers_with_two_meanings_are_refused(kind):
         layer(torch.randn(3, 5, 8), mask=bits(3, 5))
 
 
+#: Sizes (B, L) of two heads, the first axes of a mask that may be of samples, and the last ones.
+VAGUE = [
+    pytest.param(batch, (batch, *rest), id=f"{batch}-{rest}")
+    for batch, rests in (
+        (5, [(5,), (1,)]), (2, [(5, 5), (1, 5), (5, 1), (1, 1)]),
+    )
+    for rest in rests
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(("batch", "shape"), VAGUE)
+@pytest.mark.parametrize("kind", [*PAIRS, "pooling"])
+def test_axes_that_are_broadcast_have_two_meanings_too(kind, batch, shape, compiled):
+    layer = LAYERS["pooling"](num_queries=5) if kind == "pooling" else PAIRS[kind]()
+    call = torch.compile(layer, backend="eager") if compiled else layer
+    with pytest.raises(ValueError, match="may be"):
+        call(torch.randn(batch, 5, 8), mask=bits(*shape))
+    x, mask = torch.randn(batch, 5, 8), bits(*shape)
+    of_samples = mask[:, None, None] if mask.ndim == 2 else mask[:, None]
+    for clear in (mask[(None,) * (4 - mask.ndim)], of_samples):
+        torch.testing.assert_close(call(x, mask=clear), layer(x, mask=clear))
+
+
+@pytest.mark.parametrize("kind", list(PAIRS))
+def test_masks_of_one_meaning_stay(kind):
+    layer = PAIRS[kind]()
+    for batch in (1, 3, 5):
+        x = torch.randn(batch, 5, 8)
+        shapes = [(5,), (1,), (1, 5), (1, 1), (1, 5, 5), (2, 1, 5), (2, 5, 5), (1, 1, 5)]
+        for mask in (torch.ones(shape).bool() for shape in shapes):
+            torch.testing.assert_close(layer(x, mask=mask), layer(x))
+
+
+def test_exported_masks_have_one_meaning():
+    layer, mask = PAIRS["energy"](), bits(5, 5)
+    with pytest.raises(ValueError, match="may be pairs"):
+        torch.export.export(layer, (torch.randn(5, 5, 8),), {"mask": mask}, strict=False)
+    batch = torch.export.Dim("batch", min=2)
+    shapes = {"x": {0: batch}, "mask": {}}
+    program = torch.export.export(
+        layer, (torch.randn(3, 5, 8),), {"mask": mask}, dynamic_shapes=shapes, strict=False
+    )
+    x = torch.randn(4, 5, 8)
+    torch.testing.assert_close(program.module()(x, mask=mask), layer(x, mask=mask))
+
+
 @pytest.mark.parametrize("batch", [3, 5])
 @pytest.mark.parametrize("kind", list(MODELS))
 def test_masks_of_models_are_padding_or_pairs_of_each_sample(kind, batch):
@@ -73,7 +120,10 @@ def test_masks_of_models_are_padding_or_pairs_of_each_sample(kind, batch):
 
 
 @pytest.mark.parametrize("kind", list(MODELS))
-@pytest.mark.parametrize("shape", [(), (4,), (2, 5), (5, 4), (2, 5, 5), (3, 4, 5), (1, 3, 2, 5, 5)])
+@pytest.mark.parametrize(
+    "shape",
+    [(), (4,), (2, 5), (5, 4), (2, 5, 5), (3, 4, 5), (1, 3, 2, 5, 5), (3, 2, 4, 5), (2, 1, 1, 5)],
+)
 def test_masks_of_models_that_do_not_fit(kind, shape):
     with pytest.raises(ValueError, match="mask"):
         MODELS[kind]()(torch.randn(3, 5, 8), mask=torch.ones(shape).bool())

@@ -212,9 +212,8 @@ def reading(name: str) -> dict[str, Any]:
     def function(xi, X, **given):
         return 0.5 * (xi * xi).sum(-1) - given[name] * torch.logsumexp(X @ xi, -1)
 
-    kept = inspect.Parameter.KEYWORD_ONLY
     parameters = [*inspect.signature(function).parameters.values()][:2]
-    parameters += [inspect.Parameter(name, kept, default=0.5)]
+    parameters += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=0.5)]
     function.__signature__ = inspect.Signature(parameters)
     return {"formula": f"0.5*|xi|^2 - {name} * lse(X @ xi)", "function": function}
 
@@ -226,16 +225,12 @@ def test_a_name_that_solver_and_energy_have(name, solver, kind):
     """It is the energy's where the solver has no such option, and refused where both have it."""
     energy, xi, X = reading(name)[kind], draw(L, D), draw(S, D)
     other = {"temperature": 1.0} if solver == "langevin" and name != "temperature" else {}
-    if name == "generator":
-        other = {}
 
     def run(energy: Any, **options: Any) -> torch.Tensor:
         torch.manual_seed(0)
         steps = {"steps": 2, "step_size": 0.5}
         return relax(energy, xi, X, solver=solver, **steps, **other, **options).state
 
-    if solver == "langevin" and name != "temperature" and not other:
-        other = {"temperature": 1.0}
     if name in SOLVERS[solver].options:
         with pytest.raises(ValueError, match=f"^'{name}' is an option of solver '{solver}' and a"):
             run(energy, **{name: 0.9})
@@ -266,3 +261,13 @@ def test_names_are_looked_up_in_a_registry(tmp_path):
 def test_trace_is_a_flag(trace):
     with pytest.raises(ValueError, match="trace must be True or False, got"):
         relax("lse", draw(L, D), draw(S, D), trace=trace)
+
+
+@pytest.mark.parametrize("solver", ["descent", "fixed_point", "coordinate_descent"])
+@pytest.mark.parametrize("size", [(4, 1), (2, 1), (5, 1, 1), (2, 3, 1, 1)])
+def test_step_sizes_for_other_states_are_refused(solver, size):
+    energy, xi, X = make_energy("lse", dim=8), torch.randn(4, 3, 8), torch.randn(5, 8)
+    if solver == "coordinate_descent":
+        energy = make_energy("classical_hopfield", dim=8)
+    with pytest.raises(ValueError, match=r"step_size must be .* \(4, 3, 1\), got"):
+        relax(energy, xi, X, solver=solver, step_size=torch.full(size, 0.5))
