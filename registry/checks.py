@@ -44,8 +44,8 @@ _SYMBOLS = frozenset({"xi", "X", "h", "D", "N", "steps", "step_size", "solver"})
 _LAYER_ARGUMENTS = frozenset({"dim", "embed_dim", "num_heads", "head_dim", "dropout", "registry"})
 _ENERGY_ARGUMENTS = _LAYER_ARGUMENTS | {
     "add_bias_kv", "add_self_loops", "add_zero_attn", "backend", "batch_first", "bias",
-    "context_dim", "device", "dtype", "edge_dim", "energy", "energy_per_step", "form", "heads",
-    "kdim", "layer", "learn_step_size", "normalize_patterns", "normalize_states",
+    "context_dim", "cross_attention", "device", "dtype", "edge_dim", "energy", "energy_per_step",
+    "form", "heads", "kdim", "layer", "learn_step_size", "normalize_patterns", "normalize_states",
     "num_kv_heads", "num_patterns", "num_queries", "read", "rotary", "rotary_base",
     "value_context_dim", "value_dim", "vdim",
 }  # fmt: skip
