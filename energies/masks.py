@@ -109,8 +109,8 @@ def hide_by_field(
 ) -> tuple[Tensor | None, Tensor]:
     """The mask without the patterns whose field says "never" (`NEVER`), and the field with 0 there.
 
-    Also where the mask hides a pattern the field becomes 0. On a CPU mask and field are returned as
-    they are if the field says "never" nowhere.
+    Also where the mask hides a pattern the field becomes 0, whatever it is there. On a CPU a field
+    that says "never" nowhere is returned as it is where there is no mask, or `added`.
 
     Args:
         mask: boolean (..., L|1, S), True = visible; None if all are.
@@ -120,7 +120,8 @@ def hide_by_field(
             rows are hidden then, and only there the field becomes 0.
     """
     numbers = field.detach()
-    if may_look(numbers) and (not numbers.numel() or float(numbers.amin()) > NEVER):
+    alone = added or mask is None
+    if alone and may_look(numbers) and (not numbers.numel() or float(numbers.amin()) > NEVER):
         return mask, field
     if not added:
         seen = ~(numbers <= NEVER)  # NaN is no mask: it shows

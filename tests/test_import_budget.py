@@ -12,6 +12,8 @@ COUNT = """
 import contextlib, io, json, sys
 before = set(sys.modules)
 import attenergy
+if {layers}:
+    attenergy.EnergyAttention, attenergy.LanguageModel, attenergy.EnergyMultiheadAttention
 if {help}:
     from attenergy.search.cli import main
     sys.argv = ["attenergy", "--help"]
@@ -27,8 +29,9 @@ ALLOWED = {
 }
 
 
-def imported(with_help: bool) -> list[str]:
-    call = [sys.executable, "-c", COUNT.replace("{help}", str(with_help))]
+def imported(with_help: bool, with_layers: bool = False) -> list[str]:
+    code = COUNT.replace("{help}", str(with_help)).replace("{layers}", str(with_layers))
+    call = [sys.executable, "-c", code]
     run = subprocess.run(call, capture_output=True, text=True, check=True)
     return list(json.loads(run.stdout))
 
@@ -54,3 +57,10 @@ def test_the_help_imports_no_library_that_computes() -> None:
     }
     assert third_party <= ALLOWED
     assert len(modules) <= 560, len(modules)  # 0.3 s
+
+
+@pytest.mark.long
+def test_layers_import_nothing_that_only_exports_need() -> None:
+    modules = imported(with_help=False, with_layers=True)
+    assert "attenergy.attention" in modules
+    assert not {"sympy", "torch.fx.experimental.symbolic_shapes"} & {*modules}

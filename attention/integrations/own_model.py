@@ -12,7 +12,7 @@ from torch import nn
 
 from attenergy.attention.integrations.model_builders import MODELS
 from attenergy.attention.integrations.multihead import EnergyMultiheadAttention
-from attenergy.attention.integrations.replace import exchange, without_nested
+from attenergy.attention.integrations.replace import exchange, of_two_sequences, without_nested
 from attenergy.attention.layers.base import EnergyLayer
 from attenergy.attention.layers.head_groups import HeadGroups
 from attenergy.attention.mixers.base import Mixer
@@ -194,6 +194,7 @@ def _replace(model: nn.Module, arguments: OwnModelArguments, describe: Describe)
                 "which needs build(make_layer, task)"
             )
     if any(isinstance(part, EnergyMultiheadAttention) for part in parts.values()):
+        of_two_sequences(model)
         without_nested(model)
 
 

@@ -30,7 +30,8 @@ def replace_attention(model: nn.Module, energy: EnergyLike = "lse", **options: A
         energy: whatever names one; see `attenergy.make_energy`. Of one that is made, every module
             gets a copy if there are several.
         **options: `steps`, `step_size`, `registry`, `cross_attention` and `settings` of
-            `EnergyMultiheadAttention`.
+            `EnergyMultiheadAttention`. Without `cross_attention`, the second attention of an
+            `nn.TransformerDecoderLayer` is one between two sequences, and no other is.
 
     Returns:
         The model.
@@ -54,8 +55,18 @@ def replace_attention(model: nn.Module, energy: EnergyLike = "lse", **options: A
         )
     with known_arguments(replace_attention):
         exchange({n or type(part).__name__: part for n, part in parts.items()}, energy, options)
+    if "cross_attention" not in options:
+        of_two_sequences(model)
     without_nested(model)
     return model
+
+
+def of_two_sequences(model: nn.Module) -> None:
+    """Let decoder layers of PyTorch know which of their attention is between two sequences."""
+    for module in model.modules():
+        part = module.multihead_attn if isinstance(module, nn.TransformerDecoderLayer) else None
+        if isinstance(part, EnergyMultiheadAttention) and part.heads.energy.reads_patterns:
+            part.cross_attention = True
 
 
 def without_nested(model: nn.Module) -> None:

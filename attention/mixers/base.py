@@ -164,7 +164,9 @@ class Mixer(Pretrained, PairDropout):
         q, k, v = self.heads(x, context)
         if field is not None:
             field = field.to(q.dtype)  # under autocast a field may come in a wider type
-        causal = check_flag("is_causal", is_causal) or self.always_causal
+        causal = self.always_causal or (
+            is_causal is not None and check_flag("is_causal", is_causal)
+        )
         if self.watch is not None:
             self.watch(HeadInputs(q, k, v, mask, field, causal))
         if not need_weights and not (self.drops and self.has_weights):

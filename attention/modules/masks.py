@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from attenergy.attention.modules.arguments import check_tensor
 from attenergy.energies.masks import is_tame, may_look
@@ -90,6 +89,9 @@ def check_meaning(mask: Tensor, full: tuple[int, int, int, int]) -> None:
 def _both(size: int, batch: int, other: int) -> bool:
     """Whether the first axis of a mask may be the batch and another one as well."""
     if torch.compiler.is_exporting():  # a comparison of open lengths would close them
+        # Not above: it takes a quarter of the time of importing everything.
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+
         return all(map(statically_known_true, (size == batch, size == other, size != 1)))
     return size == batch == other != 1
 

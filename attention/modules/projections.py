@@ -191,9 +191,9 @@ def visible(
         device: where the causal mask is made.
 
     Raises:
-        ValueError: `is_causal` is neither True nor False.
+        ValueError: `is_causal` is neither True, False nor None.
     """
-    if not check_flag("is_causal", is_causal):
+    if is_causal is None or not check_flag("is_causal", is_causal):
         return mask
     causal = torch.ones(length, stored, dtype=torch.bool, device=device).tril()
     return causal if mask is None else mask & causal

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 from torch.func import functional_call, vmap
 from torch.utils.checkpoint import checkpoint
 
@@ -199,3 +200,24 @@ def test_a_layer_says_once_that_it_is_between_two_sequences(tmp_path):
     assert "cross_attention" not in plain.description().settings
     with pytest.raises(ValueError, match="cross_attention must be True or False, got 'yes'"):
         make_multihead(cross_attention="yes")
+
+
+@pytest.mark.parametrize("length", [L - 1, L, L + 1])
+@pytest.mark.parametrize("name", COUPLED)
+def test_decoders_have_two_sequences_whatever_their_lengths(name, length):
+    """The second attention of a decoder layer reads a memory that may be as long as the target."""
+    model = nn.TransformerDecoder(
+        nn.TransformerDecoderLayer(E, H, 2 * E, dropout=0.0, batch_first=True), 2
+    )
+    model = replace_attention(model.double(), name)
+    assert [block.multihead_attn.cross_attention for block in model.layers] == [True, True]
+    assert not any(block.self_attn.cross_attention for block in model.layers)
+    target, memory = draw(B, length, E), draw(B, L, E)
+    padding = torch.zeros(B, L, dtype=torch.bool)
+    padding[1, -2:] = True
+    got = model(target, memory, memory_key_padding_mask=padding)
+    for out, row, stored, hidden in zip(got, target, memory, padding, strict=True):
+        want = model(row[None], stored[~hidden][None])[0]
+        torch.testing.assert_close(out, want)
+    chosen = replace_attention(model, name, cross_attention=False)
+    assert not any(block.multihead_attn.cross_attention for block in chosen.layers)

@@ -148,3 +148,17 @@ def test_padding_of_the_block_in_derivatives(value):
         both(block, lambda z, m=mask: block(z, mask=m)[:, KEEP], x, spoiled(x, value))
         kept = block(spoiled(x, value), mask=mask)[:, ~KEEP]
         torch.testing.assert_close(kept, torch.full_like(kept, value), equal_nan=True)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 1e300])
+@pytest.mark.parametrize("name", [n for n in PATTERNS if ENERGIES[n].reads_field])
+def test_a_field_acts_nowhere_under_the_mask(name, value):
+    with float64():
+        layer = EnergyAttention(8, 2, name, steps=2, registry=REGISTRY)
+    x, context, field = draw(2, 3, 8), draw(2, 5, 8), draw(2, 1, 3, 5)
+    both(
+        layer,
+        lambda field: layer(x, context, mask=KEEP, field=field),
+        field.masked_fill(~KEEP, 0.0),
+        field.masked_fill(~KEEP, value),
+    )

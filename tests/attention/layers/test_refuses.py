@@ -155,6 +155,8 @@ def test_causality_is_true_or_false(name, value):
     layer = make_layer(name, embed_dim=E, num_heads=H, registry=REGISTRY, **more)
     with pytest.raises(ValueError, match="is_causal must be True or False"):
         layer(torch.zeros(2, 3, E), is_causal=value)
+    x = torch.randn(2, 3, E)  # wrappers of PyTorch pass None on
+    torch.testing.assert_close(layer(x, is_causal=None), layer(x, is_causal=False))
 
 
 @pytest.mark.parametrize("rotary", [False, True])

@@ -55,3 +55,36 @@ def test_analyses_leave_every_part_in_its_mode():
     analysis.redundancy(model, [tokens], evaluate=lambda m: float(m(tokens).square().mean()))
     analysis.diagnose(model, tokens)
     assert modes_of(model) == own
+
+
+class Merged(nn.Linear):
+    """As adapters are often written: what is learned is part of the weight in evaluation mode."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width)
+        self.adapter = nn.Parameter(torch.zeros(width, width))
+        self.merged = False
+
+    def train(self, mode: bool = True) -> Merged:
+        super().train(mode)
+        if mode == self.merged:
+            with torch.no_grad():
+                self.weight += -self.adapter if mode else self.adapter
+            self.merged = not mode
+        return self
+
+
+@pytest.mark.parametrize("outer", [True, False])
+@pytest.mark.parametrize("inner", [True, False])
+def test_parts_with_a_train_of_their_own_are_as_they_were(outer, inner):
+    part = Merged(4)
+    model = nn.Sequential(part, nn.Sequential(nn.Dropout(), nn.Linear(4, 4)))
+    with torch.no_grad():
+        part.adapter += 1.0
+    model.train(outer)
+    part.train(inner)
+    weight = part.weight.detach().clone()
+    with evaluating(model):
+        assert part.merged
+    assert (model.training, part.training, part.merged) == (outer, inner, not inner)
+    torch.testing.assert_close(part.weight.detach(), weight)
