@@ -125,17 +125,21 @@ def test_which_formulas_add_their_field():
 @pytest.mark.parametrize("added", [True, False])
 def test_a_finite_field_stays_as_it_is(added):
     mask, field = torch.rand(2, 3, 4) < 0.5, torch.randn(2, 3, 4)
-    for own in (None, mask):
+    for own in (None, mask) if added else (None,):
         got = hide_by_field(own, field, added)
         assert got[0] is own
         assert got[1] is field
+    if not added:  # what stands under the mask is of no matter then
+        seen, clear = hide_by_field(mask, field)
+        assert torch.equal(seen, mask)
+        assert torch.equal(clear, field * mask)
     some = field.masked_fill(torch.eye(3, 4).bool(), -math.inf)  # no whole row
     assert hide_by_field(None, some, True)[1] is some
     assert hide_by_field(None, field[:, :, :0], added)[0] is None
     nan = torch.full((2, 3, 4), math.nan)
-    got, kept = hide_by_field(None, nan, added)
+    got, shown = hide_by_field(None, nan, added)
     assert got is None or got.all()
-    assert kept.isnan().all()
+    assert shown.isnan().all()
 
 
 def test_rows_that_are_one_number():
