@@ -74,6 +74,7 @@ def test_a_row_that_says_never_is_a_hidden_row(name, never):
     agree(energy, lambda xi, X, m, h: relax(energy, xi, X, mask=m, field=h, steps=2).state, never)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("never", NEVERS[:2])
 @pytest.mark.parametrize("formula", [*FORMULAS, "lse", "l2_lse"])
 def test_softmax_in_every_backend(formula, never, named):
@@ -97,6 +98,7 @@ def test_softmax_in_every_backend(formula, never, named):
     agree(energy, lambda xi, X, m, h: attention_weights(energy, xi, X, mask=m, field=h), never)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # the compiler's look
 @pytest.mark.parametrize("name", ["lse", "sparsemax"])
 def test_where_numbers_may_not_be_looked_at(name):

@@ -107,6 +107,7 @@ def test_copies_of_one_sequence_are_read_as_one_tensor(name, way):
     torch.testing.assert_close(slopes(got), slopes(want), check_dtype=False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", [compiled, exported])
 @pytest.mark.parametrize("name", FEW)
 def test_copies_in_a_graph_are_read_as_one_tensor(name, run):
@@ -153,7 +154,8 @@ def test_energies_of_the_states_alone_have_no_other_patterns(name, options):
 
 
 @pytest.mark.parametrize(
-    ("name", "compile_it"), [(n, False) for n in TOGETHER] + [(n, True) for n in FEW]
+    ("name", "compile_it"),
+    [(n, False) for n in TOGETHER] + [pytest.param(n, True, marks=pytest.mark.long) for n in FEW],
 )
 def test_other_numbers_in_place_of_the_same_sequence_are_refused(name, compile_it):
     """By the numbers, where they would act; a position of NaN on both sides is the same."""

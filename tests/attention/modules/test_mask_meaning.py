@@ -70,7 +70,7 @@ VAGUE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("batch", "shape"), VAGUE)
 @pytest.mark.parametrize("kind", [*PAIRS, "pooling"])
 def test_axes_that_are_broadcast_have_two_meanings_too(kind, batch, shape, compiled):
