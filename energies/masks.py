@@ -142,7 +142,7 @@ def whole_rows(mask: Tensor) -> Tensor | None:
 
     Only of one that was made by `expand`, which its strides show without a look at its numbers.
     """
-    return mask[..., :1] if mask.shape[-1] > 1 and mask.stride(-1) == 0 else None
+    return mask[..., :1] if mask.stride(-1) == 0 else None
 
 
 def same_for_all_states(mask: Tensor | None) -> bool:

@@ -70,6 +70,7 @@ VAGUE = [
 ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # the compiler's look
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("batch", "shape"), VAGUE)
 @pytest.mark.parametrize("kind", [*PAIRS, "pooling"])

@@ -50,8 +50,8 @@ def test_a_grown_registry_moves_the_study(
     check_everything_is_there(more, 16)
     assert records[:3] == before
     assert "newcomer" in {r.config.variant for r in records}
-    assert "going on as tiny@2" in watcher.messages[-1]
-    assert "newcomer is new" in watcher.messages[-1]
+    (told,) = (text for text in watcher.messages if "going on as tiny@2" in text)
+    assert "newcomer is new" in told
 
     new = trials_of(more)
     for number, (was, now) in enumerate(zip(old, new, strict=False)):
